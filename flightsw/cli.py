@@ -1,0 +1,172 @@
+"""The command line of the flight side: parse, run, and tell the outcome by the exit status.
+
+0 done; 1 the self-test failed; else the status of the error (``flightsw/errors.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+from tqdm import tqdm
+
+from flightsw import __version__
+from flightsw.config import Settings, TwinSettings, read_settings
+from flightsw.errors import FlightError, Interrupted
+from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS, parse_products
+from flightsw.service import ProcessedScene, SceneRequest, process, self_test
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; errors become one line on stderr and an exit status."""
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        with _interruptible():
+            return run(arguments)
+    except FlightError as error:
+        if arguments.json:
+            print(json.dumps({"error": error.as_record()}))
+        print(f"flightsw: {error}", file=sys.stderr)
+        return error.exit_status
+
+
+def _process(arguments: argparse.Namespace) -> int:
+    request = SceneRequest(
+        scene=arguments.scene,
+        out=arguments.out,
+        products=parse_products(arguments.products),
+        ground_sample_distance=arguments.ground_sample_distance,
+        offset=arguments.offset,
+    )
+    with tqdm(
+        total=None, unit="row", disable=not sys.stderr.isatty() or arguments.quiet, leave=False
+    ) as bar:
+
+        def advance(done: int, height: int) -> None:
+            bar.total = height
+            bar.update(done - bar.n)
+
+        processed = process(request, _settings(arguments), advance)
+    print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
+    return 0
+
+
+def _self_test(arguments: argparse.Namespace) -> int:
+    report = self_test(_settings(arguments))
+    if arguments.json:
+        print(json.dumps(msgspec.to_builtins(report)))
+    else:
+        print(report.as_text())
+    return 0 if report.passed else 1
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    """The settings file, with what the command line says on top."""
+    settings = read_settings(arguments.settings) if arguments.settings else Settings()
+    dimc, pipeline = settings.dimc, settings.pipeline
+    if arguments.arrangement:
+        dimc = msgspec.structs.replace(dimc, arrangement=arguments.arrangement)
+    if arguments.twin:
+        dimc = msgspec.structs.replace(dimc, twin=dimc.twin or TwinSettings())
+    if getattr(arguments, "fusion", None):
+        pipeline = msgspec.structs.replace(pipeline, fusion=arguments.fusion)
+    model = arguments.model or settings.model
+    return msgspec.structs.replace(settings, dimc=dimc, pipeline=pipeline, model=model)
+
+
+def _as_json(processed: ProcessedScene) -> dict[str, Any]:
+    return {
+        "scene": processed.scene.name,
+        "ground_sample_distance": processed.scene.ground_sample_distance,
+        "remarks": list(processed.scene.remarks),
+        "contaminated_share": processed.summary.contaminated_share,
+        "summary": msgspec.to_builtins(processed.summary),
+        "files": {kind: str(path) for kind, path in processed.products.files.items()},
+    }
+
+
+def _as_text(processed: ProcessedScene) -> str:
+    summary, scene = processed.summary, processed.scene
+    lines = [
+        f"{scene.name} at {scene.ground_sample_distance} m",
+        f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels,"
+        f" {summary.tiles - summary.tiles_without_data} of {summary.tiles} tiles inferred,"
+        f" {summary.seconds:.1f} s",
+        *(f"  note: {remark}" for remark in scene.remarks),
+        *(f"  {kind:<10} {path}" for kind, path in processed.products.files.items()),
+    ]
+    return "\n".join(lines)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C and SIGTERM raise :class:`Interrupted` once; a second one waits for the clean-up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        del frame
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_IGN)
+        name = signal.Signals(number).name
+        raise Interrupted("flightsw", f"stopped by {name}", "Nothing was written")
+
+    before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="flightsw", description="Onboard cloud masking.")
+    parser.add_argument("--version", action="version", version=f"flightsw {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_process(commands)
+    _add_self_test(commands)
+    return parser
+
+
+def _add_process(commands: Any) -> None:
+    kinds = "\n".join(f"  {kind:<10} {text}" for kind, text in PRODUCT_KINDS.items())
+    parser = commands.add_parser(
+        "process",
+        help="turn a scene on disk into a cloud mask and its products",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"products:\n{kinds}",
+    )
+    parser.set_defaults(run=_process)
+    parser.add_argument("scene", type=Path, help="SAFE folder, bare GRANULE layout, or GeoTIFF")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the products")
+    parser.add_argument(
+        "--products",
+        default=",".join(kind for kind in PRODUCT_KINDS if kind in DEFAULT_PRODUCTS),
+        help="comma-separated kinds, or all (default: %(default)s)",
+    )
+    parser.add_argument("--ground-sample-distance", type=int, choices=(10, 20, 40), default=10)
+    parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
+    parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_common(parser)
+
+
+def _add_self_test(commands: Any) -> None:
+    parser = commands.add_parser("selftest", help="run the model package's golden tiles")
+    parser.set_defaults(run=_self_test)
+    _add_common(parser)
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--settings", type=Path, help="TOML file (docs/settings.md)")
+    parser.add_argument("--model", type=Path, help="model package (default: the one that ships)")
+    parser.add_argument("--arrangement", choices=("spatial", "batch"), help="of the card's cores")
+    parser.add_argument("--twin", action="store_true", help="reproduce the reference card's timing")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -1,0 +1,71 @@
+"""The settings tree: typed, ranged, read from one TOML file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from flightsw.errors import UsageError
+
+
+class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Timing of the reference card, reproduced by the simulator.
+
+    ``latency_ms`` is the mean a tile, ``sigma_ms`` its spread; transfers, powers and
+    temperatures are those of the reference benchmark.  Without ``compute`` the
+    host CPU is left alone, as beside a real card: the answer is then a mere
+    brightness threshold, good for timing and for nothing else.
+    """
+
+    latency_ms: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 0.94
+    sigma_ms: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.21
+    seed: int = 0
+    compute: bool = True
+
+
+class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which card, and how its four cores share the work.
+
+    ``spatial``: one tile over four cores.  ``batch``: four tiles over four cores.
+    ``threads`` is for the simulator's INT8 arithmetic.
+    """
+
+    card: Literal["auto", "card", "simulator"] = "auto"
+    arrangement: Literal["spatial", "batch"] = "spatial"
+    double_buffer: bool = True
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    twin: TwinSettings | None = None
+
+
+class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How a scene streams.
+
+    ``queue_depth`` counts batches between producer and consumer.  When nothing has moved for
+    ``stall_seconds``, the scene fails rather than hang.
+    """
+
+    fusion: Literal["or", "blend"] = "or"
+    queue_depth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
+    decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a scene's processing depends on besides the scene itself."""
+
+    model: Path | None = None
+    dimc: DimcSettings = DimcSettings()
+    pipeline: PipelineSettings = PipelineSettings()
+
+
+def read_settings(path: Path) -> Settings:
+    """Read a TOML file; raise :class:`UsageError` that names the key and what was expected."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+    except OSError as error:
+        raise UsageError(path, f"cannot be read ({error.strerror})", "Give a readable file") from error
+    except msgspec.DecodeError as error:
+        raise UsageError(path, str(error), "Correct the file, or leave it out") from error

@@ -1,0 +1,133 @@
+"""Every way a job can fail, in one place: code, exit status, and what each error must say.
+
+::
+
+    FlightError
+    ├── UsageError            2  the command line or a settings file is wrong
+    ├── SceneError            3
+    │   ├── SceneNotFound        no product there, or no product that is understood
+    │   ├── MissingBand          a band file is absent
+    │   ├── BandSizeMismatch     bands of one product differ in size
+    │   ├── CorruptImage         an image cannot be decoded, or is not what its metadata says
+    │   ├── BadMetadata          metadata absent, unreadable, contradictory or implausible
+    │   └── EmptyScene           not a single valid pixel
+    ├── ModelError            4
+    │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
+    │   └── PackageTampered      a file of the model package is not the one that was released
+    ├── EngineError           5
+    │   ├── EngineUnavailable    library, device or file absent
+    │   └── InferenceFailed      the accelerator raised, hung or answered wrongly
+    ├── ProductError          6
+    │   ├── OutputNotWritable    folder missing, read-only, or not a folder
+    │   └── DiskFull             no space left for the products
+    └── Interrupted         130  the operator or the service asked to stop
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class FlightError(Exception):
+    """A failure with a code, the thing it is about, its cause and its cure.
+
+    ``fields`` holds further JSON-able facts (band, file, expected, found).
+    """
+
+    code: ClassVar[str] = "FLIGHT_ERROR"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, subject: object, cause: str, cure: str = "", **fields: Any) -> None:
+        self.subject = str(subject)
+        self.cause = cause
+        self.cure = cure
+        self.fields = fields
+        super().__init__(": ".join((self.subject, cause)) + (f". {cure}" if cure else ""))
+
+    def as_record(self) -> dict[str, Any]:
+        """The error as JSON-able fields: code, subject, cause, cure and the rest."""
+        return {
+            "code": self.code,
+            "subject": self.subject,
+            "cause": self.cause,
+            "cure": self.cure,
+            **self.fields,
+        }
+
+
+class UsageError(FlightError):
+    code = "USAGE"
+    exit_status = 2
+
+
+class SceneError(FlightError):
+    code = "SCENE"
+    exit_status = 3
+
+
+class SceneNotFound(SceneError):
+    code = "SCENE_NOT_FOUND"
+
+
+class MissingBand(SceneError):
+    code = "MISSING_BAND"
+
+
+class BandSizeMismatch(SceneError):
+    code = "BAND_SIZE_MISMATCH"
+
+
+class CorruptImage(SceneError):
+    code = "CORRUPT_IMAGE"
+
+
+class BadMetadata(SceneError):
+    code = "BAD_METADATA"
+
+
+class EmptyScene(SceneError):
+    code = "EMPTY_SCENE"
+
+
+class ModelError(FlightError):
+    code = "MODEL"
+    exit_status = 4
+
+
+class PackageInvalid(ModelError):
+    code = "PACKAGE_INVALID"
+
+
+class PackageTampered(ModelError):
+    code = "PACKAGE_TAMPERED"
+
+
+class EngineError(FlightError):
+    code = "ENGINE"
+    exit_status = 5
+
+
+class EngineUnavailable(EngineError):
+    code = "ENGINE_UNAVAILABLE"
+
+
+class InferenceFailed(EngineError):
+    code = "INFERENCE_FAILED"
+
+
+class ProductError(FlightError):
+    code = "PRODUCT"
+    exit_status = 6
+
+
+class OutputNotWritable(ProductError):
+    code = "OUTPUT_NOT_WRITABLE"
+
+
+class DiskFull(ProductError):
+    code = "DISK_FULL"
+
+
+class Interrupted(FlightError):
+    code = "INTERRUPTED"
+    exit_status = 130

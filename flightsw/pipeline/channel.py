@@ -1,0 +1,79 @@
+"""A bounded queue between two threads that closes from either end, at once."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+
+
+class ChannelFinished(Exception):  # noqa: N818 - a state, not a failure
+    """Every item has been taken and no more will come."""
+
+
+class ChannelAborted(Exception):  # noqa: N818 - the cause is kept by who aborted
+    """Another stage gave up; what waited here was dropped."""
+
+
+class ChannelStalled(Exception):  # noqa: N818 - becomes an error where the cause is known
+    """The other side did nothing before the deadline."""
+
+
+class Channel(Generic[Item]):
+    """At most ``depth`` items wait; putting into a full channel waits for room.
+
+    ``finish`` lets the items that wait be taken first; ``abort`` drops them and
+    wakes everybody.  :class:`queue.Queue` can do neither before Python 3.13.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._items: deque[Item] = deque()
+        self._depth = depth
+        self._finished = False
+        self._aborted = False
+        self._changed = threading.Condition()
+
+    def put(self, item: Item, deadline: float) -> None:
+        """Wait for room for at most ``deadline`` seconds.
+
+        Raises :class:`ChannelAborted` or :class:`ChannelStalled`.
+        """
+        with self._changed:
+            self._wait(lambda: len(self._items) < self._depth, deadline)
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def get(self, deadline: float) -> Item:
+        """Wait for an item for at most ``deadline`` seconds.
+
+        Raises :class:`ChannelFinished`, :class:`ChannelAborted` or :class:`ChannelStalled`.
+        """
+        with self._changed:
+            self._wait(lambda: self._finished or bool(self._items), deadline)
+            if not self._items:
+                raise ChannelFinished
+            item = self._items.popleft()
+            self._changed.notify_all()
+            return item
+
+    def finish(self) -> None:
+        """No more items will come; those that wait may still be taken."""
+        with self._changed:
+            self._finished = True
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """Drop what waits and let every put and get end now."""
+        with self._changed:
+            self._aborted = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def _wait(self, ready: Callable[[], bool], deadline: float) -> None:
+        if not self._changed.wait_for(lambda: self._aborted or ready(), timeout=deadline):
+            raise ChannelStalled
+        if self._aborted:
+            raise ChannelAborted

@@ -1,0 +1,150 @@
+"""Logits of overlapping tiles become one mask, row block by row block.
+
+All sums are of integers, so the mask does not depend on the order in which
+tiles arrive.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.engines.engine import EngineInfo
+from flightsw.products.contents import CLEAR, CONTAMINATED
+from flightsw.tiling import Grid
+
+Fusion = Literal["or", "blend"]
+
+_FIXED_POINT: Final = 1 << 20  # a probability of 1; thousands of tiles a pixel fit an int32
+_LEVELS: Final = 256  # of an INT8 logit
+
+
+@dataclass(frozen=True)
+class FusedRows:
+    """Finished rows ``[top, top + rows)``: ``mask`` uint8 0/1, ``classes`` uint8 or None."""
+
+    top: int
+    mask: NDArray[np.uint8]
+    classes: NDArray[np.uint8] | None
+
+
+class MaskFusion:
+    """Collects tiles and gives out the rows that no further tile can change.
+
+    ``or``: contaminated where any tile says so (the reference).  ``blend``:
+    contaminated where the mean probability over the tiles that see the pixel
+    is above one half.  Equal logits, and a mean of one half, are clear.  Memory
+    is a few hundred rows.
+    """
+
+    def __init__(self, grid: Grid, engine: EngineInfo, fusion: Fusion) -> None:
+        self._grid = grid
+        self._evidence = _AnyTile() if fusion == "or" else _MeanProbability(engine.output_scale)
+        self._class_scores = (
+            _ClassScores(engine.output_scale, len(engine.classes))
+            if len(engine.classes) > 2
+            else None
+        )
+        self._blocks: dict[int, _Block] = {}
+
+    def add(self, row: int, column: int, logits: NDArray[np.int8]) -> None:
+        """Take a tile's int8 logits ``(tile_size, tile_size, classes)`` at a grid place."""
+        columns = self._grid.columns_of(column)
+        rows = self._grid.needed_rows(row)
+        seen = logits[: len(rows), : len(columns)]
+        evidence = self._evidence(contamination_margin(seen))
+        scores = self._class_scores(seen) if self._class_scores else None
+        for number in range(row, self._grid.rows):
+            span = self._grid.finished_rows(number)
+            if span.start >= rows.stop:
+                break
+            block = self._block(number)
+            inside = slice(max(span.start, rows.start), min(span.stop, rows.stop))
+            there = (
+                slice(inside.start - span.start, inside.stop - span.start),
+                slice(columns.start, columns.stop),
+            )
+            here = slice(inside.start - rows.start, inside.stop - rows.start)
+            self._evidence.combine(block.evidence[there], evidence[here], block.evidence[there])
+            if block.scores is not None and scores is not None:
+                block.scores[there] += scores[here]
+
+    def finish(self, row: int) -> FusedRows:
+        """Give out the rows that grid row ``row`` finishes; all its tiles must have come."""
+        block = self._blocks.pop(row, None) or self._new_block(row)
+        contaminated = block.evidence > 0
+        mask = np.where(contaminated, np.uint8(CONTAMINATED), np.uint8(CLEAR))
+        classes = None
+        if block.scores is not None:
+            kinds = 1 + block.scores[..., 1:].argmax(axis=2)
+            classes = np.where(contaminated, kinds, 0).astype(np.uint8)
+        return FusedRows(self._grid.finished_rows(row).start, mask, classes)
+
+    def _block(self, row: int) -> _Block:
+        if row not in self._blocks:
+            self._blocks[row] = self._new_block(row)
+        return self._blocks[row]
+
+    def _new_block(self, row: int) -> _Block:
+        shape = (len(self._grid.finished_rows(row)), self._grid.width)
+        scores = None
+        if self._class_scores is not None:
+            scores = np.zeros((*shape, self._class_scores.classes), dtype=np.int32)
+        return _Block(np.zeros(shape, dtype=self._evidence.dtype), scores)
+
+
+def contamination_margin(logits: NDArray[np.int8]) -> NDArray[np.int16]:
+    """Largest contaminated logit less the clear one, int16 ``(H, W)``, from ``(H, W, classes)``."""
+    clear = logits[..., 0]
+    contaminated = logits[..., 1] if logits.shape[2] == 2 else logits[..., 1:].max(axis=2)
+    return np.subtract(contaminated, clear, dtype=np.int16)
+
+
+@dataclass(frozen=True)
+class _Block:
+    evidence: NDArray[np.uint8] | NDArray[np.int32]
+    scores: NDArray[np.int32] | None
+
+
+class _AnyTile:
+    """One tile's word is enough."""
+
+    dtype = np.dtype(np.uint8)
+    combine: Final = np.bitwise_or
+
+    def __call__(self, margin: NDArray[np.int16]) -> NDArray[np.uint8]:
+        """1 where this tile's margin is positive."""
+        return (margin > 0).view(np.uint8)
+
+
+class _MeanProbability:
+    """Margin to 2p - 1 in fixed point: odd in the margin, so a tie adds nothing."""
+
+    dtype = np.dtype(np.int32)
+    combine: Final = np.add
+
+    def __init__(self, scale: float) -> None:
+        margins = np.arange(-_LEVELS + 1, _LEVELS, dtype=np.float64)
+        self._table = np.rint(np.tanh(margins * scale / 2) * _FIXED_POINT).astype(np.int32)
+
+    def __call__(self, margin: NDArray[np.int16]) -> NDArray[np.int32]:
+        """This tile's 2p - 1 in fixed point."""
+        return np.asarray(self._table[margin + (_LEVELS - 1)], dtype=np.int32)
+
+
+class _ClassScores:
+    """INT8 logits to class probabilities in fixed point: int32 ``(H, W, classes)``."""
+
+    def __init__(self, scale: float, classes: int) -> None:
+        self.classes = classes
+        self._exponentials = np.exp(np.arange(-_LEVELS + 1, 1, dtype=np.float64) * scale)
+
+    def __call__(self, logits: NDArray[np.int8]) -> NDArray[np.int32]:
+        """This tile's class probabilities."""
+        below_best = logits - logits.max(axis=2, keepdims=True).astype(np.int16)
+        weights = self._exponentials[below_best + (_LEVELS - 1)]
+        probabilities = weights / weights.sum(axis=2, keepdims=True)
+        return np.asarray(np.rint(probabilities * _FIXED_POINT), dtype=np.int32)

@@ -1,0 +1,118 @@
+"""The way of a scene: strips to tiles to logits to finished rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+from flightsw.config import PipelineSettings
+from flightsw.engines.engine import CardReadings, Engine
+from flightsw.errors import EmptyScene, EngineUnavailable
+from flightsw.pipeline.consumer import EngineConsumer
+from flightsw.pipeline.fusion import Fusion, MaskFusion
+from flightsw.pipeline.latency import LatencyRecord
+from flightsw.pipeline.producer import TileProducer
+from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.pipeline.row_finisher import RowFinisher, Tally
+from flightsw.pipeline.stages import Stages
+from flightsw.pipeline.work import AnsweredBatch
+from flightsw.products.contents import RowSink, SceneSummary
+from flightsw.scene.scene import Scene, SceneMetadata
+from flightsw.tiling import STRIDE, Grid
+
+Progress = Callable[[int, int], None]
+"""Told the finished rows and the scene's height after each row of tiles."""
+
+
+def process_scene(
+    scene: Scene,
+    engine: Engine,
+    settings: PipelineSettings,
+    sinks: Sequence[RowSink] = (),
+    progress: Progress | None = None,
+    stride: int = STRIDE,
+) -> SceneSummary:
+    """Stream a scene through an engine; every sink gets the finished rows from top to bottom.
+
+    A producer thread slices and quantises, a consumer thread drives the engine,
+    the caller's thread fuses and feeds the sinks.  The first failure of any of
+    them stops the others and is raised as it was; :class:`EmptyScene` when no
+    pixel is valid.
+    """
+    _check_bands(scene.metadata, engine)
+    started = perf_counter()
+    grid = Grid(scene.metadata.height, scene.metadata.width, engine.info.tile_size, stride)
+    tables = scene_tables(scene.metadata, engine.info)
+    quantise, _ = open_quantiser(tables, settings.device)
+    latencies = LatencyRecord()
+    producer = TileProducer(grid, engine.info, quantise, latencies)
+    consumer = EngineConsumer(engine, latencies)
+    finisher = RowFinisher(
+        grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
+    )
+    before = engine.readings()
+    with Stages(settings.stall_seconds) as stages, scene.strips(settings.decode_workers) as strips:
+        prepared = stages.run("producer", producer.prepare(strips), settings.queue_depth)
+        for item in stages.run("consumer", consumer.answer(prepared), settings.queue_depth):
+            if isinstance(item, AnsweredBatch):
+                finisher.take(item)
+                continue
+            rows = finisher.finish(item)
+            for sink in sinks:
+                sink.write(rows)
+            if progress:
+                progress(rows.top + len(rows.mask), grid.height)
+    if not finisher.tally.valid_pixels:
+        name = scene.metadata.name
+        raise EmptyScene(name, "every pixel is no data (DN 0)", "Choose another scene")
+    return _summary(
+        finisher.tally,
+        grid,
+        settings.fusion,
+        latencies,
+        seconds=perf_counter() - started,
+        inference_ns=consumer.inference_ns,
+        readings=(before, engine.readings()),
+    )
+
+
+def _check_bands(scene: SceneMetadata, engine: Engine) -> None:
+    if scene.bands != engine.info.bands:
+        raise EngineUnavailable(
+            engine.info.name,
+            f"it takes the bands {' '.join(engine.info.bands)}, not {' '.join(scene.bands)}",
+            "Open the scene with the bands of the engine",
+        )
+
+
+def _summary(
+    tally: Tally,
+    grid: Grid,
+    fusion: Fusion,
+    latencies: LatencyRecord,
+    *,
+    seconds: float,
+    inference_ns: int,
+    readings: tuple[CardReadings | None, CardReadings | None],
+) -> SceneSummary:
+    before, after = readings
+    busy_share, energy, temperature = None, None, None
+    if before and after:
+        busy_share = (after.busy_ns - before.busy_ns) / inference_ns if inference_ns else None
+        temperature = after.temperature_celsius
+        if before.energy_joules is not None and after.energy_joules is not None:
+            energy = after.energy_joules - before.energy_joules
+    return SceneSummary(
+        valid_pixels=tally.valid_pixels,
+        no_data_pixels=tally.no_data_pixels,
+        pixels_by_class=tally.pixels_by_class(),
+        tiles=grid.rows * grid.columns,
+        tiles_without_data=tally.tiles_without_data,
+        fusion=fusion,
+        seconds=seconds,
+        inference_seconds=inference_ns / 1e9,
+        stages=latencies.timings(),
+        card_busy_share=busy_share,
+        energy_joules=energy,
+        temperature_celsius=temperature,
+    )

@@ -1,0 +1,90 @@
+"""Threads that each turn one iterator into another, and fall together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+from typing_extensions import Self
+
+from flightsw.errors import InferenceFailed
+from flightsw.pipeline.channel import Channel, ChannelAborted, ChannelFinished, ChannelStalled
+
+Item = TypeVar("Item")
+
+_JOIN_SECONDS: Final = 30.0  # a strip's decoding cannot be cut short; nothing else takes long
+
+
+class Stages:
+    """A chain of threads.  The first failure stops all, and leaves the context as it was raised.
+
+    ``stall_seconds`` bounds every wait between the threads.
+    """
+
+    def __init__(self, stall_seconds: float) -> None:
+        self._stall_seconds = stall_seconds
+        self._channels: list[Channel[Any]] = []
+        self._threads: list[threading.Thread] = []
+        self._failure: BaseException | None = None
+        self._failing = threading.Lock()
+
+    def run(self, name: str, work: Iterable[Item], depth: int) -> Iterator[Item]:
+        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead."""
+        channel: Channel[Item] = Channel(depth)
+        thread = threading.Thread(
+            target=self._carry, args=(work, channel), name=f"flightsw-{name}", daemon=True
+        )
+        self._channels.append(channel)
+        self._threads.append(thread)
+        thread.start()
+        return self._items_of(channel, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._abort()
+        for thread in self._threads:
+            thread.join(_JOIN_SECONDS)
+        if self._failure is not None and (error is None or isinstance(error, ChannelAborted)):
+            raise self._failure
+
+    def _carry(self, work: Iterable[Item], channel: Channel[Item]) -> None:
+        try:
+            for item in work:
+                channel.put(item, self._stall_seconds)
+            channel.finish()
+        except ChannelAborted:
+            pass  # another stage's failure is the one to tell
+        except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+            self._fail(error)
+
+    def _items_of(self, channel: Channel[Item], name: str) -> Iterator[Item]:
+        while True:
+            try:
+                yield channel.get(self._stall_seconds)
+            except ChannelFinished:
+                return
+            except ChannelStalled:
+                raise InferenceFailed(
+                    f"pipeline stage {name}",
+                    f"nothing moved for {self._stall_seconds:g} s",
+                    "Refresh the card and run the self-test",
+                ) from None
+
+    def _fail(self, error: BaseException) -> None:
+        with self._failing:
+            if self._failure is None:
+                self._failure = error
+        self._abort()
+
+    def _abort(self) -> None:
+        for channel in self._channels:
+            channel.abort()

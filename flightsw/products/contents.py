@@ -1,0 +1,84 @@
+"""What the pipeline hands to the products: finished rows, then the scene's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+CLEAR: Final = 0
+CONTAMINATED: Final = 1
+NO_DATA: Final = 255
+
+
+@dataclass(frozen=True)
+class FinishedRows:
+    """Rows of the scene that no later tile can change.
+
+    ``digital_numbers`` uint16 ``(bands, rows, width)`` in the scene's band
+    order; ``mask`` uint8 ``(rows, width)``: 0 clear, 1 contaminated, 255 no
+    data; ``classes`` uint8 ``(rows, width)`` class index or 255, None where the
+    model has only two classes.  The arrays are lent for the call only.
+    """
+
+    top: int
+    digital_numbers: NDArray[np.uint16]
+    mask: NDArray[np.uint8]
+    classes: NDArray[np.uint8] | None
+
+
+class RowSink(Protocol):
+    """Takes the finished rows from top to bottom, without gap or overlap."""
+
+    def write(self, rows: FinishedRows) -> None: ...
+
+
+class StageTiming(msgspec.Struct, frozen=True):
+    """Latency of one stage over the tiles of a scene, in milliseconds."""
+
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    sigma: float
+    max: float
+
+
+class SceneSummary(msgspec.Struct, frozen=True):
+    """The figures of one processed scene.
+
+    ``pixels_by_class`` counts valid pixels by class name (``clear`` and
+    ``contaminated``, and the model's own classes where it has more than two);
+    ``stages`` by stage name; seconds are wall-clock durations.
+    ``card_busy_share`` is busy time over inference time (None without a
+    reading).
+    """
+
+    valid_pixels: int
+    no_data_pixels: int
+    pixels_by_class: Mapping[str, int]
+    tiles: int
+    tiles_without_data: int
+    fusion: str
+    seconds: float
+    inference_seconds: float
+    stages: Mapping[str, StageTiming]
+    card_busy_share: float | None = None
+    energy_joules: float | None = None
+    temperature_celsius: float | None = None
+
+    @property
+    def contaminated_share(self) -> float:
+        """Contaminated pixels as a share of the valid ones, 0 to 1."""
+        return self.pixels_by_class["contaminated"] / self.valid_pixels
+
+    @property
+    def tiles_per_second(self) -> float:
+        """Tiles that reached the card over the inference time."""
+        reached = self.tiles - self.tiles_without_data
+        return reached / self.inference_seconds if self.inference_seconds else 0.0

@@ -1,0 +1,54 @@
+"""Sentinel-2 products on disk as scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from flightsw.errors import SceneNotFound, UsageError
+from flightsw.scene import cog, safe
+from flightsw.scene.metadata import BAND_IDS, LOWEST_OFFSET
+from flightsw.scene.scene import Scene
+
+GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
+"""Metres a pixel that can be asked for."""
+
+_UNDERSTOOD: Final = (
+    "Give a folder X.SAFE, a folder with one X.SAFE in it, a folder with GRANULE in it, "
+    "a GeoTIFF, or a folder of GeoTIFFs"
+)
+
+
+def open_scene(
+    path: Path,
+    bands: tuple[str, ...] = ("B02", "B03", "B04", "B08"),
+    ground_sample_distance: int = 10,
+    offset: int | None = None,
+) -> Scene:
+    """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
+
+    ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
+    is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
+    every DN, takes the place of the product's own.  Raises
+    :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
+    """
+    if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
+        cause = f"{ground_sample_distance} m cannot be processed"
+        raise UsageError("ground sample distance", cause, "Give 10, 20 or 40")
+    if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(BAND_IDS.values()):
+        cause = f"({', '.join(bands)}) are not different bands of Sentinel-2"
+        raise UsageError("bands", cause, "Give names such as B02")
+    if offset is not None and not LOWEST_OFFSET <= offset <= 0:
+        raise UsageError("--offset", f"{offset} is not from {LOWEST_OFFSET} to 0", "Give -1000 or 0")
+    try:
+        path = path.resolve()
+        str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
+        is_folder, is_file = path.is_dir(), path.is_file()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise SceneNotFound(ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD) from error
+    if is_folder and (root := safe.find_product(path)):
+        return safe.open_product(root, bands, ground_sample_distance, offset)
+    if files := cog.find_files(path) if is_folder or is_file else []:
+        return cog.open_geotiff(path, files, bands, ground_sample_distance, offset)
+    cause = "holds no product that is understood" if is_folder or is_file else "is not there"
+    raise SceneNotFound(path, cause, _UNDERSTOOD)

@@ -1,0 +1,79 @@
+"""What every kind of product on disk looks like to the rest of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Georeference:
+    """Coordinate system and affine transform of the pixel grid that is processed.
+
+    ``transform`` is ``(a, b, c, d, e, f)``: x = a * column + b * row + c,
+    y = d * column + e * row + f, in the units of ``crs`` (for example
+    ``EPSG:32629``, metres), at the upper left corner of a pixel.
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class SceneMetadata:
+    """What is known of a scene before its first pixel is decoded.
+
+    ``bands`` is the order of the strips' first axis, in the names that were
+    asked for; ``substituted`` names the band that stands in for one of them
+    (``{"B08": "B8A"}``).  Reflectance = (DN + ``offsets[band]``) /
+    ``quantification``; DN 0 is no data, 65,535 saturated.  ``height`` and
+    ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
+    is really processed; ``remarks`` says in words what differs from what was
+    asked for.
+    """
+
+    name: str
+    tile_id: str
+    level: str
+    baseline: str
+    bands: tuple[str, ...]
+    offsets: Mapping[str, int]
+    quantification: float
+    height: int
+    width: int
+    ground_sample_distance: int
+    georeference: Georeference | None = None
+    sensed_at: datetime | None = None
+    platform: str = ""
+    substituted: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Whole rows of a scene: uint16 digital numbers ``(bands, rows, width)`` from row ``top``."""
+
+    top: int
+    digital_numbers: NDArray[np.uint16]
+
+
+class Scene(Protocol):
+    """A product that can be read from top to bottom, once or several times."""
+
+    @property
+    def metadata(self) -> SceneMetadata: ...
+
+    def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
+        """Decode with so many threads; leaving the context stops them.
+
+        Strips come in order, without gap or overlap, and cover every row.
+        At most two strips are held besides the one last given out.  Raises
+        :class:`~flightsw.errors.CorruptImage` from the iterator.
+        """
+        ...

@@ -1,0 +1,138 @@
+"""Real, small parts for tests: a scene in memory and an engine of plain arithmetic.
+
+Limits: :class:`ArrayScene` decodes nothing, so it tells nothing of files;
+:class:`ArithmeticEngine` knows nothing of clouds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from flightsw.engines.engine import CardReadings, EngineInfo
+from flightsw.scene.scene import SceneMetadata, Strip
+
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+def scene_metadata(height: int, width: int, **changes: object) -> SceneMetadata:
+    """Metadata of a plain L2A scene of baseline 05.10, with ``changes``."""
+    fields: dict[str, object] = {
+        "name": "S2A_MSIL2A_20250601T101031_N0510_R022_T32TQM_20250601T140000",
+        "tile_id": "T32TQM",
+        "level": "L2A",
+        "baseline": "05.10",
+        "bands": BANDS,
+        "offsets": dict.fromkeys(BANDS, -1000),
+        "quantification": 10_000.0,
+        "height": height,
+        "width": width,
+        "ground_sample_distance": 10,
+    }
+    return SceneMetadata(**(fields | changes))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class ArrayScene:
+    """A scene held in memory, given out in strips of the heights asked for, then in their last."""
+
+    digital_numbers: NDArray[np.uint16]
+    strip_heights: Sequence[int] = (64,)
+    changes: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def metadata(self) -> SceneMetadata:
+        """Metadata that fits the array."""
+        _, height, width = self.digital_numbers.shape
+        return scene_metadata(height, width, **self.changes)
+
+    @contextmanager
+    def strips(self, workers: int) -> Iterator[Iterator[Strip]]:
+        """Give the rows out; ``workers`` is not needed."""
+        del workers
+        yield self._cut()
+
+    def _cut(self) -> Iterator[Strip]:
+        heights, top = deque(self.strip_heights), 0
+        while top < self.digital_numbers.shape[1]:
+            height = heights.popleft() if len(heights) > 1 else heights[0]
+            yield Strip(top, self.digital_numbers[:, top : top + height])
+            top += height
+
+
+class ArithmeticEngine:
+    """Logits by integer arithmetic on the tile: each depends on the pixel and on the whole tile.
+
+    ``delay`` answers that many pushes later, as a double-buffering card does.
+    Tiles that disagree where they overlap make fusion visible.
+    """
+
+    def __init__(
+        self, *, batch: int = 1, classes: int = 2, delay: int = 0, bands: tuple[str, ...] = BANDS
+    ) -> None:
+        names = ("clear", "contaminated") if classes == 2 else ("clear", "thick", "thin", "shadow")
+        self.info = EngineInfo(
+            name="arithmetic",
+            tag="arithmetic",
+            device="none",
+            precision="int8",
+            batch=batch,
+            tile_size=224,
+            bands=bands,
+            classes=names,
+            input_scale=0.004,
+            input_zero_point=-128,
+            output_scale=0.05,
+            output_zero_point=0,
+            model_id="arithmetic",
+        )
+        self._delay = delay
+        self._owed: deque[NDArray[np.int8]] = deque()
+        self.tiles_seen = 0
+
+    def infer(self, tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Answer a batch at once."""
+        values = tiles.astype(np.int32)
+        level = values.mean(axis=(1, 2), keepdims=True).round().astype(np.int32)
+        kinds = len(self.info.classes)
+        logits = np.stack(
+            [(values[..., kind % 4] * (kind + 1) + level[..., 0] * 3) % 64 for kind in range(kinds)],
+            axis=-1,
+        )
+        self.tiles_seen += len(tiles)
+        return (logits - 32).astype(np.int8)
+
+    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+        """Answer an earlier batch, or none yet."""
+        self._owed.append(self.infer(tiles))
+        return self._owed.popleft() if len(self._owed) > self._delay else None
+
+    def flush(self) -> Iterator[NDArray[np.int8]]:
+        """Answer what is owed."""
+        while self._owed:
+            yield self._owed.popleft()
+
+    def readings(self) -> CardReadings | None:
+        """No sensor."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

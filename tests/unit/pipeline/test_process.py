@@ -1,0 +1,282 @@
+"""The streamed mask equals a naive whole-frame computation, whatever the streaming looks like."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from flightsw.config import PipelineSettings
+from flightsw.errors import EmptyScene, EngineUnavailable, InferenceFailed
+from flightsw.pipeline import process_scene
+from flightsw.products.contents import FinishedRows
+from flightsw.testing import ArithmeticEngine, ArrayScene
+from flightsw.tiling import Grid
+
+
+class _Frame:
+    """Collects rows and insists on their order."""
+
+    def __init__(self) -> None:
+        self._masks: list[NDArray[np.uint8]] = []
+        self._classes: list[NDArray[np.uint8]] = []
+        self._numbers: list[NDArray[np.uint16]] = []
+        self._next = 0
+
+    def write(self, rows: FinishedRows) -> None:
+        assert rows.top == self._next
+        self._next += len(rows.mask)
+        self._masks.append(rows.mask.copy())
+        self._numbers.append(rows.digital_numbers.copy())
+        if rows.classes is not None:
+            self._classes.append(rows.classes.copy())
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        return np.concatenate(self._masks)
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        return np.concatenate(self._classes)
+
+    @property
+    def digital_numbers(self) -> NDArray[np.uint16]:
+        return np.concatenate(self._numbers, axis=1)
+
+
+def _digital_numbers(seed: int, height: int, width: int) -> NDArray[np.uint16]:
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 9000, (4, height // 40 + 1, width // 40 + 1))
+    smooth = coarse.repeat(40, axis=1).repeat(40, axis=2)[:, :height, :width]
+    numbers = smooth + random.integers(0, 900, (4, height, width))
+    numbers[:, random.random((height, width)) < 0.02] = 0
+    numbers[:, : height // 3, : width // 2] = 0
+    numbers[:, -1, -1] = 5000
+    return numbers.astype(np.uint16)
+
+
+def _naive_mask(
+    numbers: NDArray[np.uint16], engine: ArithmeticEngine, fusion: str, stride: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Whole frame, tile by tile: the definition in its plainest form (20-bit probabilities)."""
+    _, height, width = numbers.shape
+    reflectance = np.where(numbers == 0, 0, (numbers.astype(np.float64) - 1000) / 10000)
+    quantised = np.clip(np.rint(reflectance / 0.004 - 128), -128, 127).astype(np.int8)
+    rows = -(-max(0, height - 224) // stride) + 1
+    columns = -(-max(0, width - 224) // stride) + 1
+    padded = np.full((4, rows * stride + 224, columns * stride + 224), -128, np.int8)
+    padded[:, :height, :width] = quantised
+    any_tile = np.zeros(padded.shape[1:], dtype=bool)
+    total = np.zeros(padded.shape[1:])
+    probabilities = np.zeros((*padded.shape[1:], len(engine.info.classes)))
+    invalid = np.ones(padded.shape[1:], dtype=bool)
+    invalid[:height, :width] = (numbers == 0).any(axis=0)
+    for row in range(rows):
+        for column in range(columns):
+            window = np.s_[row * stride : row * stride + 224, column * stride : column * stride + 224]
+            if invalid[window].all():
+                continue
+            logits = engine.infer(padded[(slice(None), *window)].transpose(1, 2, 0)[None])[0]
+            real = logits.astype(np.float64) * 0.05
+            any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
+            margin = real[..., 1:].max(axis=2) - real[..., 0]
+            total[window] += np.rint(np.tanh(margin / 2) * 2**20)
+            exponentials = np.exp(real)
+            probabilities[window] += np.rint(
+                exponentials / exponentials.sum(axis=2, keepdims=True) * 2**20
+            )
+    contaminated = any_tile if fusion == "or" else total > 0
+    classes = np.where(contaminated, 1 + probabilities[..., 1:].argmax(axis=2), 0)
+    mask = np.where(invalid, 255, contaminated)[:height, :width]
+    return mask.astype(np.uint8), np.where(invalid, 255, classes)[:height, :width].astype(np.uint8)
+
+
+_SIZES = st.integers(1, 700)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    height=_SIZES,
+    width=_SIZES,
+    strips=st.lists(st.integers(1, 400), min_size=1, max_size=6),
+    batch=st.sampled_from((1, 2, 4, 7)),
+    delay=st.sampled_from((0, 1, 2)),
+    depth=st.sampled_from((1, 2, 16)),
+    fusion=st.sampled_from(("or", "blend")),
+    stride=st.sampled_from((210, 224, 100)),
+    seed=st.integers(0, 1000),
+)
+def test_any_streaming_gives_the_whole_frame_mask(
+    height: int,
+    width: int,
+    strips: list[int],
+    batch: int,
+    delay: int,
+    depth: int,
+    fusion: str,
+    stride: int,
+    seed: int,
+) -> None:
+    numbers = _digital_numbers(seed, height, width)
+    engine = ArithmeticEngine(batch=batch, delay=delay)
+    frame = _Frame()
+    chosen = PipelineSettings(fusion=fusion, queue_depth=depth, device="cpu")  # type: ignore[arg-type]
+    summary = process_scene(ArrayScene(numbers, strips), engine, chosen, [frame], stride=stride)
+    expected, _ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    np.testing.assert_array_equal(frame.mask, expected)
+    np.testing.assert_array_equal(frame.digital_numbers, numbers)
+    assert summary.valid_pixels == np.count_nonzero(expected != 255)
+    assert summary.pixels_by_class["contaminated"] == np.count_nonzero(expected == 1)
+    assert summary.tiles == Grid(height, width, 224, stride).rows * Grid(height, width, 224, stride).columns
+
+
+@pytest.mark.parametrize("fusion", ["or", "blend"])
+def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str) -> None:
+    numbers = _digital_numbers(3, 500, 460)
+    frame = _Frame()
+    chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
+    summary = process_scene(
+        ArrayScene(numbers), ArithmeticEngine(classes=4, batch=4, delay=2), chosen, [frame]
+    )
+    mask, classes = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
+    np.testing.assert_array_equal(frame.mask, mask)
+    np.testing.assert_array_equal(frame.classes, classes)
+    kinds = sum(summary.pixels_by_class[name] for name in ("thick", "thin", "shadow"))
+    assert kinds == summary.pixels_by_class["contaminated"]
+
+
+def test_tiles_without_a_valid_pixel_never_reach_the_engine() -> None:
+    numbers = _digital_numbers(5, 640, 640)
+    numbers[:, :, :434] = 0
+    numbers[:, 500, 10] = 700
+    engine = ArithmeticEngine()
+    summary = process_scene(ArrayScene(numbers), engine, PipelineSettings(device="cpu"))
+    assert summary.tiles == 9
+    assert engine.tiles_seen == 9 - summary.tiles_without_data
+    assert summary.tiles_without_data == 5
+    assert summary.stages["accelerator"].count == engine.tiles_seen
+
+
+def test_saturated_pixels_enter_as_the_largest_value() -> None:
+    numbers = np.full((4, 224, 224), 65_535, dtype=np.uint16)
+    seen: list[NDArray[np.int8]] = []
+
+    class _Watching(ArithmeticEngine):
+        def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+            seen.append(tiles.copy())
+            return super().push(tiles)
+
+    process_scene(ArrayScene(numbers), _Watching(), PipelineSettings(device="cpu"))
+    assert (seen[0] == 127).all()
+
+
+def test_a_scene_without_data_is_an_error() -> None:
+    scene = ArrayScene(np.zeros((4, 300, 300), dtype=np.uint16))
+    with pytest.raises(EmptyScene, match="no data"):
+        process_scene(scene, ArithmeticEngine(), PipelineSettings(device="cpu"))
+
+
+def test_a_scene_in_another_band_order_than_the_engine_is_refused() -> None:
+    scene = ArrayScene(np.ones((4, 300, 300), dtype=np.uint16))
+    engine = ArithmeticEngine(bands=("B08", "B04", "B03", "B02"))
+    with pytest.raises(EngineUnavailable, match="B08 B04 B03 B02, not B02 B03 B04 B08"):
+        process_scene(scene, engine, PipelineSettings(device="cpu"))
+
+
+class _FailingEngine(ArithmeticEngine):
+    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+        if self.tiles_seen == 5:
+            raise InferenceFailed("metis-0:3:0", "the card raised InternalError", "Refresh it")
+        return super().push(tiles)
+
+
+class _BrokenScene(ArrayScene):
+    def _cut(self):  # type: ignore[no-untyped-def]
+        yield from list(super()._cut())[:4]
+        raise OSError("the file system went away")
+
+
+class _FailingSink:
+    def write(self, rows: FinishedRows) -> None:
+        raise OSError("no space left")
+
+
+def _threads_of_the_pipeline() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("flightsw-")]
+
+
+def test_an_engine_that_fails_stops_everything_and_surfaces() -> None:
+    scene = ArrayScene(_digital_numbers(7, 1500, 900))
+    chosen = PipelineSettings(device="cpu", queue_depth=1)
+    with pytest.raises(InferenceFailed, match="the card raised InternalError"):
+        process_scene(scene, _FailingEngine(), chosen)
+    assert _threads_of_the_pipeline() == []
+
+
+def test_a_scene_that_fails_stops_everything_and_surfaces() -> None:
+    scene = _BrokenScene(_digital_numbers(7, 1500, 900))
+    with pytest.raises(OSError, match="the file system went away"):
+        process_scene(scene, ArithmeticEngine(batch=4), PipelineSettings(device="cpu"))
+    assert _threads_of_the_pipeline() == []
+
+
+def test_a_sink_that_fails_stops_everything_and_surfaces() -> None:
+    scene = ArrayScene(_digital_numbers(7, 1500, 900))
+    chosen = PipelineSettings(device="cpu", queue_depth=1)
+    with pytest.raises(OSError, match="no space left"):
+        process_scene(scene, ArithmeticEngine(), chosen, [_FailingSink()])
+    assert _threads_of_the_pipeline() == []
+
+
+def test_an_interrupt_between_rows_stops_everything() -> None:
+    class _Interrupting:
+        def write(self, rows: FinishedRows) -> None:
+            raise KeyboardInterrupt
+
+    scene = ArrayScene(_digital_numbers(7, 1500, 900))
+    with pytest.raises(KeyboardInterrupt):
+        process_scene(scene, ArithmeticEngine(), PipelineSettings(device="cpu"), [_Interrupting()])
+    assert _threads_of_the_pipeline() == []
+
+
+def test_an_engine_that_never_answers_is_an_error_not_a_hang() -> None:
+    release = threading.Event()
+
+    class _Wedged(ArithmeticEngine):
+        def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+            release.wait(60)
+            raise InferenceFailed("metis-0:3:0", "released by the test")
+
+    scene = ArrayScene(_digital_numbers(7, 600, 600))
+    chosen = PipelineSettings(device="cpu", stall_seconds=0.2)
+    timer = threading.Timer(1.0, release.set)
+    timer.start()
+    with pytest.raises(InferenceFailed, match="nothing moved for 0.2 s"):
+        process_scene(scene, _Wedged(), chosen)
+    timer.join()
+
+
+def test_an_engine_that_loses_a_batch_is_found_out() -> None:
+    class _Forgetful(ArithmeticEngine):
+        def flush(self):  # type: ignore[no-untyped-def]
+            return iter(())
+
+    scene = ArrayScene(_digital_numbers(7, 600, 600))
+    with pytest.raises(InferenceFailed, match="never answered"):
+        process_scene(scene, _Forgetful(delay=2), PipelineSettings(device="cpu"))
+
+
+def test_progress_reaches_the_scene_height() -> None:
+    told: list[tuple[int, int]] = []
+    scene = ArrayScene(_digital_numbers(9, 650, 300))
+    process_scene(
+        scene,
+        ArithmeticEngine(),
+        PipelineSettings(device="cpu"),
+        progress=lambda done, height: told.append((done, height)),
+    )
+    assert told == [(210, 650), (420, 650), (630, 650), (650, 650)]

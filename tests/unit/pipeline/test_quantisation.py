@@ -1,0 +1,98 @@
+"""INT8 values for all 65,536 digital numbers, against float64 arithmetic."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flightsw.errors import EngineUnavailable
+from flightsw.pipeline.quantisation import (
+    CpuQuantiser,
+    TorchQuantiser,
+    open_quantiser,
+    quantisation_table,
+    scene_tables,
+)
+from flightsw.testing import ArithmeticEngine, scene_metadata
+
+
+def _by_the_formula(number: int, offset: int, scale: float, zero_point: int) -> int:
+    """One digital number in Python's own float64; ``round`` is half to even."""
+    if number == 65_535:
+        return 127
+    reflectance = 0.0 if number == 0 else (number + offset) / 10_000
+    return max(-128, min(127, round(reflectance / scale + zero_point)))
+
+
+@pytest.mark.parametrize("offset", [-1000, 0])
+@pytest.mark.parametrize(
+    ("scale", "zero_point"),
+    [(0.004, -128), (1 / 255, -128), (0.0078125, 0), (0.005, -100), (1e-4, -128), (0.5, 127)],
+)
+def test_every_digital_number_has_the_value_of_the_formula(
+    offset: int, scale: float, zero_point: int
+) -> None:
+    table = quantisation_table(offset, 10_000, scale, zero_point)
+    expected = [_by_the_formula(number, offset, scale, zero_point) for number in range(65_536)]
+    np.testing.assert_array_equal(table, expected)
+
+
+@given(
+    scale=st.floats(1e-5, 10, allow_nan=False),
+    zero_point=st.integers(-128, 127),
+    offset=st.integers(-2000, 0),
+    number=st.integers(0, 65_535),
+)
+def test_any_scale_has_the_value_of_the_formula(
+    scale: float, zero_point: int, offset: int, number: int
+) -> None:
+    table = quantisation_table(offset, 10_000, scale, zero_point)
+    assert table[number] == _by_the_formula(number, offset, scale, zero_point)
+
+
+def test_halves_round_to_the_even_neighbour() -> None:
+    table = quantisation_table(0, 1, 1.0, 0)
+    assert [int(table[number]) for number in (1, 2, 3)] == [1, 2, 3]
+    halves = quantisation_table(0, 2, 1.0, 0)
+    assert [int(halves[number]) for number in (1, 3, 5)] == [0, 2, 2]
+
+
+def test_no_data_is_reflectance_zero_and_not_minus_the_offset() -> None:
+    table = quantisation_table(-1000, 10_000, 0.004, -100)
+    assert table[0] == -100
+    assert table[1] == math.floor(-999 / 10_000 / 0.004 - 100 + 0.5)
+
+
+def test_opencv_and_torch_give_identical_bytes_for_every_digital_number() -> None:
+    engine = ArithmeticEngine().info
+    tables = scene_tables(
+        scene_metadata(1, 1, offsets={"B02": -1000, "B03": 0, "B04": -900, "B08": -1}), engine
+    )
+    every = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
+    numbers = np.stack([every, every[::-1], every.T, every[:, ::-1]])
+    expected = np.stack([table[band] for table, band in zip(tables, numbers, strict=True)], axis=-1)
+    by_torch = TorchQuantiser(tables, torch.device("cpu"))(numbers)
+    np.testing.assert_array_equal(CpuQuantiser(tables)(numbers), expected)
+    np.testing.assert_array_equal(by_torch, expected)
+    if torch.cuda.is_available():
+        np.testing.assert_array_equal(TorchQuantiser(tables, torch.device("cuda"))(numbers), expected)
+
+
+def test_each_band_has_its_own_offset_in_the_engines_band_order() -> None:
+    offsets = {"B02": -1000, "B03": -900, "B04": -800, "B08": 0}
+    bands = ("B08", "B04", "B03", "B02")
+    tables = scene_tables(
+        scene_metadata(1, 1, offsets=offsets, bands=bands), ArithmeticEngine(bands=bands).info
+    )
+    assert [int(table[1000]) for table in tables] == [-103, -123, -126, -128]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is present")
+def test_cuda_asked_for_and_absent_says_so() -> None:
+    with pytest.raises(EngineUnavailable, match="no CUDA device"):
+        open_quantiser(np.zeros((4, 65_536), np.int8), "cuda")

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flightsw.tiling import Grid
+
+_GRIDS = st.builds(
+    Grid,
+    height=st.integers(1, 3000),
+    width=st.integers(1, 3000),
+    tile_size=st.just(224),
+    stride=st.integers(40, 224),
+)
+
+
+def test_a_full_scene_has_53_by_53_windows() -> None:
+    grid = Grid(10_980, 10_980)
+    assert (grid.rows, grid.columns) == (53, 53)
+
+
+@given(_GRIDS)
+def test_windows_cover_every_row_and_none_is_superfluous(grid: Grid) -> None:
+    covered = {row for number in range(grid.rows) for row in grid.needed_rows(number)}
+    assert covered == set(range(grid.height))
+    last = grid.needed_rows(grid.rows - 1)
+    before = grid.needed_rows(grid.rows - 2).stop if grid.rows > 1 else 0
+    assert last.stop > before
+
+
+@given(_GRIDS)
+def test_finished_rows_follow_each_other_and_no_later_window_touches_them(grid: Grid) -> None:
+    finished = [grid.finished_rows(number) for number in range(grid.rows)]
+    assert [row for span in finished for row in span] == list(range(grid.height))
+    for number, span in enumerate(finished[:-1]):
+        assert grid.needed_rows(number + 1).start >= span.stop
+
+
+@given(_GRIDS)
+def test_the_padded_width_holds_every_window(grid: Grid) -> None:
+    assert grid.padded_width == (grid.columns - 1) * grid.stride + grid.tile_size
+    assert grid.padded_width >= grid.width
+
+
+@pytest.mark.parametrize(("height", "stride"), [(0, 210), (-1, 210), (100, 0), (100, 225)])
+def test_an_impossible_grid_is_refused(height: int, stride: int) -> None:
+    with pytest.raises(ValueError, match=r"grid|stride"):
+        Grid(height, 100, 224, stride)
