@@ -1,0 +1,62 @@
+"""The exceptions of ``axelera.runtime``, by their names there, as the simulator raises them."""
+
+# The vendor's names, two of which are also built-ins.
+# ruff: noqa: A001, N818
+
+from __future__ import annotations
+
+from typing import Final
+
+
+class RuntimeFault(Exception):
+    """What all of the simulator's exceptions have in common (the vendor publishes no base)."""
+
+
+class ConnectionError(RuntimeFault):
+    """The device is not there, or does not answer in time."""
+
+
+class DeviceInUse(RuntimeFault):
+    """All sub-devices or cores that were asked for are taken."""
+
+
+class IncompatibleDevice(RuntimeFault):
+    """The model needs more than the device has."""
+
+
+class InternalError(RuntimeFault):
+    """The device failed while it computed."""
+
+
+class InvalidArgument(RuntimeFault):
+    """A call's argument has the wrong type, value or state."""
+
+
+class InvalidConfiguration(RuntimeFault):
+    """The compiled model or a property contradicts itself."""
+
+
+class NotImplemented(RuntimeFault):
+    """The runtime has no such ability."""
+
+
+class Pending(RuntimeFault):
+    """An earlier operation on the same object has not finished."""
+
+
+class UnknownError(RuntimeFault):
+    """Anything that the runtime cannot name."""
+
+
+NAMES: Final = (
+    "ConnectionError",
+    "DeviceInUse",
+    "IncompatibleDevice",
+    "InternalError",
+    "InvalidArgument",
+    "InvalidConfiguration",
+    "NotImplemented",
+    "Pending",
+    "UnknownError",
+)
+"""Every exception name of ``axelera.runtime``."""

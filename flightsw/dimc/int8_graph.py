@@ -1,0 +1,175 @@
+"""The INT8 graph of a model package, computed with OpenVINO on the host CPU."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.dimc.compiled_model import CompiledModel
+from flightsw.errors import PackageInvalid
+
+_CURE: Final = "Compile the model again, or install an intact package"
+
+
+class Int8Graph:
+    """One ONNX file with an int8 NHWC input and output, checked against its manifest.
+
+    It is compiled once, on first use, however many requests are made of it.
+    Raises :class:`~flightsw.errors.PackageInvalid` where graph and manifest
+    contradict each other.
+    """
+
+    def __init__(self, model: CompiledModel, threads: int) -> None:
+        self._openvino = load_openvino()
+        self._threads = threads
+        self._file = model.graph
+        self._input_shape = model.input.unpadded_shape
+        self._output_shape = model.output.unpadded_shape
+        self._core = self._openvino.Core()
+        self._graph = self._read(model)
+        self._compiled: Any = None
+        self._compiling = threading.Lock()
+
+    @property
+    def input_name(self) -> str:
+        """Name of the graph's input."""
+        return str(self._graph.input().any_name)
+
+    @property
+    def output_name(self) -> str:
+        """Name of the graph's output."""
+        return str(self._graph.output().any_name)
+
+    def new_request(self) -> Int8Request:
+        """A request with its own tensors on the one compiled graph."""
+        with self._compiling:
+            if self._compiled is None:
+                self._compiled = self._compile()
+        return Int8Request(
+            self._openvino,
+            self._compiled.create_infer_request(),
+            np.zeros(self._input_shape, np.int8),
+            np.zeros(self._output_shape, np.int8),
+        )
+
+    def _read(self, model: CompiledModel) -> Any:
+        try:
+            graph = self._core.read_model(self._file)
+        except RuntimeError as error:
+            raise PackageInvalid(self._file, "is no readable ONNX graph", _CURE) from error
+        for port, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            if len(ports) != 1:
+                raise _contradiction(self._file, port, "one", len(ports))
+            if ports[0].element_type != self._openvino.Type.i8:
+                dtype = ports[0].element_type.get_type_name()
+                raise _contradiction(self._file, f"{port[:-1]}_dtypes", "i8", dtype)
+        accepted = graph.input().partial_shape
+        if not accepted.compatible(self._openvino.PartialShape(list(self._input_shape))):
+            raise _contradiction(model.manifest, "input_shapes", accepted, self._input_shape)
+        try:
+            graph.reshape(list(self._input_shape))
+        except RuntimeError as error:
+            raise _contradiction(
+                model.manifest, "input_shapes", "a shape that the graph accepts", self._input_shape
+            ) from error
+        given = graph.output().partial_shape
+        if given != self._openvino.PartialShape(list(self._output_shape)):
+            raise _contradiction(model.manifest, "output_shapes", given, self._output_shape)
+        return graph
+
+    def _compile(self) -> Any:
+        properties = self._openvino.properties
+        try:
+            return self._core.compile_model(
+                self._graph,
+                "CPU",
+                {
+                    properties.hint.performance_mode: properties.hint.PerformanceMode.LATENCY,
+                    # Without it, hosts with bfloat16 would answer differently from those without.
+                    properties.hint.inference_precision: self._openvino.Type.f32,
+                    properties.inference_num_threads: self._threads,
+                    # The cores are shared with decoding: leave their choice to the kernel.
+                    properties.hint.enable_cpu_pinning: False,
+                },
+            )
+        except RuntimeError as error:
+            raise PackageInvalid(self._file, "cannot be compiled by OpenVINO", _CURE) from error
+
+
+class Int8Request:
+    """One frame's arithmetic: fill ``tiles``, ``start``, ``wait``, read ``logits``.
+
+    Both arrays are int8 NHWC without padding and are OpenVINO's own memory,
+    so nothing is copied.  Requests of one graph run in the order of their start.
+    """
+
+    def __init__(
+        self,
+        openvino: ModuleType,
+        request: Any,
+        tiles: NDArray[np.int8],
+        logits: NDArray[np.int8],
+    ) -> None:
+        self.tiles = tiles
+        self.logits = logits
+        self._request = request
+        self._started_ns = 0
+        request.set_input_tensor(openvino.Tensor(tiles, shared_memory=True))
+        request.set_output_tensor(openvino.Tensor(logits, shared_memory=True))
+
+    def start(self) -> None:
+        """Queue the frame and return at once."""
+        self._started_ns = time.monotonic_ns()
+        self._request.start_async()
+
+    def wait(self, seconds: float) -> int:
+        """Wait for the answer; return the monotonic ns of its completion.
+
+        Raises :class:`TimeoutError` after ``seconds``, and :class:`RuntimeError` where
+        OpenVINO failed.
+        """
+        if not self._request.wait_for(timedelta(seconds=seconds) // _MILLISECOND):
+            raise TimeoutError(f"no answer within {seconds:g} s")
+        latency_ms: float = self._request.latency
+        return self._started_ns + round(latency_ms * 1e6)
+
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def load_openvino() -> ModuleType:
+    """Import OpenVINO without its usage report.
+
+    ``import openvino`` sends an event over the network where
+    ``openvino_telemetry`` can be imported; a flight unit has nobody to tell.
+    """
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    absent: Any = None  # what the import system takes as "no such module"
+    sys.modules.setdefault("openvino_telemetry", absent)
+    try:
+        import openvino  # noqa: PLC0415
+    finally:
+        if sys.modules["openvino_telemetry"] is None:
+            del sys.modules["openvino_telemetry"]
+    module: ModuleType = openvino
+    return module
+
+
+def _contradiction(file: Path, key: str, expected: object, found: object) -> PackageInvalid:
+    return PackageInvalid(
+        file,
+        f"{key} must be {expected} as in the graph, found {found}",
+        _CURE,
+        key=key,
+        expected=str(expected),
+        found=str(found),
+    )

@@ -1,0 +1,138 @@
+"""The card when there is one, else its simulator: one door, one type."""
+
+# The vendor documents the methods.
+# ruff: noqa: D102
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.config import DimcSettings
+from flightsw.dimc import errors, simulator
+from flightsw.errors import EngineUnavailable
+
+
+class TensorInfo(Protocol):
+    """A tensor's padded shape, padding and quantisation."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def padding(self) -> list[tuple[int, int]]: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def zero_point(self) -> int: ...
+    @property
+    def unpadded_shape(self) -> tuple[int, ...]: ...
+
+
+class DeviceInfo(Protocol):
+    """A card."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def subdevice_count(self) -> int: ...
+
+
+class Model(Protocol):
+    """A compiled model, loaded."""
+
+    def inputs(self) -> Sequence[TensorInfo]: ...
+    def outputs(self) -> Sequence[TensorInfo]: ...
+
+
+class ModelInstance(Protocol):
+    """A model on the card's cores."""
+
+    def run(self, inputs: list[NDArray[np.int8]], outputs: list[NDArray[np.int8]]) -> None: ...
+    def release(self) -> None: ...
+
+
+class Connection(Protocol):
+    """Reserved sub-devices."""
+
+    def load_model_instance(self, model: Any, **properties: int) -> ModelInstance: ...
+
+
+class Context(Protocol):
+    """Root of the runtime's objects: the part of the vendor's API that is used here."""
+
+    def list_devices(self) -> Sequence[DeviceInfo]: ...
+    def load_model(self, path: str) -> Model: ...
+    def device_connect(self, device: Any, num_sub_devices: int) -> Connection: ...
+    def release(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """An open context on one device.  ``faults`` are the exceptions that its calls may raise."""
+
+    context: Context
+    device: DeviceInfo
+    simulated: bool
+    faults: tuple[type[Exception], ...]
+
+
+def open_runtime(settings: DimcSettings) -> Runtime:
+    """Open the first card of ``axelera.runtime``, or the simulator.
+
+    ``settings.card``: ``auto`` takes the simulator where the library or the
+    card is missing, ``card`` raises :class:`~flightsw.errors.EngineUnavailable` then.
+    The twin's settings matter to the simulator only.
+    """
+    if settings.card != "simulator":
+        try:
+            return _open_card()
+        except EngineUnavailable:
+            if settings.card == "card":
+                raise
+    context = simulator.Context(settings.twin, settings.threads)
+    return Runtime(context, context.list_devices()[0], True, (errors.RuntimeFault,))
+
+
+def _open_card() -> Runtime:
+    try:
+        from axelera import runtime as library  # noqa: PLC0415
+    except (ImportError, OSError) as error:
+        raise EngineUnavailable(
+            "axelera.runtime", f"cannot be imported ({error})", "Install the Voyager SDK"
+        ) from error
+    faults = _faults_of(library)
+    try:
+        context = library.Context()
+    except faults as error:
+        raise _no_card(f"opens no context ({error})") from error
+    try:
+        devices = context.list_devices()
+    except faults as error:
+        context.release()
+        raise _no_card(f"cannot list the devices ({error})") from error
+    if not devices:
+        context.release()
+        raise _no_card("finds no device")
+    return Runtime(context, devices[0], False, faults)
+
+
+def _faults_of(library: Any) -> tuple[type[Exception], ...]:
+    """The library's exceptions, and what a native extension raises besides."""
+    named = (getattr(library, name, None) for name in errors.NAMES)
+    return (
+        *(fault for fault in named if isinstance(fault, type) and issubclass(fault, Exception)),
+        RuntimeError,
+        OSError,
+    )
+
+
+def _no_card(cause: str) -> EngineUnavailable:
+    return EngineUnavailable(
+        "axelera.runtime",
+        cause,
+        "Refresh the card (axdevice --refresh), rescan the PCIe bus, or use the simulator",
+    )

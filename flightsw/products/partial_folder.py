@@ -1,0 +1,127 @@
+"""Files that appear together or not at all.
+
+They grow in a hidden folder inside the output folder, so that a rename brings
+them out.  A locked file marks the folder as in use; the lock dies with its
+process, so that the next run can tell what was left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from flightsw.errors import OutputNotWritable
+
+_LOCK: Final = "lock"
+_ATTEMPTS: Final = 10
+
+
+class PartialFolder:
+    """``.<scene>.<pid>.partial`` in an output folder that exists."""
+
+    def __init__(self, out: Path, scene: str) -> None:
+        self.path = out / f".{scene}.{os.getpid()}.partial"
+        self._out = out
+        self._replaced = self.path / "replaced"
+        self._lock = _create_locked(self.path)
+
+    def publish(self, names: Sequence[tuple[str, str]], last: str) -> None:
+        """Bring files out: pairs of (name here, name in the output folder).
+
+        ``last`` is the output name that says all others are there: one of an
+        earlier run goes first, the new one comes when the others are on disk.
+        If anything goes wrong the output folder is put back as it was.
+        """
+        for name, _ in names:
+            sync(self.path / name)
+        self._replaced.mkdir()
+        touched: list[str] = []
+        try:
+            self._keep(last, touched)
+            (self._out / last).unlink(missing_ok=True)
+            for name, final in sorted(names, key=lambda pair: pair[1] == last):
+                if final == last:
+                    sync(self._out)
+                else:
+                    self._keep(final, touched)
+                (self.path / name).replace(self._out / final)
+            sync(self._out)
+        except BaseException:
+            self._put_back(touched)
+            raise
+
+    def remove(self) -> None:
+        """Delete the folder with all that is in it, and let go of the lock."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+    def _keep(self, final: str, touched: list[str]) -> None:
+        """Keep what has this name in the output folder, for it is about to be replaced."""
+        original, kept = self._out / final, self._replaced / final
+        if original.exists():
+            try:
+                kept.hardlink_to(original)
+            except OSError:  # a file system without links, or somebody else's file
+                shutil.copy2(original, kept)
+        touched.append(final)
+
+    def _put_back(self, touched: Sequence[str]) -> None:
+        for final in touched:
+            if (self._replaced / final).exists():
+                (self._replaced / final).replace(self._out / final)
+            else:
+                (self._out / final).unlink(missing_ok=True)
+
+
+def remove_stale(out: Path) -> None:
+    """Delete what processes that are gone have left; leave those of living ones alone."""
+    for folder in out.glob(".*.[0-9]*.partial"):
+        if folder.is_dir() and (lock := _try_lock(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _create_locked(folder: Path) -> int:
+    """Make the folder and lock it, though a neighbour may sweep it before it is locked."""
+    for _ in range(_ATTEMPTS):
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            raise OutputNotWritable(
+                folder, "the scene is being written there already", "Wait for it to finish"
+            ) from None
+        lock = _try_lock(folder)
+        if lock is not None:
+            return lock
+    raise OutputNotWritable(folder, "vanishes whenever it is made", "See who cleans this folder")
+
+
+def _try_lock(folder: Path) -> int | None:
+    """Lock a partial folder, or None where it is in use, gone, or somebody else's."""
+    path = folder / _LOCK
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    except (FileNotFoundError, PermissionError):
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The folder may have been deleted, even made anew, between open and lock.
+        if os.path.samestat(path.stat(), os.fstat(lock)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(lock)
+    return None

@@ -1,0 +1,243 @@
+"""The products of one scene, written while it streams."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol
+
+from typing_extensions import Self
+
+from flightsw.errors import EmptyScene, OutputNotWritable
+from flightsw.products.array_file import MaskArray
+from flightsw.products.cloud_fill import CloudFill
+from flightsw.products.contents import FinishedRows, SceneSummary
+from flightsw.products.disk import bytes_needed, check_space, disk_errors
+from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
+from flightsw.products.kinds import (
+    DEFAULT_PRODUCTS,
+    PRODUCT_KINDS,
+    ProductContext,
+    check_products,
+)
+from flightsw.products.partial_folder import PartialFolder, remove_stale
+from flightsw.products.quicklook import QuickLook
+from flightsw.products.report import FileRecord, SceneReport, encode_report, make_report
+from flightsw.products.stac import encode_item
+from flightsw.scene.scene import SceneMetadata
+
+__all__ = [
+    "DEFAULT_PRODUCTS",
+    "PRODUCT_KINDS",
+    "ProductContext",
+    "ProductSet",
+    "PublishedProducts",
+]
+
+_CHUNK: Final = 4 << 20
+_HASH_THREADS: Final = 4
+_STAC: Final = "stac.json"
+_REPORT: Final = "report.json"
+
+
+class Product(Protocol):
+    """One kind of product, growing in the partial folder."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """The ends of its file names, which are their names in the partial folder."""
+        ...
+
+    def write(self, rows: FinishedRows) -> None:
+        """Take the next rows."""
+        ...
+
+    def finish(self, summary: SceneSummary) -> tuple[str, ...]:
+        """Complete the files; return remarks in words."""
+        ...
+
+    def close(self) -> None:
+        """Give back what is open, finished or not."""
+        ...
+
+
+@dataclass(frozen=True)
+class PublishedProducts:
+    """What lies in the output folder now; ``files`` includes the report where it was chosen."""
+
+    folder: Path
+    files: tuple[FileRecord, ...]
+    report: SceneReport
+
+    def paths(self, product: str) -> tuple[Path, ...]:
+        """The files of one product kind."""
+        return tuple(self.folder / file.name for file in self.files if file.product == product)
+
+
+class ProductSet:
+    """A row sink that publishes the chosen products of one scene, all of them or none.
+
+    Raises :class:`~flightsw.errors.UsageError` when built for products that do
+    not exist or cannot be made from this scene and model;
+    :class:`~flightsw.errors.OutputNotWritable` and
+    :class:`~flightsw.errors.DiskFull` when entered, and at any later moment.
+    Leaving the context without :meth:`publish` leaves ``out`` as it was.
+    """
+
+    def __init__(
+        self, out: Path, chosen: frozenset[str], scene: SceneMetadata, context: ProductContext
+    ) -> None:
+        check_products(chosen, scene, context)
+        self._out = out
+        self._chosen = chosen
+        self._scene = scene
+        self._context = context
+        self._needed = bytes_needed(chosen, scene)
+        self._next_row = 0
+        self._products: dict[str, Product] = {}
+        self._undo = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo, disk_errors(self._out, self._needed):
+            if _make_folder(self._out):
+                undo.callback(_remove_if_empty, self._out)
+            remove_stale(self._out)
+            check_space(self._out, self._needed)
+            self._folder = PartialFolder(self._out, _file_safe(self._scene.name))
+            undo.callback(self._folder.remove)
+            for kind in sorted(self._chosen):
+                if product := self._open(kind):
+                    self._products[kind] = product
+                    undo.callback(product.close)
+            self._undo = undo.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._undo.close()
+
+    def write(self, rows: FinishedRows) -> None:
+        """Add rows to every product; :class:`ValueError` unless they follow the last ones."""
+        if rows.top != self._next_row or rows.top + len(rows.mask) > self._scene.height:
+            raise ValueError(
+                f"rows {rows.top} to {rows.top + len(rows.mask)} of {self._scene.height} came"
+                f" where row {self._next_row} was due"
+            )
+        with disk_errors(self._out, self._needed):
+            for product in self._products.values():
+                product.write(rows)
+        self._next_row += len(rows.mask)
+
+    def publish(self, summary: SceneSummary) -> PublishedProducts:
+        """Complete the files and bring them out, the report last.
+
+        Raises :class:`~flightsw.errors.EmptyScene` without a valid pixel and
+        :class:`ValueError` when rows are missing.
+        """
+        if self._next_row != self._scene.height:
+            raise ValueError(f"{self._next_row} of {self._scene.height} rows came")
+        if not summary.valid_pixels:
+            raise EmptyScene(self._scene.name, "has no valid pixel, so there is nothing to mask")
+        with disk_errors(self._out, self._needed):
+            return self._publish(summary)
+
+    def _publish(self, summary: SceneSummary) -> PublishedProducts:
+        prefix = (
+            f"dtacsnet_{_file_safe(self._scene.tile_id)}"
+            f"_{100 * summary.contaminated_share:.0f}pct_{self._context.tag}"
+        )
+        notes = self._finish(summary)
+        files = self._records(prefix)
+        if "stac" in self._chosen and self._scene.sensed_at:
+            item = encode_item(prefix, self._scene, self._context, summary, files)
+            files.append(self._add_document("stac", prefix, _STAC, item))
+        report = make_report(self._scene, self._context, summary, files, notes)
+        if "report" in self._chosen:
+            files.append(self._add_document("report", prefix, _REPORT, encode_report(report)))
+        self._folder.publish(
+            [(file.name.removeprefix(f"{prefix}_"), file.name) for file in files],
+            last=f"{prefix}_{_REPORT}",
+        )
+        return PublishedProducts(self._out, tuple(files), report)
+
+    def _open(self, kind: str) -> Product | None:
+        folder, scene, context = self._folder.path, self._scene, self._context
+        match kind:
+            case "mask":
+                return MaskArray(folder, scene)
+            case "geotiff":
+                return MaskGeotiff(folder, scene, context)
+            case "classes":
+                return ClassGeotiff(folder, scene, context)
+            case "fill":
+                return CloudFill(folder, scene)
+            case "quicklook":
+                return QuickLook(folder, scene, context)
+        return None  # STAC item and report are written last, from what the others gave
+
+    def _finish(self, summary: SceneSummary) -> list[str]:
+        notes: list[str] = []
+        for product in self._products.values():
+            notes += product.finish(summary)
+        if self._scene.georeference is None:
+            notes.append("the scene has no georeference, so no product has coordinates")
+        if "stac" in self._chosen and self._scene.sensed_at is None:
+            notes.append("no STAC item: the scene's time is unknown, and an item must have one")
+        return notes
+
+    def _records(self, prefix: str) -> list[FileRecord]:
+        made = self._products.items()
+        names = [(kind, suffix) for kind, product in made for suffix in product.suffixes]
+        paths = [self._folder.path / suffix for _, suffix in names]
+        with ThreadPoolExecutor(_HASH_THREADS, "sha256") as threads:
+            hashes = list(threads.map(_sha256, paths))
+        return [
+            FileRecord(kind, f"{prefix}_{suffix}", path.stat().st_size, sha256)
+            for (kind, suffix), path, sha256 in zip(names, paths, hashes, strict=True)
+        ]
+
+    def _add_document(self, kind: str, prefix: str, suffix: str, text: bytes) -> FileRecord:
+        (self._folder.path / suffix).write_bytes(text)
+        sha256 = hashlib.sha256(text).hexdigest()
+        return FileRecord(kind, f"{prefix}_{suffix}", len(text), sha256)
+
+
+def _make_folder(out: Path) -> bool:
+    """Make the output folder where it is absent; tell whether it was."""
+    if out.is_dir():
+        return False
+    if out.exists():
+        raise OutputNotWritable(out, "is not a folder", "Give the path of a folder")
+    if not out.parent.is_dir():
+        raise OutputNotWritable(
+            out, f"there is no folder {out.parent} to make it in", "Give a folder that exists"
+        )
+    out.mkdir()
+    return True
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    chunk = memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(chunk):
+            digest.update(chunk[:size])
+    return digest.hexdigest()
+
+
+def _file_safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)

@@ -1,0 +1,160 @@
+"""The report of a scene: every figure of its processing, and what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from flightsw.errors import ProductError
+from flightsw.products.contents import SceneSummary
+from flightsw.products.kinds import ProductContext
+from flightsw.scene.scene import SceneMetadata
+
+REPORT_FORMAT: Final = 1
+"""Raised when a field changes its meaning or goes; new fields leave it as it is."""
+
+
+class FileRecord(msgspec.Struct, frozen=True):
+    """One published file: product kind, name in the output folder, size and SHA-256 (hex)."""
+
+    product: str
+    name: str
+    bytes: int
+    sha256: str
+
+
+class SceneRecord(msgspec.Struct, frozen=True):
+    """What the scene was, as :class:`~flightsw.scene.scene.SceneMetadata` has it.
+
+    ``sensed_at`` is ISO 8601; ``transform`` (a, b, c, d, e, f) and ``crs`` are
+    None without a georeference.
+    """
+
+    name: str
+    tile_id: str
+    level: str
+    baseline: str
+    platform: str
+    sensed_at: str | None
+    bands: tuple[str, ...]
+    substituted: dict[str, str]
+    offsets: dict[str, int]
+    quantification: float
+    height: int
+    width: int
+    ground_sample_distance: int
+    crs: str | None
+    transform: tuple[float, float, float, float, float, float] | None
+    remarks: tuple[str, ...]
+
+
+class EngineRecord(msgspec.Struct, frozen=True):
+    """What ran the model."""
+
+    name: str
+    tag: str
+    device: str
+    precision: str
+
+
+class ModelRecord(msgspec.Struct, frozen=True):
+    """Which model: its id, its classes in order, and its package's own description."""
+
+    id: str
+    classes: tuple[str, ...]
+    description: dict[str, Any]
+
+
+class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole report.
+
+    ``cloud_percentage`` is contaminated (cloud and shadow) of valid pixels,
+    0 to 100; ``fractions`` are shares of the valid pixels by class name, 0 to 1;
+    ``valid_fraction`` is valid of all pixels.  Stage timings in ``summary`` are
+    milliseconds, durations there seconds.  ``files`` lists everything but the
+    report itself.
+    """
+
+    format: int
+    software_version: str
+    scene: SceneRecord
+    engine: EngineRecord
+    model: ModelRecord
+    cloud_percentage: float
+    fractions: dict[str, float]
+    valid_fraction: float
+    tiles_per_second: float
+    summary: SceneSummary
+    files: tuple[FileRecord, ...]
+    notes: tuple[str, ...] = ()
+
+
+def make_report(
+    scene: SceneMetadata,
+    context: ProductContext,
+    summary: SceneSummary,
+    files: Sequence[FileRecord],
+    notes: Sequence[str],
+) -> SceneReport:
+    """Put the report together; ``notes`` come after the context's own."""
+    return SceneReport(
+        format=REPORT_FORMAT,
+        software_version=context.software_version,
+        scene=_scene_record(scene),
+        engine=EngineRecord(context.engine, context.tag, context.device, context.precision),
+        model=ModelRecord(context.model_id, context.classes, dict(context.model_description)),
+        cloud_percentage=100 * summary.contaminated_share,
+        fractions=_fractions(summary.pixels_by_class, summary.valid_pixels),
+        valid_fraction=summary.valid_pixels / (summary.valid_pixels + summary.no_data_pixels),
+        tiles_per_second=summary.tiles_per_second,
+        summary=summary,
+        files=tuple(files),
+        notes=(*context.notes, *notes),
+    )
+
+
+def encode_report(report: SceneReport) -> bytes:
+    """The report as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n"
+
+
+def read_report(path: Path) -> SceneReport:
+    """Read a report; raise :class:`ProductError` where it is none, or of a newer format."""
+    try:
+        report = msgspec.json.decode(path.read_bytes(), type=SceneReport)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ProductError(path, f"is not a report that can be read ({error})") from error
+    if report.format > REPORT_FORMAT:
+        raise ProductError(
+            path, f"has format {report.format}, newer than {REPORT_FORMAT}", "Update the software"
+        )
+    return report
+
+
+def _scene_record(scene: SceneMetadata) -> SceneRecord:
+    place = scene.georeference
+    return SceneRecord(
+        name=scene.name,
+        tile_id=scene.tile_id,
+        level=scene.level,
+        baseline=scene.baseline,
+        platform=scene.platform,
+        sensed_at=scene.sensed_at.isoformat() if scene.sensed_at else None,
+        bands=scene.bands,
+        substituted=dict(scene.substituted),
+        offsets=dict(scene.offsets),
+        quantification=scene.quantification,
+        height=scene.height,
+        width=scene.width,
+        ground_sample_distance=scene.ground_sample_distance,
+        crs=place.crs if place else None,
+        transform=place.transform if place else None,
+        remarks=scene.remarks,
+    )
+
+
+def _fractions(pixels: Mapping[str, int], valid: int) -> dict[str, float]:
+    return {name: count / valid for name, count in pixels.items()}

@@ -1,0 +1,189 @@
+"""The STAC item of a scene's products (STAC 1.1, JSON)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any, Final
+
+from pystac import Asset, Item, MediaType
+from pystac.extensions.classification import Classification, ClassificationExtension
+from pystac.extensions.eo import EOExtension
+from pystac.extensions.file import FileExtension
+from pystac.extensions.grid import GridExtension
+from pystac.extensions.projection import ProjectionExtension
+from rasterio import Affine
+from rasterio.crs import CRS
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_geom
+
+from flightsw.products.contents import CLEAR, CONTAMINATED, NO_DATA, SceneSummary
+from flightsw.products.geotiff import CLASS_COLOURS
+from flightsw.products.kinds import ProductContext
+from flightsw.products.report import FileRecord
+from flightsw.scene.scene import Georeference, SceneMetadata
+
+_PROCESSING: Final = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+_SHA2_256: Final = "1220"  # multihash: function 0x12, 32 bytes
+_MEDIA_TYPES: Final = {
+    ".npy": "application/x-npy",
+    ".tif": MediaType.GEOTIFF,
+    ".jpg": MediaType.JPEG,
+}
+_TITLES: Final = {
+    "mask": "Cloud mask: 0 clear, 1 contaminated by cloud or shadow, 255 no data",
+    "geotiff": "Cloud mask, 1 bit a pixel, no data as internal mask",
+    "classes": "Class map, 255 no data",
+    "fill": "Reflectance with contaminated pixels set to the mean of the clear ones",
+    "quicklook": "Quick-look of six panels",
+}
+_MGRS_TILE: Final = re.compile(r"T?(\d{1,2}[C-X][A-Z]{2})")
+
+
+def encode_item(
+    prefix: str,
+    scene: SceneMetadata,
+    context: ProductContext,
+    summary: SceneSummary,
+    files: Sequence[FileRecord],
+) -> bytes:
+    """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
+
+    The prefix does not tell two dates of a tile apart, so the item is named
+    after the scene and the engine.  ``scene.sensed_at`` must be known, for STAC
+    has no undated item.
+    """
+    item = _item(scene, context, summary)
+    for record in files:
+        key = record.name.removeprefix(f"{prefix}_").replace(".", "_")
+        _add_asset(item, key, record, context)
+    return json.dumps(item.to_dict(include_self_link=False), indent=2).encode() + b"\n"
+
+
+def _item(scene: SceneMetadata, context: ProductContext, summary: SceneSummary) -> Item:
+    geometry = _footprint(scene, scene.georeference) if scene.georeference else None
+    item = Item(
+        id=f"{scene.name}_{context.tag}",
+        geometry=geometry,
+        bbox=_bounding_box(geometry) if geometry else None,
+        datetime=scene.sensed_at,
+        properties={
+            "processing:level": scene.level,
+            "processing:software": {"flightsw": context.software_version},
+            "processing:version": context.software_version,
+            "processing:lineage": (
+                f"Cloud mask of {scene.name} by model {context.model_id} on {context.engine}"
+                f" ({context.precision}), tiles fused by {context.fusion}"
+            ),
+        },
+        stac_extensions=[_PROCESSING],
+    )
+    item.common_metadata.description = (
+        "Cloud mask and derived products. eo:cloud_cover is the share of the valid pixels that"
+        " are contaminated; cloud shadow counts as contaminated."
+    )
+    item.common_metadata.gsd = scene.ground_sample_distance
+    item.common_metadata.platform = scene.platform.lower() or None
+    EOExtension.ext(item, add_if_missing=True).cloud_cover = round(
+        100 * summary.contaminated_share, 2
+    )
+    if tile := _MGRS_TILE.fullmatch(scene.tile_id):
+        GridExtension.ext(item, add_if_missing=True).code = f"MGRS-{tile[1]}"
+    _describe_grid(item, scene)
+    return item
+
+
+def _describe_grid(item: Item, scene: SceneMetadata) -> None:
+    projection = ProjectionExtension.ext(item, add_if_missing=True)
+    shape = [scene.height, scene.width]
+    if scene.georeference is None:
+        projection.apply(code=None, shape=shape)
+        return
+    crs = CRS.from_user_input(scene.georeference.crs)
+    code = crs.to_epsg()
+    projection.apply(
+        code=f"EPSG:{code}" if code else None,
+        wkt2=None if code else crs.to_wkt(),
+        shape=shape,
+        transform=list(scene.georeference.transform),
+        bbox=list(_grid_bounds(scene, scene.georeference)),
+    )
+
+
+def _grid_bounds(scene: SceneMetadata, place: Georeference) -> tuple[float, float, float, float]:
+    west, south, east, north = array_bounds(scene.height, scene.width, Affine(*place.transform))
+    return west, south, east, north
+
+
+def _footprint(scene: SceneMetadata, place: Georeference) -> dict[str, Any]:
+    """The four corners in longitude and latitude, cut in two at the antimeridian."""
+    west, south, east, north = _grid_bounds(scene, place)
+    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    grid_polygon = {"type": "Polygon", "coordinates": [ring]}
+    geometry: dict[str, Any] = transform_geom(
+        place.crs, "EPSG:4326", grid_polygon, antimeridian_cutting=True, precision=7
+    )
+    return geometry
+
+
+def _bounding_box(geometry: Mapping[str, Any]) -> list[float]:
+    """West, south, east, north; west is greater than east across the antimeridian (RFC 7946)."""
+    cut = geometry["type"] == "MultiPolygon"
+    polygons = geometry["coordinates"] if cut else [geometry["coordinates"]]
+    longitudes = [[point[0] for point in polygon[0]] for polygon in polygons]
+    latitudes = [point[1] for polygon in polygons for point in polygon[0]]
+    wests, easts = [min(ring) for ring in longitudes], [max(ring) for ring in longitudes]
+    west, east = (max(wests), min(easts)) if cut else (min(wests), max(easts))
+    return [west, min(latitudes), east, max(latitudes)]
+
+
+def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext) -> None:
+    asset = Asset(
+        href=f"./{record.name}",
+        title=_TITLES[record.product],
+        media_type=_MEDIA_TYPES[PurePath(record.name).suffix],
+        roles=["overview"] if record.product == "quicklook" else ["data"],
+        extra_fields=_pixels(record.product),
+    )
+    item.add_asset(key, asset)
+    FileExtension.ext(asset, add_if_missing=True).apply(
+        checksum=_SHA2_256 + record.sha256, size=record.bytes
+    )
+    if classes := _classes(record.product, context):
+        ClassificationExtension.ext(asset, add_if_missing=True).classes = classes
+
+
+def _pixels(product: str) -> dict[str, Any]:
+    """Common metadata of STAC 1.1 for the values of an asset."""
+    if product in ("mask", "classes"):
+        return {"data_type": "uint8", "nodata": NO_DATA}
+    if product == "geotiff":
+        return {"data_type": "other", "description": "one bit a pixel"}
+    if product == "fill":
+        return {"data_type": "float16", "nodata": 0, "unit": "1"}
+    return {}
+
+
+def _classes(product: str, context: ProductContext) -> list[Classification]:
+    names = {
+        "mask": {CLEAR: "clear", CONTAMINATED: "contaminated", NO_DATA: "no data"},
+        "geotiff": {CLEAR: "clear", CONTAMINATED: "contaminated"},
+        "classes": {**dict(enumerate(context.classes)), NO_DATA: "no data"},
+    }
+    return [
+        Classification.create(
+            value=value,
+            name=name.replace(" ", "_"),
+            description=name,
+            color_hint=_hexadecimal(value),
+        )
+        for value, name in names.get(product, {}).items()
+    ]
+
+
+def _hexadecimal(value: int) -> str | None:
+    if value >= len(CLASS_COLOURS):
+        return None
+    return "{:02X}{:02X}{:02X}".format(*CLASS_COLOURS[value])

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flightsw.config import TwinSettings
+from flightsw.dimc.twin import (
+    EQUILIBRIUM_CELSIUS,
+    IDLE_WATTS,
+    INFERENCE_WATTS,
+    START_CELSIUS,
+    THERMAL_SECONDS,
+    CardHistory,
+    CardTimeline,
+    FrameTimes,
+    LatencyDraw,
+    tile_latency_ms,
+)
+
+SECOND = 1_000_000_000
+
+
+def test_quantiles_are_those_of_the_reference_card() -> None:
+    quantiles = tile_latency_ms(TwinSettings(), np.array([0.5, 0.95, 0.99, 1.0]))
+    np.testing.assert_allclose(quantiles, [0.89, 1.38, 1.72, 2.04])
+
+
+def test_drawn_latencies_have_the_mean_and_spread_of_the_reference_card() -> None:
+    draw = LatencyDraw(TwinSettings(), tiles=1, cores=4)
+    latencies = np.array([draw.next_ns() for _ in range(20_000)]) / 1e6
+    assert latencies.mean() == pytest.approx(0.94, abs=0.005)
+    assert latencies.std() == pytest.approx(0.21, abs=0.005)
+    assert np.quantile(latencies, 0.95) == pytest.approx(1.38, abs=0.03)
+    assert latencies.max() <= 2.04
+
+
+def test_latencies_repeat_with_the_seed_and_differ_with_another() -> None:
+    def first(seed: int) -> list[int]:
+        draw = LatencyDraw(TwinSettings(seed=seed), tiles=1, cores=4)
+        return [draw.next_ns() for _ in range(2000)]
+
+    assert first(3) == first(3)
+    assert first(3) != first(4)
+
+
+def test_without_spread_a_batch_takes_its_tiles_times_the_latency() -> None:
+    draw = LatencyDraw(TwinSettings(latency_ms=0.47, sigma_ms=0), tiles=4, cores=4)
+    assert {draw.next_ns() for _ in range(1500)} == {1_880_000}
+
+
+def test_one_core_takes_four_times_as_long_as_four() -> None:
+    assert LatencyDraw(TwinSettings(sigma_ms=0), tiles=1, cores=1).next_ns() == 3_760_000
+
+
+@given(st.floats(0.001, 1000), st.floats(0, 100), st.floats(0, 1))
+def test_latency_is_positive_and_rises_with_its_probability(
+    mean: float, sigma: float, probability: float
+) -> None:
+    settings = TwinSettings(latency_ms=mean, sigma_ms=sigma)
+    low, high = tile_latency_ms(settings, np.array([probability * 0.9, probability]))
+    assert 0 < low <= high
+
+
+def test_frames_follow_each_other_without_gap_while_work_is_queued() -> None:
+    timeline = CardTimeline(to_card_ns=60, from_card_ns=50)
+    frames = [timeline.place(instant, 900, 0) for instant in (0, 10, 20)]
+    assert frames == [
+        FrameTimes(60, 960, 1010),
+        FrameTimes(960, 1860, 1910),
+        FrameTimes(1860, 2760, 2810),
+    ]
+
+
+def test_frame_that_is_alone_pays_for_both_transfers() -> None:
+    timeline = CardTimeline(to_card_ns=60, from_card_ns=50)
+    timeline.place(0, 900, 0)
+    assert timeline.place(5000, 900, 0) == FrameTimes(5060, 5960, 6010)
+
+
+def test_frame_ends_no_earlier_than_its_answer_is_computed() -> None:
+    assert CardTimeline(0, 0).place(100, 900, 5000) == FrameTimes(100, 5000, 5000)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 2000), st.integers(0, 4000))))
+def test_frames_never_overlap_whatever_is_submitted(frames: list[tuple[int, int, int]]) -> None:
+    timeline, now, end = CardTimeline(60, 50), 0, 0
+    for pause, latency, computing in frames:
+        now += pause
+        placed = timeline.place(now, latency, now + computing)
+        assert placed.start_ns >= max(end, now + 60)
+        assert placed.end_ns - placed.start_ns >= latency
+        assert placed.ready_ns == placed.end_ns + 50
+        end = placed.end_ns
+
+
+def test_history_adds_up_busy_time_span_and_energy() -> None:
+    history = CardHistory(opened_ns=0)
+    history.record(FrameTimes(1 * SECOND, 3 * SECOND, 0))
+    history.record(FrameTimes(4 * SECOND, 5 * SECOND, 0))
+    assert history.busy_ns == 3 * SECOND
+    assert history.span_ns == 4 * SECOND
+    expected = 3 * INFERENCE_WATTS + 2 * IDLE_WATTS
+    assert history.energy_joules(5 * SECOND) == pytest.approx(expected)
+    assert history.energy_joules(7 * SECOND) == pytest.approx(expected + 2 * IDLE_WATTS)
+    assert history.power_watts(5 * SECOND) == INFERENCE_WATTS
+    assert history.power_watts(7 * SECOND) == IDLE_WATTS
+
+
+def test_card_that_did_nothing_has_no_span_and_only_idle_energy() -> None:
+    history = CardHistory(opened_ns=0)
+    assert (history.busy_ns, history.span_ns) == (0, 0)
+    assert history.energy_joules(10 * SECOND) == pytest.approx(10 * IDLE_WATTS)
+    assert history.temperature_celsius(10 * SECOND) == START_CELSIUS
+
+
+def test_temperature_settles_at_the_reference_equilibrium_and_returns_when_idle() -> None:
+    history = CardHistory(opened_ns=0)
+    one = round(THERMAL_SECONDS * SECOND)
+    history.record(FrameTimes(0, one, 0))
+    rise = (EQUILIBRIUM_CELSIUS - START_CELSIUS) * (1 - math.exp(-1))
+    assert history.temperature_celsius(one) == pytest.approx(START_CELSIUS + rise)
+    history.record(FrameTimes(one, 10 * one, 0))
+    assert history.temperature_celsius(10 * one) == pytest.approx(EQUILIBRIUM_CELSIUS, abs=0.01)
+    assert history.temperature_celsius(30 * one) == pytest.approx(START_CELSIUS, abs=0.01)

@@ -1,0 +1,149 @@
+"""The STAC item, read back with pystac."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pystac
+import pytest
+from pystac.extensions.classification import ClassificationExtension
+from pystac.extensions.eo import EOExtension
+from pystac.extensions.file import FileExtension
+from pystac.extensions.grid import GridExtension
+from pystac.extensions.projection import ProjectionExtension
+
+from flightsw.scene.scene import Georeference
+
+
+@pytest.fixture
+def publish_item(simulate, all_products, tmp_path):
+    def publish(products=all_products, **changes):
+        scene = simulate(40, 50).with_metadata(**changes)
+        published = scene.publish(tmp_path, *products)
+        return pystac.Item.from_file(str(published.paths("stac")[0])), scene
+
+    return publish
+
+
+def test_item_survives_a_round_trip(publish_item):
+    item, _ = publish_item()
+
+    again = pystac.Item.from_dict(item.to_dict(transform_hrefs=False), preserve_dict=True)
+
+    assert again.to_dict() == item.to_dict()
+    assert item.datetime.isoformat() == "2022-10-05T11:54:01+00:00"
+
+
+def test_item_has_what_stac_requires_of_a_feature(simulate, tmp_path):
+    published = simulate(40, 50).publish(tmp_path, "mask", "stac")
+
+    item = json.loads(published.paths("stac")[0].read_text())
+
+    assert item["type"] == "Feature"
+    assert item["stac_version"].startswith("1.")
+    assert item["links"] == []
+    for asset in item["assets"].values():
+        assert (tmp_path / asset["href"]).is_file()
+
+
+def test_item_is_named_after_scene_and_engine(publish_item):
+    item, scene = publish_item()
+
+    assert item.id == f"{scene.metadata.name}_axelera"
+
+
+def test_cloud_cover_is_of_valid_pixels_and_says_that_shadow_counts(publish_item):
+    item, scene = publish_item()
+
+    share = 100 * scene.summary().contaminated_share
+    assert EOExtension.ext(item).cloud_cover == pytest.approx(share, abs=0.01)
+    assert "shadow counts" in item.common_metadata.description
+
+
+def test_item_describes_grid_and_place(publish_item):
+    item, scene = publish_item()
+
+    projection = ProjectionExtension.ext(item)
+    assert projection.code == "EPSG:32629"
+    assert projection.shape == [40, 50]
+    assert projection.transform == list(scene.metadata.georeference.transform)
+    assert projection.bbox == [499_980, 6_099_620, 500_480, 6_100_020]
+    assert GridExtension.ext(item).code == "MGRS-29UNU"
+    west, south, east, north = item.bbox
+    assert -9.001 < west < -9.0 < east < -8.99
+    assert 55.04 < south < north < 55.05
+    assert item.geometry["type"] == "Polygon"
+
+
+def test_processing_names_software_level_and_model(publish_item):
+    item, _ = publish_item()
+
+    assert item.properties["processing:software"] == {"flightsw": "1.2.3"}
+    assert item.properties["processing:level"] == "L2A"
+    assert "dtacsnet-cd-1" in item.properties["processing:lineage"]
+    assert any("processing" in schema for schema in item.stac_extensions)
+
+
+def test_assets_carry_multihash_size_and_media_type(publish_item, tmp_path):
+    item, _ = publish_item()
+
+    assert len(item.assets) == 7
+    for asset in item.assets.values():
+        content = (tmp_path / asset.href).read_bytes()
+        file = FileExtension.ext(asset)
+        assert file.checksum == "1220" + hashlib.sha256(content).hexdigest()
+        assert file.size == len(content)
+    assert item.assets["cloud_mask_tif"].media_type == "image/tiff; application=geotiff"
+    assert item.assets["visualization_jpg"].roles == ["overview"]
+
+
+def test_classes_are_told_for_mask_and_class_map(publish_item):
+    item, _ = publish_item()
+
+    mask, classes = (
+        {entry.value: entry.name for entry in ClassificationExtension.ext(item.assets[key]).classes}
+        for key in ("cloud_mask_npy", "cloud_classes_tif")
+    )
+    assert mask == {0: "clear", 1: "contaminated", 255: "no_data"}
+    assert classes == {
+        0: "clear",
+        1: "thick_cloud",
+        2: "thin_cloud",
+        3: "cloud_shadow",
+        255: "no_data",
+    }
+
+
+def test_item_without_georeference_has_null_geometry(publish_item):
+    item, _ = publish_item(georeference=None)
+
+    assert item.geometry is None
+    assert item.bbox is None
+    assert "proj:code" not in item.properties or item.properties["proj:code"] is None
+    assert item.properties["proj:shape"] == [40, 50]
+
+
+def test_tile_that_is_no_mgrs_square_has_no_grid_code(publish_item):
+    item, _ = publish_item(tile_id="rooftops")
+
+    assert "grid:code" not in item.properties
+
+
+def test_footprint_is_cut_at_the_antimeridian(publish_item):
+    # Zone 1 at 16 degrees south: 180 degrees east lies near easting 179,000 m.
+    place = Georeference("EPSG:32701", (1000.0, 0.0, 160_000.0, 0.0, -1000.0, 8_200_000.0))
+
+    item, _ = publish_item(georeference=place)
+
+    assert item.geometry["type"] == "MultiPolygon"
+    west, _, east, _ = item.bbox
+    assert 179 < west < 180
+    assert -180 < east < -179
+
+
+def test_scene_of_unknown_time_has_no_item_and_a_remark(simulate, tmp_path):
+    published = simulate(40, 50).with_metadata(sensed_at=None).publish(tmp_path, "mask", "stac")
+
+    assert published.paths("stac") == ()
+    assert any("no STAC item" in note for note in published.report.notes)
