@@ -39,13 +39,17 @@ def open_scene(
         cause = f"({', '.join(bands)}) are not different bands of Sentinel-2"
         raise UsageError("bands", cause, "Give names such as B02")
     if offset is not None and not LOWEST_OFFSET <= offset <= 0:
-        raise UsageError("--offset", f"{offset} is not from {LOWEST_OFFSET} to 0", "Give -1000 or 0")
+        raise UsageError(
+            "--offset", f"{offset} is not from {LOWEST_OFFSET} to 0", "Give -1000 or 0"
+        )
     try:
         path = path.resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:
-        raise SceneNotFound(ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD) from error
+        raise SceneNotFound(
+            ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD
+        ) from error
     if is_folder and (root := safe.find_product(path)):
         return safe.open_product(root, bands, ground_sample_distance, offset)
     if files := cog.find_files(path) if is_folder or is_file else []:

@@ -1,0 +1,314 @@
+"""GeoTIFF and cloud-optimised GeoTIFF: one file with all bands, or one file a band."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
+from flightsw.scene.band_files import children_of
+from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
+from flightsw.scene.scene import Georeference, SceneMetadata
+from flightsw.scene.strips import StripScene, strip_rows
+
+_COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
+_NATIVE_DISTANCES: Final = (10, 20, 60)
+_CURE: Final = "Write the file again"
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What one file says of one of its bands."""
+
+    path: Path
+    index: int
+    dtype: str
+    width: int
+    height: int
+    block_height: int
+    transform: tuple[float, ...]
+    crs: str
+    metric: bool
+    scale: float
+    offset: float
+    no_data: float | None
+    overviews: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TiffBands:
+    """Rows of some bands of one file, for :class:`~flightsw.scene.strips.StripPart`.
+
+    ``indexes`` count from 1, as GDAL's do.  With ``overview`` the rows are those
+    of that overview; else every ``step``-th row and column is taken.
+    """
+
+    path: Path
+    indexes: tuple[int, ...]
+    bands: slice
+    step: int
+    overview: int | None
+
+    def read(self, top: int, target: NDArray[np.uint16]) -> None:
+        """Read the rows from ``top`` into ``target``; raises :class:`CorruptImage`."""
+        rows = target.shape[1]
+        try:
+            with _open(self.path, self.overview) as file:
+                if self.overview is not None or self.step == 1:
+                    window = Window(0, top, file.width, rows)
+                    file.read(self.indexes, window=window, out=target)
+                else:
+                    first = top * self.step
+                    last = min(first + rows * self.step, file.height)
+                    window = Window(0, first, file.width, last - first)
+                    fine = file.read(self.indexes, window=window)
+                    target[:] = fine[:, :: self.step, :: self.step]
+        except (RasterioError, OSError, ValueError) as error:
+            cause = f"cannot be decoded from row {top}: {error.__cause__ or error}"
+            raise CorruptImage(self.path, cause, _CURE, row=top) from error
+
+
+def find_files(path: Path) -> list[Path]:
+    """The GeoTIFF itself, or those in the folder, by name; hidden files are left out."""
+    files = [path] if path.is_file() else children_of(path)
+    return [file for file in files if file.suffix.lower() in (".tif", ".tiff")]
+
+
+def open_geotiff(
+    path: Path,
+    files: Sequence[Path],
+    bands: tuple[str, ...],
+    ground_sample_distance: int,
+    offset: int | None,
+) -> StripScene:
+    """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
+    facts = _single_file(files[0], bands) if len(files) == 1 else _folder(path, files, bands)
+    first = _agreeing(facts)
+    distance = _distance(first)
+    step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
+    size = _reduced_size(first, step, overview)
+    offsets, quantification, radiometric = _radiometry(facts, offset)
+    a, _, c, _, e, f = first.transform[:6]
+    metadata = SceneMetadata(
+        name=path.stem if path.is_file() else path.name,
+        tile_id=_tile_id(path, first.path),
+        level="",
+        baseline="",
+        bands=bands,
+        offsets=offsets,
+        quantification=quantification,
+        height=size[0],
+        width=size[1],
+        ground_sample_distance=distance * step,
+        georeference=Georeference(first.crs, (a * step, 0.0, c, 0.0, e * step, f)),
+        sensed_at=_sensed_at(path, first.path),
+        remarks=(*remarks, *radiometric, "no checksum: bit errors cannot be noticed"),
+    )
+    rows = strip_rows([one.block_height for one in facts.values()], step)
+    return StripScene(metadata, _parts(facts, step, overview), rows // step)
+
+
+def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
+    """Facts by band, found by the bands' descriptions; a lone band by the file's name."""
+    named: dict[str, int] = {}
+    with _open_checked(path) as file:
+        descriptions = [(text or "").strip() for text in file.descriptions]
+        if len(descriptions) == 1 and not descriptions[0]:
+            descriptions = [_band_in_name(path) or ""]
+        for index, text in enumerate(descriptions, start=1):
+            if band := _band_of(text):
+                if band in named:
+                    raise BadMetadata(path, f"describes two bands as {band}", _CURE, band=band)
+                named[band] = index
+        for band in bands:
+            if band not in named:
+                told = ", ".join(descriptions)
+                cause = f"band {band} is missing, the bands are described as ({told})"
+                cure = "Describe the bands as B02, B03, … or blue, green, red, nir"
+                raise MissingBand(path, cause, cure, band=band)
+        return {band: _facts(path, file, named[band]) for band in bands}
+
+
+def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str, _Facts]:
+    found: dict[str, Path] = {}
+    for file in files:
+        if band := _band_in_name(file):
+            if band in found:
+                cause = f"band {band} is there twice: {found[band].name} and {file.name}"
+                raise BadMetadata(path, cause, "Keep one of the files", band=band)
+            found[band] = file
+    facts = {}
+    for band in bands:
+        if band not in found:
+            raise MissingBand(path, f"band {band} is missing", "Name its file B02.tif or …_B02.tif")
+        with _open_checked(found[band]) as opened:
+            if opened.count != 1:
+                cause = f"has {opened.count} bands, not only {band}"
+                raise BadMetadata(found[band], cause, "Write one file a band")
+            facts[band] = _facts(found[band], opened, 1)
+    return facts
+
+
+def _facts(path: Path, file: Any, index: int) -> _Facts:
+    crs = file.crs
+    authority = crs.to_authority() if crs else None
+    return _Facts(
+        path=path,
+        index=index,
+        dtype=file.dtypes[index - 1],
+        width=file.width,
+        height=file.height,
+        block_height=file.block_shapes[index - 1][0],
+        transform=tuple(file.transform),
+        crs=":".join(authority) if authority else (crs.to_wkt() if crs else ""),
+        metric=bool(crs and crs.is_projected and crs.linear_units_factor[1] == 1.0),
+        scale=file.scales[index - 1],
+        offset=file.offsets[index - 1],
+        no_data=file.nodatavals[index - 1],
+        overviews=tuple(file.overviews(index)),
+    )
+
+
+def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
+    """The first band's facts, when all bands lie on one grid and hold plain uint16."""
+    first = next(iter(facts.values()))
+    sizes = {band: (one.width, one.height) for band, one in facts.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(
+            f"{facts[band].path.name} is {width} x {height}"
+            for band, (width, height) in sizes.items()
+        )
+        raise BandSizeMismatch(first.path.parent, f"the bands differ in size: {told}", _CURE)
+    for band, one in facts.items():
+        if one.dtype != "uint16":
+            cause = f"band {band} holds {one.dtype}, not uint16"
+            raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
+        if (one.transform, one.crs) != (first.transform, first.crs):
+            cause = f"does not lie on the grid of {first.path.name}"
+            raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
+        if one.no_data not in (None, 0.0):
+            cause = f"marks no data as {one.no_data:g}"
+            raise BadMetadata(one.path, cause, "Write no data as 0", band=band)
+    return first
+
+
+def _distance(facts: _Facts) -> int:
+    a, b, _, d, e, _ = facts.transform[:6]
+    if not facts.metric or b or d or a != -e or a not in _NATIVE_DISTANCES:
+        cause = (
+            f"its pixels are {a:g} x {e:g} units of ({facts.crs[:40] or 'no coordinate system'})"
+        )
+        cure = "Give a north-up file in metres, of 10, 20 or 60 m a pixel"
+        raise BadMetadata(facts.path, cause, cure)
+    return int(a)
+
+
+def _reduction(
+    facts: Mapping[str, _Facts], distance: int, wanted: int
+) -> tuple[int, int | None, tuple[str, ...]]:
+    """Step, overview level (None: the file itself), and what the operator should know."""
+    step, rest = divmod(wanted, distance)
+    if step == 1 or rest or step not in (2, 4):
+        same = distance == wanted
+        return 1, None, () if same else (f"processed at {distance} m, not {wanted} m",)
+    levels = {one.overviews for one in facts.values()}
+    if len(levels) == 1 and step in (factors := levels.pop()):
+        return step, factors.index(step), (f"{wanted} m are the file's own overview",)
+    return step, None, (f"no overview of {wanted} m: every {step}. row and column is taken",)
+
+
+def _reduced_size(facts: _Facts, step: int, overview: int | None) -> tuple[int, int]:
+    """Rows and columns that are processed; overviews have the size that they were written in."""
+    if overview is None:
+        return -(-facts.height // step), -(-facts.width // step)
+    with _open_checked(facts.path, overview) as file:
+        return file.height, file.width
+
+
+def _radiometry(
+    facts: Mapping[str, _Facts], offset: int | None
+) -> tuple[dict[str, int], float, tuple[str, ...]]:
+    """DN offsets and quantification value out of GDAL's scale and offset tags."""
+    scales = {one.scale for one in facts.values()}
+    scale = scales.pop()
+    path = next(iter(facts.values())).path
+    if scales or not 0 < scale <= 1:
+        cause = f"its scale tags are no reflectance ({', '.join(map(str, (scale, *scales)))})"
+        raise BadMetadata(path, cause, _CURE)
+    untold = scale == 1.0  # GDAL's value for a file without the tag
+    quantification = USUAL_QUANTIFICATION if untold else round(1 / scale, 6)
+    if offset is not None:
+        remark = f"offset {offset} was given and takes the place of the file's"
+        return dict.fromkeys(facts, offset), quantification, (remark,)
+    if untold:
+        cause = "has no scale and offset tags, so its DN offset is not known"
+        raise BadMetadata(path, cause, OFFSET_CURE)
+    offsets = {}
+    for band, one in facts.items():
+        value = one.offset / scale
+        if not LOWEST_OFFSET <= round(value) <= 0 or abs(value - round(value)) > 1e-6:
+            cause = f"the offset tag of band {band} is {one.offset:g}, which is {value:g} DN"
+            raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
+        offsets[band] = round(value)
+    return offsets, quantification, ()
+
+
+def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:
+    """One part a file, so that blocks which hold several bands are read once."""
+    everything = list(facts.values())
+    if len({one.path for one in everything}) == 1:
+        indexes = tuple(one.index for one in everything)
+        return (TiffBands(everything[0].path, indexes, slice(0, len(facts)), step, overview),)
+    return tuple(
+        TiffBands(one.path, (one.index,), slice(number, number + 1), step, overview)
+        for number, one in enumerate(everything)
+    )
+
+
+def _open(path: Path, overview: int | None = None) -> Any:
+    options = {} if overview is None else {"overview_level": overview}
+    return rasterio.open(path, driver="GTiff", **options)
+
+
+def _open_checked(path: Path, overview: int | None = None) -> Any:
+    try:
+        return _open(path, overview)
+    except NotGeoreferencedWarning as error:
+        raise BadMetadata(path, "has no georeference", "Write it with its grid") from error
+    except (RasterioIOError, OSError, ValueError) as error:
+        raise CorruptImage(path, f"is no GeoTIFF that can be read: {error}", _CURE) from error
+
+
+def _band_of(text: str) -> str | None:
+    match = re.fullmatch(r"B0?(\d{1,2}|8A)", text, re.IGNORECASE)
+    return f"B{match[1].upper().zfill(2)}" if match else _COLOURS.get(text.lower())
+
+
+def _band_in_name(path: Path) -> str | None:
+    match = re.search(r"(?:^|_)(B\d[\dA])(?:_\d\dm)?$", path.stem, re.IGNORECASE)
+    return match[1].upper() if match else None
+
+
+def _tile_id(*paths: Path) -> str:
+    for path in paths:
+        if match := re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|$)", path.stem):
+            return match[1]
+    return ""
+
+
+def _sensed_at(*paths: Path) -> datetime | None:
+    for path in paths:
+        if match := re.search(r"_(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?:_|$)", path.stem):
+            year, month, day, hour, minute, second = match.groups()
+            return parse_time(f"{year}-{month}-{day}T{hour}:{minute}:{second}Z")
+    return None

@@ -1,0 +1,66 @@
+"""XML files of a product, read with nothing but their own bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from lxml import etree
+
+from flightsw.errors import BadMetadata
+
+_CURE: Final = "Fetch the file again"
+_LARGEST_BYTES: Final = 64 << 20  # real ones have up to about one megabyte
+
+
+@dataclass(frozen=True)
+class Document:
+    """A parsed file.  Elements are found by name, whatever their namespace."""
+
+    path: Path
+    root: Any
+
+    def elements(self, name: str) -> list[Any]:
+        """Every element of that name, in the order of the file."""
+        return list(self.root.iter(f"{{*}}{name}"))
+
+    def text(self, name: str) -> str | None:
+        """The text of the element of that name, None where there is none.
+
+        Raises :class:`BadMetadata` where several elements of that name differ.
+        """
+        texts = sorted({text_of(element) for element in self.elements(name)})
+        if len(texts) > 1:
+            cause = f"{name} is there with different values: {', '.join(texts[:3])}"
+            raise BadMetadata(self.path, cause, _CURE, element=name)
+        return texts[0] if texts else None
+
+
+def text_of(element: Any) -> str:
+    """The element's text without surrounding blanks and without comments."""
+    return str(element.xpath("string()")).strip()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a metadata file; raise :class:`BadMetadata` where it cannot be had."""
+    try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise BadMetadata(path, f"is larger than {_LARGEST_BYTES} bytes", _CURE)
+        return path.read_bytes()
+    except OSError as error:
+        raise BadMetadata(path, f"cannot be read ({error.strerror})", _CURE) from error
+
+
+def parse_document(path: Path, content: bytes) -> Document:
+    """Parse XML without entities, document types or network; raise :class:`BadMetadata`."""
+    parser = etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+    )
+    try:
+        root = etree.fromstring(content, parser)
+    except (etree.XMLSyntaxError, ValueError) as error:
+        raise BadMetadata(path, f"is no well-formed XML ({error})", _CURE) from error
+    if root.getroottree().docinfo.doctype:
+        raise BadMetadata(path, "has a document type, as no product has", _CURE)
+    return Document(path, root)

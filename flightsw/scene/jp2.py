@@ -1,0 +1,111 @@
+"""One band in a JPEG 2000 file, decoded row range by row range with OpenJPEG.
+
+The calls go through glymur's own bindings instead of ``Jp2k[...]``, because that
+sends OpenJPEG's errors of all threads into one list and its warnings through
+:mod:`warnings`, whose state is the process's.  Here each decode has its own
+ears.  glymur's option ``lib.num_threads`` is not used: threads are the caller's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from glymur.lib import openjp2
+from numpy.typing import NDArray
+
+from flightsw.errors import CorruptImage, SceneError
+from flightsw.scene.codestream import Codestream
+
+_Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
+_MESSAGES_KEPT: Final = 4  # a damaged file can complain without end
+
+
+@dataclass(frozen=True)
+class Jp2Band:
+    """Rows of one band at every ``step``-th pixel, for :class:`~flightsw.scene.strips.StripPart`.
+
+    ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.
+    """
+
+    path: Path
+    codestream: Codestream
+    bands: slice
+    step: int
+
+    def __post_init__(self) -> None:
+        if openjp2.OPENJP2 is None:
+            cure = "Install libopenjp2"
+            raise SceneError(self.path, "cannot be decoded without the OpenJPEG library", cure)
+        if self.step > 1 << self.codestream.levels:
+            raise SceneError(
+                self.path,
+                f"has only {self.codestream.levels} reduced resolutions",
+                f"Process it at a distance at most {1 << self.codestream.levels} times its own",
+            )
+
+    def read(self, top: int, target: NDArray[np.uint16]) -> None:
+        """Decode the rows from ``top`` into ``target``, uint16 ``(1, rows, width)``.
+
+        Rows count at the reduced resolution.  Raises :class:`CorruptImage`.
+        """
+        first = top * self.step
+        last = min(first + target.shape[1] * self.step, self.codestream.height)
+        heard: list[str] = []
+        try:
+            self._decode(first, last, target[0], heard)
+        except openjp2.OpenJPEGLibraryError as error:
+            raise self._corrupt(heard, first) from error
+        if heard:
+            raise self._corrupt(heard, first)
+
+    def _decode(self, first: int, last: int, target: NDArray[np.uint16], heard: list[str]) -> None:
+        listen = _Message(lambda text, _data: _note(heard, text))
+        ignore = _Message(lambda _text, _data: None)
+        with ExitStack() as stack:
+            stream = openjp2.stream_create_default_file_stream(str(self.path), True)
+            if not stream:
+                raise self._corrupt(["the file cannot be opened"], first)
+            stack.callback(openjp2.stream_destroy, stream)
+            kind = openjp2.CODEC_JP2 if self.codestream.boxed else openjp2.CODEC_J2K
+            codec = openjp2.create_decompress(kind)
+            stack.callback(openjp2.destroy_codec, codec)
+            openjp2.set_error_handler(codec, listen)
+            # Headers may hold what OpenJPEG does not know; only pixels must be beyond doubt.
+            openjp2.set_warning_handler(codec, ignore)
+            parameters = openjp2.set_default_decoder_parameters()
+            parameters.cp_reduce = self.step.bit_length() - 1
+            openjp2.setup_decoder(codec, parameters)
+            image = openjp2.read_header(stream, codec)
+            stack.callback(openjp2.image_destroy, image)
+            openjp2.set_warning_handler(codec, listen)
+            openjp2.set_decode_area(codec, image, 0, first, self.codestream.width, last)
+            openjp2.decode(codec, stream, image)
+            self._copy(image.contents, target, heard)
+
+    def _copy(self, image: openjp2.ImageType, target: NDArray[np.uint16], heard: list[str]) -> None:
+        component = image.comps[0]
+        rows, width = component.h, component.w
+        if not component.data or (rows, width) != target.shape:
+            heard.append(f"{width} x {rows} pixels came out, not {target.shape[1::-1]}")
+            return
+        pixels = np.ctypeslib.as_array(component.data, shape=(rows, width))
+        np.copyto(target, pixels, casting="unsafe")  # OpenJPEG clips to the band's precision
+
+    def _corrupt(self, heard: list[str], first: int) -> CorruptImage:
+        said = "; ".join(heard) or "OpenJPEG gives no reason"
+        return CorruptImage(
+            self.path,
+            f"cannot be decoded from row {first}: {said}",
+            "Fetch the file again",
+            row=first,
+        )
+
+
+def _note(heard: list[str], text: bytes) -> None:
+    if len(heard) < _MESSAGES_KEPT:
+        heard.append(text.decode("utf-8", "replace").strip())

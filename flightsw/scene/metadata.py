@@ -1,0 +1,222 @@
+"""What a product's XML files say of its digital numbers, its place and its time."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from flightsw.errors import BadMetadata
+from flightsw.scene.documents import Document, text_of
+from flightsw.scene.scene import Georeference
+
+LOWEST_OFFSET: Final = -10_000
+"""A DN offset below this would shift reflectance by more than 1: no product has it."""
+
+OFFSET_CURE: Final = "Fetch the file again, or give the offset with --offset (-1000 or 0)"
+USUAL_QUANTIFICATION: Final = 10_000.0
+
+# Band identifiers of the product specification (S2-PDGS-TAS-DI-PSD, spectral band ids).
+BAND_IDS: Final[Mapping[str, str]] = {
+    str(number): name
+    for number, name in enumerate(
+        "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()  # noqa: SIM905
+    )
+}
+_PLACE: Final = ("ULX", "ULY", "XDIM", "YDIM")
+_FIRST_WITH_OFFSETS: Final = (4, 0)  # processing baseline 04.00
+_LAST_KNOWN_MAJOR: Final = 5
+_OFFSET_ELEMENTS: Final = {"L1C": "RADIO_ADD_OFFSET", "L2A": "BOA_ADD_OFFSET"}
+_QUANTIFICATION_ELEMENTS: Final = {
+    "L1C": ("QUANTIFICATION_VALUE",),
+    "L2A": ("BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"),
+}
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """Reflectance = (DN + ``offsets[band]``) / ``quantification``, by physical band."""
+
+    baseline: str
+    offsets: Mapping[str, int]
+    quantification: float
+    remarks: tuple[str, ...] = ()
+
+
+def level_of_product(document: Document) -> str:
+    """``L1C`` or ``L2A``, from MTD_MSIL*.xml; raises :class:`BadMetadata`."""
+    text = document.text("PROCESSING_LEVEL") or "nothing"
+    for level in _OFFSET_ELEMENTS:
+        if text.startswith(f"Level-{level[1:]}"):
+            return level
+    cause = f"PROCESSING_LEVEL is {text}, neither Level-1C nor Level-2A"
+    raise BadMetadata(document.path, cause, "Give an L1C or L2A product")
+
+
+def level_of_tile(document: Document) -> str:
+    """``L1C`` or ``L2A``, from the name of the root of MTD_TL.xml; empty if it is another."""
+    name = re.fullmatch(r"(?:\{.*\})?Level-(1C|2A)_Tile_ID", str(document.root.tag))
+    return f"L{name[1]}" if name else ""
+
+
+def radiometry_of_product(
+    document: Document, level: str, bands: Sequence[str], offset: int | None
+) -> Radiometry:
+    """Offsets of the (physical) bands and quantification value from MTD_MSIL*.xml.
+
+    An ``offset`` that is given takes the place of the file's.  Raises
+    :class:`BadMetadata` naming file, element, cause and cure.
+    """
+    baseline = document.text("PROCESSING_BASELINE") or ""
+    quantification = _quantification(document, level)
+    if offset is not None:
+        return Radiometry(baseline, dict.fromkeys(bands, offset), quantification, (_given(offset),))
+    element = _OFFSET_ELEMENTS[level]
+    if document.elements(element):
+        offsets = _listed_offsets(document, element, bands)
+        parsed = _parse_baseline(baseline)
+        known = parsed is not None and parsed[0] <= _LAST_KNOWN_MAJOR
+        remark = f"processing baseline '{baseline}' is not known; its own offsets are used"
+        return Radiometry(baseline, offsets, quantification, () if known else (remark,))
+    if _offset_of_baseline(document, baseline, element) != 0:
+        cause = f"PROCESSING_BASELINE {baseline} calls for {element}, which is not there"
+        raise BadMetadata(document.path, cause, OFFSET_CURE, element=element)
+    return Radiometry(baseline, dict.fromkeys(bands, 0), quantification)
+
+
+def radiometry_of_tile(
+    document: Document | None, level: str, bands: Sequence[str], offset: int | None, subject: Path
+) -> Radiometry:
+    """The same where MTD_MSIL*.xml is absent: the baseline in MTD_TL.xml's tile id decides.
+
+    ``subject`` is the product, which an error is about when there is no MTD_TL.xml either.
+    """
+    baseline = _baseline_of_tile(document, level) if document is not None else ""
+    if offset is not None:
+        remark = _given(offset)
+    elif document is not None:
+        offset = _offset_of_baseline(document, baseline, "MTD_MSIL*.xml")
+        remark = f"offset {offset} follows from baseline {baseline} in the tile id of MTD_TL.xml"
+    else:
+        cause = "has neither MTD_MSIL*.xml nor MTD_TL.xml, so its DN offset is not known"
+        raise BadMetadata(subject, cause, OFFSET_CURE)
+    assumed = f"no MTD_MSI{level}.xml: quantification value 10000 is assumed"
+    return Radiometry(
+        baseline, dict.fromkeys(bands, offset), USUAL_QUANTIFICATION, (remark, assumed)
+    )
+
+
+def georeference_of(document: Document, distance: int, step: int) -> Georeference | None:
+    """The grid at ``distance`` metres, every ``step``-th pixel; None where the file lacks it."""
+    code = document.text("HORIZONTAL_CS_CODE")
+    for place in document.elements("Geoposition"):
+        if code and place.get("resolution") == str(distance):
+            left, top, across, down = (_number(place.findtext(f"{{*}}{name}")) for name in _PLACE)
+            if left is not None and top is not None and (across, down) == (distance, -distance):
+                size = float(distance * step)
+                return Georeference(code.upper(), (size, 0.0, left, 0.0, -size, top))
+    return None
+
+
+def size_of_tile(document: Document, distance: int) -> tuple[int, int] | None:
+    """Rows and columns at ``distance`` metres, None where the file does not say."""
+    for size in document.elements("Size"):
+        rows, columns = (_number(size.findtext(f"{{*}}{name}")) for name in ("NROWS", "NCOLS"))
+        if size.get("resolution") == str(distance) and rows and columns:
+            return int(rows), int(columns)
+    return None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """``2022-10-05T11:54:11.024Z``, with or without fraction, as UTC; None if not of that form."""
+    for form in ("%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%dT%H:%M:%SZ"):
+        try:
+            return datetime.strptime(text or "", form).replace(tzinfo=timezone.utc)
+        except ValueError:
+            continue
+    return None
+
+
+def _given(offset: int) -> str:
+    return f"offset {offset} was given and takes the place of the product's"
+
+
+def _listed_offsets(document: Document, name: str, bands: Sequence[str]) -> dict[str, int]:
+    """Offsets of these bands; those of other bands need not make sense."""
+
+    def bad(band: str, cause: str) -> BadMetadata:
+        return BadMetadata(document.path, cause, OFFSET_CURE, element=name, band=band)
+
+    names = _band_names(document)
+    offsets: dict[str, int] = {}
+    for element in document.elements(name):
+        band = names.get(element.get("band_id", "").strip(), "")
+        if band not in bands:
+            continue
+        text = text_of(element)
+        value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else None
+        if value is None or not LOWEST_OFFSET <= value <= 0:
+            raise bad(band, f"{name} of band {band} is '{text}', not an integer from -10000 to 0")
+        if offsets.setdefault(band, value) != value:
+            raise bad(band, f"{name} of band {band} is both {offsets[band]} and {value}")
+    for band in bands:
+        if band not in offsets:
+            raise bad(band, f"{name} is missing for band {band}")
+    return offsets
+
+
+def _band_names(document: Document) -> dict[str, str]:
+    """Band name by band id: what the file says, over the product specification's table."""
+    names = dict(BAND_IDS)
+    for element in document.elements("Spectral_Information"):
+        physical = re.fullmatch(r"B(\d{1,2}|8A)", element.get("physicalBand", ""))
+        if physical:
+            names[element.get("bandId", "")] = f"B{physical[1].zfill(2)}"
+    return names
+
+
+def _offset_of_baseline(document: Document, baseline: str, missing: str) -> int:
+    """-1000 from baseline 04.00 on, else 0 (product specification, change of January 2022)."""
+    parsed = _parse_baseline(baseline)
+    if parsed is None:
+        cause = f"processing baseline '{baseline}' and no {missing}: the DN offset is not known"
+        raise BadMetadata(document.path, cause, OFFSET_CURE, element=missing)
+    return -1000 if parsed >= _FIRST_WITH_OFFSETS else 0
+
+
+def _baseline_of_tile(document: Document, level: str) -> str:
+    """The newest baseline at the end of a tile id of that level: ``…_MSI_L2A_…_N04.00``."""
+    found = [
+        match[1]
+        for name in ("TILE_ID", "L2A_TILE_ID", "L1C_TILE_ID")
+        for element in document.elements(name)
+        if (match := re.fullmatch(rf".*_MSI_{level}_.*_N(\d\d\.\d\d)", text_of(element)))
+    ]
+    return max(found, default="")
+
+
+def _parse_baseline(text: str) -> tuple[int, int] | None:
+    match = re.fullmatch(r"([0-9]{2})\.([0-9]{2})", text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _quantification(document: Document, level: str) -> float:
+    names = _QUANTIFICATION_ELEMENTS[level]
+    text = next((text for name in names if (text := document.text(name)) is not None), None)
+    value = _number(text)
+    if value is None or value <= 0:
+        cause = f"{names[0]} is {text or 'not there'}, not a number above 0"
+        raise BadMetadata(document.path, cause, "Fetch the file again", element=names[0])
+    return value
+
+
+def _number(text: str | None) -> float | None:
+    """A finite decimal number, None for anything else."""
+    if not re.fullmatch(r"\s*[+-]?[0-9]{1,15}(\.[0-9]{1,15})?\s*", text or ""):
+        return None
+    value = float(text or "")
+    return value if math.isfinite(value) else None

@@ -1,0 +1,215 @@
+"""Sentinel-2 products in ESA's SAFE format, whole or cut down to their image folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from flightsw.errors import (
+    BadMetadata,
+    BandSizeMismatch,
+    CorruptImage,
+    SceneNotFound,
+)
+from flightsw.scene.band_files import children_of, choose_bands
+from flightsw.scene.codestream import Codestream, inspect
+from flightsw.scene.documents import Document
+from flightsw.scene.jp2 import Jp2Band
+from flightsw.scene.manifest import Manifest, read_manifest
+from flightsw.scene.metadata import (
+    georeference_of,
+    level_of_product,
+    level_of_tile,
+    parse_time,
+    radiometry_of_product,
+    radiometry_of_tile,
+    size_of_tile,
+)
+from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.strips import StripScene, strip_rows
+
+_STEPS: Final = (1, 2, 4)
+_CURE: Final = "Fetch the product again"
+
+
+@dataclass(frozen=True)
+class _Product:
+    """Where the pieces of one product lie."""
+
+    root: Path
+    granule: Path
+    product_xml: Path | None
+    tile_xml: Path | None
+
+    @property
+    def images(self) -> Path:
+        return self.granule / "IMG_DATA"
+
+
+def find_product(path: Path) -> Path | None:
+    """The folder with ``GRANULE`` in it: ``path`` or the only ``.SAFE`` there; None if neither.
+
+    Raises :class:`SceneNotFound` where there are several products.
+    """
+    if (path / "GRANULE").is_dir():
+        return path
+    products = [child for child in children_of(path) if child.suffix.upper() == ".SAFE"]
+    if len(products) > 1:
+        names = ", ".join(child.name for child in products)
+        raise SceneNotFound(path, f"holds {len(products)} products: {names}", "Name one of them")
+    if products and not (products[0] / "GRANULE").is_dir():
+        raise SceneNotFound(products[0], "has no folder GRANULE", _CURE)
+    return products[0] if products else None
+
+
+def open_product(
+    root: Path, bands: tuple[str, ...], ground_sample_distance: int, offset: int | None
+) -> StripScene:
+    """Check a product's metadata and the structure of its images; no pixel is decoded yet.
+
+    Raises :class:`~flightsw.errors.SceneError`.
+    """
+    product = _locate(root)
+    manifest = read_manifest(root)
+    files = choose_bands(product.images, bands, ground_sample_distance)
+    step = _step(files.distance, ground_sample_distance)
+    images = {band: _inspect(path, manifest) for band, path in files.paths.items()}
+    first = _same_size(files.paths, images)
+    tile = manifest.document(product.tile_xml) if product.tile_xml else None
+    known = manifest.document(product.product_xml) if product.product_xml else None
+    level = _level(known, tile, product)
+    physical = [files.physical(band) for band in bands]
+    radiometry = (
+        radiometry_of_product(known, level, physical, offset)
+        if known
+        else radiometry_of_tile(tile, level, physical, offset, root)
+    )
+    georeference = georeference_of(tile, files.distance, step) if tile else None
+    metadata = SceneMetadata(
+        name=re.sub(r"\.SAFE$", "", root.name, flags=re.IGNORECASE),
+        tile_id=_tile_id(product),
+        level=level,
+        baseline=radiometry.baseline,
+        bands=bands,
+        offsets={band: radiometry.offsets[files.physical(band)] for band in bands},
+        quantification=radiometry.quantification,
+        height=-(-first.height // step),
+        width=-(-first.width // step),
+        ground_sample_distance=files.distance * step,
+        georeference=georeference,
+        sensed_at=(tile and parse_time(tile.text("SENSING_TIME")))
+        or (known and parse_time(known.text("PRODUCT_START_TIME")))
+        or None,
+        platform=_platform(known, tile),
+        substituted=files.substituted,
+        remarks=(
+            *files.remarks,
+            *_distance_remarks(files.distance * step, ground_sample_distance),
+            *radiometry.remarks,
+            *(() if georeference else ("no georeference: MTD_TL.xml does not tell one",)),
+            *_size_remarks(tile, files.distance, first),
+            *_manifest_remarks(manifest, files.paths.values()),
+        ),
+    )
+    return StripScene(
+        metadata,
+        parts=tuple(
+            Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
+            for index, band in enumerate(bands)
+        ),
+        rows=strip_rows([image.tile_height for image in images.values()], step) // step,
+        checks=tuple(
+            partial(checksum.check_file, path)
+            for path in files.paths.values()
+            if (checksum := manifest.of(path))
+        ),
+    )
+
+
+def _locate(root: Path) -> _Product:
+    granules = [child for child in children_of(root / "GRANULE") if (child / "IMG_DATA").is_dir()]
+    if len(granules) != 1:
+        names = ", ".join(child.name for child in granules) or "none"
+        cause = f"must hold one granule with a folder IMG_DATA, it holds {names}"
+        raise SceneNotFound(root / "GRANULE", cause, "Give a product of one tile")
+    product_xmls = [
+        child for child in children_of(root) if re.fullmatch(r"MTD_MSIL\w+\.xml", child.name)
+    ]
+    if len(product_xmls) > 1:
+        names = ", ".join(child.name for child in product_xmls)
+        raise BadMetadata(root, f"has several product metadata files: {names}", "Keep one of them")
+    tile_xml = granules[0] / "MTD_TL.xml"
+    return _Product(
+        root,
+        granules[0],
+        product_xmls[0] if product_xmls else None,
+        tile_xml if tile_xml.is_file() else None,
+    )
+
+
+def _step(distance: int, wanted: int) -> int:
+    steps, rest = divmod(wanted, distance)
+    return steps if rest == 0 and steps in _STEPS else 1
+
+
+def _inspect(path: Path, manifest: Manifest) -> Codestream:
+    image = inspect(path)
+    if image.signed or not 8 < image.precision <= 16:
+        sign = "signed" if image.signed else "unsigned"
+        cause = f"holds {sign} numbers of {image.precision} bits, not unsigned ones of 9 to 16"
+        raise CorruptImage(path, cause, "Give a product of digital numbers")
+    if checksum := manifest.of(path):
+        checksum.check_size(path, path.stat().st_size)
+    return image
+
+
+def _same_size(paths: Mapping[str, Path], images: Mapping[str, Codestream]) -> Codestream:
+    sizes = {paths[band].name: (image.width, image.height) for band, image in images.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} is {width} x {height}" for name, (width, height) in sizes.items())
+        folder = next(iter(paths.values())).parent
+        raise BandSizeMismatch(folder, f"the bands differ in size: {told}", _CURE, sizes=sizes)
+    return next(iter(images.values()))
+
+
+def _level(known: Document | None, tile: Document | None, product: _Product) -> str:
+    if known:
+        return level_of_product(known)
+    layered = any((product.images / f"R{distance}m").is_dir() for distance in (10, 20, 60))
+    return (level_of_tile(tile) if tile else "") or ("L2A" if layered else "L1C")
+
+
+def _tile_id(product: _Product) -> str:
+    """``T29UNU``, as in the granule's folder name or else the product's; empty if in neither."""
+    for name in (product.granule.name, product.root.name):
+        if match := re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|\.|$)", name):
+            return match[1]
+    return ""
+
+
+def _platform(known: Document | None, tile: Document | None) -> str:
+    named = known.text("SPACECRAFT_NAME") if known else None
+    unit = re.match(r"S2([A-Z])_", (tile.text("TILE_ID") if tile else None) or "")
+    return named or (f"Sentinel-2{unit[1]}" if unit else "")
+
+
+def _distance_remarks(processed: int, wanted: int) -> tuple[str, ...]:
+    return (f"processed at {processed} m, not {wanted} m",) if processed != wanted else ()
+
+
+def _size_remarks(tile: Document | None, distance: int, image: Codestream) -> tuple[str, ...]:
+    told = size_of_tile(tile, distance) if tile else None
+    if told in (None, (image.height, image.width)):
+        return ()
+    return (f"the bands are {image.width} x {image.height}, MTD_TL.xml says {told[1]} x {told[0]}",)
+
+
+def _manifest_remarks(manifest: Manifest, paths: Iterable[Path]) -> tuple[str, ...]:
+    unlisted = [path.name for path in paths if manifest.of(path) is None]
+    if manifest.remarks or not unlisted:
+        return manifest.remarks
+    return (f"manifest.safe does not list {', '.join(unlisted)}",)

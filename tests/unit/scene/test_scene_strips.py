@@ -1,0 +1,242 @@
+"""Strips against the whole decode, threads, and what stops them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import glymur
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests.unit.scene.safe_writer import BANDS, SafeProduct, band_file, band_pixels, write_jp2
+
+from flightsw.errors import CorruptImage, Interrupted, UsageError
+from flightsw.scene import open_scene
+from flightsw.scene.codestream import inspect
+from flightsw.scene.jp2 import Jp2Band
+from flightsw.scene.scene import Scene, SceneMetadata, Strip
+from flightsw.scene.strips import StripScene, strip_rows
+
+
+def together(scene: Scene, workers: int = 2) -> NDArray[np.uint16]:
+    """All strips of a scene, one below the other."""
+    with scene.strips(workers) as strips:
+        found = list(strips)
+    tops = [strip.top for strip in found]
+    ends = [strip.top + strip.digital_numbers.shape[1] for strip in found]
+    assert tops == [0, *ends[:-1]]
+    assert ends[-1] == scene.metadata.height
+    assert all(strip.digital_numbers.dtype == np.uint16 for strip in found)
+    return np.concatenate([strip.digital_numbers for strip in found], axis=1)
+
+
+@pytest.fixture(scope="module")
+def tall_product(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three strips at 10 m, sizes that are a multiple of nothing."""
+    product = SafeProduct(height=2311, width=157, tile=(192, 96))
+    return product.write(tmp_path_factory.mktemp("tall"))
+
+
+@pytest.mark.parametrize("distance", [10, 20, 40])
+@pytest.mark.parametrize("order", [BANDS, ("B08", "B04", "B03", "B02")])
+def test_strips_equal_the_whole_decode(
+    tall_product: Path, distance: int, order: tuple[str, ...]
+) -> None:
+    scene = open_scene(tall_product, order, distance)
+    step = distance // 10
+    whole = [glymur.Jp2k(str(band_file(tall_product, band)))[::step, ::step] for band in order]
+    np.testing.assert_array_equal(together(scene), np.stack(whole))
+    assert scene.metadata.bands == order
+    assert scene.metadata.ground_sample_distance == distance
+    assert (scene.metadata.height, scene.metadata.width) == (-(-2311 // step), -(-157 // step))
+
+
+def test_lossless_pixels_come_out_as_they_went_in(tall_product: Path) -> None:
+    expected = np.stack([band_pixels(band, 2311, 157) for band in BANDS])
+    np.testing.assert_array_equal(together(open_scene(tall_product)), expected)
+
+
+def test_a_scene_can_be_read_twice(tall_product: Path) -> None:
+    scene = open_scene(tall_product)
+    np.testing.assert_array_equal(together(scene, workers=1), together(scene, workers=3))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(4, 150),
+    width=st.integers(4, 150),
+    tile=st.sampled_from([(32, 32), (50, 34), (33, 47), None]),
+    step=st.sampled_from([1, 2, 4]),
+    unit=st.integers(1, 40),
+)
+def test_any_strip_height_gives_the_same_rows(
+    tmp_path_factory: pytest.TempPathFactory,
+    *,
+    height: int,
+    width: int,
+    tile: tuple[int, int] | None,
+    step: int,
+    unit: int,
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "band.jp2"
+    if tile and (tile[0] > height or tile[1] > width):
+        tile = None
+    write_jp2(path, band_pixels("B02", height, width), tile, levels=2)
+    band = Jp2Band(path, inspect(path), slice(0, 1), step)
+    rows, columns = -(-height // step), -(-width // step)
+    strips = []
+    for top in range(0, rows, unit):
+        strip = np.empty((1, min(unit, rows - top), columns), np.uint16)
+        band.read(top, strip)
+        strips.append(strip[0])
+    whole = glymur.Jp2k(str(path))[::step, ::step].reshape(rows, columns)
+    np.testing.assert_array_equal(np.concatenate(strips), whole)
+
+
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, step: int) -> None:
+    (path,) = (shared_data / "jp2").glob("ref_*_sub.jp2")
+    image = inspect(path)
+    band = Jp2Band(path, image, slice(0, 1), step)
+    rows = strip_rows([image.tile_height], step)
+    assert rows == 1024
+    metadata = SceneMetadata(
+        "crop", "", "", "", ("B02",), {"B02": 0}, 1e4, 3200 // step, 2400 // step, 10 * step
+    )
+    scene = StripScene(metadata, (band,), rows // step)
+    whole = glymur.Jp2k(str(path))[::step, ::step]
+    np.testing.assert_array_equal(together(scene)[0], whole)
+
+
+@pytest.mark.parametrize(
+    ("heights", "step", "rows"),
+    [
+        ([1024], 1, 1024),
+        ([1024], 4, 1024),
+        ([192], 1, 960),
+        ([192, 64], 4, 960),
+        ([90], 4, 900),
+        ([1023], 4, 1024),
+        ([3200], 2, 1024),
+    ],
+)
+def test_strips_follow_the_tiles_and_the_step(heights: list[int], step: int, rows: int) -> None:
+    assert strip_rows(heights, step) == rows
+
+
+def test_no_more_than_two_strips_are_read_ahead(tall_product: Path) -> None:
+    reads = _Reads()
+    scene = _watched(tall_product, reads, rows=192)
+    with scene.strips(4) as strips:
+        for number, _ in enumerate(strips):
+            assert reads.highest_top <= (number + 2) * 192
+    assert reads.highest_top == 2311 // 192 * 192
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+def test_leaving_in_the_middle_stops_the_threads(
+    tall_product: Path, error: type[BaseException]
+) -> None:
+    before = set(threading.enumerate())
+    scene = replace(_safe_scene(tall_product), rows=64)
+    with pytest.raises(error), scene.strips(3) as strips:  # noqa: PT012
+        next(strips)
+        assert set(threading.enumerate()) > before
+        raise error
+    assert set(threading.enumerate()) == before
+
+
+def test_an_iterator_that_was_left_says_so(tall_product: Path) -> None:
+    with replace(_safe_scene(tall_product), rows=64).strips(2) as strips:
+        next(strips)
+    with pytest.raises(Interrupted):
+        list(strips)
+
+
+def test_a_scene_that_is_left_unread_ends_its_threads(tall_product: Path) -> None:
+    before = set(threading.enumerate())
+    with open_scene(tall_product).strips(2):
+        pass
+    assert set(threading.enumerate()) == before
+
+
+def test_an_error_of_a_thread_comes_out_of_the_iterator(tall_product: Path) -> None:
+    before = set(threading.enumerate())
+    failing = _watched(tall_product, _Reads(fails_at=192), rows=192)
+    with failing.strips(2) as strips:
+        assert next(strips).top == 0
+        with pytest.raises(CorruptImage, match="row 192"):
+            list(strips)
+    assert set(threading.enumerate()) == before
+
+
+def test_no_workers_are_refused(tall_product: Path) -> None:
+    with pytest.raises(UsageError, match="workers"):
+        open_scene(tall_product).strips(0)
+
+
+def test_openjpeg_complaints_of_one_file_stay_with_that_file(tmp_path: Path) -> None:
+    """Errors and warnings of decodes that run side by side are never mixed up."""
+    root = SafeProduct(checksum=None, height=320, width=320).write(tmp_path)
+    damaged = band_file(root, "B04")
+    content = bytearray(damaged.read_bytes())
+    packets = content.rindex(b"\xff\x93") + 2  # the packets of the last tile
+    content[packets : packets + 40] = b"\xff" * 40
+    damaged.write_bytes(content)
+    scene = _safe_scene(root)
+    for part in scene.parts:
+        assert isinstance(part, Jp2Band)
+        target = np.empty((1, 320, 320), np.uint16)
+        if part.path != damaged:
+            part.read(0, target)
+    with pytest.raises(CorruptImage) as caught, scene.strips(4) as strips:
+        list(strips)
+    assert caught.value.subject == str(damaged)
+
+
+class _Reads:
+    """How far the parts were read; fails on request."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.highest_top = 0
+        self.fails_at = fails_at
+
+
+@dataclass(frozen=True)
+class _WatchedPart:
+    band: Jp2Band
+    reads: _Reads
+
+    @property
+    def bands(self) -> slice:
+        return self.band.bands
+
+    def read(self, top: int, target: NDArray[np.uint16]) -> None:
+        self.reads.highest_top = max(self.reads.highest_top, top)
+        if top == self.reads.fails_at:
+            raise CorruptImage(self.band.path, f"cannot be decoded from row {top}")
+        self.band.read(top, target)
+
+
+def _safe_scene(root: Path) -> StripScene:
+    scene = open_scene(root)
+    assert isinstance(scene, StripScene)
+    return scene
+
+
+def _watched(root: Path, reads: _Reads, rows: int) -> StripScene:
+    scene = _safe_scene(root)
+    parts = tuple(_WatchedPart(p, reads) for p in scene.parts if isinstance(p, Jp2Band))
+    return StripScene(scene.metadata, parts, rows)
+
+
+def test_strips_are_given_out_as_the_contract_says(tall_product: Path) -> None:
+    scene: Scene = open_scene(tall_product)
+    with scene.strips(2) as strips:
+        assert isinstance(strips, Iterator)
+        assert isinstance(next(strips), Strip)
