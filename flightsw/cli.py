@@ -21,8 +21,8 @@ from tqdm import tqdm
 from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
 from flightsw.errors import FlightError, Interrupted
-from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS, parse_products
-from flightsw.service import ProcessedScene, SceneRequest, process, self_test
+from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from flightsw.service import ProcessedScene, SceneRequest, open_chain
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,7 +43,7 @@ def _process(arguments: argparse.Namespace) -> int:
     request = SceneRequest(
         scene=arguments.scene,
         out=arguments.out,
-        products=parse_products(arguments.products),
+        products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
     )
@@ -55,13 +55,15 @@ def _process(arguments: argparse.Namespace) -> int:
             bar.total = height
             bar.update(done - bar.n)
 
-        processed = process(request, _settings(arguments), advance)
+        with open_chain(_settings(arguments)) as chain:
+            processed = chain.process(request, advance)
     print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
     return 0
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
-    report = self_test(_settings(arguments))
+    with open_chain(_settings(arguments)) as chain:
+        report = chain.self_test()
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report)))
     else:
@@ -90,19 +92,23 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
         "remarks": list(processed.scene.remarks),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),
-        "files": {kind: str(path) for kind, path in processed.products.files.items()},
+        "files": [msgspec.to_builtins(file) for file in processed.products.files],
+        "folder": str(processed.products.folder),
     }
 
 
 def _as_text(processed: ProcessedScene) -> str:
     summary, scene = processed.summary, processed.scene
+    inferred = summary.tiles - summary.tiles_without_data
     lines = [
         f"{scene.name} at {scene.ground_sample_distance} m",
-        f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels,"
-        f" {summary.tiles - summary.tiles_without_data} of {summary.tiles} tiles inferred,"
-        f" {summary.seconds:.1f} s",
+        f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels",
+        f"  {inferred} of {summary.tiles} tiles inferred, {summary.seconds:.1f} s",
         *(f"  note: {remark}" for remark in scene.remarks),
-        *(f"  {kind:<10} {path}" for kind, path in processed.products.files.items()),
+        *(
+            f"  {file.product:<10} {processed.products.folder / file.name}"
+            for file in processed.products.files
+        ),
     ]
     return "\n".join(lines)
 
@@ -136,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_process(commands: Any) -> None:
-    kinds = "\n".join(f"  {kind:<10} {text}" for kind, text in PRODUCT_KINDS.items())
+    kinds = "\n".join(f"  {kind.name:<10} {kind.description}" for kind in PRODUCT_KINDS)
     parser = commands.add_parser(
         "process",
         help="turn a scene on disk into a cloud mask and its products",
@@ -148,8 +154,8 @@ def _add_process(commands: Any) -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the products")
     parser.add_argument(
         "--products",
-        default=",".join(kind for kind in PRODUCT_KINDS if kind in DEFAULT_PRODUCTS),
-        help="comma-separated kinds, or all (default: %(default)s)",
+        default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
+        help="comma-separated kinds (default: %(default)s)",
     )
     parser.add_argument("--ground-sample-distance", type=int, choices=(10, 20, 40), default=10)
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")

@@ -66,6 +66,8 @@ def read_settings(path: Path) -> Settings:
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Settings)
     except OSError as error:
-        raise UsageError(path, f"cannot be read ({error.strerror})", "Give a readable file") from error
+        raise UsageError(
+            path, f"cannot be read ({error.strerror})", "Give a readable file"
+        ) from error
     except msgspec.DecodeError as error:
         raise UsageError(path, str(error), "Correct the file, or leave it out") from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +15,8 @@ from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.process import Progress
 from flightsw.products.contents import SceneSummary
-from flightsw.products.kinds import DEFAULT_PRODUCTS
-from flightsw.products.product_set import ProductContext, ProductSet, PublishedProducts
+from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext
+from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata
 
@@ -39,45 +41,52 @@ class ProcessedScene:
     products: PublishedProducts
 
 
-def process(
-    request: SceneRequest, settings: Settings, progress: Progress | None = None
-) -> ProcessedScene:
-    """Process one scene from disk to products; on any error OUT is left as it was.
+class ProcessingChain:
+    """A verified model package and an open engine, ready for one scene after the other."""
 
-    Raises :class:`~flightsw.errors.FlightError` of the room that failed.
-    """
-    package = load_package(settings.model)
-    scene = open_scene(
-        request.scene,
-        bands=package.bands,
-        ground_sample_distance=request.ground_sample_distance,
-        offset=request.offset,
-    )
-    with open_dimc_engine(package, settings.dimc) as engine:
-        context = _product_context(package, engine, settings)
-        with ProductSet(request.out, request.products, scene.metadata, context) as products:
-            summary = process_scene(scene, engine, settings.pipeline, [products], progress)
+    def __init__(self, package: ModelPackage, engine: DimcEngine, settings: Settings) -> None:
+        self._package = package
+        self._engine = engine
+        self._settings = settings
+
+    def process(self, request: SceneRequest, progress: Progress | None = None) -> ProcessedScene:
+        """Process one scene from disk to products; on any error OUT is left as it was.
+
+        Raises the :class:`~flightsw.errors.FlightError` of the room that failed.
+        """
+        scene = open_scene(
+            request.scene,
+            bands=self._package.bands,
+            ground_sample_distance=request.ground_sample_distance,
+            offset=request.offset,
+        )
+        with ProductSet(request.out, request.products, scene.metadata, self._context()) as products:
+            summary = process_scene(
+                scene, self._engine, self._settings.pipeline, [products], progress
+            )
             published = products.publish(summary)
-    return ProcessedScene(scene.metadata, summary, published)
+        return ProcessedScene(scene.metadata, summary, published)
+
+    def self_test(self) -> GoldenReport:
+        """Run the package's golden tiles through the engine."""
+        return check_golden_tiles(self._engine, self._package)
+
+    def _context(self) -> ProductContext:
+        return ProductContext(
+            tag=self._engine.info.tag,
+            engine=self._engine.info.name,
+            device=self._engine.info.device,
+            precision=self._engine.info.precision,
+            model_id=self._package.model_id,
+            classes=self._package.classes,
+            fusion=self._settings.pipeline.fusion,
+            software_version=__version__,
+        )
 
 
-def self_test(settings: Settings) -> GoldenReport:
-    """Run the package's golden tiles through the engine."""
+@contextmanager
+def open_chain(settings: Settings) -> Iterator[ProcessingChain]:
+    """Load the model package, open the engine, and close it at the end."""
     package = load_package(settings.model)
     with open_dimc_engine(package, settings.dimc) as engine:
-        return check_golden_tiles(engine, package)
-
-
-def _product_context(
-    package: ModelPackage, engine: DimcEngine, settings: Settings
-) -> ProductContext:
-    return ProductContext(
-        tag=engine.info.tag,
-        engine=engine.info.name,
-        device=engine.info.device,
-        precision=engine.info.precision,
-        model_id=package.model_id,
-        classes=package.classes,
-        fusion=settings.pipeline.fusion,
-        software=f"flightsw {__version__}",
-    )
+        yield ProcessingChain(package, engine, settings)

@@ -103,7 +103,10 @@ class ArithmeticEngine:
         level = values.mean(axis=(1, 2), keepdims=True).round().astype(np.int32)
         kinds = len(self.info.classes)
         logits = np.stack(
-            [(values[..., kind % 4] * (kind + 1) + level[..., 0] * 3) % 64 for kind in range(kinds)],
+            [
+                (values[..., kind % 4] * (kind + 1) + level[..., 0] * 3) % 64
+                for kind in range(kinds)
+            ],
             axis=-1,
         )
         self.tiles_seen += len(tiles)

@@ -53,6 +53,7 @@ class DtacsNet(nn.Module):
         )
 
     def forward(self, reflectance: Tensor) -> Tensor:
+        """Logits of the four classes."""
         logits: Tensor = self.segmentation_head(self.decoder(self.encoder(reflectance)))
         return logits
 
@@ -69,6 +70,7 @@ class ContaminationHead(nn.Module):
         self.network = network
 
     def forward(self, reflectance: Tensor) -> Tensor:
+        """Logits ``(N, 2, H, W)``: clear, contaminated."""
         logits: Tensor = self.network(reflectance)
         return torch.cat((logits[:, :1], logits[:, 1:].amax(dim=1, keepdim=True)), dim=1)
 

@@ -41,7 +41,7 @@ class LatencyRecord:
 
 
 def stage_timing(nanoseconds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> StageTiming:
-    """Mean, percentiles (linear interpolation), population σ and maximum, in milliseconds."""
+    """Mean, percentiles (linear interpolation), population sigma and maximum, in milliseconds."""
     milliseconds = nanoseconds / _NS_PER_MS
     p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99))
     return StageTiming(

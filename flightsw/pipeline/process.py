@@ -30,6 +30,7 @@ def process_scene(
     settings: PipelineSettings,
     sinks: Sequence[RowSink] = (),
     progress: Progress | None = None,
+    *,
     stride: int = STRIDE,
 ) -> SceneSummary:
     """Stream a scene through an engine; every sink gets the finished rows from top to bottom.

@@ -57,7 +57,9 @@ def scene_tables(scene: SceneMetadata, engine: EngineInfo) -> NDArray[np.int8]:
 class Quantiser(Protocol):
     """Turns digital numbers uint16 ``(bands, rows, width)`` into int8 ``(rows, width, bands)``."""
 
-    def __call__(self, digital_numbers: NDArray[np.uint16]) -> NDArray[np.int8]: ...
+    def __call__(self, digital_numbers: NDArray[np.uint16]) -> NDArray[np.int8]:
+        """Quantise whole rows."""
+        ...
 
 
 class CpuQuantiser:

@@ -34,7 +34,9 @@ class FinishedRows:
 class RowSink(Protocol):
     """Takes the finished rows from top to bottom, without gap or overlap."""
 
-    def write(self, rows: FinishedRows) -> None: ...
+    def write(self, rows: FinishedRows) -> None:
+        """Take the next rows."""
+        ...
 
 
 class StageTiming(msgspec.Struct, frozen=True):

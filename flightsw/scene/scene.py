@@ -67,7 +67,9 @@ class Scene(Protocol):
     """A product that can be read from top to bottom, once or several times."""
 
     @property
-    def metadata(self) -> SceneMetadata: ...
+    def metadata(self) -> SceneMetadata:
+        """What is known before the first pixel is decoded."""
+        ...
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads; leaving the context stops them.

@@ -77,7 +77,9 @@ def _naive_mask(
     invalid[:height, :width] = (numbers == 0).any(axis=0)
     for row in range(rows):
         for column in range(columns):
-            window = np.s_[row * stride : row * stride + 224, column * stride : column * stride + 224]
+            window = np.s_[
+                row * stride : row * stride + 224, column * stride : column * stride + 224
+            ]
             if invalid[window].all():
                 continue
             logits = engine.infer(padded[(slice(None), *window)].transpose(1, 2, 0)[None])[0]
@@ -131,7 +133,10 @@ def test_any_streaming_gives_the_whole_frame_mask(
     np.testing.assert_array_equal(frame.digital_numbers, numbers)
     assert summary.valid_pixels == np.count_nonzero(expected != 255)
     assert summary.pixels_by_class["contaminated"] == np.count_nonzero(expected == 1)
-    assert summary.tiles == Grid(height, width, 224, stride).rows * Grid(height, width, 224, stride).columns
+    assert (
+        summary.tiles
+        == Grid(height, width, 224, stride).rows * Grid(height, width, 224, stride).columns
+    )
 
 
 @pytest.mark.parametrize("fusion", ["or", "blend"])
@@ -255,7 +260,7 @@ def test_an_engine_that_never_answers_is_an_error_not_a_hang() -> None:
     chosen = PipelineSettings(device="cpu", stall_seconds=0.2)
     timer = threading.Timer(1.0, release.set)
     timer.start()
-    with pytest.raises(InferenceFailed, match="nothing moved for 0.2 s"):
+    with pytest.raises(InferenceFailed, match=r"nothing moved for 0\.2 s"):
         process_scene(scene, _Wedged(), chosen)
     timer.join()
 

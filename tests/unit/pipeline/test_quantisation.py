@@ -80,7 +80,9 @@ def test_opencv_and_torch_give_identical_bytes_for_every_digital_number() -> Non
     np.testing.assert_array_equal(CpuQuantiser(tables)(numbers), expected)
     np.testing.assert_array_equal(by_torch, expected)
     if torch.cuda.is_available():
-        np.testing.assert_array_equal(TorchQuantiser(tables, torch.device("cuda"))(numbers), expected)
+        np.testing.assert_array_equal(
+            TorchQuantiser(tables, torch.device("cuda"))(numbers), expected
+        )
 
 
 def test_each_band_has_its_own_offset_in_the_engines_band_order() -> None:

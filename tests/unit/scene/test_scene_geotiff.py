@@ -11,11 +11,11 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
-from tests.unit.scene.safe_writer import BANDS, band_pixels
 
 from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
+from tests.unit.scene.safe_writer import BANDS, band_pixels
 
 HEIGHT, WIDTH = 1301, 150
 PIXELS = np.stack([band_pixels(band, HEIGHT, WIDTH) for band in BANDS])

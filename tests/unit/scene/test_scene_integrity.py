@@ -12,12 +12,18 @@ import pytest
 import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.scene.safe_writer import SafeProduct, band_file, band_pixels, write_jp2, write_manifest
 
 from flightsw.errors import CorruptImage, SceneError
 from flightsw.scene import open_scene
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
+from tests.unit.scene.safe_writer import (
+    SafeProduct,
+    band_file,
+    band_pixels,
+    write_jp2,
+    write_manifest,
+)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.scene.safe_writer import BANDS, SafeProduct, write_manifest
 
 from flightsw.errors import BadMetadata, SceneError
 from flightsw.scene import open_scene
@@ -24,6 +23,7 @@ from flightsw.scene.metadata import (
     radiometry_of_product,
     radiometry_of_tile,
 )
+from tests.unit.scene.safe_writer import BANDS, SafeProduct, write_manifest
 
 ALL = tuple(BAND_IDS.values())
 MINUS = {str(number): "-1000" for number in range(13)}

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.scene.safe_writer import BANDS, GRANULE, NAME, SafeProduct, band_file, band_pixels, write_jp2
 
 from flightsw.errors import (
     BadMetadata,
@@ -21,6 +20,15 @@ from flightsw.errors import (
 )
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
+from tests.unit.scene.safe_writer import (
+    BANDS,
+    GRANULE,
+    NAME,
+    SafeProduct,
+    band_file,
+    band_pixels,
+    write_jp2,
+)
 
 
 def pixels_of(scene: Scene) -> np.ndarray:

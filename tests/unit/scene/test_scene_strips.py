@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.unit.scene.safe_writer import BANDS, SafeProduct, band_file, band_pixels, write_jp2
 
 from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene import open_scene
@@ -21,6 +20,7 @@ from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
 from flightsw.scene.strips import StripScene, strip_rows
+from tests.unit.scene.safe_writer import BANDS, SafeProduct, band_file, band_pixels, write_jp2
 
 
 def together(scene: Scene, workers: int = 2) -> NDArray[np.uint16]:

@@ -1,0 +1,123 @@
+"""``python -m deploy.benchmark``: measure everything and write ``docs/benchmarks.md``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+import glymur
+import msgspec
+from tqdm import tqdm
+
+from deploy.benchmark.accuracy import measure_accuracy
+from deploy.benchmark.card import keep_twin_busy, scene_in_memory, simulator_against_openvino
+from deploy.benchmark.page import render
+from deploy.benchmark.scenario import SCENARIOS
+from flightsw.model.package import Arrangement, load_package
+from telecommands.groundsim.scene import SceneRequest, simulate_scene
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_RUN_LIMIT_SECONDS: Final = 1800
+_CARDS: Final[tuple[tuple[float, Arrangement], ...]] = (
+    (0.94, "spatial"),
+    (0.47, "spatial"),
+    (0.47, "batch"),
+)
+
+
+def main() -> None:
+    """Measure what was asked for, keep it as JSON, and render the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scene", type=Path, help="a scene that exists (default: simulate one)")
+    parser.add_argument("--size", type=int, default=10_980, help="of the simulated scene")
+    parser.add_argument("--rounds", type=int, default=3, help="of each scenario, interleaved")
+    parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
+    parser.add_argument("--weights", type=Path, default=_ROOT / "deploy" / "model" / "weights.npz")
+    parser.add_argument("--work", type=Path, default=_ROOT / "bench")
+    parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--only", choices=("chain", "card", "accuracy"), action="append")
+    arguments = parser.parse_args()
+    arguments.work.mkdir(exist_ok=True)
+    results_file = arguments.work / "results.json"
+    results = json.loads(results_file.read_text()) if results_file.is_file() else {}
+    wanted = arguments.only or ["card", "accuracy", "chain"]
+    for part in wanted:
+        results[part] = _PARTS[part](arguments)
+        results_file.write_text(json.dumps(results, indent=2))
+    arguments.page.write_text(render(results, "make bench"))
+    print(f"wrote {arguments.page}")
+
+
+def _card(_: argparse.Namespace) -> dict[str, Any]:
+    package, numbers = load_package(), scene_in_memory()
+    busy = [
+        keep_twin_busy(package, latency, arrangement, numbers) for latency, arrangement in _CARDS
+    ]
+    overhead = simulator_against_openvino(package)
+    return {
+        "busy": msgspec.to_builtins(busy),
+        "overhead": msgspec.to_builtins(overhead) | {"ratio": overhead.ratio},
+    }
+
+
+def _accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
+    found = measure_accuracy(load_package(), arguments.weights, arguments.data)
+    return dict(msgspec.to_builtins(found))
+
+
+def _chain(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Rounds of all scenarios in turn, so that a slow minute of the machine hits them alike."""
+    scene = arguments.scene or _simulated(arguments)
+    rounds: list[dict[str, Any]] = []
+    for number in tqdm(range(arguments.rounds * len(SCENARIOS)), unit="run", disable=None):
+        name = list(SCENARIOS)[number % len(SCENARIOS)]
+        if number % len(SCENARIOS) == 0:
+            rounds.append({})
+        rounds[-1][name] = _run_scenario(name, scene)
+    return {"rounds": rounds, "ratios": _ratios(rounds), "bits_per_pixel": _bits_per_pixel(scene)}
+
+
+def _ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
+    """Each scenario's wall time over the bare decode of its own round; the median of the rounds."""
+    return {
+        name: median(one[name]["seconds"] / one["decode"]["seconds"] for one in rounds)
+        for name in SCENARIOS
+    }
+
+
+def _run_scenario(name: str, scene: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory(dir=scene.parent) as out:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.benchmark.scenario", name, str(scene), out],
+            cwd=_ROOT,
+            check=True,
+            capture_output=True,
+            timeout=_RUN_LIMIT_SECONDS,
+        )
+    return dict(json.loads(done.stdout))
+
+
+def _simulated(arguments: argparse.Namespace) -> Path:
+    found = sorted(arguments.work.glob("*.SAFE"))
+    if found:
+        return found[0]
+    request = SceneRequest(arguments.work, size=arguments.size, seed=1)
+    return simulate_scene(request).scene
+
+
+def _bits_per_pixel(scene: Path) -> float:
+    paths = sorted(scene.glob("GRANULE/*/IMG_DATA/R10m/*_B0[2348]_10m.jp2"))
+    height, width = glymur.Jp2k(paths[0]).shape
+    return float(sum(path.stat().st_size for path in paths) * 8 / (len(paths) * height * width))
+
+
+_PARTS: Final = {"card": _card, "accuracy": _accuracy, "chain": _chain}
+
+if __name__ == "__main__":
+    main()

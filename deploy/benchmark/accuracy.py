@@ -1,0 +1,95 @@
+"""How right the mask is: INT8 against FP32, against people, the teacher, and a real product."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import glymur
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.model.dataset import T29UNU_TRAINING_COLUMNS, read_split, read_tiles
+from deploy.model.evaluate import score, summary
+from deploy.model.judged import JudgedTile, read_judged_tiles
+from deploy.model.networks import open_network, package_network
+from deploy.model.scores import Confusion, confusion
+from deploy.model.teacher import teacher_probabilities
+from flightsw.config import DimcSettings, Settings
+from flightsw.model.package import ModelPackage
+from flightsw.products.contents import CONTAMINATED, NO_DATA
+from flightsw.service import SceneRequest, open_chain
+
+CONTAMINATED_SCENE_CLASSES: Final = (3, 8, 9, 10)
+"""Of Sen2Cor's scene classification: cloud shadow, medium and high cloud, thin cirrus."""
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Shares of pixels, or indices, 0 to 1."""
+
+    mean_agreement_with_fp32: float
+    worst_agreement_with_fp32: float
+    f2_int8: float
+    f2_fp32: float
+    agreement_with_teacher: float
+    cloud_iou_by_chip: dict[str, float]
+    contaminated_iou_by_chip: dict[str, float]
+    f2_of_real_product: float
+    held_out_tiles: int
+
+
+def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accuracy:
+    """Judge the INT8 package and the FP32 weights it was made from."""
+    int8, fp32 = package_network(package), open_network(weights)
+    tiles = taught_held_out_tiles(data)
+    by_int8, by_fp32 = score(int8, tiles, fp32), summary(score(fp32, tiles))
+    chips = read_judged_tiles(data / "labelled")
+    chips_int8, chips_fp32 = score(int8, chips), score(fp32, chips)
+    counted = summary(by_int8)
+    return Accuracy(
+        mean_agreement_with_fp32=counted["mean_agreement"],
+        worst_agreement_with_fp32=counted["worst_agreement"],
+        f2_int8=counted["f2"],
+        f2_fp32=by_fp32["f2"],
+        agreement_with_teacher=counted["accuracy"],
+        cloud_iou_by_chip={chip.name: chip.cloud.iou for chip in chips_fp32 if chip.cloud},
+        contaminated_iou_by_chip={chip.name: chip.contaminated.iou for chip in chips_int8},
+        f2_of_real_product=judge_real_product(data).f2,
+        held_out_tiles=len(tiles),
+    )
+
+
+def taught_held_out_tiles(data: Path) -> list[JudgedTile]:
+    """Tiles of the regions that training never saw, with the plain teacher's answer."""
+    split = read_split()
+    return [
+        JudgedTile(
+            name=tile.name,
+            region=tile.region,
+            part="held_out",
+            bands=tile.four_bands,
+            valid=tile.valid,
+            reference=teacher_probabilities(tile).argmax(axis=0).astype(np.uint8),
+            knows_shadow=True,
+        )
+        for tile in read_tiles(data)
+        if split.part_of(tile.region) == "held_out"
+    ]
+
+
+def judge_real_product(data: Path, settings: Settings | None = None) -> Confusion:
+    """Process the real T29UNU product at 60 m; judge its east half by its scene classification."""
+    product = next((data / "safe").glob("S2A_MSIL2A_*_T29UNU_*.SAFE"))
+    chosen = settings or Settings(dimc=DimcSettings(card="simulator"))
+    with tempfile.TemporaryDirectory() as folder, open_chain(chosen) as chain:
+        request = SceneRequest(product, Path(folder), frozenset({"mask"}))
+        processed = chain.process(request)
+        mask: NDArray[np.uint8] = np.load(processed.products.paths("mask")[0])
+    classification = glymur.Jp2k(next(product.glob("GRANULE/*/IMG_DATA/R60m/*_SCL_60m.jp2")))[:]
+    east = np.s_[:, T29UNU_TRAINING_COLUMNS:]
+    valid = (mask[east] != NO_DATA) & (classification[east] != 0)
+    contaminated = np.isin(classification[east], CONTAMINATED_SCENE_CLASSES)
+    return confusion(mask[east] == CONTAMINATED, contaminated, valid)

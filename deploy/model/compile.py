@@ -1,0 +1,215 @@
+"""``python -m deploy.model.compile MODEL.onnx OUT/NAME-VERSION --calibration TAUGHT``: fit to fly.
+
+Calibrates, quantises, measures and writes a model package.  ``TAUGHT`` is what
+``deploy.model.label`` wrote: its training part calibrates, its validation part
+chooses the ranges, its held-out part gives the figures in ``package.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, get_args
+
+import msgspec
+import numpy as np
+import onnx
+
+from deploy.model.calibrate import TensorSample, calibration_windows, sample_tensors
+from deploy.model.crops import INPUT_SCALE
+from deploy.model.dataset import BANDS
+from deploy.model.evaluate import score, summary
+from deploy.model.golden_tiles import golden_tiles
+from deploy.model.judged import JudgedTile, read_judged_tiles, stride
+from deploy.model.label import read_taught_tiles
+from deploy.model.networks import Network, int8_network, onnx_network, openvino_graph
+from deploy.model.packaging import golden_answers, refuse_existing, write_package
+from deploy.model.quantise import (
+    INPUT_ZERO_POINT,
+    OUTPUT_ZERO_POINT,
+    CardGraph,
+    Ranges,
+    output_limit,
+    quantise,
+    with_card_interface,
+)
+from flightsw.errors import UsageError
+from flightsw.model.description import (
+    PackageDescription,
+    Quantisation,
+    Teacher,
+    TrainingData,
+)
+from flightsw.model.dtacsnet import CLASSES
+from flightsw.model.package import ModelPackage, load_package
+
+TWO_CLASSES: Final = ("clear", "contaminated")
+
+_QUANTIFICATION: Final = 10_000.0
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the weights come from (``provenance.toml``)."""
+
+    licence: str
+    training_data: tuple[TrainingData, ...]
+    teacher: Teacher | None = None
+
+
+@dataclass(frozen=True)
+class Compilation:
+    """What a package is made from besides the graph and the tiles.
+
+    ``bands`` is the order of the graph's input channels.  ``ranges`` None: the
+    kind that agrees best with FP32 on the validation tiles.
+    """
+
+    provenance: Provenance
+    bands: tuple[str, ...] = BANDS
+    levels: tuple[str, ...] = ("L1C", "L2A")
+    ground_sample_distances: tuple[int, ...] = (10, 20)
+    ranges: Ranges | None = None
+    windows: int = 96
+    seed: int = 1
+
+
+def compile_package(model: Path, out: Path, taught: Path, compilation: Compilation) -> ModelPackage:
+    """Write the package ``out`` (a folder named NAME-VERSION) and load it back."""
+    name, _, version = out.name.rpartition("-")
+    if not name:
+        raise UsageError(out, "is not NAME-VERSION", "Call the folder dtacsnet-cd-0.1.0, say")
+    refuse_existing(out)
+    float_graph = onnx.load(str(model))
+    channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    if channels != len(compilation.bands):
+        raise UsageError(model, f"takes {channels} bands, not {compilation.bands}")
+    original = onnx_network(float_graph, compilation.bands)
+    card = _choose(float_graph, original, taught, compilation)
+    measured = _measure(card, original, read_judged_tiles(taught, "held_out"), compilation)
+    tiles = golden_tiles(original.tile_size, compilation.bands)
+    answers = openvino_graph(card.model)(np.stack(list(tiles.values())))
+    measured["golden_contaminated_share"] = float((answers.argmax(axis=-1) > 0).mean())
+    description = PackageDescription(
+        name=name,
+        version=version,
+        bands=compilation.bands,
+        levels=compilation.levels,
+        quantification=_QUANTIFICATION,
+        input=_INPUT,
+        output=_output(card),
+        classes=TWO_CLASSES if answers.shape[-1] == len(TWO_CLASSES) else CLASSES,
+        tile_size=original.tile_size,
+        stride=stride(original.tile_size),
+        ground_sample_distances=compilation.ground_sample_distances,
+        licence=compilation.provenance.licence,
+        training_data=compilation.provenance.training_data,
+        teacher=compilation.provenance.teacher,
+        measured=measured,
+    )
+    write_package(
+        out, description, card.model, golden_answers(tiles, answers), _notice(description)
+    )
+    return load_package(out)
+
+
+def _choose(
+    float_graph: onnx.ModelProto, original: Network, taught: Path, compilation: Compilation
+) -> CardGraph:
+    """Quantise with the ranges asked for, or with those whose worst and mean tile are best."""
+    tiles = [tile for tile in read_taught_tiles(taught) if tile.part == "training"]
+    windows = calibration_windows(tiles, compilation.windows, compilation.seed)
+    channels = [BANDS.index(band) for band in compilation.bands]
+    side = original.tile_size
+    samples = sample_tensors(float_graph, windows[:, channels, :side, :side])
+    kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
+    cards = {kind: _card_graph(float_graph, samples, kind) for kind in kinds}
+    if len(cards) == 1:
+        return cards[kinds[0]]
+    judged = read_judged_tiles(taught, "validation")
+    found = {kind: _measure(card, original, judged, compilation) for kind, card in cards.items()}
+    for kind, figures in found.items():
+        print(
+            f"{kind:12} validation agreement: mean {figures['mean_agreement']:.4%}, "
+            f"worst tile {figures['worst_agreement']:.4%}"
+        )
+    return cards[max(found, key=lambda kind: _merit(found[kind]))]
+
+
+def _merit(figures: dict[str, float]) -> float:
+    return figures["worst_agreement"] + figures["mean_agreement"]
+
+
+def _card_graph(
+    float_graph: onnx.ModelProto, samples: dict[str, TensorSample], ranges: Ranges
+) -> CardGraph:
+    limit = output_limit(float_graph, samples)
+    return with_card_interface(quantise(float_graph, samples, ranges), limit)
+
+
+def _measure(
+    card: CardGraph, original: Network, tiles: list[JudgedTile], compilation: Compilation
+) -> dict[str, float]:
+    """INT8 against the reference and against FP32; FP32 sees reflectance as it is, unrounded."""
+    if not tiles:
+        return {}
+    flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+    figures = summary(score(flown, tiles, original))
+    figures["fp32_f2"] = summary(score(original, tiles))["f2"]
+    figures["tiles"] = float(len(tiles))
+    # A figure without pixels to count is no figure.
+    return {key: figure for key, figure in figures.items() if math.isfinite(figure)}
+
+
+def _output(card: CardGraph) -> Quantisation:
+    return Quantisation(card.output_scale, OUTPUT_ZERO_POINT)
+
+
+def _notice(description: PackageDescription) -> str:
+    lines = [
+        f"{description.name} {description.version}: weights of the DTACSNet-CD network.",
+        f"Licence of the weights: {description.licence}.",
+        "",
+        "Trained on modified Copernicus Sentinel data:",
+    ]
+    lines += [
+        f"- {data.source} ({data.licence}); {data.regions}" for data in description.training_data
+    ]
+    if description.teacher:
+        lines += ["", f"Teacher: {description.teacher.name} ({description.teacher.licence})."]
+    return "\n".join(lines) + "\n"
+
+
+_INPUT: Final = Quantisation(INPUT_SCALE, INPUT_ZERO_POINT)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="float ONNX graph (deploy.model.export)")
+    parser.add_argument("out", type=Path, help="package folder, NAME-VERSION, not yet there")
+    parser.add_argument("--calibration", type=Path, required=True, help="folder of taught tiles")
+    parser.add_argument(
+        "--provenance", type=Path, default=Path(__file__).with_name("provenance.toml")
+    )
+    parser.add_argument("--bands", default=",".join(BANDS), help="order of the graph's channels")
+    parser.add_argument("--levels", default="L1C,L2A", help="processing levels it was taught")
+    parser.add_argument("--ranges", choices=get_args(Ranges), help="default: the best of all")
+    parser.add_argument("--windows", type=int, default=Compilation.windows)
+    parser.add_argument("--seed", type=int, default=Compilation.seed)
+    arguments = parser.parse_args()
+    compilation = Compilation(
+        provenance=msgspec.toml.decode(arguments.provenance.read_bytes(), type=Provenance),
+        bands=tuple(arguments.bands.split(",")),
+        levels=tuple(arguments.levels.split(",")),
+        ranges=arguments.ranges,
+        windows=arguments.windows,
+        seed=arguments.seed,
+    )
+    package = compile_package(arguments.model, arguments.out, arguments.calibration, compilation)
+    print((package.folder / "package.json").read_text())
+
+
+if __name__ == "__main__":
+    main()

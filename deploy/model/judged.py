@@ -1,0 +1,111 @@
+"""Tiles to judge a network by: a teacher's answers, or a person's labels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.model.dataset import BANDS, reflectance
+from deploy.model.networks import Network
+
+CLOUD: Final = 1
+SHADOW: Final = 2
+
+_LABELLED: Final = "labelled"
+
+
+@dataclass(frozen=True)
+class JudgedTile:
+    """Reflectance ``(4, H, W)`` of ``dataset.BANDS``, and what is known of each pixel.
+
+    ``reference`` uint8 ``(H, W)``: 0 clear, 1 cloud, 2 shadow; people did not
+    label the shadow, so ``knows_shadow`` is false for their tiles.
+    """
+
+    name: str
+    region: str
+    part: str
+    bands: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    reference: NDArray[np.uint8]
+    knows_shadow: bool
+
+
+def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]:
+    """Read each ``.npz`` with a teacher's ``probabilities`` or a person's ``label``.
+
+    ``part`` (``held_out``, say) keeps only that part of the teacher's tiles.
+    """
+    tiles = (_read(path) for path in sorted(folder.glob("*.npz")))
+    return [tile for tile in tiles if part is None or tile.part in (part, _LABELLED)]
+
+
+def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run an image of any size in overlapping windows, and average their probabilities.
+
+    Returns ``(classes, H, W)``.  What passes the edge is reflectance 0, as in flight.
+    """
+    _, height, width = bands.shape
+    side = network.tile_size
+    step = stride(side)
+    rows, columns = (range(0, max(length - side + step, 1), step) for length in (height, width))
+    padded = np.zeros((len(bands), rows[-1] + side, columns[-1] + side), np.float32)
+    padded[:, :height, :width] = bands
+    places = [np.s_[:, top : top + side, left : left + side] for top in rows for left in columns]
+    answers = [_softmax(network.logits(padded[place][None])[0]) for place in places]
+    total = np.zeros((len(answers[0]), *padded.shape[1:]), np.float32)
+    for place, answer in zip(places, answers, strict=True):
+        total[place] += answer
+    kept = total[:, :height, :width]
+    return np.asarray(kept / kept.sum(axis=0))
+
+
+def stride(tile_size: int) -> int:
+    """Rows from one tile to the next: 210 of 224, as the reference mission has it."""
+    return tile_size * 15 // 16
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=0))
+    return np.asarray(powers / powers.sum(axis=0))
+
+
+def _read(path: Path) -> JudgedTile:
+    with np.load(path, allow_pickle=False) as arrays:
+        if "probabilities" in arrays:
+            return JudgedTile(
+                name=str(arrays["name"]),
+                region=str(arrays["region"]),
+                part=str(arrays["part"]),
+                bands=arrays["bands"].astype(np.float32),
+                valid=arrays["valid"],
+                reference=arrays["probabilities"].argmax(axis=0).astype(np.uint8),
+                knows_shadow=True,
+            )
+        bands, label = arrays["bands"], arrays["label"]
+    order = _index_entry(path).get("order", BANDS)
+    four = bands[[order.index(band) for band in BANDS]]
+    return JudgedTile(
+        name=path.stem,
+        region=path.stem,
+        part=_LABELLED,
+        bands=reflectance(four, 0),
+        valid=(four != 0).any(axis=0),
+        reference=label.astype(np.uint8),
+        knows_shadow=False,
+    )
+
+
+def _index_entry(path: Path) -> dict[str, Any]:
+    """What ``index.json``, in the folder or above it, tells of a file."""
+    for folder in path.parents[:2]:
+        index = folder / "index.json"
+        if index.is_file():
+            entry: dict[str, Any] = json.loads(index.read_text()).get(path.stem, {})
+            return entry
+    return {}

@@ -1,0 +1,122 @@
+"""One way to ask any form of the network: float weights, float ONNX, or the INT8 package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from deploy.model.crops import WINDOW
+from deploy.model.dataset import BANDS
+from deploy.model.export import read_network
+from flightsw.dimc.int8_graph import load_openvino
+from flightsw.model.description import Quantisation
+from flightsw.model.package import ModelPackage, load_package
+
+Windows = NDArray[np.float32]
+
+_THREADS: Final = 2
+
+
+@dataclass(frozen=True)
+class Network:
+    """``logits(windows)``: reflectance ``(N, 4, S, S)`` to logits ``(N, classes, S, S)``.
+
+    The bands come in the order of ``dataset.BANDS``, whatever the order of the
+    network's own channels; S is ``tile_size``.
+    """
+
+    logits: Callable[[Windows], NDArray[np.float32]]
+    tile_size: int = WINDOW
+
+
+def open_network(path: Path, torchscript: bool = False) -> Network:
+    """Open a package folder, an ``.onnx`` file, or weights."""
+    if path.is_dir():
+        return package_network(load_package(path))
+    if path.suffix == ".onnx":
+        return onnx_network(onnx.load(str(path)))
+    return torch_network(read_network(path, torchscript))
+
+
+def torch_network(module: torch.nn.Module) -> Network:
+    """FP32 with torch."""
+    torch.set_num_threads(_THREADS)
+
+    def logits(windows: Windows) -> NDArray[np.float32]:
+        with torch.no_grad():
+            return np.asarray(module(torch.from_numpy(windows)).numpy())
+
+    return Network(logits)
+
+
+def onnx_network(model: onnx.ModelProto, bands: tuple[str, ...] = BANDS) -> Network:
+    """FP32 with ONNX Runtime; ``bands`` is the order of the graph's channels."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = _THREADS
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    source, channels = session.get_inputs()[0], _channels(bands)
+
+    def logits(windows: Windows) -> NDArray[np.float32]:
+        return np.asarray(session.run(None, {source.name: windows[:, channels]})[0])
+
+    return Network(logits, source.shape[-1])
+
+
+def package_network(package: ModelPackage) -> Network:
+    """The INT8 graph of a package, with the arithmetic that the simulator flies."""
+    graph = package.compiled_model("spatial") / "quantized_model.onnx"
+    return int8_network(
+        onnx.load(str(graph)),
+        package.bands,
+        Quantisation(package.input_scale, package.input_zero_point),
+        Quantisation(package.output_scale, package.output_zero_point),
+    )
+
+
+def int8_network(
+    model: onnx.ModelProto, bands: tuple[str, ...], taken: Quantisation, given: Quantisation
+) -> Network:
+    """An INT8 NHWC graph, and the quantisation of its input and output."""
+    answers, channels = openvino_graph(model), _channels(bands)
+
+    def logits(windows: Windows) -> NDArray[np.float32]:
+        steps = np.rint(windows[:, channels] / taken.scale) + taken.zero_point
+        tiles = steps.clip(-128, 127).astype(np.int8).transpose(0, 2, 3, 1)
+        found = answers(np.ascontiguousarray(tiles)).astype(np.float32)
+        real = (found - given.zero_point) * np.float32(given.scale)
+        return np.ascontiguousarray(real.transpose(0, 3, 1, 2))
+
+    return Network(logits, model.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
+
+
+def openvino_graph(model: onnx.ModelProto) -> Callable[[NDArray[np.int8]], NDArray[np.int8]]:
+    """INT8 NHWC tiles to INT8 NHWC logits, one tile at a time, with OpenVINO on the CPU."""
+    openvino = load_openvino()
+    core = openvino.Core()
+    compiled = core.compile_model(
+        core.read_model(model.SerializeToString()),
+        "CPU",
+        {
+            openvino.properties.hint.inference_precision: openvino.Type.f32,
+            openvino.properties.inference_num_threads: _THREADS,
+        },
+    )
+
+    def run(tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+        return np.concatenate([compiled(tile[None])[0] for tile in tiles])
+
+    return run
+
+
+def _channels(bands: tuple[str, ...]) -> list[int]:
+    return [BANDS.index(band) for band in bands]

@@ -1,0 +1,254 @@
+"""``python -m deploy.model.train TAUGHT OUT``: teach DTACSNet-CD from class probabilities.
+
+``TAUGHT`` is what ``deploy.model.label`` wrote: a teacher's soft answers, or
+human labels as probabilities of 0 and 1.  The loss is cross-entropy with
+class weights; the learning rate follows a cosine over the time or steps given,
+or falls whenever the validation loss stalls (``--schedule plateau``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from deploy.model.crops import WINDOW, CropStream, as_card_input, thick_share
+from deploy.model.label import TaughtTile, read_taught_tiles
+from flightsw.model.dtacsnet import DtacsNet
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what is learnt.
+
+    ``class_weights`` are for clear, cloud and shadow; ``minutes`` and ``steps``
+    end the training, whichever comes first; ``patience`` counts validations.
+    """
+
+    schedule: str = "cosine"
+    minutes: float = 60.0
+    steps: int = 1_000_000
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    thick_thin_weight: float = 0.1
+    average_decay: float = 0.998
+    validate_every: int = 400
+    plateau_patience: int = 4
+    stop_patience: int = 10
+    seed: int = 1
+    threads: int = 2
+
+
+def distillation_loss(
+    logits: Tensor, targets: Tensor, weight: Tensor, reflectance: Tensor, recipe: Recipe
+) -> Tensor:
+    """Weighted cross-entropy of the collapsed classes, plus thick against thin within cloud.
+
+    ``logits`` ``(N, 4, H, W)``; ``targets`` ``(N, 3, H, W)`` or ``(N, 4, H, W)``
+    probabilities; ``weight`` ``(N, H, W)``.  Cloud's logit is the larger of
+    thick and thin, as in the deployed head, so what is taught is what flies.
+    """
+    if targets.shape[1] == logits.shape[1]:
+        share = targets[:, 1] / (targets[:, 1] + targets[:, 2]).clamp_min(1e-6)
+        targets = torch.stack((targets[:, 0], targets[:, 1] + targets[:, 2], targets[:, 3]), dim=1)
+    else:
+        share = thick_share(reflectance)
+    cloud = logits[:, 1:3].amax(dim=1)
+    collapsed = functional.log_softmax(
+        torch.stack((logits[:, 0], cloud, logits[:, 3]), dim=1), dim=1
+    )
+    balance = torch.tensor(recipe.class_weights, device=logits.device)[None, :, None, None]
+    taught = -(balance * targets * collapsed).sum(dim=1)
+    kinds = functional.log_softmax(logits[:, 1:3], dim=1)
+    kind = -(share * kinds[:, 0] + (1 - share) * kinds[:, 1]) * targets[:, 1]
+    per_pixel = taught + recipe.thick_thin_weight * kind
+    return (per_pixel * weight).sum() / weight.sum().clamp_min(1)
+
+
+class AveragedNetwork:
+    """Exponential moving average of a network's weights and statistics."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.network = copy.deepcopy(network).eval()
+        self._decay = decay
+        self._updates = 0
+
+    @torch.no_grad()
+    def update(self, network: nn.Module) -> None:
+        """Move towards ``network``; the first updates move further."""
+        self._updates += 1
+        decay = min(self._decay, (1 + self._updates) / (10 + self._updates))
+        for mine, theirs in zip(
+            self.network.state_dict().values(), network.state_dict().values(), strict=True
+        ):
+            if mine.is_floating_point():
+                mine.lerp_(theirs, 1 - decay)
+            else:
+                mine.copy_(theirs)
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Loss, and share of pixels on which network and teacher give the same binary mask."""
+
+    loss: float
+    agreement: float
+    worst_agreement: float
+
+
+@torch.no_grad()
+def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Validation:
+    """Judge a network on whole windows of tiles that it never learnt from."""
+    losses, agreements = [], []
+    for tile in tiles:
+        right, total = 0.0, 0.0
+        for reflectance, targets, weight in _windows(tile):
+            logits = network(reflectance)
+            losses.append(float(distillation_loss(logits, targets, weight, reflectance, recipe)))
+            same = (logits.argmax(1) > 0) == (targets.argmax(1) > 0)
+            right += float((same * weight).sum())
+            total += float(weight.sum())
+        agreements.append(right / max(total, 1))
+    return Validation(float(np.mean(losses)), float(np.mean(agreements)), min(agreements))
+
+
+def train(
+    tiles: list[TaughtTile], recipe: Recipe, out: Path, initial: Path | None = None
+) -> nn.Module:
+    """Teach a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
+
+    ``initial`` is a ``state_dict`` to go on from.
+    """
+    torch.manual_seed(recipe.seed)
+    torch.set_num_threads(recipe.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    judged = [tile for tile in tiles if tile.part == "validation"]
+    learnt = [tile for tile in tiles if tile.part == "training"]
+    network = DtacsNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if initial:
+        network.load_state_dict(torch.load(initial, map_location=device, weights_only=True))
+    average = AveragedNetwork(network, recipe.average_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, factor=0.1, patience=recipe.plateau_patience
+    )
+    batches = iter(DataLoader(CropStream(learnt, recipe.seed), batch_size=recipe.batch))
+    history = (out / "history.jsonl").open("w")
+    best, stalled, started = float("inf"), 0, time.monotonic()
+    for step in range(recipe.steps):
+        progress = max((time.monotonic() - started) / 60 / recipe.minutes, step / recipe.steps)
+        if recipe.schedule == "cosine":
+            _set_cosine_rate(optimiser, recipe, progress, step)
+        loss = _learn(network, optimiser, next(batches), device, recipe)
+        average.update(network)
+        last = progress >= 1 or step + 1 == recipe.steps
+        if not last and (step + 1) % recipe.validate_every:
+            continue
+        found = validate(copy.deepcopy(average.network).cpu(), judged, recipe)
+        record = {
+            "step": step + 1,
+            "minutes": (time.monotonic() - started) / 60,
+            "training_loss": loss,
+        }
+        history.write(json.dumps(record | asdict(found)) + "\n")
+        history.flush()
+        torch.save(average.network.state_dict(), out / "latest.pt")
+        stalled = 0 if found.loss < best else stalled + 1
+        if found.loss < best:
+            best = found.loss
+            torch.save(average.network.state_dict(), out / "weights.pt")
+        if recipe.schedule == "plateau":
+            plateau.step(found.loss)
+        if last or (recipe.schedule == "plateau" and stalled >= recipe.stop_patience):
+            break
+    history.close()
+    network.load_state_dict(torch.load(out / "weights.pt", map_location=device, weights_only=True))
+    trained: nn.Module = network.eval()
+    return trained
+
+
+def _learn(
+    network: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    batch: list[Tensor],
+    device: torch.device,
+    recipe: Recipe,
+) -> float:
+    reflectance, targets, weight = (part.to(device) for part in batch)
+    reflectance = reflectance.contiguous(memory_format=torch.channels_last)
+    network.train()
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = network(reflectance)
+    loss = distillation_loss(logits.float(), targets, weight, reflectance, recipe)
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _set_cosine_rate(
+    optimiser: torch.optim.Optimizer, recipe: Recipe, progress: float, step: int
+) -> None:
+    warm_up = min(1.0, (step + 1) / 100)
+    cosine = 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
+    for group in optimiser.param_groups:
+        group["lr"] = recipe.learning_rate * warm_up * max(cosine, 0.01)
+
+
+def _windows(tile: TaughtTile) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    height, width = tile.valid.shape
+    for top in range(0, max(1, height - WINDOW + 1), WINDOW):
+        for left in range(0, max(1, width - WINDOW + 1), WINDOW):
+            area = np.s_[..., top : top + WINDOW, left : left + WINDOW]
+            yield (
+                torch.from_numpy(as_card_input(tile.bands[area]))[None],
+                torch.from_numpy(tile.probabilities[area])[None],
+                torch.from_numpy(tile.valid[area].astype(np.float32))[None],
+            )
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("taught", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=Recipe.minutes)
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--schedule", choices=("cosine", "plateau"), default=Recipe.schedule)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate)
+    parser.add_argument(
+        "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT"
+    )
+    parser.add_argument("--initial", type=Path, help="weights to go on from")
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    recipe = Recipe(
+        schedule=arguments.schedule,
+        minutes=arguments.minutes,
+        steps=arguments.steps,
+        seed=arguments.seed,
+        learning_rate=arguments.learning_rate,
+        class_weights=tuple(arguments.class_weights),
+    )
+    (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+    train(read_taught_tiles(arguments.taught), recipe, arguments.out, arguments.initial)
+
+
+if __name__ == "__main__":
+    main()

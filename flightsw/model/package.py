@@ -1,0 +1,207 @@
+"""A model package: everything that one network needs to fly, verified before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
+from flightsw.errors import PackageInvalid, PackageTampered
+from flightsw.model.description import PackageDescription, read_description, refuse
+
+CHECKSUMS: Final = "SHA256SUMS"
+DESCRIPTION: Final = "package.json"
+GOLDEN: Final = "golden.npz"
+
+Arrangement = Literal["spatial", "batch"]
+
+COMPILED_FOLDERS: Final[dict[Arrangement, tuple[str, int]]] = {
+    "spatial": ("compiled_model", 1),
+    "batch": ("compiled_model_batch4", 4),
+}
+"""Folder and batch of each way to share the card's four cores."""
+
+_SHIPPED: Final = Path(__file__).with_name("shipped")
+_REINSTALL: Final = "Install the package again from a trusted source"
+
+
+@dataclass(frozen=True)
+class GoldenTiles:
+    """Tiles whose answer is known, and how far an engine may stray from it.
+
+    ``tiles`` int8 ``(n, tile, tile, bands)``; ``logits`` int8 ``(n, tile, tile,
+    classes)``, as OpenVINO computed them.  CPUs with and without VNNI, and
+    other accelerators, round the sums of a layer in another order, so equality
+    would fail good hardware.  Where the released answer has its class
+    ``margin`` INT8 steps ahead of the next, ``least_agreement`` of the pixels
+    must keep it; over all pixels the logits may be ``largest_mean_deviation``
+    steps off.
+    """
+
+    tiles: NDArray[np.int8]
+    logits: NDArray[np.int8]
+    names: tuple[str, ...]
+    margin: int
+    least_agreement: float
+    largest_mean_deviation: float
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A verified package.  ``model_id`` names its exact content: name, version, short hash.
+
+    ``bands`` is the order of the network's input channels; real value = (int8 -
+    zero point) * scale; the input's real value is reflectance.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    model_id: str
+    bands: tuple[str, ...]
+    levels: tuple[str, ...]
+    classes: tuple[str, ...]
+    tile_size: int
+    stride: int
+    ground_sample_distances: tuple[int, ...]
+    input_scale: float
+    input_zero_point: int
+    output_scale: float
+    output_zero_point: int
+
+    def compiled_model(self, arrangement: Arrangement) -> Path:
+        """Folder with ``model.json`` and ``manifest.json`` for the arrangement."""
+        return self.folder / COMPILED_FOLDERS[arrangement][0]
+
+    def golden_tiles(self) -> GoldenTiles:
+        """Read the golden tiles; :class:`PackageInvalid` where they do not fit the network."""
+        path = self.folder / GOLDEN
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                golden = GoldenTiles(
+                    tiles=arrays["tiles"],
+                    logits=arrays["logits"],
+                    names=tuple(str(name) for name in arrays["names"]),
+                    margin=int(arrays["margin"]),
+                    least_agreement=float(arrays["least_agreement"]),
+                    largest_mean_deviation=float(arrays["largest_mean_deviation"]),
+                )
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+        pixels = (len(golden.names), self.tile_size, self.tile_size)
+        for key, array, channels in (
+            ("tiles", golden.tiles, len(self.bands)),
+            ("logits", golden.logits, len(self.classes)),
+        ):
+            if array.shape != (*pixels, channels) or array.dtype != np.int8:
+                found = f"{array.dtype} {array.shape}"
+                raise refuse(path, key, f"int8 {(*pixels, channels)}", found)
+        return golden
+
+
+def load_package(folder: Path | None = None) -> ModelPackage:
+    """Verify and describe a package; without ``folder``, the one that ships.
+
+    Raises :class:`PackageTampered` naming a file whose content was not released,
+    and :class:`PackageInvalid` where a file is absent or contradicts another
+    (fields ``key``, ``expected``, ``found``).
+    """
+    folder = shipped_package() if folder is None else Path(folder)
+    checksums = _verify_checksums(folder)
+    description = read_description(folder / DESCRIPTION)
+    for name, batch in COMPILED_FOLDERS.values():
+        _check_compiled_model(folder / name, batch, description)
+    return ModelPackage(
+        folder=folder,
+        name=description.name,
+        version=description.version,
+        model_id=f"{description.name}-{description.version}+{checksums[:8]}",
+        bands=description.bands,
+        levels=description.levels,
+        classes=description.classes,
+        tile_size=description.tile_size,
+        stride=description.stride,
+        ground_sample_distances=description.ground_sample_distances,
+        input_scale=description.input.scale,
+        input_zero_point=description.input.zero_point,
+        output_scale=description.output.scale,
+        output_zero_point=description.output.zero_point,
+    )
+
+
+def shipped_package() -> Path:
+    """Folder of the package that comes with the software."""
+    found = sorted(_SHIPPED.glob(f"*/{CHECKSUMS}"))
+    if len(found) != 1:
+        raise PackageInvalid(
+            _SHIPPED, f"holds {len(found)} packages instead of one", "Name the package's folder"
+        )
+    return found[0].parent
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _verify_checksums(folder: Path) -> str:
+    """Compare every file with ``SHA256SUMS``; return the SHA-256 of that list itself."""
+    released = _read_checksums(folder / CHECKSUMS)
+    for name, digest in released.items():
+        path = folder / name
+        if not path.is_file():
+            raise PackageInvalid(path, f"is absent, but listed in {CHECKSUMS}", _REINSTALL)
+        if (found := _digest(path)) != digest:
+            raise PackageTampered(
+                path, "is not the file that was released", _REINSTALL, expected=digest, found=found
+            )
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_dir() and name != CHECKSUMS and name not in released:
+            raise PackageTampered(path, f"is not listed in {CHECKSUMS}", "Remove it")
+    return _digest(folder / CHECKSUMS)
+
+
+def _read_checksums(path: Path) -> dict[str, str]:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+    released = {}
+    for line in lines:
+        digest, separator, name = line.partition("  ")
+        parts = Path(name).parts
+        if not separator or not parts or Path(name).is_absolute() or ".." in parts:
+            raise refuse(path, "line", "a SHA-256, two spaces, and a path inside the package", line)
+        released[name] = digest
+    return released
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise PackageInvalid(path, f"cannot be read ({error.strerror})", _REINSTALL) from error
+
+
+def _check_compiled_model(folder: Path, batch: int, description: PackageDescription) -> None:
+    compiled: CompiledModel = read_compiled_model(folder / "model.json")
+    tile = (batch, description.tile_size, description.tile_size)
+    source, answer = compiled.input, compiled.output
+    for key, expected, found in (
+        ("input_shapes", (*tile, len(description.bands)), source.unpadded_shape),
+        ("output_shapes", (*tile, len(description.classes)), answer.unpadded_shape),
+        ("quantize_params", description.input.as_pair(), (source.scale, source.zero_point)),
+        ("dequantize_params", description.output.as_pair(), (answer.scale, answer.zero_point)),
+    ):
+        if expected != found:
+            raise refuse(compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found)

@@ -1,0 +1,87 @@
+"""Every way a ground command can fail: code, exit status, and what each error must say.
+
+::
+
+    GroundError
+    ├── UsageError            2  the command line, or what it points at, is wrong
+    ├── ProductError          1
+    │   ├── ProductExists        a product of that name is there already
+    │   ├── OutputNotWritable    folder missing, read-only, or not a folder
+    │   └── DiskFull             no space left for the product
+    ├── ScoreError            1
+    │   ├── NotAMask             not a ``.npy`` of uint8 classes
+    │   └── ShapeMismatch        mask and truth do not cover the same pixels
+    └── Interrupted         130  the operator asked to stop
+"""
+
+# The tree above says what each is, and their names say that they are errors.
+# ruff: noqa: D101, N818
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class GroundError(Exception):
+    """A failure with a code, the thing it is about, its cause and its cure.
+
+    ``fields`` holds further JSON-able facts (file, expected, found).
+    """
+
+    code: ClassVar[str] = "GROUND_ERROR"
+    exit_status: ClassVar[int] = 1
+
+    def __init__(self, subject: object, cause: str, cure: str = "", **fields: Any) -> None:
+        self.subject = str(subject)
+        self.cause = cause
+        self.cure = cure
+        self.fields = fields
+        super().__init__(": ".join((self.subject, cause)) + (f". {cure}" if cure else ""))
+
+    def as_record(self) -> dict[str, Any]:
+        """The error as JSON-able fields: code, subject, cause, cure and the rest."""
+        return {
+            "code": self.code,
+            "subject": self.subject,
+            "cause": self.cause,
+            "cure": self.cure,
+            **self.fields,
+        }
+
+
+class UsageError(GroundError):
+    code = "USAGE"
+    exit_status = 2
+
+
+class ProductError(GroundError):
+    code = "PRODUCT"
+
+
+class ProductExists(ProductError):
+    code = "PRODUCT_EXISTS"
+
+
+class OutputNotWritable(ProductError):
+    code = "OUTPUT_NOT_WRITABLE"
+
+
+class DiskFull(ProductError):
+    code = "DISK_FULL"
+
+
+class ScoreError(GroundError):
+    code = "SCORE"
+
+
+class NotAMask(ScoreError):
+    code = "NOT_A_MASK"
+
+
+class ShapeMismatch(ScoreError):
+    code = "SHAPE_MISMATCH"
+
+
+class Interrupted(GroundError):
+    code = "INTERRUPTED"
+    exit_status = 130

@@ -1,0 +1,155 @@
+"""``flightsw process`` as a user runs it: a product on disk in, products and an exit status out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.integration.conftest import Simulated, run_command
+
+
+def _process(scene: Path, out: Path, *options: str) -> dict[str, Any]:
+    done = run_command("flightsw", ["process", str(scene), "-o", str(out), "--json", *options])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _mask(out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    mask: np.ndarray[Any, np.dtype[np.uint8]] = np.load(next(out.glob("*_cloud_mask.npy")))
+    return mask
+
+
+@pytest.fixture(scope="session")
+def processed(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("products")
+    _process(simulated.scene, out, "--products", "mask,geotiff,fill,quicklook,stac,report")
+    return out
+
+
+def test_the_mask_matches_the_simulated_truth(simulated: Simulated, processed: Path) -> None:
+    mask = next(processed.glob("*_cloud_mask.npy"))
+    done = run_command(
+        "telecommands.groundsim", ["score", str(mask), str(simulated.truth), "--json"]
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["agreement"] >= 0.85
+    assert told["f2"] >= 0.85
+
+
+def test_every_file_has_the_sha256_of_the_report(processed: Path) -> None:
+    report = json.loads(next(processed.glob("*_report.json")).read_text())
+    others = {path.name for path in processed.iterdir()} - {
+        path.name for path in processed.glob("*_report.json")
+    }
+    assert {file["name"] for file in report["files"]} == others
+    for file in report["files"]:
+        content = (processed / file["name"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+        assert len(content) == file["bytes"]
+
+
+def test_the_geotiff_says_the_same_as_the_array(processed: Path) -> None:
+    mask = _mask(processed)
+    with rasterio.open(next(processed.glob("*.tif"))) as tiff:
+        band, valid = tiff.read(1), tiff.read_masks(1) > 0
+        assert tiff.crs is not None
+    np.testing.assert_array_equal(valid, mask != 255)
+    np.testing.assert_array_equal(band[valid], mask[valid])
+
+
+def test_four_tiles_at_a_time_give_the_same_bytes_as_one(
+    simulated: Simulated, processed: Path, tmp_path: Path
+) -> None:
+    _process(simulated.scene, tmp_path, "--arrangement", "batch")
+    np.testing.assert_array_equal(_mask(tmp_path), _mask(processed))
+
+
+def test_the_twins_timing_changes_no_pixel(
+    simulated: Simulated, processed: Path, tmp_path: Path
+) -> None:
+    told = _process(simulated.scene, tmp_path, "--twin")
+    np.testing.assert_array_equal(_mask(tmp_path), _mask(processed))
+    assert told["summary"]["energy_joules"] > 0
+
+
+def test_a_scene_at_20_m_has_half_the_sides(simulated: Simulated, tmp_path: Path) -> None:
+    told = _process(simulated.scene, tmp_path, "--ground-sample-distance", "20")
+    assert told["ground_sample_distance"] == 20
+    assert _mask(tmp_path).shape == (450, 450)
+
+
+def test_blending_is_chosen_on_the_command_line(
+    simulated: Simulated, processed: Path, tmp_path: Path
+) -> None:
+    told = _process(simulated.scene, tmp_path, "--fusion", "blend")
+    assert told["summary"]["fusion"] == "blend"
+    blended, either = _mask(tmp_path) == 1, _mask(processed) == 1
+    assert not (blended & ~either).any()
+    assert 0.98 < np.mean(blended == either) < 1
+
+
+def test_an_l1c_product_without_offsets_is_processed(tmp_path: Path) -> None:
+    options = ["scene", str(tmp_path), "--size", "450", "--level", "L1C", "--baseline", "02.14"]
+    done = run_command("telecommands.groundsim", [*options, "--json"])
+    assert done.returncode == 0, done.stderr
+    told = _process(Path(json.loads(done.stdout)["scene"]), tmp_path / "products")
+    assert told["summary"]["valid_pixels"] > 0
+
+
+def test_without_json_a_reader_sees_fraction_and_files(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    done = run_command("flightsw", ["process", str(simulated.scene), "-o", str(tmp_path)])
+    assert done.returncode == 0
+    assert "% contaminated of" in done.stdout
+    assert str(next(tmp_path.glob("*_cloud_mask.npy"))) in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("wait_milliseconds", [0, 50, 150, 300, 600, 1200])
+def test_an_interrupt_at_any_moment_leaves_nothing(
+    simulated: Simulated, tmp_path: Path, wait_milliseconds: int
+) -> None:
+    out = tmp_path / "products"
+    out.mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flightsw", "process", str(simulated.scene), "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not any(out.iterdir()) and process.poll() is None and time.monotonic() < until:
+        pass  # the products have begun to grow
+    try:
+        process.wait(wait_milliseconds / 1000)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    if process.returncode == 0:  # the scene was done before the interrupt
+        assert len(list(out.glob("*_report.json"))) == 1
+        assert not list(out.glob(".*"))
+    else:
+        assert process.returncode == 130
+        assert "stopped by SIGINT" in said
+        assert "Traceback" not in said
+        assert list(out.iterdir()) == []
+
+
+def test_the_self_test_passes_on_the_shipped_package() -> None:
+    done = run_command("flightsw", ["selftest", "--json"])
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["passed"] is True

@@ -1,0 +1,298 @@
+"""A simulated product is what a reader of real products expects, and its truth is true."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import glymur
+import numpy as np
+import pytest
+from lxml import etree
+from numpy.typing import NDArray
+
+from telecommands.errors import DiskFull, OutputNotWritable, ProductExists, UsageError
+from telecommands.groundsim.cli import main
+from telecommands.groundsim.product_names import BANDS, grid_position
+from telecommands.groundsim.scene import SceneRequest, SimulatedScene, simulate_scene
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> SimulatedScene:
+    out = tmp_path_factory.mktemp("scenes")
+    return simulate_scene(SceneRequest(out, size=1100, seed=3))
+
+
+def bands_of(scene: Path) -> NDArray[np.uint16]:
+    paths = [next(scene.glob(f"GRANULE/*/IMG_DATA/**/*_{band}*.jp2")) for band in BANDS]
+    return np.stack([glymur.Jp2k(path)[:] for path in paths])
+
+
+def metadata(scene: Path) -> etree._ElementTree:
+    return etree.parse(next(scene.glob("MTD_MSI*.xml")))
+
+
+def test_layout_and_names_are_those_of_a_level_2a_product(simulated: SimulatedScene) -> None:
+    name = "S2A_MSIL2A_20230504T103031_N0510_R065_T32TQM_20230504T154331"
+    granule = "GRANULE/L2A_T32TQM_A041042_20230504T103031"
+    assert simulated.scene.name == f"{name}.SAFE"
+    assert simulated.truth == simulated.scene.with_name(f"{name}_truth.npy")
+    files = sorted(
+        str(path.relative_to(simulated.scene))
+        for path in simulated.scene.rglob("*")
+        if path.is_file()
+    )
+    assert files == [
+        *(f"{granule}/IMG_DATA/R10m/T32TQM_20230504T103031_{band}_10m.jp2" for band in BANDS),
+        f"{granule}/MTD_TL.xml",
+        "MTD_MSIL2A.xml",
+        "manifest.safe",
+    ]
+
+
+def test_metadata_name_the_images_offsets_and_baseline(simulated: SimulatedScene) -> None:
+    root = metadata(simulated.scene).getroot()
+    assert root.findtext(".//PROCESSING_BASELINE") == "05.10"
+    assert root.findtext(".//BOA_QUANTIFICATION_VALUE") == "10000"
+    offsets = root.findall(".//BOA_ADD_OFFSET_VALUES_LIST/BOA_ADD_OFFSET")
+    assert [int(offset.get("band_id", "")) for offset in offsets] == list(range(13))
+    assert {offset.text for offset in offsets} == {"-1000"}
+    for image in root.findall(".//IMAGE_FILE"):
+        assert (simulated.scene / f"{image.text}.jp2").is_file()
+
+
+def test_tile_metadata_place_the_scene_and_the_sun(simulated: SimulatedScene) -> None:
+    root = etree.parse(next(simulated.scene.glob("GRANULE/*/MTD_TL.xml"))).getroot()
+    assert root.findtext(".//HORIZONTAL_CS_CODE") == "EPSG:32632"
+    assert root.findtext(".//Size[@resolution='10']/NROWS") == "1100"
+    assert root.findtext(".//Geoposition[@resolution='10']/ULX") == "699980"
+    assert root.findtext(".//TILE_ID", "").endswith("_T32TQM_N05.10")
+    azimuth = float(root.findtext(".//Mean_Sun_Angle/AZIMUTH_ANGLE", ""))
+    assert azimuth == pytest.approx(simulated.sun_azimuth)
+
+
+def test_metadata_have_the_root_and_places_of_a_real_product(
+    simulated: SimulatedScene, shared_data: Path
+) -> None:
+    real_product = next((shared_data / "safe").glob("*T29UNU*.SAFE"))
+    for pattern in ("MTD_MSIL2A.xml", "GRANULE/*/MTD_TL.xml", "manifest.safe"):
+        real = etree.parse(next(real_product.glob(pattern)))
+        ours = etree.parse(next(simulated.scene.glob(pattern)))
+        assert ours.getroot().tag == real.getroot().tag
+        real_places = {real.getelementpath(element).split("[")[0] for element in real.iter("*")}
+        for element in ours.iter("*"):
+            place = ours.getelementpath(element).split("[")[0]
+            assert place in real_places, place
+
+
+def test_manifest_holds_the_true_checksum_of_every_file(simulated: SimulatedScene) -> None:
+    root = etree.parse(simulated.scene / "manifest.safe").getroot()
+    listed = {}
+    for stream in root.iter("byteStream"):
+        href = stream.find("fileLocation").get("href")
+        checksum = stream.find("checksum")
+        assert checksum.get("checksumName") == "SHA3-256"
+        content = (simulated.scene / href).read_bytes()
+        assert hashlib.sha3_256(content).hexdigest() == checksum.text
+        assert len(content) == int(stream.get("size"))
+        listed[(simulated.scene / href).resolve()] = checksum.text
+    files = {path.resolve() for path in simulated.scene.rglob("*") if path.is_file()}
+    assert files - set(listed) == {(simulated.scene / "manifest.safe").resolve()}
+
+
+def test_bands_are_coded_as_esa_codes_them(simulated: SimulatedScene) -> None:
+    for path in simulated.scene.rglob("*.jp2"):
+        segments = glymur.Jp2k(path).get_codestream(header_only=False).segment
+        size = next(segment for segment in segments if segment.marker_id == "SIZ")
+        coding = next(segment for segment in segments if segment.marker_id == "COD")
+        assert (size.xsiz, size.ysiz, size.xtsiz, size.ytsiz) == (1100, 1100, 1024, 1024)
+        assert (size.bitdepth, size.signed) == ((15,), (False,))
+        assert coding.num_res == 4  # decompositions: five resolutions
+        assert tuple(coding.code_block_size) == (64, 64)
+        assert coding.xform == glymur.core.WAVELET_XFORM_5X3_REVERSIBLE
+        assert coding.prog_order == glymur.core.LRCP
+        assert coding.layers == 1
+        assert tuple(coding.precinct_size) == (2**15, 2**15)
+        assert sum(segment.marker_id == "SOT" for segment in segments) == 4
+
+
+def test_beyond_the_swath_every_band_is_0_and_the_truth_says_so(simulated: SimulatedScene) -> None:
+    bands, truth = bands_of(simulated.scene), np.load(simulated.truth)
+    no_data = truth == 255
+    assert 0.05 < no_data.mean() < 0.2
+    assert (bands == 0).all(axis=0).tolist() == no_data.tolist()
+    assert (bands[:, ~no_data] > 0).all()
+    width = (~no_data).sum(axis=1)  # slanted: ever narrower downwards
+    assert width[0] > width[-1]
+    assert (np.diff(width) <= 0).all()
+
+
+def test_clouds_are_bright_and_shadows_dark(simulated: SimulatedScene) -> None:
+    bands, truth = bands_of(simulated.scene).astype(float) - 1000, np.load(simulated.truth)
+    clear, thick, thin, shadow = (np.median(bands[:, truth == k], axis=1) for k in range(4))
+    assert (thick[:3] > 4 * clear[:3]).all()
+    assert (thick > thin).all()
+    assert (thin[:3] > 1.5 * clear[:3]).all()
+    assert (shadow < 0.8 * clear).all()
+    assert shadow[3] / clear[3] < shadow[0] / clear[0]  # the sky lights the blue
+
+
+def test_shadows_lie_away_from_the_sun(tmp_path: Path) -> None:
+    made = simulate_scene(SceneRequest(tmp_path, size=900, seed=5, cloud_cover=0.15, no_data=False))
+    truth = np.load(made.truth)
+    cloud, shadow = (truth == 1).astype(float), (truth == 3).astype(float)
+    spectrum = np.conj(np.fft.rfft2(cloud)) * np.fft.rfft2(shadow)
+    likeness = np.fft.irfft2(spectrum, s=truth.shape)
+    down, right = np.unravel_index(likeness.argmax(), likeness.shape)
+    south, east = (int(k) - 900 if k > 450 else int(k) for k in (down, right))
+    away = np.degrees(np.arctan2(-east, south)) % 360  # bearing from shadow to cloud
+    difference = (away - made.sun_azimuth + 180) % 360 - 180
+    assert abs(difference) < 20
+    assert np.hypot(south, east) == pytest.approx(
+        140 * np.tan(np.radians(made.sun_zenith)), rel=0.3
+    )
+
+
+def test_cover_and_rate_are_those_asked_for(tmp_path: Path) -> None:
+    request = SceneRequest(tmp_path, size=1024, seed=8, cloud_cover=0.3, no_data=False, bits=7)
+    made = simulate_scene(request)
+    assert made.cloud_fraction == pytest.approx(0.3, abs=0.04)
+    assert made.no_data_fraction == 0
+    coded = [path.stat().st_size * 8 / 1024**2 for path in made.scene.rglob("*.jp2")]
+    assert np.mean(coded) == pytest.approx(7, abs=0.5)
+    assert made.bits_per_pixel == pytest.approx(np.mean(coded))
+
+
+def test_a_seed_gives_the_same_files_whatever_the_workers(
+    tmp_path: Path, simulated: SimulatedScene
+) -> None:
+    again = simulate_scene(SceneRequest(tmp_path, size=1100, seed=3, workers=3))
+    for path in simulated.scene.rglob("*"):
+        if path.is_file():
+            twin = again.scene / path.relative_to(simulated.scene)
+            assert twin.read_bytes() == path.read_bytes()
+    assert again.truth.read_bytes() == simulated.truth.read_bytes()
+
+
+def test_an_old_level_1c_scene_has_no_offset(tmp_path: Path) -> None:
+    made = simulate_scene(
+        SceneRequest(tmp_path, size=300, seed=1, level="L1C", baseline="02.14", cloud_cover=0)
+    )
+    root = metadata(made.scene).getroot()
+    assert root.tag.endswith("Level-1C_User_Product")
+    assert root.findtext(".//QUANTIFICATION_VALUE") == "10000"
+    assert root.find(".//RADIO_ADD_OFFSET") is None
+    assert len(list(made.scene.glob("GRANULE/L1C_*/IMG_DATA/T32TQM_*_B0?.jp2"))) == 4
+    bands, truth = bands_of(made.scene), np.load(made.truth)
+    assert set(np.unique(truth)) == {0, 255}
+    assert 700 < np.median(bands[0][truth == 0]) < 2000  # blue air light, no offset
+
+
+def test_a_new_level_1c_scene_has_the_radiometric_offset(tmp_path: Path) -> None:
+    made = simulate_scene(SceneRequest(tmp_path, size=200, level="L1C", baseline="04.00"))
+    offsets = metadata(made.scene).findall(".//Radiometric_Offset_List/RADIO_ADD_OFFSET")
+    assert [offset.text for offset in offsets] == ["-1000"] * 13
+
+
+def test_grid_position_is_that_of_a_real_tile() -> None:
+    place = grid_position("T29UNU")
+    assert (place.epsg, place.zone, place.left, place.top) == (32629, "29N", 499_980, 5_900_040)
+    south = grid_position("T22HBD")  # read from a real product
+    assert south.epsg == 32722
+
+
+def test_an_existing_product_is_refused_unless_forced(tmp_path: Path) -> None:
+    request = SceneRequest(tmp_path, size=100)
+    made = simulate_scene(request)
+    before = made.truth.stat().st_mtime_ns
+    with pytest.raises(ProductExists):
+        simulate_scene(request)
+    assert made.truth.stat().st_mtime_ns == before
+    simulate_scene(replace(request, force=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [made.scene.name, made.truth.name]
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tile_id": "32TQM"}, {"cloud_cover": 1.5}, {"size": 3}, {"bits": 20.0}, {"baseline": "5.1"}],
+)
+def test_what_cannot_be_simulated_is_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        simulate_scene(replace(SceneRequest(tmp_path, size=100), **wrong))  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failure_halfway_leaves_nothing(tmp_path: Path) -> None:
+    def fail(_done: int, _of: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DiskFull):
+        simulate_scene(SceneRequest(tmp_path / "new" / "out", size=100), fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing_and_exits_130(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\n"
+        "from telecommands.groundsim import cli, scene\n"
+        "write = scene.BandWriter.write\n"
+        "def interrupted(self, tile):\n"
+        "    if self._path.name.endswith('_B03_10m.jp2'):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return write(self, tile)\n"
+        "scene.BandWriter.write = interrupted\n"
+        f"sys.exit(cli.main(['scene', {str(tmp_path)!r}, '--size', '300']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 128 + signal.SIGINT
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_grow_is_an_error_in_one_line(tmp_path: Path) -> None:
+    program = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "from telecommands.groundsim import cli\n"
+        f"sys.exit(cli.main(['scene', {str(tmp_path)!r}, '--size', '400']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("groundsim: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_a_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("")
+    with pytest.raises(OutputNotWritable):
+        simulate_scene(SceneRequest(tmp_path / "out", size=100))
+
+
+def test_the_command_prints_one_json_object(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["scene", str(tmp_path), "--size", "128", "--no-no-data", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert Path(record["scene"]).is_dir()
+    assert np.load(record["truth"]).shape == (128, 128)
+    assert record["contaminated_fraction"] == pytest.approx(
+        record["cloud_fraction"] + record["shadow_fraction"]
+    )
+
+
+def test_wrong_usage_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["scene"]) == 2
+    assert main(["scene", "out", "--tile-id", "nowhere"]) == 2
+    assert "nowhere" in capsys.readouterr().err

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from deploy.model.compile import Compilation, compile_package
+from deploy.model.export import export
+from deploy.model.networks import package_network, torch_network
+from flightsw.errors import OutputNotWritable, UsageError
+from flightsw.model.dtacsnet import CLASSES, ContaminationHead
+from flightsw.model.package import load_package
+from tests.unit.model.simulated_taught import PROVENANCE, TILE, TinyNetwork, simulated_reflectance
+
+ORDER = ("B02", "B03", "B04", "B08")
+PUBLISHED_ORDER = ("B08", "B04", "B03", "B02")
+
+
+def difference(logits: np.ndarray) -> np.ndarray:
+    return logits[:, 1] - logits[:, 0]
+
+
+def with_bands_reversed(network: TinyNetwork) -> TinyNetwork:
+    """The same network, as if trained with its bands the other way round."""
+    reversed_network = copy.deepcopy(network)
+    stem, refine = reversed_network.stem[0].weight.data, reversed_network.refine[0].weight.data
+    stem.copy_(stem.flip(1))
+    refine[:, -4:] = refine[:, -4:].flip(1)
+    return reversed_network
+
+
+def assert_same_answers(found: np.ndarray, expected: np.ndarray) -> None:
+    """Masks agree, and so do the logits' differences within the range of the INT8 output."""
+    assert ((found > 0) == (expected > 0)).mean() > 0.99
+    assert np.corrcoef(found.ravel(), np.clip(expected, -8, 8).ravel())[0, 1] > 0.98
+
+
+def test_the_int8_package_answers_as_the_float_network(
+    released: Path, tiny_network: TinyNetwork
+) -> None:
+    tiles = simulated_reflectance(seed=9)
+    expected = difference(torch_network(ContaminationHead(tiny_network)).logits(tiles))
+    assert_same_answers(difference(package_network(load_package(released)).logits(tiles)), expected)
+
+
+def test_a_network_with_other_band_order_works_in_its_own_order(
+    tiny_network: TinyNetwork, taught: Path, tmp_path: Path
+) -> None:
+    export(with_bands_reversed(tiny_network), tmp_path / "reordered.onnx", "contamination", TILE)
+    compilation = Compilation(
+        PROVENANCE, bands=PUBLISHED_ORDER, levels=("L1C",), ranges="percentile", windows=4
+    )
+    package = compile_package(
+        tmp_path / "reordered.onnx", tmp_path / "cloud4bands-1.0", taught, compilation
+    )
+    assert (package.bands, package.levels) == (PUBLISHED_ORDER, ("L1C",))
+    tiles = simulated_reflectance(seed=9)
+    expected = difference(torch_network(ContaminationHead(tiny_network)).logits(tiles))
+    assert_same_answers(difference(package_network(package).logits(tiles)), expected)
+
+
+def test_a_four_class_package_keeps_the_classes(
+    tiny_network: TinyNetwork, taught: Path, tmp_path: Path
+) -> None:
+    export(tiny_network, tmp_path / "classes.onnx", "classes", TILE)
+    compilation = Compilation(PROVENANCE, ranges="percentile", windows=4)
+    package = compile_package(
+        tmp_path / "classes.onnx", tmp_path / "classes-1.0", taught, compilation
+    )
+    assert package.classes == CLASSES
+    tiles = simulated_reflectance(seed=9)
+    found = package_network(package).logits(tiles).argmax(axis=1)
+    expected = torch_network(tiny_network).logits(tiles).argmax(axis=1)
+    assert (found == expected).mean() > 0.98
+
+
+def test_every_convolution_is_in_int8_with_one_weight_scale_a_channel(released: Path) -> None:
+    graph = onnx.load(str(released / "compiled_model" / "quantized_model.onnx")).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    sizes = {value.name: value.dims for value in graph.initializer}
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert len(convolutions) == 5
+    for node in convolutions:
+        tile, weight = makers[node.input[0]], makers[node.input[1]]
+        assert (tile.op_type, weight.op_type) == ("DequantizeLinear", "DequantizeLinear")
+        channels = sizes[weight.input[0]][0]
+        assert list(sizes[weight.input[1]]) == [channels]
+
+
+def test_the_graph_takes_and_gives_int8_nhwc_of_any_batch(released: Path) -> None:
+    graph = onnx.load(str(released / "compiled_model" / "quantized_model.onnx")).graph
+    for value, channels in ((graph.input[0], 4), (graph.output[0], 2)):
+        tensor = value.type.tensor_type
+        assert tensor.elem_type == onnx.TensorProto.INT8
+        assert tensor.shape.dim[0].dim_param == "N"
+        assert [size.dim_value for size in tensor.shape.dim][1:] == [TILE, TILE, channels]
+
+
+def test_nothing_is_overwritten_and_nothing_is_left_behind(
+    float_graph: Path, taught: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "taken-1.0"
+    out.mkdir()
+    compilation = Compilation(PROVENANCE, ranges="extremes", windows=1)
+    with pytest.raises(OutputNotWritable, match="taken"):
+        compile_package(float_graph, out, taught, compilation)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken-1.0"]
+
+
+@pytest.mark.parametrize(("name", "bands"), [("nameless", ORDER), ("short-1.0", ORDER[:3])])
+def test_contradictory_requests_are_refused(
+    float_graph: Path, taught: Path, tmp_path: Path, name: str, bands: tuple[str, ...]
+) -> None:
+    with pytest.raises(UsageError):
+        compile_package(float_graph, tmp_path / name, taught, Compilation(PROVENANCE, bands=bands))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from deploy.model.export import export, read_network
+from deploy.model.networks import onnx_network
+from flightsw.errors import PackageInvalid
+from flightsw.model.dtacsnet import ContaminationHead, DtacsNet
+
+
+def test_the_graph_answers_as_the_network_and_folds_normalisation(
+    float_graph: Path, tiny_network: nn.Module
+) -> None:
+    graph = onnx.load(str(float_graph))
+    assert "BatchNormalization" not in {node.op_type for node in graph.graph.node}
+    tiles = np.random.default_rng(0).random((5, 4, 32, 32), np.float32)
+    with torch.no_grad():
+        expected = ContaminationHead(tiny_network)(torch.from_numpy(tiles)).numpy()
+    assert np.allclose(onnx_network(graph).logits(tiles), expected, atol=2e-3)
+
+
+def test_weights_are_read_by_name(tmp_path: Path) -> None:
+    network = DtacsNet()
+    torch.save(network.state_dict(), tmp_path / "weights.pt")
+    found = read_network(tmp_path / "weights.pt").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_published_torchscript_file_exports(tiny_network: nn.Module, tmp_path: Path) -> None:
+    tiles = torch.rand(1, 4, 32, 32)
+    torch.jit.save(torch.jit.trace(tiny_network, tiles), str(tmp_path / "published.pt"))
+    network = read_network(tmp_path / "published.pt", torchscript=True)
+    export(network, tmp_path / "published.onnx", "classes", 32)
+    found = onnx_network(onnx.load(str(tmp_path / "published.onnx"))).logits(tiles.numpy())
+    with torch.no_grad():
+        assert np.allclose(found, tiny_network(tiles), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("network", "found"),
+    [
+        (nn.Conv2d(13, 4, 1), "13 channels"),
+        (nn.Conv2d(4, 3, 1), "3"),
+        (nn.Conv2d(4, 4, 3), "30"),
+    ],
+)
+def test_networks_of_another_shape_are_refused(
+    network: nn.Module, found: str, tmp_path: Path
+) -> None:
+    with pytest.raises(PackageInvalid) as caught:
+        export(network, tmp_path / "out.onnx", "contamination", 32)
+    assert caught.value.fields["expected"] == "4 bands in, 2 or 4 classes out"
+    assert found in str(caught.value.fields["found"])
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_file_that_holds_no_such_weights_is_refused(tmp_path: Path) -> None:
+    torch.save({"other": torch.zeros(1)}, tmp_path / "weights.pt")
+    with pytest.raises(PackageInvalid, match=r"weights\.pt"):
+        read_network(tmp_path / "weights.pt")

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+
+from deploy.model.golden_tiles import golden_tiles
+from deploy.model.networks import openvino_graph
+from flightsw.model.golden import check_golden_tiles
+from flightsw.model.package import load_package
+from flightsw.testing import ArithmeticEngine
+
+
+class GraphEngine(ArithmeticEngine):
+    """An engine that computes a package's own graph, and can be made to forget a share of it."""
+
+    def __init__(self, folder: Path, batch: int = 4, noise: int = 0) -> None:
+        super().__init__(batch=batch)
+        model = onnx.load(str(folder / "compiled_model" / "quantized_model.onnx"))
+        self._run = openvino_graph(model)
+        self._noise = noise
+
+    def infer(self, tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+        assert 0 < len(tiles) <= self.info.batch
+        logits = self._run(tiles).astype(np.int16)
+        random = np.random.default_rng(0)
+        logits += random.integers(-self._noise, self._noise + 1, logits.shape, np.int16)
+        return logits.clip(-128, 127).astype(np.int8)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 64])
+def test_the_package_s_own_arithmetic_passes_whatever_the_batch(released: Path, batch: int) -> None:
+    report = check_golden_tiles(GraphEngine(released, batch), load_package(released))
+    assert report.passed
+    assert (report.agreement, report.max_deviation) == (1.0, 0)
+    assert "passed" in report.as_text()
+
+
+def test_another_network_fails(released: Path) -> None:
+    report = check_golden_tiles(ArithmeticEngine(), load_package(released))
+    assert not report.passed
+    assert "FAILED" in report.as_text()
+
+
+def test_noise_on_the_logits_fails(released: Path) -> None:
+    assert not check_golden_tiles(GraphEngine(released, noise=40), load_package(released)).passed
+
+
+def test_golden_tiles_follow_the_package_s_band_order() -> None:
+    forward = golden_tiles(32, ("B02", "B03", "B04", "B08"))
+    backward = golden_tiles(32, ("B08", "B04", "B03", "B02"))
+    assert all((forward[name] == backward[name][..., ::-1]).all() for name in forward)
+
+
+def test_golden_tiles_hold_the_extremes_of_the_input() -> None:
+    tiles = golden_tiles(32, ("B02", "B03", "B04", "B08"))
+    assert set(np.unique(tiles["no data"])) == {-128}
+    assert set(np.unique(tiles["saturated"])) == {127}
+    assert len(tiles) >= 8

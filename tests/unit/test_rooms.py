@@ -1,0 +1,61 @@
+"""Which rooms may know which others (docs/design.md)."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+_MAY_IMPORT = {
+    "scene": {"scene", "errors"},
+    "tiling": set(),
+    "model": {"model", "dimc", "engines", "errors"},
+    "dimc": {"dimc", "config", "errors"},
+    "engines": {"engines", "dimc", "model", "config", "errors"},
+    "products": {"products", "scene", "errors"},
+    "pipeline": {"pipeline", "scene", "engines", "tiling", "products", "config", "errors"},
+    "testing": {"scene", "engines"},
+    "config": {"errors"},
+    "errors": set(),
+}
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+def _sources(package: str) -> list[Path]:
+    return sorted((_ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("side", "other"), [("flightsw", "telecommands"), ("telecommands", "flightsw")]
+)
+def test_flight_and_ground_share_no_code(side: str, other: str) -> None:
+    for path in _sources(side):
+        found = {name for name in _imports(path) if name.split(".")[0] in (other, "deploy")}
+        assert not found, f"{path.relative_to(_ROOT)} imports {found}"
+
+
+def test_each_room_knows_only_the_rooms_it_may() -> None:
+    for path in _sources("flightsw"):
+        room = path.relative_to(_ROOT / "flightsw").parts[0].removesuffix(".py")
+        if room not in _MAY_IMPORT:
+            continue
+        rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("flightsw.")}
+        assert rooms <= _MAY_IMPORT[room], f"{path.relative_to(_ROOT)} knows {rooms}"
+
+
+def test_nobody_but_the_command_line_knows_the_composition_root() -> None:
+    for path in _sources("flightsw"):
+        if path.name not in ("cli.py", "__main__.py"):
+            assert "flightsw.service" not in _imports(path), path
