@@ -9,11 +9,13 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from tqdm import tqdm
@@ -22,7 +24,11 @@ from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
 from flightsw.errors import FlightError, Interrupted
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
-from flightsw.service import ProcessedScene, SceneRequest, open_chain
+
+if TYPE_CHECKING:
+    from flightsw.service import ProcessedScene
+
+_DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _process(arguments: argparse.Namespace) -> int:
+    # Loading takes seconds; here an interrupt already ends in order.
+    from flightsw.service import SceneRequest, open_chain  # noqa: PLC0415
+
     request = SceneRequest(
         scene=arguments.scene,
         out=arguments.out,
@@ -62,6 +71,8 @@ def _process(arguments: argparse.Namespace) -> int:
 
 
 def _self_test(arguments: argparse.Namespace) -> int:
+    from flightsw.service import open_chain  # noqa: PLC0415
+
     with open_chain(_settings(arguments)) as chain:
         report = chain.self_test()
     if arguments.json:
@@ -115,14 +126,17 @@ def _as_text(processed: ProcessedScene) -> str:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise :class:`Interrupted` once; a second one waits for the clean-up."""
+    """Ctrl-C and SIGTERM raise :class:`Interrupted`; impatient further ones disturb no clean-up."""
+    deaf_until = -inf
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal deaf_until
         del frame
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, signal.SIG_IGN)
+        if time.monotonic() < deaf_until:
+            return
+        deaf_until = time.monotonic() + _DEAF_SECONDS
         name = signal.Signals(number).name
-        raise Interrupted("flightsw", f"stopped by {name}", "Nothing was written")
+        raise Interrupted("the command", f"was stopped by {name}", "Nothing was written")
 
     before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -62,7 +62,12 @@ class ProcessingChain:
         )
         with ProductSet(request.out, request.products, scene.metadata, self._context()) as products:
             summary = process_scene(
-                scene, self._engine, self._settings.pipeline, [products], progress
+                scene,
+                self._engine,
+                self._settings.pipeline,
+                [products],
+                progress,
+                stride=self._package.stride,
             )
             published = products.publish(summary)
         return ProcessedScene(scene.metadata, summary, published)

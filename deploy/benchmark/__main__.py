@@ -104,7 +104,7 @@ def _run_scenario(name: str, scene: Path) -> dict[str, Any]:
 
 
 def _simulated(arguments: argparse.Namespace) -> Path:
-    found = sorted(arguments.work.glob("*.SAFE"))
+    found: list[Path] = sorted(arguments.work.glob("*.SAFE"))
     if found:
         return found[0]
     request = SceneRequest(arguments.work, size=arguments.size, seed=1)

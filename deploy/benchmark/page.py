@@ -65,8 +65,8 @@ def _chain(results: dict[str, Any]) -> str:
         f"## A full scene, JP2 to products\n\n"
         f"A simulated scene of 10,980 x 10,980 pixels, four bands at"
         f" {results['bits_per_pixel']:.1f} bits a pixel, decoded with two threads; mask, GeoTIFF"
-        f" and report unless said otherwise. Medians of {len(rounds)} interleaved rounds, each run in a"
-        f" process of its own.\n\n"
+        f" and report unless said otherwise. Medians of {len(rounds)} interleaved rounds, each run"
+        f" in a process of its own.\n\n"
         + _table(["scenario", "wall", "CPU", "over bare decode", "peak above idle"], rows)
         + "\n"
         + _table(["figure", "target", "measured"], targets)

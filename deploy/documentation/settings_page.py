@@ -19,8 +19,8 @@ _INTRODUCTION: Final = """\
 # Settings
 
 `flightsw … --settings FILE` reads a TOML file. Every key has a default; an unknown key, a wrong
-type or a value out of range is an error that names it. This page is generated from `flightsw/config.py` by
-`python -m deploy.documentation.settings_page`.
+type or a value out of range is an error that names it. This page is generated from
+`flightsw/config.py` by `python -m deploy.documentation.settings_page`.
 """
 
 

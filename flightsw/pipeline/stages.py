@@ -62,7 +62,8 @@ class Stages:
                 channel.put(item, self._stall_seconds)
             channel.finish()
         except ChannelAborted:
-            pass  # another stage's failure is the one to tell
+            # Another stage's failure is the one to tell; it may be older than this stage's channel.
+            self._abort()
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._fail(error)
 

@@ -97,6 +97,14 @@ def _naive_mask(
     return mask.astype(np.uint8), np.where(invalid, 255, classes)[:height, :width].astype(np.uint8)
 
 
+class _Unsteady(ArithmeticEngine):
+    """Takes now more, now less time, so that the threads meet in other ways."""
+
+    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+        threading.Event().wait(0.002 * (self.tiles_seen % 3))
+        return super().push(tiles)
+
+
 _SIZES = st.integers(1, 700)
 
 
@@ -111,6 +119,7 @@ _SIZES = st.integers(1, 700)
     fusion=st.sampled_from(("or", "blend")),
     stride=st.sampled_from((210, 224, 100)),
     seed=st.integers(0, 1000),
+    jitter=st.booleans(),
 )
 def test_any_streaming_gives_the_whole_frame_mask(
     height: int,
@@ -122,9 +131,11 @@ def test_any_streaming_gives_the_whole_frame_mask(
     fusion: str,
     stride: int,
     seed: int,
+    jitter: bool,
 ) -> None:
     numbers = _digital_numbers(seed, height, width)
-    engine = ArithmeticEngine(batch=batch, delay=delay)
+    kind = _Unsteady if jitter else ArithmeticEngine
+    engine = kind(batch=batch, delay=delay)
     frame = _Frame()
     chosen = PipelineSettings(fusion=fusion, queue_depth=depth, device="cpu")  # type: ignore[arg-type]
     summary = process_scene(ArrayScene(numbers, strips), engine, chosen, [frame], stride=stride)

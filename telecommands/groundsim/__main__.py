@@ -1,0 +1,7 @@
+"""``python -m telecommands.groundsim``."""
+
+import sys
+
+from telecommands.groundsim.cli import main
+
+sys.exit(main())

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from flightsw.pipeline.stages import Stages
+
+
+def test_a_stage_that_fails_before_the_next_one_is_built_still_surfaces() -> None:
+    def broken() -> Iterator[int]:
+        raise OSError("gone at once")
+        yield 0
+
+    with pytest.raises(OSError, match="gone at once"), Stages(stall_seconds=20) as stages:
+        first = stages.run("first", broken(), depth=1)
+        stages._threads[0].join(10)  # the failure is older than the second stage
+        for _ in stages.run("second", first, depth=1):
+            pass
+
+
+def test_items_pass_through_all_stages_in_order() -> None:
+    with Stages(stall_seconds=20) as stages:
+        numbers = stages.run("count", iter(range(100)), depth=2)
+        doubled = stages.run("double", (2 * number for number in numbers), depth=1)
+        assert list(doubled) == list(range(0, 200, 2))
