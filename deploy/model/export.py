@@ -65,8 +65,8 @@ def read_network(path: Path, torchscript: bool = False) -> nn.Module:
     else:
         network = DtacsNet()
         try:
-            network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-        except (RuntimeError, KeyError, TypeError, AttributeError) as error:
+            network.load_state_dict(read_weights(path))
+        except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
             raise PackageInvalid(
                 path,
                 "is no state_dict of a four-band, four-class DTACSNet-CD",
@@ -75,6 +75,24 @@ def read_network(path: Path, torchscript: bool = False) -> nn.Module:
                 found=str(error)[:300],
             ) from error
     return network.eval()
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read what training wrote (``.pt``), or what is kept of a release (``.npz``, float16)."""
+    if path.suffix != ".npz":
+        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return weights
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
+    """Keep a release's weights in float16: half the size, and the release is made from them."""
+    halves = {
+        name: (value.half() if value.is_floating_point() else value).numpy()
+        for name, value in weights.items()
+    }
+    np.savez_compressed(path, **halves)  # type: ignore[arg-type]
 
 
 def with_head(network: nn.Module, head: Head) -> nn.Module:
@@ -138,8 +156,13 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--head", choices=("contamination", "classes"), default="contamination")
     parser.add_argument("--torchscript", action="store_true", help="WEIGHTS is a TorchScript file")
+    parser.add_argument("--keep", type=Path, help="keep float16 weights here; export from them")
     arguments = parser.parse_args()
-    export(read_network(arguments.weights, arguments.torchscript), arguments.out, arguments.head)
+    weights = arguments.weights
+    if arguments.keep:
+        keep_weights(read_weights(weights), arguments.keep)
+        weights = arguments.keep
+    export(read_network(weights, arguments.torchscript), arguments.out, arguments.head)
 
 
 if __name__ == "__main__":

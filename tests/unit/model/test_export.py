@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.model.export import export, read_network
+from deploy.model.export import export, keep_weights, read_network
 from deploy.model.networks import onnx_network
 from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import ContaminationHead, DtacsNet
@@ -30,6 +30,16 @@ def test_weights_are_read_by_name(tmp_path: Path) -> None:
     torch.save(network.state_dict(), tmp_path / "weights.pt")
     found = read_network(tmp_path / "weights.pt").state_dict()
     assert all(torch.equal(found[name], value) for name, value in network.state_dict().items())
+
+
+def test_kept_weights_are_the_network_in_half_precision(tmp_path: Path) -> None:
+    network = DtacsNet()
+    keep_weights(network.state_dict(), tmp_path / "weights.npz")
+    found = read_network(tmp_path / "weights.npz").state_dict()
+    assert all(
+        torch.equal(found[name], value.half().float() if value.is_floating_point() else value)
+        for name, value in network.state_dict().items()
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

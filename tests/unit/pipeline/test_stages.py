@@ -12,11 +12,14 @@ def test_a_stage_that_fails_before_the_next_one_is_built_still_surfaces() -> Non
         raise OSError("gone at once")
         yield 0
 
-    with pytest.raises(OSError, match="gone at once"), Stages(stall_seconds=20) as stages:
-        first = stages.run("first", broken(), depth=1)
-        stages._threads[0].join(10)  # the failure is older than the second stage
-        for _ in stages.run("second", first, depth=1):
-            pass
+    def run_two_stages() -> None:
+        with Stages(stall_seconds=20) as stages:
+            first = stages.run("first", broken(), depth=1)
+            stages._threads[0].join(10)  # the failure is older than the second stage
+            list(stages.run("second", first, depth=1))
+
+    with pytest.raises(OSError, match="gone at once"):
+        run_two_stages()
 
 
 def test_items_pass_through_all_stages_in_order() -> None:
