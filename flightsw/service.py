@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+
+import cv2
 
 from flightsw import __version__
 from flightsw.config import Settings
@@ -19,6 +23,8 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata
+
+_SWITCH_SECONDS: Final = 0.0005
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,13 @@ class ProcessingChain:
 
 @contextmanager
 def open_chain(settings: Settings) -> Iterator[ProcessingChain]:
-    """Load the model package, open the engine, and close it at the end."""
+    """Load the model package, open the engine, and close it at the end.
+
+    Sets what belongs to the whole process: threads that change places every half millisecond,
+    since the card's thread must not wait 5 ms for Python; and no threads inside OpenCV.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    cv2.setNumThreads(1)
     package = load_package(settings.model)
     with open_dimc_engine(package, settings.dimc) as engine:
         yield ProcessingChain(package, engine, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -42,6 +43,7 @@ def keep_twin_busy(
     """Process strips that are decoded already; the card should never wait."""
     twin = TwinSettings(latency_ms=latency_ms, compute=False)
     card = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
+    sys.setswitchinterval(0.0005)  # as the service does
     with open_dimc_engine(package, card) as engine:
         summary = process_scene(ArrayScene(digital_numbers, (1024,)), engine, PipelineSettings())
     assert summary.card_busy_share is not None

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import cv2
 import glymur
 import msgspec
 import psutil
@@ -124,7 +123,6 @@ def main() -> None:
     parser.add_argument("scene", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    cv2.setNumThreads(1)
     print(json.dumps(run(SCENARIOS[arguments.scenario], arguments.scene, arguments.out)))
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo
-from flightsw.products.contents import CLEAR, CONTAMINATED
 from flightsw.tiling import Grid
 
 Fusion = Literal["or", "blend"]
@@ -76,7 +75,7 @@ class MaskFusion:
         """Give out the rows that grid row ``row`` finishes; all its tiles must have come."""
         block = self._blocks.pop(row, None) or self._new_block(row)
         contaminated = block.evidence > 0
-        mask = np.where(contaminated, np.uint8(CONTAMINATED), np.uint8(CLEAR))
+        mask = contaminated.view(np.uint8)  # True is CONTAMINATED; np.where takes ten times as long
         classes = None
         if block.scores is not None:
             kinds = 1 + block.scores[..., 1:].argmax(axis=2)

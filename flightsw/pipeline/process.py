@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from typing import Final
 
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine
@@ -19,6 +20,9 @@ from flightsw.pipeline.work import AnsweredBatch
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.scene.scene import Scene, SceneMetadata
 from flightsw.tiling import STRIDE, Grid
+
+_ANSWERS_WAITING: Final = 64
+"""Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
 
 Progress = Callable[[int, int], None]
 """Told the finished rows and the scene's height after each row of tiles."""
@@ -54,7 +58,7 @@ def process_scene(
     before = engine.readings()
     with Stages(settings.stall_seconds) as stages, scene.strips(settings.decode_workers) as strips:
         prepared = stages.run("producer", producer.prepare(strips), settings.queue_depth)
-        for item in stages.run("consumer", consumer.answer(prepared), settings.queue_depth):
+        for item in stages.run("consumer", consumer.answer(prepared), _ANSWERS_WAITING):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
                 continue

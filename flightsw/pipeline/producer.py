@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from time import perf_counter_ns
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from flightsw.pipeline.work import Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
 
+_WINDOWS_AHEAD: Final = 6  # half the queue's slack, and still long runs for the lookup
+
 
 class TileProducer:
-    """Quantises a grid row at once, then slices its windows into batches.
+    """Quantises a grid row, some windows ahead, and slices its windows into batches.
 
     A tile without a valid pixel is left out.  A batch may hold tiles of
     several grid rows; the end of a row comes after the batch with its last tile.
@@ -46,27 +49,36 @@ class TileProducer:
         started = perf_counter_ns()
         no_data = no_data_pixels(grid_row.digital_numbers)
         columns = self._columns_with_data(no_data)
-        if columns:
-            self._fill_plane(grid_row.digital_numbers)
-        share = (perf_counter_ns() - started) // max(1, len(columns))
+        self._plane[grid_row.digital_numbers.shape[1] :] = self._engine.input_zero_point
+        quantised = 0
         for column in columns:
-            started = perf_counter_ns()
             left = column * self._grid.stride
+            quantised = self._quantise_ahead(grid_row.digital_numbers, left, quantised)
             window = self._plane[:, left : left + self._grid.tile_size]
             np.copyto(self._tiles[len(self._places)], window)
             self._places.append((grid_row.row, column))
-            self._latencies.add("preparation", perf_counter_ns() - started + share)
+            self._latencies.add("preparation", perf_counter_ns() - started)
             if len(self._places) == self._engine.batch:
                 yield from self._send()
+            started = perf_counter_ns()
         self._waiting_ends.append(self._row_end(grid_row, no_data, len(columns)))
         if not self._places:
             yield from self._send()
 
-    def _fill_plane(self, digital_numbers: NDArray[np.uint16]) -> None:
-        quantised = self._quantise(digital_numbers)
-        rows, width, _ = quantised.shape
-        self._plane[:rows, :width] = quantised
-        self._plane[rows:] = self._engine.input_zero_point
+    def _quantise_ahead(
+        self, digital_numbers: NDArray[np.uint16], left: int, quantised: int
+    ) -> int:
+        """Have the columns of the window at ``left`` quantised; return up to where they are.
+
+        A few windows at a time: a whole row at once would let the queue run dry meanwhile.
+        """
+        _, rows, width = digital_numbers.shape
+        if quantised >= min(left + self._grid.tile_size, width):
+            return quantised
+        start = max(quantised, left)
+        stop: int = min(start + _WINDOWS_AHEAD * self._grid.tile_size, width)
+        self._quantise(digital_numbers[:, :, start:stop], self._plane[:rows, start:stop])
+        return stop
 
     def _columns_with_data(self, no_data: NDArray[np.bool_] | None) -> list[int]:
         if no_data is None:
