@@ -28,16 +28,18 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 if TYPE_CHECKING:
     from flightsw.service import ProcessedScene
 
+Check = Callable[[], None]
+
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     arguments = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = arguments.run
+    run: Callable[[argparse.Namespace, Check], int] = arguments.run
     try:
-        with _interruptible():
-            return run(arguments)
+        with _interruptible() as check:
+            return run(arguments, check)
     except FlightError as error:
         if arguments.json:
             print(json.dumps({"error": error.as_record()}))
@@ -45,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_status
 
 
-def _process(arguments: argparse.Namespace) -> int:
+def _process(arguments: argparse.Namespace, check: Check) -> int:
     # Loading takes seconds; here an interrupt already ends in order.
     from flightsw.service import SceneRequest, open_chain  # noqa: PLC0415
 
+    check()
     request = SceneRequest(
         scene=arguments.scene,
         out=arguments.out,
@@ -61,6 +64,7 @@ def _process(arguments: argparse.Namespace) -> int:
     ) as bar:
 
         def advance(done: int, height: int) -> None:
+            check()
             bar.total = height
             bar.update(done - bar.n)
 
@@ -70,9 +74,10 @@ def _process(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _self_test(arguments: argparse.Namespace) -> int:
+def _self_test(arguments: argparse.Namespace, check: Check) -> int:
     from flightsw.service import open_chain  # noqa: PLC0415
 
+    check()
     with open_chain(_settings(arguments)) as chain:
         report = chain.self_test()
     if arguments.json:
@@ -125,22 +130,33 @@ def _as_text(processed: ProcessedScene) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Ctrl-C and SIGTERM raise :class:`Interrupted`; impatient further ones disturb no clean-up."""
-    deaf_until = -inf
+def _interruptible() -> Iterator[Check]:
+    """Ctrl-C and SIGTERM end in :class:`Interrupted`; impatient further ones disturb no clean-up.
+
+    What a signal raises can be lost: libraries catch everything while they load.  The check
+    that is given out raises again once a signal has come.
+    """
+    deaf_until, stopped_by = -inf, ""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal deaf_until
+        nonlocal deaf_until, stopped_by
         del frame
         if time.monotonic() < deaf_until:
             return
         deaf_until = time.monotonic() + _DEAF_SECONDS
-        name = signal.Signals(number).name
-        raise Interrupted("the command", f"was stopped by {name}", "Nothing was written")
+        stopped_by = signal.Signals(number).name
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if stopped_by:
+            raise KeyboardInterrupt
 
     before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield check
+    except KeyboardInterrupt as stop:
+        cause = f"was stopped by {stopped_by or 'an interrupt'}"
+        raise Interrupted("the command", cause, "Nothing was written") from stop
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
