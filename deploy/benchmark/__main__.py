@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import json
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -46,11 +48,13 @@ def main() -> None:
     arguments.work.mkdir(exist_ok=True)
     results_file = arguments.work / "results.json"
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
+    command = shlex.join(["python", "-m", "deploy.benchmark", *sys.argv[1:]])
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
     wanted = arguments.only or ["card", "accuracy", "chain"]
     for part in wanted:
-        results[part] = _PARTS[part](arguments)
+        results[part] = _PARTS[part](arguments) | {"command": command, "date": today}
         results_file.write_text(json.dumps(results, indent=2))
-    arguments.page.write_text(render(results, "make bench"))
+    arguments.page.write_text(render(results))
     print(f"wrote {arguments.page}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,22 +14,24 @@ _MEGABYTE: Final = 1e6
 _INTRODUCTION: Final = """\
 # Benchmarks
 
-Written by `{command}` on {date}. Machine: {machine}.
+Written by `make bench` (`python -m deploy.benchmark`). Machine: {machine}.
 It was shared with other work: the ratios are taken within one run and are what counts;
 absolute times drift.
 
 """
 
 
-def render(results: dict[str, Any], command: str) -> str:
+def render(results: dict[str, Any]) -> str:
     """The page; a part that was not measured is left out and said."""
     page = _INTRODUCTION.format(
-        command=command,
-        date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         machine=_machine(),
     )
     for part, section in _SECTIONS.items():
-        page += section(results[part]) if part in results else f"## {part}\n\nNot measured.\n\n"
+        if part not in results:
+            page += f"## {part}\n\nNot measured.\n\n"
+            continue
+        page += section(results[part])
+        page += f"Measured by `{results[part]['command']}` on {results[part]['date']}.\n\n"
     return page.rstrip() + "\n"
 
 
