@@ -18,7 +18,6 @@ from flightsw.model.package import Arrangement, ModelPackage
 from flightsw.pipeline import process_scene
 from flightsw.testing import ArrayScene
 
-_SIDE: Final = 10_980
 _ROUNDS: Final = 9
 _TILES_A_ROUND: Final = 40
 

@@ -48,7 +48,7 @@ def process_scene(
     started = perf_counter()
     grid = Grid(scene.metadata.height, scene.metadata.width, engine.info.tile_size, stride)
     tables = scene_tables(scene.metadata, engine.info)
-    quantise, _ = open_quantiser(tables, settings.device)
+    quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
     producer = TileProducer(grid, engine.info, quantise, latencies)
     consumer = EngineConsumer(engine, latencies)

@@ -97,10 +97,8 @@ class TorchQuantiser:
         out[...] = self._flat[places].cpu().numpy()
 
 
-def open_quantiser(
-    tables: NDArray[np.int8], device: Literal["auto", "cpu", "cuda"]
-) -> tuple[Quantiser, str]:
-    """The quantiser for ``device`` and the name of where it runs; ``auto`` prefers CUDA.
+def open_quantiser(tables: NDArray[np.int8], device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
+    """The quantiser for ``device``; ``auto`` prefers CUDA.
 
     Raises :class:`EngineUnavailable` when CUDA is asked for and absent.
     """
@@ -109,5 +107,5 @@ def open_quantiser(
         cure = "Set pipeline.device to auto or cpu"
         raise EngineUnavailable("pipeline.device cuda", "no CUDA device answers", cure)
     if device == "cpu" or not present:
-        return CpuQuantiser(tables), "cpu"
-    return TorchQuantiser(tables, torch.device("cuda")), torch.cuda.get_device_name()
+        return CpuQuantiser(tables)
+    return TorchQuantiser(tables, torch.device("cuda"))
