@@ -26,7 +26,7 @@ from flightsw.errors import FlightError, Interrupted
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 
 if TYPE_CHECKING:
-    from flightsw.service import ProcessedScene
+    from flightsw.chain import ProcessedScene
 
 Check = Callable[[], None]
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _process(arguments: argparse.Namespace, check: Check) -> int:
     # Loading takes seconds; here an interrupt already ends in order.
-    from flightsw.service import SceneRequest, open_chain  # noqa: PLC0415
+    from flightsw.chain import SceneRequest, open_chain  # noqa: PLC0415
 
     check()
     request = SceneRequest(
@@ -75,7 +75,7 @@ def _process(arguments: argparse.Namespace, check: Check) -> int:
 
 
 def _self_test(arguments: argparse.Namespace, check: Check) -> int:
-    from flightsw.service import open_chain  # noqa: PLC0415
+    from flightsw.chain import open_chain  # noqa: PLC0415
 
     check()
     with open_chain(_settings(arguments)) as chain:

@@ -17,10 +17,10 @@ from deploy.model.judged import JudgedTile, read_judged_tiles
 from deploy.model.networks import open_network, package_network
 from deploy.model.scores import Confusion, confusion
 from deploy.model.teacher import teacher_probabilities
+from flightsw.chain import SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings
 from flightsw.model.package import ModelPackage
 from flightsw.products.contents import CONTAMINATED, NO_DATA
-from flightsw.service import SceneRequest, open_chain
 
 CONTAMINATED_SCENE_CLASSES: Final = (3, 8, 9, 10)
 """Of Sen2Cor's scene classification: cloud shadow, medium and high cloud, thin cirrus."""

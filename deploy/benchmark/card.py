@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass
 from statistics import median
@@ -11,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
 from flightsw.dimc.int8_graph import load_openvino
 from flightsw.engines.dimc import open_dimc_engine
@@ -42,7 +42,7 @@ def keep_twin_busy(
     """Process strips that are decoded already; the card should never wait."""
     twin = TwinSettings(latency_ms=latency_ms, compute=False)
     card = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
-    sys.setswitchinterval(0.0005)  # as the service does
+    tune_interpreter()
     with open_dimc_engine(package, card) as engine:
         summary = process_scene(ArrayScene(digital_numbers, (1024,)), engine, PipelineSettings())
     assert summary.card_busy_share is not None

@@ -22,8 +22,8 @@ import glymur
 import msgspec
 import psutil
 
+from flightsw.chain import ProcessingChain, SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
-from flightsw.service import ProcessingChain, SceneRequest, open_chain
 
 _STRIP_ROWS: Final = 1024
 _DECODE_THREADS: Final = 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.dataset import Part, Tile, read_split, read_tiles
-from deploy.model.teacher import two_scale_probabilities
+from deploy.model.teacher import teacher_probabilities
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _write(path: Path, tile: Tile, part: Part) -> None:
         ground_sample_distance=tile.ground_sample_distance,
         bands=tile.four_bands.astype(np.float16),
         valid=tile.valid,
-        probabilities=two_scale_probabilities(tile).astype(np.float16),
+        probabilities=teacher_probabilities(tile).astype(np.float16),
     )
 
 

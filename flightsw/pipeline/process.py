@@ -62,11 +62,11 @@ def process_scene(
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
                 continue
-            rows = finisher.finish(item)
-            for sink in sinks:
-                sink.write(rows)
-            if progress:
-                progress(rows.top + len(rows.mask), grid.height)
+            for rows in finisher.finish(item):
+                for sink in sinks:
+                    sink.write(rows)
+                if progress:
+                    progress(rows.top + len(rows.mask), grid.height)
     if not finisher.tally.valid_pixels:
         name = scene.metadata.name
         raise EmptyScene(name, "every pixel is no data (DN 0)", "Choose another scene")

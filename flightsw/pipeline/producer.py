@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter_ns
 from typing import Final
 
@@ -13,7 +13,7 @@ from flightsw.engines.engine import EngineInfo
 from flightsw.pipeline.grid_rows import GridRow, grid_rows, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
-from flightsw.pipeline.work import Prepared, RowEnd, TileBatch
+from flightsw.pipeline.work import Piece, Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
 
@@ -47,13 +47,13 @@ class TileProducer:
 
     def _prepare_row(self, grid_row: GridRow) -> Iterator[Prepared]:
         started = perf_counter_ns()
-        no_data = no_data_pixels(grid_row.digital_numbers)
-        columns = self._columns_with_data(no_data)
-        self._plane[grid_row.digital_numbers.shape[1] :] = self._engine.input_zero_point
+        pieces = [Piece(numbers, no_data_pixels(numbers)) for numbers in grid_row.pieces]
+        columns = self._columns_with_data(pieces)
+        self._plane[sum(piece.rows for piece in pieces) :] = self._engine.input_zero_point
         quantised = 0
         for column in columns:
             left = column * self._grid.stride
-            quantised = self._quantise_ahead(grid_row.digital_numbers, left, quantised)
+            quantised = self._quantise_ahead(pieces, left, quantised)
             window = self._plane[:, left : left + self._grid.tile_size]
             np.copyto(self._tiles[len(self._places)], window)
             self._places.append((grid_row.row, column))
@@ -61,42 +61,42 @@ class TileProducer:
             if len(self._places) == self._engine.batch:
                 yield from self._send()
             started = perf_counter_ns()
-        self._waiting_ends.append(self._row_end(grid_row, no_data, len(columns)))
+        self._waiting_ends.append(self._row_end(grid_row.row, pieces, len(columns)))
         if not self._places:
             yield from self._send()
 
-    def _quantise_ahead(
-        self, digital_numbers: NDArray[np.uint16], left: int, quantised: int
-    ) -> int:
+    def _quantise_ahead(self, pieces: Sequence[Piece], left: int, quantised: int) -> int:
         """Have the columns of the window at ``left`` quantised; return up to where they are.
 
         A few windows at a time: a whole row at once would let the queue run dry meanwhile.
         """
-        _, rows, width = digital_numbers.shape
-        if quantised >= min(left + self._grid.tile_size, width):
+        if quantised >= min(left + self._grid.tile_size, self._grid.width):
             return quantised
         start = max(quantised, left)
-        stop: int = min(start + _WINDOWS_AHEAD * self._grid.tile_size, width)
-        self._quantise(digital_numbers[:, :, start:stop], self._plane[:rows, start:stop])
+        stop = min(start + _WINDOWS_AHEAD * self._grid.tile_size, self._grid.width)
+        top = 0
+        for piece in pieces:
+            numbers = piece.digital_numbers[:, :, start:stop]
+            self._quantise(numbers, self._plane[top : top + piece.rows, start:stop])
+            top += piece.rows
         return stop
 
-    def _columns_with_data(self, no_data: NDArray[np.bool_] | None) -> list[int]:
-        if no_data is None:
+    def _columns_with_data(self, pieces: Sequence[Piece]) -> list[int]:
+        """Grid columns whose window has a valid pixel."""
+        holes = [piece.no_data for piece in pieces if piece.no_data is not None]
+        if len(holes) < len(pieces):
             return list(range(self._grid.columns))
-        empty: NDArray[np.bool_] = np.all(no_data, axis=0)
+        empty = np.logical_and.reduce([hole.all(axis=0) for hole in holes])
         spans = ((column, self._grid.columns_of(column)) for column in range(self._grid.columns))
         return [column for column, span in spans if not empty[span.start : span.stop].all()]
 
-    def _row_end(
-        self, grid_row: GridRow, no_data: NDArray[np.bool_] | None, tiles_with_data: int
-    ) -> RowEnd:
-        count = len(self._grid.finished_rows(grid_row.row))
-        return RowEnd(
-            grid_row.row,
-            grid_row.digital_numbers[:, :count],
-            None if no_data is None else no_data[:count],
-            self._grid.columns - tiles_with_data,
-        )
+    def _row_end(self, row: int, pieces: Sequence[Piece], tiles_with_data: int) -> RowEnd:
+        finished, due = [], len(self._grid.finished_rows(row))
+        for piece in pieces:
+            if due > 0:
+                finished.append(piece.top_rows(due))
+            due -= piece.rows
+        return RowEnd(row, tuple(finished), self._grid.columns - tiles_with_data)
 
     def _send(self) -> Iterator[Prepared]:
         if self._places:

@@ -70,15 +70,17 @@ class CpuQuantiser:
 
     def __init__(self, tables: NDArray[np.int8]) -> None:
         self._tables = [table.reshape(1, DIGITAL_NUMBERS) for table in tables]
-        self._planes: NDArray[np.int8] = np.empty((len(tables), 0, 0), dtype=np.int8)
+        self._planes: NDArray[np.int8] = np.empty((len(tables), 0), dtype=np.int8)
 
     def __call__(self, digital_numbers: NDArray[np.uint16], out: NDArray[np.int8]) -> None:
         """Quantise; OpenCV releases the interpreter while it looks up."""
-        if self._planes.shape != digital_numbers.shape:
-            self._planes = np.empty(digital_numbers.shape, dtype=np.int8)
-        for band, table, plane in zip(digital_numbers, self._tables, self._planes, strict=True):
+        bands, rows, width = digital_numbers.shape
+        if rows * width > self._planes.shape[1]:
+            self._planes = np.empty((bands, rows * width), dtype=np.int8)
+        planes = self._planes[:, : rows * width].reshape(bands, rows, width)
+        for band, table, plane in zip(digital_numbers, self._tables, planes, strict=True):
             cv2.LUT(band, table, dst=plane)
-        cv2.merge([*self._planes], dst=out)
+        cv2.merge([*planes], dst=out)
 
 
 class TorchQuantiser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from time import perf_counter_ns
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from flightsw.engines.engine import EngineInfo
 from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
-from flightsw.pipeline.work import AnsweredBatch, RowEnd
+from flightsw.pipeline.work import AnsweredBatch, Piece, RowEnd
 from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
 from flightsw.tiling import Grid
 
@@ -25,13 +26,12 @@ class Tally:
         self.valid_pixels = 0
         self.tiles_without_data = 0
 
-    def add(self, rows: FinishedRows, tiles_without_data: int) -> None:
+    def add(self, rows: FinishedRows) -> None:
         """Count rows that were not counted before."""
         no_data = int(np.count_nonzero(rows.mask == NO_DATA))
         self.no_data_pixels += no_data
         self.valid_pixels += rows.mask.size - no_data
         self.contaminated_pixels += int(np.count_nonzero(rows.mask == CONTAMINATED))
-        self.tiles_without_data += tiles_without_data
         if rows.classes is not None:
             counts = np.bincount(rows.classes.ravel(), minlength=NO_DATA + 1)
             self._pixels_by_index += counts[: len(self._classes)]
@@ -66,17 +66,22 @@ class RowFinisher:
             self._fusion.add(row, column, logits)
         self._latencies.add("fusion", perf_counter_ns() - started, len(batch.places))
 
-    def finish(self, end: RowEnd) -> FinishedRows:
-        """Give out and count the rows that a grid row finishes."""
-        fused = _without_no_data(self._fusion.finish(end.row), end)
-        rows = FinishedRows(fused.top, end.digital_numbers, fused.mask, fused.classes)
-        self.tally.add(rows, end.tiles_without_data)
-        return rows
+    def finish(self, end: RowEnd) -> Iterator[FinishedRows]:
+        """Give out and count the rows that a grid row finishes, piece by piece."""
+        fused, below = self._fusion.finish(end.row), 0
+        self.tally.tiles_without_data += end.tiles_without_data
+        for piece in end.pieces:
+            rows = _finished(fused, slice(below, below + piece.rows), piece)
+            self.tally.add(rows)
+            yield rows
+            below += piece.rows
 
 
-def _without_no_data(fused: FusedRows, end: RowEnd) -> FusedRows:
-    if end.no_data is not None:
-        fused.mask[end.no_data] = NO_DATA
-        if fused.classes is not None:
-            fused.classes[end.no_data] = NO_DATA
-    return fused
+def _finished(fused: FusedRows, span: slice, piece: Piece) -> FinishedRows:
+    mask = fused.mask[span]
+    classes = None if fused.classes is None else fused.classes[span]
+    if piece.no_data is not None:
+        mask[piece.no_data] = NO_DATA
+        if classes is not None:
+            classes[piece.no_data] = NO_DATA
+    return FinishedRows(fused.top + span.start, piece.digital_numbers, mask, classes)

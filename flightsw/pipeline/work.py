@@ -26,16 +26,36 @@ class AnsweredBatch:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Some rows of the scene: uint16 ``(bands, rows, width)``.
+
+    ``no_data`` is bool ``(rows, width)``, or None where all pixels are valid.
+    """
+
+    digital_numbers: NDArray[np.uint16]
+    no_data: NDArray[np.bool_] | None
+
+    @property
+    def rows(self) -> int:
+        """How many rows these are."""
+        rows: int = self.digital_numbers.shape[1]
+        return rows
+
+    def top_rows(self, count: int) -> Piece:
+        """The first ``count`` rows of them."""
+        no_data = None if self.no_data is None else self.no_data[:count]
+        return Piece(self.digital_numbers[:, :count], no_data)
+
+
+@dataclass(frozen=True)
 class RowEnd:
     """All tiles of a grid row have been sent before this.
 
-    ``digital_numbers`` uint16 ``(bands, rows, width)`` and ``no_data`` bool
-    ``(rows, width)`` (None: all valid) cover the rows that the grid row finishes.
+    ``pieces`` cover, one below the other, the rows that the grid row finishes.
     """
 
     row: int
-    digital_numbers: NDArray[np.uint16]
-    no_data: NDArray[np.bool_] | None
+    pieces: tuple[Piece, ...]
     tiles_without_data: int
 
 

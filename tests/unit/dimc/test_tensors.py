@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightsw.dimc.tensors import TensorInfo, copy_pixels, every_channel, unpadded
+from flightsw.dimc.tensors import TensorInfo, copy_pixels, unpadded
 
 
 def test_padded_tensor_tells_its_size_in_bytes_and_the_shape_inside_the_padding() -> None:
@@ -33,9 +32,3 @@ def test_pixels_copied_into_a_padding_are_those_that_numpy_pads(
     back = np.empty_like(source)
     copy_pixels(back, unpadded(padded, padding))
     np.testing.assert_array_equal(back, source)
-
-
-@pytest.mark.parametrize("channels", [1, 2, 3, 4, 8, 13])
-def test_every_channel_agrees_with_all_over_the_last_axis(channels: int) -> None:
-    flags = np.random.default_rng(0).random((2, 5, 5, channels)) < 0.8
-    np.testing.assert_array_equal(every_channel(flags), flags.all(axis=-1))

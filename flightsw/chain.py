@@ -1,7 +1,8 @@
-"""Composition root: the only place that knows every room."""
+"""The processing chain of one process: model, engine, scene, pipeline, products."""
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,11 +100,22 @@ class ProcessingChain:
 def open_chain(settings: Settings) -> Iterator[ProcessingChain]:
     """Load the model package, open the engine, and close it at the end.
 
-    Sets what belongs to the whole process: threads that change places every half millisecond,
-    since the card's thread must not wait 5 ms for Python; and no threads inside OpenCV.
+    Tunes the whole process, see :func:`tune_interpreter`.
     """
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    cv2.setNumThreads(1)
+    tune_interpreter()
     package = load_package(settings.model)
     with open_dimc_engine(package, settings.dimc) as engine:
         yield ProcessingChain(package, engine, settings)
+
+
+def tune_interpreter() -> None:
+    """Keep Python out of the card's way; for the whole process.
+
+    Threads change places every half millisecond, since the card's thread must not wait 5 ms for
+    another one's Python; OpenCV starts no threads of its own; and the collector no longer walks
+    through the libraries' objects, which holds every thread for 50 ms.
+    """
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    cv2.setNumThreads(1)
+    gc.collect()
+    gc.freeze()
