@@ -8,6 +8,11 @@
     │   ├── ProductExists        a product of that name is there already
     │   ├── OutputNotWritable    folder missing, read-only, or not a folder
     │   └── DiskFull             no space left for the product
+    ├── LinkError             1
+    │   ├── NoAnswer          4  nobody listens, the keys are refused, or nothing came in time
+    │   ├── UnusableKey          a key file is absent, unsafe or garbage
+    │   └── SequenceUnusable     the file that counts telecommands cannot be used
+    ├── TransferFailed        1  a product cannot be received
     ├── ScoreError            1
     │   ├── NotAMask             not a ``.npy`` of uint8 classes
     │   └── ShapeMismatch        mask and truth do not cover the same pixels
@@ -19,7 +24,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import errno
+from typing import Any, ClassVar, Final
+
+# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or the file system's own).
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class GroundError(Exception):
@@ -70,6 +79,27 @@ class DiskFull(ProductError):
     code = "DISK_FULL"
 
 
+class LinkError(GroundError):
+    code = "LINK"
+
+
+class NoAnswer(LinkError):
+    code = "NO_ANSWER"
+    exit_status = 4
+
+
+class UnusableKey(LinkError):
+    code = "UNUSABLE_KEY"
+
+
+class SequenceUnusable(LinkError):
+    code = "SEQUENCE_UNUSABLE"
+
+
+class TransferFailed(GroundError):
+    code = "TRANSFER_FAILED"
+
+
 class ScoreError(GroundError):
     code = "SCORE"
 
@@ -85,3 +115,14 @@ class ShapeMismatch(ScoreError):
 class Interrupted(GroundError):
     code = "INTERRUPTED"
     exit_status = 130
+
+
+def product_error(path: object, error: OSError) -> ProductError:
+    """What the system's refusal to write a product means."""
+    if error.errno in _FULL:
+        return DiskFull(path, "has no space left for the product", "Free space, or go elsewhere")
+    return OutputNotWritable(
+        path,
+        f"cannot be written ({error.strerror or error})",
+        "Give a folder that can be written",
+    )

@@ -39,7 +39,9 @@ def _sections(structure: type[msgspec.Struct], table: str) -> Iterator[str]:
     defaults = structure()
     for name in plain:
         default = getattr(defaults, name)
-        shown = "—" if default is None else f"`{msgspec.json.encode(default).decode()}`"
+        shown = (
+            "—" if default is None else f"`{msgspec.json.encode(default, enc_hook=str).decode()}`"
+        )
         yield f"| `{name}` | {_described(hints[name])} | {shown} |\n"
     for name in hints:
         nested = _nested(hints[name])

@@ -1,6 +1,28 @@
 from __future__ import annotations
 
-from deploy.documentation import settings_page
+import hashlib
+import hmac
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import msgspec
+import zmq
+
+from deploy.documentation import interface_page, settings_page
+from telecommands.auth import TelecommandKey
+from telecommands.dictionary import (
+    EVENTS,
+    PACKETS,
+    PARAMETERS,
+    TELECOMMANDS,
+    Code,
+    DownlinkReply,
+    DownlinkRequest,
+)
+from telecommands.keys import CurvePair
+from telecommands.testing import AnsweringSocket, SimulatedCommanding
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:
@@ -11,3 +33,80 @@ def test_every_setting_is_on_the_page() -> None:
     page = settings_page.render()
     for key in ("arrangement", "queue_depth", "latency_ms", "stall_seconds", "model", "fusion"):
         assert f"| `{key}` |" in page
+
+
+def test_the_interface_page_is_what_the_code_says() -> None:
+    assert interface_page.PAGE.read_text() == interface_page.render(), (
+        "run: python -m deploy.documentation.interface_page"
+    )
+
+
+def test_every_telecommand_packet_event_parameter_and_code_is_on_the_page() -> None:
+    page = interface_page.render()
+    headings = set(re.findall(r"^#+ (.*)$", page, re.MULTILINE))
+    rows = set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
+    assert {*TELECOMMANDS, *PACKETS} <= headings
+    assert {*EVENTS, *PARAMETERS, *(code.value for code in Code)} <= rows
+
+
+def _fields(kind: Any) -> Iterator[str]:
+    for field in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+        yield field.encode_name
+
+
+def test_every_field_is_on_the_page() -> None:
+    sections = re.split(r"^#+ ", interface_page.render(), flags=re.MULTILINE)
+    page = {title: text for title, _, text in (part.partition("\n") for part in sections)}
+    messages = (*DownlinkRequest.__args__, *DownlinkReply.__args__)
+    told = [
+        *TELECOMMANDS.items(),
+        *((topic, kind) for topic, kind in PACKETS.items() if topic != "ver"),
+        *((msgspec.inspect.type_info(kind).tag, kind) for kind in messages),  # type: ignore[attr-defined]
+    ]
+    for title, kind in told:
+        rows = re.findall(r"^\| `([^`]+)` \|", page[str(title)], re.MULTILINE)
+        assert [row for row in rows if row != "type"] == list(_fields(kind)), title
+
+
+def test_every_link_of_the_page_leads_somewhere() -> None:
+    page = interface_page.render()
+    headings = re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+    anchors = {heading.lower().replace(" ", "-") for heading in headings}
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+
+
+def test_the_example_of_the_page_follows_from_its_own_rules() -> None:
+    rows = dict(re.findall(r"^\| ([^|]+) \| `([0-9a-f ]+)` \|$", interface_page.render(), re.M))
+    found = {name.split(":")[0]: bytes.fromhex(digits) for name, digits in rows.items()}
+    version, key_id, sequence, mac = msgspec.msgpack.decode(found["header"])
+    name = key_id.encode()
+    signed = b"".join(
+        (
+            version.to_bytes(1, "big"),
+            sequence.to_bytes(8, "big"),
+            len(name).to_bytes(2, "big"),
+            name,
+            found["body"],
+        )
+    )
+    assert found["authenticated"] == signed
+    assert hmac.new(found["telecommand key"], signed, hashlib.sha256).digest() == mac
+    assert found["mac"] == mac
+    assert msgspec.msgpack.decode(found["body"])["name"] == "PING"
+
+
+def test_the_client_on_the_page_is_understood() -> None:
+    [source] = re.findall(r"```python\n(.*?)```", interface_page.render(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(source, "interface.md", "exec"), names)
+    service, client = (CurvePair(*zmq.curve_keypair()) for _ in range(2))
+    key = TelecommandKey("alice", bytes(32))
+    commanding = SimulatedCommanding([key])
+    with (
+        AnsweringSocket(commanding, pair=service, authorised=[client.public]) as link,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        arguments = (link.endpoint, client.public, client.secret, service.public)
+        answer = pool.submit(names["ping"], *arguments, key.key_id, key.secret, 1)
+        assert answer.result(timeout=20)["stage"] == "COMPLETED"
+    assert [body.name for body in commanding.ran] == ["PING"]

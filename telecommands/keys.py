@@ -1,0 +1,211 @@
+"""Key files of both sides: CURVE pairs for the links, shared secrets for telecommands.
+
+A client NAME has ``NAME.key`` (CURVE, public), ``NAME.key_secret`` (CURVE, both parts) and, where
+it may command, ``NAME.telecommand_key``.  Files that hold a secret have mode 0600; others are
+refused, and so are links and folders in their place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import zmq.auth
+
+from telecommands.auth import SECRET_BYTES, TelecommandKey
+
+PUBLIC_SUFFIX: Final = ".key"
+SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file name
+TELECOMMAND_SUFFIX: Final = ".telecommand_key"
+
+_NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
+_Z85: Final = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
+_HEX: Final = re.compile(rb"[0-9a-f]{%d}\n?\Z" % (2 * SECRET_BYTES))
+_MOST_BYTES: Final = 4096
+_WRITABLE: Final = "Give a folder that can be written"
+
+
+class KeyRefused(Exception):  # noqa: N818 - each side turns it into an error of its own
+    """A key file that cannot be used or written, why, and what helps."""
+
+    def __init__(self, path: Path, cause: str, cure: str) -> None:
+        self.path = path
+        self.cause = cause
+        self.cure = cure
+        super().__init__(f"{path}: {cause}. {cure}")
+
+
+class CurvePair(msgspec.Struct, frozen=True):
+    """Public and secret CURVE key in Z85, 40 characters each.  The secret is never shown."""
+
+    public: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return f"CurvePair({self.public.decode()!r})"
+
+
+def check_name(name: str) -> None:
+    """:class:`KeyRefused` unless it is 1 to 64 of A-Z a-z 0-9 _ . - and starts with none of . -"""
+    if _NAME.match(name) is None:
+        cure = "Use 1 to 64 of A-Z a-z 0-9 _ . - and start with a letter, a digit or _"
+        raise KeyRefused(Path(name), "is no name for a key", cure)
+
+
+def generate_curve_pair(folder: Path, name: str) -> Path:
+    """Make ``NAME.key`` and ``NAME.key_secret`` in a folder of mode 0700; the path of the latter.
+
+    Raises :class:`KeyRefused` where one of them exists.
+    """
+    check_name(name)
+    make_key_folder(folder)
+    targets = [folder / f"{name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX)]
+    for target in targets:
+        _refuse_existing(target)
+    with tempfile.TemporaryDirectory(prefix=".keys-", dir=folder) as hidden:
+        zmq.auth.create_certificates(hidden, name)
+        for target in targets:
+            publish_key_file(target, (Path(hidden) / target.name).read_bytes())
+    return targets[0]
+
+
+def generate_telecommand_key(folder: Path, key_id: str) -> Path:
+    """Make ``KEY_ID.telecommand_key``: 32 random bytes in hex.  Never overwrites."""
+    check_name(key_id)
+    make_key_folder(folder)
+    path = folder / f"{key_id}{TELECOMMAND_SUFFIX}"
+    publish_key_file(path, secrets.token_hex(SECRET_BYTES).encode() + b"\n")
+    return path
+
+
+def read_curve_public(path: Path) -> bytes:
+    """Public key of a certificate; :class:`KeyRefused` where the file is none."""
+    _content(path, secret=False)
+    return _certificate(path)[0]
+
+
+def read_curve_pair(path: Path) -> CurvePair:
+    """Both keys of ``NAME.key_secret``; :class:`KeyRefused` where it is unsafe or none."""
+    _content(path, secret=True)
+    public, secret = _certificate(path)
+    if secret is None:
+        raise KeyRefused(path, "holds no secret key", f"Give the file NAME{SECRET_SUFFIX}")
+    if zmq.curve_public(secret) != public:
+        raise KeyRefused(path, "its two keys do not belong together", "Generate the pair anew")
+    return CurvePair(public, secret)
+
+
+def read_telecommand_key(path: Path) -> TelecommandKey:
+    """The shared secret of a client; :class:`KeyRefused` where the file is unsafe or none."""
+    if path.suffix != TELECOMMAND_SUFFIX:
+        raise KeyRefused(path, "is no telecommand key", f"Give a file KEY_ID{TELECOMMAND_SUFFIX}")
+    check_name(path.stem)
+    content = _content(path, secret=True)
+    if _HEX.match(content) is None:
+        cause = f"does not hold {2 * SECRET_BYTES} hexadecimal digits"
+        raise KeyRefused(path, cause, "Generate the key anew, or copy it again")
+    return TelecommandKey(path.stem, bytes.fromhex(content.decode()))
+
+
+def fingerprint(public: bytes) -> str:
+    """What two people compare to know that they mean the same public key: 32 hex digits."""
+    return hashlib.sha256(public).hexdigest()[:32]
+
+
+def certificate(public: bytes) -> bytes:
+    """Content of ``NAME.key``: the public key and nothing else."""
+    return b'metadata\ncurve\n    public-key = "%s"\n' % public
+
+
+def holds_secret(path: Path) -> bool:
+    """Whether a certificate has its secret part."""
+    _content(path, secret=False)
+    return _certificate(path)[1] is not None
+
+
+def make_key_folder(folder: Path) -> None:
+    """Make the folder, mode 0700; :class:`KeyRefused` where others may write into it."""
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            _give_to_the_owner(folder)
+        mode = folder.stat().st_mode
+    except OSError as error:
+        raise KeyRefused(folder, _reason(error), _WRITABLE) from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyRefused(folder, "others may write into it", f"chmod 700 {folder}")
+
+
+def publish_key_file(path: Path, content: bytes) -> None:
+    """Write a new file of mode 0600, whole or not at all; :class:`KeyRefused` if it exists."""
+    try:
+        handle, hidden = tempfile.mkstemp(prefix=".key-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+            _give_to_the_owner(Path(hidden))
+            os.link(hidden, path)  # unlike a rename it never replaces a key
+        finally:
+            Path(hidden).unlink()
+    except FileExistsError:
+        _refuse_existing(path)
+    except OSError as error:
+        raise KeyRefused(path, _reason(error), _WRITABLE) from error
+
+
+def _give_to_the_owner(path: Path) -> None:
+    """What root makes belongs to whom the folder belongs: the service must read its own keys."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise KeyRefused(path, "exists already", "Remove it first, or choose another name")
+
+
+def _content(path: Path, *, secret: bool) -> bytes:
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        cause = "is a link" if path.is_symlink() else _reason(error)
+        raise KeyRefused(path, cause, "Give a key file of your own") from error
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise KeyRefused(path, "is no file", "Give a key file")
+        if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            cause = f"holds a secret and others may use it (mode {stat.S_IMODE(mode):04o})"
+            raise KeyRefused(path, cause, f"chmod 600 {path}")
+        content = os.read(handle, _MOST_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(content) > _MOST_BYTES:
+        raise KeyRefused(path, "is too long for a key", "Give a key file")
+    return content
+
+
+def _certificate(path: Path) -> tuple[bytes, bytes | None]:
+    try:
+        public, secret = zmq.auth.load_certificate(path)
+    except (OSError, ValueError, IndexError) as error:
+        cure = "Give a CURVE certificate as `keys generate` makes it"
+        raise KeyRefused(path, "is no CURVE certificate", cure) from error
+    for key in (public, secret):
+        if key is not None and _Z85.match(key) is None:
+            raise KeyRefused(path, "its key is not 40 characters of Z85", "Copy the file again")
+    return public, secret
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import pytest
+import zmq
+
+from telecommands.auth import TelecommandKey
+from telecommands.connection import GroundKeys
+from telecommands.keys import CurvePair
+
+
+@pytest.fixture(scope="session")
+def service_pair() -> CurvePair:
+    return CurvePair(*zmq.curve_keypair())
+
+
+@pytest.fixture(scope="session")
+def keys(service_pair: CurvePair) -> GroundKeys:
+    return GroundKeys(
+        curve=CurvePair(*zmq.curve_keypair()),
+        service_public=service_pair.public,
+        telecommand=TelecommandKey("alice", bytes(range(32))),
+    )
+
+
+@pytest.fixture(scope="session")
+def plain(keys: GroundKeys) -> GroundKeys:
+    return GroundKeys(telecommand=keys.telecommand)
