@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from telecommands.errors import DiskFull, GroundError, OutputNotWritable, ProductExists
+from telecommands.errors import ProductExists, product_error
 
 
 @contextmanager
@@ -29,7 +28,7 @@ def hidden_folder(out: Path) -> Iterator[Path]:
         yield folder
         published = True
     except OSError as error:
-        raise _named(out, error) from error
+        raise product_error(out, error) from error
     finally:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -62,14 +61,6 @@ def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
             raise ProductExists(
                 out / name, "exists already", "Remove it, choose another seed, or give --force"
             )
-
-
-def _named(out: Path, error: OSError) -> GroundError:
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return DiskFull(out, "has no space left for the product", "Free space, or go elsewhere")
-    return OutputNotWritable(
-        out, f"cannot be written ({error.strerror})", "Give a folder that can be written"
-    )
 
 
 def _remove_if_empty(folder: Path) -> None:

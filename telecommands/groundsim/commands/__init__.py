@@ -1,0 +1,1 @@
+"""One file a command of ``groundsim``: its options, what it runs, its exit status."""

@@ -1,0 +1,143 @@
+"""``groundsim fetch``: receive products into a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from telecommands import downlink
+from telecommands.dictionary import ProductOffer, Stage
+from telecommands.downlink import ReceivedProduct
+from telecommands.errors import TransferFailed
+from telecommands.groundsim.commands.send import exit_status
+from telecommands.groundsim.readable import size, stage_lines
+from telecommands.groundsim.reception import receive_products
+from telecommands.groundsim.station import Station, add_station_options, station_of
+
+_CONTACT_ANSWER_S: Final = 30.0
+_EPILOG: Final = (
+    "Exit status: 0 when --count products came or the queue on board is empty, 1 when products "
+    "may be left (no contact, budget used up) or one could not be received, 3 when the contact "
+    "was rejected, 4 no answer.  An interrupted transfer goes on where it broke off."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "fetch",
+        help="receive products into a folder",
+        description="Receive products into FOLDER/JOB/ until nothing is left on board.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run, after_interrupt="The next fetch goes on where this one ended")
+    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.add_argument(
+        "--contact",
+        type=_contact,
+        metavar="BYTES,SECONDS",
+        help="open a contact window first, as in 200e6,600",
+    )
+    parser.add_argument("--count", type=int, metavar="N", help="end after so many products")
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="go on until no product came for so long (%(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object a product")
+    add_station_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    station = station_of(arguments)
+    if arguments.contact is not None:
+        stage = _open_contact(station, arguments.contact)
+        if stage is not Stage.COMPLETED:
+            return exit_status(stage) or 1
+    failures: list[TransferFailed] = []
+
+    def failed(error: TransferFailed) -> None:
+        failures.append(error)
+        print(f"groundsim: {error}", file=sys.stderr)
+
+    count = 0
+    with _bar() as progress, station.downlink(arguments.folder, progress) as receiver:
+        started = time.monotonic()
+        for product in receive_products(
+            receiver, lambda _, idle: idle < arguments.wait, failed, most=arguments.count
+        ):
+            _tell(product, time.monotonic() - started, json=arguments.json)
+            started = time.monotonic()
+            count += 1
+        why_not_more = receiver.why_nothing
+    if arguments.count is not None:
+        return _ended(count >= arguments.count, f"{count} of {arguments.count} products came")
+    left = "no contact window is open, or its budget is used up; products may be left on board"
+    return _ended(not failures and why_not_more == "EMPTY", left if not failures else "")
+
+
+def _open_contact(station: Station, contact: tuple[int, float]) -> Stage:
+    budget, seconds = contact
+    with station.commanding() as client:
+        answer = client.execute(
+            "OPEN_CONTACT", {"bytes": budget, "seconds": seconds}, _CONTACT_ANSWER_S
+        )
+    if answer.stage is not Stage.COMPLETED:
+        print(*stage_lines(answer), sep="\n", file=sys.stderr)
+    return answer.stage
+
+
+def _tell(product: ReceivedProduct, seconds: float, *, json: bool) -> None:
+    if json:
+        record = {**msgspec.structs.asdict(product), "seconds": seconds}
+        print(msgspec.json.encode(record, enc_hook=str).decode(), flush=True)
+        return
+    rate = f"{size(product.transferred / seconds)}/s" if product.transferred else "was here already"
+    print(f"{product.path}  {size(product.size)}  {product.sha256}  {rate}", flush=True)
+
+
+def _ended(complete: bool, what: str) -> int:
+    if not complete and what:
+        print(f"groundsim: {what}", file=sys.stderr)
+    return 0 if complete else 1
+
+
+@contextmanager
+def _bar() -> Iterator[downlink.Progress | None]:
+    """A bar for the product that is on its way, on a terminal only."""
+    console = Console(stderr=True, highlight=False, markup=False)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", visible=False)
+        shown = ""
+
+        def show(offer: ProductOffer, stored: int) -> None:
+            nonlocal shown
+            if offer.product != shown:
+                shown = offer.product
+                progress.reset(task, description=offer.name, total=offer.size, visible=True)
+            progress.update(task, completed=stored)
+
+        yield show
+
+
+def _contact(text: str) -> tuple[int, float]:
+    try:
+        budget, seconds = (float(word) for word in text.split(","))
+        return int(budget), seconds
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not BYTES,SECONDS") from None

@@ -1,0 +1,117 @@
+"""``groundsim keys``: make a ground key, trust the service's, list what there is."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from telecommands.connection import SERVICE_KEY
+from telecommands.errors import UnusableKey
+from telecommands.groundsim.station import add_key_folder_option
+from telecommands.keys import (
+    PUBLIC_SUFFIX,
+    SECRET_SUFFIX,
+    TELECOMMAND_SUFFIX,
+    KeyRefused,
+    certificate,
+    fingerprint,
+    generate_curve_pair,
+    generate_telecommand_key,
+    make_key_folder,
+    publish_key_file,
+    read_curve_public,
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser("keys", help="make, trust and list keys")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    generate = actions.add_parser(
+        "generate",
+        help="make a key pair for the links and a telecommand key",
+        description="Make NAME.key, NAME.key_secret and NAME.telecommand_key in the key folder.",
+    )
+    generate.set_defaults(command=_generate)
+    generate.add_argument("key", nargs="?", default="operator", metavar="NAME")
+    generate.add_argument(
+        "--watch-only", action="store_true", help="no telecommand key: may listen, not command"
+    )
+    trust = actions.add_parser(
+        "trust",
+        help="keep the service's public key",
+        description="Copy the service's public key (service.key of its key folder) into ours.",
+    )
+    trust.set_defaults(command=_trust)
+    trust.add_argument("public", type=Path, metavar="SERVICE.key")
+    trust.add_argument("--force", action="store_true", help="replace the one trusted so far")
+    listing = actions.add_parser("list", help="say which keys there are")
+    listing.set_defaults(command=_list)
+    for action in (generate, trust, listing):
+        add_key_folder_option(action)
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    folder, name = arguments.keys, arguments.key
+    try:
+        if f"{name}{PUBLIC_SUFFIX}" == SERVICE_KEY:
+            cause = "is kept for the service's public key"
+            raise KeyRefused(folder / SERVICE_KEY, cause, "Choose another name")
+        generate_curve_pair(folder, name)
+        if not arguments.watch_only:
+            generate_telecommand_key(folder, name)
+    except KeyRefused as refused:
+        raise UnusableKey(refused.path, refused.cause, refused.cure) from refused
+    public, telecommand = (
+        folder / f"{name}{suffix}" for suffix in (PUBLIC_SUFFIX, TELECOMMAND_SUFFIX)
+    )
+    print(f"made {name} in {folder}; {name}{SECRET_SUFFIX} never leaves this machine")
+    print("On the flight side, with the files copied there over a safe way:")
+    extra = "" if arguments.watch_only else f" --telecommand-key {telecommand}"
+    print(f"  flightsw keys authorise {public}{extra}")
+    print("Then here, with the flight side's public key:")
+    print(f"  groundsim keys trust {SERVICE_KEY}")
+    return 0
+
+
+def _trust(arguments: argparse.Namespace) -> int:
+    kept = arguments.keys / SERVICE_KEY
+    try:
+        public = read_curve_public(arguments.public)
+        make_key_folder(arguments.keys)
+        if kept.exists() and read_curve_public(kept) == public:
+            print(f"{kept} holds this key already")
+            return 0
+        if arguments.force:
+            kept.unlink(missing_ok=True)
+        publish_key_file(kept, certificate(public))
+    except KeyRefused as refused:
+        cure = f"{refused.cure} (--force replaces it)" if kept.exists() else refused.cure
+        raise UnusableKey(refused.path, refused.cause, cure) from refused
+    print(f"trusted {fingerprint(public)}  {kept}")
+    return 0
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    paths = sorted(arguments.keys.glob(f"*{PUBLIC_SUFFIX}"))
+    if not paths:
+        cure = "Make one with groundsim keys generate, or give --keys FOLDER"
+        raise UnusableKey(arguments.keys, "holds no keys", cure)
+    for path in paths:
+        try:
+            shown = fingerprint(read_curve_public(path))
+        except KeyRefused as refused:
+            print(f"{path.stem:<16} unusable: {refused.cause}. {refused.cure}")
+            continue
+        print(f"{path.stem:<16} {shown}  {_role(path)}")
+    return 0
+
+
+def _role(public: Path) -> str:
+    if public.name == SERVICE_KEY:
+        return "the service's, trusted"
+    if not public.with_suffix(SECRET_SUFFIX).exists():
+        return "a public key alone: cannot be used here"
+    commands = public.with_suffix(TELECOMMAND_SUFFIX).exists()
+    return "may command and listen" if commands else "may listen"

@@ -1,0 +1,86 @@
+"""``groundsim run``: a scenario file; the exit status says whether all held."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import yaml
+
+from telecommands.groundsim.scenario_file import read_scenario
+from telecommands.groundsim.scenario_run import ScenarioRun, StepResult
+from telecommands.groundsim.station import add_station_options, station_of
+
+_EPILOG: Final = (
+    "The form of the file is told in docs/scenarios/README.md.  Exit status: 0 when all steps "
+    "held, 1 when one did not, 2 when the file is wrong (nothing was sent), 4 when no telemetry "
+    "came."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "run",
+        help="run a scenario file",
+        description="Run a scenario: timed telecommands, contact windows, expectations.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run, after_interrupt="What was accepted goes on on board")
+    parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
+    parser.add_argument(
+        "--set",
+        dest="replaced",
+        type=_name_and_value,
+        action="append",
+        default=[],
+        metavar="name=value",
+        help="replace a name under given (repeatable)",
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=Path(), help="that fetched products go below (.)"
+    )
+    parser.add_argument("--go-on", action="store_true", help="after a step that did not hold too")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a step")
+    add_station_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    scenario = read_scenario(arguments.scenario, dict(arguments.replaced))
+    results: list[StepResult] = []
+    with ScenarioRun(station_of(arguments), arguments.folder) as run:
+        for result in run.results(scenario):
+            results.append(result)
+            _tell(result, json=arguments.json)
+            if not (result.held or arguments.go_on):
+                break
+    held = sum(result.held for result in results)
+    if not arguments.json:
+        left = len(scenario.steps) - len(results)
+        undone = f", {left} not run" if left else ""
+        print(f"{scenario.title}: {held} of {len(scenario.steps)} steps held{undone}")
+    return 0 if held == len(scenario.steps) else 1
+
+
+def _tell(result: StepResult, *, json: bool) -> None:
+    if json:
+        print(msgspec.json.encode(result).decode(), flush=True)
+        return
+    outcome = "OK    " if result.held else "FAILED"
+    why = f"  {result.why}" if result.why else ""
+    print(
+        f"{outcome} {result.number:>3}  {result.title}  ({result.seconds:.2f} s){why}", flush=True
+    )
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not name=value")
+    try:
+        typed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        typed = value
+    return name, typed if isinstance(typed, (bool, int, float)) else value

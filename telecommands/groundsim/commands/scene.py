@@ -1,0 +1,97 @@
+"""``groundsim scene``: simulate a product and its true mask."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from telecommands.groundsim.scene import Progress
+
+_EPILOG = (
+    "The truth is a uint8 .npy beside the product: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud "
+    "shadow, 255 no data; contaminated means 1 to 3."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "scene",
+        help="simulate a Sentinel-2 product and its true mask",
+        description="Simulate a Sentinel-2 SAFE product under OUT, with its true mask beside it.",
+        epilog=_EPILOG,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(command=_run, after_interrupt="Nothing was left behind")
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write into")
+    parser.add_argument("--size", type=int, default=10_980, help="pixels of 10 m a side")
+    parser.add_argument("--seed", type=int, default=0, help="what tells one scene from another")
+    parser.add_argument("--tile-id", default="T32TQM", help="tile that the scene claims to be")
+    parser.add_argument("--level", choices=("L2A", "L1C"), default="L2A", help="processing level")
+    parser.add_argument(
+        "--cloud-cover", type=float, default=0.35, help="share under cloud, shadows not counted"
+    )
+    parser.add_argument(
+        "--no-data",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="leave the corner beyond the swath's edge without data",
+    )
+    parser.add_argument("--bits", type=float, default=7.0, help="bits a pixel, mean of the bands")
+    parser.add_argument("--workers", type=int, default=2, help="threads")
+    parser.add_argument(
+        "--baseline", default="05.10", help="processing baseline; offset of -1000 from 04.00"
+    )
+    parser.add_argument("--force", action="store_true", help="replace a product of the same name")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Image libraries load slowly: a telecommand shall not wait for them.
+    from telecommands.groundsim.scene import SceneRequest, simulate_scene  # noqa: PLC0415
+
+    request = SceneRequest(
+        out=arguments.out,
+        size=arguments.size,
+        seed=arguments.seed,
+        tile_id=arguments.tile_id,
+        level=arguments.level,
+        baseline=arguments.baseline,
+        cloud_cover=arguments.cloud_cover,
+        no_data=arguments.no_data,
+        bits=arguments.bits,
+        workers=arguments.workers,
+        force=arguments.force,
+    )
+    with _progress_bar() as progress:
+        scene = simulate_scene(request, progress)
+    if arguments.json:
+        print(json.dumps(asdict(scene), default=str))
+        return 0
+    print(f"scene  {scene.scene}")
+    print(f"truth  {scene.truth}")
+    print(
+        f"cloud {scene.cloud_fraction:.1%}, shadow {scene.shadow_fraction:.1%}, "
+        f"no data {scene.no_data_fraction:.1%}, {scene.bits_per_pixel:.2f} bits a pixel"
+    )
+    return 0
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress]:
+    with tqdm(unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show

@@ -1,0 +1,140 @@
+"""``groundsim send``: one telecommand, and every stage of what becomes of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from telecommands.dictionary import TELECOMMANDS, Stage, Verification
+from telecommands.errors import UsageError
+from telecommands.groundsim.arguments import read_arguments, telecommand_named
+from telecommands.groundsim.listing import all_telecommands, one_telecommand
+from telecommands.groundsim.readable import stage_lines
+from telecommands.groundsim.station import add_station_options, station_of
+
+Show: TypeAlias = Callable[[Verification], None]
+
+_FAILED: Final = 1
+_REJECTED: Final = 3
+_EPILOG: Final = (
+    "Lists are separated by commas, null is nothing, structures are JSON; times are +30s (ms, s, "
+    "min, h, d), ISO 8601 in UTC or nanoseconds.  Exit status: 0 COMPLETED (or ACCEPTED with "
+    "--no-wait), 1 FAILED, TIMED_OUT or CANCELLED, 3 REJECTED, 4 no answer."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "send",
+        help="send a telecommand and follow it until it is closed",
+        description="Send a telecommand and show each stage as it comes.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run, after_interrupt="What was accepted goes on on board")
+    parser.add_argument("telecommand", nargs="?", metavar="NAME", help="as --list shows them")
+    parser.add_argument("pairs", nargs="*", metavar="key=value", help="its arguments")
+    parser.add_argument("--list", action="store_true", help="show all telecommands")
+    parser.add_argument(
+        "--help-arguments", action="store_true", help="show this telecommand's arguments"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="to wait (%(default)g)"
+    )
+    parser.add_argument("--no-wait", action="store_true", help="only for ACCEPTED or REJECTED")
+    parser.add_argument("--id", help="of the telecommand; a repeated one is answered, not run")
+    parser.add_argument("--yes", action="store_true", help="ask no confirmation")
+    parser.add_argument("--json", action="store_true", help="print a JSON object a stage")
+    add_station_options(parser)
+
+
+def exit_status(stage: Stage) -> int:
+    """0 for COMPLETED and what is still open, 3 for REJECTED, 1 for the other ends."""
+    if stage is Stage.REJECTED:
+        return _REJECTED
+    return _FAILED if stage.closes and stage is not Stage.COMPLETED else 0
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    if arguments.list:
+        print(all_telecommands())
+        return 0
+    if arguments.telecommand is None:
+        raise UsageError("send", "no telecommand is named", "See groundsim send --list")
+    name: str = arguments.telecommand
+    kind = telecommand_named(name)
+    if arguments.help_arguments:
+        print(one_telecommand(kind))
+        return 0
+    args = read_arguments(name, arguments.pairs, time.time_ns())
+    if not arguments.yes:
+        _confirm(name, args)
+    stage = Stage.ACCEPTED
+    with station_of(arguments).commanding() as client, _display(json=arguments.json) as show:
+        telecommand = client.send(name, args, id=arguments.id)
+        for verification in client.stages(telecommand, arguments.timeout):
+            show(verification)
+            stage = verification.stage
+            if arguments.no_wait:
+                break
+    return exit_status(stage)
+
+
+def _confirm(name: str, args: Mapping[str, Any]) -> None:
+    """Ask where the telecommand, or the one that it schedules, is hazardous."""
+    inner = args.get("telecommand")
+    names = [name, *([inner["name"]] if isinstance(inner, Mapping) else [])]
+    if not any(TELECOMMANDS[one].HAZARDOUS for one in names):
+        return
+    wanted = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
+    if not sys.stdin.isatty():
+        raise UsageError(wanted, "wants a confirmation", "Give --yes")
+    print(f"{wanted}: go? [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError(wanted, "was not confirmed", "Nothing was sent")
+
+
+@contextmanager
+def _display(*, json: bool) -> Iterator[Show]:
+    console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+    if json:
+        yield lambda verification: print(msgspec.json.encode(verification).decode(), flush=True)
+    elif console.is_terminal:
+        with _bar(console) as show:
+            yield show
+    else:
+        yield lambda verification: print(*stage_lines(verification), sep="\n", flush=True)
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[Show]:
+    """Stages line by line, and PROGRESS as a bar below them."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", visible=False)
+
+        def show(verification: Verification) -> None:
+            if verification.stage is Stage.PROGRESS:
+                progress.update(
+                    task,
+                    description=verification.name,
+                    completed=verification.step,
+                    total=verification.of or None,
+                    visible=True,
+                    refresh=True,
+                )
+                return
+            if verification.stage.closes:
+                progress.update(task, visible=False)
+            for line in stage_lines(verification):
+                console.print(line)
+
+        yield show

@@ -1,0 +1,121 @@
+"""``groundsim watch``: telemetry as a live table, or as JSON lines."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from rich.console import Console
+from rich.live import Live
+
+from telecommands.client import TelemetryClient
+from telecommands.dictionary import PACKETS, Packet, Record
+from telecommands.groundsim.live_table import live_table
+from telecommands.groundsim.situation import Situation
+from telecommands.groundsim.station import add_station_options, station_of
+
+Show: TypeAlias = Callable[[str, Packet, Record], None]
+Refresh: TypeAlias = Callable[[], None]
+
+_TICK_S: Final = 0.25
+_NO_ANSWER: Final = 4
+_EPILOG: Final = (
+    "Goes on over restarts of the service.  Exit status: 0 when --count packets came, or --for is "
+    "over, or Ctrl-C; 4 when nothing came, or fewer than --count."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "watch",
+        help="show telemetry live",
+        description="Show telemetry as a live table; not on a terminal, as a JSON line a packet.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run)
+    parser.add_argument(
+        "--topics",
+        type=lambda text: tuple(text.split(",")),
+        default=("",),
+        help=f"comma-separated beginnings of {', '.join(PACKETS)} (all)",
+    )
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="then end")
+    parser.add_argument("--count", type=int, metavar="N", help="end after so many packets")
+    parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
+    add_station_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    with station_of(arguments).telemetry(arguments.topics) as client:
+        live = Console().is_terminal and not arguments.json
+        with _table(client) if live else _lines(client) as (show, refresh):
+            try:
+                count = _watch(client, show, refresh, arguments.seconds, arguments.count)
+            except KeyboardInterrupt:  # how one stops looking
+                return 0
+    return 0 if count >= (arguments.count or 1) else _NO_ANSWER
+
+
+def _watch(
+    client: TelemetryClient, show: Show, refresh: Refresh, seconds: float | None, most: int | None
+) -> int:
+    """Show packets until the time is over or so many came; how many came."""
+    deadline = time.monotonic() + seconds if seconds is not None else float("inf")
+    refresh_at = 0.0
+    count = 0
+    while (left := deadline - time.monotonic()) > 0:
+        for topic, packet, record in client.packets(min(_TICK_S, left)):
+            show(topic, packet, record)
+            count += 1
+            if count == most:
+                return count
+            if time.monotonic() >= refresh_at:  # telemetry may never pause
+                break
+        refresh()
+        refresh_at = time.monotonic() + _TICK_S
+    return count
+
+
+@contextmanager
+def _lines(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
+    lost = 0
+
+    def show(topic: str, packet: Packet, record: Record) -> None:
+        line = {
+            "topic": topic,
+            "boot": packet.boot,
+            "seq": packet.seq,
+            "t": packet.t,
+            "kind": packet.kind,
+            "body": record,
+        }
+        print(msgspec.json.encode(line).decode(), flush=True)
+
+    def refresh() -> None:
+        nonlocal lost
+        if sum(client.lost.values()) > lost:
+            lost = sum(client.lost.values())
+            print(f"groundsim: {lost} packets lost so far", file=sys.stderr)
+
+    yield show, refresh
+
+
+@contextmanager
+def _table(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
+    situation = Situation()
+
+    def picture() -> Any:
+        return live_table(situation, client.lost, time.monotonic())
+
+    with Live(picture(), screen=True, auto_refresh=False) as live:
+
+        def show(topic: str, packet: Packet, record: Record) -> None:
+            situation.take(topic, packet, record, time.monotonic())
+
+        yield show, lambda: live.update(picture(), refresh=True)

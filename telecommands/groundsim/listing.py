@@ -1,0 +1,111 @@
+"""The dictionary's telecommands as an operator reads them on a terminal."""
+
+from __future__ import annotations
+
+import inspect as python
+from collections.abc import Iterator
+from typing import Any, Final
+
+from msgspec import NODEFAULT, inspect
+
+from telecommands.dictionary import TELECOMMANDS, Telecommand
+from telecommands.groundsim.arguments import choices_of, fields_of
+
+_PLAIN: Final = {
+    inspect.BoolType: "true or false",
+    inspect.IntType: "whole number",
+    inspect.FloatType: "number",
+    inspect.StrType: "text",
+    inspect.NoneType: "null",
+    inspect.StructType: "JSON",
+    inspect.DictType: "JSON",
+}
+_BOUNDS: Final = (
+    ("ge", "≥ {}"),
+    ("gt", "> {}"),
+    ("le", "≤ {}"),
+    ("lt", "< {}"),
+    ("min_length", "at least {}"),
+    ("max_length", "at most {}"),
+)
+_LARGEST: Final = 2**63 - 1  # what any integer may be: no range worth telling
+
+
+def all_telecommands() -> str:
+    """A line for each telecommand and one for its arguments."""
+    lines: list[str] = []
+    for name, kind in TELECOMMANDS.items():
+        mark = "  (asks for confirmation)" if kind.HAZARDOUS else ""
+        lines.append(f"{name:<24}{_summary(kind)}{mark}")
+        if fields_of(kind):
+            words = (
+                field.name if field.required else f"[{field.name}]" for field in fields_of(kind)
+            )
+            lines.append(f"{'':<24}{' '.join(words)}")
+    return "\n".join(lines)
+
+
+def one_telecommand(kind: type[Telecommand]) -> str:
+    """What it does, each argument with type, range, default and meaning, and what it answers."""
+    lines = [f"{kind.NAME}: {python.cleandoc(kind.__doc__ or '')}"]
+    lines += [_field_line(field) for field in fields_of(kind)] or ["  no arguments"]
+    if kind.RESULT is not None:
+        answer = ", ".join(field.name for field in fields_of(kind.RESULT))
+        lines.append(f"answers {kind.RESULT.__name__}: {answer}")
+    traits = [
+        *(["read-only"] if kind.READ_ONLY else []),
+        "runs in SAFE mode" if kind.IN_SAFE else "does not run in SAFE mode",
+        *(["asks for confirmation"] if kind.HAZARDOUS else []),
+    ]
+    return "\n".join([*lines, ", ".join(traits)])
+
+
+def _field_line(field: inspect.Field) -> str:
+    default = "required" if field.required else f"default {_shown(field)}"
+    notes = dict.fromkeys(_notes(field.type))
+    return f"  {field.name:<24}{_type(field.type)}; {'; '.join([default, *notes])}"
+
+
+def _summary(kind: type[Telecommand]) -> str:
+    return python.cleandoc(kind.__doc__ or "").splitlines()[0]
+
+
+def _shown(field: inspect.Field) -> str:
+    value: Any = field.default_factory() if field.default is NODEFAULT else field.default
+    if value is None:
+        return "null"
+    if isinstance(value, tuple):
+        return ",".join(str(getattr(item, "value", item)) for item in value) or "none"
+    return str(value)
+
+
+def _type(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.Metadata):
+        unit = (kind.extra or {}).get("unit")
+        if unit == "ns":
+            return "time (+30s, ISO 8601 in UTC, or ns)"
+        return _type(kind.type) + (f" [{unit}]" if unit else "")
+    if isinstance(kind, inspect.UnionType):
+        return " or ".join(_type(member) for member in kind.types)
+    if isinstance(kind, inspect.VarTupleType):
+        return f"list of {_type(kind.item_type)}"
+    if isinstance(kind, (inspect.LiteralType, inspect.EnumType)):
+        return "|".join(str(value) for value in choices_of(kind))
+    return _PLAIN.get(type(kind), "JSON")
+
+
+def _notes(kind: inspect.Type) -> Iterator[str]:
+    """Ranges and descriptions, from the outside in."""
+    if isinstance(kind, inspect.Metadata):
+        description = (kind.extra_json_schema or {}).get("description")
+        if description:
+            yield description
+        yield from _notes(kind.type)
+    elif isinstance(kind, inspect.UnionType):
+        for member in kind.types:
+            yield from _notes(member)
+    else:
+        for name, text in _BOUNDS:
+            bound = getattr(kind, name, None)
+            if bound is not None and bound != _LARGEST:
+                yield text.format(bound)

@@ -1,0 +1,118 @@
+"""Words of a command line become the dictionary's types, or an error that says which does not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telecommands.dictionary import TELECOMMANDS
+from telecommands.errors import UsageError
+from telecommands.groundsim.arguments import read_arguments, read_span, read_time, read_times
+from telecommands.groundsim.listing import all_telecommands, one_telecommand
+
+NOW = 1_700_000_000_000_000_000
+
+
+def test_each_word_takes_the_type_that_the_dictionary_declares() -> None:
+    args = read_arguments(
+        "PROCESS_SCENE",
+        ["scene=7", "products=geotiff,report", "priority=7", "ground_sample_distance=20",
+         "fusion=null", "deadline=+30s"],
+        NOW,
+    )  # fmt: skip
+    assert args == {
+        "scene": "7",
+        "products": ["geotiff", "report"],
+        "priority": 7,
+        "ground_sample_distance": 20,
+        "fusion": None,
+        "deadline": NOW + 30 * 10**9,
+    }
+    contact = read_arguments("OPEN_CONTACT", ["bytes=2e9", "seconds=60"], NOW)
+    assert contact == {"bytes": 2_000_000_000, "seconds": 60.0}
+    assert isinstance(contact["bytes"], int)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("true", True), ("5", 5), ("0.5", 0.5), ("blend", "blend"), ("null", None)],
+)
+def test_a_parameters_value_is_read_as_the_narrowest_type(text: str, value: object) -> None:
+    found = read_arguments("SET_PARAMETER", ["name=x", f"value={text}"], NOW)["value"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_telecommand_inside_a_schedule_is_json() -> None:
+    pairs = ["at=2026-05-04T10:00:00Z", 'telecommand={"name":"PING","args":{}}']
+    args = read_arguments("SCHEDULE", pairs, NOW)
+    moment = datetime(2026, 5, 4, 10, tzinfo=timezone.utc)
+    assert args["at"] == int(moment.timestamp()) * 10**9
+    assert args["telecommand"] == {"name": "PING", "args": {}}
+
+
+@pytest.mark.parametrize(
+    ("name", "pairs", "said"),
+    [
+        ("PROCES_SCENE", [], "the nearest are PROCESS_SCENE"),
+        ("ping", [], "the nearest are PING"),
+        ("PROCESS_SCENE", ["scne=a"], "the nearest are scene"),
+        ("PROCESS_SCENE", ["scene"], "not key=value"),
+        ("PROCESS_SCENE", ["scene=a", "scene=b"], "twice"),
+        ("PROCESS_SCENE", [], "missing required field `scene`"),
+        ("PROCESS_SCENE", ["scene=a", "priority=11"], "$.priority"),
+        ("PROCESS_SCENE", ["scene=a", "priority=high"], "PROCESS_SCENE priority: 'high'"),
+        ("PROCESS_SCENE", ["scene=a", "products=geotif"], "none of classes"),
+        ("PROCESS_SCENE", ["scene=a", "ground_sample_distance=15"], "none of 10, 20, 40"),
+        ("PROCESS_SCENE", ["scene=a", "deadline=tomorrow"], "is no time"),
+        ("OPEN_CONTACT", ["bytes=1.5", "seconds=1"], "no whole number"),
+        ("OPEN_CONTACT", ["bytes=1", "seconds=inf"], "no finite number"),
+        ("OPEN_CONTACT", ["bytes=inf", "seconds=1"], "no finite number"),
+        ("SCHEDULE", ["at=+1s", "telecommand={"], "no JSON"),
+        ("SCHEDULE", ["at=+1s", 'telecommand={"name":"PINK"}'], "PINK is no telecommand"),
+        ("LIST_JOBS", ["states=queued"], "none of QUEUED"),
+    ],
+)
+def test_what_does_not_fit_is_named(name: str, pairs: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_arguments(name, pairs, NOW)
+    assert said in str(error.value)
+
+
+@given(st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - UTC without saying
+def test_a_time_without_a_zone_is_utc_to_the_microsecond(moment: datetime) -> None:
+    t = read_time(moment.isoformat(), NOW)
+    assert t == read_time(moment.isoformat() + "Z", NOW)
+    whole = int(moment.replace(microsecond=0, tzinfo=timezone.utc).timestamp())
+    assert t == whole * 10**9 + moment.microsecond * 1000
+
+
+def test_spans_of_time_have_units() -> None:
+    assert [read_span(f"+{text}") for text in ("250ms", "10", "1.5s", "2min", "1h", "1d")] == [
+        0.25, 10, 1.5, 120, 3600, 86_400,
+    ]  # fmt: skip
+    for text in ("10s", "+10 fortnights", "+-1s", "+"):
+        with pytest.raises(ValueError, match="no span of time"):
+            read_span(text)
+
+
+def test_only_times_of_a_scenario_are_resolved_and_wrong_arguments_stay_wrong() -> None:
+    args = {"scene": "+30s", "deadline": "+30s", "priority": "high", "unknown": "+30s"}
+    assert read_times("PROCESS_SCENE", args, NOW) == {**args, "deadline": NOW + 30 * 10**9}
+    assert read_times("NONE_SUCH", args, NOW) == args
+
+
+def test_every_telecommand_can_be_listed_with_its_arguments() -> None:
+    listing = all_telecommands()
+    for name, kind in TELECOMMANDS.items():
+        assert f"\n{name} " in f"\n{listing}"
+        told = one_telecommand(kind)
+        for field in kind.__struct_fields__:
+            assert f"\n  {field} " in told
+    scene = one_telecommand(TELECOMMANDS["PROCESS_SCENE"])
+    assert "default geotiff,report" in scene
+    assert "path below the scene root" in scene
+    assert "asks for confirmation" in one_telecommand(TELECOMMANDS["DELETE_PRODUCT"])
