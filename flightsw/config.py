@@ -53,21 +53,62 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
 
+Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The daemon: where its state, scenes and keys lie, and where it listens.
+
+    ``keys`` and ``model_inbox`` lie below ``state_dir`` unless given.  Port 0 takes a free port,
+    which the service tells in ``state_dir/endpoints.json``.  Without ``curve`` everybody who
+    reaches the ports can listen, and whoever has a telecommand key can command.
+    """
+
+    state_dir: Path = Path("/var/lib/flightsw")
+    scene_root: Path = Path("/var/lib/flightsw/scenes")
+    model_inbox: Path | None = None
+    keys: Path | None = None
+    host: str = "127.0.0.1"
+    telecommand_port: Port = 5701
+    telemetry_port: Port = 5702
+    downlink_port: Port = 5703
+    curve: bool = True
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def keys_folder(self) -> Path:
+        """Folder of the service's own CURVE pair and of the authorised keys."""
+        return self.keys or self.state_dir / "keys"
+
+    @property
+    def inbox(self) -> Path:
+        """Folder that STAGE_MODEL reads packages from."""
+        return self.model_inbox or self.state_dir / "model_inbox"
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything a scene's processing depends on besides the scene itself."""
+    """The whole settings file."""
 
     model: Path | None = None
     dimc: DimcSettings = DimcSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    service: ServiceSettings = ServiceSettings()
 
 
 def read_settings(path: Path) -> Settings:
     """Read a TOML file; raise :class:`UsageError` that names the key and what was expected."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+        return msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_as_path)
     except OSError as error:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
         ) from error
     except msgspec.DecodeError as error:
         raise UsageError(path, str(error), "Correct the file, or leave it out") from error
+
+
+def _as_path(kind: type, value: object) -> Path:
+    """What TOML has no type for; msgspec asks for nothing else."""
+    if kind is not Path or not isinstance(value, str):
+        raise TypeError(f"Expected a path as text, got {value!r}")
+    return Path(value)

@@ -20,7 +20,15 @@
     ├── ProductError          6
     │   ├── OutputNotWritable    folder missing, read-only, or not a folder
     │   └── DiskFull             no space left for the products
+    ├── StateError            7
+    │   ├── StateUnusable        the state file is corrupt, newer than this software, or not ours
+    │   ├── StateInUse           another service runs on the same state
+    │   ├── StateUnavailable     the state cannot be written now
+    │   └── StateContradiction   a step that the recorded state rules out: a fault of the service
+    ├── LinkError             8  a link cannot be opened: port in use, keys missing or unsafe
     └── Interrupted         130  the operator or the service asked to stop
+        ├── JobCancelled         a telecommand cancelled the job
+        └── DeadlinePassed       the job did not end before its deadline
 """
 
 from __future__ import annotations
@@ -128,6 +136,40 @@ class DiskFull(ProductError):
     code = "DISK_FULL"
 
 
+class StateError(FlightError):
+    code = "STATE"
+    exit_status = 7
+
+
+class StateUnusable(StateError):
+    code = "STATE_UNUSABLE"
+
+
+class StateInUse(StateError):
+    code = "STATE_IN_USE"
+
+
+class StateUnavailable(StateError):
+    code = "STATE_UNAVAILABLE"
+
+
+class StateContradiction(StateError):
+    code = "STATE_CONTRADICTION"
+
+
+class LinkError(FlightError):
+    code = "LINK"
+    exit_status = 8
+
+
 class Interrupted(FlightError):
     code = "INTERRUPTED"
     exit_status = 130
+
+
+class JobCancelled(Interrupted):
+    code = "CANCELLED"
+
+
+class DeadlinePassed(Interrupted):
+    code = "DEADLINE_PASSED"

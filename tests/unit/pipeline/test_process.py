@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flightsw.config import PipelineSettings
-from flightsw.errors import EmptyScene, EngineUnavailable, InferenceFailed
+from flightsw.errors import EmptyScene, EngineUnavailable, InferenceFailed, Interrupted
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import FinishedRows
 from flightsw.testing import ArithmeticEngine, ArrayScene
 from flightsw.tiling import Grid
@@ -299,3 +300,18 @@ def test_progress_reaches_the_scene_height() -> None:
     assert {210, 420, 630, 650} <= set(done)
     assert done == sorted(set(done))
     assert done[-1] == 650
+
+
+def test_a_scene_that_is_cut_short_leaves_the_engine_fit_for_the_next() -> None:
+    engine, stop = ArithmeticEngine(delay=2), StopSignal()
+    scene = ArrayScene(_digital_numbers(3, 900, 900))
+
+    def cut_short(done: int, height: int) -> None:
+        stop.request(Interrupted("the scene", "was cancelled"))
+
+    with pytest.raises(Interrupted, match="was cancelled"):
+        process_scene(scene, engine, PipelineSettings(device="cpu"), (), cut_short, stop=stop)
+    assert list(engine.flush()) == []
+    whole = process_scene(scene, engine, PipelineSettings(device="cpu"))
+    fresh = process_scene(scene, ArithmeticEngine(delay=2), PipelineSettings(device="cpu"))
+    assert whole.pixels_by_class == fresh.pixels_by_class

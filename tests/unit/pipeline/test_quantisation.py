@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from flightsw.errors import EngineUnavailable
 from flightsw.pipeline.quantisation import (
     CpuQuantiser,
-    TorchQuantiser,
     open_quantiser,
     quantisation_table,
     scene_tables,
 )
+from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.testing import ArithmeticEngine, scene_metadata
 
 

@@ -1,0 +1,278 @@
+"""From a received telecommand to its verification: each one closes, none runs twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from flightsw.commanding.gate import Admitted, Gate
+from flightsw.commanding.ledger import VerificationLedger
+from flightsw.commanding.orders import Done, Handler, Later, Order, Outcome
+from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule_handlers
+from flightsw.commanding.tally import TelecommandTally
+from flightsw.commanding.verification import failure_stages, outcome_stages, stage_of
+from flightsw.errors import FlightError, StateUnavailable
+from flightsw.state import StateFile
+from telecommands.codec import convert_arguments
+from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
+from telecommands.refusal import Refusal
+
+__all__ = ["Dispatcher", "Done", "Handler", "Later", "Order", "Outcome"]
+
+_log: Final = structlog.get_logger(__name__)
+
+_UNAUTHENTIC: Final = (Code.UNKNOWN_KEY, Code.BAD_MAC)
+_USED_BEFORE: Final = (Code.REPLAYED, Code.OUT_OF_WINDOW)
+_RESTRICTED: Final = (Mode.BOOT, Mode.SAFE)
+
+
+class Dispatcher:
+    """Carries telecommands out through ``handlers`` (by name) and tells what became of them.
+
+    The ``commanding`` thread calls :meth:`receive` and :meth:`run_due`; any thread may call
+    :meth:`report`, :meth:`flush` and :meth:`counts`.  ``publish`` and listeners are told each
+    stage in its order; ``event`` is told name, message and fields.  None of them may block or
+    raise.  ``clock`` tells UTC in nanoseconds.  SCHEDULE, UNSCHEDULE and LIST_SCHEDULE need no
+    handler.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        ledger: VerificationLedger,
+        schedule: TelecommandSchedule,
+        handlers: Mapping[str, Handler],
+        *,
+        mode: Callable[[], Mode],
+        publish: Callable[[Verification], None],
+        clock: Callable[[], int],
+        state: StateFile,
+        event: Callable[[str, str, dict[str, Any]], None],
+    ) -> None:
+        self._gate = gate
+        self._ledger = ledger
+        self._schedule = schedule
+        self._handlers = {**schedule_handlers(schedule, clock), **handlers}
+        self._mode = mode
+        self._publish = publish
+        self._clock = clock
+        self._state = state
+        self._event = event
+        self._listeners: list[Callable[[Verification], None]] = []
+        self._tally = TelecommandTally()
+
+    def listen(self, listener: Callable[[Verification], None]) -> None:
+        """Hand every stage that :meth:`report` adds to ``listener``, in the reporting thread."""
+        self._listeners.append(listener)
+
+    def receive(self, frames: Sequence[bytes], monotonic: float) -> tuple[Verification, ...]:
+        """Carry out the telecommand in two received frames; all that is to be answered now.
+
+        A repeated id runs nothing: its stages so far are answered, whatever else has changed, be
+        it the same frames once more.
+        """
+        try:
+            return self._obey(frames, monotonic)
+        except Refusal as refusal:
+            return self._turn_away(refusal)
+
+    def report(
+        self,
+        telecommand: str,
+        stage: Stage,
+        *,
+        code: Code | None = None,
+        cause: str = "",
+        cure: str = "",
+        step: int = 0,
+        of: int = 0,
+        data: Mapping[str, Any] | None = None,
+    ) -> Verification:
+        """Add a stage to a telecommand (its id) whose handler answered :class:`Later`.
+
+        After a closing stage nothing changes: that one is returned.  Inside a transaction of the
+        caller the stage is kept, or undone, with the rest of it.  Raises StateUnavailable where it
+        cannot be kept (report it again later), KeyError for an id that was never accepted.
+        """
+        with self._state.reading():  # whose lock lets stages out in the order they are kept in
+            latest = self._ledger.latest(telecommand)
+            if latest is None:
+                raise KeyError(f"telecommand {telecommand} was never accepted")
+            if latest.stage.closes:
+                return latest
+            verification = stage_of(
+                Order(telecommand, latest.key_id, latest.at, latest.name),
+                stage,
+                self._clock(),
+                cause=cause,
+                cure=cure,
+                code=code,
+                step=step,
+                of=of,
+                data=dict(data or {}),
+            )
+            self._ledger.record(verification)
+            self._publish(verification)
+            for listener in self._listeners:
+                listener(verification)
+        return verification
+
+    def run_due(self, now_ns: int, *, at_boot: bool) -> tuple[Verification, ...]:
+        """Carry out what is due at ``now_ns`` (UTC); its stages, which are published too.
+
+        A few entries at once, so it may be called often.  ``at_boot`` (once, when the mode lets
+        telecommands run) deals with all of them, and what should not run late closes as FAILED
+        MISSED.  Raises StateUnavailable where an entry cannot be taken off the schedule: there it
+        stays, and is tried again by the next call.
+        """
+        stages: list[Verification] = []
+        while entries := self._schedule.due(now_ns):
+            for entry in entries:
+                missed = at_boot and entry.if_missed == "report"
+                stages += self._miss(entry, now_ns) if missed else self._run(entry, now_ns)
+            if not at_boot:
+                break
+        return tuple(stages)
+
+    def close_orphans(self, is_running: Callable[[str], bool]) -> None:
+        """At boot: close as FAILED INTERRUPTED the telecommands that nobody works on any more."""
+        for latest in self._ledger.unclosed():
+            if not is_running(latest.id):
+                cause = "the service stopped before it was done"
+                self.report(latest.id, Stage.FAILED, code=Code.INTERRUPTED, cause=cause)
+
+    def flush(self) -> None:
+        """Once a second and at shutdown: keep sequence windows, forget old telecommands.
+
+        Raises StateUnavailable; the next one makes up for it.
+        """
+        self._gate.flush()
+        self._ledger.prune()
+
+    def counts(self) -> TelecommandCounts:
+        """Telecommands since the service started, scheduled ones too; a repeated id is none."""
+        return self._tally.counts()
+
+    # --- Ways of a telecommand ---------------------------------------------------------------
+
+    def _obey(self, frames: Sequence[bytes], monotonic: float) -> tuple[Verification, ...]:
+        try:
+            admitted = self._gate.admit(frames, monotonic)
+        except Refusal as refusal:
+            # The same frames once more: their sender's answer was lost.
+            if refusal.code in _USED_BEFORE and (known := self._known(refusal.data["id"])):
+                return known
+            raise
+        return self._known(admitted.body.id) or self._begin(admitted)
+
+    def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
+        """Tell the sender alone, and keep nothing: the id may be another's."""
+        data = refusal.data
+        order = Order(data.pop("id", ""), data.pop("key_id", ""), 0, data.pop("name", ""))
+        stages = failure_stages(order, refusal, self._clock())
+        self._count(stages[0])
+        return stages
+
+    def _begin(self, admitted: Admitted) -> tuple[Verification, ...]:
+        body, key_id = admitted.body, admitted.key_id
+        order = Order(body.id, key_id, self._clock(), body.name)
+        try:
+            telecommand = convert_arguments(body.name, body.args)
+            action = partial(self._handle, telecommand, order)
+            if not telecommand.READ_ONLY:
+                return self._change(order, action, partial(self._gate.keep, key_id))
+            return self._answer(order, outcome_stages(order, action(), self._clock()))
+        except Exception as error:  # noqa: BLE001 - whatever a handler does, the service lives
+            return self._answer(order, self._failed(order, error))
+
+    def _answer(self, order: Order, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
+        self._keep(order, stages, durable=False)
+        return self._tell(stages)
+
+    def _run(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
+        order = Order(due.entry, due.key_id, now_ns, due.name)
+
+        def action() -> Outcome:
+            return self._handle(convert_arguments(due.name, due.args), order)
+
+        return self._change(order, action, partial(self._schedule.take, due.entry))
+
+    def _miss(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
+        order = Order(due.entry, due.key_id, now_ns, due.name)
+        cause = f"its time passed {(now_ns - due.at) / 1e9:.1f} s ago, while the service was down"
+        stages = (stage_of(order, Stage.FAILED, self._clock(), code=Code.MISSED, cause=cause),)
+        with self._state.transaction():
+            self._schedule.take(due.entry)
+            self._keep(order, stages, durable=True)
+        fields = {"entry": due.entry, "name": due.name, "at": due.at}
+        self._event("SCHEDULE_MISSED", f"{due.name}: {cause}", fields)
+        return self._tell(stages)
+
+    def _change(
+        self, order: Order, action: Callable[[], Outcome], claim: Callable[[], None]
+    ) -> tuple[Verification, ...]:
+        """Do all of it, with its verification, or nothing; ``claim`` uses up what led to it.
+
+        Raises StateUnavailable, with nothing changed, where the state file cannot be written.
+        """
+        with self._state.reading():  # whose lock lets stages out in the order they are kept in
+            try:
+                with self._state.transaction():
+                    claim()
+                    stages = outcome_stages(order, action(), self._clock())
+                    self._keep(order, stages, durable=True)
+            except StateUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a handler does, the service lives
+                stages = self._failed(order, error)
+                with self._state.transaction():
+                    claim()
+                    self._keep(order, stages, durable=True)
+            return self._tell(stages)
+
+    def _handle(self, telecommand: Telecommand, order: Order) -> Outcome:
+        mode = self._mode()
+        if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
+            cause = f"{order.name} is not carried out in {mode.value}"
+            raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Change the mode with SET_MODE")
+        handler = self._handlers.get(order.name)
+        if handler is None:
+            raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{order.name} is not carried out here")
+        return handler(telecommand, order)
+
+    # --- Verification ------------------------------------------------------------------------
+
+    def _known(self, telecommand: str) -> tuple[Verification, ...]:
+        try:
+            return self._ledger.known(telecommand)
+        except StateUnavailable as error:
+            cure = "Send it once more"
+            raise Refusal(Code.STATE_UNAVAILABLE, str(error), cure, id=telecommand) from error
+
+    def _failed(self, order: Order, error: Exception) -> tuple[Verification, ...]:
+        if not isinstance(error, (Refusal, FlightError)):
+            _log.error("telecommand failed", id=order.id, name=order.name, exc_info=error)
+            message = f"{order.name} failed: {type(error).__name__}"
+            self._event("INTERNAL_FAULT", message, {"id": order.id, "name": order.name})
+        return failure_stages(order, error, self._clock())
+
+    def _keep(self, order: Order, stages: Sequence[Verification], *, durable: bool) -> None:
+        self._ledger.open(order.id, order.name, order.key_id, order.received_ns, durable=durable)
+        for stage in stages:
+            self._ledger.record(stage)
+
+    def _tell(self, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
+        self._count(stages[0])
+        for stage in stages:
+            self._publish(stage)
+        return stages
+
+    def _count(self, first: Verification) -> None:
+        self._tally.add(first)
+        if first.stage is Stage.REJECTED and first.code:
+            name = "AUTHENTICATION_FAILED" if first.code in _UNAUTHENTIC else "TELECOMMAND_REJECTED"
+            fields = {"id": first.id, "name": first.name, "key_id": first.key_id}
+            self._event(name, first.cause, {"code": first.code.value, **fields})

@@ -1,0 +1,63 @@
+"""Contact windows: products go down only inside one, and only as many bytes as it has."""
+
+from __future__ import annotations
+
+import threading
+
+from telecommands.dictionary import ContactState, OpenContact
+
+
+class ContactWindow:
+    """One window at a time; opening another replaces it.  Any thread may call.
+
+    It closes when its time is over, when its bytes are used up, or when a chunk no longer fits.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes_left = 0
+        self._ends_at = 0.0
+        self._spent = 0
+
+    @property
+    def spent_bytes(self) -> int:
+        """Bytes that went down in the window that is open, or was last."""
+        return self._spent
+
+    def open(self, request: OpenContact, monotonic: float) -> None:
+        """Open a window of so many bytes and seconds."""
+        with self._lock:
+            self._bytes_left = request.bytes
+            self._ends_at = monotonic + request.seconds
+            self._spent = 0
+
+    def close(self) -> None:
+        """Close the window; harmless where none is open."""
+        with self._lock:
+            self._bytes_left = 0
+
+    def spend(self, size: int, monotonic: float) -> bool:
+        """Whether ``size`` bytes may go down now; the window closes where they do not fit."""
+        with self._lock:
+            if not self._is_open(monotonic):
+                return False
+            if size > self._bytes_left:
+                self._bytes_left = 0
+                return False
+            self._bytes_left -= size
+            self._spent += size
+            return True
+
+    def state(self, monotonic: float) -> ContactState:
+        """The window as housekeeping tells it."""
+        with self._lock:
+            if not self._is_open(monotonic):
+                return ContactState()
+            return ContactState(
+                open=True,
+                bytes_left=self._bytes_left,
+                seconds_left=self._ends_at - monotonic,
+            )
+
+    def _is_open(self, monotonic: float) -> bool:
+        return self._bytes_left > 0 and monotonic < self._ends_at

@@ -1,0 +1,232 @@
+"""The downlink's socket and thread; all rules are the transfer's."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from math import ceil
+from time import monotonic
+from typing import Final
+
+import zmq
+
+from flightsw.downlink.transfer import Step, Transfer
+from flightsw.errors import FlightError, StateUnavailable
+from telecommands.codec import decode_as, encode
+from telecommands.dictionary import ChunkRequest, Code, DownlinkRefused, DownlinkRequest
+from telecommands.refusal import Refusal
+
+MAX_REQUEST_BYTES: Final = 128 << 10
+"""Longest request: one that skips 1,000 products.  A longer one costs its sender the connection."""
+
+_QUEUED_CHUNKS: Final = 8  # a receiver's chunks that wait in the socket: what still flows at an end
+_RECEIVERS: Final = 32  # with requests under way
+_REQUESTS: Final = 8  # of one receiver, under way
+_BURST: Final = 64  # requests read before the next chunk goes out
+_IDLE_SECONDS: Final = 0.5  # between heartbeats
+_FIRST_PAUSE: Final = 0.001  # of a receiver whose queue is full; doubles up to the longest
+_LONGEST_PAUSE: Final = 0.05
+_GIVE_UP_SECONDS: Final = 30.0  # a receiver that takes nothing for so long has to ask again
+
+
+def prepare_socket(socket: zmq.Socket[bytes]) -> None:
+    """Set the limits of a downlink socket (ROUTER); they count for what is bound afterwards."""
+    socket.router_mandatory = True  # a full or vanished receiver is an error, not a silent drop
+    socket.sndhwm = _QUEUED_CHUNKS
+    socket.rcvhwm = _BURST
+    socket.maxmsgsize = MAX_REQUEST_BYTES
+    socket.linger = 0
+    socket.handshake_ivl = 5_000
+    socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000  # of receivers that vanish
+
+
+class DownlinkLink:
+    """Serves receivers in turn, chunk by chunk; one that reads slowly only waits itself.
+
+    The thread ``flightsw-downlink`` owns the socket, which :func:`prepare_socket` saw before it was
+    bound, and closes it at its end.  ``fault`` is told of a request that failed through a fault of
+    the service; its receiver is refused.
+    """
+
+    def __init__(
+        self,
+        socket: zmq.Socket[bytes],
+        transfer: Transfer,
+        heartbeat: Callable[[], None],
+        fault: Callable[[Exception], None],
+    ) -> None:
+        self._socket = socket
+        self._transfer = transfer
+        self._heartbeat = heartbeat
+        self._fault = fault
+        self._receivers: dict[bytes, _Receiver] = {}
+        self._stopping = threading.Event()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._run, name="flightsw-downlink", daemon=True)
+        self.refused = 0
+        """Requests that were malformed, or more than are served at once."""
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self, deadline: float) -> bool:
+        """End; whether the thread did within ``deadline`` seconds.  Chunks under way are dropped.
+
+        What the receivers have stored they need not receive again.
+        """
+        self._stopping.set()
+        if self._thread.ident is None:  # never started
+            self._close()
+        elif self._wake >= 0:
+            os.eventfd_write(self._wake, 1)
+            self._thread.join(deadline)
+        if self._thread.is_alive():
+            return False
+        if self._wake >= 0:
+            os.close(self._wake)
+            self._wake = -1
+        return True
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        try:
+            while not self._stopping.is_set():
+                self._heartbeat()
+                wait = self._serve()
+                poller.poll(ceil(wait * 1000))
+                self._receive()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        for receiver in self._receivers.values():
+            receiver.close()
+        self._receivers.clear()
+        self._socket.close(linger=0)
+
+    def _receive(self) -> None:
+        for _ in range(_BURST):
+            try:
+                identity, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                self._take(identity, frames)
+            except Refusal as refusal:
+                self.refused += 1
+                self._refuse(identity, refusal)
+
+    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+        if len(frames) != 1:
+            raise Refusal(Code.MALFORMED, f"{len(frames)} frames instead of 1")
+        request: DownlinkRequest = decode_as(DownlinkRequest, frames[0], "the request")  # type: ignore[arg-type]
+        receiver = self._receivers.get(identity)
+        if receiver is None:
+            if len(self._receivers) >= _RECEIVERS:
+                raise Refusal(Code.QUEUE_FULL, f"{_RECEIVERS} receivers are served already")
+            receiver = self._receivers[identity] = _Receiver(monotonic())
+        receiver.ask(request, self._transfer.answer(request))
+
+    def _refuse(self, identity: bytes, refusal: Refusal, product: str = "") -> None:
+        """At best: a receiver that reads nothing is not waited for."""
+        reply = DownlinkRefused(product=product, code=refusal.code, cause=refusal.cause)
+        try:
+            self._socket.send_multipart([identity, encode(reply)], zmq.DONTWAIT)
+        except zmq.ZMQError:  # full or gone
+            return
+
+    def _serve(self) -> float:
+        """One step for each receiver that can take one; seconds until the next can."""
+        now = monotonic()
+        wait = _IDLE_SECONDS
+        for identity, receiver in list(self._receivers.items()):
+            if receiver.resumes_at <= now:
+                self._step(identity, receiver, now)
+            if receiver.idle or now - receiver.served_at > _GIVE_UP_SECONDS:
+                receiver.close()
+                del self._receivers[identity]
+            else:
+                wait = min(wait, max(receiver.resumes_at - now, 0.0))
+        return wait
+
+    def _step(self, identity: bytes, receiver: _Receiver, now: float) -> None:
+        try:
+            frames = receiver.next_frames()
+            if frames is not None:
+                self._socket.send_multipart([identity, *frames], zmq.DONTWAIT, copy=False)
+            receiver.sent(now)
+        except zmq.Again:
+            receiver.pause(now)
+        except zmq.ZMQError:  # gone
+            receiver.close()
+        except (FlightError, OSError) as fault:
+            request = receiver.abandon_request()
+            self._fault(fault)
+            busy = isinstance(fault, StateUnavailable)
+            code = Code.STATE_UNAVAILABLE if busy else Code.INTERNAL
+            self._refuse(identity, Refusal(code, str(fault)), getattr(request, "product", ""))
+
+
+class _Receiver:
+    """Requests of one receiver under way, oldest first, and the reply that waits for room."""
+
+    def __init__(self, now: float) -> None:
+        self.resumes_at = self.served_at = now
+        self._pause = _FIRST_PAUSE
+        self._answers: deque[tuple[DownlinkRequest, Generator[Step, None, None]]] = deque()
+        self._waiting: list[bytes] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self._answers and self._waiting is None
+
+    def ask(self, request: DownlinkRequest, answer: Generator[Step, None, None]) -> None:
+        """A request for chunks takes the place of an earlier one: nothing is sent twice."""
+        if isinstance(request, ChunkRequest):
+            self._drop_chunk_requests()
+        if len(self._answers) >= _REQUESTS:
+            raise Refusal(Code.QUEUE_FULL, f"{_REQUESTS} requests are under way already")
+        self._answers.append((request, answer))
+
+    def next_frames(self) -> list[bytes] | None:
+        """What to send next; None: nothing yet."""
+        if self._waiting is None and self._answers:
+            for step in self._answers[0][1]:
+                if step is not None:
+                    reply, data = step
+                    self._waiting = [encode(reply)] if data is None else [encode(reply), data]
+                return self._waiting
+            self._answers.popleft()
+        return self._waiting
+
+    def sent(self, now: float) -> None:
+        self._waiting = None
+        self._pause = _FIRST_PAUSE
+        self.resumes_at = self.served_at = now
+
+    def pause(self, now: float) -> None:
+        self.resumes_at = now + self._pause
+        self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+
+    def abandon_request(self) -> DownlinkRequest:
+        request, answer = self._answers.popleft()
+        answer.close()
+        return request
+
+    def close(self) -> None:
+        for _, answer in self._answers:
+            answer.close()
+        self._answers.clear()
+        self._waiting = None
+
+    def _drop_chunk_requests(self) -> None:
+        if self._answers and isinstance(self._answers[0][0], ChunkRequest):
+            self._waiting = None  # is of the first
+        for entry in [entry for entry in self._answers if isinstance(entry[0], ChunkRequest)]:
+            entry[1].close()
+            self._answers.remove(entry)

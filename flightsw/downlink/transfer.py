@@ -1,0 +1,225 @@
+"""How products go down: each request of a receiver to the replies that it gets.
+
+Driven by one thread.  Several receivers may ask for the same product: delivery is recorded once,
+and saying so again changes nothing.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Final, NamedTuple, TypeAlias
+
+from flightsw.downlink.catalogue import ProductCatalogue, StoredProduct
+from flightsw.downlink.contact import ContactWindow
+from telecommands.dictionary import (
+    VERSION,
+    Chunk,
+    ChunkRequest,
+    Code,
+    DownlinkRefused,
+    DownlinkReply,
+    DownlinkRequest,
+    NextProduct,
+    NothingNow,
+    ProductDelivered,
+    ProductOffer,
+    ProductReceived,
+    ProductRecord,
+    ProductState,
+)
+from telecommands.refusal import Refusal
+
+Step: TypeAlias = tuple[DownlinkReply, bytes | None] | None
+"""A reply and, for a chunk, its bytes; None: no reply yet, ask again."""
+
+_CONFIRM_SECONDS: Final = 1.0  # between writes of what a receiver has stored
+_TRANSFER_SECONDS: Final = 60.0  # so long after its last request a product is under transfer
+_LOST: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO)
+_HASH_BYTES: Final = 4 << 20
+
+
+class Transfer:
+    """Answers requests.
+
+    ``delivered`` and ``lost`` (with the cause) are told of each product that becomes so; ``clock``
+    tells UTC in nanoseconds, ``monotonic`` seconds.
+    """
+
+    def __init__(
+        self,
+        catalogue: ProductCatalogue,
+        contact: ContactWindow,
+        chunk_bytes: Callable[[], int],
+        delivered: Callable[[ProductRecord], None],
+        lost: Callable[[ProductRecord, str], None],
+        clock: Callable[[], int],
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._catalogue = catalogue
+        self._contact = contact
+        self._chunk_bytes = chunk_bytes
+        self._delivered = delivered
+        self._lost = lost
+        self._clock = clock
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._asked: dict[str, _Asked] = {}
+
+    def answer(self, request: DownlinkRequest) -> Generator[Step, None, None]:
+        """The replies to a request, made one by one as they are asked for; at least one.
+
+        Faults of the service (:class:`FlightError`, :class:`OSError`) are raised.
+        """
+        try:
+            if request.v != VERSION:
+                raise Refusal(Code.WRONG_VERSION, f"version {request.v} instead of {VERSION}")
+            if isinstance(request, NextProduct):
+                yield self._offer(request), None
+            elif isinstance(request, ChunkRequest):
+                yield from self._chunks(request)
+            else:
+                yield from self._received(request)
+        except Refusal as refusal:
+            product = "" if isinstance(request, NextProduct) else request.product
+            yield DownlinkRefused(product=product, code=refusal.code, cause=refusal.cause), None
+
+    def under_transfer(self) -> frozenset[str]:
+        """Products that a receiver asked for within the last minute.  Any thread may ask."""
+        since = self._monotonic() - _TRANSFER_SECONDS
+        with self._lock:
+            self._asked = {name: one for name, one in self._asked.items() if one.at >= since}
+            return frozenset(self._asked)
+
+    def _offer(self, request: NextProduct) -> DownlinkReply:
+        if not self._contact.state(self._monotonic()).open:
+            return NothingNow(code="NO_CONTACT")
+        while stored := self._catalogue.next(request.skip):
+            try:
+                with _opened(stored):
+                    return self._offer_of(stored.record)
+            except _ProductLost as loss:
+                self._give_up(stored.record, str(loss))
+        return NothingNow(code="EMPTY")
+
+    def _offer_of(self, record: ProductRecord) -> ProductOffer:
+        return ProductOffer(
+            product=record.product,
+            job=record.job,
+            kind=record.kind,
+            downlink_class=record.downlink_class,
+            name=record.name,
+            size=record.size,
+            sha256=record.sha256,
+            chunk_bytes=self._chunk_bytes(),
+            confirmed=record.confirmed,
+        )
+
+    def _chunks(self, request: ChunkRequest) -> Iterator[Step]:
+        stored = self._sendable(request.product)
+        offset, size = request.offset, stored.record.size
+        if offset > size:
+            raise Refusal(Code.BAD_ARGUMENTS, f"offset {offset} is beyond its {size} bytes")
+        self._note(stored.record, offset)
+        chunk_bytes = self._chunk_bytes()
+        try:
+            with _opened(stored) as descriptor:
+                for _ in range(request.credit):
+                    length = min(chunk_bytes, size - offset)
+                    self._sendable(request.product)  # it may have been held or deleted meanwhile
+                    if not self._contact.spend(length, self._monotonic()):
+                        raise Refusal(Code.NO_CONTACT, "no contact window, or its bytes are used")
+                    data = os.pread(descriptor, length, offset)
+                    if len(data) < length:
+                        raise _ProductLost("its file became shorter")
+                    yield Chunk(product=request.product, offset=offset, size=length), data
+                    offset += length
+                    if offset >= size:
+                        return
+        except _ProductLost as loss:
+            self._give_up(stored.record, str(loss))
+            raise Refusal(Code.PRODUCT_STATE, f"{request.product} is lost: {loss}") from loss
+
+    def _received(self, request: ProductReceived) -> Iterator[Step]:
+        stored = self._catalogue.stored(request.product)
+        if request.sha256 != stored.record.sha256:
+            yield from self._check(stored)
+        if self._catalogue.delivered(request.product, request.sha256, self._clock()):
+            with self._lock:
+                self._asked.pop(request.product, None)
+            self._delivered(self._catalogue.stored(request.product).record)
+        yield ProductDelivered(product=request.product), None
+
+    def _check(self, stored: StoredProduct) -> Iterator[Step]:
+        """Whether it is our file that is damaged; a step for each few megabytes."""
+        digest = hashlib.sha256()
+        try:
+            with _opened(stored) as descriptor:
+                for offset in range(0, stored.record.size, _HASH_BYTES):
+                    digest.update(os.pread(descriptor, _HASH_BYTES, offset))
+                    yield None
+            if digest.hexdigest() != stored.record.sha256:
+                raise _ProductLost("its file is damaged")
+        except _ProductLost as loss:
+            self._give_up(stored.record, str(loss))
+
+    def _sendable(self, product: str) -> StoredProduct:
+        """A product that may go down; a delivered one may, for a second receiver."""
+        stored = self._catalogue.stored(product)
+        if stored.record.state not in (ProductState.QUEUED, ProductState.DELIVERED):
+            raise Refusal(Code.PRODUCT_STATE, f"{product} is {stored.record.state.value}")
+        return stored
+
+    def _note(self, record: ProductRecord, offset: int) -> None:
+        """A receiver has stored all before ``offset``; recorded once a second at most."""
+        self.under_transfer()  # forgets the old ones
+        now = self._monotonic()
+        with self._lock:
+            before = self._asked.get(record.product)
+            waited = before is None or now - before.confirmed_at >= _CONFIRM_SECONDS
+            due = waited and offset != record.confirmed and record.state is ProductState.QUEUED
+            confirmed_at = now if due or before is None else before.confirmed_at
+            self._asked[record.product] = _Asked(now, confirmed_at)
+        if due:
+            self._catalogue.confirm(record.product, offset)
+
+    def _give_up(self, record: ProductRecord, cause: str) -> None:
+        now = self._catalogue.stored(record.product).record
+        if now.state is not ProductState.DELETED:  # by telecommand, a moment ago
+            self._lost(self._catalogue.delete(record.product), cause)
+
+
+class _Asked(NamedTuple):
+    """When a product was last asked for, and its confirmed bytes last recorded; monotonic s."""
+
+    at: float
+    confirmed_at: float
+
+
+class _ProductLost(Exception):  # noqa: N818 - told to the ground as PRODUCT_LOST
+    """A product's file is not what was recorded."""
+
+
+@contextmanager
+def _opened(stored: StoredProduct) -> Iterator[int]:
+    """A descriptor of the product's file, which is there and whole as far as its length tells."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no wait at a pipe
+    try:
+        descriptor = os.open(stored.path, flags)
+        try:
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode) or found.st_size != stored.record.size:
+                cause = f"its file has {found.st_size} bytes instead of {stored.record.size}"
+                raise _ProductLost(cause)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _LOST:
+            raise
+        raise _ProductLost(f"its file cannot be read ({error.strerror})") from error

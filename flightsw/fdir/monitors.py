@@ -1,0 +1,154 @@
+"""Limits on what is measured: values and times come in, states go out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+from msgspec import Meta
+
+from telecommands.dictionary import Housekeeping
+
+STALE_SECONDS: Final = 10.0
+CLOCK_JUMP_SECONDS: Final = 1.0
+
+_DISK_HYSTERESIS: Final = 0.05  # of the reserve: must be free beyond it before it is not full
+
+
+class LimitState(str, Enum):
+    """Of a monitored value."""
+
+    IN_LIMITS = "in limits"
+    WARNING = "warning"
+    CRITICAL = "critical"
+    STALE = "stale"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """A value beyond ``warning`` or ``critical`` has left its limits (None: no such limit).
+
+    It must come back by ``hysteresis`` more before it counts as back.  Beyond means at or above;
+    at or below where ``low``.  All in the value's unit.
+    """
+
+    warning: float | None
+    critical: float | None
+    hysteresis: float = 0.0
+    low: bool = False
+
+
+def temperature_limits(warm_c: float, hot_c: float, hysteresis_c: float) -> Limits:
+    """Warning: work pauses.  Critical: SAFE mode.  In °C, from the parameters ``fdir.*``."""
+    return Limits(warm_c, hot_c, hysteresis_c)
+
+
+def disk_limits(reserve_bytes: float) -> Limits:
+    """Of the free bytes.  Warning: less than twice the reserve.  Critical: the disk is full."""
+    return Limits(2 * reserve_bytes, reserve_bytes, _DISK_HYSTERESIS * reserve_bytes, low=True)
+
+
+def housekeeping_limits() -> dict[str, Limits]:
+    """Limits that the dictionary gives to fields of housekeeping, by field."""
+    limits = {}
+    for field, hint in get_type_hints(Housekeeping, include_extras=True).items():
+        extra = _extra(hint)
+        warning, critical = extra.get("warning_high"), extra.get("critical_high")
+        if warning is not None or critical is not None:
+            limits[field] = Limits(warning, critical)
+    return limits
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look found.  ``level`` is the state but for staleness: the last one known."""
+
+    name: str
+    value: float | None
+    before: LimitState
+    state: LimitState
+    level: LimitState
+    passive: bool
+
+    @property
+    def changed(self) -> bool:
+        """Whether the state is another than at the look before."""
+        return self.state is not self.before
+
+    @property
+    def acts(self) -> bool:
+        """Whether a reaction is due: critical, and the monitor is not passive."""
+        return self.level is LimitState.CRITICAL and not self.passive
+
+
+class LimitMonitor:
+    """Watches one value; one thread looks.
+
+    Without a value for ``stale_after_s`` it is stale, but keeps its level: what was too hot when
+    its sensor fell silent is not known to have cooled.  A passive monitor evaluates and asks for
+    no reaction.  Limits come with each look, because telecommands change them.
+    """
+
+    def __init__(
+        self, name: str, *, passive: bool = False, stale_after_s: float = STALE_SECONDS
+    ) -> None:
+        self._name = name
+        self._passive = passive
+        self._stale_after_s = stale_after_s
+        self._state = LimitState.STALE
+        self._level = LimitState.IN_LIMITS
+        self._value: float | None = None
+        self._measured_at = -math.inf
+
+    def look(self, value: float | None, monotonic: float, limits: Limits) -> Look:
+        """Evaluate a reading; None, or what is no number, is no reading."""
+        if value is not None and not math.isnan(value):
+            self._value, self._measured_at = value, monotonic
+        if self._value is not None:
+            self._level = _level(self._value, limits, self._level)
+        stale = monotonic - self._measured_at > self._stale_after_s
+        before, self._state = self._state, LimitState.STALE if stale else self._level
+        return Look(self._name, self._value, before, self._state, self._level, self._passive)
+
+
+class ClockMonitor:
+    """Tells jumps of UTC by the monotonic clock."""
+
+    def __init__(self) -> None:
+        self._last: tuple[int, float] | None = None
+
+    def look(self, utc_ns: int, monotonic: float) -> float | None:
+        """Seconds by which UTC jumped since the last look (forward > 0); None: it did not."""
+        last, self._last = self._last, (utc_ns, monotonic)
+        if last is None:
+            return None
+        jump = (utc_ns - last[0]) / 1e9 - (monotonic - last[1])
+        return jump if abs(jump) > CLOCK_JUMP_SECONDS else None
+
+
+def _level(value: float, limits: Limits, before: LimitState) -> LimitState:
+    was_critical = before is LimitState.CRITICAL
+    if _beyond(value, limits.critical, limits, was_critical):
+        return LimitState.CRITICAL
+    if _beyond(value, limits.warning, limits, was_critical or before is LimitState.WARNING):
+        return LimitState.WARNING
+    return LimitState.IN_LIMITS
+
+
+def _beyond(value: float, limit: float | None, limits: Limits, was_beyond: bool) -> bool:
+    if limit is None:
+        return False
+    excess = limit - value if limits.low else value - limit
+    return excess >= 0 or (was_beyond and excess > -limits.hysteresis)
+
+
+def _extra(hint: Any) -> dict[str, Any]:
+    if get_origin(hint) is not Annotated:
+        return {}
+    found: dict[str, Any] = {}
+    for meta in get_args(hint)[1:]:
+        if isinstance(meta, Meta):
+            found.update(meta.extra or {})
+    return found

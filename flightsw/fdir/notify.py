@@ -1,0 +1,89 @@
+"""What systemd wants to hear from a service (sd_notify(3), sd_watchdog_enabled(3))."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from typing import Final
+
+from flightsw.errors import LinkError
+
+_SEND_SECONDS: Final = 0.5
+_LONGEST_STATUS: Final = 500
+
+
+class ServiceNotifier:
+    """Sends datagrams to the service manager; does nothing where there is none.
+
+    Every method says whether the message was sent; none raises, none waits longer than half a
+    second.  Any thread may call them.
+    """
+
+    def __init__(self, address: str | None = None, watchdog_s: float | None = None) -> None:
+        self._address = None if address is None else _socket_address(address)
+        self._watchdog_s = None if address is None else watchdog_s
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], process: int) -> ServiceNotifier:
+        """As NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say; ``process`` is this one's id.
+
+        Raises :class:`LinkError` where they make no sense.
+        """
+        meant = environ.get("WATCHDOG_PID", str(process)) == str(process)
+        microseconds = environ.get("WATCHDOG_USEC") if meant else None
+        return cls(
+            environ.get("NOTIFY_SOCKET") or None,
+            None if microseconds is None else _watchdog_seconds(microseconds),
+        )
+
+    @property
+    def watchdog_period_s(self) -> float | None:
+        """Feed the watchdog that often: half its time, as systemd advises.  None: there is none."""
+        return None if self._watchdog_s is None else self._watchdog_s / 2
+
+    def ready(self) -> bool:
+        """The service has started."""
+        return self._send("READY=1")
+
+    def status(self, text: str) -> bool:
+        """One line for ``systemctl status``."""
+        line = " ".join(text.split())[:_LONGEST_STATUS]
+        return self._send(f"STATUS={line}")
+
+    def watchdog(self) -> bool:
+        """Feed the watchdog."""
+        return self._send("WATCHDOG=1")
+
+    def extend_timeout(self, seconds: float) -> bool:
+        """Starting or stopping takes so much longer."""
+        return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
+
+    def stopping(self) -> bool:
+        """The service stops in order."""
+        return self._send("STOPPING=1")
+
+    def _send(self, message: str) -> bool:
+        if self._address is None:
+            return False
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(_SEND_SECONDS)
+                sender.sendto(message.encode("utf-8", "replace"), self._address)
+        except OSError:  # the manager restarts, or is gone: nothing to be done about it here
+            return False
+        return True
+
+
+def _socket_address(name: str) -> bytes:
+    if name.startswith("@"):
+        return b"\0" + os.fsencode(name[1:])  # Linux's abstract namespace
+    if name.startswith("/"):
+        return os.fsencode(name)
+    raise LinkError("NOTIFY_SOCKET", f"{name!r} is no unix socket", "Unset it")
+
+
+def _watchdog_seconds(microseconds: str) -> float:
+    if not microseconds.isascii() or not microseconds.isdigit() or int(microseconds) == 0:
+        raise LinkError("WATCHDOG_USEC", f"{microseconds!r} is no time", "Unset it")
+    return int(microseconds) / 1e6

@@ -1,0 +1,60 @@
+"""Copies a folder so that it outlives a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flightsw.errors import DiskFull, OutputNotWritable, PackageInvalid
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy plain files and folders; all of it is on the disk when this returns.
+
+    Raises :class:`PackageInvalid` for anything else, and :class:`OSError`.
+    """
+    target.mkdir(mode=0o700)
+    for entry in _entries(source):
+        if entry.is_dir(follow_symlinks=False):
+            copy_folder(Path(entry.path), target / entry.name)
+        elif entry.is_file(follow_symlinks=False):
+            with Path(entry.path).open("rb") as read, (target / entry.name).open("xb") as written:
+                shutil.copyfileobj(read, written, 1 << 20)
+                written.flush()
+                os.fsync(written.fileno())
+        else:
+            raise PackageInvalid(
+                entry.path, "is neither file nor folder", "Upload the package without links"
+            )
+    sync_folder(target)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn :class:`OSError` into :class:`DiskFull` or :class:`OutputNotWritable`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(folder, "has no room for the package", "Free some space") from error
+        raise OutputNotWritable(
+            error.filename or folder, str(error.strerror), "Give a folder that the service may use"
+        ) from error
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        yield from entries

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from flightsw.errors import LinkError
+from flightsw.keys import KeyFolder
+from telecommands.keys import (
+    generate_curve_pair,
+    generate_telecommand_key,
+    read_curve_public,
+    read_telecommand_key,
+)
+
+
+@pytest.fixture
+def ground(tmp_path: Path) -> Path:
+    folder = tmp_path / "ground"
+    for name in ("alice", "bob"):
+        generate_curve_pair(folder, name)
+        generate_telecommand_key(folder, name)
+    return folder
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> KeyFolder:
+    folder = KeyFolder(tmp_path / "flight" / "keys")
+    folder.generate()
+    return folder
+
+
+def test_the_service_has_a_pair_of_its_own(keys: KeyFolder) -> None:
+    public = keys.authorised_folder.parent / "service.key"
+    assert keys.service_pair().public == read_curve_public(public)
+
+
+def test_generating_twice_is_refused_and_keeps_the_pair(keys: KeyFolder) -> None:
+    pair = keys.service_pair()
+    with pytest.raises(LinkError, match="exists already"):
+        keys.generate()
+    assert keys.service_pair() == pair
+
+
+def test_without_a_pair_the_cure_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LinkError, match="flightsw keys generate"):
+        KeyFolder(tmp_path).service_pair()
+
+
+def test_a_service_pair_that_others_may_read_is_refused(keys: KeyFolder) -> None:
+    secret = keys.authorised_folder.parent / "service.key_secret"
+    secret.chmod(0o644)
+    with pytest.raises(LinkError, match=f"chmod 600 {secret}"):
+        keys.service_pair()
+
+
+def test_nobody_is_let_in_before_being_authorised(keys: KeyFolder) -> None:
+    assert keys.names() == []
+    assert keys.telecommand_keys() == {}
+
+
+def test_an_authorised_client_is_listed_and_may_command(keys: KeyFolder, ground: Path) -> None:
+    shared = ground / "alice.telecommand_key"
+    assert keys.authorise(ground / "alice.key", shared) == "alice"
+    assert keys.authorise(ground / "bob.key") == "bob"
+    assert [(one.name, one.may_command) for one in keys.names()] == [
+        ("alice", True),
+        ("bob", False),
+    ]
+    assert keys.telecommand_keys() == {"alice": read_telecommand_key(shared)}
+
+
+def test_only_the_public_key_is_copied(keys: KeyFolder, ground: Path) -> None:
+    public = ground / "alice.key"
+    public.write_text(f"# a remark that stays on the ground\n{public.read_text()}")
+    keys.authorise(public)
+    copy = keys.authorised_folder / "alice.key"
+    assert read_curve_public(copy) == read_curve_public(public)
+    assert "remark" not in copy.read_text()
+
+
+def test_all_that_lies_in_the_folder_is_private(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    root = keys.authorised_folder.parent
+    modes = {
+        path.relative_to(root).as_posix(): stat.S_IMODE(path.stat().st_mode)
+        for path in (root, *root.rglob("*"))
+    }
+    assert modes == {
+        ".": 0o700,
+        "authorised": 0o700,
+        "telecommand": 0o700,
+        "service.key": 0o600,
+        "service.key_secret": 0o600,
+        "authorised/alice.key": 0o600,
+        "telecommand/alice.telecommand_key": 0o600,
+    }
+
+
+def test_a_file_with_a_secret_in_it_is_refused(keys: KeyFolder, ground: Path) -> None:
+    leaked = ground / "carol.key"
+    leaked.write_bytes((ground / "alice.key_secret").read_bytes())
+    with pytest.raises(LinkError, match="holds the client's secret key"):
+        keys.authorise(leaked)
+    assert keys.names() == []
+
+
+def test_authorising_again_changes_nothing_and_may_add_the_right_to_command(
+    keys: KeyFolder, ground: Path
+) -> None:
+    keys.authorise(ground / "alice.key")
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    keys.authorise(ground / "alice.key")
+    assert [(one.name, one.may_command) for one in keys.names()] == [("alice", True)]
+
+
+def test_another_key_under_a_known_name_needs_a_revocation_first(
+    keys: KeyFolder, ground: Path
+) -> None:
+    shared = ground / "alice.telecommand_key"
+    keys.authorise(ground / "alice.key", shared)
+    known = keys.names()
+    for name in ("alice.key", "alice.telecommand_key"):
+        (ground / name).write_bytes((ground / name.replace("alice", "bob")).read_bytes())
+        with pytest.raises(LinkError, match="flightsw keys revoke alice"):
+            keys.authorise(ground / "alice.key", shared)
+        assert keys.names() == known
+    keys.revoke("alice")
+    keys.authorise(ground / "alice.key", shared)
+    assert keys.telecommand_keys() == {"alice": read_telecommand_key(shared)}
+
+
+def test_a_revoked_client_leaves_nothing_behind(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    keys.revoke("alice")
+    assert keys.names() == []
+    assert keys.telecommand_keys() == {}
+    with pytest.raises(LinkError, match="no such client"):
+        keys.revoke("alice")
+
+
+def test_a_telecommand_key_of_another_client_is_refused(keys: KeyFolder, ground: Path) -> None:
+    with pytest.raises(LinkError, match="belongs to bob"):
+        keys.authorise(ground / "alice.key", ground / "bob.telecommand_key")
+    assert keys.names() == []
+
+
+def test_no_client_takes_the_services_name(keys: KeyFolder, ground: Path) -> None:
+    generate_curve_pair(ground, "service")
+    with pytest.raises(LinkError, match="service's own name"):
+        keys.authorise(ground / "service.key")
+
+
+@pytest.mark.parametrize("name", ["alice.key_secret", "alice.telecommand_key", "absent.key"])
+def test_what_is_no_public_key_is_not_authorised(keys: KeyFolder, ground: Path, name: str) -> None:
+    with pytest.raises(LinkError):
+        keys.authorise(ground / name)
+    assert keys.names() == []
+
+
+def test_a_shared_secret_that_others_may_read_keeps_the_service_from_using_it(
+    keys: KeyFolder, ground: Path
+) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    copy = keys.authorised_folder.parent / "telecommand" / "alice.telecommand_key"
+    copy.chmod(0o640)
+    with pytest.raises(LinkError, match=f"chmod 600 {copy}"):
+        keys.telecommand_keys()
+
+
+def test_a_name_cannot_lead_out_of_the_folder(keys: KeyFolder) -> None:
+    with pytest.raises(LinkError):
+        keys.revoke("../service")
+    keys.service_pair()
