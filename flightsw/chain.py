@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import cv2
+import msgspec
 
 from flightsw import __version__
 from flightsw.config import Settings
 from flightsw.engines.dimc import DimcEngine, open_dimc_engine
+from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.model.golden import GoldenReport, check_golden_tiles
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import Progress
-from flightsw.products.contents import SceneSummary
+from flightsw.pipeline.stages import StopSignal
+from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata
+from flightsw.tiling import Grid
 
 _SWITCH_SECONDS: Final = 0.0005
 
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One scene to process: where it is, where its products go, and which are wanted."""
+    """One scene to process: where it is, where its products go, and which are wanted.
+
+    ``fusion`` None leaves it to the settings.
+    """
 
     scene: Path
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
     ground_sample_distance: int = 10
     offset: int | None = None
+    fusion: Fusion | None = None
 
 
 @dataclass(frozen=True)
@@ -56,25 +65,53 @@ class ProcessingChain:
         self._engine = engine
         self._settings = settings
 
-    def process(self, request: SceneRequest, progress: Progress | None = None) -> ProcessedScene:
+    @property
+    def info(self) -> EngineInfo:
+        """The engine that is open."""
+        return self._engine.info
+
+    @property
+    def readings(self) -> CardReadings | None:
+        """What the card tells of itself."""
+        return self._engine.readings()
+
+    def grid(self, scene: SceneMetadata) -> Grid:
+        """The windows that a scene is cut into."""
+        return Grid(scene.height, scene.width, self._engine.info.tile_size, self._package.stride)
+
+    def process(
+        self,
+        request: SceneRequest,
+        progress: Progress | None = None,
+        *,
+        begun: Callable[[SceneMetadata], Sequence[RowSink]] = lambda _: (),
+        stop: StopSignal | None = None,
+    ) -> ProcessedScene:
         """Process one scene from disk to products; on any error OUT is left as it was.
 
-        Raises the :class:`~flightsw.errors.FlightError` of the room that failed.
+        ``begun`` is told the scene's metadata and may give further sinks for its rows; ``stop``
+        ends the scene from another thread.  Raises the :class:`~flightsw.errors.FlightError` of
+        the room that failed.
         """
+        pipeline = self._settings.pipeline
+        if request.fusion:
+            pipeline = msgspec.structs.replace(pipeline, fusion=request.fusion)
         scene = open_scene(
             request.scene,
             bands=self._package.bands,
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
         )
-        with ProductSet(request.out, request.products, scene.metadata, self._context()) as products:
+        context = self._context(pipeline.fusion)
+        with ProductSet(request.out, request.products, scene.metadata, context) as products:
             summary = process_scene(
                 scene,
                 self._engine,
-                self._settings.pipeline,
-                [products],
+                pipeline,
+                [products, *begun(scene.metadata)],
                 progress,
                 stride=self._package.stride,
+                stop=stop,
             )
             published = products.publish(summary)
         return ProcessedScene(scene.metadata, summary, published)
@@ -83,7 +120,7 @@ class ProcessingChain:
         """Run the package's golden tiles through the engine."""
         return check_golden_tiles(self._engine, self._package)
 
-    def _context(self) -> ProductContext:
+    def _context(self, fusion: Fusion) -> ProductContext:
         return ProductContext(
             tag=self._engine.info.tag,
             engine=self._engine.info.name,
@@ -91,7 +128,7 @@ class ProcessingChain:
             precision=self._engine.info.precision,
             model_id=self._package.model_id,
             classes=self._package.classes,
-            fusion=self._settings.pipeline.fusion,
+            fusion=fusion,
             software_version=__version__,
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -27,6 +28,7 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
+    from flightsw.keys import KeyFolder
 
 Check = Callable[[], None]
 
@@ -87,9 +89,62 @@ def _self_test(arguments: argparse.Namespace, check: Check) -> int:
     return 0 if report.passed else 1
 
 
+def _serve(arguments: argparse.Namespace, check: Check) -> int:
+    # Loading takes seconds; a signal before the service can hear it ends the command.
+    from flightsw.fdir.notify import ServiceNotifier  # noqa: PLC0415
+    from flightsw.service import FlightService  # noqa: PLC0415
+    from flightsw.telemetry.logs import configure_logs  # noqa: PLC0415
+
+    check()
+    settings = _settings(arguments)
+    configure_logs(settings.service.log_level, sys.stdout)
+    service = FlightService(settings, ServiceNotifier.from_environment(os.environ, os.getpid()))
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda _number, _frame: service.end_by_signal())
+    status = service.run()
+    if not service.processing_ended:
+        # A decoder cannot be interrupted, and the interpreter would wait for it; it holds nothing.
+        sys.stdout.flush()
+        os._exit(status)
+    return status
+
+
+def _keys_generate(arguments: argparse.Namespace, _: Check) -> int:
+    print(f"the service's public key, for its clients: {_key_folder(arguments).generate()}")
+    return 0
+
+
+def _keys_authorise(arguments: argparse.Namespace, _: Check) -> int:
+    name = _key_folder(arguments).authorise(arguments.public, arguments.telecommand_key)
+    print(f"{name} may listen{' and command' if arguments.telecommand_key else ''}")
+    return 0
+
+
+def _keys_revoke(arguments: argparse.Namespace, _: Check) -> int:
+    _key_folder(arguments).revoke(arguments.name)
+    print(f"{arguments.name} is no longer let in")
+    return 0
+
+
+def _keys_list(arguments: argparse.Namespace, _: Check) -> int:
+    names = _key_folder(arguments).names()
+    if arguments.json:
+        print(json.dumps([msgspec.to_builtins(name) for name in names]))
+        return 0
+    for name in names:
+        print(f"{name.name:24} {name.fingerprint}  {'commands' if name.may_command else 'listens'}")
+    return 0
+
+
+def _key_folder(arguments: argparse.Namespace) -> KeyFolder:
+    from flightsw.keys import KeyFolder  # noqa: PLC0415
+
+    return KeyFolder(arguments.keys or _read_settings(arguments).service.keys_folder)
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The settings file, with what the command line says on top."""
-    settings = read_settings(arguments.settings) if arguments.settings else Settings()
+    settings = _read_settings(arguments)
     dimc, pipeline = settings.dimc, settings.pipeline
     if arguments.arrangement:
         dimc = msgspec.structs.replace(dimc, arrangement=arguments.arrangement)
@@ -99,6 +154,10 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         pipeline = msgspec.structs.replace(pipeline, fusion=arguments.fusion)
     model = arguments.model or settings.model
     return msgspec.structs.replace(settings, dimc=dimc, pipeline=pipeline, model=model)
+
+
+def _read_settings(arguments: argparse.Namespace) -> Settings:
+    return read_settings(arguments.settings) if arguments.settings else Settings()
 
 
 def _as_json(processed: ProcessedScene) -> dict[str, Any]:
@@ -168,6 +227,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_process(commands)
     _add_self_test(commands)
+    _add_serve(commands)
+    _add_keys(commands)
     return parser
 
 
@@ -198,6 +259,34 @@ def _add_self_test(commands: Any) -> None:
     parser = commands.add_parser("selftest", help="run the model package's golden tiles")
     parser.set_defaults(run=_self_test)
     _add_common(parser)
+
+
+def _add_serve(commands: Any) -> None:
+    parser = commands.add_parser("serve", help="run the flight service (docs/operations.md)")
+    parser.set_defaults(run=_serve)
+    _add_common(parser)
+
+
+def _add_keys(commands: Any) -> None:
+    parser = commands.add_parser("keys", help="who may listen and who may command")
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    generate = actions.add_parser("generate", help="make the service's own key pair")
+    generate.set_defaults(run=_keys_generate)
+    authorise = actions.add_parser("authorise", help="let a client in")
+    authorise.set_defaults(run=_keys_authorise)
+    authorise.add_argument("public", type=Path, help="its public key, NAME.key")
+    authorise.add_argument(
+        "--telecommand-key", type=Path, help="NAME.telecommand_key: it may command, too"
+    )
+    revoke = actions.add_parser("revoke", help="let a client in no longer")
+    revoke.set_defaults(run=_keys_revoke)
+    revoke.add_argument("name")
+    listed = actions.add_parser("list", help="clients that are let in")
+    listed.set_defaults(run=_keys_list)
+    for action in (generate, authorise, revoke, listed):
+        action.add_argument("--settings", type=Path, help="TOML file that names the key folder")
+        action.add_argument("--keys", type=Path, help="the key folder itself")
+        action.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Final
 
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine
-from flightsw.errors import EmptyScene, EngineUnavailable
+from flightsw.errors import EmptyScene, EngineError, EngineUnavailable
 from flightsw.pipeline.consumer import EngineConsumer
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
-from flightsw.pipeline.stages import Stages
+from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.scene.scene import Scene, SceneMetadata
@@ -36,13 +38,14 @@ def process_scene(
     progress: Progress | None = None,
     *,
     stride: int = STRIDE,
+    stop: StopSignal | None = None,
 ) -> SceneSummary:
     """Stream a scene through an engine; every sink gets the finished rows from top to bottom.
 
     A producer thread slices and quantises, a consumer thread drives the engine,
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised as it was; :class:`EmptyScene` when no
-    pixel is valid.
+    pixel is valid.  ``stop`` ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -56,7 +59,11 @@ def process_scene(
         grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
     )
     before = engine.readings()
-    with Stages(settings.stall_seconds) as stages, scene.strips(settings.decode_workers) as strips:
+    with (
+        _leaving_nothing_in_flight(engine),
+        Stages(settings.stall_seconds, stop) as stages,
+        scene.strips(settings.decode_workers) as strips,
+    ):
         prepared = stages.run("producer", producer.prepare(strips), settings.queue_depth)
         for item in stages.run("consumer", consumer.answer(prepared), _ANSWERS_WAITING):
             if isinstance(item, AnsweredBatch):
@@ -79,6 +86,17 @@ def process_scene(
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
     )
+
+
+@contextmanager
+def _leaving_nothing_in_flight(engine: Engine) -> Iterator[None]:
+    """A scene that is cut short leaves batches in the card; the next one must not get them."""
+    try:
+        yield
+    except BaseException:
+        with suppress(EngineError):  # a card that failed says so when it is asked next
+            deque(engine.flush(), maxlen=0)
+        raise
 
 
 def _check_bands(scene: SceneMetadata, engine: Engine) -> None:

@@ -6,11 +6,11 @@ OpenCV looks it up on the CPU, torch on CUDA.  Same table, same bytes.
 
 from __future__ import annotations
 
+import ctypes
 from typing import Final, Literal, Protocol
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo
@@ -83,31 +83,30 @@ class CpuQuantiser:
         cv2.merge([*planes], dst=out)
 
 
-class TorchQuantiser:
-    """Looks the tables up with torch, on CUDA in one gather for all bands."""
-
-    def __init__(self, tables: NDArray[np.int8], device: torch.device) -> None:
-        self._device = device
-        self._flat = torch.from_numpy(tables).to(device).reshape(-1)
-        self._starts = torch.arange(len(tables), device=device, dtype=torch.int32) * DIGITAL_NUMBERS
-
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: NDArray[np.int8]) -> None:
-        """Quantise; torch has no gather by uint16, so the bits travel as int16."""
-        bits = torch.from_numpy(np.ascontiguousarray(digital_numbers).view(np.int16))
-        numbers = bits.to(self._device).to(torch.int32) & SATURATED
-        places = numbers.permute(1, 2, 0) + self._starts
-        out[...] = self._flat[places].cpu().numpy()
-
-
 def open_quantiser(tables: NDArray[np.int8], device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
     """The quantiser for ``device``; ``auto`` prefers CUDA.
 
     Raises :class:`EngineUnavailable` when CUDA is asked for and absent.
     """
-    present = torch.cuda.is_available()
-    if device == "cuda" and not present:
-        cure = "Set pipeline.device to auto or cpu"
-        raise EngineUnavailable("pipeline.device cuda", "no CUDA device answers", cure)
-    if device == "cpu" or not present:
+    if device == "cpu" or (device == "auto" and not cuda_answers()):
         return CpuQuantiser(tables)
-    return TorchQuantiser(tables, torch.device("cuda"))
+    # Loaded only where it serves: torch takes 200 MB.
+    from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
+
+    try:
+        return open_cuda_quantiser(tables)
+    except EngineUnavailable:
+        if device == "cuda":
+            raise
+        return CpuQuantiser(tables)  # a driver, but a torch that was built without CUDA
+
+
+def cuda_answers() -> bool:
+    """Whether NVIDIA's driver is there and has a device, asked without loading torch."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return found and count.value > 0

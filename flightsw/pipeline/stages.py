@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from typing_extensions import Self
 
-from flightsw.errors import InferenceFailed
+from flightsw.errors import FlightError, InferenceFailed
 from flightsw.pipeline.channel import Channel, ChannelAborted, ChannelFinished, ChannelStalled
 
 Item = TypeVar("Item")
@@ -17,18 +17,53 @@ Item = TypeVar("Item")
 _JOIN_SECONDS: Final = 30.0  # a strip's decoding cannot be cut short; nothing else takes long
 
 
+class StopSignal:
+    """Asks a running scene to stop, from any thread, without waiting for its next rows.
+
+    The scene then fails with the reason of the first request.
+    """
+
+    def __init__(self) -> None:
+        self._asking = threading.Lock()
+        self._reason: FlightError | None = None
+        self._tell: Callable[[FlightError], None] | None = None
+
+    @property
+    def reason(self) -> FlightError | None:
+        """Why the scene must stop; None while it may go on."""
+        return self._reason
+
+    def request(self, reason: FlightError) -> None:
+        """Ask; may be called before the scene has begun."""
+        with self._asking:
+            if self._reason is not None:
+                return
+            self._reason, tell = reason, self._tell
+        if tell:
+            tell(reason)
+
+    def listen(self, tell: Callable[[FlightError], None]) -> None:
+        """Have ``tell`` called with the reason, at once where one was given already."""
+        with self._asking:
+            self._tell, reason = tell, self._reason
+        if reason:
+            tell(reason)
+
+
 class Stages:
     """A chain of threads.  The first failure stops all, and leaves the context as it was raised.
 
-    ``stall_seconds`` bounds every wait between the threads.
+    ``stall_seconds`` bounds every wait between the threads; ``stop`` lets others end it early.
     """
 
-    def __init__(self, stall_seconds: float) -> None:
+    def __init__(self, stall_seconds: float, stop: StopSignal | None = None) -> None:
         self._stall_seconds = stall_seconds
         self._channels: list[Channel[Any]] = []
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
+        if stop:
+            stop.listen(self._fail)
 
     def run(self, name: str, work: Iterable[Item], depth: int) -> Iterator[Item]:
         """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead."""
@@ -37,6 +72,8 @@ class Stages:
             target=self._carry, args=(work, channel), name=f"flightsw-{name}", daemon=True
         )
         self._channels.append(channel)
+        if self._failure is not None:  # it came before this channel could be told
+            channel.abort()
         self._threads.append(thread)
         thread.start()
         return self._items_of(channel, name)

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from flightsw.cli import main
 from flightsw.model.package import shipped_package
-from tests.integration.conftest import Simulated
+from tests.conftest import Simulated
 
 _PUBLISHED = ["B08", "B04", "B03", "B02"]
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from tests.integration.conftest import Simulated, run_command
+from tests.conftest import Simulated, run_command
 
 
 def _process(scene: Path, out: Path, *options: str) -> dict[str, Any]:

@@ -1,0 +1,44 @@
+# shellcheck shell=bash disable=SC2034 # the scripts that source this use what it sets
+# Where an installation lies, and what install.sh and uninstall.sh share.
+
+checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+root=
+dry_run=
+
+set_places() { # below $root, which is empty for the running system
+    environment=$root/opt/flightsw
+    configuration=$root/etc/flightsw
+    state=$root/var/lib/flightsw
+    cache=$root/var/cache/flightsw
+    units=$root/etc/systemd/system
+    sysusers=$root/etc/sysusers.d/flightsw.conf
+    tmpfiles=$root/etc/tmpfiles.d/flightsw.conf
+}
+
+fail() {
+    echo "$(basename "$0"): $*" >&2
+    exit 1
+}
+
+say() {
+    echo "$(basename "$0"): $*"
+}
+
+run() { # a command that changes something; a dry run only shows it
+    if [ -n "$dry_run" ]; then
+        echo "would run: $*"
+    else
+        "$@"
+    fi
+}
+
+use_root() { # option --root
+    [ -n "$1" ] || fail "--root wants a folder"
+    root=$(realpath -m -- "$1")
+    [ "$root" != / ] || root=
+}
+
+require_administrator() {
+    [ -n "$root" ] || [ -n "$dry_run" ] || [ "$(id -u)" = 0 ] ||
+        fail "only root may change the system; run: sudo $0"
+}

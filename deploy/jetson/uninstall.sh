@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Removes flightsw; state, keys, settings and the user stay unless --purge is given.
+set -euo pipefail
+# shellcheck source-path=SCRIPTDIR source=places.sh
+source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
+
+usage() {
+    cat <<END
+usage: uninstall.sh [--purge] [--root DIR] [--dry-run]
+
+  --purge      delete state, products, keys, settings and the user flightsw too
+  --root DIR   remove what install.sh --root DIR put there
+  --dry-run    show what would be done, and do nothing
+END
+}
+
+purge=
+while [ $# -gt 0 ]; do
+    case $1 in
+    --purge) purge=yes ;;
+    --root) use_root "${2-}" && shift ;;
+    --dry-run) dry_run=yes ;;
+    -h | --help) usage && exit ;;
+    *) usage >&2 && fail "unknown option: $1" ;;
+    esac
+    shift
+done
+set_places
+
+main() {
+    require_administrator
+    stop_and_disable
+    run rm -f "$units"/flightsw{.service,-clocks.service,.target} "$sysusers" "$tmpfiles"
+    [ -n "$root" ] || run systemctl daemon-reload
+    remove_environment
+    run rm -rf "$cache"
+    if [ -n "$purge" ]; then
+        run rm -rf "$state" "$configuration"
+        remove_user
+    else
+        say "$state and $configuration stay; --purge deletes them"
+    fi
+}
+
+stop_and_disable() {
+    local unit
+    for unit in flightsw.target flightsw.service flightsw-clocks.service; do
+        [ -e "$units/$unit" ] || continue
+        [ -n "$root" ] || run systemctl stop "$unit"
+        run systemctl ${root:+--root="$root"} disable "$unit"
+    done
+}
+
+remove_environment() {
+    [ -e "$environment" ] || return 0
+    [ -e "$environment/pyvenv.cfg" ] || fail "$environment is no virtual environment; remove it by hand"
+    run rm -rf "$environment"
+}
+
+remove_user() {
+    if [ -z "$root" ] && id flightsw >/dev/null 2>&1; then
+        run userdel flightsw
+    fi
+}
+
+main

@@ -1,0 +1,441 @@
+"""The whole daemon in a process of its own, driven by the real client over encrypted links."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from deploy.flight_unit import FlightUnit, flight_unit, wait_until
+from telecommands.auth import TelecommandKey
+from telecommands.client import GroundKeys, SequenceFile, TelecommandClient, read_ground_keys
+from telecommands.dictionary import CloudFraction, Code, Housekeeping, Stage
+from telecommands.errors import NoAnswer
+from telecommands.keys import generate_curve_pair, generate_telecommand_key
+from tests.conftest import Simulated, run_command
+
+
+@pytest.fixture(scope="module")
+def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
+    """A daemon that serves all tests of this file that do not stop it."""
+    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+        unit.add_scene(simulated.scene)
+        unit.start()
+        yield unit
+        assert unit.stop() == 0
+
+
+@pytest.fixture
+def scene(simulated: Simulated) -> str:
+    return simulated.scene.name
+
+
+def _stages(unit: FlightUnit, name: str, **args: Any) -> list[Stage]:
+    with unit.client() as client:
+        return [one.stage for one in client.stages(client.send(name, args), 120)]
+
+
+def test_a_ping_closes_with_the_mode(unit: FlightUnit) -> None:
+    pong = unit.execute("PING")
+    assert pong.stage is Stage.COMPLETED
+    assert pong.data["mode"] == "OPERATIONAL"
+
+
+def test_a_scene_goes_from_telecommand_to_confirmed_products(
+    unit: FlightUnit, scene: str, simulated: Simulated, tmp_path: Path
+) -> None:
+    with unit.telemetry("sci.cloud_fraction", "ver") as telemetry:
+        with unit.client() as client:
+            sent = client.send("PROCESS_SCENE", {"scene": scene, "products": ["geotiff", "report"]})
+            stages = list(client.stages(sent, 120))
+        assert [one.stage for one in stages if one.stage is not Stage.PROGRESS] == [
+            Stage.ACCEPTED,
+            Stage.STARTED,
+            Stage.COMPLETED,
+        ]
+        result = stages[-1].data
+        fraction = next(
+            body
+            for topic, _, body in telemetry.packets(30)
+            if topic == "sci.cloud_fraction" and body.job == result["job"]  # type: ignore[attr-defined]
+        )
+    assert isinstance(fraction, CloudFraction)
+    cells = np.frombuffer(fraction.tile_map, np.uint8)
+    assert cells.size == fraction.rows * fraction.columns == 25
+    assert fraction.contaminated == pytest.approx(result["contaminated"])
+
+    unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
+    with unit.receiver(tmp_path / "got") as receiver:
+        received = []
+        while product := receiver.receive_next():
+            received.append(product)
+    assert {product.product for product in received} >= set(result["products"])
+    own = [product for product in received if product.job == result["job"]]
+    assert [product.kind for product in own] == ["report", "geotiff"]  # summaries go first
+    report = json.loads(own[0].path.read_text())
+    told = {file["name"]: file["sha256"] for file in report["files"]}
+    assert told[own[1].path.name] == hashlib.sha256(own[1].path.read_bytes()).hexdigest()
+
+    alone = run_command(
+        "flightsw", ["process", str(simulated.scene), "-o", str(tmp_path / "alone"), "--json"]
+    )
+    geotiff = next(f for f in json.loads(alone.stdout)["files"] if f["product"] == "geotiff")
+    assert geotiff["sha256"] == own[1].sha256
+    wait_until(lambda: unit.execute("LIST_PRODUCTS").data["total"] == 0)
+
+
+def test_a_repeated_id_is_answered_again_and_runs_nothing(unit: FlightUnit, scene: str) -> None:
+    before = unit.execute("LIST_JOBS").data["total"]
+    answers = []
+    for _ in range(2):
+        with unit.client() as client:
+            sent = client.send("PROCESS_SCENE", {"scene": scene}, id="the-very-same")
+            answers.append(list(client.stages(sent, 120))[-1])
+    assert answers[0] == answers[1]
+    assert unit.execute("LIST_JOBS").data["total"] == before + 1
+
+
+def test_a_running_job_is_cancelled_and_both_telecommands_close(
+    unit: FlightUnit, scene: str
+) -> None:
+    with unit.client() as client:
+        sent = client.send("PROCESS_SCENE", {"scene": scene})
+        stages = client.stages(sent, 120)
+        accepted = next(stages)
+        assert next(stages).stage is Stage.STARTED
+        cancelled = unit.execute("CANCEL_JOB", job=accepted.data["job"])
+        assert cancelled.stage is Stage.COMPLETED
+        last = list(stages)[-1]
+    # It may have been through before the telecommand came.
+    assert last.stage in (Stage.CANCELLED, Stage.COMPLETED)
+    assert last.stage is Stage.COMPLETED or last.code is Code.CANCELLED
+    again = unit.execute("CANCEL_JOB", job=accepted.data["job"])
+    assert (again.stage, again.code) == (Stage.REJECTED, Code.JOB_ENDED)
+
+
+def test_a_corrupt_scene_fails_with_its_reason_and_the_next_job_runs(
+    unit: FlightUnit, scene: str, simulated: Simulated
+) -> None:
+    broken = unit.scenes / "broken.SAFE"
+    for source in simulated.scene.rglob("*"):
+        place = broken / source.relative_to(simulated.scene)
+        if source.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(source.read_bytes())
+    band = next(broken.rglob("*_B03_10m.jp2"))
+    band.write_bytes(band.read_bytes()[: band.stat().st_size // 2])
+    failed = unit.execute("PROCESS_SCENE", scene="broken.SAFE")
+    assert (failed.stage, failed.code) == (Stage.FAILED, Code.CORRUPT_IMAGE)
+    assert "B03" in failed.cause
+    assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("../keys", Code.OUTSIDE_SCENE_ROOT),
+        ("/etc", Code.OUTSIDE_SCENE_ROOT),
+        ("link/passwd", Code.OUTSIDE_SCENE_ROOT),
+        ("nowhere.SAFE", Code.SCENE_NOT_FOUND),
+    ],
+)
+def test_paths_stay_below_the_scene_root(unit: FlightUnit, path: str, code: Code) -> None:
+    link = unit.scenes / "link"
+    if not link.is_symlink():
+        link.symlink_to("/etc")
+    answer = unit.execute("PROCESS_SCENE", scene=path)
+    assert (answer.stage, answer.code) == (Stage.REJECTED, code)
+
+
+def test_a_job_whose_deadline_passed_is_rejected(unit: FlightUnit, scene: str) -> None:
+    answer = unit.execute("PROCESS_SCENE", scene=scene, deadline=time.time_ns() - 1)
+    assert (answer.stage, answer.code) == (Stage.REJECTED, Code.TIME_PASSED)
+
+
+def test_parameters_are_ranged_and_can_be_restored(unit: FlightUnit) -> None:
+    refused = unit.execute("SET_PARAMETER", name="processing.attempts", value=99)
+    assert (refused.stage, refused.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
+    unit.execute("SET_PARAMETER", name="processing.attempts", value=3)
+    read = unit.execute("GET_PARAMETER", name="processing.attempts").data["parameters"]
+    assert read == [{"name": "processing.attempts", "value": 3, "default": 2}]
+    unit.execute("SET_PARAMETER", name="processing.attempts", value=None)
+    read = unit.execute("GET_PARAMETER", name="processing.attempts").data["parameters"]
+    assert read[0]["value"] == 2
+
+
+def test_safe_mode_runs_no_scene_and_still_answers(unit: FlightUnit, scene: str) -> None:
+    assert unit.execute("SET_MODE", mode="SAFE").stage is Stage.COMPLETED
+    refused = unit.execute("PROCESS_SCENE", scene=scene)
+    assert (refused.stage, refused.code) == (Stage.REJECTED, Code.NOT_IN_THIS_MODE)
+    assert unit.execute("PING").data["mode"] == "SAFE"
+    assert unit.execute("SELF_TEST").stage is Stage.COMPLETED
+    assert unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED
+    assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
+
+
+def test_a_job_waits_while_in_standby(unit: FlightUnit, scene: str) -> None:
+    unit.execute("SET_MODE", mode="STANDBY")
+    with unit.client() as client:
+        sent = client.send("PROCESS_SCENE", {"scene": scene})
+        stages = client.stages(sent, 120)
+        assert next(stages).stage is Stage.ACCEPTED
+        jobs = unit.execute("LIST_JOBS", states=["QUEUED"]).data["jobs"]
+        assert [job["scene"] for job in jobs] == [scene]
+        unit.execute("SET_MODE", mode="OPERATIONAL")
+        assert list(stages)[-1].stage is Stage.COMPLETED
+
+
+def test_a_scheduled_telecommand_runs_under_the_id_of_its_entry(unit: FlightUnit) -> None:
+    with unit.telemetry("ver") as telemetry:
+        answer = unit.execute(
+            "SCHEDULE", at=time.time_ns() + 10**9, telecommand={"name": "PING", "args": {}}
+        )
+        entry = answer.data["entry"]
+        stages = []
+        for _, _, body in telemetry.packets(30):
+            if body.id == entry:  # type: ignore[attr-defined]
+                stages.append(body.stage)  # type: ignore[attr-defined]
+            if stages and stages[-1].closes:
+                break
+    assert stages[-1] is Stage.COMPLETED
+    assert unit.execute("LIST_SCHEDULE").data["entries"] == []
+
+
+def test_housekeeping_comes_at_the_rate_that_was_set(unit: FlightUnit) -> None:
+    unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
+    with unit.telemetry("hk") as telemetry:
+        numbers = []
+        for _, packet, body in telemetry.packets(30):
+            assert isinstance(body, Housekeeping)
+            numbers.append(packet.seq)
+            if len(numbers) == 5:
+                break
+    unit.execute("SET_PARAMETER", name="housekeeping.period_s", value=None)
+    assert numbers == list(range(numbers[0], numbers[0] + 5))
+    assert body.mode.value == "OPERATIONAL"
+    assert body.device_state == "ready"
+    assert set(body.heartbeats) == {"commanding", "telemetry", "downlink", "processing"}
+
+
+def test_held_products_stay_and_released_ones_go_down(
+    unit: FlightUnit, scene: str, tmp_path: Path
+) -> None:
+    result = unit.execute("PROCESS_SCENE", scene=scene).data
+    held, free = result["products"]
+    unit.execute("HOLD_PRODUCT", product=held)
+    unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
+    with unit.receiver(tmp_path) as receiver:
+        got = []
+        while product := receiver.receive_next():
+            got.append(product.product)
+        assert free in got
+        assert held not in got
+        unit.execute("RELEASE_PRODUCT", product=held)
+        released = receiver.receive_next()
+        assert released is not None
+        assert released.product == held
+        unit.execute("CLOSE_CONTACT")
+        unit.execute("RELEASE_PRODUCT", product=held)
+        assert receiver.receive_next() is None
+        assert receiver.why_nothing == "NO_CONTACT"
+
+
+def test_a_stranger_gets_no_answer(unit: FlightUnit, tmp_path: Path) -> None:
+    generate_curve_pair(tmp_path, "stranger")
+    generate_telecommand_key(tmp_path, "stranger")
+    (tmp_path / "service.key").write_bytes((unit.ground / "service.key").read_bytes())
+    keys = read_ground_keys(tmp_path, "stranger")
+    sequence = SequenceFile(tmp_path / "stranger.sequence")
+    with (
+        TelecommandClient(unit.endpoints["telecommand"], keys, sequence) as client,
+        pytest.raises(NoAnswer),
+    ):
+        client.execute("PING", {}, 3)
+    assert unit.execute("PING").stage is Stage.COMPLETED
+
+
+def test_who_may_listen_may_not_command_with_a_key_of_his_own(unit: FlightUnit) -> None:
+    mine = unit.keys
+    forged = GroundKeys(mine.curve, mine.service_public, TelecommandKey("operator", b"x" * 32))
+    unknown = GroundKeys(mine.curve, mine.service_public, TelecommandKey("nobody", b"x" * 32))
+    for keys, code in ((forged, Code.BAD_MAC), (unknown, Code.UNKNOWN_KEY)):
+        sequence = SequenceFile(unit.folder / f"{code.value}.sequence")
+        with TelecommandClient(unit.endpoints["telecommand"], keys, sequence) as client:
+            answer = client.execute("PING", {}, 20)
+        assert (answer.stage, answer.code) == (Stage.REJECTED, code)
+
+
+def test_no_secret_is_logged_or_sent_down(unit: FlightUnit) -> None:
+    unit.execute("PING")
+    secrets = [
+        (unit.ground / "operator.telecommand_key").read_text().strip(),
+        unit.keys.curve.secret.decode() if unit.keys.curve else "",
+        *(
+            line.split("=")[1].strip().strip('"')
+            for line in (unit.state / "keys" / "service.key_secret").read_text().splitlines()
+            if "secret-key" in line
+        ),
+    ]
+    text = json.dumps(unit.log)
+    assert all(secret and secret not in text for secret in secrets)
+
+
+def test_private_files_are_for_the_service_alone(unit: FlightUnit) -> None:
+    for path in (unit.state / "state.sqlite", *(unit.state / "keys").rglob("*secret")):
+        assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(
+    tmp_path: Path, simulated: Simulated
+) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        scene = unit.add_scene(simulated.scene)
+        unit.start()
+        with unit.client() as client:
+            sent = client.send("PROCESS_SCENE", {"scene": scene})
+            stages = client.stages(sent, 60)
+            assert next(stages).stage is Stage.ACCEPTED
+            assert next(stages).stage is Stage.STARTED
+        assert unit.stop() == 0
+        unit.start()
+        wait_until(
+            lambda: unit.execute("LIST_JOBS").data["jobs"][0]["state"] == "COMPLETED", seconds=120
+        )
+        job = unit.execute("LIST_JOBS").data["jobs"][0]
+        assert job["attempts"] == 1  # the attempt that was cut short was given back
+        started = unit.events("SERVICE_STARTED")
+        assert "clean shutdown" in started[-1]["message"]
+        with unit.client() as client:
+            repeated = list(
+                client.stages(client.send("PROCESS_SCENE", {"scene": scene}, id=sent), 60)
+            )
+        assert repeated[-1].stage is Stage.COMPLETED
+        assert unit.execute("LIST_JOBS").data["total"] == 1
+
+
+def test_restart_and_shut_down_end_with_the_statuses_that_systemd_knows(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        assert unit.execute("RESTART").stage is Stage.COMPLETED
+        assert unit.wait_for_end() == 75
+        unit.start()
+        assert "restart commanded" in unit.events("SERVICE_STARTED")[-1]["message"]
+        assert unit.execute("SHUT_DOWN").stage is Stage.COMPLETED
+        assert unit.wait_for_end() == 0
+
+
+def test_schedule_over_a_restart_runs_late_or_reports_as_asked(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        soon = time.time_ns() + 2 * 10**9
+        wanted = {"name": "SET_PARAMETER", "args": {"name": "progress.period_s", "value": 9.0}}
+        report = unit.execute("SCHEDULE", at=soon, telecommand=wanted)
+        other = {"name": "SET_PARAMETER", "args": {"name": "processing.attempts", "value": 7}}
+        run = unit.execute("SCHEDULE", at=soon, telecommand=other, if_missed="run")
+        unit.kill()
+        wait_until(lambda: time.time_ns() > soon)
+        unit.start()
+        wait_until(lambda: unit.execute("LIST_SCHEDULE").data["entries"] == [])
+        values = {
+            one["name"]: one["value"] for one in unit.execute("GET_PARAMETER").data["parameters"]
+        }
+        assert values["progress.period_s"] == 0.5
+        assert values["processing.attempts"] == 7
+        missed = unit.events("SCHEDULE_MISSED")
+        assert [one["fields"]["entry"] for one in missed] == [report.data["entry"]]
+        assert run.data["entry"] != report.data["entry"]
+        assert unit.stop() == 0
+
+
+def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> None:
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.settimeout(60)
+        with flight_unit(tmp_path / "unit") as unit:
+            environ = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "4000000"}
+            unit.start(environ=environ)
+            heard: set[str] = set()
+            while not {"READY=1", "WATCHDOG=1"} <= heard or not any(
+                one.startswith("STATUS=OPERATIONAL") for one in heard
+            ):
+                heard.add(manager.recv(4096).decode())
+            unit.stop()
+            while "STOPPING=1" not in heard:
+                heard.add(manager.recv(4096).decode())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "words"),
+    [
+        ("state", 7, "state.sqlite"),
+        ("newer", 7, "schema 99"),
+        ("port", 8, "cannot listen"),
+        ("secret", 8, "chmod"),
+        ("keys", 8, "flightsw keys generate"),
+    ],
+)
+def test_what_prevents_a_start_is_told_with_its_cure(
+    tmp_path: Path, spoil: str, status: int, words: str
+) -> None:
+    with flight_unit(tmp_path / "unit") as unit, socket.socket() as taken:
+        if spoil == "state":
+            (unit.state / "state.sqlite").write_bytes(b"no database at all" * 99)
+        elif spoil == "newer":
+            unit.start()
+            assert unit.stop() == 0
+            import sqlite3  # noqa: PLC0415
+
+            with sqlite3.connect(unit.state / "state.sqlite") as db:
+                db.execute("PRAGMA user_version = 99")
+            db.close()
+        elif spoil == "port":
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            text = unit.settings.read_text()
+            port = taken.getsockname()[1]
+            unit.settings.write_text(text.replace("telemetry_port = 0", f"telemetry_port = {port}"))
+        elif spoil == "secret":
+            (unit.state / "keys" / "service.key_secret").chmod(0o644)
+        else:
+            (unit.state / "keys" / "service.key_secret").unlink()
+        done = run_command("flightsw", ["serve", "--settings", str(unit.settings)])
+        assert done.returncode == status, done.stderr
+        assert words in done.stderr
+
+
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        done = run_command("flightsw", ["serve", "--settings", str(unit.settings)])
+        assert done.returncode == 7
+        assert "another service" in done.stderr
+        assert unit.execute("PING").stage is Stage.COMPLETED
+        assert unit.stop() == 0
+
+
+def test_revoked_keys_count_at_once(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        assert unit.execute("PING").stage is Stage.COMPLETED
+        revoked = run_command(
+            "flightsw", ["keys", "revoke", "operator", "--settings", str(unit.settings)]
+        )
+        assert revoked.returncode == 0, revoked.stderr
+
+        def shut_out() -> bool:
+            try:
+                with unit.client() as client:
+                    return client.execute("PING", {}, 2).code is Code.UNKNOWN_KEY
+            except NoAnswer:
+                return True
+
+        wait_until(shut_out)
+        assert unit.stop() == 0

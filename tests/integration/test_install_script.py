@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.integration.unit_files import (
+    INSTALL,
+    ROOT,
+    UNINSTALL,
+    UNITS,
+    install_below,
+    run_script,
+)
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("systemctl") is None, reason="systemctl is not installed"
+)
+
+PLACES = {
+    "etc/systemd/system/flightsw.service": UNITS / "flightsw.service",
+    "etc/systemd/system/flightsw-clocks.service": UNITS / "flightsw-clocks.service",
+    "etc/systemd/system/flightsw.target": UNITS / "flightsw.target",
+    "etc/sysusers.d/flightsw.conf": UNITS / "sysusers.d" / "flightsw.conf",
+    "etc/tmpfiles.d/flightsw.conf": UNITS / "tmpfiles.d" / "flightsw.conf",
+    "etc/flightsw/flightsw.toml": ROOT / "deploy" / "jetson" / "flightsw.toml",
+}
+
+LINKS = {
+    "etc/systemd/system/multi-user.target.wants/flightsw.target",
+    "etc/systemd/system/flightsw.target.wants/flightsw.service",
+    "etc/systemd/system/flightsw.target.wants/flightsw-clocks.service",
+}
+
+
+def contents(root: Path) -> dict[str, str]:
+    """Every file and link below a folder, with its mode and content or target."""
+    return {
+        path.relative_to(root).as_posix(): (
+            f"-> {path.readlink()}"
+            if path.is_symlink()
+            else f"{path.stat().st_mode:o} {path.read_text()}"
+        )
+        for path in sorted(root.rglob("*"))
+        if path.is_symlink() or path.is_file()
+    }
+
+
+def test_an_installation_puts_every_file_in_its_place_and_enables_the_units(
+    tmp_path: Path,
+) -> None:
+    install_below(tmp_path)
+    found = contents(tmp_path)
+    assert set(found) == set(PLACES) | LINKS
+    for place, source in PLACES.items():
+        assert found[place] == f"100644 {source.read_text()}"
+
+
+def test_installing_twice_is_installing_once(tmp_path: Path) -> None:
+    install_below(tmp_path)
+    once = contents(tmp_path)
+    install_below(tmp_path)
+    assert contents(tmp_path) == once
+
+
+def test_an_update_brings_new_units_and_keeps_the_operator_s_settings(tmp_path: Path) -> None:
+    install_below(tmp_path)
+    unit = tmp_path / "etc/systemd/system/flightsw.service"
+    unit.write_text("[Service]\nExecStart=/old\n")
+    settings = tmp_path / "etc/flightsw/flightsw.toml"
+    settings.write_text("# the operator's own\n")
+    install_below(tmp_path)
+    assert unit.read_text() == (UNITS / "flightsw.service").read_text()
+    assert settings.read_text() == "# the operator's own\n"
+
+
+@pytest.mark.parametrize("script", [INSTALL, UNINSTALL])
+def test_a_dry_run_shows_the_steps_and_changes_nothing(tmp_path: Path, script: Path) -> None:
+    if script == UNINSTALL:
+        install_below(tmp_path)
+    before = contents(tmp_path)
+    done = run_script(script, "--dry-run", "--root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"would run: systemctl --root={tmp_path}" in done.stdout
+    assert contents(tmp_path) == before
+
+
+def test_a_dry_run_shows_what_would_happen_to_the_running_system() -> None:
+    done = run_script(INSTALL, "--dry-run", "--torch", "torch==2.11.0")
+    assert done.returncode == 0, done.stderr
+    steps = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    order = [
+        "pip install --disable-pip-version-check torch==2.11.0",
+        f"pip install --disable-pip-version-check {ROOT}",
+        "/etc/systemd/system/flightsw.service",
+        "systemd-sysusers /etc/sysusers.d/flightsw.conf",
+        "systemd-tmpfiles --create",
+        "runuser -u flightsw -- /opt/flightsw/bin/flightsw keys generate",
+        "systemctl daemon-reload",
+        "systemctl enable flightsw.target",
+    ]
+    places = [next(i for i, step in enumerate(steps) if part in step) for part in order]
+    assert places == sorted(places)
+
+
+_RECORDING_PYTHON = """#!/bin/sh
+echo "$@" >> "{record}"
+if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; touch "$3/pyvenv.cfg"; fi
+"""
+
+
+def test_the_environment_is_made_once_and_the_jetson_s_torch_goes_in_first(
+    tmp_path: Path,
+) -> None:
+    record, python = tmp_path / "record", tmp_path / "python"
+    python.write_text(_RECORDING_PYTHON.format(record=record))
+    python.chmod(0o755)
+    for _ in range(2):
+        done = run_script(
+            INSTALL, "--root", tmp_path / "root", "--python", python, "--torch", "torch-jetson.whl"
+        )
+        assert done.returncode == 0, done.stderr
+    ran = [line for line in record.read_text().splitlines() if line.startswith("-m")]
+    pip = "-m pip install --disable-pip-version-check"
+    installs = [f"{pip} torch-jetson.whl", f"{pip} {ROOT}"]
+    assert ran == [f"-m venv {tmp_path}/root/opt/flightsw", *installs, *installs]
+
+
+def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n")
+    python.chmod(0o755)
+    done = run_script(INSTALL, "--root", tmp_path / "root", "--python", python)
+    assert done.returncode == 1
+    assert "--python" in done.stderr
+    assert not (tmp_path / "root").exists()
+
+
+def _with_state(root: Path) -> None:
+    for file in ("var/lib/flightsw/state.sqlite", "var/cache/flightsw/kernel"):
+        (root / file).parent.mkdir(parents=True)
+        (root / file).write_text("kept?")
+    (root / "opt/flightsw").mkdir(parents=True)
+    (root / "opt/flightsw/pyvenv.cfg").write_text("")
+
+
+def test_uninstalling_keeps_state_and_settings(tmp_path: Path) -> None:
+    install_below(tmp_path)
+    _with_state(tmp_path)
+    for _ in range(2):
+        done = run_script(UNINSTALL, "--root", tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert set(contents(tmp_path)) == {
+            "etc/flightsw/flightsw.toml",
+            "var/lib/flightsw/state.sqlite",
+        }
+
+
+def test_purging_leaves_nothing(tmp_path: Path) -> None:
+    install_below(tmp_path)
+    _with_state(tmp_path)
+    done = run_script(UNINSTALL, "--purge", "--root", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert contents(tmp_path) == {}
+
+
+def test_what_is_no_virtual_environment_is_not_deleted(tmp_path: Path) -> None:
+    (tmp_path / "opt/flightsw").mkdir(parents=True)
+    (tmp_path / "opt/flightsw/somebody's").write_text("file")
+    done = run_script(UNINSTALL, "--root", tmp_path)
+    assert done.returncode == 1
+    assert "opt/flightsw" in done.stderr
+    assert (tmp_path / "opt/flightsw/somebody's").exists()
+
+
+@pytest.mark.parametrize("script", [INSTALL, UNINSTALL])
+@pytest.mark.parametrize("options", [["--unknown"], ["--root"], ["--root", ""]])
+def test_a_wrong_option_is_refused(script: Path, options: list[str]) -> None:
+    done = run_script(script, *options)
+    assert done.returncode != 0
+    assert "--" in done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(
+    None in (shutil.which("systemd-sysusers"), shutil.which("systemd-tmpfiles")),
+    reason="systemd-sysusers and systemd-tmpfiles are not installed",
+)
+def test_systemd_makes_the_user_and_its_folders(tmp_path: Path) -> None:
+    install_below(tmp_path)
+    for _ in range(2):
+        for command in (["systemd-sysusers"], ["systemd-tmpfiles", "--create"]):
+            subprocess.run(
+                [*command, f"--root={tmp_path}"], check=True, capture_output=True, timeout=60
+            )
+    users = (tmp_path / "etc/passwd").read_text().splitlines()
+    name, _, uid, _, _, home, shell = next(u for u in users if u.startswith("flightsw:")).split(":")
+    assert (home, shell) == ("/var/lib/flightsw", "/usr/sbin/nologin")
+    groups = (tmp_path / "etc/group").read_text()
+    for group in ("video", "render", "axelera"):
+        assert any(
+            line.startswith(f"{group}:") and line.endswith(name) for line in groups.splitlines()
+        )
+    for folder, mode in (("", 0o750), ("scenes", 0o2770), ("model_inbox", 0o2770)):
+        status = (tmp_path / "var/lib/flightsw" / folder).stat()
+        assert (status.st_uid, status.st_mode & 0o7777) == (int(uid), mode)
+
+
+@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "places.sh"])
+def test_shellcheck_finds_nothing_to_say_about_a_script(script: str) -> None:
+    shellcheck = shutil.which("shellcheck")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run(
+        [shellcheck, "-x", script],
+        cwd=INSTALL.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "")
