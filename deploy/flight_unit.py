@@ -33,7 +33,7 @@ _STOP_SECONDS = 30.0
 class FlightUnit:
     """Its folders, its daemon, and an operator with keys."""
 
-    def __init__(self, folder: Path, *, lines: str = "") -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, lines: str = "") -> None:
         self.folder = folder
         self.state = folder / "state"
         self.scenes = folder / "scenes"
@@ -44,7 +44,7 @@ class FlightUnit:
         self.settings.write_text(
             f'[service]\nstate_dir = "{self.state}"\nscene_root = "{self.scenes}"\n'
             "telecommand_port = 0\ntelemetry_port = 0\ndownlink_port = 0\n"
-            f'[dimc]\ncard = "simulator"\nthreads = 1\n{lines}'
+            f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
         )
         keys = KeyFolder(self.state / "keys")
         public = keys.generate()
@@ -180,9 +180,9 @@ class FlightUnit:
 
 
 @contextmanager
-def flight_unit(folder: Path, *, lines: str = "") -> Iterator[FlightUnit]:
+def flight_unit(folder: Path, *, threads: int = 1, lines: str = "") -> Iterator[FlightUnit]:
     """A flight unit that leaves nothing running."""
-    unit = FlightUnit(folder, lines=lines)
+    unit = FlightUnit(folder, threads=threads, lines=lines)
     try:
         yield unit
     finally:

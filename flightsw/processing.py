@@ -61,9 +61,12 @@ class EngineChain:
         if self._chain is not None and model == self._flies:
             return self._chain
         self.close()
-        self.failed = True
         settings = msgspec.structs.replace(self._settings, model=model)
-        self._chain = self._opened.enter_context(open_chain(settings))
+        try:
+            self._chain = self._opened.enter_context(open_chain(settings))
+        except FlightError:
+            self.failed = True
+            raise
         self._flies, self.failed = model, False
         return self._chain
 

@@ -21,11 +21,13 @@ from deploy.benchmark.accuracy import measure_accuracy
 from deploy.benchmark.card import keep_twin_busy, scene_in_memory, simulator_against_openvino
 from deploy.benchmark.page import render
 from deploy.benchmark.scenario import SCENARIOS
+from deploy.benchmark.service import measure_service
 from flightsw.model.package import Arrangement, load_package
 from telecommands.groundsim.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _RUN_LIMIT_SECONDS: Final = 1800
+_FLOOD_SECONDS: Final = 60.0
 _CARDS: Final[tuple[tuple[float, Arrangement], ...]] = (
     (0.94, "spatial"),
     (0.47, "spatial"),
@@ -43,14 +45,14 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=_ROOT / "deploy" / "model" / "weights.npz")
     parser.add_argument("--work", type=Path, default=_ROOT / "bench")
     parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "benchmarks.md")
-    parser.add_argument("--only", choices=("chain", "card", "accuracy"), action="append")
+    parser.add_argument("--only", choices=("chain", "card", "accuracy", "service"), action="append")
     arguments = parser.parse_args()
     arguments.work.mkdir(exist_ok=True)
     results_file = arguments.work / "results.json"
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
     command = shlex.join(["python", "-m", "deploy.benchmark", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    wanted = arguments.only or ["card", "accuracy", "chain"]
+    wanted = arguments.only or ["card", "accuracy", "chain", "service"]
     for part in wanted:
         results[part] = _PARTS[part](arguments) | {"command": command, "date": today}
         results_file.write_text(json.dumps(results, indent=2))
@@ -88,6 +90,12 @@ def _chain(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"rounds": rounds, "ratios": _ratios(rounds), "bits_per_pixel": _bits_per_pixel(scene)}
 
 
+def _service(arguments: argparse.Namespace) -> dict[str, Any]:
+    scene = arguments.scene or _simulated(arguments)
+    found = measure_service(scene, arguments.rounds, _FLOOD_SECONDS)
+    return dict(msgspec.to_builtins(found))
+
+
 def _ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
     """Each scenario's wall time over the bare decode of its own round; the median of the rounds."""
     return {
@@ -122,7 +130,7 @@ def _bits_per_pixel(scene: Path) -> float:
     return float(sum(path.stat().st_size for path in paths) * 8 / (len(paths) * height * width))
 
 
-_PARTS: Final = {"card": _card, "accuracy": _accuracy, "chain": _chain}
+_PARTS: Final = {"card": _card, "accuracy": _accuracy, "chain": _chain, "service": _service}
 
 if __name__ == "__main__":
     main()

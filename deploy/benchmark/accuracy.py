@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,16 +12,19 @@ import glymur
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.model.dataset import T29UNU_TRAINING_COLUMNS, read_split, read_tiles
+from deploy.model.crops import as_card_input
+from deploy.model.dataset import T29UNU_TRAINING_COLUMNS, Tile, read_split, read_tiles
 from deploy.model.evaluate import score, summary
-from deploy.model.judged import JudgedTile, read_judged_tiles
-from deploy.model.networks import open_network, package_network
+from deploy.model.judged import JudgedTile, class_probabilities, read_judged_tiles
+from deploy.model.networks import Network, open_network, package_network
 from deploy.model.scores import Confusion, confusion
-from deploy.model.teacher import teacher_probabilities
+from deploy.model.teacher import teacher_probabilities, two_scale_probabilities
 from flightsw.chain import SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings
 from flightsw.model.package import ModelPackage
 from flightsw.products.contents import CONTAMINATED, NO_DATA
+
+_CLEAR_SCENES: Final = ("s1f11_spain",)
 
 CONTAMINATED_SCENE_CLASSES: Final = (3, 8, 9, 10)
 """Of Sen2Cor's scene classification: cloud shadow, medium and high cloud, thin cirrus."""
@@ -35,6 +39,11 @@ class Accuracy:
     f2_int8: float
     f2_fp32: float
     agreement_with_teacher: float
+    agreement_with_teacher_at_two_scales: float
+    teacher_with_itself_at_two_scales: float
+    contaminated_share_of_clear_tiles: float
+    contaminated_share_of_worst_clear_tile: float
+    clear_tiles: int
     cloud_iou_by_chip: dict[str, float]
     contaminated_iou_by_chip: dict[str, float]
     f2_of_real_product: float
@@ -44,7 +53,11 @@ class Accuracy:
 def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accuracy:
     """Judge the INT8 package and the FP32 weights it was made from."""
     int8, fp32 = package_network(package), open_network(weights)
-    tiles = taught_held_out_tiles(data)
+    tiles = taught_held_out_tiles(data, teacher_probabilities)
+    two_scales = taught_held_out_tiles(data, two_scale_probabilities)
+    false_alarms = [
+        float(contaminated(int8, tile)[tile.valid].mean()) for tile in tiles if _is_clear(tile)
+    ]
     by_int8, by_fp32 = score(int8, tiles, fp32), summary(score(fp32, tiles))
     chips = read_judged_tiles(data / "labelled")
     chips_int8, chips_fp32 = score(int8, chips), score(fp32, chips)
@@ -55,6 +68,11 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accura
         f2_int8=counted["f2"],
         f2_fp32=by_fp32["f2"],
         agreement_with_teacher=counted["accuracy"],
+        agreement_with_teacher_at_two_scales=summary(score(int8, two_scales))["accuracy"],
+        teacher_with_itself_at_two_scales=_agreement(tiles, two_scales),
+        contaminated_share_of_clear_tiles=float(np.mean(false_alarms)),
+        contaminated_share_of_worst_clear_tile=max(false_alarms),
+        clear_tiles=len(false_alarms),
         cloud_iou_by_chip={chip.name: chip.cloud.iou for chip in chips_fp32 if chip.cloud},
         contaminated_iou_by_chip={chip.name: chip.contaminated.iou for chip in chips_int8},
         f2_of_real_product=judge_real_product(data).f2,
@@ -62,8 +80,10 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accura
     )
 
 
-def taught_held_out_tiles(data: Path) -> list[JudgedTile]:
-    """Tiles of the regions that training never saw, with the plain teacher's answer."""
+def taught_held_out_tiles(
+    data: Path, teacher: Callable[[Tile], NDArray[np.float32]]
+) -> list[JudgedTile]:
+    """Tiles of the regions that training never saw, with the teacher's answer."""
     split = read_split()
     return [
         JudgedTile(
@@ -72,12 +92,32 @@ def taught_held_out_tiles(data: Path) -> list[JudgedTile]:
             part="held_out",
             bands=tile.four_bands,
             valid=tile.valid,
-            reference=teacher_probabilities(tile).argmax(axis=0).astype(np.uint8),
+            reference=teacher(tile).argmax(axis=0).astype(np.uint8),
             knows_shadow=True,
         )
         for tile in read_tiles(data)
         if split.part_of(tile.region) == "held_out"
     ]
+
+
+def contaminated(network: Network, tile: JudgedTile) -> NDArray[np.bool_]:
+    """The network's binary mask of a tile."""
+    mask: NDArray[np.bool_] = class_probabilities(network, as_card_input(tile.bands)).argmax(0) > 0
+    return mask
+
+
+def _is_clear(tile: JudgedTile) -> bool:
+    """Cloud-free by the data sets' own word: sea, farmland, towns, hills, snow."""
+    return ("_s2_" in tile.name and "cloudy" not in tile.name) or tile.name in _CLEAR_SCENES
+
+
+def _agreement(tiles: list[JudgedTile], others: list[JudgedTile]) -> float:
+    """Share of all valid pixels that two references call the same."""
+    same = [
+        ((one.reference > 0) == (other.reference > 0))[one.valid]
+        for one, other in zip(tiles, others, strict=True)
+    ]
+    return float(np.concatenate(same).mean())
 
 
 def judge_real_product(data: Path, settings: Settings | None = None) -> Confusion:

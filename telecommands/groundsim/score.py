@@ -9,6 +9,8 @@ from typing import Final
 
 import cv2
 import numpy as np
+import rasterio
+import rasterio.errors
 from numpy.typing import NDArray
 
 from telecommands.errors import NotAMask, ShapeMismatch
@@ -18,6 +20,7 @@ EDGE: Final = 3
 """Pixels from a boundary of the truth within which people disagree as well."""
 
 _STRIP: Final = 1024
+_GEOTIFF: Final = (".tif", ".tiff")
 _DECIMATIONS: Final = (1, 2, 4)  # masks at 10, 20 and 40 m
 
 
@@ -101,13 +104,15 @@ class Score:
 
 
 def score_files(mask_path: Path, truth_path: Path) -> Score:
-    """Compare two ``.npy`` files, strip by strip; neither is read into memory.
+    """Compare a mask (``.npy`` or GeoTIFF) with a truth (``.npy``), strip by strip.
 
     A mask of half or a quarter of the truth's size (20 m, 40 m) is compared with
     every second or fourth truth pixel.  Raises :class:`NotAMask` and
     :class:`ShapeMismatch`.
     """
-    return score(_opened(mask_path), _opened(truth_path), str(mask_path))
+    geotiff = mask_path.suffix.lower() in _GEOTIFF
+    mask = _geotiff(mask_path) if geotiff else _opened(mask_path)
+    return score(mask, _opened(truth_path), str(mask_path))
 
 
 def score(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str = "mask") -> Score:
@@ -159,6 +164,20 @@ def _edges(truth: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_]]
         clear = (strip == 0).astype(np.uint8)
         near = np.logical_and(cv2.dilate(contaminated, reach), cv2.dilate(clear, reach))
         yield slice(top, bottom), near[top - first : bottom - first]
+
+
+def _geotiff(path: Path) -> NDArray[np.uint8]:
+    """The one band, 255 where the file's own mask says no data; a byte a pixel in memory."""
+    try:
+        with rasterio.open(path) as file:
+            if file.count != 1 or file.dtypes[0] != "uint8":
+                cause = f"holds {file.count} bands of {file.dtypes[0]}"
+                raise NotAMask(path, cause, "Give one band of uint8")
+            mask: NDArray[np.uint8] = file.read(1)
+            mask[file.read_masks(1) == 0] = NO_DATA
+    except rasterio.errors.RasterioError as error:
+        raise NotAMask(path, f"cannot be read ({error})", "Give a GeoTIFF") from error
+    return mask
 
 
 def _opened(path: Path) -> NDArray[np.uint8]:

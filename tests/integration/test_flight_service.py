@@ -16,10 +16,11 @@ import pytest
 from deploy.flight_unit import FlightUnit, flight_unit, wait_until
 from telecommands.auth import TelecommandKey
 from telecommands.client import GroundKeys, SequenceFile, TelecommandClient, read_ground_keys
-from telecommands.dictionary import CloudFraction, Code, Housekeeping, Stage
+from telecommands.dictionary import TELECOMMANDS, CloudFraction, Code, Housekeeping, Stage
 from telecommands.errors import NoAnswer
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
+from tests.unit.model.another_package import another_package
 
 
 @pytest.fixture(scope="module")
@@ -290,6 +291,117 @@ def test_no_secret_is_logged_or_sent_down(unit: FlightUnit) -> None:
 def test_private_files_are_for_the_service_alone(unit: FlightUnit) -> None:
     for path in (unit.state / "state.sqlite", *(unit.state / "keys").rglob("*secret")):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_schedule_entry_can_be_taken_off(unit: FlightUnit) -> None:
+    later = time.time_ns() + 3600 * 10**9
+    answer = unit.execute("SCHEDULE", at=later, telecommand={"name": "SHUT_DOWN", "args": {}})
+    listed = unit.execute("LIST_SCHEDULE").data["entries"]
+    assert [one["telecommand"]["name"] for one in listed] == ["SHUT_DOWN"]
+    assert unit.execute("UNSCHEDULE", entry=answer.data["entry"]).stage is Stage.COMPLETED
+    assert unit.execute("LIST_SCHEDULE").data["entries"] == []
+    again = unit.execute("UNSCHEDULE", entry=answer.data["entry"])
+    assert (again.stage, again.code) == (Stage.REJECTED, Code.UNKNOWN_SCHEDULE_ENTRY)
+
+
+def test_a_prioritised_product_goes_first_and_a_deleted_one_never(
+    unit: FlightUnit, scene: str, tmp_path: Path
+) -> None:
+    first = unit.execute("PROCESS_SCENE", scene=scene).data["products"]
+    second = unit.execute("PROCESS_SCENE", scene=scene).data["products"]
+    unit.execute("PRIORITISE_PRODUCT", product=second[0], priority=9)
+    unit.execute("DELETE_PRODUCT", product=first[0])
+    listed = unit.execute("LIST_PRODUCTS").data["products"]
+    assert listed[0]["product"] == second[0]
+    unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
+    with unit.receiver(tmp_path) as receiver:
+        got = []
+        while product := receiver.receive_next():
+            got.append(product.product)
+    assert got[0] == second[0]
+    assert first[0] not in got
+    refused = unit.execute("RELEASE_PRODUCT", product=first[0])
+    assert (refused.stage, refused.code) == (Stage.REJECTED, Code.PRODUCT_STATE)
+
+
+def test_the_latest_packets_are_sent_again_on_demand(unit: FlightUnit) -> None:
+    with unit.telemetry("hk") as telemetry:
+        next(telemetry.packets(30))
+        assert unit.execute("REPORT_LATEST", topics=["hk"]).data == {"sent": 1}
+        list(telemetry.packets(1.0))
+        assert telemetry.repeated["hk"] >= 1
+        assert telemetry.lost["hk"] == 0
+
+
+def test_jobs_wait_where_products_fill_their_quota(unit: FlightUnit, scene: str) -> None:
+    unit.execute("SET_PARAMETER", name="storage.quota_bytes", value=10**6)
+    with unit.client() as client:
+        sent = client.send("PROCESS_SCENE", {"scene": scene, "products": ["fill"]})
+        wait_until(lambda: bool(unit.events("QUOTA_REACHED")))
+        waiting = unit.execute("LIST_JOBS", states=["QUEUED"]).data["jobs"]
+        assert [job["attempts"] for job in waiting] == [0]
+        unit.execute("SET_PARAMETER", name="storage.quota_bytes", value=None)
+        assert list(client.stages(sent, 120))[-1].stage is Stage.COMPLETED
+    assert unit.execute("PING").data["mode"] == "OPERATIONAL"
+
+
+def test_a_model_is_staged_activated_flown_and_rolled_back(
+    tmp_path: Path, simulated: Simulated
+) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        scene = unit.add_scene(simulated.scene)
+        digest = another_package(unit.state / "model_inbox" / "next")
+        unit.start()
+        before = unit.execute("PROCESS_SCENE", scene=scene).data["model"]
+        outside = unit.execute("STAGE_MODEL", package="../keys", sha256=digest)
+        assert (outside.stage, outside.code) == (Stage.FAILED, Code.OUTSIDE_SCENE_ROOT)
+        staged = unit.execute("STAGE_MODEL", package="next", sha256=digest)
+        assert staged.data["active"] == before
+        model = staged.data["staged"]
+        activated = unit.execute("ACTIVATE_MODEL", model=model)
+        assert (activated.data["active"], activated.data["previous"]) == (model, before)
+        assert unit.execute("PROCESS_SCENE", scene=scene).data["model"] == model
+        assert unit.execute("ROLL_BACK_MODEL").data["active"] == before
+        assert unit.execute("PROCESS_SCENE", scene=scene).data["model"] == before
+        assert unit.stop() == 0
+
+
+def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        unit.execute("SET_MODE", mode="SAFE")
+        wait_until(lambda: _housekeeping_mode(unit) == "SAFE")
+        assert unit.stop() == 0
+        unit.start()
+        assert unit.execute("PING").data["mode"] == "SAFE"
+        assert unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED
+        assert unit.stop() == 0
+        unit.start()
+        assert unit.execute("PING").data["mode"] == "OPERATIONAL"
+
+
+def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        for _ in range(3):
+            unit.start()
+            assert unit.execute("PING").data["mode"] == "OPERATIONAL"
+            unit.kill()
+        unit.start()
+        assert unit.execute("PING").data["mode"] == "SAFE"
+        assert unit.events("BOOT_LOOP")
+        assert unit.events("UNCLEAN_RESTART")
+
+
+def _housekeeping_mode(unit: FlightUnit) -> str:
+    unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
+    packet = unit.next_packet("hk")
+    assert isinstance(packet, Housekeeping)
+    return packet.mode.value
+
+
+def test_every_telecommand_of_the_dictionary_is_tried_in_this_file() -> None:
+    text = Path(__file__).read_text()
+    assert [name for name in TELECOMMANDS if f'"{name}"' not in text] == []
 
 
 def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from flightsw.config import read_settings
+from flightsw.config import PipelineSettings, ServiceSettings, read_settings
 from flightsw.errors import UsageError
+from telecommands.dictionary import DOWNLINK_PORT, TELECOMMAND_PORT, TELEMETRY_PORT
 
 
 def test_folders_are_read_from_the_settings_file(tmp_path: Path) -> None:
@@ -22,3 +24,16 @@ def test_what_is_no_folder_is_named_with_its_key(tmp_path: Path) -> None:
     file.write_text("[service]\nscene_root = 5\n")
     with pytest.raises(UsageError, match=r"path.*service\.scene_root"):
         read_settings(file)
+
+
+def test_settings_of_a_scene_travel_as_json() -> None:
+    chosen = PipelineSettings(fusion="blend", queue_depth=4, stall_seconds=7.5)
+    assert msgspec.json.decode(msgspec.json.encode(chosen), type=PipelineSettings) == chosen
+
+
+def test_the_links_are_encrypted_and_on_the_loopback_by_default() -> None:
+    service = ServiceSettings()
+    assert service.curve
+    assert service.host == "127.0.0.1"
+    ports = (service.telecommand_port, service.telemetry_port, service.downlink_port)
+    assert ports == (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -36,6 +37,28 @@ def test_figures_are_those_computed_by_hand() -> None:
     assert record["f2"] == pytest.approx(0.75)
     assert record["iou"] == 3 / 5
     assert record["mask_fraction"] == record["truth_fraction"] == 4 / 8
+
+
+def test_the_geotiff_that_goes_down_scores_as_its_array_does(tmp_path: Path) -> None:
+    np.save(tmp_path / "truth.npy", TRUTH)
+    np.save(tmp_path / "mask.npy", MASK)
+    height, width = MASK.shape
+    options = {"height": height, "width": width, "count": 1, "dtype": "uint8", "nbits": 1}
+    transform = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+        rasterio.open(
+            tmp_path / "mask.tif", "w", "GTiff", crs="EPSG:32632", transform=transform, **options
+        ) as file,
+    ):
+        file.write(MASK * (MASK != 255), 1)
+        file.write_mask(MASK != 255)
+    assert score_files(tmp_path / "mask.tif", tmp_path / "truth.npy") == score_files(
+        tmp_path / "mask.npy", tmp_path / "truth.npy"
+    )
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 no tiff")
+    with pytest.raises(NotAMask, match="cannot be read"):
+        score_files(tmp_path / "broken.tif", tmp_path / "truth.npy")
 
 
 def test_f2_weighs_recall_more() -> None:

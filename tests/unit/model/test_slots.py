@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from deploy.model.packaging import checksum_lines
 from flightsw.errors import (
     DiskFull,
     OutputNotWritable,
@@ -27,6 +26,7 @@ from flightsw.model.slots import FACT, ModelSlots, SlotState
 from flightsw.state import StateFile
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
+from tests.unit.model.another_package import another_package, released
 
 
 class Station:
@@ -45,18 +45,11 @@ class Station:
 
     def upload(self, version: str) -> str:
         """Put another package into the inbox; its folder is named after its version."""
-        folder = self.inbox / version
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(self.shipped, folder)
-        description = json.loads((folder / "package.json").read_text())
-        (folder / "package.json").write_text(json.dumps({**description, "version": version}))
-        return self.release(version)
+        return another_package(self.inbox / version, version, self.shipped)
 
     def release(self, version: str) -> str:
         """Write the checksums anew; return their SHA-256."""
-        sums = self.inbox / version / "SHA256SUMS"
-        sums.write_text(checksum_lines(sums.parent))
-        return sha256(sums)
+        return released(self.inbox / version)
 
     def stage(self, version: str) -> str:
         """Upload and stage; return the id."""
