@@ -139,8 +139,7 @@ class JobRunner:
     def carry_out(self, run: JobRun, bench: Bench) -> None:
         """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
         job = run.job
-        data = {"job": job.id, "attempt": job.attempts}
-        self.report(job.telecommand, Stage.STARTED, data=data)
+        self._settle(self._tell_start, job)
         self.event("JOB_STARTED", f"{job.id}: {job.request.scene}", job=job.id)
         try:
             self._complete(run, self._process(run, bench))
@@ -161,6 +160,10 @@ class JobRunner:
             _log.error("job failed", job=job.id, exc_info=fault)
             self.event("INTERNAL_FAULT", f"{job.id}: {type(fault).__name__}", job=job.id)
             self._settle(self._failed, job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
+
+    def _tell_start(self, job: Job) -> None:
+        data = {"job": job.id, "attempt": job.attempts}
+        self.report(job.telecommand, Stage.STARTED, data=data)
 
     def tell_expired(self, job: Job) -> None:
         """A waiting job's deadline passed; its end is on record."""
@@ -330,12 +333,15 @@ class JobRunner:
 
         Where it cannot before the service stops the job is found RUNNING at boot, and runs again.
         """
+        told_of_it = False
         while True:
             try:
                 return record(*told)
             except StateUnavailable as error:
-                self.event("DISK_FULL", str(error))
-                self.modes.unsafe(SafeReason.DISK_FULL, error.cause)
+                if not told_of_it:
+                    told_of_it = True
+                    self.event("DISK_FULL", str(error))
+                    self.modes.unsafe(SafeReason.DISK_FULL, error.cause)
                 self.heartbeat()
                 if self.patience.stopping.wait(_STATE_SECONDS):
                     return None

@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 import msgspec
+import structlog
 
 from flightsw.chain import ProcessingChain, open_chain
 from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
-from flightsw.errors import EngineError, FlightError, ModelError
+from flightsw.errors import EngineError, FlightError, ModelError, StateUnavailable
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.job_run import JobRun, JobRunner
 from flightsw.jobs import JobQueue
 from flightsw.model.golden import GoldenReport
 from telecommands.dictionary import Code, Mode, Record, Stage
 from telecommands.refusal import Refusal
+
+_log: Final = structlog.get_logger(__name__)
 
 DeviceState: TypeAlias = Literal["ready", "busy", "failed", "closed"]
 
@@ -128,6 +131,7 @@ class Processing:
         self._current: Errand | None = None
         self._run: JobRun | None = None
         self._stopping = False
+        self._roused = False
         self.started = threading.Event()
         self._thread = threading.Thread(target=self._work, name="flightsw-processing", daemon=True)
 
@@ -150,6 +154,7 @@ class Processing:
     def wake(self) -> None:
         """There may be something to do."""
         with self._changed:
+            self._roused = True
             self._changed.notify_all()
 
     def take_on(self, telecommand: str, work: Callable[[], Record]) -> None:
@@ -158,7 +163,7 @@ class Processing:
             if len(self._errands) >= _ERRANDS:
                 raise Refusal(Code.QUEUE_FULL, f"{_ERRANDS} such telecommands wait", "Wait")
             self._errands.append(Errand(telecommand, work, self._monotonic()))
-            self._changed.notify_all()
+        self.wake()
 
     def cancel(self, job: str) -> None:
         """Stop a job, if it is the one that runs."""
@@ -206,7 +211,11 @@ class Processing:
             self.started.set()
             while not self._stopping:
                 self._heartbeat()
-                if not self._serve_errand() and not self._serve_job():
+                try:
+                    idle = not self._serve_errand() and not self._serve_job()
+                except StateUnavailable:  # told by the disk's monitor; nothing was begun
+                    idle = True
+                if idle:
                     self._wait()
         except Exception as fault:
             self._event("INTERNAL_FAULT", f"the processing thread ended: {fault!r}")
@@ -240,17 +249,32 @@ class Processing:
                 return False
             errand = self._current = self._errands.popleft()
         try:
-            self._report(errand.telecommand, Stage.STARTED)
-            self._report(errand.telecommand, Stage.COMPLETED, data=self._result(errand))
+            self._tell(errand, Stage.STARTED)
+            self._tell(errand, Stage.COMPLETED, data=self._result(errand))
         except Refusal as refusal:
             told = {"code": refusal.code, "cause": refusal.cause, "cure": refusal.cure}
-            self._report(errand.telecommand, Stage.FAILED, **told)
+            self._tell(errand, Stage.FAILED, **told)
         except FlightError as error:
             told = {"code": failure_code(error), "cause": str(error), "cure": error.cure}
-            self._report(errand.telecommand, Stage.FAILED, **told)
+            self._tell(errand, Stage.FAILED, **told)
+        except Exception as fault:  # noqa: BLE001 - whatever an errand does, the service lives
+            _log.error("errand failed", telecommand=errand.telecommand, exc_info=fault)
+            self._event("INTERNAL_FAULT", f"{errand.telecommand}: {type(fault).__name__}")
+            self._tell(errand, Stage.FAILED, code=Code.INTERNAL, cause=Code.INTERNAL.doc)
         finally:
             self._current = None
         return True
+
+    def _tell(self, errand: Errand, stage: Stage, **told: object) -> None:
+        """Add a stage as soon as the state can be written; at boot it would be found unclosed."""
+        while not self._stopping:
+            try:
+                self._report(errand.telecommand, stage, **told)
+            except StateUnavailable:
+                self._heartbeat()
+                self._wait()
+            else:
+                return
 
     def _result(self, errand: Errand) -> dict[str, object]:
         result: dict[str, object] = msgspec.to_builtins(errand.work())
@@ -273,8 +297,9 @@ class Processing:
 
     def _wait(self) -> None:
         with self._changed:
-            if not self._stopping and not self._errands:
+            if not self._stopping and not self._roused:
                 self._changed.wait(_IDLE_SECONDS)
+            self._roused = False  # before the look for work, so that no call is missed
 
     def _is_late(self, errand: Errand) -> bool:
         return self._monotonic() - errand.taken_on > _ERRAND_SECONDS

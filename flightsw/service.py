@@ -404,6 +404,7 @@ class FlightService:
         self._processing.wake()
 
     def _tell_parameter(self, name: str, value: Value) -> None:
+        self._patience.until = 0.0  # there may be room for the next job now
         self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
 
     def _tell_drops(self, dropped: int) -> None:

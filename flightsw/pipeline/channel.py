@@ -59,6 +59,17 @@ class Channel(Generic[Item]):
             self._changed.notify_all()
             return item
 
+    def get_all(self, deadline: float) -> list[Item]:
+        """Like :meth:`get`, but all that wait now: one change of threads for several items."""
+        with self._changed:
+            self._wait(lambda: self._finished or bool(self._items), deadline)
+            if not self._items:
+                raise ChannelFinished
+            items = [*self._items]
+            self._items.clear()
+            self._changed.notify_all()
+            return items
+
     def finish(self) -> None:
         """No more items will come; those that wait may still be taken."""
         with self._changed:

@@ -67,7 +67,7 @@ class Stages:
 
     def run(self, name: str, work: Iterable[Item], depth: int) -> Iterator[Item]:
         """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead."""
-        channel: Channel[Item] = Channel(depth)
+        channel: Channel[Item] = Channel(max(1, depth // 2))  # the reader holds as many again
         thread = threading.Thread(
             target=self._carry, args=(work, channel), name=f"flightsw-{name}", daemon=True
         )
@@ -107,7 +107,7 @@ class Stages:
     def _items_of(self, channel: Channel[Item], name: str) -> Iterator[Item]:
         while True:
             try:
-                yield channel.get(self._stall_seconds)
+                yield from channel.get_all(self._stall_seconds)
             except ChannelFinished:
                 return
             except ChannelStalled:

@@ -333,6 +333,20 @@ def test_the_latest_packets_are_sent_again_on_demand(unit: FlightUnit) -> None:
         assert telemetry.lost["hk"] == 0
 
 
+@pytest.mark.parametrize("scenario", ["day_in_short", "bad_commanding"])
+def test_the_scenarios_of_the_manual_hold(
+    unit: FlightUnit, scene: str, scenario: str, tmp_path: Path
+) -> None:
+    path = Path(__file__).parents[2] / "docs" / "scenarios" / f"{scenario}.yaml"
+    connection = ["--keys", str(unit.ground), "--endpoints", str(unit.state / "endpoints.json")]
+    chosen = ["--set", f"scene={scene}"] if scenario == "day_in_short" else []
+    done = run_command(
+        "telecommands.groundsim",
+        ["run", str(path), *chosen, "--folder", str(tmp_path), *connection],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_jobs_wait_where_products_fill_their_quota(unit: FlightUnit, scene: str) -> None:
     unit.execute("SET_PARAMETER", name="storage.quota_bytes", value=10**6)
     with unit.client() as client:

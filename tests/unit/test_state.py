@@ -95,6 +95,17 @@ def test_a_file_that_another_process_holds_is_unavailable_not_waited_for(tmp_pat
         assert state.fact("kept") == b"2"
 
 
+def test_a_file_that_another_process_holds_whole_is_told_at_the_start(tmp_path: Path) -> None:
+    StateFile(tmp_path).close()
+    other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StateUnusable, match="Close what holds the file"):
+        StateFile(tmp_path)
+    other.close()
+    StateFile(tmp_path).close()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateUnusable, match="file"):

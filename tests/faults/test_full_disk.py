@@ -1,0 +1,88 @@
+"""A disk that fills up, a limit that says so early: nothing is lost, the service lives."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.flight_unit import flight_unit, wait_until
+from telecommands.dictionary import Code, Stage
+from tests.conftest import Simulated
+
+_MEGABYTE = 1 << 20
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 MB of its own; skips where mounting one is not allowed."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(command, capture_output=True, timeout=20, check=False).returncode
+    ):
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True, timeout=20)
+
+
+def _fill(disk: Path, leave: int) -> Path:
+    ballast = disk / "ballast"
+    free = shutil.disk_usage(disk).free
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free - leave)
+    return ballast
+
+
+def test_a_full_disk_leads_to_safe_mode_and_loses_nothing(
+    small_disk: Path, simulated: Simulated
+) -> None:
+    with flight_unit(small_disk / "unit") as unit:
+        shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
+        scene = simulated.scene.name
+        unit.start()
+        wait_until(lambda: unit.execute("PING").data["mode"] == "SAFE")  # 1 GB must stay free
+        unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
+        wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
+        kept = unit.execute("PROCESS_SCENE", scene=scene)
+        assert kept.stage is Stage.COMPLETED
+
+        ballast = _fill(small_disk, leave=0)
+        wait_until(lambda: unit.execute("PING").data["mode"] == "SAFE")
+        assert unit.events("DISK_FULL")
+        refused = unit.execute("SET_MODE", mode="OPERATIONAL")
+        assert refused.stage in (Stage.REJECTED, Stage.FAILED)
+        assert refused.code in (Code.NOT_IN_THIS_MODE, Code.STATE_UNAVAILABLE)
+
+        ballast.unlink()
+        wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
+        assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
+        products = unit.execute("LIST_PRODUCTS").data["products"]
+        assert {one["product"] for one in products} >= set(kept.data["products"])
+        assert unit.stop() == 0
+
+
+def test_a_job_waits_where_its_products_do_not_fit_the_disk(
+    small_disk: Path, simulated: Simulated
+) -> None:
+    with flight_unit(small_disk / "unit") as unit:
+        shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
+        unit.start()
+        unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
+        ballast = _fill(small_disk, leave=7 * _MEGABYTE)
+        wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
+        with unit.client() as client:
+            request = {"scene": simulated.scene.name, "products": ["fill", "mask", "report"]}
+            sent = client.send("PROCESS_SCENE", request)
+            wait_until(lambda: bool(unit.events("QUOTA_REACHED")))
+            ballast.unlink()
+            assert list(client.stages(sent, 120))[-1].stage is Stage.COMPLETED
+        assert unit.stop() == 0
