@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -89,7 +90,8 @@ class ProcessingChain:
     ) -> ProcessedScene:
         """Process one scene from disk to products; on any error OUT is left as it was.
 
-        ``begun`` is told the scene's metadata and may give further sinks for its rows; ``stop``
+        ``begun`` is told the scene's metadata before room is looked for on the disk, and may give
+        further sinks for its rows; ``stop``
         ends the scene from another thread.  Raises the :class:`~flightsw.errors.FlightError` of
         the room that failed.
         """
@@ -103,12 +105,13 @@ class ProcessingChain:
             offset=request.offset,
         )
         context = self._context(pipeline.fusion)
+        sinks = begun(scene.metadata)
         with ProductSet(request.out, request.products, scene.metadata, context) as products:
             summary = process_scene(
                 scene,
                 self._engine,
                 pipeline,
-                [products, *begun(scene.metadata)],
+                [products, *sinks],
                 progress,
                 stride=self._package.stride,
                 stop=stop,
@@ -156,3 +159,9 @@ def tune_interpreter() -> None:
     cv2.setNumThreads(1)
     gc.collect()
     gc.freeze()
+
+
+def return_memory() -> None:
+    """Give what a scene needed back to the system; glibc keeps it otherwise."""
+    with suppress(OSError, AttributeError):  # another C library does as it likes
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -16,7 +16,7 @@ from flightsw.chain import ProcessedScene, ProcessingChain, SceneRequest
 from flightsw.commanding.parameters import ParameterStore
 from flightsw.commanding.verification import failure_code
 from flightsw.confinement import confined
-from flightsw.downlink.catalogue import NewProduct, ProductCatalogue
+from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.storage import make_room
 from flightsw.errors import (
     DeadlinePassed,
@@ -25,24 +25,20 @@ from flightsw.errors import (
     FlightError,
     Interrupted,
     JobCancelled,
-    StateUnavailable,
 )
-from flightsw.fdir.modes import ModeMachine, SafeReason
-from flightsw.jobs import Job, JobQueue
+from flightsw.job_end import JobEnds
+from flightsw.jobs import Job
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
 from flightsw.products.disk import bytes_needed
 from flightsw.products.fraction_map import FractionMap
 from flightsw.scene.scene import SceneMetadata
-from flightsw.state import StateFile
 from telecommands.dictionary import (
     CloudFraction,
     Code,
-    JobState,
     Progress,
     Record,
-    SceneResult,
     Stage,
     Topic,
 )
@@ -50,9 +46,7 @@ from telecommands.refusal import Refusal
 
 _log: Final = structlog.get_logger(__name__)
 
-_ROOM_SECONDS: Final = 10.0  # between two looks whether there is room for products again
 _COOLING_SECONDS: Final = 1.0
-_STATE_SECONDS: Final = 1.0  # between two attempts to record an end
 
 
 class JobRun:
@@ -98,80 +92,52 @@ class _Chain(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass
-class Patience:
-    """What the runner waits for: room until a monotonic moment, or the service's end."""
-
-    stopping: threading.Event
-    until: float = 0.0
-
-
 @dataclass(frozen=True)
 class JobRunner:
-    """Carries jobs out: products, records, verification, telemetry.  Used by one thread.
+    """Carries jobs out, one at a time, in one thread.
 
     ``free_bytes`` tells what the products' disk can still take, ``under_transfer`` which products
     a receiver asked for; ``cool`` is set while work may go on.
     """
 
-    state: StateFile
-    jobs: JobQueue
+    ends: JobEnds
     catalogue: ProductCatalogue
     parameters: ParameterStore
-    modes: ModeMachine
     scene_root: Path
     products: Path
     report: Callable[..., object]
     publish: Callable[[Topic, Record], None]
     event: Callable[..., None]
     heartbeat: Callable[[], None]
-    clock: Callable[[], int]
     monotonic: Callable[[], float]
     free_bytes: Callable[[], int]
     under_transfer: Callable[[], Collection[str]]
     cool: threading.Event
-    patience: Patience
-
-    def waits_for_room(self) -> bool:
-        """Whether the last job found no room for its products, a moment ago."""
-        return self.monotonic() < self.patience.until
 
     def carry_out(self, run: JobRun, bench: Bench) -> None:
         """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
-        job = run.job
-        self._settle(self._tell_start, job)
-        self.event("JOB_STARTED", f"{job.id}: {job.request.scene}", job=job.id)
+        job, ends = run.job, self.ends
+        ends.begun(job)
         try:
-            self._complete(run, self._process(run, bench))
+            processed, fraction = self._process(run, bench)
+            ends.completed(job, processed.products, fraction, self.monotonic() - run.started)
+            self.publish("sci.cloud_fraction", fraction)
         except Interrupted as interruption:
-            self._settle(self._stopped, job, run.stop.reason or interruption)
+            ends.stopped(job, run.stop.reason or interruption)
         except DiskFull as full:
-            self._settle(self._wait_for_room, job, full)
+            ends.found_no_room(job, full)
         except EngineError as error:
             bench.chain.close()
-            self._settle(self._try_again, job, error)
+            ends.engine_failed(job, error)
             bench.check_engine()
         except FlightError as error:
-            code, cause = failure_code(error), f"{error.subject}: {error.cause}"
-            self._settle(self._failed, job, code, cause, error.cure)
+            ends.failed(job, failure_code(error), f"{error.subject}: {error.cause}", error.cure)
         except Refusal as refusal:
-            self._settle(self._failed, job, refusal.code, refusal.cause, refusal.cure)
+            ends.failed(job, refusal.code, refusal.cause, refusal.cure)
         except Exception as fault:  # noqa: BLE001 - whatever a scene does, the service lives
             _log.error("job failed", job=job.id, exc_info=fault)
             self.event("INTERNAL_FAULT", f"{job.id}: {type(fault).__name__}", job=job.id)
-            self._settle(self._failed, job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
-
-    def _tell_start(self, job: Job) -> None:
-        data = {"job": job.id, "attempt": job.attempts}
-        self.report(job.telecommand, Stage.STARTED, data=data)
-
-    def tell_expired(self, job: Job) -> None:
-        """A waiting job's deadline passed; its end is on record."""
-        cause = "the deadline passed before the job's turn came"
-        self.report(job.telecommand, Stage.TIMED_OUT, code=Code.DEADLINE_PASSED, cause=cause)
-        self.event("JOB_FAILED", f"{job.id}: {cause}", job=job.id)
-
-    # --- The scene ---------------------------------------------------------------------------
+            ends.failed(job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
 
     def _process(self, run: JobRun, bench: Bench) -> tuple[ProcessedScene, CloudFraction]:
         request = run.job.request
@@ -185,13 +151,13 @@ class JobRunner:
                 raise Interrupted(run.job.id, "the engine failed its self-test")
         if run.stop.reason:
             raise run.stop.reason
-        fractions: list[tuple[SceneMetadata, FractionMap]] = []
+        fractions: list[FractionMap] = []
 
         def begun(metadata: SceneMetadata) -> Sequence[RowSink]:
             self._make_room(bytes_needed(request.products, metadata), run.job.id)
             grid = chain.grid(metadata)
-            fractions.append((metadata, FractionMap(grid.rows, grid.columns, grid.stride)))
-            return [fractions[-1][1]]
+            fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
+            return fractions
 
         chosen = SceneRequest(
             scene=scene,
@@ -202,7 +168,7 @@ class JobRunner:
         )
         self.products.mkdir(parents=True, exist_ok=True)
         processed = chain.process(chosen, self._progress(run), begun=begun, stop=run.stop)
-        return processed, _cloud_fraction(run.job, chain, processed, fractions[-1][1])
+        return processed, _cloud_fraction(run.job, chain, processed, fractions[-1])
 
     def _progress(self, run: JobRun) -> Callable[[int, int], None]:
         last = -1.0
@@ -247,105 +213,6 @@ class JobRunner:
             message = f"{product.product} ({product.state.value}) made room for {job}"
             self.event("PRODUCT_REMOVED", message, product=product.product, job=product.job)
 
-    # --- Its end -----------------------------------------------------------------------------
-
-    def _complete(self, run: JobRun, outcome: tuple[ProcessedScene, CloudFraction]) -> None:
-        processed, fraction = outcome
-        job, clear = run.job, 1 - fraction.contaminated
-        products = [
-            NewProduct(
-                kind=file.product,  # type: ignore[arg-type]
-                path=processed.products.folder / file.name,
-                size=file.bytes,
-                sha256=file.sha256,
-                clear=clear,
-            )
-            for file in processed.products.files
-        ]
-
-        def record() -> None:
-            with self.state.transaction():
-                self.jobs.end(job.id, JobState.COMPLETED, self.clock())
-                stored = self.catalogue.add(job.id, products, self.clock())
-                result = SceneResult(
-                    job=job.id,
-                    scene=job.request.scene,
-                    contaminated=fraction.contaminated,
-                    valid_pixels=fraction.valid_pixels,
-                    seconds=self.monotonic() - run.started,
-                    model=fraction.model,
-                    products=tuple(product.product for product in stored),
-                )
-                self.report(job.telecommand, Stage.COMPLETED, data=_fields(result))
-
-        self._settle(record)
-        self.publish("sci.cloud_fraction", fraction)
-        message = f"{job.id}: {fraction.contaminated:.1%} contaminated, {len(products)} products"
-        self.event("JOB_COMPLETED", message, job=job.id)
-
-    def _stopped(self, job: Job, reason: FlightError) -> None:
-        if isinstance(reason, JobCancelled):
-            self._end(job, JobState.CANCELLED, Stage.CANCELLED, Code.CANCELLED, reason.cause)
-        elif isinstance(reason, DeadlinePassed):
-            code = Code.DEADLINE_PASSED
-            self._end(job, JobState.TIMED_OUT, Stage.TIMED_OUT, code, reason.cause)
-        else:
-            self._requeue(job, reason.cause, counts=False)
-
-    def _wait_for_room(self, job: Job, full: DiskFull) -> None:
-        """The disk itself is full: SAFE.  The quota alone: jobs wait until something went down."""
-        self._requeue(job, full.cause, counts=False)
-        self.patience.until = self.monotonic() + _ROOM_SECONDS
-        if self.free_bytes() < self.parameters.number("storage.reserve_bytes"):
-            self.event("DISK_FULL", str(full))
-            self.modes.unsafe(SafeReason.DISK_FULL, full.cause)
-        else:
-            self.event("QUOTA_REACHED", str(full), job=job.id)
-
-    def _try_again(self, job: Job, error: EngineError) -> None:
-        if job.attempts < self.parameters.number("processing.attempts"):
-            self._requeue(job, str(error), counts=True)
-        else:
-            self._failed(job, failure_code(error), f"{error.subject}: {error.cause}", error.cure)
-
-    def _requeue(self, job: Job, why: str, *, counts: bool) -> None:
-        with self.state.transaction():
-            after = self.jobs.requeue(job.id, self.clock(), counts=counts)
-            if after.state.ended:
-                self.report(
-                    job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=after.cause
-                )
-        self.event("JOB_REQUEUED", f"{job.id}: {why}", job=job.id, state=after.state.value)
-
-    def _failed(self, job: Job, code: Code, cause: str, cure: str) -> None:
-        self._end(job, JobState.FAILED, Stage.FAILED, code, cause, cure)
-
-    def _end(
-        self, job: Job, state: JobState, stage: Stage, code: Code, cause: str, cure: str = ""
-    ) -> None:
-        with self.state.transaction():
-            self.jobs.end(job.id, state, self.clock(), code, cause)
-            self.report(job.telecommand, stage, code=code, cause=cause, cure=cure)
-        self.event("JOB_FAILED", f"{job.id}: {state.value}, {cause}", job=job.id, code=code.value)
-
-    def _settle(self, record: Callable[..., None], *told: object) -> None:
-        """Record an end, as soon as the state can be written.
-
-        Where it cannot before the service stops the job is found RUNNING at boot, and runs again.
-        """
-        told_of_it = False
-        while True:
-            try:
-                return record(*told)
-            except StateUnavailable as error:
-                if not told_of_it:
-                    told_of_it = True
-                    self.event("DISK_FULL", str(error))
-                    self.modes.unsafe(SafeReason.DISK_FULL, error.cause)
-                self.heartbeat()
-                if self.patience.stopping.wait(_STATE_SECONDS):
-                    return None
-
 
 def _cloud_fraction(
     job: Job, chain: ProcessingChain, processed: ProcessedScene, fractions: FractionMap
@@ -369,11 +236,6 @@ def _cloud_fraction(
         tile_map=cells.tobytes(),
         seconds=summary.seconds,
         inference_seconds=summary.inference_seconds,
-        stages_ms={name: _fields(timing) for name, timing in summary.stages.items()},
+        stages_ms={name: msgspec.to_builtins(one) for name, one in summary.stages.items()},
         energy_j=summary.energy_joules,
     )
-
-
-def _fields(record: msgspec.Struct) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(record)
-    return fields

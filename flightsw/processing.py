@@ -13,7 +13,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 import structlog
 
-from flightsw.chain import ProcessingChain, open_chain
+from flightsw.chain import ProcessingChain, open_chain, return_memory
 from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
@@ -191,7 +191,7 @@ class Processing:
             cause = f"not done within {_ERRAND_SECONDS:.0f} s"
             self._report(errand.telecommand, Stage.TIMED_OUT, cause=cause)
         for job in self._jobs.expire(self._clock()):
-            self._runner.tell_expired(job)
+            self._runner.ends.expired(job)
 
     @property
     def device_state(self) -> DeviceState:
@@ -281,7 +281,7 @@ class Processing:
         return result
 
     def _serve_job(self) -> bool:
-        if self._modes.mode is not Mode.OPERATIONAL or self._runner.waits_for_room():
+        if self._modes.mode is not Mode.OPERATIONAL or self._runner.ends.waiting_for_room:
             return False
         job = self._jobs.next(self._clock())
         if job is None:
@@ -293,6 +293,7 @@ class Processing:
             self._runner.carry_out(self._run, self)
         finally:
             self._run = None
+            return_memory()
         return True
 
     def _wait(self) -> None:

@@ -6,6 +6,7 @@ engine; the main thread looks after health, housekeeping and the watchdog.
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -29,13 +30,16 @@ from flightsw.downlink.link import DownlinkLink
 from flightsw.downlink.transfer import Transfer
 from flightsw.errors import LinkError, StateUnavailable
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
+from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
 from flightsw.handlers import RESTART_STATUS, Handlers
 from flightsw.health import Health, HealthSources
-from flightsw.job_run import JobRunner, Patience
+from flightsw.job_end import JobEnds, Patience
+from flightsw.job_run import JobRunner
 from flightsw.jobs import JobQueue
+from flightsw.key_watch import KeyWatch
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
 from flightsw.processing import EngineChain, Processing
@@ -45,14 +49,12 @@ from flightsw.telemetry.events import EventReporter
 from flightsw.telemetry.link import TelemetryLink
 from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.sensors import Sensors
-from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Code, Mode, ProductRecord, Stage, Value
 
 _LOOK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
 _LINK_SECONDS: Final = 10.0  # within which a link's thread must answer
 _LINK_STOP_SECONDS: Final = 1.0
-_SAFE_FACT: Final = "safe_because"
 _MACHINE_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -82,10 +84,9 @@ class FlightService:
     def _build(self, settings: Settings, opened: ExitStack) -> None:
         service = self._settings
         self._state = opened.enter_context(StateFile(service.state_dir))
-        self._keys = KeyFolder(service.keys_folder)
-        self._read_telecommand_keys()
-        sockets, self._read_curve_keys = opened.enter_context(open_sockets(service, self._keys))
-        self._keys_seen = self._keys_changed()
+        keys = KeyFolder(service.keys_folder)
+        sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
+        self._keys = KeyWatch(keys, read_curve_keys, self._tell_refused_keys)
         self._boots = BootRecord(self._state)
         self._boot = self._boots.begin(time.time_ns(), _machine_boot())
         self._heartbeats = Heartbeats()
@@ -110,6 +111,7 @@ class FlightService:
         )
         self._parameters = ParameterStore(self._state, self._tell_parameter)
         self._modes = ModeMachine(self._follow_mode)
+        self._safe = LastingSafe(self._state, self._modes)
 
     def _build_processing(self, settings: Settings) -> None:
         state_dir = self._settings.state_dir
@@ -133,25 +135,35 @@ class FlightService:
         )
         self._cool = threading.Event()
         self._cool.set()
-        self._patience = Patience(threading.Event())
-        runner = JobRunner(
+        self._patience = Patience()
+        ends = JobEnds(
             state=self._state,
             jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
             modes=self._modes,
+            report=self._report,
+            event=self._events.report,
+            heartbeat=self._beat("processing"),
+            clock=time.time_ns,
+            monotonic=time.monotonic,
+            free_bytes=self._free_bytes,
+            patience=self._patience,
+        )
+        runner = JobRunner(
+            ends=ends,
+            catalogue=self._catalogue,
+            parameters=self._parameters,
             scene_root=self._settings.scene_root,
             products=state_dir / "products",
             report=self._report,
             publish=self._telemetry.publish,
             event=self._events.report,
             heartbeat=self._beat("processing"),
-            clock=time.time_ns,
             monotonic=time.monotonic,
-            free_bytes=lambda: self._sensors.read().disk_free_bytes or 0,
+            free_bytes=self._free_bytes,
             under_transfer=self._transfer.under_transfer,
             cool=self._cool,
-            patience=self._patience,
         )
         self._processing = Processing(
             EngineChain(settings, self._slots.active),
@@ -188,7 +200,7 @@ class FlightService:
         self._dispatcher = Dispatcher(
             Gate(
                 self._state,
-                lambda: self._telecommand_keys,
+                lambda: self._keys.telecommand_keys,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
             VerificationLedger(self._state),
@@ -273,9 +285,7 @@ class FlightService:
             cause = self._jobs.record(job.id).cause
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
         self._dispatcher.close_orphans(self._jobs.is_open)
-        self._safe_because = (self._state.fact(_SAFE_FACT) or b"").decode()
-        for name in filter(None, self._safe_because.split(",")):
-            self._modes.unsafe(SafeReason[name], "as before the restart")
+        self._safe.restore()
         if boot.loop:
             self._events.report("BOOT_LOOP", "SAFE until a telecommand says otherwise")
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
@@ -312,25 +322,13 @@ class FlightService:
             self._health.look()
             self._processing.tick()
             self._dispatcher.flush()
-            self._remember_safe()
-        self._follow_keys()
+            self._safe.keep()
+        self._keys.look()
         self._feed_watchdog()
         counts = self._jobs.counts()
         self._notifier.status(
             f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
         )
-
-    def _remember_safe(self) -> None:
-        """SAFE by telecommand or boot loop outlives a restart: only a telecommand leads out of it.
-
-        Other reasons are found again by who watches them.  Not in the mode's listener, which must
-        not wait for the state file.
-        """
-        lasting = (SafeReason.BOOT_LOOP, SafeReason.TELECOMMAND)
-        reasons = ",".join(one.name for one in self._modes.reasons if one in lasting)
-        if reasons != self._safe_because:
-            self._state.set_fact(_SAFE_FACT, reasons.encode() or None)
-            self._safe_because = reasons
 
     def _announce(self) -> None:
         self._announced = True
@@ -358,33 +356,10 @@ class FlightService:
         reason = RESTART_COMMANDED if self._exit_status == RESTART_STATUS else CLEAN_SHUTDOWN
         with suppress(StateUnavailable):  # then the next boot finds an unclean end, which is true
             self._dispatcher.flush()
-            self._remember_safe()
+            self._safe.keep()
             if self._processing_ended:
                 self._boots.end_clean(time.time_ns(), reason)
         self._telemetry.stop(_LINK_STOP_SECONDS)
-
-    # --- Keys --------------------------------------------------------------------------------
-
-    def _follow_keys(self) -> None:
-        """Keys that were authorised or revoked count from the next second on."""
-        seen = self._keys_changed()
-        if seen == self._keys_seen:
-            return
-        self._keys_seen = seen
-        try:
-            self._read_telecommand_keys()
-            self._read_curve_keys()
-        except LinkError as error:
-            self._events.report("KEYS_REFUSED", str(error))
-
-    def _read_telecommand_keys(self) -> None:
-        self._telecommand_keys: dict[str, TelecommandKey] = self._keys.telecommand_keys()
-
-    def _keys_changed(self) -> tuple[int, ...]:
-        return tuple(
-            folder.stat().st_mtime_ns if folder.is_dir() else 0
-            for folder in self._keys.client_folders
-        )
 
     # --- Told by other threads ---------------------------------------------------------------
 
@@ -407,6 +382,9 @@ class FlightService:
         self._patience.until = 0.0  # there may be room for the next job now
         self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
 
+    def _tell_refused_keys(self, error: LinkError) -> None:
+        self._events.report("KEYS_REFUSED", str(error))
+
     def _tell_drops(self, dropped: int) -> None:
         self._events.report("PACKETS_DROPPED", f"{dropped} packets found no room", packets=dropped)
 
@@ -421,6 +399,9 @@ class FlightService:
     def _tell_fault(self, fault: Exception) -> None:
         self._log.error("downlink failed", exc_info=fault)
         self._events.report("INTERNAL_FAULT", f"downlink: {fault}")
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._settings.state_dir).free
 
     def _beat(self, name: str) -> Callable[[], None]:
         return lambda: self._heartbeats.beat(name, time.monotonic())
