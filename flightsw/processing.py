@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _log: Final = structlog.get_logger(__name__)
 
 DeviceState: TypeAlias = Literal["ready", "busy", "failed", "closed"]
 
+_NICENESS: Final = 10
 _IDLE_SECONDS: Final = 0.5  # between heartbeats while nothing is to be done
 _ERRANDS: Final = 16
 _ERRAND_SECONDS: Final = 600.0  # a telecommand that waits or works for longer has timed out
@@ -205,6 +207,8 @@ class Processing:
     # --- The thread --------------------------------------------------------------------------
 
     def _work(self) -> None:
+        # Threads that it starts (decoders, arithmetic) inherit this: telecommands go before them.
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
             self.check_engine()
             self._modes.ready()
