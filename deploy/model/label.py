@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.dataset import Part, Tile, read_split, read_tiles
-from deploy.model.teacher import teacher_probabilities
+from deploy.model.teacher import teacher_probabilities, two_scale_probabilities
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with index.json and tiles/")
     parser.add_argument("out", type=Path, help="folder for one .npz per tile")
+    parser.add_argument(
+        "--two-scales",
+        action="store_true",
+        help="mean of the teacher at a tile's scale and at half",
+    )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     split = read_split()
+    teacher = two_scale_probabilities if arguments.two_scales else teacher_probabilities
     for number, tile in enumerate(tqdm(list(read_tiles(arguments.data)))):
-        _write(arguments.out / f"{number:04d}.npz", tile, split.part_of(tile.region))
+        path = arguments.out / f"{number:04d}.npz"
+        _write(path, tile, split.part_of(tile.region), teacher(tile))
 
 
-def _write(path: Path, tile: Tile, part: Part) -> None:
+def _write(path: Path, tile: Tile, part: Part, probabilities: NDArray[np.float32]) -> None:
     np.savez(
         path,
         name=tile.name,
@@ -48,7 +55,7 @@ def _write(path: Path, tile: Tile, part: Part) -> None:
         ground_sample_distance=tile.ground_sample_distance,
         bands=tile.four_bands.astype(np.float16),
         valid=tile.valid,
-        probabilities=teacher_probabilities(tile).astype(np.float16),
+        probabilities=probabilities.astype(np.float16),
     )
 
 
