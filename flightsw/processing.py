@@ -295,6 +295,8 @@ class Processing:
         try:
             if self._stopping or self._modes.mode is not Mode.OPERATIONAL:
                 self._run.interrupt("the mode changed")  # between the look above and now
+            if self._jobs.record(job.id).code is Code.CANCELLED:
+                self._run.cancel()  # likewise: nobody could stop it yet
             self._runner.carry_out(self._run, self)
         finally:
             self._run = None

@@ -301,7 +301,6 @@ class FlightService:
         self._processing.start()
         self._announced = False
         self._look_at = self._packet_at = now
-        self._fed_at = 0.0
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -313,7 +312,8 @@ class FlightService:
         if now >= self._packet_at:
             # Also when the clock of the loop was late: one packet, not a burst.
             self._packet_at = now + self._parameters.number("housekeeping.period_s")
-            self._telemetry.publish("hk", self._health.packet())
+            with suppress(StateUnavailable):  # the next one makes up for it
+                self._telemetry.publish("hk", self._health.packet())
         wait = min(self._look_at, self._packet_at, now + _LONGEST_WAIT) - time.monotonic()
         self._ending.wait(max(0.0, wait))
 
@@ -323,12 +323,12 @@ class FlightService:
             self._processing.tick()
             self._dispatcher.flush()
             self._safe.keep()
+            counts = self._jobs.counts()
+            self._notifier.status(
+                f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
+            )
         self._keys.look()
         self._feed_watchdog()
-        counts = self._jobs.counts()
-        self._notifier.status(
-            f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
-        )
 
     def _announce(self) -> None:
         self._announced = True

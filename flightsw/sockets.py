@@ -23,8 +23,8 @@ from telecommands.keys import CurvePair
 ENDPOINTS_FILE: Final = "endpoints.json"
 
 _EVERY_DOMAIN: Final = "*"
-_SPARE_BYTES: Final = 1024  # above the largest frame: our own refusal is clearer than a cut line
-_WAITING: Final = 1000  # messages a peer
+_LONGEST_MESSAGE: Final = 4 * MAX_BODY_BYTES  # above it the line is cut; a refusal is clearer
+_WAITING: Final = 256  # messages a peer
 _HANDSHAKE_MS: Final = 5_000
 _LINGER_MS: Final = 500
 _CONTROL, _BULK = 1, 2  # I/O threads, as bits: encrypting products delays no telecommand
@@ -88,7 +88,7 @@ def _bound(
     context: zmq.Context[zmq.Socket[bytes]], settings: ServiceSettings, pair: CurvePair | None
 ) -> FlightSockets:
     telecommand = context.socket(zmq.ROUTER)
-    telecommand.set(zmq.MAXMSGSIZE, MAX_BODY_BYTES + _SPARE_BYTES)
+    telecommand.set(zmq.MAXMSGSIZE, _LONGEST_MESSAGE)
     telecommand.set(zmq.SNDHWM, _WAITING)
     telecommand.set(zmq.RCVHWM, _WAITING)
     telecommand.set(zmq.LINGER, _LINGER_MS)

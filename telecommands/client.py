@@ -6,16 +6,15 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 import zmq
-from typing_extensions import Self
 
 from telecommands.auth import sign
 from telecommands.codec import convert_arguments, decode_as
-from telecommands.connection import Connection, GroundKeys, read_ground_keys
+from telecommands.connection import Connection, GroundKeys, LinkClient, read_ground_keys
 from telecommands.dictionary import (
     MAX_BODY_BYTES,
     Code,
@@ -58,7 +57,7 @@ def check_arguments(name: str, args: Mapping[str, Any]) -> None:
         raise UsageError(name, refusal.cause.removeprefix(f"{name}: "), refusal.cure) from refusal
 
 
-class TelecommandClient:
+class TelecommandClient(LinkClient):
     """Sends telecommands and reads their verification.  Not for several threads at once.
 
     Nothing is lost by a broken link: a telecommand without an answer goes out again under the same
@@ -82,7 +81,7 @@ class TelecommandClient:
         self._resend_s = resend_s
         self._ask_again_s = ask_again_s
         self._open: dict[str, _Open] = {}
-        self._connection = Connection(zmq.DEALER, endpoint, keys)
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     def send(
         self,
@@ -143,21 +142,6 @@ class TelecommandClient:
     def forget(self, id: str) -> None:  # noqa: A002
         """Care no longer for a telecommand; on board it goes on."""
         self._open.pop(id, None)
-
-    def close(self) -> None:
-        """Close the link."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _wait(self, one: _Open, deadline: float, timeout_s: float) -> None:
         """Until a message came, or the telecommand is due to be sent again."""

@@ -126,6 +126,28 @@ class Connection:
         self.close()
 
 
+class LinkClient:
+    """One end of a link: owns its connection, which it closes at the end of a ``with``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the link."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 def _socket(
     context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: GroundKeys
 ) -> zmq.Socket[bytes]:

@@ -6,15 +6,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 import zmq
-from typing_extensions import Self
 
 from telecommands.codec import decode_as, encode
-from telecommands.connection import Connection, GroundKeys
+from telecommands.connection import Connection, GroundKeys, LinkClient
 from telecommands.dictionary import (
     Chunk,
     ChunkRequest,
@@ -70,7 +68,7 @@ class ReceivedProduct(msgspec.Struct, frozen=True):
     transferred: int
 
 
-class DownlinkReceiver:
+class DownlinkReceiver(LinkClient):
     """Fetches one product after the other into ``folder/JOB/NAME``.  Not for several threads.
 
     A file appears whole and with the right SHA-256, or not at all.  What an interruption leaves is
@@ -93,7 +91,7 @@ class DownlinkReceiver:
         self._resend_s = resend_s
         self._skip: dict[str, None] = {}
         self._why_nothing = ""
-        self._connection = Connection(zmq.DEALER, endpoint, keys)
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     @property
     def why_nothing(self) -> str:
@@ -123,21 +121,6 @@ class DownlinkReceiver:
             if len(self._skip) < _MOST_SKIPPED:
                 self._skip[reply.product] = None
             raise
-
-    def close(self) -> None:
-        """Close the link."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _receive(self, offer: ProductOffer, timeout_s: float) -> ReceivedProduct:
         place = place_of(offer, self._folder)

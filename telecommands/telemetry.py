@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 
 import zmq
-from typing_extensions import Self
 
 from telecommands.codec import decode_packet
-from telecommands.connection import Connection, GroundKeys
+from telecommands.connection import Connection, GroundKeys, LinkClient
 from telecommands.dictionary import Packet, Record
 from telecommands.refusal import Refusal
 
 
-class TelemetryClient:
+class TelemetryClient(LinkClient):
     """Packets of the topics that begin with one of ``topics``.  Not for several threads at once.
 
     ``lost`` counts missing packets by topic, ``repeated`` those that came again because somebody
@@ -24,7 +22,7 @@ class TelemetryClient:
     """
 
     def __init__(self, endpoint: str, keys: GroundKeys, topics: Sequence[str] = ("",)) -> None:
-        self._connection = Connection(zmq.SUB, endpoint, keys, topics=topics)
+        super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics))
         self._order = PacketOrder()
         self.unreadable = 0
 
@@ -51,21 +49,6 @@ class TelemetryClient:
             name = topic.decode("ascii")
             if self._order.is_new(name, packet):
                 yield name, packet, body
-
-    def close(self) -> None:
-        """Close the link."""
-        self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class PacketOrder:

@@ -12,11 +12,25 @@ from typing import Any
 
 import numpy as np
 import pytest
+import zmq
 
 from deploy.flight_unit import FlightUnit, flight_unit, wait_until
-from telecommands.auth import TelecommandKey
+from telecommands.auth import TelecommandKey, mac, sign
 from telecommands.client import GroundKeys, SequenceFile, TelecommandClient, read_ground_keys
-from telecommands.dictionary import TELECOMMANDS, CloudFraction, Code, Housekeeping, Stage
+from telecommands.codec import decode_as, encode
+from telecommands.connection import Connection
+from telecommands.dictionary import (
+    MAX_BODY_BYTES,
+    TELECOMMANDS,
+    VERSION,
+    CloudFraction,
+    Code,
+    Housekeeping,
+    Stage,
+    TelecommandBody,
+    TelecommandHeader,
+    Verification,
+)
 from telecommands.errors import NoAnswer
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
@@ -271,6 +285,61 @@ def test_who_may_listen_may_not_command_with_a_key_of_his_own(unit: FlightUnit) 
         with TelecommandClient(unit.endpoints["telecommand"], keys, sequence) as client:
             answer = client.execute("PING", {}, 20)
         assert (answer.stage, answer.code) == (Stage.REJECTED, code)
+
+
+def _signed(unit: FlightUnit, sequence: int, **fields: Any) -> tuple[bytes, bytes]:
+    key = unit.keys.telecommand
+    assert key is not None
+    body = TelecommandBody(**{"id": f"hostile-{sequence}", "name": "PING", "sent_at": 1, **fields})
+    return sign(key, sequence, body)
+
+
+def _with_body(unit: FlightUnit, sequence: int, body: bytes) -> tuple[bytes, bytes]:
+    key = unit.keys.telecommand
+    assert key is not None
+    code = mac(key, VERSION, sequence, body)
+    return encode(TelecommandHeader(VERSION, key.key_id, sequence, code)), body
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"deeper": _nested(depth - 1)} if depth else {}
+
+
+def test_hostile_telecommands_are_rejected_with_a_code_and_a_cause(unit: FlightUnit) -> None:
+    sequences = SequenceFile(unit.ground / "operator.sequence")
+    used, fresh = sequences.next(), sequences.next
+    whole = _signed(unit, used)
+    far = used + 10**9
+    hostile: list[tuple[Code | None, tuple[bytes, ...]]] = [
+        (None, whole),
+        (Code.MALFORMED, (b"\xc1",)),
+        (Code.MALFORMED, (b"garbage", b"garbage")),
+        (Code.MALFORMED, (whole[0][:-5], whole[1])),
+        (Code.MALFORMED, _with_body(unit, fresh(), whole[1][:-4])),
+        (Code.BAD_MAC, (_signed(unit, fresh())[0], whole[1])),
+        (Code.OVERSIZED, (whole[0], b"x" * (MAX_BODY_BYTES + 1))),
+        (Code.OVERSIZED, (whole[0], b"x" * (3 * MAX_BODY_BYTES))),
+        (Code.OVERSIZED, (b"x" * 300, whole[1])),
+        (Code.OVERSIZED, _signed(unit, fresh(), args=_nested(40))),
+        (Code.BAD_ARGUMENTS, _signed(unit, fresh(), name="LIST_JOBS", args={"limit": "many"})),
+        (Code.BAD_ARGUMENTS, _signed(unit, fresh(), name="LIST_JOBS", args={"limit": 501})),
+        (Code.BAD_ARGUMENTS, _signed(unit, fresh(), name="LIST_JOBS", args={"colour": 1})),
+        (Code.UNKNOWN_TELECOMMAND, _signed(unit, fresh(), name="FORMAT_DISK")),
+        (Code.REPLAYED, _signed(unit, used, id="another")),
+        (Code.OUT_OF_WINDOW, _signed(unit, far)),
+    ]
+    with Connection(zmq.DEALER, unit.endpoints["telecommand"], unit.keys) as connection:
+        for expected, frames in hostile:
+            connection.send(*frames)
+            told: Verification | None = None
+            while told is None or not told.stage.closes:
+                answer = connection.receive(time.monotonic() + 20)
+                assert answer is not None, expected
+                told = decode_as(Verification, answer[0].bytes, "an answer")
+            assert told.code is expected, told
+            assert told.stage is (Stage.REJECTED if expected else Stage.COMPLETED)
+            assert expected is None or told.cause
+    assert unit.execute("PING").stage is Stage.COMPLETED
 
 
 def test_no_secret_is_logged_or_sent_down(unit: FlightUnit) -> None:
