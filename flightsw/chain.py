@@ -6,7 +6,7 @@ import ctypes
 import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -16,9 +16,11 @@ import msgspec
 
 from flightsw import __version__
 from flightsw.config import Settings
-from flightsw.engines.dimc import DimcEngine, open_dimc_engine
 from flightsw.engines.engine import CardReadings, EngineInfo
-from flightsw.model.golden import GoldenReport, check_golden_tiles
+from flightsw.engines.reconnecting import ReconnectingEngine
+from flightsw.engines.selection import EngineNotices, FallbackChain
+from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
+from flightsw.model.golden import GoldenAnswers, GoldenProbe, GoldenReport, check_golden_tiles
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
@@ -27,18 +29,22 @@ from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext
 from flightsw.products.product_set import ProductSet, PublishedProducts
-from flightsw.scene import open_scene
+from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.scene import SceneMetadata
-from flightsw.tiling import Grid
+from telecommands.dictionary import EngineName
+
+Begun = Callable[[SceneMetadata, EngineInfo], Sequence[RowSink]]
+"""Told the scene and the engine before the first row; gives further sinks for the rows."""
 
 _SWITCH_SECONDS: Final = 0.0005
+_TEST_CURE: Final = "Refresh the card and run the self-test again, or change the model"
 
 
 @dataclass(frozen=True)
 class SceneRequest:
     """One scene to process: where it is, where its products go, and which are wanted.
 
-    ``fusion`` None leaves it to the settings.
+    ``fusion`` None leaves it to the settings, ``engine`` None to the chain of the settings.
     """
 
     scene: Path
@@ -47,105 +53,207 @@ class SceneRequest:
     ground_sample_distance: int = 10
     offset: int | None = None
     fusion: Fusion | None = None
+    engine: EngineName | None = None
 
 
 @dataclass(frozen=True)
 class ProcessedScene:
-    """A scene's metadata, its figures, and its products on disk."""
+    """A scene's metadata, the engine that served, its figures, and its products on disk."""
 
     scene: SceneMetadata
+    engine: EngineInfo
     summary: SceneSummary
     products: PublishedProducts
 
 
 class ProcessingChain:
-    """A verified model package and an open engine, ready for one scene after the other."""
+    """A verified model package and an engine of the chain, ready for one scene after the other.
 
-    def __init__(self, package: ModelPackage, engine: DimcEngine, settings: Settings) -> None:
+    Used by one thread; any thread may ask for ``info`` and ``readings``.
+    """
+
+    def __init__(self, package: ModelPackage, settings: Settings, notices: EngineNotices) -> None:
         self._package = package
-        self._engine = engine
         self._settings = settings
+        self._notices = notices
+        self._engines = FallbackChain(settings.engines, package, settings, notices)
+        self._ahead = SceneAhead()
+        self._golden: GoldenAnswers | None = None
+
+    def open(self) -> EngineInfo:
+        """Open the first engine that can be; raises what :meth:`FallbackChain.engine` raises."""
+        return self._engines.engine().info
 
     @property
-    def info(self) -> EngineInfo:
-        """The engine that is open."""
-        return self._engine.info
+    def info(self) -> EngineInfo | None:
+        """The engine that serves, where one is open."""
+        engine = self._engines.opened
+        return None if engine is None else engine.info
 
     @property
     def readings(self) -> CardReadings | None:
         """What the card tells of itself."""
-        return self._engine.readings()
-
-    def grid(self, scene: SceneMetadata) -> Grid:
-        """The windows that a scene is cut into."""
-        return Grid(scene.height, scene.width, self._engine.info.tile_size, self._package.stride)
+        engine = self._engines.opened
+        return None if engine is None else engine.readings()
 
     def process(
         self,
         request: SceneRequest,
         progress: Progress | None = None,
         *,
-        begun: Callable[[SceneMetadata], Sequence[RowSink]] = lambda _: (),
+        begun: Begun = lambda _scene, _engine: (),
+        upcoming: Callable[[], SceneRequest | None] = lambda: None,
         stop: StopSignal | None = None,
     ) -> ProcessedScene:
         """Process one scene from disk to products; on any error OUT is left as it was.
 
-        ``begun`` is told the scene's metadata before room is looked for on the disk, and may give
-        further sinks for its rows; ``stop``
-        ends the scene from another thread.  Raises the :class:`~flightsw.errors.FlightError` of
-        the room that failed.
+        An engine that fails is opened anew and tested, and the scene begins again; where that is
+        in vain the next engine of the chain takes it, or none where the request names its engine.
+        ``begun`` is told the scene and the engine before room is looked for on the disk, at every
+        such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once the
+        last strip is decoded: that scene's first strip is then decoded while this one is still
+        computed.  ``stop`` ends the scene from another thread.  Raises the
+        :class:`~flightsw.errors.FlightError` of the room that failed.
         """
+        with self._engines_for(request.engine) as engines:
+            failed: ReconnectingEngine | None = None
+            while True:
+                engine = engines.engine()
+                try:
+                    return self._process(request, engine, progress, begun, upcoming, stop)
+                except InferenceFailed as failure:
+                    if engine is failed or not self._recovers(engine):
+                        engines.give_up(failure)
+                    else:
+                        self._notices.mended(failure)
+                    failed = engine
+
+    def self_test(self) -> GoldenReport:
+        """Run the package's golden tiles through the engine that serves."""
+        return check_golden_tiles(self._engines.engine(), self._package)
+
+    def find_sound_engine(self) -> GoldenReport:
+        """Run the golden tiles, and go on to the next engine where they come out wrong.
+
+        The report of the first sound engine, or of the last one where none is; raises the first
+        failure where no engine answered.
+        """
+        while True:
+            try:
+                report = self.self_test()
+                if report.passed:
+                    return report
+                self._engines.give_up(AnswerWrong(report.engine, report.as_text(), _TEST_CURE))
+            except AnswerWrong:
+                return report
+            except InferenceFailed as failure:
+                self._engines.give_up(failure)
+
+    def rest(self) -> None:
+        """Leave the scene that was begun ahead: none follows for now."""
+        self._ahead.leave()
+
+    def close(self) -> None:
+        """Give the devices back and leave the scene that was begun ahead."""
+        self._ahead.close()
+        self._engines.close()
+
+    def _process(
+        self,
+        request: SceneRequest,
+        engine: ReconnectingEngine,
+        progress: Progress | None,
+        begun: Begun,
+        upcoming: Callable[[], SceneRequest | None],
+        stop: StopSignal | None,
+    ) -> ProcessedScene:
         pipeline = self._settings.pipeline
         if request.fusion:
             pipeline = msgspec.structs.replace(pipeline, fusion=request.fusion)
-        scene = open_scene(
-            request.scene,
-            bands=self._package.bands,
+
+        def next_recipe() -> SceneRecipe | None:
+            following = upcoming()
+            return None if following is None else self._recipe(following, engine.info)
+
+        with self._ahead.scene(self._recipe(request, engine.info)) as scene:
+            context = self._context(engine.info, pipeline.fusion)
+            sinks = begun(scene.metadata, engine.info)
+            with ProductSet(request.out, request.products, scene.metadata, context) as products:
+                summary = process_scene(
+                    scene,
+                    engine,
+                    pipeline,
+                    [products, *sinks],
+                    progress,
+                    probe=self._probe(engine.info),
+                    decoded=lambda: self._ahead.begin(next_recipe),
+                    stop=stop,
+                )
+                published = products.publish(summary)
+        return ProcessedScene(scene.metadata, engine.info, summary, published)
+
+    @contextmanager
+    def _engines_for(self, name: EngineName | None) -> Iterator[FallbackChain]:
+        """The chain; or the one engine that a request names, unless it serves already."""
+        if name is None or (self.info and self.info.name == name):
+            yield self._engines
+            return
+        with closing(
+            FallbackChain([name], self._package, self._settings, self._notices)
+        ) as engines:
+            yield engines
+
+    def _recovers(self, engine: ReconnectingEngine) -> bool:
+        """Whether an engine that failed answers the golden tiles again."""
+        try:
+            return check_golden_tiles(engine, self._package).passed
+        except EngineError:
+            return False
+
+    def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
+        if engine.model_id != self._package.model_id:
+            return None  # weights from elsewhere: nothing is known of their answers
+        if self._golden is None or self._golden.info != engine:
+            self._golden = GoldenAnswers(engine, self._package)
+        return GoldenProbe(self._golden)
+
+    def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
+        pipeline = self._settings.pipeline
+        return SceneRecipe(
+            path=request.scene,
+            bands=engine.bands,
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
+            decoder=pipeline.decoder,
+            workers=pipeline.decode_workers,
         )
-        context = self._context(pipeline.fusion)
-        sinks = begun(scene.metadata)
-        with ProductSet(request.out, request.products, scene.metadata, context) as products:
-            summary = process_scene(
-                scene,
-                self._engine,
-                pipeline,
-                [products, *sinks],
-                progress,
-                stride=self._package.stride,
-                stop=stop,
-            )
-            published = products.publish(summary)
-        return ProcessedScene(scene.metadata, summary, published)
 
-    def self_test(self) -> GoldenReport:
-        """Run the package's golden tiles through the engine."""
-        return check_golden_tiles(self._engine, self._package)
-
-    def _context(self, fusion: Fusion) -> ProductContext:
+    def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:
         return ProductContext(
-            tag=self._engine.info.tag,
-            engine=self._engine.info.name,
-            device=self._engine.info.device,
-            precision=self._engine.info.precision,
-            model_id=self._package.model_id,
-            classes=self._package.classes,
+            tag=engine.tag,
+            engine=engine.name,
+            device=engine.device,
+            precision=engine.precision,
+            model_id=engine.model_id,
+            classes=engine.classes,
             fusion=fusion,
             software_version=__version__,
         )
 
 
 @contextmanager
-def open_chain(settings: Settings) -> Iterator[ProcessingChain]:
-    """Load the model package, open the engine, and close it at the end.
+def open_chain(
+    settings: Settings,
+    notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
+) -> Iterator[ProcessingChain]:
+    """Load the model package, open the first engine that can be, and close it at the end.
 
     Tunes the whole process, see :func:`tune_interpreter`.
     """
     tune_interpreter()
-    package = load_package(settings.model)
-    with open_dimc_engine(package, settings.dimc) as engine:
-        yield ProcessingChain(package, engine, settings)
+    with closing(ProcessingChain(load_package(settings.model), settings, notices)) as chain:
+        chain.open()
+        yield chain
 
 
 def tune_interpreter() -> None:

@@ -1,6 +1,7 @@
 """The command line of the flight side: parse, run, and tell the outcome by the exit status.
 
-0 done; 1 the self-test failed; else the status of the error (``flightsw/errors.py``).
+0 done; 1 the self-test failed, or masks agree less than asked; else the status of the error
+(``flightsw/errors.py``).
 """
 
 from __future__ import annotations
@@ -16,18 +17,20 @@ from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 from tqdm import tqdm
 
 from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
-from flightsw.errors import FlightError, Interrupted
+from flightsw.errors import FlightError, Interrupted, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from telecommands.dictionary import EngineName
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
+    from flightsw.engines.selection import EngineNotices
     from flightsw.keys import KeyFolder
 
 Check = Callable[[], None]
@@ -70,7 +73,7 @@ def _process(arguments: argparse.Namespace, check: Check) -> int:
             bar.total = height
             bar.update(done - bar.n)
 
-        with open_chain(_settings(arguments)) as chain:
+        with open_chain(_settings(arguments), _engine_notices()) as chain:
             processed = chain.process(request, advance)
     print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
     return 0
@@ -80,13 +83,32 @@ def _self_test(arguments: argparse.Namespace, check: Check) -> int:
     from flightsw.chain import open_chain  # noqa: PLC0415
 
     check()
-    with open_chain(_settings(arguments)) as chain:
+    with open_chain(_settings(arguments), _engine_notices()) as chain:
         report = chain.self_test()
     if arguments.json:
         print(json.dumps(msgspec.to_builtins(report)))
     else:
         print(report.as_text())
     return 0 if report.passed else 1
+
+
+def _compare(arguments: argparse.Namespace, check: Check) -> int:
+    from flightsw.compared_masks import compare_files  # noqa: PLC0415
+
+    check()
+    least: float = arguments.least_agreement
+    if not 0 <= least <= 1:
+        raise UsageError("--least-agreement", f"{least} is no share", "Give a number from 0 to 1")
+    compared = compare_files(arguments.a, arguments.b, arguments.out)
+    print(json.dumps(compared.as_record()) if arguments.json else compared.as_text())
+    return 0 if compared.comparison.agreement >= least else 1
+
+
+def _bench(arguments: argparse.Namespace, check: Check) -> int:
+    from flightsw.bench.command import bench  # noqa: PLC0415
+
+    check()
+    return bench(arguments, _settings(arguments), check)
 
 
 def _serve(arguments: argparse.Namespace, check: Check) -> int:
@@ -142,6 +164,15 @@ def _key_folder(arguments: argparse.Namespace) -> KeyFolder:
     return KeyFolder(arguments.keys or _read_settings(arguments).service.keys_folder)
 
 
+def _engine_notices() -> EngineNotices:
+    from flightsw.engines.selection import EngineNotices  # noqa: PLC0415
+
+    def tell(what: str) -> Callable[[FlightError], None]:
+        return lambda why: print(f"flightsw: {why}; {what}", file=sys.stderr)
+
+    return EngineNotices(tell("the next engine takes over"), tell("opened anew, it goes on"))
+
+
 def _settings(arguments: argparse.Namespace) -> Settings:
     """The settings file, with what the command line says on top."""
     settings = _read_settings(arguments)
@@ -152,8 +183,13 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         dimc = msgspec.structs.replace(dimc, twin=dimc.twin or TwinSettings())
     if getattr(arguments, "fusion", None):
         pipeline = msgspec.structs.replace(pipeline, fusion=arguments.fusion)
-    model = arguments.model or settings.model
-    return msgspec.structs.replace(settings, dimc=dimc, pipeline=pipeline, model=model)
+    return msgspec.structs.replace(
+        settings,
+        dimc=dimc,
+        pipeline=pipeline,
+        model=arguments.model or settings.model,
+        engines=(arguments.engine,) if arguments.engine else settings.engines,
+    )
 
 
 def _read_settings(arguments: argparse.Namespace) -> Settings:
@@ -226,6 +262,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"flightsw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_process(commands)
+    _add_compare(commands)
+    _add_bench(commands)
     _add_self_test(commands)
     _add_serve(commands)
     _add_keys(commands)
@@ -252,6 +290,36 @@ def _add_process(commands: Any) -> None:
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    _add_common(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare", help="tell where two masks of a scene differ (docs/comparing.md)"
+    )
+    parser.set_defaults(run=_compare)
+    parser.add_argument("a", type=Path, metavar="A", help="the reference: mask or product folder")
+    parser.add_argument("b", type=Path, metavar="B", help="what is compared with it")
+    parser.add_argument("-o", "--out", type=Path, metavar="MAP", help="map of it, .png or .tif")
+    parser.add_argument(
+        "--least-agreement", type=float, default=0.0, help="exit status 1 below this share"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def _add_bench(commands: Any) -> None:
+    parser = commands.add_parser(
+        "bench", help="measure the engines beside the reference benchmark (docs/bench.md)"
+    )
+    parser.set_defaults(run=_bench)
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--engines", help="comma-separated (default: those of the settings)")
+    parser.add_argument("--tiles", type=int, default=2809, help="steady tiles (%(default)s)")
+    parser.add_argument("--warm-up", type=int, default=50, help="tiles before (%(default)s)")
+    parser.add_argument("--soak-seconds", type=float, default=0.0, help="under load, before")
+    parser.add_argument("--scene", type=Path, help="take its tiles, run the whole chain on it")
+    parser.add_argument("--truth", type=Path, help="the scene's true mask, for F2")
+    parser.add_argument("--peers", action="store_true", help="run other software on the scene")
     _add_common(parser)
 
 
@@ -292,6 +360,9 @@ def _add_keys(commands: Any) -> None:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--settings", type=Path, help="TOML file (docs/settings.md)")
     parser.add_argument("--model", type=Path, help="model package (default: the one that ships)")
-    parser.add_argument("--arrangement", choices=("spatial", "batch"), help="of the card's cores")
+    parser.add_argument("--engine", choices=get_args(EngineName), help="this one and no other")
+    parser.add_argument(
+        "--arrangement", choices=("spatial", "batch", "instances"), help="of the card's cores"
+    )
     parser.add_argument("--twin", action="store_true", help="reproduce the reference card's timing")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from flightsw.errors import UsageError
+from telecommands.dictionary import EngineName
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,27 +30,62 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which card, and how its four cores share the work.
 
     ``spatial``: one tile over four cores.  ``batch``: four tiles over four cores.
+    ``instances``: the model four times, on a core and with a thread each.  ``dma_buffers``
+    ``auto`` takes them where the runtime offers them.
     ``threads`` is for the simulator's INT8 arithmetic.
     """
 
     card: Literal["auto", "card", "simulator"] = "auto"
-    arrangement: Literal["spatial", "batch"] = "spatial"
+    arrangement: Literal["spatial", "batch", "instances"] = "spatial"
     double_buffer: bool = True
+    dma_buffers: Literal["auto", "off"] = "auto"
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     twin: TwinSettings | None = None
+
+
+class TorchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The engines ``torch-cpu`` (FP32, one tile at a time) and ``torch-cuda``.
+
+    ``threads`` is for the CPU; ``batch`` and ``precision`` are for CUDA.  ``torchscript`` is a file
+    of published weights instead of the package's network, with its bands in their order; such a
+    file is code, so give only one that you trust.  ``tile_size`` 2048 with ``overlap`` 128 is the
+    reference benchmark's baseline; without it, tiles and stride are the package's.
+    """
+
+    threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    batch: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    precision: Literal["fp16", "fp32"] = "fp16"
+    torchscript: Path | None = None
+    torchscript_bands: tuple[str, ...] = ("B08", "B04", "B03", "B02")
+    tile_size: Annotated[int, msgspec.Meta(ge=32, le=8192, multiple_of=32)] | None = None
+    overlap: Annotated[int, msgspec.Meta(ge=0, le=4096)] = 14
+
+
+class TensorRtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The engine ``tensorrt``: FP16, built on the target and kept in ``cache``.
+
+    Without ``cache``: ``flightsw/engines`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    """
+
+    batch: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    cache: Path | None = None
+    workspace_mb: Annotated[int, msgspec.Meta(ge=16, le=65_536)] = 1024
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a scene streams.
 
     ``queue_depth`` counts batches between producer and consumer.  When nothing has moved for
-    ``stall_seconds``, the scene fails rather than hang.
+    ``stall_seconds``, the scene fails rather than hang.  A golden tile goes through the engine
+    every ``golden_every`` tiles, 0 for never.  ``device`` quantises, ``decoder`` decodes JPEG 2000.
     """
 
     fusion: Literal["or", "blend"] = "or"
     queue_depth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    decoder: Literal["auto", "cpu", "gpu"] = "auto"
+    golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
 
@@ -87,10 +123,21 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole settings file."""
+    """The whole settings file.
+
+    ``engines`` is the chain: the first that opens serves, the next one follows where it fails.
+    """
 
     model: Path | None = None
+    engines: Annotated[tuple[EngineName, ...], msgspec.Meta(min_length=1)] = (
+        "dimc",
+        "tensorrt",
+        "torch-cuda",
+        "torch-cpu",
+    )
     dimc: DimcSettings = DimcSettings()
+    torch: TorchSettings = TorchSettings()
+    tensorrt: TensorRtSettings = TensorRtSettings()
     pipeline: PipelineSettings = PipelineSettings()
     service: ServiceSettings = ServiceSettings()
 

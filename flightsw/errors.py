@@ -17,6 +17,7 @@
     ├── EngineError           5
     │   ├── EngineUnavailable    library, device or file absent
     │   └── InferenceFailed      the accelerator raised, hung or answered wrongly
+    │       └── AnswerWrong         a golden tile came out wrong
     ├── ProductError          6
     │   ├── OutputNotWritable    folder missing, read-only, or not a folder
     │   └── DiskFull             no space left for the products
@@ -121,6 +122,10 @@ class EngineUnavailable(EngineError):
 
 class InferenceFailed(EngineError):
     code = "INFERENCE_FAILED"
+
+
+class AnswerWrong(InferenceFailed):
+    """A golden tile came out wrong, so no answer since the last good one can be trusted."""
 
 
 class ProductError(FlightError):

@@ -151,6 +151,7 @@ class Handlers:
         return Later()
 
     def _tested(self) -> SelfTestResult:
+        self.processing.chain.close()  # the first engine of the chain gets its chance again
         report = self.processing.check_engine()
         if report is None:
             raise EngineUnavailable("the engine", "cannot be opened", "See its events")

@@ -18,6 +18,7 @@ from flightsw.commanding.verification import failure_code
 from flightsw.confinement import confined
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.storage import make_room
+from flightsw.engines.engine import EngineInfo
 from flightsw.errors import (
     DeadlinePassed,
     DiskFull,
@@ -27,13 +28,14 @@ from flightsw.errors import (
     JobCancelled,
 )
 from flightsw.job_end import JobEnds
-from flightsw.jobs import Job
+from flightsw.jobs import Job, JobQueue
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
 from flightsw.products.disk import bytes_needed
 from flightsw.products.fraction_map import FractionMap
 from flightsw.scene.scene import SceneMetadata
+from flightsw.tiling import Grid
 from telecommands.dictionary import (
     CloudFraction,
     Code,
@@ -101,6 +103,7 @@ class JobRunner:
     """
 
     ends: JobEnds
+    jobs: JobQueue
     catalogue: ProductCatalogue
     parameters: ParameterStore
     scene_root: Path
@@ -109,6 +112,7 @@ class JobRunner:
     publish: Callable[[Topic, Record], None]
     event: Callable[..., None]
     heartbeat: Callable[[], None]
+    clock: Callable[[], int]
     monotonic: Callable[[], float]
     free_bytes: Callable[[], int]
     under_transfer: Callable[[], Collection[str]]
@@ -141,9 +145,8 @@ class JobRunner:
 
     def _process(self, run: JobRun, bench: Bench) -> tuple[ProcessedScene, CloudFraction]:
         request = run.job.request
-        scene = confined(self.scene_root, request.scene)
-        folder = self.products / run.job.id
-        shutil.rmtree(folder, ignore_errors=True)  # of an attempt that was cut short
+        confined(self.scene_root, request.scene)
+        shutil.rmtree(self.products / run.job.id, ignore_errors=True)  # of an attempt cut short
         chain = bench.chain.ready()
         if self.parameters.value("processing.self_test"):
             report = bench.check_engine()
@@ -153,22 +156,40 @@ class JobRunner:
             raise run.stop.reason
         fractions: list[FractionMap] = []
 
-        def begun(metadata: SceneMetadata) -> Sequence[RowSink]:
+        def begun(metadata: SceneMetadata, engine: EngineInfo) -> Sequence[RowSink]:
             self._make_room(bytes_needed(request.products, metadata), run.job.id)
-            grid = chain.grid(metadata)
+            grid = Grid(metadata.height, metadata.width, engine.tile_size, engine.stride)
             fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
-            return fractions
+            return fractions[-1:]
 
-        chosen = SceneRequest(
-            scene=scene,
-            out=folder,
+        self.products.mkdir(parents=True, exist_ok=True)
+        processed = chain.process(
+            self._scene_request(run.job),
+            self._progress(run),
+            begun=begun,
+            upcoming=self._upcoming,
+            stop=run.stop,
+        )
+        return processed, _cloud_fraction(run.job, processed, fractions[-1])
+
+    def _scene_request(self, job: Job) -> SceneRequest:
+        request = job.request
+        return SceneRequest(
+            scene=confined(self.scene_root, request.scene),
+            out=self.products / job.id,
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
+            engine=None if request.engine == "auto" else request.engine,
         )
-        self.products.mkdir(parents=True, exist_ok=True)
-        processed = chain.process(chosen, self._progress(run), begun=begun, stop=run.stop)
-        return processed, _cloud_fraction(run.job, chain, processed, fractions[-1])
+
+    def _upcoming(self) -> SceneRequest | None:
+        """The scene whose turn is next, as far as one can tell now."""
+        job = self.jobs.waiting(self.clock())
+        try:
+            return None if job is None else self._scene_request(job)
+        except Refusal:
+            return None  # its own turn will come, and fail then on its own record
 
     def _progress(self, run: JobRun) -> Callable[[int, int], None]:
         last = -1.0
@@ -214,15 +235,13 @@ class JobRunner:
             self.event("PRODUCT_REMOVED", message, product=product.product, job=product.job)
 
 
-def _cloud_fraction(
-    job: Job, chain: ProcessingChain, processed: ProcessedScene, fractions: FractionMap
-) -> CloudFraction:
+def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap) -> CloudFraction:
     scene, summary, cells = processed.scene, processed.summary, fractions.values()
     return CloudFraction(
         job=job.id,
         scene=scene.name,
-        model=chain.info.model_id,
-        engine=chain.info.device,
+        model=processed.engine.model_id,
+        engine=processed.engine.device,
         ground_sample_distance=scene.ground_sample_distance,
         height=scene.height,
         width=scene.width,

@@ -84,11 +84,7 @@ class JobQueue:
     def next(self, now_ns: int) -> Job | None:
         """The job whose turn it is, RUNNING from now on with one more attempt; None: none waits."""
         with self._state.transaction() as db:
-            row = db.execute(
-                f"{_JOB} WHERE state = ? AND (deadline IS NULL OR deadline >= ?)"
-                " ORDER BY priority DESC, number LIMIT 1",
-                (JobState.QUEUED.value, now_ns),
-            ).fetchone()
+            row = db.execute(_NEXT, (JobState.QUEUED.value, now_ns)).fetchone()
             if row is None:
                 return None
             db.execute(
@@ -96,6 +92,12 @@ class JobQueue:
                 (JobState.RUNNING.value, now_ns, row[0]),
             )
             return self.job(row[0])
+
+    def waiting(self, now_ns: int) -> Job | None:
+        """The job that :meth:`next` would give now; it goes on waiting."""
+        with self._state.reading() as db:
+            row = db.execute(_NEXT, (JobState.QUEUED.value, now_ns)).fetchone()
+        return None if row is None else _job(row)
 
     def expire(self, now_ns: int) -> tuple[Job, ...]:
         """End the waiting jobs whose deadline has passed."""
@@ -233,6 +235,10 @@ class JobQueue:
 
 
 _JOB: Final = "SELECT job, telecommand, request, attempts, created_at FROM jobs"
+_NEXT: Final = (
+    f"{_JOB} WHERE state = ? AND (deadline IS NULL OR deadline >= ?)"
+    " ORDER BY priority DESC, number LIMIT 1"
+)
 _RECORD: Final = (
     "SELECT job, scene, state, priority, attempts, created_at, started_at, ended_at, deadline,"
     " code, cause FROM jobs"

@@ -18,6 +18,7 @@ from flightsw.chain import ProcessingChain, open_chain, return_memory
 from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
+from flightsw.engines.selection import EngineNotices
 from flightsw.errors import EngineError, FlightError, ModelError, StateUnavailable
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.job_run import JobRun, JobRunner
@@ -46,15 +47,21 @@ class Errand:
     taken_on: float
 
 
-class EngineChain:
+class FlightChain:
     """The processing chain of the model that flies: opened when needed, again after a fault.
 
     Opened, used and closed by the processing thread; any thread may ask about it.
     """
 
-    def __init__(self, settings: Settings, model: Callable[[], Path | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        model: Callable[[], Path | None],
+        notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
+    ) -> None:
         self._settings = settings
         self._model = model
+        self._notices = notices
         self._opened = ExitStack()
         self._chain: ProcessingChain | None = None
         self._flies: Path | None = None
@@ -68,7 +75,7 @@ class EngineChain:
         self.close()
         settings = msgspec.structs.replace(self._settings, model=model)
         try:
-            self._chain = self._opened.enter_context(open_chain(settings))
+            self._chain = self._opened.enter_context(open_chain(settings, self._notices))
         except FlightError:
             self.failed = True
             raise
@@ -81,8 +88,13 @@ class EngineChain:
         with open_chain(msgspec.structs.replace(self._settings, model=package)) as chain:
             return chain.self_test()
 
+    def rest(self) -> None:
+        """No scene follows: leave the one that was begun ahead."""
+        if self._chain is not None:
+            self._chain.rest()
+
     def close(self) -> None:
-        """Give the card back."""
+        """Give the devices back; opened again, the chain begins with its first engine."""
         self._chain = None
         self._opened.close()
 
@@ -108,7 +120,7 @@ class Processing:
 
     def __init__(
         self,
-        chain: EngineChain,
+        chain: FlightChain,
         jobs: JobQueue,
         runner: JobRunner,
         modes: ModeMachine,
@@ -221,6 +233,7 @@ class Processing:
                 except StateUnavailable:  # told by the disk's monitor; nothing was begun
                     idle = True
                 if idle:
+                    self.chain.rest()
                     self._wait()
         except Exception as fault:
             self._event("INTERNAL_FAULT", f"the processing thread ended: {fault!r}")
@@ -232,7 +245,7 @@ class Processing:
     def check_engine(self) -> GoldenReport | None:
         """Golden tiles; SAFE where they come out wrong or no engine opens, None in that case."""
         try:
-            report = self.chain.ready().self_test()
+            report = self.chain.ready().find_sound_engine()
         except (EngineError, ModelError) as error:
             self.chain.close()
             self.chain.failed = True

@@ -28,7 +28,8 @@ from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link import DownlinkLink
 from flightsw.downlink.transfer import Transfer
-from flightsw.errors import LinkError, StateUnavailable
+from flightsw.engines.selection import EngineNotices
+from flightsw.errors import EngineError, LinkError, StateUnavailable
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
 from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
@@ -42,7 +43,7 @@ from flightsw.jobs import JobQueue
 from flightsw.key_watch import KeyWatch
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
-from flightsw.processing import EngineChain, Processing
+from flightsw.processing import FlightChain, Processing
 from flightsw.sockets import FlightSockets, open_sockets, write_endpoints
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
@@ -152,6 +153,7 @@ class FlightService:
         )
         runner = JobRunner(
             ends=ends,
+            jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
             scene_root=self._settings.scene_root,
@@ -160,13 +162,14 @@ class FlightService:
             publish=self._telemetry.publish,
             event=self._events.report,
             heartbeat=self._beat("processing"),
+            clock=time.time_ns,
             monotonic=time.monotonic,
             free_bytes=self._free_bytes,
             under_transfer=self._transfer.under_transfer,
             cool=self._cool,
         )
         self._processing = Processing(
-            EngineChain(settings, self._slots.active),
+            FlightChain(settings, self._slots.active, self._engine_notices()),
             self._jobs,
             runner,
             self._modes,
@@ -268,6 +271,12 @@ class FlightService:
     def processing_ended(self) -> bool:
         """Whether nothing is left at work: else the interpreter would wait for a decoder."""
         return self._processing_ended
+
+    def _engine_notices(self) -> EngineNotices:
+        def reporter(event: str) -> Callable[[EngineError], None]:
+            return lambda why: self._events.report(event, str(why), code=why.code)
+
+        return EngineNotices(reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"))
 
     def _recover(self) -> None:
         """What the run before left behind."""

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from flightsw.engines.engine import CardReadings, EngineInfo
+from flightsw.engines.engine import CardReadings, EngineInfo, Quantisation, Tiles
 from flightsw.scene.scene import SceneMetadata, Strip
+from flightsw.tiling import STRIDE
 
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -75,7 +76,14 @@ class ArithmeticEngine:
     """
 
     def __init__(
-        self, *, batch: int = 1, classes: int = 2, delay: int = 0, bands: tuple[str, ...] = BANDS
+        self,
+        *,
+        batch: int = 1,
+        classes: int = 2,
+        delay: int = 0,
+        bands: tuple[str, ...] = BANDS,
+        stride: int = STRIDE,
+        model_id: str = "arithmetic",
     ) -> None:
         names = ("clear", "contaminated") if classes == 2 else ("clear", "thick", "thin", "shadow")
         self.info = EngineInfo(
@@ -85,19 +93,18 @@ class ArithmeticEngine:
             precision="int8",
             batch=batch,
             tile_size=224,
+            stride=stride,
             bands=bands,
             classes=names,
-            input_scale=0.004,
-            input_zero_point=-128,
-            output_scale=0.05,
-            output_zero_point=0,
-            model_id="arithmetic",
+            input=Quantisation(0.004, -128),
+            output=Quantisation(0.05, 0),
+            model_id=model_id,
         )
         self._delay = delay
         self._owed: deque[NDArray[np.int8]] = deque()
         self.tiles_seen = 0
 
-    def infer(self, tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+    def infer(self, tiles: Tiles) -> NDArray[np.int8]:
         """Answer a batch at once."""
         values = tiles.astype(np.int32)
         level = values.mean(axis=(1, 2), keepdims=True).round().astype(np.int32)
@@ -112,7 +119,7 @@ class ArithmeticEngine:
         self.tiles_seen += len(tiles)
         return (logits - 32).astype(np.int8)
 
-    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+    def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Answer an earlier batch, or none yet."""
         self._owed.append(self.infer(tiles))
         return self._owed.popleft() if len(self._owed) > self._delay else None

@@ -178,7 +178,8 @@ Limit: TypeAlias = Annotated[int, Meta(ge=1, le=500, description="at most so man
 ProductKind: TypeAlias = Literal[
     "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
 ]
-EngineName: TypeAlias = Literal["auto", "dimc"]
+EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
+EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
@@ -250,7 +251,10 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         Fusion | None, Meta(description="of overlapping tiles; null: processing.fusion")
     ] = None
     ground_sample_distance: Annotated[Literal[10, 20, 40], Meta(extra={"unit": "m"})] = 10
-    engine: EngineName = "auto"
+    engine: Annotated[
+        EngineChoice,
+        Meta(description="this one and no other; auto: the chain of the settings"),
+    ] = "auto"
     deadline: Annotated[
         UtcNanoseconds | None, Meta(description="the job is given up after this moment")
     ] = None
@@ -781,6 +785,12 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
         "SELF_TEST_PASSED": EventKind(Severity.DIAGNOSTIC, "golden tiles came out right"),
         "SELF_TEST_FAILED": EventKind(Severity.CRITICAL, "golden tiles came out wrong"),
         "ENGINE_UNAVAILABLE": EventKind(Severity.CRITICAL, "no engine can be opened"),
+        "ENGINE_CHANGED": EventKind(
+            Severity.WARNING_HIGH, "an engine was given up for the next one of the chain"
+        ),
+        "ENGINE_RECONNECTED": EventKind(
+            Severity.WARNING_LOW, "an engine failed, was opened anew, and goes on"
+        ),
         "TELECOMMAND_REJECTED": EventKind(Severity.WARNING_LOW, "a telecommand was rejected"),
         "AUTHENTICATION_FAILED": EventKind(
             Severity.WARNING_HIGH, "a telecommand that nobody authorised signed"

@@ -22,7 +22,7 @@ from deploy.benchmark.card import keep_twin_busy, scene_in_memory, simulator_aga
 from deploy.benchmark.page import render
 from deploy.benchmark.scenario import SCENARIOS
 from deploy.benchmark.service import measure_service
-from flightsw.model.package import Arrangement, load_package
+from flightsw.model.package import NETWORK, Arrangement, load_package, shipped_package
 from telecommands.groundsim.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=10_980, help="of the simulated scene")
     parser.add_argument("--rounds", type=int, default=3, help="of each scenario, interleaved")
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
-    parser.add_argument("--weights", type=Path, default=_ROOT / "deploy" / "model" / "weights.npz")
+    parser.add_argument("--weights", type=Path, default=shipped_package() / NETWORK)
     parser.add_argument("--work", type=Path, default=_ROOT / "bench")
     parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "benchmarks.md")
     parser.add_argument("--only", choices=("chain", "card", "accuracy", "service"), action="append")

@@ -16,6 +16,7 @@ from typing import Final, get_args
 import msgspec
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from deploy.model.calibrate import TensorSample, calibration_windows, sample_tensors
 from deploy.model.crops import INPUT_SCALE
@@ -63,7 +64,8 @@ class Compilation:
     """What a package is made from besides the graph and the tiles.
 
     ``bands`` is the order of the graph's input channels.  ``ranges`` None: the
-    kind that agrees best with FP32 on the validation tiles.
+    kind that agrees best with FP32 on the validation tiles.  ``weights``: the file of the
+    floating-point network, for engines other than the card; None leaves it out.
     """
 
     provenance: Provenance
@@ -73,6 +75,7 @@ class Compilation:
     ranges: Ranges | None = None
     windows: int = 96
     seed: int = 1
+    weights: Path | None = None
 
 
 def compile_package(model: Path, out: Path, taught: Path, compilation: Compilation) -> ModelPackage:
@@ -108,9 +111,11 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
         teacher=compilation.provenance.teacher,
         measured=measured,
     )
-    write_package(
-        out, description, card.model, golden_answers(tiles, answers), _notice(description)
-    )
+    floating = None
+    if compilation.weights:
+        floating = _floating_answers(original, tiles, compilation.bands, description.output)
+    golden, notice = golden_answers(tiles, answers, floating), _notice(description)
+    write_package(out, description, card.model, golden, notice, compilation.weights)
     return load_package(out)
 
 
@@ -162,6 +167,21 @@ def _measure(
     return {key: figure for key, figure in figures.items() if math.isfinite(figure)}
 
 
+def _floating_answers(
+    original: Network,
+    tiles: dict[str, NDArray[np.int8]],
+    bands: tuple[str, ...],
+    output: Quantisation,
+) -> NDArray[np.int8]:
+    """Answers of the floating-point network to the golden tiles, in INT8 steps."""
+    order = [bands.index(band) for band in BANDS]
+    steps = np.stack(list(tiles.values())).astype(np.float32) - INPUT_ZERO_POINT
+    windows = (steps * np.float32(INPUT_SCALE)).transpose(0, 3, 1, 2)[:, order]
+    logits = np.concatenate([original.logits(window[None]) for window in windows])
+    found = np.rint(logits.transpose(0, 2, 3, 1) / output.scale) + output.zero_point
+    return np.asarray(found.clip(-128, 127), dtype=np.int8)
+
+
 def _output(card: CardGraph) -> Quantisation:
     return Quantisation(card.output_scale, OUTPUT_ZERO_POINT)
 
@@ -196,6 +216,7 @@ def main() -> None:
     parser.add_argument("--bands", default=",".join(BANDS), help="order of the graph's channels")
     parser.add_argument("--levels", default="L1C,L2A", help="processing levels it was taught")
     parser.add_argument("--ranges", choices=get_args(Ranges), help="default: the best of all")
+    parser.add_argument("--weights", type=Path, help="kept by export: for engines but the card")
     parser.add_argument("--windows", type=int, default=Compilation.windows)
     parser.add_argument("--seed", type=int, default=Compilation.seed)
     arguments = parser.parse_args()
@@ -206,6 +227,7 @@ def main() -> None:
         ranges=arguments.ranges,
         windows=arguments.windows,
         seed=arguments.seed,
+        weights=arguments.weights,
     )
     package = compile_package(arguments.model, arguments.out, arguments.calibration, compilation)
     print((package.folder / "package.json").read_text())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import warnings
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,11 +14,11 @@ from torch import nn
 
 from deploy.model.crops import INPUT_LIMIT, WINDOW
 from flightsw.errors import PackageInvalid
-from flightsw.model.dtacsnet import CLASSES, ContaminationHead, DtacsNet
+from flightsw.model.dtacsnet import CLASSES, ContaminationHead
+from flightsw.model.network import read_dtacsnet, read_torchscript, read_weights, trial_answer
+from flightsw.model.onnx_export import export_onnx
 
 Head = Literal["contamination", "classes"]
-
-OPSET: Final = 17
 
 _BANDS: Final = 4
 _CLASS_COUNTS: Final = (2, len(CLASSES))
@@ -34,56 +33,14 @@ def export(network: nn.Module, out: Path, head: Head, tile_size: int = WINDOW) -
     they differ, or where ``network`` has other than 4 bands and 2 or 4 classes.
     """
     deployed = with_head(network.eval(), head)
-    example = _random_tiles(2, tile_size)
-    with warnings.catch_warnings():
-        # The exporter without onnxscript is deprecated, not broken.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            deployed,
-            (example,),
-            str(out),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=["reflectance"],
-            output_names=["logits"],
-            dynamic_axes={"reflectance": {0: "N"}, "logits": {0: "N"}},
-        )
+    export_onnx(deployed, out, tile_size, _BANDS)
     onnx.checker.check_model(str(out), full_check=True)
     _compare(deployed, out, tile_size)
 
 
 def read_network(path: Path, torchscript: bool = False) -> nn.Module:
-    """Read a ``state_dict`` of :class:`DtacsNet`, or a published TorchScript file."""
-    if torchscript:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # the published files are TorchScript
-            network: nn.Module = torch.jit.load(  # type: ignore[no-untyped-call]
-                str(path), map_location="cpu"
-            )
-    else:
-        network = DtacsNet()
-        try:
-            network.load_state_dict(read_weights(path))
-        except (RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-            raise PackageInvalid(
-                path,
-                "is no state_dict of a four-band, four-class DTACSNet-CD",
-                "Give the file that deploy.model.train wrote, or --torchscript",
-                expected=list(DtacsNet().state_dict())[:3],
-                found=str(error)[:300],
-            ) from error
-    return network.eval()
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Read what training wrote (``.pt``), or what is kept of a release (``.npz``, float16)."""
-    if path.suffix != ".npz":
-        weights: dict[str, torch.Tensor] = torch.load(path, map_location="cpu", weights_only=True)
-        return weights
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    """Read a ``state_dict`` of DTACSNet-CD, or a published TorchScript file."""
+    return read_torchscript(path) if torchscript else read_dtacsnet(path, _BANDS)
 
 
 def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -97,34 +54,10 @@ def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
 
 def with_head(network: nn.Module, head: Head) -> nn.Module:
     """Put the two-class head on a four-class network; refuse networks of another shape."""
-    classes = _class_count(network)
+    classes = trial_answer(network, _BANDS, _CLASS_COUNTS, "network").shape[1]
     if head == "classes" or classes == 2:
         return network
     return ContaminationHead(network).eval()
-
-
-def _class_count(network: nn.Module) -> int:
-    expected = f"{_BANDS} bands in, {' or '.join(map(str, _CLASS_COUNTS))} classes out"
-    try:
-        with torch.no_grad():
-            found = tuple(network(torch.zeros(1, _BANDS, 32, 32)).shape)
-    except RuntimeError as error:
-        raise PackageInvalid(
-            "network",
-            f"does not take {_BANDS} bands",
-            f"Give a network with {expected}",
-            expected=expected,
-            found=str(error)[:300],
-        ) from error
-    if len(found) != 4 or found[1] not in _CLASS_COUNTS or found[2:] != (32, 32):
-        raise PackageInvalid(
-            "network",
-            f"answers with shape {found}",
-            f"Give a network with {expected}",
-            expected=expected,
-            found=list(found),
-        )
-    return int(found[1])
 
 
 def _compare(network: nn.Module, path: Path, tile_size: int) -> None:

@@ -20,6 +20,7 @@ from flightsw.model.package import (
     COMPILED_FOLDERS,
     DESCRIPTION,
     GOLDEN,
+    NETWORK,
     GoldenTiles,
     sha256,
 )
@@ -37,16 +38,18 @@ def write_package(
     graph: onnx.ModelProto,
     golden: GoldenTiles,
     notice: str,
+    weights: Path | None = None,
 ) -> None:
     """Write the package folder ``out``: all of it beside its place, then renamed.
 
-    Raises :class:`OutputNotWritable` where ``out`` exists.
+    ``weights`` is the floating-point network's file, for engines other than the card.  Raises
+    :class:`OutputNotWritable` where ``out`` exists.
     """
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        _write_files(folder, description, graph, golden, notice)
+        _write_files(folder, description, graph, golden, notice, weights)
         folder.chmod(0o755)  # mkdtemp keeps others out
         _sync(folder)
         folder.rename(out)
@@ -75,6 +78,7 @@ def _write_files(
     graph: onnx.ModelProto,
     golden: GoldenTiles,
     notice: str,
+    weights: Path | None,
 ) -> None:
     for name, batch in COMPILED_FOLDERS.values():
         (folder / name).mkdir()
@@ -82,15 +86,19 @@ def _write_files(
         _write_json(folder / name / "manifest.json", _manifest(name, batch, description))
     onnx.save(graph, str(folder / GRAPH))
     _write_json(folder / DESCRIPTION, description)
+    arrays = {"tiles": golden.tiles, "logits": golden.logits, "names": np.array(golden.names)}
+    if golden.floating_logits is not None:
+        arrays["floating_logits"] = golden.floating_logits
     np.savez_compressed(
         folder / GOLDEN,
-        tiles=golden.tiles,
-        logits=golden.logits,
-        names=np.array(golden.names),
+        allow_pickle=False,
+        **arrays,
         margin=golden.margin,
         least_agreement=golden.least_agreement,
         largest_mean_deviation=golden.largest_mean_deviation,
     )
+    if weights:
+        shutil.copyfile(weights, folder / NETWORK)
     (folder / "NOTICE").write_text(notice, encoding="utf-8")
     (folder / CHECKSUMS).write_text(checksum_lines(folder), encoding="utf-8")
 
@@ -139,11 +147,16 @@ def _sync(folder: Path) -> None:
             os.close(handle)
 
 
-def golden_answers(tiles: dict[str, NDArray[np.int8]], logits: NDArray[np.int8]) -> GoldenTiles:
-    """Golden tiles with the deviation that any correct INT8 arithmetic stays within."""
+def golden_answers(
+    tiles: dict[str, NDArray[np.int8]],
+    logits: NDArray[np.int8],
+    floating_logits: NDArray[np.int8] | None = None,
+) -> GoldenTiles:
+    """Golden tiles with the deviation that any correct arithmetic stays within."""
     return GoldenTiles(
         tiles=np.stack(list(tiles.values())),
         logits=logits,
+        floating_logits=floating_logits,
         names=tuple(tiles),
         margin=_MARGIN,
         least_agreement=_LEAST_AGREEMENT,

@@ -87,7 +87,13 @@ class Share:
 
     def __init__(self, name: str, count: int) -> None:
         self._name = name
+        self._count = count
         self._free = count
+
+    @property
+    def taken(self) -> int:
+        """How many parts are lent."""
+        return self._count - self._free
 
     def take(self, count: int) -> None:
         """Lend ``count`` parts; DeviceInUse where fewer are free."""

@@ -12,27 +12,26 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.dimc.tensors import copy_pixels
 from flightsw.dimc.twin import CardHistory, CardTimeline, LatencyDraw
 
 _SPIN_NS: Final = 80_000  # about what a sleep oversleeps on Linux
 
 
 class FrameArithmetic(Protocol):
-    """One frame's arithmetic on arrays of its own: int8 NHWC without padding."""
+    """One frame's arithmetic: int8 NHWC in and out, views without padding."""
 
-    tiles: NDArray[np.int8]
-    logits: NDArray[np.int8]
-
-    def start(self) -> None:
-        """Begin to compute ``logits`` from ``tiles``."""
+    def start(self, tiles: NDArray[np.int8]) -> None:
+        """Begin to compute; ``tiles`` may change when it returns."""
 
     def wait(self, seconds: float) -> int:
-        """Wait for ``logits``; monotonic ns of their completion, 0 where they took no time.
+        """Wait for the answer; monotonic ns of its completion, 0 where it took no time.
 
         Raises TimeoutError after ``seconds``, RuntimeError where the computing failed.
         """
         ...
+
+    def write(self, logits: NDArray[np.int8]) -> None:
+        """Write the answer into ``logits``."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +70,15 @@ class FrameQueue:
         return not self._idle
 
     def submit(self, tiles: NDArray[np.int8], submitted_ns: int) -> None:
-        """Start a frame on a copy of ``tiles`` (unpadded view)."""
+        """Start a frame on ``tiles`` (unpadded view), which may change when it returns."""
         arithmetic = self._idle[0]
-        copy_pixels(arithmetic.tiles, tiles)
-        arithmetic.start()
+        arithmetic.start(tiles)
         self._idle.popleft()
         latency_ns = self._latencies.next_ns() if self._latencies else 0
         self._in_flight.append(_Frame(arithmetic, submitted_ns, latency_ns))
 
-    def take(self, seconds: float) -> NDArray[np.int8]:
-        """Wait for the oldest frame; its unpadded logits, valid until the next ``submit``.
+    def take(self, logits: NDArray[np.int8], seconds: float) -> None:
+        """Wait for the oldest frame and write its answer into ``logits`` (unpadded view).
 
         A frame that fails is gone.  Raises :class:`TimeoutError` after
         ``seconds``, and :class:`RuntimeError` where the arithmetic failed.
@@ -94,7 +92,7 @@ class FrameQueue:
             raise TimeoutError(f"no answer within {seconds:g} s")
         self.history.record(times)
         _sleep_until(times.ready_ns, _SPIN_NS if self._punctual else 0)
-        return frame.arithmetic.logits
+        frame.arithmetic.write(logits)
 
     def abandon(self, seconds: float) -> None:
         """Wait until no frame computes any more; their answers are lost."""

@@ -19,7 +19,7 @@ from flightsw.dimc.errors import (
 )
 from flightsw.dimc.frames import FrameQueue
 from flightsw.dimc.objects import Object
-from flightsw.dimc.tensors import TensorInfo, copy_pixels, unpadded
+from flightsw.dimc.tensors import TensorInfo, unpadded
 from flightsw.dimc.twin import CardHistory
 
 if TYPE_CHECKING:
@@ -44,8 +44,6 @@ class ModelInstance(Object):
         outputs: Sequence[TensorInfo],
         frames: FrameQueue,
         held: ExitStack,
-        *,
-        fills_padding: bool,
     ) -> None:
         super().__init__(connection)
         self._context = connection.context
@@ -53,8 +51,7 @@ class ModelInstance(Object):
         self._outputs = outputs
         self._frames = frames
         self._held = held
-        self._fills_padding = fills_padding and any(map(any, outputs[0].padding))
-        # Filling 3 MB of padding costs as much as everything else here: an array is filled once.
+        # Filling 3 MB of padding costs more than everything else here: an array is filled once.
         self._last_filled: NDArray[np.int8] | None = None
         self._running = threading.Lock()
 
@@ -71,8 +68,8 @@ class ModelInstance(Object):
     def run(self, inputs: list[NDArray[np.int8]], outputs: list[NDArray[np.int8]]) -> None:
         """Run one frame and fill ``outputs`` in place.
 
-        Their padding is filled with the zero point the first time an array is passed,
-        and not at all where the twin leaves computing out.
+        They are filled with the zero point the first time an array is passed, and then only
+        where there is an answer.
         Arrays are int8, C-contiguous and shaped as ``Model.inputs()`` and
         ``Model.outputs()`` say.  Returns when the frame that is due is there.
         Raises ``InvalidArgument`` for unfit arrays, ``Pending`` while another
@@ -100,15 +97,14 @@ class ModelInstance(Object):
             self._frames.submit(unpadded(padded_tiles, tiles.padding), submitted_ns)
             if not self._frames.full:
                 return
-            answer = self._frames.take(DEADLINE_SECONDS)
+            if padded_logits is not self._last_filled:
+                padded_logits.fill(logits.zero_point)
+                self._last_filled = padded_logits
+            self._frames.take(unpadded(padded_logits, logits.padding), DEADLINE_SECONDS)
         except TimeoutError as error:
             raise ConnectionError(str(error)) from error
         except RuntimeError as error:
             raise InternalError(str(error)) from error
-        if self._fills_padding and padded_logits is not self._last_filled:
-            padded_logits.fill(logits.zero_point)
-            self._last_filled = padded_logits
-        copy_pixels(unpadded(padded_logits, logits.padding), answer)
 
     def _give_back(self) -> None:
         # A call that is under way in another thread still uses the frames.

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel
+from flightsw.dimc.tensors import copy_pixels
 from flightsw.errors import PackageInvalid
 
 _CURE: Final = "Compile the model again, or install an intact package"
@@ -105,10 +106,10 @@ class Int8Graph:
 
 
 class Int8Request:
-    """One frame's arithmetic: fill ``tiles``, ``start``, ``wait``, read ``logits``.
+    """One frame's arithmetic: ``start``, ``wait``, ``write``.
 
-    Both arrays are int8 NHWC without padding and are OpenVINO's own memory,
-    so nothing is copied.  Requests of one graph run in the order of their start.
+    Both arrays are int8 NHWC without padding and are shared with OpenVINO.
+    Requests of one graph run in the order of their start.
     """
 
     def __init__(
@@ -118,15 +119,16 @@ class Int8Request:
         tiles: NDArray[np.int8],
         logits: NDArray[np.int8],
     ) -> None:
-        self.tiles = tiles
-        self.logits = logits
+        self._tiles = tiles
+        self._logits = logits
         self._request = request
         self._started_ns = 0
         request.set_input_tensor(openvino.Tensor(tiles, shared_memory=True))
         request.set_output_tensor(openvino.Tensor(logits, shared_memory=True))
 
-    def start(self) -> None:
-        """Queue the frame and return at once."""
+    def start(self, tiles: NDArray[np.int8]) -> None:
+        """Queue a copy of ``tiles`` (unpadded view) and return at once."""
+        copy_pixels(self._tiles, tiles)
         self._started_ns = time.monotonic_ns()
         self._request.start_async()
 
@@ -140,6 +142,10 @@ class Int8Request:
             raise TimeoutError(f"no answer within {seconds:g} s")
         latency_ms: float = self._request.latency
         return self._started_ns + round(latency_ms * 1e6)
+
+    def write(self, logits: NDArray[np.int8]) -> None:
+        """Write the answer into ``logits`` (unpadded view)."""
+        copy_pixels(logits, self._logits)
 
 
 _MILLISECOND: Final = timedelta(milliseconds=1)

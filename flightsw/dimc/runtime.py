@@ -51,7 +51,8 @@ class Model(Protocol):
 class ModelInstance(Protocol):
     """A model on the card's cores."""
 
-    def run(self, inputs: list[NDArray[np.int8]], outputs: list[NDArray[np.int8]]) -> None: ...
+    # An input is an int8 array, or the file descriptor of a DMA buffer.
+    def run(self, inputs: list[Any], outputs: list[NDArray[np.int8]]) -> None: ...
     def release(self) -> None: ...
 
 

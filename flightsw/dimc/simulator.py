@@ -23,6 +23,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from flightsw.config import TwinSettings
 from flightsw.dimc.brightness import BrightnessThreshold
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
@@ -237,24 +239,29 @@ class Connection(Object):
             raise InvalidArgument(
                 f"num_sub_devices {sub_devices} is more than the connection's {self._count}"
             )
+        twin = _twin_of_its_own(self._twin, self._device.cores.taken)
         with ExitStack() as held:
             self._sub_devices.take(sub_devices)
             held.callback(self._sub_devices.give_back, sub_devices)
             self._device.cores.take(cores)
             held.callback(self._device.cores.give_back, cores)
             slots = 1 + (_DOUBLE_BUFFER_DELAY if values["double_buffer"] else 0)
-            frames = _new_frames(model, self._twin, slots, batch, cores)
+            frames = _new_frames(model, twin, slots, batch, cores)
             return ModelInstance(
                 self,
                 model.inputs(),
                 model.outputs(),
                 frames,
                 held.pop_all(),
-                fills_padding=self._twin is None or self._twin.compute,
             )
 
     def _give_back(self) -> None:
         self._device.sub_devices.give_back(self._count)
+
+
+def _twin_of_its_own(twin: TwinSettings | None, cores_taken: int) -> TwinSettings | None:
+    """Instances side by side do not draw the same latencies."""
+    return twin and msgspec.structs.replace(twin, seed=twin.seed + cores_taken)
 
 
 def _new_frames(

@@ -8,8 +8,9 @@ in INT8, one tile over four cores).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Final
 
 import numpy as np
@@ -120,6 +121,11 @@ class CardHistory:
         self.busy_ns = 0
 
     @property
+    def span(self) -> tuple[int, int] | None:
+        """Instants of the first frame's start and the last frame's end; None before a frame."""
+        return None if self._first_start_ns is None else (self._first_start_ns, self._until_ns)
+
+    @property
     def span_ns(self) -> int:
         """From the first frame's start to the last frame's end."""
         return 0 if self._first_start_ns is None else self._until_ns - self._first_start_ns
@@ -150,6 +156,42 @@ class CardHistory:
 
     def _idle_ns(self, now_ns: int) -> int:
         return max(0, now_ns - self._until_ns)
+
+
+class MeanHistory:
+    """The card, from the histories of its instances.
+
+    Each history tells of a card that is all its own, so the card is their mean: idle power
+    counts once, and a busy instance adds its share of :data:`INFERENCE_WATTS`.
+    """
+
+    def __init__(self, histories: Sequence[CardHistory]) -> None:
+        self._histories = histories
+
+    @property
+    def busy_ns(self) -> int:
+        """Mean over the instances."""
+        return round(fmean(history.busy_ns for history in self._histories))
+
+    @property
+    def span_ns(self) -> int:
+        """From the first frame's start to the last frame's end, on any instance."""
+        spans = [history.span for history in self._histories if history.span]
+        if not spans:
+            return 0
+        return max(end for _, end in spans) - min(start for start, _ in spans)
+
+    def energy_joules(self, now_ns: int) -> float:
+        """Energy since the card was opened, with the idle time up to ``now_ns``."""
+        return fmean(history.energy_joules(now_ns) for history in self._histories)
+
+    def temperature_celsius(self, now_ns: int) -> float:
+        """Core temperature at ``now_ns``; the mean, as the model is linear in the power."""
+        return fmean(history.temperature_celsius(now_ns) for history in self._histories)
+
+    def power_watts(self, now_ns: int) -> float:
+        """Power at ``now_ns``."""
+        return fmean(history.power_watts(now_ns) for history in self._histories)
 
 
 def _approach(celsius: float, equilibrium: float, duration_ns: int) -> float:

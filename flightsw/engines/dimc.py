@@ -1,10 +1,9 @@
-"""The D-IMC card as an engine: one compiled model, one instance, buffers made once."""
+"""The D-IMC card as an engine: one compiled model on one instance or four, buffers made once."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
@@ -17,10 +16,13 @@ from typing_extensions import Self
 from flightsw.config import DimcSettings
 from flightsw.dimc import simulator
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
-from flightsw.dimc.runtime import ModelInstance, Runtime, open_runtime
-from flightsw.dimc.tensors import TensorInfo, copy_pixels, unpadded
-from flightsw.engines.engine import CardReadings, EngineInfo
+from flightsw.dimc.feed import CURE, Feed, open_feed
+from flightsw.dimc.runtime import Model, Runtime, open_runtime
+from flightsw.dimc.twin import MeanHistory
+from flightsw.engines.dimc_instances import ParallelFeeds
+from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError, InferenceFailed, PackageInvalid
+from flightsw.model.description import Quantisation
 
 _CORES: Final = 4
 _DOUBLE_BUFFER_DELAY: Final = 2
@@ -54,6 +56,11 @@ class ModelPackage(Protocol):
         """Height and width of a tile in pixels."""
         ...
 
+    @property
+    def stride(self) -> int:
+        """Pixels between two windows."""
+        ...
+
     def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
         """Folder with the ``model.json`` of that arrangement."""
         ...
@@ -66,7 +73,9 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
     contradict each other, :class:`~flightsw.errors.EngineUnavailable` where the card or its
     library is missing, taken or refuses the model.
     """
-    model_json = package.compiled_model(settings.arrangement) / "model.json"
+    compiled_for: Literal["spatial", "batch"]
+    compiled_for = "batch" if settings.arrangement == "batch" else "spatial"
+    model_json = package.compiled_model(compiled_for) / "model.json"
     model = read_compiled_model(model_json)
     _require_agreement(package, settings, model)
     runtime = open_runtime(settings)
@@ -74,36 +83,35 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
         opened.callback(runtime.context.release)
         try:
             loaded = runtime.context.load_model(str(model_json))
-            sub_devices = 1 if settings.arrangement == "spatial" else model.input.shape[0]
-            connection = runtime.context.device_connect(runtime.device, sub_devices)
-            instance = connection.load_model_instance(
-                loaded,
-                num_sub_devices=sub_devices,
-                aipu_cores=_CORES,
-                double_buffer=int(settings.double_buffer),
-            )
+            feeds = []
+            # One after the other: the vendor's own code takes a lock around loading.
+            for number in range(_CORES if settings.arrangement == "instances" else 1):
+                feeds.append(_open_feed(runtime, loaded, model, settings, number))
+                opened.callback(feeds[-1].close)
         except runtime.faults as error:
             if isinstance(error.__cause__, FlightError):  # the simulator's own finding, in full
                 raise error.__cause__ from error
             raise EngineUnavailable(
                 runtime.device.name,
-                f"did not load {model_json}: {_described(error)}",
+                f"did not load {model_json}: {type(error).__name__} {error}".strip(),
                 "Release the card from other processes, or compile the model with its SDK version",
                 fault=type(error).__name__,
             ) from error
+        engine = DimcEngine(package, settings, model, runtime, feeds)
         opened.pop_all()
-    return DimcEngine(package, settings, model, runtime, instance)
+    return engine
 
 
 class DimcEngine:
-    """Implements :class:`~flightsw.engines.engine.Engine` on one model instance.
+    """Implements :class:`~flightsw.engines.engine.Engine` on one model instance, or on four.
 
-    With double buffering an answer comes two batches late.  After a failed or
+    With double buffering an answer comes two batches late, with four instances some more.
+    Tiles that are pushed must not change before their answer is out.  After a failed or
     interrupted call nobody can tell which batch the card's next answer belongs
     to, so the engine closes itself: open a new one.
 
-    The vendor's ``run`` blocks without a deadline, so a card that hangs holds ``push``
-    until the caller's watchdog acts; the simulator's waits end after 30 s.
+    The vendor's ``run`` blocks without a deadline, so a single instance that hangs holds ``push``
+    until the caller's watchdog acts; several are given up after 60 s.
     """
 
     def __init__(
@@ -112,20 +120,15 @@ class DimcEngine:
         settings: DimcSettings,
         model: CompiledModel,
         runtime: Runtime,
-        instance: ModelInstance,
+        feeds: Sequence[Feed],
     ) -> None:
         self._runtime = runtime
-        self._instance = instance
-        self._info = _engine_info(package, model, runtime)
-        self._input = model.input
-        self._output = model.output
+        self._feeds = feeds
+        self._info = _engine_info(package, model, runtime, len(feeds))
         self._twinned = settings.twin is not None
-        delay = _DOUBLE_BUFFER_DELAY if settings.double_buffer else 0
-        # Tiles of each batch in the card; 0 stands for a batch that nobody waits for.
-        self._in_flight = deque([0] * delay)
-        # The card may still read a batch until its answer is out.
-        self._inputs = deque(_filled(model.input) for _ in range(delay + 1))
-        self._answer = _filled(model.output)
+        self._feed: Feed | ParallelFeeds = feeds[0]
+        if len(feeds) > 1:
+            self._feed = ParallelFeeds(feeds, _delay(settings), self._info.device)
         self._closed_because = ""
 
     @property
@@ -133,41 +136,41 @@ class DimcEngine:
         """What the pipeline must know."""
         return self._info
 
-    def infer(self, tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+    def infer(self, tiles: Tiles) -> NDArray[np.int8]:
         """Run one batch and wait for its own answer; nothing may be in flight."""
         self._require_open()
-        if any(self._in_flight):
+        if self._feed.busy:
             raise InferenceFailed(
                 self._info.device, "batches are still in flight", "Flush the engine first"
             )
         logits = self.push(tiles)
         return next(self.flush()) if logits is None else logits
 
-    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+    def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
-        batch, *tile = self._input.unpadded_shape
-        fits = tiles.dtype == np.int8 and tiles.shape[1:] == tuple(tile)
-        if not fits or not 1 <= len(tiles) <= batch:
+        side = self._info.tile_size
+        fits = tiles.dtype == np.int8 and tiles.shape[1:] == (side, side, len(self._info.bands))
+        if not fits or not 1 <= len(tiles) <= self._info.batch:
             raise self._unfit(tiles)
-        padded = self._inputs[0]
-        self._inputs.rotate(-1)
-        inside = unpadded(padded, self._input.padding)
-        copy_pixels(inside[: len(tiles)], tiles)
-        inside[len(tiles) :] = self._input.zero_point
-        return self._run(padded, len(tiles))
+        logits = np.empty((len(tiles), side, side, len(self._info.classes)), np.int8)
+        with self._closed_by_failure():
+            return self._feed.push(tiles.view(np.int8), logits)
 
     def flush(self) -> Iterator[NDArray[np.int8]]:
-        """Logits of the batches still in flight, pushed out by batches that nobody waits for."""
-        while any(self._in_flight):
-            logits = self._run(self._inputs[0], 0)
+        """Logits of the batches still in flight, pushed out by frames that nobody waits for."""
+        while self._feed.busy:
+            with self._closed_by_failure():
+                logits = self._feed.push_out()
             if logits is not None:
                 yield logits
 
     def readings(self) -> CardReadings | None:
         """What the simulated card did; None for a real one, whose runtime reports none of it."""
-        if not isinstance(self._instance, simulator.ModelInstance):
+        instances = [feed.instance for feed in self._feeds]
+        simulated = [one for one in instances if isinstance(one, simulator.ModelInstance)]
+        if not simulated:
             return None
-        history, now_ns = self._instance.history, monotonic_ns()
+        history, now_ns = MeanHistory([one.history for one in simulated]), monotonic_ns()
         return CardReadings(
             busy_ns=history.busy_ns,
             span_ns=history.span_ns,
@@ -191,40 +194,36 @@ class DimcEngine:
     ) -> None:
         self.close()
 
-    def _run(self, padded: NDArray[np.int8], tiles: int) -> NDArray[np.int8] | None:
+    @contextmanager
+    def _closed_by_failure(self) -> Iterator[None]:
         self._require_open()
         try:
-            self._instance.run([padded], [self._answer])
-        except self._runtime.faults as error:
-            cause = f"inference failed: {_described(error)}"
-            self._close(f"the engine closed itself because {cause}")
-            raise InferenceFailed(
-                self._info.device, cause, _CURE, fault=type(error).__name__
-            ) from error
+            yield
+        except InferenceFailed as error:
+            self._close(f"the engine closed itself because {error.cause}")
+            raise
         except BaseException:
             self._close("the engine closed itself because a call was interrupted")
             raise
-        self._in_flight.append(tiles)
-        due = self._in_flight.popleft()
-        if not due:
-            return None
-        logits = np.empty((due, *self._output.unpadded_shape[1:]), np.int8)
-        copy_pixels(logits, unpadded(self._answer, self._output.padding)[:due])
-        return logits
 
     def _require_open(self) -> None:
         if self._closed_because:
-            raise InferenceFailed(self._info.device, self._closed_because, _CURE)
+            raise InferenceFailed(self._info.device, self._closed_because, CURE)
 
     def _close(self, because: str) -> None:
         if self._closed_because:
             return
         self._closed_because = because
+        if isinstance(self._feed, ParallelFeeds):
+            self._feed.close()
         with suppress(*self._runtime.faults):  # a card that is gone has nothing to release
             self._runtime.context.release()
+        for feed in self._feeds:
+            feed.close()
 
-    def _unfit(self, tiles: NDArray[np.int8]) -> InferenceFailed:
-        expected = f"1 to {self._input.unpadded_shape[0]} int8 {self._input.unpadded_shape[1:]}"
+    def _unfit(self, tiles: Tiles) -> InferenceFailed:
+        side = self._info.tile_size
+        expected = f"1 to {self._info.batch} int8 {(side, side, len(self._info.bands))}"
         found = f"{tiles.dtype} {tiles.shape}"
         return InferenceFailed(
             self._info.device,
@@ -235,38 +234,60 @@ class DimcEngine:
         )
 
 
-_CURE: Final = "Open the engine again; refresh the card (axdevice --refresh) if that fails too"
+def _open_feed(
+    runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
+) -> Feed:
+    """Instance ``number`` on a connection of its own."""
+    instances = settings.arrangement == "instances"
+    sub_devices = model.input.shape[0] if settings.arrangement == "batch" else 1
+    connection = runtime.context.device_connect(runtime.device, sub_devices)
+    return open_feed(
+        lambda **properties: connection.load_model_instance(
+            loaded,
+            num_sub_devices=sub_devices,
+            aipu_cores=1 if instances else _CORES,
+            double_buffer=int(settings.double_buffer),
+            **properties,
+        ),
+        model,
+        _delay(settings),
+        subject=_device_name(runtime) + (f", instance {number + 1}" if instances else ""),
+        faults=runtime.faults,
+        dma_buffers=settings.dma_buffers == "auto",
+    )
 
 
-def _described(error: Exception) -> str:
-    return f"{type(error).__name__} {error}".strip()
+def _delay(settings: DimcSettings) -> int:
+    """Frames between a push and its answer on one instance."""
+    return _DOUBLE_BUFFER_DELAY if settings.double_buffer else 0
 
 
-def _filled(tensor: TensorInfo) -> NDArray[np.int8]:
-    return np.full(tensor.shape, tensor.zero_point, np.int8)
+def _device_name(runtime: Runtime) -> str:
+    return runtime.device.name + (" (simulator)" if runtime.simulated else "")
 
 
-def _engine_info(package: ModelPackage, model: CompiledModel, runtime: Runtime) -> EngineInfo:
+def _engine_info(
+    package: ModelPackage, model: CompiledModel, runtime: Runtime, instances: int
+) -> EngineInfo:
     return EngineInfo(
         name="dimc",
         tag="axelera",
-        device=runtime.device.name + (" (simulator)" if runtime.simulated else ""),
+        device=_device_name(runtime),
         precision="int8",
-        batch=model.input.unpadded_shape[0],
+        batch=model.input.unpadded_shape[0] * instances,
         tile_size=package.tile_size,
+        stride=package.stride,
         bands=package.bands,
         classes=package.classes,
-        input_scale=model.input.scale,
-        input_zero_point=model.input.zero_point,
-        output_scale=model.output.scale,
-        output_zero_point=model.output.zero_point,
+        input=Quantisation(model.input.scale, model.input.zero_point),
+        output=Quantisation(model.output.scale, model.output.zero_point),
         model_id=package.model_id,
     )
 
 
 def _require_agreement(package: ModelPackage, settings: DimcSettings, model: CompiledModel) -> None:
     """The manifest must describe the tiles that the package promises."""
-    batch = 1 if settings.arrangement == "spatial" else model.input.unpadded_shape[0]
+    batch = model.input.unpadded_shape[0] if settings.arrangement == "batch" else 1
     tile = (batch, package.tile_size, package.tile_size)
     for key, tensor, expected in (
         ("input_shapes", model.input, (*tile, len(package.bands))),

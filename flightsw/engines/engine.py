@@ -5,36 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
+
+from flightsw.model.description import Quantisation as Quantisation  # noqa: PLC0414 - part of EngineInfo
+
+Tiles: TypeAlias = NDArray[np.int8 | np.floating[Any]]
+"""Tiles NHWC ``(n, tile_size, tile_size, bands)`` in the engine's ``tile_dtype``."""
+Logits: TypeAlias = NDArray[np.int8 | np.floating[Any]]
+"""Logits NHWC ``(n, tile_size, tile_size, classes)`` in the engine's ``logit_dtype``."""
+Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
 
 @dataclass(frozen=True)
 class EngineInfo:
     """What the pipeline must know of an engine.
 
-    Tiles go in as int8 ``(n, tile_size, tile_size, len(bands))`` with n at most
-    ``batch``; logits come out as int8 ``(n, tile_size, tile_size,
-    len(classes))``.  Real value = (int8 - zero point) * scale; the input's real
-    value is reflectance.  ``tag`` is the engine's name in product file names.
+    Tiles go in as ``(n, tile_size, tile_size, len(bands))`` with n at most
+    ``batch``; logits come out as ``(n, tile_size, tile_size, len(classes))``.
+    The input's real value is reflectance; real value = (int8 - zero point) * scale where
+    ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
+    pixels apart.  ``tag`` is the engine's name in product file names.
     """
 
     name: str
     tag: str
     device: str
-    precision: str
+    precision: Precision
     batch: int
     tile_size: int
+    stride: int
     bands: tuple[str, ...]
     classes: tuple[str, ...]
-    input_scale: float
-    input_zero_point: int
-    output_scale: float
-    output_zero_point: int
+    input: Quantisation | None
+    output: Quantisation | None
     model_id: str
+
+    @property
+    def tile_dtype(self) -> np.dtype[Any]:
+        """What tiles are made of: int8, float16 or float32."""
+        return np.dtype({"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[self.precision])
+
+    @property
+    def logit_dtype(self) -> np.dtype[Any]:
+        """What logits are made of: int8, or float32 of both floating precisions."""
+        return np.dtype(np.int8 if self.output else np.float32)
+
+    @property
+    def no_reflectance(self) -> float:
+        """What reflectance 0 looks like in a tile: no data, and everything outside the scene."""
+        return self.input.zero_point if self.input else 0.0
 
 
 @dataclass(frozen=True)
@@ -68,15 +91,15 @@ class Engine(Protocol):
         """What the pipeline must know of the engine."""
         ...
 
-    def infer(self, tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+    def infer(self, tiles: Tiles) -> Logits:
         """Run one batch and wait for its own answer; nothing may be in flight."""
         ...
 
-    def push(self, tiles: NDArray[np.int8]) -> NDArray[np.int8] | None:
+    def push(self, tiles: Tiles) -> Logits | None:
         """Run one batch; the logits of the batch that is due, if there is one."""
         ...
 
-    def flush(self) -> Iterator[NDArray[np.int8]]:
+    def flush(self) -> Iterator[Logits]:
         """Logits of the batches that are still in flight, in order."""
         ...
 

@@ -17,6 +17,7 @@ from flightsw.model.description import PackageDescription, read_description, ref
 CHECKSUMS: Final = "SHA256SUMS"
 DESCRIPTION: Final = "package.json"
 GOLDEN: Final = "golden.npz"
+NETWORK: Final = "network.npz"
 
 Arrangement = Literal["spatial", "batch"]
 
@@ -35,9 +36,11 @@ class GoldenTiles:
     """Tiles whose answer is known, and how far an engine may stray from it.
 
     ``tiles`` int8 ``(n, tile, tile, bands)``; ``logits`` int8 ``(n, tile, tile,
-    classes)``, as OpenVINO computed them.  CPUs with and without VNNI, and
-    other accelerators, round the sums of a layer in another order, so equality
-    would fail good hardware.  Where the released answer has its class
+    classes)``, as OpenVINO computed them; ``floating_logits`` likewise, the answers of the
+    floating-point network rounded to INT8 steps, None in a package without that network.
+
+    CPUs with and without VNNI, and other accelerators, round the sums of a layer in another
+    order, so equality would fail good hardware.  Where the released answer has its class
     ``margin`` INT8 steps ahead of the next, ``least_agreement`` of the pixels
     must keep it; over all pixels the logits may be ``largest_mean_deviation``
     steps off.
@@ -45,6 +48,7 @@ class GoldenTiles:
 
     tiles: NDArray[np.int8]
     logits: NDArray[np.int8]
+    floating_logits: NDArray[np.int8] | None
     names: tuple[str, ...]
     margin: int
     least_agreement: float
@@ -74,6 +78,12 @@ class ModelPackage:
     output_scale: float
     output_zero_point: int
 
+    @property
+    def network(self) -> Path | None:
+        """File of the floating-point network's weights; None where the package came without."""
+        path = self.folder / NETWORK
+        return path if path.is_file() else None
+
     def compiled_model(self, arrangement: Arrangement) -> Path:
         """Folder with ``model.json`` and ``manifest.json`` for the arrangement."""
         return self.folder / COMPILED_FOLDERS[arrangement][0]
@@ -86,6 +96,7 @@ class ModelPackage:
                 golden = GoldenTiles(
                     tiles=arrays["tiles"],
                     logits=arrays["logits"],
+                    floating_logits=arrays.get("floating_logits"),
                     names=tuple(str(name) for name in arrays["names"]),
                     margin=int(arrays["margin"]),
                     least_agreement=float(arrays["least_agreement"]),
@@ -97,7 +108,10 @@ class ModelPackage:
         for key, array, channels in (
             ("tiles", golden.tiles, len(self.bands)),
             ("logits", golden.logits, len(self.classes)),
+            ("floating_logits", golden.floating_logits, len(self.classes)),
         ):
+            if array is None:
+                continue
             if array.shape != (*pixels, channels) or array.dtype != np.int8:
                 found = f"{array.dtype} {array.shape}"
                 raise refuse(path, key, f"int8 {(*pixels, channels)}", found)

@@ -4,28 +4,56 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from flightsw.engines.engine import Engine
+from flightsw.engines.engine import Engine, Logits, Tiles
 from flightsw.errors import InferenceFailed
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.work import Answered, AnsweredBatch, Prepared, RowEnd, TileBatch
+
+_CURE: Final = "Run the self-test; the mask was not written"
+
+
+class Probe(Protocol):
+    """Tiles whose answers are known, sent among the scene's."""
+
+    def tiles(self) -> Tiles:
+        """The next batch to send."""
+        ...
+
+    def judge(self, logits: Logits) -> None:
+        """Raise :class:`~flightsw.errors.AnswerWrong` where the answer of the oldest is wrong."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Probed:
+    """Stands in the queue of what is owed for a batch of the probe."""
 
 
 class EngineConsumer:
     """Pushes batches into the engine; answers come out in order, row ends among them.
 
     A double-buffering engine answers some pushes later.  What is owed waits in
-    a queue as deep as the engine has batches in flight.
+    a queue as deep as the engine has batches in flight.  ``probe`` is sent after every
+    ``probe_every`` tiles and after the last one; 0 leaves it out.
     """
 
-    def __init__(self, engine: Engine, latencies: LatencyRecord) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        latencies: LatencyRecord,
+        probe: Probe | None = None,
+        probe_every: int = 0,
+    ) -> None:
         self._engine = engine
         self._latencies = latencies
-        self._owed: deque[Prepared] = deque()
+        self._probe = probe if probe_every else None
+        self._probe_every = probe_every
+        self._since_probe = 0
+        self._owed: deque[Prepared | _Probed] = deque()
         self.first_push_ns: int | None = None
         self.last_answer_ns: int | None = None
 
@@ -34,18 +62,16 @@ class EngineConsumer:
         for item in prepared:
             self._owed.append(item)
             if isinstance(item, TileBatch):
-                logits = self._push(item)
-                if logits is not None:
-                    yield self._settle(logits)
+                yield from self._settle(self._push(item))
+                if self._since_probe >= self._probe_every:
+                    yield from self._settle(self._push_probe())
             yield from self._row_ends()
+        yield from self._settle(self._push_probe())
         for logits in self._engine.flush():
-            yield self._settle(logits)
-            yield from self._row_ends()
+            yield from self._settle(logits)
         if self._owed:
             raise InferenceFailed(
-                self._engine.info.device,
-                f"{len(self._owed)} batches were never answered",
-                "Run the self-test; the mask was not written",
+                self._engine.info.device, f"{len(self._owed)} batches were never answered", _CURE
             )
 
     @property
@@ -55,24 +81,38 @@ class EngineConsumer:
             return 0
         return self.last_answer_ns - self.first_push_ns
 
-    def _push(self, batch: TileBatch) -> NDArray[np.int8] | None:
+    def _push(self, batch: TileBatch) -> Logits | None:
         entered = perf_counter_ns()
         if self.first_push_ns is None:
             self.first_push_ns = entered
         logits = self._engine.push(batch.tiles)
         self._latencies.add("accelerator", perf_counter_ns() - entered, len(batch.places))
+        self._since_probe += len(batch.places)
         return logits
 
-    def _settle(self, logits: NDArray[np.int8]) -> AnsweredBatch:
+    def _push_probe(self) -> Logits | None:
+        if self._probe is None or not self._since_probe:
+            return None
+        self._since_probe = 0
+        self._owed.append(_Probed())
+        return self._engine.push(self._probe.tiles())
+
+    def _settle(self, logits: Logits | None) -> Iterator[Answered]:
+        if logits is None:
+            return
         self.last_answer_ns = perf_counter_ns()
-        batch = self._owed.popleft()
-        if not isinstance(batch, TileBatch) or len(logits) != len(batch.places):
+        owed = self._owed.popleft() if self._owed else None
+        if isinstance(owed, TileBatch) and len(logits) == len(owed.places):
+            yield AnsweredBatch(owed.places, logits)
+        elif isinstance(owed, _Probed) and self._probe:
+            self._probe.judge(logits)
+        else:
             raise InferenceFailed(
                 self._engine.info.device,
                 f"{len(logits)} tiles came back that were not the ones owed",
-                "Run the self-test; the mask was not written",
+                _CURE,
             )
-        return AnsweredBatch(batch.places, logits)
+        yield from self._row_ends()
 
     def _row_ends(self) -> Iterator[Answered]:
         while self._owed and isinstance(end := self._owed[0], RowEnd):

@@ -7,16 +7,19 @@ tiles arrive.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.engines.engine import EngineInfo
+from flightsw.engines.engine import EngineInfo, Logits, Quantisation
 from flightsw.tiling import Grid
 
 Fusion = Literal["or", "blend"]
+
+Margins = NDArray[np.int16 | np.float32]
+Evidence = NDArray[np.uint8] | NDArray[np.int32]
 
 _FIXED_POINT: Final = 1 << 20  # a probability of 1; thousands of tiles a pixel fit an int32
 _LEVELS: Final = 256  # of an INT8 logit
@@ -42,16 +45,16 @@ class MaskFusion:
 
     def __init__(self, grid: Grid, engine: EngineInfo, fusion: Fusion) -> None:
         self._grid = grid
-        self._evidence = _AnyTile() if fusion == "or" else _MeanProbability(engine.output_scale)
+        self._evidence: _Evidence = (
+            _AnyTile() if fusion == "or" else _MeanProbability(engine.output)
+        )
         self._class_scores = (
-            _ClassScores(engine.output_scale, len(engine.classes))
-            if len(engine.classes) > 2
-            else None
+            _ClassScores(engine.output, len(engine.classes)) if len(engine.classes) > 2 else None
         )
         self._blocks: dict[int, _Block] = {}
 
-    def add(self, row: int, column: int, logits: NDArray[np.int8]) -> None:
-        """Take a tile's int8 logits ``(tile_size, tile_size, classes)`` at a grid place."""
+    def add(self, row: int, column: int, logits: Logits) -> None:
+        """Take a tile's logits ``(tile_size, tile_size, classes)`` at a grid place."""
         columns = self._grid.columns_of(column)
         rows = self._grid.needed_rows(row)
         seen = logits[: len(rows), : len(columns)]
@@ -96,26 +99,38 @@ class MaskFusion:
         return _Block(np.zeros(shape, dtype=self._evidence.dtype), scores)
 
 
-def contamination_margin(logits: NDArray[np.int8]) -> NDArray[np.int16]:
-    """Largest contaminated logit less the clear one, int16 ``(H, W)``, from ``(H, W, classes)``."""
+def contamination_margin(logits: Logits) -> Margins:
+    """Largest contaminated logit less the clear one, ``(H, W)``, from ``(H, W, classes)``.
+
+    int16 of int8 logits, float32 of float32.
+    """
     # Planes first: NumPy's loops take five times as long on every second byte.
     clear, *others = cv2.split(np.ascontiguousarray(logits))
-    return np.subtract(np.maximum.reduce(others), clear, dtype=np.int16)
+    wide = np.int16 if logits.dtype == np.int8 else np.float32
+    return np.subtract(np.maximum.reduce(others), clear, dtype=wide)
 
 
 @dataclass(frozen=True)
 class _Block:
-    evidence: NDArray[np.uint8] | NDArray[np.int32]
+    evidence: Evidence
     scores: NDArray[np.int32] | None
+
+
+class _Evidence(Protocol):
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def combine(self) -> np.ufunc: ...
+    def __call__(self, margin: Margins) -> Evidence: ...
 
 
 class _AnyTile:
     """One tile's word is enough."""
 
-    dtype = np.dtype(np.uint8)
+    dtype: Final[np.dtype[Any]] = np.dtype(np.uint8)
     combine: Final = np.bitwise_or
 
-    def __call__(self, margin: NDArray[np.int16]) -> NDArray[np.uint8]:
+    def __call__(self, margin: Margins) -> NDArray[np.uint8]:
         """1 where this tile's margin is positive."""
         return (margin > 0).view(np.uint8)
 
@@ -123,28 +138,36 @@ class _AnyTile:
 class _MeanProbability:
     """Margin to 2p - 1 in fixed point: odd in the margin, so a tie adds nothing."""
 
-    dtype = np.dtype(np.int32)
+    dtype: Final[np.dtype[Any]] = np.dtype(np.int32)
     combine: Final = np.add
 
-    def __init__(self, scale: float) -> None:
-        margins = np.arange(-_LEVELS + 1, _LEVELS, dtype=np.float64)
-        self._table = np.rint(np.tanh(margins * scale / 2) * _FIXED_POINT).astype(np.int32)
+    def __init__(self, output: Quantisation | None) -> None:
+        self._table = None
+        if output:
+            margins = np.arange(-_LEVELS + 1, _LEVELS, dtype=np.float64)
+            self._table = _signed_probability(margins * output.scale)
 
-    def __call__(self, margin: NDArray[np.int16]) -> NDArray[np.int32]:
+    def __call__(self, margin: Margins) -> NDArray[np.int32]:
         """This tile's 2p - 1 in fixed point."""
-        return np.asarray(self._table[margin + (_LEVELS - 1)], dtype=np.int32)
+        if self._table is None:
+            return _signed_probability(margin.astype(np.float64))
+        return np.asarray(self._table[margin.astype(np.int16, copy=False) + (_LEVELS - 1)])
+
+
+def _signed_probability(margin: NDArray[np.float64]) -> NDArray[np.int32]:
+    return np.asarray(np.rint(np.tanh(margin / 2) * _FIXED_POINT), dtype=np.int32)
 
 
 class _ClassScores:
-    """INT8 logits to class probabilities in fixed point: int32 ``(H, W, classes)``."""
+    """Logits to class probabilities in fixed point: int32 ``(H, W, classes)``."""
 
-    def __init__(self, scale: float, classes: int) -> None:
+    def __init__(self, output: Quantisation | None, classes: int) -> None:
         self.classes = classes
-        self._exponentials = np.exp(np.arange(-_LEVELS + 1, 1, dtype=np.float64) * scale)
+        self._scale = output.scale if output else 1.0
 
-    def __call__(self, logits: NDArray[np.int8]) -> NDArray[np.int32]:
+    def __call__(self, logits: Logits) -> NDArray[np.int32]:
         """This tile's class probabilities."""
-        below_best = logits - logits.max(axis=2, keepdims=True).astype(np.int16)
-        weights = self._exponentials[below_best + (_LEVELS - 1)]
+        real = logits.astype(np.float64) * self._scale
+        weights = np.exp(real - real.max(axis=2, keepdims=True))
         probabilities = weights / weights.sum(axis=2, keepdims=True)
         return np.asarray(np.rint(probabilities * _FIXED_POINT), dtype=np.int32)

@@ -11,7 +11,7 @@ from typing import Final
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable
-from flightsw.pipeline.consumer import EngineConsumer
+from flightsw.pipeline.consumer import EngineConsumer, Probe
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.producer import TileProducer
@@ -20,8 +20,8 @@ from flightsw.pipeline.row_finisher import RowFinisher, Tally
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
 from flightsw.products.contents import RowSink, SceneSummary
-from flightsw.scene.scene import Scene, SceneMetadata
-from flightsw.tiling import STRIDE, Grid
+from flightsw.scene.scene import Scene, SceneMetadata, Strip
+from flightsw.tiling import Grid
 
 _ANSWERS_WAITING: Final = 64
 """Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
@@ -37,7 +37,8 @@ def process_scene(
     sinks: Sequence[RowSink] = (),
     progress: Progress | None = None,
     *,
-    stride: int = STRIDE,
+    probe: Probe | None = None,
+    decoded: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
     """Stream a scene through an engine; every sink gets the finished rows from top to bottom.
@@ -45,16 +46,20 @@ def process_scene(
     A producer thread slices and quantises, a consumer thread drives the engine,
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised as it was; :class:`EmptyScene` when no
-    pixel is valid.  ``stop`` ends the scene from another thread.
+    pixel is valid.  ``probe`` watches the engine's answers every ``settings.golden_every`` tiles
+    and after the last one; ``decoded`` is called once the last strip is there, by the producer's
+    thread, and must return at once; ``stop`` ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
-    grid = Grid(scene.metadata.height, scene.metadata.width, engine.info.tile_size, stride)
+    grid = Grid(
+        scene.metadata.height, scene.metadata.width, engine.info.tile_size, engine.info.stride
+    )
     tables = scene_tables(scene.metadata, engine.info)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
     producer = TileProducer(grid, engine.info, quantise, latencies)
-    consumer = EngineConsumer(engine, latencies)
+    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
     finisher = RowFinisher(
         grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
     )
@@ -64,7 +69,11 @@ def process_scene(
         Stages(settings.stall_seconds, stop) as stages,
         scene.strips(settings.decode_workers) as strips,
     ):
-        prepared = stages.run("producer", producer.prepare(strips), settings.queue_depth)
+        prepared = stages.run(
+            "producer",
+            producer.prepare(_telling(strips, grid.height, decoded)),
+            settings.queue_depth,
+        )
         for item in stages.run("consumer", consumer.answer(prepared), _ANSWERS_WAITING):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
@@ -86,6 +95,13 @@ def process_scene(
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
     )
+
+
+def _telling(strips: Iterator[Strip], height: int, decoded: Callable[[], None]) -> Iterator[Strip]:
+    for strip in strips:
+        if strip.top + strip.digital_numbers.shape[1] >= height:
+            decoded()
+        yield strip
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The producer: strips of digital numbers become batches of INT8 tiles."""
+"""The producer: strips of digital numbers become batches of tiles."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from time import perf_counter_ns
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from flightsw.engines.engine import EngineInfo
+from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.pipeline.grid_rows import GridRow, grid_rows, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
@@ -49,7 +48,7 @@ class TileProducer:
         started = perf_counter_ns()
         pieces = [Piece(numbers, no_data_pixels(numbers)) for numbers in grid_row.pieces]
         columns = self._columns_with_data(pieces)
-        self._plane[sum(piece.rows for piece in pieces) :] = self._engine.input_zero_point
+        self._plane[sum(piece.rows for piece in pieces) :] = self._engine.no_reflectance
         quantised = 0
         for column in columns:
             left = column * self._grid.stride
@@ -106,11 +105,11 @@ class TileProducer:
         yield from self._waiting_ends
         self._waiting_ends = []
 
-    def _empty_plane(self) -> NDArray[np.int8]:
+    def _empty_plane(self) -> Tiles:
         shape = (self._grid.tile_size, self._grid.padded_width, len(self._engine.bands))
-        return np.full(shape, self._engine.input_zero_point, dtype=np.int8)
+        return np.full(shape, self._engine.no_reflectance, dtype=self._engine.tile_dtype)
 
-    def _new_batch(self) -> NDArray[np.int8]:
+    def _new_batch(self) -> Tiles:
         side = self._grid.tile_size
         shape = (self._engine.batch, side, side, len(self._engine.bands))
-        return np.empty(shape, dtype=np.int8)
+        return np.empty(shape, dtype=self._engine.tile_dtype)

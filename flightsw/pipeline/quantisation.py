@@ -1,4 +1,4 @@
-"""Digital numbers to the card's INT8, exactly, by one table of 65,536 entries a band.
+"""Digital numbers to what an engine takes, exactly, by one table of 65,536 entries a band.
 
 The table is the rule (``shared`` contract: round half to even in float64);
 OpenCV looks it up on the CPU, torch on CUDA.  Same table, same bytes.
@@ -7,13 +7,13 @@ OpenCV looks it up on the CPU, torch on CUDA.  Same table, same bytes.
 from __future__ import annotations
 
 import ctypes
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.engines.engine import EngineInfo
+from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable
 from flightsw.scene.scene import SceneMetadata
 
@@ -39,25 +39,33 @@ def quantisation_table(
     return table.astype(np.int8)
 
 
-def scene_tables(scene: SceneMetadata, engine: EngineInfo) -> NDArray[np.int8]:
-    """One table a band, in the engine's band order: ``(bands, 65536)``."""
-    return np.stack(
-        [
-            quantisation_table(
-                scene.offsets[band],
-                scene.quantification,
-                engine.input_scale,
-                engine.input_zero_point,
-            )
-            for band in engine.bands
-        ]
-    )
+def reflectance_table(offset: int, quantification: float, dtype: np.dtype[Any]) -> Tiles:
+    """Reflectance of every digital number, ``(DN + offset) / quantification``: ``(65536,)``.
+
+    In float64, then rounded to ``dtype``.  DN 0 (no data) counts as reflectance 0; DN 65,535
+    (saturated) is the largest as it stands.
+    """
+    reflectance = (np.arange(DIGITAL_NUMBERS, dtype=np.float64) + offset) / quantification
+    reflectance[NO_DATA] = 0.0
+    return reflectance.astype(dtype)
+
+
+def scene_tables(scene: SceneMetadata, engine: EngineInfo) -> Tiles:
+    """One table a band, in the engine's band order and ``tile_dtype``: ``(bands, 65536)``."""
+    return np.stack([_table(scene, engine, band) for band in engine.bands])
+
+
+def _table(scene: SceneMetadata, engine: EngineInfo, band: str) -> Tiles:
+    offset, quantification = scene.offsets[band], scene.quantification
+    if engine.input is None:
+        return reflectance_table(offset, quantification, engine.tile_dtype)
+    return quantisation_table(offset, quantification, engine.input.scale, engine.input.zero_point)
 
 
 class Quantiser(Protocol):
-    """Turns digital numbers uint16 ``(bands, rows, width)`` into int8 ``(rows, width, bands)``."""
+    """Turns digital numbers uint16 ``(bands, rows, width)`` into ``(rows, width, bands)``."""
 
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: NDArray[np.int8]) -> None:
+    def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
         """Quantise whole rows into ``out``, whose pixels lie side by side in each row."""
         ...
 
@@ -68,22 +76,22 @@ class CpuQuantiser:
     Its planes are made once: fresh memory for every row costs three times the lookup.
     """
 
-    def __init__(self, tables: NDArray[np.int8]) -> None:
+    def __init__(self, tables: Tiles) -> None:
         self._tables = [table.reshape(1, DIGITAL_NUMBERS) for table in tables]
-        self._planes: NDArray[np.int8] = np.empty((len(tables), 0), dtype=np.int8)
+        self._planes: Tiles = np.empty((len(tables), 0), dtype=tables.dtype)
 
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: NDArray[np.int8]) -> None:
+    def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
         """Quantise; OpenCV releases the interpreter while it looks up."""
         bands, rows, width = digital_numbers.shape
         if rows * width > self._planes.shape[1]:
-            self._planes = np.empty((bands, rows * width), dtype=np.int8)
+            self._planes = np.empty((bands, rows * width), dtype=out.dtype)
         planes = self._planes[:, : rows * width].reshape(bands, rows, width)
         for band, table, plane in zip(digital_numbers, self._tables, planes, strict=True):
             cv2.LUT(band, table, dst=plane)
         cv2.merge([*planes], dst=out)
 
 
-def open_quantiser(tables: NDArray[np.int8], device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
+def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
     """The quantiser for ``device``; ``auto`` prefers CUDA.
 
     Raises :class:`EngineUnavailable` when CUDA is asked for and absent.

@@ -8,21 +8,23 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.engines.engine import Logits, Tiles
+
 
 @dataclass(frozen=True)
 class TileBatch:
-    """Quantised tiles int8 ``(n, tile, tile, bands)`` and their ``(row, column)`` in the grid."""
+    """Tiles ``(n, tile, tile, bands)`` as the engine takes them, and their ``(row, column)``."""
 
     places: tuple[tuple[int, int], ...]
-    tiles: NDArray[np.int8]
+    tiles: Tiles
 
 
 @dataclass(frozen=True)
 class AnsweredBatch:
-    """Logits int8 ``(n, tile, tile, classes)`` of the tiles at ``places``."""
+    """Logits ``(n, tile, tile, classes)`` of the tiles at ``places``."""
 
     places: tuple[tuple[int, int], ...]
-    logits: NDArray[np.int8]
+    logits: Logits
 
 
 @dataclass(frozen=True)

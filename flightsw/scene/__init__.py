@@ -7,6 +7,7 @@ from typing import Final
 
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import cog, safe
+from flightsw.scene.gpu_jp2 import Decoder as Decoder
 from flightsw.scene.metadata import BAND_IDS, LOWEST_OFFSET
 from flightsw.scene.scene import Scene
 
@@ -24,12 +25,14 @@ def open_scene(
     bands: tuple[str, ...] = ("B02", "B03", "B04", "B08"),
     ground_sample_distance: int = 10,
     offset: int | None = None,
+    decoder: Decoder = "auto",
 ) -> Scene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
     ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
     is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
-    every DN, takes the place of the product's own.  Raises
+    every DN, takes the place of the product's own.  ``decoder`` decodes JPEG 2000;
+    :func:`~flightsw.scene.gpu_jp2.choose_decoder` tells what each does.  Raises
     :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
@@ -51,7 +54,7 @@ def open_scene(
             ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD
         ) from error
     if is_folder and (root := safe.find_product(path)):
-        return safe.open_product(root, bands, ground_sample_distance, offset)
+        return safe.open_product(root, bands, ground_sample_distance, offset, decoder)
     if files := cog.find_files(path) if is_folder or is_file else []:
         return cog.open_geotiff(path, files, bands, ground_sample_distance, offset)
     cause = "holds no product that is understood" if is_folder or is_file else "is not there"

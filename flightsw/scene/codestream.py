@@ -15,7 +15,8 @@ from typing import Final
 from flightsw.errors import CorruptImage
 
 _SIGNATURE_BOX: Final = bytes.fromhex("0000000c 6a502020 0d0a870a")  # I.5.1
-_SOC, _SIZ, _COD, _SOT, _EOC = 0xFF4F, 0xFF51, 0xFF52, 0xFF90, 0xFFD9  # table A.2
+_SOC, _SIZ, _COD, _COC = 0xFF4F, 0xFF51, 0xFF52, 0xFF53  # table A.2
+_SOT, _EOC = 0xFF90, 0xFFD9
 _SOT_BYTES: Final = 12
 _LONGEST_HEADER: Final = 1 << 20  # of boxes and of markers; real ones have a few kilobytes
 _LARGEST_SIDE: Final = 32_768  # pixels; a whole Sentinel-2 tile has 10,980 at 10 m
@@ -29,7 +30,9 @@ class Codestream:
 
     Lengths in pixels; ``precision`` in bits; ``levels`` counts the wavelet
     decompositions, so that steps up to ``2 ** levels`` can be decoded;
-    ``boxed`` is False for a bare codestream (.j2k).
+    ``reversible`` is the 5/3 wavelet, whose samples are the same in every
+    decoder; ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
+    ``end`` are its first byte in the file and the first after it.
     """
 
     width: int
@@ -39,7 +42,10 @@ class Codestream:
     precision: int
     signed: bool
     levels: int
+    reversible: bool
     boxed: bool
+    begin: int
+    end: int
 
     @property
     def tiles(self) -> int:
@@ -133,12 +139,14 @@ class _Inspection:
             position += 2 + length
         if position >= end:
             raise self._corrupt(f"has its first tile outside its codestream, at byte {position}")
-        codestream = self._describe(segments, boxed=image_header is not None)
+        codestream = self._describe(segments, begin, end, boxed=image_header is not None)
         if image_header is not None:
             self._compare(image_header, codestream)
         return codestream, position
 
-    def _describe(self, segments: dict[int, bytes], *, boxed: bool) -> Codestream:
+    def _describe(
+        self, segments: dict[int, bytes], begin: int, end: int, *, boxed: bool
+    ) -> Codestream:
         size, style = segments.get(_SIZ, b""), segments.get(_COD, b"")
         if len(size) < 39 or len(style) < 10:
             raise self._corrupt("has a main header without image size or coding style")
@@ -165,7 +173,10 @@ class _Inspection:
             precision=(size[36] & 0x7F) + 1,
             signed=bool(size[36] & 0x80),
             levels=style[5],
+            reversible=style[9] == 1 and _COC not in segments,  # table A.20
             boxed=boxed,
+            begin=begin,
+            end=end,
         )
         packets = _packets(codestream, style)
         if not 0 < packets <= _MOST_PACKETS:

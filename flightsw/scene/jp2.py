@@ -26,6 +26,16 @@ _MESSAGES_KEPT: Final = 4  # a damaged file can complain without end
 
 
 @dataclass(frozen=True)
+class Area:
+    """Pixels of a band at full resolution; ``bottom`` and ``right`` are outside."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
 class Jp2Band:
     """Rows of one band at every ``step``-th pixel, for :class:`~flightsw.scene.strips.StripPart`.
 
@@ -53,23 +63,39 @@ class Jp2Band:
 
         Rows count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
-        first = top * self.step
-        last = min(first + target.shape[1] * self.step, self.codestream.height)
+        self.read_area(top, 0, target[0])
+
+    def read_area(self, top: int, left: int, target: NDArray[np.uint16]) -> None:
+        """Decode the pixels from row ``top`` and column ``left`` into uint16 ``(rows, columns)``.
+
+        Both count at the reduced resolution.  Raises :class:`CorruptImage`.
+        """
+        area = self.area(top, left, target.shape)
         heard: list[str] = []
         try:
-            self._decode(first, last, target[0], heard)
+            self._decode(area, target, heard)
         except openjp2.OpenJPEGLibraryError as error:
-            raise self._corrupt(heard, first) from error
+            raise self._corrupt(heard, area.top) from error
         if heard:
-            raise self._corrupt(heard, first)
+            raise self._corrupt(heard, area.top)
 
-    def _decode(self, first: int, last: int, target: NDArray[np.uint16], heard: list[str]) -> None:
+    def area(self, top: int, left: int, shape: tuple[int, ...]) -> Area:
+        """Where ``(rows, columns)`` at the reduced resolution lie at full resolution."""
+        first, begin = top * self.step, left * self.step
+        return Area(
+            first,
+            begin,
+            min(first + shape[0] * self.step, self.codestream.height),
+            min(begin + shape[1] * self.step, self.codestream.width),
+        )
+
+    def _decode(self, area: Area, target: NDArray[np.uint16], heard: list[str]) -> None:
         listen = _Message(lambda text, _data: _note(heard, text))
         ignore = _Message(lambda _text, _data: None)
         with ExitStack() as stack:
             stream = openjp2.stream_create_default_file_stream(str(self.path), True)
             if not stream:
-                raise self._corrupt(["the file cannot be opened"], first)
+                raise self._corrupt(["the file cannot be opened"], area.top)
             stack.callback(openjp2.stream_destroy, stream)
             kind = openjp2.CODEC_JP2 if self.codestream.boxed else openjp2.CODEC_J2K
             codec = openjp2.create_decompress(kind)
@@ -83,7 +109,7 @@ class Jp2Band:
             image = openjp2.read_header(stream, codec)
             stack.callback(openjp2.image_destroy, image)
             openjp2.set_warning_handler(codec, listen)
-            openjp2.set_decode_area(codec, image, 0, first, self.codestream.width, last)
+            openjp2.set_decode_area(codec, image, area.left, area.top, area.right, area.bottom)
             openjp2.decode(codec, stream, image)
             self._copy(image.contents, target, heard)
 

@@ -18,6 +18,7 @@ from flightsw.errors import (
 from flightsw.scene.band_files import children_of, choose_bands
 from flightsw.scene.codestream import Codestream, inspect
 from flightsw.scene.documents import Document
+from flightsw.scene.gpu_jp2 import Decoder, choose_decoder
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.manifest import Manifest, read_manifest
 from flightsw.scene.metadata import (
@@ -67,11 +68,16 @@ def find_product(path: Path) -> Path | None:
 
 
 def open_product(
-    root: Path, bands: tuple[str, ...], ground_sample_distance: int, offset: int | None
+    root: Path,
+    bands: tuple[str, ...],
+    ground_sample_distance: int,
+    offset: int | None,
+    decoder: Decoder = "auto",
 ) -> StripScene:
     """Check a product's metadata and the structure of its images; no pixel is decoded yet.
 
-    Raises :class:`~flightsw.errors.SceneError`.
+    Where a GPU is to decode, one tile is, to be compared with the CPU's.  Raises
+    :class:`~flightsw.errors.SceneError`.
     """
     product = _locate(root)
     manifest = read_manifest(root)
@@ -89,6 +95,14 @@ def open_product(
         else radiometry_of_tile(tile, level, physical, offset, root)
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
+    chosen = choose_decoder(
+        tuple(
+            Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
+            for index, band in enumerate(bands)
+        ),
+        decoder,
+        checked=all(manifest.of(path) for path in files.paths.values()),
+    )
     metadata = SceneMetadata(
         name=re.sub(r"\.SAFE$", "", root.name, flags=re.IGNORECASE),
         tile_id=_tile_id(product),
@@ -113,14 +127,12 @@ def open_product(
             *(() if georeference else ("no georeference: MTD_TL.xml does not tell one",)),
             *_size_remarks(tile, files.distance, first),
             *_manifest_remarks(manifest, files.paths.values()),
+            *chosen.remarks,
         ),
     )
     return StripScene(
         metadata,
-        parts=tuple(
-            Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
-            for index, band in enumerate(bands)
-        ),
+        parts=chosen.parts,
         rows=strip_rows([image.tile_height for image in images.values()], step) // step,
         checks=tuple(
             partial(checksum.check_file, path)

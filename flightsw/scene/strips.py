@@ -51,7 +51,7 @@ class StripScene:
     checks: tuple[Check, ...] = ()
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
-        """Decode with so many threads; leaving the context stops them.
+        """Decode with so many threads, the first strip from now on; leaving the context stops them.
 
         One more thread runs the checks; the iterator does not end before they
         have ended well.  Leaving waits for the decodes that are under way,
@@ -79,8 +79,10 @@ def _reading(scene: StripScene, workers: int) -> Iterator[Iterator[Strip]]:
     checkers = ThreadPoolExecutor(1, "check")
     begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_STRIPS_AHEAD + 1))
     verdicts = [checkers.submit(check, stop) for check in scene.checks]
+    strips = _in_order(scene, decoders, begun, verdicts, stop)
     try:
-        yield _in_order(scene, decoders, begun, verdicts, stop)
+        next(strips)
+        yield strips
     finally:
         stop.set()
         for pool in (decoders, checkers):
@@ -98,6 +100,8 @@ def _in_order(
     verdicts: Sequence[Future[None]],
     stop: Event,
 ) -> Iterator[Strip]:
+    """Begin the first strip, give out an empty one, then the strips; more begin when asked for."""
+
     def begin(top: int) -> tuple[Strip, list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "the strips were left before the last one was read")
@@ -109,7 +113,9 @@ def _in_order(
 
     known, name = scene.metadata, scene.metadata.name
     tops = iter(range(0, known.height, scene.rows))
-    ahead = deque(begin(top) for top in islice(tops, _STRIPS_AHEAD))
+    ahead = deque(begin(top) for top in islice(tops, 1))
+    yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
+    ahead.extend(begin(top) for top in islice(tops, _STRIPS_AHEAD - 1))
     while ahead:
         strip, futures = ahead.popleft()
         for future in futures:

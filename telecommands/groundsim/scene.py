@@ -109,6 +109,8 @@ def simulate_scene(
             no_data=100 * int(counts[NO_DATA]) / pixels,
         )
         write_metadata(product, name, contents)
+        tiles = len(_tiles(request.size))
+        progress(tiles, tiles)  # the last chance to stop it
         publish(hidden, request.out, entries, force=request.force)
     return SimulatedScene(
         scene=request.out / entries[1],

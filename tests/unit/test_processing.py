@@ -13,7 +13,7 @@ from flightsw.errors import Interrupted, JobCancelled
 from flightsw.fdir.modes import ModeMachine
 from flightsw.job_run import JobRun
 from flightsw.jobs import Job, JobQueue
-from flightsw.processing import EngineChain, Processing
+from flightsw.processing import FlightChain, Processing
 from flightsw.state import StateFile
 from telecommands.dictionary import Mode, ProcessScene
 
@@ -53,7 +53,7 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
 
         ends = SimpleNamespace(waiting_for_room=False)
         processing = Processing(
-            EngineChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
+            FlightChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
             jobs,
             SimpleNamespace(ends=ends, carry_out=carry_out),  # type: ignore[arg-type]
             modes,

@@ -10,14 +10,15 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[2]
 
 _MAY_IMPORT = {
-    "scene": {"scene", "errors"},
+    "cuda": set(),
+    "scene": {"scene", "cuda", "errors"},
     "tiling": set(),
     "model": {"model", "dimc", "engines", "confinement", "errors"},
     "dimc": {"dimc", "config", "errors"},
     "engines": {"engines", "dimc", "model", "config", "errors"},
     "products": {"products", "scene", "errors"},
-    "pipeline": {"pipeline", "scene", "engines", "tiling", "products", "config", "errors"},
-    "testing": {"scene", "engines"},
+    "pipeline": {"pipeline", "cuda", "scene", "engines", "tiling", "products", "config", "errors"},
+    "testing": {"scene", "engines", "tiling"},
     "config": {"errors"},
     "errors": set(),
     "state": {"errors"},

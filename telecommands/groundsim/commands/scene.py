@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -88,10 +90,36 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _progress_bar() -> Iterator[Progress]:
-    with tqdm(unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar:
+    with (
+        tqdm(unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar,
+        _lasting_interrupts() as check,
+    ):
 
         def show(done: int, total: int) -> None:
+            check()
             bar.total = total
             bar.update(done - bar.n)
 
         yield show
+
+
+@contextmanager
+def _lasting_interrupts() -> Iterator[Callable[[], None]]:
+    """Give out a check that raises again once Ctrl-C has come: libraries may swallow the first."""
+    came = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal came
+        del number, frame
+        came = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if came:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

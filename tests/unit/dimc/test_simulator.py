@@ -380,11 +380,10 @@ class StoppableFrames:
     def submit(self, tiles: Any, submitted_ns: int) -> None:
         self.entered.set()
 
-    def take(self, seconds: float) -> Any:
+    def take(self, logits: Any, seconds: float) -> None:
         if self._error is not None:
             raise self._error
         assert self.go_on.wait(20)
-        return np.zeros((1, 8, 8, 2), np.int8)
 
     def abandon(self, seconds: float) -> None:
         pass
@@ -426,20 +425,36 @@ def test_failing_arithmetic_surfaces_in_the_call_that_waits_for_it(
         instance.run([random_tiles(1)], [outputs_of(model)])
 
 
-def test_twin_without_computing_calls_bright_tiles_contaminated(tmp_path: Path) -> None:
+def test_twin_without_computing_answers_every_eighth_row_by_its_brightness(tmp_path: Path) -> None:
     with Context(TwinSettings(latency_ms=0.01, sigma_ms=0, compute=False)) as context:
         model = context.load_model(write_compiled_model(tmp_path))
         tiles = np.full((1, 8, 8, 4), round(0.2 / SCALE) + INPUT_ZERO_POINT, np.int8)
-        tiles[0, :4] = round(0.3 / SCALE) + INPUT_ZERO_POINT
-        tiles[0, 0, 0, 2] = INPUT_ZERO_POINT  # dark in one band: no cloud
+        tiles[0, 0, 3:, 0] = round(0.3 / SCALE) + INPUT_ZERO_POINT
         logits = outputs_of(model)
         load(context, model).run([tiles], [logits])
-    contaminated = logits[0, ..., 1] > logits[0, ..., 0]
-    expected = np.zeros((8, 8), bool)
-    expected[:4] = True
-    expected[0, 0] = False
-    np.testing.assert_array_equal(contaminated, expected)
-    assert set(np.unique(logits[..., :2])) == {-40, 40}
+    assert logits[0, 0, :, 1].tolist() == [-40] * 3 + [40] * 5
+    assert logits[0, 0, :, 0].tolist() == [40] * 3 + [-40] * 5
+    assert (logits[0, 1:] == OUTPUT_ZERO_POINT).all()
+
+
+def test_instances_side_by_side_draw_different_latencies(tmp_path: Path) -> None:
+    with Context(TwinSettings(latency_ms=0.01, sigma_ms=0.003, compute=False)) as context:
+        model = context.load_model(write_compiled_model(tmp_path))
+        instances = [load(context, model, aipu_cores=1) for _ in range(4)]
+        for instance in instances:
+            instance.run([random_tiles(1)], [outputs_of(model)])
+        assert len({instance.history.busy_ns for instance in instances}) == 4
+
+
+def test_instance_on_one_core_takes_four_times_as_long_as_on_four(tmp_path: Path) -> None:
+    with Context(TwinSettings(latency_ms=0.1, sigma_ms=0, compute=False)) as context:
+        model = context.load_model(write_compiled_model(tmp_path))
+        instances = [load(context, model, aipu_cores=1) for _ in range(4)]
+        for instance in instances:
+            instance.run([random_tiles(1)], [outputs_of(model)])
+        assert [instance.history.busy_ns for instance in instances] == [400_000] * 4
+        with pytest.raises(DeviceInUse):
+            context.device_connect(None, 1)
 
 
 def test_history_counts_the_twin_s_frames_and_not_the_pauses(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from flightsw.dimc.twin import (
     CardTimeline,
     FrameTimes,
     LatencyDraw,
+    MeanHistory,
     tile_latency_ms,
 )
 
@@ -115,6 +116,29 @@ def test_card_that_did_nothing_has_no_span_and_only_idle_energy() -> None:
     assert (history.busy_ns, history.span_ns) == (0, 0)
     assert history.energy_joules(10 * SECOND) == pytest.approx(10 * IDLE_WATTS)
     assert history.temperature_celsius(10 * SECOND) == START_CELSIUS
+
+
+def test_card_of_four_instances_counts_its_idle_power_once() -> None:
+    histories = [CardHistory(opened_ns=0) for _ in range(4)]
+    histories[0].record(FrameTimes(1 * SECOND, 3 * SECOND, 0))
+    histories[1].record(FrameTimes(2 * SECOND, 6 * SECOND, 0))
+    card = MeanHistory(histories)
+    assert card.busy_ns == 6 * SECOND // 4
+    assert card.span_ns == 5 * SECOND
+    share = (INFERENCE_WATTS - IDLE_WATTS) / 4
+    assert card.energy_joules(8 * SECOND) == pytest.approx(8 * IDLE_WATTS + 6 * share)
+    assert card.power_watts(5 * SECOND) == pytest.approx(IDLE_WATTS + share)
+    assert card.power_watts(7 * SECOND) == pytest.approx(IDLE_WATTS)
+
+
+def test_card_with_all_instances_busy_heats_and_draws_as_one_that_is_busy() -> None:
+    one, four = CardHistory(opened_ns=0), [CardHistory(opened_ns=0) for _ in range(4)]
+    for history in (one, *four):
+        history.record(FrameTimes(0, 60 * SECOND, 0))
+    card, now_ns = MeanHistory(four), 90 * SECOND
+    assert card.energy_joules(now_ns) == pytest.approx(one.energy_joules(now_ns))
+    assert card.temperature_celsius(now_ns) == pytest.approx(one.temperature_celsius(now_ns))
+    assert (card.busy_ns, card.span_ns) == (one.busy_ns, one.span_ns)
 
 
 def test_temperature_settles_at_the_reference_equilibrium_and_returns_when_idle() -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from flightsw.config import DimcSettings, TwinSettings
 from flightsw.dimc import simulator
 from flightsw.engines.dimc import DimcEngine, open_dimc_engine
-from flightsw.engines.engine import Engine
+from flightsw.engines.engine import Engine, Logits
 from flightsw.errors import EngineUnavailable, InferenceFailed, PackageInvalid
+from flightsw.model.description import Quantisation
 from tests.unit.dimc.compiled_package import (
     SCALE,
     SIZE,
@@ -23,6 +24,7 @@ from tests.unit.dimc.compiled_package import (
 )
 
 BUFFERING = pytest.mark.parametrize("double_buffer", [False, True])
+ARRANGEMENTS = pytest.mark.parametrize("arrangement", ["spatial", "batch", "instances"])
 NETWORK = TinyNetwork()
 
 
@@ -33,6 +35,7 @@ class Package:
     bands: tuple[str, ...] = ("B08", "B04", "B03", "B02")
     classes: tuple[str, ...] = ("clear", "contaminated")
     tile_size: int = SIZE
+    stride: int = SIZE - 2
 
     def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
         return self.folder / arrangement
@@ -49,7 +52,7 @@ def simulated(**settings: Any) -> DimcSettings:
     return DimcSettings(card="simulator", threads=1, **settings)
 
 
-def push_all(engine: Engine, batches: Sequence[NDArray[np.int8]]) -> Iterator[NDArray[np.int8]]:
+def push_all(engine: Engine, batches: Sequence[NDArray[np.int8]]) -> Iterator[Logits]:
     for tiles in batches:
         logits = engine.push(tiles)
         if logits is not None:
@@ -63,18 +66,19 @@ def test_info_tells_the_package_and_the_device(package: Package) -> None:
     assert (info.name, info.tag, info.precision, info.batch) == ("dimc", "axelera", "int8", 4)
     assert info.device == "metis-0:3:0 (simulator)"
     assert info.bands == ("B08", "B04", "B03", "B02")
-    assert (info.input_scale, info.input_zero_point) == (SCALE, -100)
-    assert (info.output_scale, info.output_zero_point) == (SCALE, 7)
-    assert (info.tile_size, info.model_id) == (SIZE, "tiny-1")
+    assert info.input == Quantisation(SCALE, -100)
+    assert info.output == Quantisation(SCALE, 7)
+    assert (info.tile_size, info.stride, info.model_id) == (SIZE, SIZE - 2, "tiny-1")
 
 
 @BUFFERING
-@pytest.mark.parametrize("counts", [[1], [4, 4, 4, 4], [4, 1, 3], [2, 4]])
+@pytest.mark.parametrize("arrangement", ["batch", "instances"])
+@pytest.mark.parametrize("counts", [[1], [4] * 15, [4, 1, 3], [2, 4], [1] * 20 + [4, 3] * 8])
 def test_every_batch_comes_back_once_in_order_with_as_many_tiles(
-    package: Package, double_buffer: bool, counts: list[int]
+    package: Package, double_buffer: bool, arrangement: str, counts: list[int]
 ) -> None:
     batches = [random_tiles(count, seed) for seed, count in enumerate(counts)]
-    settings = simulated(arrangement="batch", double_buffer=double_buffer)
+    settings = simulated(arrangement=arrangement, double_buffer=double_buffer)
     with open_dimc_engine(package, settings) as engine:
         for _ in range(2):  # a second scene starts on a card with spent frames in it
             answers = list(push_all(engine, batches))
@@ -87,6 +91,23 @@ def test_tiles_of_a_padded_input_are_answered_as_unpadded_ones(package: Package)
     tiles = random_tiles(1)
     with open_dimc_engine(package, simulated()) as engine:
         np.testing.assert_array_equal(engine.infer(tiles), NETWORK.answer(tiles))
+
+
+@BUFFERING
+@ARRANGEMENTS
+def test_tiles_are_answered_whatever_their_memory_looks_like(
+    tmp_path: Path, arrangement: str, double_buffer: bool
+) -> None:
+    write_compiled_model(tmp_path)  # without padding: the card may read a tile where it lies
+    write_compiled_model(tmp_path, batch=4, arrangement="batch")
+    settings = simulated(arrangement=arrangement, double_buffer=double_buffer)
+    with open_dimc_engine(Package(tmp_path), settings) as engine:
+        count = engine.info.batch
+        whole = [random_tiles(count, seed) for seed in range(3)]
+        turned = [tiles.transpose(0, 2, 1, 3) for tiles in whole]
+        batches = [whole[0], turned[1], whole[2], turned[0], whole[1], turned[2]]
+        for tiles, answer in zip(batches, push_all(engine, batches), strict=True):
+            np.testing.assert_array_equal(answer, NETWORK.answer(tiles))
 
 
 @BUFFERING
@@ -143,9 +164,12 @@ def test_unfit_tiles_are_refused_and_the_engine_goes_on(
 
 
 @BUFFERING
-def test_readings_of_the_twin_add_up(package: Package, double_buffer: bool) -> None:
+@pytest.mark.parametrize("arrangement", ["batch", "instances"])
+def test_readings_of_the_twin_add_up(
+    package: Package, arrangement: str, double_buffer: bool
+) -> None:
     twin = TwinSettings(latency_ms=0.5, sigma_ms=0, compute=False)
-    settings = simulated(arrangement="batch", double_buffer=double_buffer, twin=twin)
+    settings = simulated(arrangement=arrangement, double_buffer=double_buffer, twin=twin)
     with open_dimc_engine(package, settings) as engine:
         assert len(list(push_all(engine, [random_tiles(4)] * 6))) == 6
         readings = engine.readings()
@@ -154,7 +178,8 @@ def test_readings_of_the_twin_add_up(package: Package, double_buffer: bool) -> N
     assert readings.span_ns >= readings.busy_ns
     assert readings.energy_joules is not None
     assert readings.energy_joules > 10.1 * 0.012
-    assert readings.power_watts in (4.4, 10.1)
+    assert readings.power_watts is not None
+    assert 4.4 <= readings.power_watts <= 10.1
     assert readings.temperature_celsius is not None
     assert 39 < readings.temperature_celsius < 51
 

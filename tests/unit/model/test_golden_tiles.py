@@ -18,7 +18,7 @@ class GraphEngine(ArithmeticEngine):
     """An engine that computes a package's own graph, and can be made to forget a share of it."""
 
     def __init__(self, folder: Path, batch: int = 4, noise: int = 0) -> None:
-        super().__init__(batch=batch)
+        super().__init__(batch=batch, model_id=load_package(folder).model_id)
         model = onnx.load(str(folder / "compiled_model" / "quantized_model.onnx"))
         self._run = openvino_graph(model)
         self._noise = noise
@@ -40,7 +40,8 @@ def test_the_package_s_own_arithmetic_passes_whatever_the_batch(released: Path, 
 
 
 def test_another_network_fails(released: Path) -> None:
-    report = check_golden_tiles(ArithmeticEngine(), load_package(released))
+    package = load_package(released)
+    report = check_golden_tiles(ArithmeticEngine(model_id=package.model_id), package)
     assert not report.passed
     assert "FAILED" in report.as_text()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flightsw.config import PipelineSettings
-from flightsw.errors import EmptyScene, EngineUnavailable, InferenceFailed, Interrupted
+from flightsw.engines.engine import Logits, Tiles
+from flightsw.errors import (
+    AnswerWrong,
+    EmptyScene,
+    EngineUnavailable,
+    InferenceFailed,
+    Interrupted,
+)
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import FinishedRows
@@ -98,6 +106,23 @@ def _naive_mask(
     return mask.astype(np.uint8), np.where(invalid, 255, classes)[:height, :width].astype(np.uint8)
 
 
+class _Known:
+    """Tiles whose answers are known, as the golden tiles are."""
+
+    def __init__(self) -> None:
+        random = np.random.default_rng(9)
+        self._tiles = random.integers(-128, 128, (1, 224, 224, 4), np.int8)
+        self.judged = 0
+
+    def tiles(self) -> NDArray[np.int8]:
+        return self._tiles
+
+    def judge(self, logits: Logits) -> None:
+        self.judged += 1
+        if not np.array_equal(logits, ArithmeticEngine().infer(self._tiles)):
+            raise AnswerWrong("arithmetic", "a known tile came out wrong", "Test it")
+
+
 class _Unsteady(ArithmeticEngine):
     """Takes now more, now less time, so that the threads meet in other ways."""
 
@@ -121,6 +146,7 @@ _SIZES = st.integers(1, 700)
     stride=st.sampled_from((210, 224, 100)),
     seed=st.integers(0, 1000),
     jitter=st.booleans(),
+    golden_every=st.sampled_from((0, 1, 3, 10)),
 )
 def test_any_streaming_gives_the_whole_frame_mask(
     height: int,
@@ -133,13 +159,20 @@ def test_any_streaming_gives_the_whole_frame_mask(
     stride: int,
     seed: int,
     jitter: bool,
+    golden_every: int,
 ) -> None:
     numbers = _digital_numbers(seed, height, width)
     kind = _Unsteady if jitter else ArithmeticEngine
-    engine = kind(batch=batch, delay=delay)
-    frame = _Frame()
-    chosen = PipelineSettings(fusion=fusion, queue_depth=depth, device="cpu")  # type: ignore[arg-type]
-    summary = process_scene(ArrayScene(numbers, strips), engine, chosen, [frame], stride=stride)
+    engine = kind(batch=batch, delay=delay, stride=stride)
+    frame, probe = _Frame(), _Known()
+    chosen = PipelineSettings(
+        fusion=fusion,  # type: ignore[arg-type]
+        queue_depth=depth,
+        device="cpu",
+        golden_every=golden_every,
+    )
+    summary = process_scene(ArrayScene(numbers, strips), engine, chosen, [frame], probe=probe)
+    assert (probe.judged > 0) == (golden_every > 0)
     expected, _ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
     np.testing.assert_array_equal(frame.mask, expected)
     np.testing.assert_array_equal(frame.digital_numbers, numbers)
@@ -164,6 +197,69 @@ def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str) -> None:
     np.testing.assert_array_equal(frame.classes, classes)
     kinds = sum(summary.pixels_by_class[name] for name in ("thick", "thin", "shadow"))
     assert kinds == summary.pixels_by_class["contaminated"]
+
+
+class _Floating(ArithmeticEngine):
+    """Logits float32 of reflectance; tiles that overlap disagree by their first pixel."""
+
+    def __init__(self, batch: int = 2) -> None:
+        super().__init__(batch=batch, delay=1)
+        self.info = replace(self.info, precision="fp32", input=None, output=None)
+
+    def infer(self, tiles: Tiles) -> NDArray[np.float32]:  # type: ignore[override]
+        self.tiles_seen += len(tiles)
+        assert tiles.dtype == np.float32
+        clear = tiles[..., 0] * np.float32(3)
+        contaminated = tiles[..., 1] * np.float32(4) - tiles[:, :1, :1, 2]
+        return np.stack([clear, contaminated], axis=-1)
+
+
+@pytest.mark.parametrize("fusion", ["or", "blend"])
+def test_a_floating_point_engine_gives_the_mask_of_its_own_arithmetic(fusion: str) -> None:
+    numbers = _digital_numbers(11, 500, 640)
+    frame = _Frame()
+    chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
+    process_scene(ArrayScene(numbers, [100]), _Floating(), chosen, [frame])
+    reflectance = np.where(numbers == 0, 0, (numbers.astype(np.float64) - 1000) / 10000)
+    padded = np.zeros((4, 1064, 1064), np.float32)
+    padded[:, :500, :640] = reflectance
+    evidence = np.zeros((1064, 1064))
+    invalid = (numbers == 0).any(axis=0)
+    for top, left in ((row * 210, column * 210) for row in range(3) for column in range(3)):
+        if invalid[top : top + 224, left : left + 224].all():
+            continue
+        window = np.s_[top : top + 224, left : left + 224]
+        logits = _Floating().infer(padded[(slice(None), *window)].transpose(1, 2, 0)[None])[0]
+        margin = (logits[..., 1] - logits[..., 0]).astype(np.float64)
+        evidence[window] += margin > 0 if fusion == "or" else np.rint(np.tanh(margin / 2) * 2**20)
+    expected = np.where(invalid, 255, evidence[:500, :640] > 0)
+    np.testing.assert_array_equal(frame.mask, expected)
+
+
+def test_a_wrong_answer_in_the_middle_of_a_scene_ends_it() -> None:
+    class _Degrading(ArithmeticEngine):
+        def infer(self, tiles: Tiles) -> NDArray[np.int8]:
+            logits = super().infer(tiles)
+            return logits if self.tiles_seen < 12 else logits[..., ::-1]
+
+    scene, probe = ArrayScene(_digital_numbers(7, 1500, 900)), _Known()
+    chosen = PipelineSettings(device="cpu", golden_every=5)
+    with pytest.raises(AnswerWrong, match="a known tile came out wrong"):
+        process_scene(scene, _Degrading(delay=2), chosen, probe=probe)
+    assert probe.judged == 2
+    assert _threads_of_the_pipeline() == []
+
+
+def test_an_engine_that_goes_wrong_with_the_last_tiles_is_found_out() -> None:
+    class _WrongAtTheEnd(ArithmeticEngine):
+        def infer(self, tiles: Tiles) -> NDArray[np.int8]:
+            logits = super().infer(tiles)
+            return logits if self.tiles_seen < 9 else logits[..., ::-1]
+
+    scene = ArrayScene(_digital_numbers(5, 640, 640))  # nine tiles
+    chosen = PipelineSettings(device="cpu", golden_every=1000)
+    with pytest.raises(AnswerWrong):
+        process_scene(scene, _WrongAtTheEnd(), chosen, probe=_Known())
 
 
 def test_tiles_without_a_valid_pixel_never_reach_the_engine() -> None:

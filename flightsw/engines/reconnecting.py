@@ -1,0 +1,137 @@
+"""An engine that is opened anew where it fails, and asked again for what it owes."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+from typing_extensions import Self
+
+from flightsw.engines.engine import CardReadings, Engine, EngineInfo, Logits, Tiles
+from flightsw.errors import EngineError, InferenceFailed
+
+Told = Callable[[InferenceFailed], None]
+"""Hears of each failure that was mended."""
+
+
+class ReconnectingEngine:
+    """Implements :class:`~flightsw.engines.engine.Engine` over engines that ``reopen`` gives.
+
+    After a failed call nobody can tell what the engine still knows: it is closed, another one
+    is opened, and every batch that is owed goes through that one, in order.  A batch is retried
+    once: a second failure before the next answer is raised.  The pipeline's arrays are kept
+    until their answer has come.
+    """
+
+    def __init__(self, engine: Engine, reopen: Callable[[], Engine], told: Told) -> None:
+        self._engine = engine
+        self._reopen = reopen
+        self._told = told
+        self._owed: deque[Tiles] = deque()
+        self._answers: deque[Logits] = deque()
+        self._retried = False
+        self._earlier = CardReadings(0, 0, 0.0, None, None)
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the pipeline must know."""
+        return self._engine.info
+
+    def infer(self, tiles: Tiles) -> Logits:
+        """Run one batch and wait for its own answer; nothing may be in flight."""
+        logits = self.push(tiles)
+        return next(self.flush()) if logits is None else logits
+
+    def push(self, tiles: Tiles) -> Logits | None:
+        """Run one batch; the logits of the batch that is due, if there is one."""
+        self._owed.append(tiles)
+        with self._mending():
+            self._collect(self._engine.push(tiles))
+        return self._answers.popleft() if self._answers else None
+
+    def flush(self) -> Iterator[Logits]:
+        """Logits of the batches that are still in flight, in order."""
+        while self._owed or self._answers:
+            if not self._answers:
+                with self._mending():
+                    self._collect(*self._engine.flush())
+                    self._require_nothing_owed()
+            yield from self._drain()
+
+    def readings(self) -> CardReadings | None:
+        """What the card measured, all engines since the first added up."""
+        now = self._engine.readings()
+        return now and _sum(self._earlier, now)
+
+    def close(self) -> None:
+        """Give the card back; may be called again."""
+        self._owed.clear()
+        self._answers.clear()
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _mending(self) -> Iterator[None]:
+        """Ask another engine where this one fails; where that is in vain, nothing is owed."""
+        try:
+            try:
+                yield
+            except InferenceFailed as failure:
+                self._ask_again(failure)
+        except BaseException:
+            self.close()
+            raise
+
+    def _ask_again(self, failure: InferenceFailed) -> None:
+        if self._retried:
+            raise failure
+        self._retried = True
+        if readings := self._engine.readings():
+            self._earlier = _sum(self._earlier, readings)
+        self._engine.close()
+        try:
+            self._engine = self._reopen()
+        except EngineError as gone:
+            raise gone from failure
+        for tiles in tuple(self._owed):
+            self._collect(self._engine.push(tiles))
+        self._told(failure)
+
+    def _collect(self, *answers: Logits | None) -> None:
+        for logits in answers:
+            if logits is not None:
+                self._owed.popleft()
+                self._answers.append(logits)
+                self._retried = False
+
+    def _drain(self) -> Iterator[Logits]:
+        while self._answers:
+            yield self._answers.popleft()
+
+    def _require_nothing_owed(self) -> None:
+        if self._owed:
+            cause = f"{len(self._owed)} batches were never answered"
+            raise InferenceFailed(self.info.device, cause, "Run the self-test")
+
+
+def _sum(earlier: CardReadings, now: CardReadings) -> CardReadings:
+    energy = now.energy_joules
+    return CardReadings(
+        busy_ns=earlier.busy_ns + now.busy_ns,
+        span_ns=earlier.span_ns + now.span_ns,
+        energy_joules=None if energy is None else energy + (earlier.energy_joules or 0.0),
+        power_watts=now.power_watts,
+        temperature_celsius=now.temperature_celsius,
+    )

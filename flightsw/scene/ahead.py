@@ -1,0 +1,141 @@
+"""The next scene begins to be decoded while the present one is still computed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from flightsw.errors import FlightError
+from flightsw.scene import open_scene
+from flightsw.scene.gpu_jp2 import Decoder
+from flightsw.scene.scene import Scene, SceneMetadata, Strip
+
+_log: Final = structlog.get_logger(__name__)
+
+_BEGIN_SECONDS: Final = 60.0  # opening reads metadata only
+
+
+@dataclass(frozen=True)
+class SceneRecipe:
+    """All that :func:`~flightsw.scene.open_scene` must know, and the threads that decode."""
+
+    path: Path
+    bands: tuple[str, ...]
+    ground_sample_distance: int
+    offset: int | None
+    decoder: Decoder
+    workers: int
+
+    def open(self) -> Scene:
+        """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
+        return open_scene(
+            self.path,
+            bands=self.bands,
+            ground_sample_distance=self.ground_sample_distance,
+            offset=self.offset,
+            decoder=self.decoder,
+        )
+
+
+class SceneAhead:
+    """At most one scene whose first strip is decoded before its turn has come.
+
+    ``begin`` may be called by any thread, the rest by the one that processes scenes.
+    """
+
+    def __init__(self) -> None:
+        self._beginner = ThreadPoolExecutor(1, "ahead")
+        self._changing = threading.Lock()
+        self._begun: Future[_BegunScene | None] | None = None
+
+    def begin(self, upcoming: Callable[[], SceneRecipe | None]) -> None:
+        """Begin the next scene in a thread of its own, unless one was begun; returns at once."""
+        with self._changing:
+            if self._begun is None:
+                self._begun = self._beginner.submit(_begin, upcoming)
+
+    @contextmanager
+    def scene(self, recipe: SceneRecipe) -> Iterator[Scene]:
+        """The scene that was begun by this recipe, or the scene newly opened."""
+        begun = self._take()
+        with ExitStack() as held:
+            if begun is not None:
+                held.callback(begun.leave)
+            if begun is not None and begun.recipe == recipe:
+                yield begun
+                return
+        yield recipe.open()
+
+    def leave(self) -> None:
+        """Leave the scene that was begun."""
+        if begun := self._take():
+            begun.leave()
+
+    def close(self) -> None:
+        """Leave the scene that was begun, and begin no more."""
+        self.leave()
+        self._beginner.shutdown(wait=False, cancel_futures=True)
+
+    def _take(self) -> _BegunScene | None:
+        with self._changing:
+            future, self._begun = self._begun, None
+        if future is None:
+            return None
+        try:
+            return future.result(_BEGIN_SECONDS)
+        except (CancelledError, FutureTimeoutError):
+            future.add_done_callback(_leave)
+            return None
+
+
+class _BegunScene:
+    """A :class:`~flightsw.scene.scene.Scene` whose strips are being read already, once."""
+
+    def __init__(self, recipe: SceneRecipe) -> None:
+        self.recipe = recipe
+        scene = recipe.open()
+        self._held = ExitStack()
+        self._strips = self._held.enter_context(scene.strips(recipe.workers))
+        self._metadata = scene.metadata
+
+    @property
+    def metadata(self) -> SceneMetadata:
+        """What is known before the first pixel is decoded."""
+        return self._metadata
+
+    def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
+        """The strips that were begun, by the recipe's threads."""
+        del workers
+        return self._reading()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Iterator[Strip]]:
+        with self._held:
+            yield self._strips
+
+    def leave(self) -> None:
+        """Stop decoding; may be called again."""
+        self._held.close()
+
+
+def _begin(upcoming: Callable[[], SceneRecipe | None]) -> _BegunScene | None:
+    try:
+        recipe = upcoming()
+        return None if recipe is None else _BegunScene(recipe)
+    except FlightError as error:
+        # Its own turn will come, and fail then on its own record.
+        _log.info("the next scene cannot be begun ahead", cause=str(error))
+        return None
+
+
+def _leave(late: Future[_BegunScene | None]) -> None:
+    if not late.cancelled() and (begun := late.result()):
+        begun.leave()
