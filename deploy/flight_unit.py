@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,9 @@ _STOP_SECONDS = 30.0
 class FlightUnit:
     """Its folders, its daemon, and an operator with keys."""
 
-    def __init__(self, folder: Path, *, threads: int = 1, lines: str = "") -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+    ) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.scenes = folder / "scenes"
@@ -42,6 +44,7 @@ class FlightUnit:
         self.scenes.mkdir(parents=True)
         self.ground.mkdir(mode=0o700)
         self.settings.write_text(
+            f"engines = {json.dumps(engines)}\n"
             f'[service]\nstate_dir = "{self.state}"\nscene_root = "{self.scenes}"\n'
             "telecommand_port = 0\ntelemetry_port = 0\ndownlink_port = 0\n"
             f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
@@ -180,9 +183,11 @@ class FlightUnit:
 
 
 @contextmanager
-def flight_unit(folder: Path, *, threads: int = 1, lines: str = "") -> Iterator[FlightUnit]:
+def flight_unit(
+    folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+) -> Iterator[FlightUnit]:
     """A flight unit that leaves nothing running."""
-    unit = FlightUnit(folder, threads=threads, lines=lines)
+    unit = FlightUnit(folder, threads=threads, lines=lines, engines=engines)
     try:
         yield unit
     finally:

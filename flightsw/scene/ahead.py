@@ -55,6 +55,7 @@ class SceneAhead:
         self._beginner = ThreadPoolExecutor(1, "ahead")
         self._changing = threading.Lock()
         self._begun: Future[_BegunScene | None] | None = None
+        self._stuck = False
 
     def begin(self, upcoming: Callable[[], SceneRecipe | None]) -> None:
         """Begin the next scene in a thread of its own, unless one was begun; returns at once."""
@@ -82,7 +83,8 @@ class SceneAhead:
     def close(self) -> None:
         """Leave the scene that was begun, and begin no more."""
         self.leave()
-        self._beginner.shutdown(wait=False, cancel_futures=True)
+        # What could not be opened in time must not hold the service's end.
+        self._beginner.shutdown(wait=not self._stuck, cancel_futures=True)
 
     def _take(self) -> _BegunScene | None:
         with self._changing:
@@ -92,6 +94,7 @@ class SceneAhead:
         try:
             return future.result(_BEGIN_SECONDS)
         except (CancelledError, FutureTimeoutError):
+            self._stuck = True
             future.add_done_callback(_leave)
             return None
 

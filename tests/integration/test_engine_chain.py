@@ -1,0 +1,175 @@
+"""Scenes through the chain of engines, with a card that fails in every way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flightsw.chain import ProcessedScene, SceneRequest, open_chain
+from flightsw.config import DimcSettings, PipelineSettings, Settings
+from flightsw.dimc import instance
+from flightsw.dimc.errors import ConnectionError as CardGone
+from flightsw.engines.selection import EngineNotices
+from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
+from telecommands.dictionary import EngineName
+from tests.conftest import Simulated, run_command
+
+CARD = DimcSettings(card="simulator")
+MASK = frozenset({"mask"})
+
+
+def _settings(*engines: EngineName) -> Settings:
+    return Settings(engines=engines, dimc=CARD, pipeline=PipelineSettings(golden_every=10))
+
+
+def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = np.load(processed.products.paths("mask")[0])
+    return mask
+
+
+class _Heard:
+    def __init__(self) -> None:
+        self.given_up: list[EngineError] = []
+        self.mended: list[EngineError] = []
+
+    @property
+    def notices(self) -> EngineNotices:
+        return EngineNotices(self.given_up.append, self.mended.append)
+
+
+@pytest.fixture(scope="session")
+def masks(
+    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, NDArray[np.uint8]]:
+    """The mask of each sound engine."""
+    found = {}
+    for name in ("dimc", "torch-cpu"):
+        out = tmp_path_factory.mktemp(name)
+        with open_chain(_settings(name)) as chain:  # type: ignore[arg-type]
+            found[name] = _mask(chain.process(SceneRequest(simulated.scene, out, MASK)))
+    return found
+
+
+def _after(calls: int, spoil: Callable[..., None], times: int) -> Callable[..., None]:
+    """A card's ``run`` that is spoilt ``times`` times, from call number ``calls`` on."""
+    run, seen = instance.ModelInstance.run, 0
+
+    def spoilt(self: Any, inputs: Any, outputs: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if calls <= seen < calls + times:
+            spoil(self)
+        run(self, inputs, outputs)
+        if calls <= seen < calls + times and spoil is _invert:
+            outputs[0][...] = ~outputs[0]
+
+    return spoilt
+
+
+def _lose(_: Any) -> None:
+    raise CardGone("the card left the bus")
+
+
+def _invert(_: Any) -> None:
+    """Answers come out wrong."""
+
+
+def test_int8_and_fp32_agree_as_the_release_says(masks: dict[str, NDArray[np.uint8]]) -> None:
+    assert (masks["dimc"] == masks["torch-cpu"]).mean() > 0.98
+
+
+def test_a_card_that_is_lost_once_is_opened_anew_in_the_middle_of_a_scene(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, _lose, 1))
+    heard = _Heard()
+    with open_chain(_settings("dimc"), heard.notices) as chain:
+        processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
+    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    assert [type(one) for one in heard.mended] == [InferenceFailed]
+    assert heard.given_up == []
+
+
+def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _invert, 8))
+    heard = _Heard()
+    with open_chain(_settings("dimc"), heard.notices) as chain:
+        processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
+    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    assert "golden tile" in str(heard.mended[0])
+
+
+@pytest.mark.parametrize("spoil", [_lose, _invert])
+def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[..., None],
+) -> None:
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, spoil, 10_000))
+    heard = _Heard()
+    with open_chain(_settings("dimc", "torch-cpu"), heard.notices) as chain:
+        processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
+        assert processed.engine.name == "torch-cpu"
+        assert processed.products.paths("mask")[0].name.endswith("_torch_cloud_mask.npy")
+        again = chain.process(SceneRequest(simulated.scene, tmp_path / "again", MASK))
+    np.testing.assert_array_equal(_mask(processed), masks["torch-cpu"])
+    np.testing.assert_array_equal(_mask(again), masks["torch-cpu"])
+    assert len(heard.given_up) == 1
+
+
+def test_a_named_engine_is_used_and_never_replaced(
+    simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
+) -> None:
+    with open_chain(_settings("dimc")) as chain:
+        named = chain.process(SceneRequest(simulated.scene, tmp_path, MASK, engine="torch-cpu"))
+        np.testing.assert_array_equal(_mask(named), masks["torch-cpu"])
+        with pytest.raises(EngineUnavailable, match="CUDA"):
+            chain.process(SceneRequest(simulated.scene, tmp_path / "b", MASK, engine="torch-cuda"))
+        assert not (tmp_path / "b").exists()
+        usual = chain.process(SceneRequest(simulated.scene, tmp_path / "c", MASK))
+    np.testing.assert_array_equal(_mask(usual), masks["dimc"])
+
+
+def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
+    simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
+) -> None:
+    requests = [SceneRequest(simulated.scene, tmp_path / str(number), MASK) for number in range(3)]
+    waiting = [*requests]
+    with open_chain(_settings("dimc")) as chain:
+        for request in requests:
+            waiting.remove(request)
+            processed = chain.process(request, upcoming=lambda: waiting[0] if waiting else None)
+            np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+
+
+def test_the_command_line_says_in_one_line_which_engine_is_absent(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text('engines = ["torch-cuda", "dimc"]\n[dimc]\ncard = "simulator"\n')
+    common = ["process", str(simulated.scene), "--settings", str(settings), "--json"]
+    done = run_command("flightsw", [*common, "-o", str(tmp_path / "a")])
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "torch-cuda" in done.stderr
+    assert json.loads(done.stdout)["contaminated_share"] > 0
+    alone = run_command("flightsw", [*common, "-o", str(tmp_path / "b"), "--engine", "torch-cuda"])
+    assert alone.returncode == 5
+    assert json.loads(alone.stdout)["error"]["code"] == "ENGINE_UNAVAILABLE"
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,95 @@
+"""The next scene is begun while the present one is computed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from flightsw.errors import SceneNotFound
+from flightsw.scene.ahead import SceneAhead, SceneRecipe
+from flightsw.scene.scene import Scene
+from tests.conftest import Simulated
+
+
+@pytest.fixture
+def recipe(simulated: Simulated) -> SceneRecipe:
+    return SceneRecipe(simulated.scene, ("B02", "B03", "B04", "B08"), 10, None, "cpu", 2)
+
+
+def _pixels(scene: Scene) -> NDArray[np.uint16]:
+    with scene.strips(2) as strips:
+        return np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+
+
+def _decoding_threads() -> list[str]:
+    names = ("decode", "check", "ahead")
+    return [one.name for one in threading.enumerate() if one.name.startswith(names)]
+
+
+def test_a_scene_begun_ahead_has_the_same_pixels_and_metadata(recipe: SceneRecipe) -> None:
+    ahead = SceneAhead()
+    with ahead.scene(recipe) as scene:
+        expected, metadata = _pixels(scene), scene.metadata
+    ahead.begin(lambda: recipe)
+    with ahead.scene(recipe) as scene:
+        assert any(name.startswith("decode") for name in _decoding_threads())  # it has begun
+        np.testing.assert_array_equal(_pixels(scene), expected)
+        assert scene.metadata == metadata
+    ahead.close()
+    assert _decoding_threads() == []
+
+
+def test_another_scene_than_the_one_begun_is_opened_anew(recipe: SceneRecipe) -> None:
+    ahead = SceneAhead()
+    ahead.begin(lambda: recipe)
+    other = replace(recipe, ground_sample_distance=20)
+    with ahead.scene(other) as scene:
+        assert scene.metadata.ground_sample_distance == 20
+        assert _pixels(scene).shape == (4, 450, 450)
+    ahead.close()
+    assert _decoding_threads() == []
+
+
+def _missing(recipe: SceneRecipe) -> SceneRecipe | None:
+    return replace(recipe, path=recipe.path / "gone")
+
+
+def _none(_: SceneRecipe) -> SceneRecipe | None:
+    return None
+
+
+@pytest.mark.parametrize("upcoming", [_missing, _none])
+def test_a_scene_that_cannot_be_begun_disturbs_nobody_and_fails_in_its_own_turn(
+    recipe: SceneRecipe, upcoming: Callable[[SceneRecipe], SceneRecipe | None]
+) -> None:
+    ahead = SceneAhead()
+    ahead.begin(lambda: upcoming(recipe))
+    with ahead.scene(recipe) as scene:
+        assert _pixels(scene).shape == (4, 900, 900)
+    ahead.begin(lambda: _missing(recipe))
+    with pytest.raises(SceneNotFound), ahead.scene(replace(recipe, path=Path("/gone"))):
+        pass
+    ahead.close()
+    assert _decoding_threads() == []
+
+
+def test_only_one_scene_is_begun_and_leaving_it_stops_its_threads(recipe: SceneRecipe) -> None:
+    ahead, asked = SceneAhead(), []
+
+    def upcoming() -> SceneRecipe:
+        asked.append(recipe)
+        return recipe
+
+    ahead.begin(upcoming)
+    ahead.begin(upcoming)
+    ahead.leave()
+    assert len(asked) == 1
+    assert not any(name.startswith("decode") for name in _decoding_threads())
+    ahead.close()
+    ahead.close()
