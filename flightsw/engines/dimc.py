@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from time import monotonic_ns
 from types import TracebackType
-from typing import Final, Literal, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,55 +14,18 @@ from typing_extensions import Self
 
 from flightsw.config import DimcSettings
 from flightsw.dimc import simulator
-from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
+from flightsw.dimc.compiled_model import CompiledModel
 from flightsw.dimc.feed import CURE, Feed, open_feed
 from flightsw.dimc.runtime import Model, Runtime, open_runtime
 from flightsw.dimc.twin import MeanHistory
 from flightsw.engines.dimc_instances import ParallelFeeds
+from flightsw.engines.dimc_package import ModelPackage, read_agreed_model
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
-from flightsw.errors import EngineUnavailable, FlightError, InferenceFailed, PackageInvalid
+from flightsw.errors import EngineUnavailable, FlightError, InferenceFailed
 from flightsw.model.description import Quantisation
 
 _CORES: Final = 4
 _DOUBLE_BUFFER_DELAY: Final = 2
-
-
-class ModelPackage(Protocol):
-    """The part of a model package that this engine needs."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the package lies."""
-        ...
-
-    @property
-    def model_id(self) -> str:
-        """Identity of the model, for products and telemetry."""
-        ...
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Input channels in order."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Output channels in order."""
-        ...
-
-    @property
-    def tile_size(self) -> int:
-        """Height and width of a tile in pixels."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two windows."""
-        ...
-
-    def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
-        """Folder with the ``model.json`` of that arrangement."""
-        ...
 
 
 def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngine:
@@ -73,11 +35,7 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
     contradict each other, :class:`~flightsw.errors.EngineUnavailable` where the card or its
     library is missing, taken or refuses the model.
     """
-    compiled_for: Literal["spatial", "batch"]
-    compiled_for = "batch" if settings.arrangement == "batch" else "spatial"
-    model_json = package.compiled_model(compiled_for) / "model.json"
-    model = read_compiled_model(model_json)
-    _require_agreement(package, settings, model)
+    model_json, model = read_agreed_model(package, settings)
     runtime = open_runtime(settings)
     with ExitStack() as opened:
         opened.callback(runtime.context.release)
@@ -283,22 +241,3 @@ def _engine_info(
         output=Quantisation(model.output.scale, model.output.zero_point),
         model_id=package.model_id,
     )
-
-
-def _require_agreement(package: ModelPackage, settings: DimcSettings, model: CompiledModel) -> None:
-    """The manifest must describe the tiles that the package promises."""
-    batch = model.input.unpadded_shape[0] if settings.arrangement == "batch" else 1
-    tile = (batch, package.tile_size, package.tile_size)
-    for key, tensor, expected in (
-        ("input_shapes", model.input, (*tile, len(package.bands))),
-        ("output_shapes", model.output, (*tile, len(package.classes))),
-    ):
-        if tensor.unpadded_shape != expected:
-            raise PackageInvalid(
-                model.manifest,
-                f"{key} without padding must be {expected}, found {tensor.unpadded_shape}",
-                "Compile the model again for this arrangement, or install an intact package",
-                key=key,
-                expected=str(expected),
-                found=str(tensor.unpadded_shape),
-            )

@@ -30,8 +30,8 @@ class Codestream:
 
     Lengths in pixels; ``precision`` in bits; ``levels`` counts the wavelet
     decompositions, so that steps up to ``2 ** levels`` can be decoded;
-    ``reversible`` is the 5/3 wavelet, whose samples are the same in every
-    decoder; ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
+    ``reversible`` is the 5/3 wavelet, of integers that decoders compute alike;
+    ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
     ``end`` are its first byte in the file and the first after it.
     """
 

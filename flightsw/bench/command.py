@@ -1,0 +1,75 @@
+"""``flightsw bench``: what was asked for on the command line, and how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from typing import Final, cast, get_args
+
+from tqdm import tqdm
+
+from flightsw.bench.report import as_json, as_markdown
+from flightsw.bench.results import Protocol
+from flightsw.bench.run import BenchRequest, run_bench
+from flightsw.config import Settings
+from flightsw.errors import EngineError, Interrupted, UsageError
+from telecommands.dictionary import EngineName
+
+_MOST: Final = 1_000_000
+
+
+def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[], None]) -> int:
+    """Run it and print the report; the exit status.
+
+    ``check`` raises KeyboardInterrupt once the command was asked to stop, which ends in
+    :class:`Interrupted` with the results so far on disk.
+    """
+    request = _request(arguments, settings)
+    with tqdm(total=None, disable=not sys.stderr.isatty(), leave=False) as bar:
+
+        def advance(stretch: str, done: int, of: int) -> None:
+            check()
+            if bar.disable:
+                return
+            if stretch != bar.desc.removesuffix(": "):
+                bar.reset(of)
+                bar.set_description(stretch)
+            bar.update(done - bar.n)
+
+        try:
+            result = run_bench(request, settings, advance)
+        except KeyboardInterrupt as stop:
+            raise Interrupted(
+                "the benchmark",
+                "was stopped",
+                f"What was measured until then lies in {request.out}, marked as partial",
+            ) from stop
+    print(as_json(result).decode() if arguments.json else as_markdown(result), end="")
+    measured = any(engine.absent is None for engine in result.engines)
+    return 0 if measured else EngineError.exit_status
+
+
+def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:
+    for option, value, least in (
+        ("--tiles", arguments.tiles, 1),
+        ("--warm-up", arguments.warm_up, 0),
+        ("--soak-seconds", arguments.soak_seconds, 0),
+    ):
+        if not least <= value <= _MOST:
+            raise UsageError(option, f"{value} is out of range", f"Give {least} to {_MOST:,}")
+    return BenchRequest(
+        out=arguments.out,
+        engines=_engines(arguments.engines) if arguments.engines else settings.engines,
+        protocol=Protocol(arguments.tiles, arguments.warm_up, arguments.soak_seconds),
+        scene=arguments.scene,
+        truth=arguments.truth,
+        peers=arguments.peers,
+    )
+
+
+def _engines(text: str) -> tuple[EngineName, ...]:
+    known, names = get_args(EngineName), tuple(dict.fromkeys(filter(None, text.split(","))))
+    if not names or not set(names) <= set(known):
+        raise UsageError("--engines", f"{text!r} names no engine", f"Give {', '.join(known)}")
+    return cast("tuple[EngineName, ...]", names)

@@ -1,0 +1,56 @@
+"""The files of a benchmark."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from flightsw.bench.plot import draw_latencies
+from flightsw.bench.report import as_json, as_markdown
+from flightsw.bench.results import BenchResult
+from flightsw.errors import OutputNotWritable, UsageError
+from flightsw.products.partial_folder import sync
+
+
+class BenchFolder:
+    """``bench.json``, ``bench.md`` and ``bench.png``; each appears whole or not at all.
+
+    Raises :class:`OutputNotWritable`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+
+    def write(self, result: BenchResult) -> BenchResult:
+        """Write all files; the result, with a note where the picture could not be drawn."""
+        try:
+            self._replace("bench.png", draw_latencies(result.engines))
+        except UsageError as error:
+            result = replace(result, notes=(*result.notes, str(error)))
+        self._replace("bench.json", as_json(result))
+        self._replace("bench.md", as_markdown(result).encode())
+        return result
+
+    def _replace(self, name: str, content: bytes) -> None:
+        """A file of a temporary name takes the place of the last one."""
+        try:
+            with tempfile.TemporaryDirectory(dir=self.path, prefix=".bench.") as hidden:
+                new = Path(hidden) / name
+                new.write_bytes(content)
+                sync(new)
+                new.replace(self.path / name)
+                sync(self.path)
+        except OSError as error:
+            raise _not_writable(self.path / name, error) from error
+
+
+def _not_writable(path: Path, error: OSError) -> OutputNotWritable:
+    return OutputNotWritable(
+        path, (error.strerror or str(error)).lower(), "Give a folder that can be written"
+    )

@@ -1,0 +1,135 @@
+"""The whole benchmark: every engine, then the peers; the results are on disk after each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from itertools import product
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from msgspec.structs import replace
+
+from flightsw import __version__
+from flightsw.bench.agreement import GoldenAgreement
+from flightsw.bench.folder import BenchFolder
+from flightsw.bench.machine import describe_machine
+from flightsw.bench.peers import PEERS, band_images, run_peer
+from flightsw.bench.protocol import Bench, Progress, measure
+from flightsw.bench.results import BenchResult, EngineResult, Protocol
+from flightsw.bench.scene import MemoryScene, read_scene, reference_scenes, simulated_scene
+from flightsw.bench.subjects import Subject, subjects
+from flightsw.bench.whole_chain import whole_chain
+from flightsw.chain import tune_interpreter
+from flightsw.config import Settings
+from flightsw.errors import FlightError, UsageError
+from flightsw.model.package import ModelPackage, load_package
+from flightsw.scene import open_scene
+from telecommands.dictionary import EngineName
+
+PEER_DISTANCES: Final = (10, 20)
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """What to measure: engines, protocol, a scene on disk (None: golden tiles), peers on it."""
+
+    out: Path
+    engines: Sequence[EngineName]
+    protocol: Protocol = field(default_factory=Protocol)
+    scene: Path | None = None
+    truth: Path | None = None
+    peers: bool = False
+
+
+def run_bench(request: BenchRequest, settings: Settings, progress: Progress) -> BenchResult:
+    """Measure what was asked for.
+
+    Engines and peers that cannot run become rows that say why.  What ends the run early, an
+    interrupt too, leaves the results so far in the folder, marked as partial.
+    Raises :class:`UsageError`, a :class:`~flightsw.errors.SceneError`, a
+    :class:`~flightsw.errors.ModelError`, or :class:`OutputNotWritable`.
+    """
+    tune_interpreter()
+    package = load_package(settings.model)
+    _check(request)
+    folder, rows = BenchFolder(request.out), subjects(request.engines, settings)
+    result = BenchResult(
+        partial=True,
+        started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        machine=describe_machine(),
+        software_version=__version__,
+        model_id=package.model_id,
+        scene=str(request.scene) if request.scene else "the package's golden tiles, in memory",
+        protocol=request.protocol,
+        planned=tuple(subject.title for subject in rows),
+    )
+    folder.write(result)
+    scene, decoded_in = _scene(request, package, settings)
+    bench = Bench(package, scene, request.protocol, GoldenAgreement(package, settings), progress)
+    for subject in rows:
+        row = _row(subject, bench, request)
+        if decoded_in is not None and row.absent is None:
+            row = replace(row, figures=row.figures | {"decode": decoded_in})
+        result = replace(result, engines=(*result.engines, row))
+        folder.write(result)
+    if request.peers and request.scene:
+        for distance, name in product(PEER_DISTANCES, PEERS):
+            progress(f"peer {name} at {distance} m", 0, 1)
+            peer = run_peer(name, request.scene, distance)
+            result = replace(result, peers=(*result.peers, peer))
+            folder.write(result)
+    return folder.write(replace(result, partial=False))
+
+
+def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
+    try:
+        row = measure(subject, bench)
+    except FlightError as error:
+        return EngineResult(
+            title=subject.title, engine=subject.engine, settings=subject.told, absent=_line(error)
+        )
+    if request.scene is None:
+        return row
+    bench.progress(f"{subject.title}: whole chain", 0, 1)
+    try:
+        figures = whole_chain(subject, bench.package, request.scene, request.truth, request.out)
+    except FlightError as error:
+        return replace(row, notes=(*row.notes, f"whole chain: {_line(error)}"))
+    return replace(row, figures=row.figures | figures)
+
+
+def _scene(
+    request: BenchRequest, package: ModelPackage, settings: Settings
+) -> tuple[MemoryScene, float | None]:
+    """The scene of the tiles, and the seconds that decoding took, where all of it was decoded."""
+    tiles = request.protocol.tiles
+    if request.scene is None:
+        return simulated_scene(package, tiles), None
+    whole = open_scene(request.scene, package.bands).metadata
+    started = perf_counter()
+    scene = read_scene(request.scene, package, tiles, settings.pipeline.decode_workers)
+    seconds = perf_counter() - started
+    if scene.digital_numbers.shape[1] < whole.height:
+        return scene, None
+    return scene, seconds / reference_scenes(whole, package)
+
+
+def _check(request: BenchRequest) -> None:
+    """Find out now what would otherwise end the benchmark after an hour."""
+    for option, wanted in (("--peers", request.peers), ("--truth", request.truth)):
+        if wanted and request.scene is None:
+            raise UsageError(option, "needs a scene on disk", "Give --scene as well")
+    if request.truth and not request.truth.is_file():
+        raise UsageError(
+            request.truth, "is no file", "Give the scene's true mask (.npy or GeoTIFF)"
+        )
+    if request.peers and request.scene:
+        for distance in PEER_DISTANCES:
+            band_images(request.scene, distance)
+
+
+def _line(error: FlightError) -> str:
+    return " ".join(str(error).split())

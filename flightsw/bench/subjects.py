@@ -1,0 +1,67 @@
+"""The rows of a benchmark: which engines, with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from flightsw.config import DimcSettings, Settings, TwinSettings
+from telecommands.dictionary import EngineName
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One engine to measure.  ``told`` says in words what is particular about its settings."""
+
+    title: str
+    engine: EngineName
+    settings: Settings
+    told: str
+
+    @property
+    def twin(self) -> TwinSettings | None:
+        """The timing that a simulated card reproduces, where it does."""
+        return self.settings.dimc.twin if self.engine == "dimc" else None
+
+    @property
+    def computes(self) -> bool:
+        """Whether the answers are the network's: a twin may leave them out."""
+        return self.twin is None or self.twin.compute
+
+
+def subjects(names: Sequence[EngineName], settings: Settings) -> list[Subject]:
+    """The engines as they are set; with the card also its twin at the reference latencies."""
+    found = []
+    for name in names:
+        told = "as set"
+        if name == "dimc":
+            told += f", card {settings.dimc.card}, {settings.dimc.arrangement}"
+        found.append(Subject(name, name, settings, told))
+        if name == "dimc":
+            found += [_twin(settings, *one) for one in _TWINS]
+    return found
+
+
+def blocking(settings: Settings) -> Settings:
+    """The same settings with one batch at a time in the card, as the reference ran it."""
+    return replace(settings, dimc=replace(settings.dimc, double_buffer=False))
+
+
+_TWINS: Final[tuple[tuple[str, float, Literal["spatial", "batch"]], ...]] = (
+    ("twin, spatial", 0.94, "spatial"),
+    ("twin, batch of 4", 0.47, "batch"),
+)
+"""The reference's measured latency (ms a tile), and what it expects of four tiles on four cores."""
+
+
+def _twin(
+    settings: Settings, title: str, latency_ms: float, arrangement: Literal["spatial", "batch"]
+) -> Subject:
+    twin = TwinSettings(latency_ms, compute=False)
+    dimc = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
+    told = f"simulator at {latency_ms} ms a tile, computing nothing"
+    pipeline = replace(settings.pipeline, golden_every=0)  # it would find the stand-in out
+    return Subject(title, "dimc", replace(settings, dimc=dimc, pipeline=pipeline), told)

@@ -1,0 +1,96 @@
+"""The reference's own loop: slice, run, update the mask, batch after batch in one thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import cycle, islice
+from time import perf_counter_ns
+from typing import TypeAlias
+
+import numpy as np
+
+from flightsw.bench.scene import MemoryScene
+from flightsw.config import PipelineSettings
+from flightsw.engines.engine import Engine, Tiles
+from flightsw.pipeline.fusion import MaskFusion
+from flightsw.pipeline.latency import STAGES
+from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.tiling import Grid
+
+Samples: TypeAlias = dict[str, list[int]]
+"""Nanoseconds a tile by stage; a call's time is shared equally by its tiles."""
+
+Told: TypeAlias = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+_Place: TypeAlias = tuple[int, int]
+
+
+class TileByTile:
+    """Runs the tiles of a scene, from left to right and from top to bottom, through an engine."""
+
+    def __init__(self, engine: Engine, scene: MemoryScene, settings: PipelineSettings) -> None:
+        info, told = engine.info, scene.metadata
+        self._engine = engine
+        self._scene = scene
+        self._grid = Grid(told.height, told.width, info.tile_size, info.stride)
+        self._fusion = MaskFusion(self._grid, info, settings.fusion)
+        self._quantise = open_quantiser(scene_tables(told, info), settings.device)
+        shape = (info.batch, info.tile_size, info.tile_size, len(info.bands))
+        self._tiles: Tiles = np.empty(shape, info.tile_dtype)
+
+    def run(self, count: int, told: Told = lambda _done, _of: None) -> Samples:
+        """Nanoseconds of ``count`` tiles; beyond the last of the scene the first follows."""
+        samples: Samples = {stage: [] for stage in STAGES}
+        done = 0
+        for places in self._batches(count):
+            for stage, nanoseconds in self._run(places).items():
+                samples[stage] += [nanoseconds // len(places)] * len(places)
+            done += len(places)
+            told(done, count)
+        return samples
+
+    @property
+    def tiles(self) -> int:
+        """Windows of the scene."""
+        return self._grid.rows * self._grid.columns
+
+    def _run(self, places: Sequence[_Place]) -> dict[str, int]:
+        started = perf_counter_ns()
+        for tile, (row, column) in zip(self._tiles, places, strict=False):
+            self._prepare(row, column, tile)
+        ready = perf_counter_ns()
+        answer = self._engine.infer(self._tiles[: len(places)])
+        answered = perf_counter_ns()
+        for logits, (row, column) in zip(answer, places, strict=True):
+            self._fusion.add(row, column, logits)
+            if column == self._grid.columns - 1:
+                self._fusion.finish(row)
+        updated = perf_counter_ns()
+        return {
+            "preparation": ready - started,
+            "accelerator": answered - ready,
+            "fusion": updated - answered,
+        }
+
+    def _prepare(self, row: int, column: int, tile: Tiles) -> None:
+        rows, columns = self._rows(row), self._grid.columns_of(column)
+        if len(rows) < self._grid.tile_size or len(columns) < self._grid.tile_size:
+            tile[:] = self._engine.info.no_reflectance
+        seen = self._scene.digital_numbers[:, rows.start : rows.stop, columns.start : columns.stop]
+        self._quantise(seen, tile[: len(rows), : len(columns)])
+
+    def _rows(self, row: int) -> range:
+        """The rows of a window among those that the scene holds; they repeat downwards."""
+        held = self._scene.digital_numbers.shape[1]
+        rows = self._grid.needed_rows(row)
+        if rows.stop <= held:
+            return rows
+        top = rows.start % max(1, held - self._grid.tile_size + 1)
+        return range(top, min(top + len(rows), held))
+
+    def _batches(self, count: int) -> Iterator[list[_Place]]:
+        rows, columns = range(self._grid.rows), range(self._grid.columns)
+        places = islice(cycle((row, column) for row in rows for column in columns), count)
+        while batch := list(islice(places, self._engine.info.batch)):
+            yield batch

@@ -1,0 +1,214 @@
+"""Torch as an engine: on CUDA, and on the CPU as the reference of all others."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from typing_extensions import Self
+
+from flightsw.config import TorchSettings
+from flightsw.engines.engine import CardReadings, EngineInfo, Precision, Tiles
+from flightsw.engines.torch_devices import CudaDevice, HostDevice
+from flightsw.engines.torch_lanes import BatchForm, Lane, is_out_of_memory, open_lanes
+from flightsw.engines.torch_network import choose_network
+from flightsw.errors import EngineUnavailable, InferenceFailed
+from flightsw.model.network import cause_of, for_inference
+from flightsw.model.package import ModelPackage
+
+_CUDA_LANES: Final = 2  # one computes while the other's tiles and answers travel
+_DTYPES: Final = {"fp16": torch.float16, "fp32": torch.float32}
+_CURE: Final = "Open the engine again; restart the service if that fails too"
+
+
+def open_torch_engine(
+    package: ModelPackage, settings: TorchSettings, device: Literal["cpu", "cuda"]
+) -> TorchEngine:
+    """Load the package's network, or ``settings.torchscript``, onto the device.
+
+    On the CPU: FP32, one tile at a time, ``settings.threads`` threads, a setting that torch keeps
+    for the whole process.  On CUDA: a graph of ``settings.batch`` tiles in ``settings.precision``
+    (FP32 without TF32); too little device memory halves the batch.  TorchScript is code: give only
+    a file that you trust.
+
+    Raises :class:`EngineUnavailable` where the device, its memory or the network's file is
+    missing, or settings do not fit (fields ``expected``, ``found``), and
+    :class:`~flightsw.errors.PackageInvalid` where the package's own file is not its network.
+    """
+    name = f"torch-{device}"
+    if device == "cuda" and not torch.cuda.is_available():
+        cure = "Install NVIDIA's driver and torch with CUDA, or leave this engine out of the chain"
+        raise EngineUnavailable(name, "no CUDA device answers", cure)
+    chosen = choose_network(name, package, settings)
+    precision: Precision = settings.precision if device == "cuda" else "fp32"
+    form = BatchForm(
+        batch=settings.batch if device == "cuda" else 1,
+        tile_size=chosen.tile_size,
+        bands=len(package.bands),
+        classes=len(package.classes),
+        dtype=_DTYPES[precision],
+    )
+    network = for_inference(chosen.network)
+    try:
+        if device == "cuda":
+            lanes = open_lanes(CudaDevice, network, form, _CUDA_LANES)
+        else:
+            lanes = open_lanes(lambda: HostDevice(settings.threads), network, form, 1)
+    except RuntimeError as error:
+        raise _did_not_start(name, form, error) from error
+    info = EngineInfo(
+        name=name,
+        tag="torch",
+        device=lanes[0].device_name,
+        precision=precision,
+        batch=lanes[0].batch,
+        tile_size=chosen.tile_size,
+        stride=chosen.stride,
+        bands=package.bands,
+        classes=package.classes,
+        input=None,
+        output=None,
+        model_id=chosen.model_id,
+    )
+    return TorchEngine(info, lanes)
+
+
+class TorchEngine:
+    """Implements :class:`~flightsw.engines.engine.Engine` on one lane or several.
+
+    With n lanes an answer comes n - 1 batches late.  After a failed or interrupted call the engine
+    closes itself: a CUDA device that failed once answers nothing more in this process.
+    """
+
+    def __init__(self, info: EngineInfo, lanes: Sequence[Lane]) -> None:
+        self._info = info
+        self._free = deque(lanes)
+        self._in_flight: deque[Lane] = deque()
+        self._closed_because = ""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the pipeline must know."""
+        return self._info
+
+    def infer(self, tiles: Tiles) -> NDArray[np.float32]:
+        """Run one batch and wait for its own answer; nothing may be in flight."""
+        self._require_open()
+        if self._in_flight:
+            raise InferenceFailed(
+                self._info.device, "batches are still in flight", "Flush the engine first"
+            )
+        logits = self.push(tiles)
+        return next(self.flush()) if logits is None else logits
+
+    def push(self, tiles: Tiles) -> NDArray[np.float32] | None:
+        """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
+        self._require_open()
+        self._require_fit(tiles)
+        with self._closing_on_failure():
+            lane = self._free.popleft()
+            lane.start(tiles)
+            self._in_flight.append(lane)
+            return None if self._free else self._oldest_answer()
+
+    def flush(self) -> Iterator[NDArray[np.float32]]:
+        """Logits of the batches still in flight."""
+        self._require_open()
+        while self._in_flight:
+            with self._closing_on_failure():
+                logits = self._oldest_answer()
+            yield logits
+            self._require_open()
+
+    def readings(self) -> CardReadings | None:
+        """Torch measures nothing."""
+        return None
+
+    def close(self) -> None:
+        """Give the device's memory back; batches in flight are lost.  May be called again."""
+        with suppress(RuntimeError):  # a device that failed has nothing to wait for
+            for lane in self._in_flight:
+                lane.answer()
+        self._close("the engine is closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _oldest_answer(self) -> NDArray[np.float32]:
+        lane = self._in_flight.popleft()
+        logits = lane.answer()
+        self._free.append(lane)
+        if not np.isfinite(logits).all():
+            raise FloatingPointError(f"an answer of {self._info.precision} holds NaN or infinity")
+        return logits
+
+    @contextmanager
+    def _closing_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except (RuntimeError, FloatingPointError) as error:
+            cause = f"inference failed: {type(error).__name__} {cause_of(error)}"
+            self._close(f"the engine closed itself because {cause}")
+            raise InferenceFailed(
+                self._info.device, cause, _CURE, fault=type(error).__name__
+            ) from error
+        except BaseException:
+            self._close("the engine closed itself because a call was interrupted")
+            raise
+
+    def _require_open(self) -> None:
+        if self._closed_because:
+            raise InferenceFailed(self._info.device, self._closed_because, _CURE)
+
+    def _close(self, because: str) -> None:
+        if self._closed_because:
+            return
+        self._closed_because = because
+        self._free.clear()
+        self._in_flight.clear()
+        with suppress(RuntimeError):  # as above
+            torch.cuda.empty_cache()  # for engines beside torch; nothing happens without CUDA
+
+    def _require_fit(self, tiles: Tiles) -> None:
+        info = self._info
+        tile = (info.tile_size, info.tile_size, len(info.bands))
+        fits = tiles.dtype == info.tile_dtype and tiles.shape[1:] == tile
+        if not fits or not 1 <= len(tiles) <= info.batch:
+            expected = f"1 to {info.batch} {info.tile_dtype} {tile}"
+            found = f"{tiles.dtype} {tiles.shape}"
+            raise InferenceFailed(
+                info.device,
+                f"tiles must be {expected}, found {found}",
+                "Prepare the tiles as the engine's info says",
+                expected=expected,
+                found=found,
+            )
+
+
+def _did_not_start(name: str, form: BatchForm, error: RuntimeError) -> EngineUnavailable:
+    if is_out_of_memory(error):
+        return EngineUnavailable(
+            name,
+            f"the device has too little memory for one tile of {form.tile_size} x {form.tile_size}",
+            "Free device memory, or set a smaller torch.tile_size",
+        )
+    return EngineUnavailable(
+        name,
+        f"did not start: {cause_of(error)}",
+        "See that torch, driver and device fit together",
+        fault=type(error).__name__,
+    )

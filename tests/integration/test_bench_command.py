@@ -1,0 +1,115 @@
+"""``flightsw bench`` as a user runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from flightsw.bench.results import BenchResult
+from tests.conftest import Simulated, run_command
+
+_SMALL = ("--tiles", "20", "--warm-up", "4")
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path) -> Path:
+    """Settings with which torch-cpu is absent on every machine."""
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[torch]\ntorchscript = "{tmp_path / "absent.pt"}"\n')
+    return settings
+
+
+def _read(out: Path) -> BenchResult:
+    return msgspec.json.decode((out / "bench.json").read_bytes(), type=BenchResult)
+
+
+def test_a_real_scene_gives_tables_json_and_picture(simulated: Simulated, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    done = run_command(
+        "flightsw",
+        ["bench", "--engines", "dimc", *_SMALL, "--scene", str(simulated.scene)]
+        + ["--truth", str(simulated.truth), "-o", str(out)],
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert (out / "bench.md").read_text() == done.stdout
+    result = _read(out)
+    assert not result.partial
+    assert {path.name for path in out.iterdir()} == {"bench.json", "bench.md", "bench.png"}
+    card, *twins = result.engines
+    assert card.figures["f2"] > 0.8
+    assert card.figures["total"] > 0
+    assert not any("f2" in twin.figures for twin in twins)
+    assert all("total" in twin.figures for twin in twins)
+
+
+def test_an_absent_engine_says_why_and_the_others_are_measured(
+    tmp_path: Path, without_torch: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run_command(
+        "flightsw",
+        ["bench", "--engines", "torch-cpu", *_SMALL, "--settings", str(without_torch)]
+        + ["-o", str(out), "--json"],
+    )
+    assert done.returncode == 5
+    told: dict[str, Any] = json.loads(done.stdout)
+    [row] = told["engines"]
+    assert "absent.pt" in row["absent"]
+    assert len(row["absent"].splitlines()) == 1
+    assert not told["partial"]
+
+
+def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
+    for options, said in (
+        (["--peers"], "--peers: needs a scene on disk"),
+        (["--engines", "abacus"], "--engines: 'abacus' names no engine"),
+        (["--tiles", "0"], "--tiles: 0 is out of range"),
+    ):
+        done = run_command("flightsw", ["bench", "-o", str(tmp_path / "out"), *options])
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
+    tmp_path: Path, without_torch: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "out"
+    # The soak never ends by itself.
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flightsw", "bench", "--engines", "torch-cpu,dimc", *_SMALL]
+        + ["--soak-seconds", "100000", "--settings", str(without_torch), "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    _wait_for(lambda: (out / "bench.json").exists() and bool(_read(out).engines), process)
+    process.send_signal(number)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert printed == ""
+    assert said.startswith("flightsw: the benchmark: was stopped. What was measured until then")
+    assert len(said.splitlines()) == 1
+    result = _read(out)
+    assert result.partial
+    assert [row.title for row in result.engines] == ["torch-cpu"]
+    markdown = (out / "bench.md").read_text()
+    assert markdown.splitlines()[2].startswith("**PARTIAL")
+    assert "| twin, spatial |  | not measured yet |" in markdown
+
+
+def _wait_for(event: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while not event() and process.poll() is None and time.monotonic() < until:
+        time.sleep(0.01)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flightsw.bench.peers import PEERS, band_images, run_peer
+from flightsw.errors import UsageError
+from tests.conftest import Simulated
+
+
+def test_a_decoder_takes_time_and_memory_of_its_own(simulated: Simulated) -> None:
+    found = run_peer("glymur", simulated.scene, 20)
+    assert found.absent is None
+    assert found.usage
+    assert found.usage.seconds > 0
+    assert found.usage.peak_bytes >= found.usage.idle_bytes > 0
+
+
+def test_a_peer_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    found = run_peer("rasterio", tmp_path, 10)
+    assert found.usage is None
+    assert found.absent
+    assert "is no SAFE product" in found.absent
+    assert len(found.absent.splitlines()) == 1
+
+
+def test_a_peer_that_takes_too_long_is_ended(simulated: Simulated) -> None:
+    found = run_peer("rasterio", simulated.scene, 10, limit_seconds=0.01)
+    assert found.absent == "did not end within 0.01 s"
+
+
+def test_at_20_m_every_second_pixel_of_the_10_m_files_is_wanted(simulated: Simulated) -> None:
+    assert band_images(simulated.scene, 20).step == 2
+    paths = band_images(simulated.scene, 10).paths
+    assert [path.name[-11:-8] for path in paths] == ["B02", "B03", "B04", "B08"]
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no SAFE product"):
+        band_images(tmp_path, 10)
+
+
+def test_every_peer_names_its_licence() -> None:
+    assert PEERS["ukis-csmask"].licence == "Apache-2.0"
+    assert all(peer.licence for peer in PEERS.values())
