@@ -20,7 +20,13 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.engines.selection import EngineNotices, FallbackChain
 from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
-from flightsw.model.golden import GoldenAnswers, GoldenProbe, GoldenReport, check_golden_tiles
+from flightsw.model.golden import (
+    GoldenAnswers,
+    GoldenProbe,
+    GoldenReport,
+    can_judge,
+    check_golden_tiles,
+)
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
@@ -211,8 +217,8 @@ class ProcessingChain:
             return False
 
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
-        if engine.model_id != self._package.model_id:
-            return None  # weights from elsewhere: nothing is known of their answers
+        if not can_judge(engine, self._package):
+            return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
         return GoldenProbe(self._golden)

@@ -26,6 +26,7 @@ from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
 from flightsw.errors import FlightError, Interrupted, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from flightsw.telemetry.logs import log_for_people
 from telecommands.dictionary import EngineName
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     arguments = _parser().parse_args(argv)
+    log_for_people()
     run: Callable[[argparse.Namespace, Check], int] = arguments.run
     try:
         with _interruptible() as check:

@@ -83,7 +83,6 @@ class ArithmeticEngine:
         delay: int = 0,
         bands: tuple[str, ...] = BANDS,
         stride: int = STRIDE,
-        model_id: str = "arithmetic",
     ) -> None:
         names = ("clear", "contaminated") if classes == 2 else ("clear", "thick", "thin", "shadow")
         self.info = EngineInfo(
@@ -98,7 +97,7 @@ class ArithmeticEngine:
             classes=names,
             input=Quantisation(0.004, -128),
             output=Quantisation(0.05, 0),
-            model_id=model_id,
+            model_id="arithmetic",
         )
         self._delay = delay
         self._owed: deque[NDArray[np.int8]] = deque()

@@ -41,11 +41,6 @@ class Grid:
         """Windows from left to right."""
         return self._count(self.width)
 
-    @property
-    def padded_width(self) -> int:
-        """Pixels from the first window's left to the last window's right edge."""
-        return (self.columns - 1) * self.stride + self.tile_size
-
     def needed_rows(self, row: int) -> range:
         """Scene rows that the windows of grid row ``row`` look at."""
         top = row * self.stride

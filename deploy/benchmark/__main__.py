@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -20,13 +21,18 @@ from tqdm import tqdm
 from deploy.benchmark.accuracy import measure_accuracy
 from deploy.benchmark.card import keep_twin_busy, scene_in_memory, simulator_against_openvino
 from deploy.benchmark.page import render
+from deploy.benchmark.scaling import measure_scaling
 from deploy.benchmark.scenario import SCENARIOS
 from deploy.benchmark.service import measure_service
+from flightsw.bench.peers import PEERS, run_peer
+from flightsw.bench.reference import REFERENCE_TILES
+from flightsw.bench.run import PEER_DISTANCES
 from flightsw.model.package import NETWORK, Arrangement, load_package, shipped_package
 from telecommands.groundsim.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _RUN_LIMIT_SECONDS: Final = 1800
+_ENGINES_LIMIT_SECONDS: Final = 7200
 _FLOOD_SECONDS: Final = 60.0
 _CARDS: Final[tuple[tuple[float, Arrangement], ...]] = (
     (0.94, "spatial"),
@@ -45,15 +51,17 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=shipped_package() / NETWORK)
     parser.add_argument("--work", type=Path, default=_ROOT / "bench")
     parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "benchmarks.md")
-    parser.add_argument("--only", choices=("chain", "card", "accuracy", "service"), action="append")
+    parser.add_argument("--tiles", type=int, default=REFERENCE_TILES, help="of each engine")
+    parser.add_argument("--base-size", type=int, default=2745, help="of the smallest of the areas")
+    parser.add_argument("--in-a-row", type=int, default=100, help="small scenes in one process")
+    parser.add_argument("--only", choices=_PARTS, action="append")
     arguments = parser.parse_args()
     arguments.work.mkdir(exist_ok=True)
     results_file = arguments.work / "results.json"
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
     command = shlex.join(["python", "-m", "deploy.benchmark", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    wanted = arguments.only or ["card", "accuracy", "chain", "service"]
-    for part in wanted:
+    for part in arguments.only or _PARTS:
         results[part] = _PARTS[part](arguments) | {"command": command, "date": today}
         results_file.write_text(json.dumps(results, indent=2))
     arguments.page.write_text(render(results))
@@ -96,6 +104,32 @@ def _service(arguments: argparse.Namespace) -> dict[str, Any]:
     return dict(msgspec.to_builtins(found))
 
 
+def _scaling(arguments: argparse.Namespace) -> dict[str, Any]:
+    return measure_scaling(
+        arguments.work / "scaling", arguments.base_size, arguments.in_a_row, _run_scenario
+    )
+
+
+def _peers(arguments: argparse.Namespace) -> dict[str, Any]:
+    scene = arguments.scene or _simulated(arguments)
+    wanted = tqdm([*product(PEER_DISTANCES, PEERS)], unit="run", disable=None)
+    found = [run_peer(name, scene, distance) for distance, name in wanted]
+    return {"peers": msgspec.to_builtins(found)}
+
+
+def _engines(arguments: argparse.Namespace) -> dict[str, Any]:
+    out = arguments.work / "engines"
+    options = ["--tiles", str(arguments.tiles), "-o", str(out)]
+    subprocess.run(
+        [sys.executable, "-m", "flightsw", "bench", *options],
+        cwd=_ROOT,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=_ENGINES_LIMIT_SECONDS,
+    )
+    return {"markdown": (out / "bench.md").read_text()}
+
+
 def _ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
     """Each scenario's wall time over the bare decode of its own round; the median of the rounds."""
     return {
@@ -130,7 +164,15 @@ def _bits_per_pixel(scene: Path) -> float:
     return float(sum(path.stat().st_size for path in paths) * 8 / (len(paths) * height * width))
 
 
-_PARTS: Final = {"card": _card, "accuracy": _accuracy, "chain": _chain, "service": _service}
+_PARTS: Final = {
+    "card": _card,
+    "accuracy": _accuracy,
+    "chain": _chain,
+    "service": _service,
+    "scaling": _scaling,
+    "peers": _peers,
+    "engines": _engines,
+}
 
 if __name__ == "__main__":
     main()

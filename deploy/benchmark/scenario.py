@@ -9,30 +9,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
-import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import glymur
 import msgspec
-import psutil
 
+from flightsw.bench.peers import band_images, decode_strips
+from flightsw.bench.usage import measure_usage
 from flightsw.chain import ProcessingChain, SceneRequest, open_chain
-from flightsw.config import DimcSettings, Settings, TwinSettings
+from flightsw.config import DimcSettings, PipelineSettings, Settings, TwinSettings
 
-_STRIP_ROWS: Final = 1024
-_DECODE_THREADS: Final = 2
-_DECODE_LIMIT_SECONDS: Final = 1800
 _MASK: Final = frozenset({"mask", "geotiff", "report"})
 _IMAGERY: Final = _MASK | {"fill", "quicklook"}
 
-_TWIN: Final = Settings(dimc=DimcSettings(card="simulator", twin=TwinSettings(compute=False)))
-_SIMULATOR: Final = Settings(dimc=DimcSettings(card="simulator"))
+_TWIN: Final = Settings(
+    engines=("dimc",),
+    dimc=DimcSettings(card="simulator", twin=TwinSettings(compute=False)),
+    pipeline=PipelineSettings(golden_every=0),  # a twin that computes nothing knows no answer
+)
+_SIMULATOR: Final = Settings(engines=("dimc",), dimc=DimcSettings(card="simulator"))
 
 
 @dataclass(frozen=True)
@@ -53,27 +51,6 @@ SCENARIOS: Final = {
 }
 
 
-def bare_decode(scene: Path) -> None:
-    """Decode the four 10 m bands by strips with plain glymur and nothing else.
-
-    The threads never wait for each other, and what is decoded is dropped at once.
-    """
-    paths = sorted(scene.glob("GRANULE/*/IMG_DATA/R10m/*_B0[2348]_10m.jp2"))
-    height = glymur.Jp2k(paths[0]).shape[0]
-
-    def decode(path: Path, top: int) -> None:
-        glymur.Jp2k(path)[top : min(top + _STRIP_ROWS, height), :]
-
-    with ThreadPoolExecutor(_DECODE_THREADS) as threads:
-        tasks = [
-            threads.submit(decode, path, top)
-            for top in range(0, height, _STRIP_ROWS)
-            for path in paths
-        ]
-        for task in tasks:
-            task.result(timeout=_DECODE_LIMIT_SECONDS)
-
-
 def run(scenario: Scenario, scene: Path, out: Path) -> dict[str, Any]:
     """Run one scenario and measure it."""
     chain: AbstractContextManager[ProcessingChain | None] = nullcontext()
@@ -81,7 +58,8 @@ def run(scenario: Scenario, scene: Path, out: Path) -> dict[str, Any]:
         chain = open_chain(scenario.settings)
     with chain as ready:
         if ready is None:
-            return _measure(lambda: bare_decode(scene))
+            images = band_images(scene, scenario.ground_sample_distance)
+            return _measure(lambda: decode_strips(images))
         request = SceneRequest(
             scene, out, scenario.products, ground_sample_distance=scenario.ground_sample_distance
         )
@@ -89,31 +67,8 @@ def run(scenario: Scenario, scene: Path, out: Path) -> dict[str, Any]:
 
 
 def _measure(work: Callable[[], Any]) -> dict[str, Any]:
-    idle = psutil.Process().memory_info().rss
-    Path("/proc/self/clear_refs").write_text("5")  # restarts the peak of resident memory
-    cpu_before = _cpu_seconds()
-    started = time.perf_counter()
-    summary = work()
-    seconds = time.perf_counter() - started
-    return {
-        "seconds": seconds,
-        "cpu_seconds": _cpu_seconds() - cpu_before,
-        "idle_bytes": idle,
-        "peak_bytes": _peak_bytes(),
-        "summary": summary,
-    }
-
-
-def _cpu_seconds() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
-
-
-def _peak_bytes() -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError("the kernel does not tell the peak of resident memory")
+    usage, summary = measure_usage(work)
+    return {**msgspec.to_builtins(usage), "summary": summary}
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from flightsw.bench.reference import REFERENCE, ReferenceFigure
 from flightsw.bench.results import BenchResult, EngineResult, PeerResult
 
 _PARTIAL: Final = "**PARTIAL: the benchmark has not run to its end; these are its figures so far.**"
+_PEERS_HEADING: Final = "## The same scene, JP2 to mask, by others"
 _NOTHING: Final = "-"
 _MEGABYTE: Final = 1e6
 
@@ -71,10 +72,22 @@ def as_markdown(result: BenchResult) -> str:
         _introduction(result),
         _engines(result),
         *_sections(result.engines),
-        *([_peers(result.peers)] if result.peers else []),
+        *([f"{_PEERS_HEADING}\n\n{peers_table(result.peers)}"] if result.peers else []),
         *(f"Note: {note}." for note in result.notes),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def peers_table(peers: Sequence[PeerResult]) -> str:
+    """Wall time, its ratio to ours at the same distance, and peak memory of each."""
+    ours = {
+        peer.ground_sample_distance: peer.usage.seconds
+        for peer in peers
+        if peer.name == OURS and peer.usage
+    }
+    rows = [_peer(peer, ours.get(peer.ground_sample_distance)) for peer in peers]
+    header = ["software", "licence", "at", "wall", "over flightsw, simulator", "peak memory"]
+    return table(header, rows)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -138,17 +151,6 @@ def _cell(row: Row) -> str:
     if row.ratio is None:
         return _number(row.ours)
     return f"{_number(row.ours)} ({_number(row.ratio)} x)"
-
-
-def _peers(peers: Sequence[PeerResult]) -> str:
-    ours = {
-        peer.ground_sample_distance: peer.usage.seconds
-        for peer in peers
-        if peer.name == OURS and peer.usage
-    }
-    rows = [_peer(peer, ours.get(peer.ground_sample_distance)) for peer in peers]
-    header = ["software", "licence", "at", "wall", "over flightsw, simulator", "peak memory"]
-    return f"## The same scene, JP2 to mask, by others\n\n{table(header, rows)}"
 
 
 def _peer(peer: PeerResult, ours: float | None) -> list[str]:

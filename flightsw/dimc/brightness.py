@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from flightsw.dimc.tensors import TensorInfo, copy_pixels
 
+STAND_IN: Final = "brightness-threshold"
+"""The model that products name: no network made them."""
 BRIGHT_REFLECTANCE: Final = 0.25
 """A pixel is called contaminated where its first band is brighter."""
 ROW_STEP: Final = 8

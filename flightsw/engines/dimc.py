@@ -14,6 +14,7 @@ from typing_extensions import Self
 
 from flightsw.config import DimcSettings
 from flightsw.dimc import simulator
+from flightsw.dimc.brightness import STAND_IN
 from flightsw.dimc.compiled_model import CompiledModel
 from flightsw.dimc.feed import CURE, Feed, open_feed
 from flightsw.dimc.runtime import Model, Runtime, open_runtime
@@ -82,7 +83,7 @@ class DimcEngine:
     ) -> None:
         self._runtime = runtime
         self._feeds = feeds
-        self._info = _engine_info(package, model, runtime, len(feeds))
+        self._info = _engine_info(package, settings, model, runtime, len(feeds))
         self._twinned = settings.twin is not None
         self._feed: Feed | ParallelFeeds = feeds[0]
         if len(feeds) > 1:
@@ -106,10 +107,8 @@ class DimcEngine:
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
+        self._info.require_fit(tiles)
         side = self._info.tile_size
-        fits = tiles.dtype == np.int8 and tiles.shape[1:] == (side, side, len(self._info.bands))
-        if not fits or not 1 <= len(tiles) <= self._info.batch:
-            raise self._unfit(tiles)
         logits = np.empty((len(tiles), side, side, len(self._info.classes)), np.int8)
         with self._closed_by_failure():
             return self._feed.push(tiles.view(np.int8), logits)
@@ -179,18 +178,6 @@ class DimcEngine:
         for feed in self._feeds:
             feed.close()
 
-    def _unfit(self, tiles: Tiles) -> InferenceFailed:
-        side = self._info.tile_size
-        expected = f"1 to {self._info.batch} int8 {(side, side, len(self._info.bands))}"
-        found = f"{tiles.dtype} {tiles.shape}"
-        return InferenceFailed(
-            self._info.device,
-            f"tiles must be {expected}, found {found}",
-            "Prepare the tiles as the engine's info says",
-            expected=expected,
-            found=found,
-        )
-
 
 def _open_feed(
     runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
@@ -225,8 +212,13 @@ def _device_name(runtime: Runtime) -> str:
 
 
 def _engine_info(
-    package: ModelPackage, model: CompiledModel, runtime: Runtime, instances: int
+    package: ModelPackage,
+    settings: DimcSettings,
+    model: CompiledModel,
+    runtime: Runtime,
+    instances: int,
 ) -> EngineInfo:
+    stands_in = runtime.simulated and settings.twin is not None and not settings.twin.compute
     return EngineInfo(
         name="dimc",
         tag="axelera",
@@ -239,5 +231,5 @@ def _engine_info(
         classes=package.classes,
         input=Quantisation(model.input.scale, model.input.zero_point),
         output=Quantisation(model.output.scale, model.output.zero_point),
-        model_id=package.model_id,
+        model_id=STAND_IN if stands_in else package.model_id,
     )

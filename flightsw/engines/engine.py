@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import Self
 
+from flightsw.errors import InferenceFailed
 from flightsw.model.description import Quantisation as Quantisation  # noqa: PLC0414 - part of EngineInfo
 
 Tiles: TypeAlias = NDArray[np.int8 | np.floating[Any]]
@@ -54,6 +55,22 @@ class EngineInfo:
         """What logits are made of: int8, or float32 of both floating precisions."""
         return np.dtype(np.int8 if self.output else np.float32)
 
+    def require_fit(self, tiles: Tiles) -> None:
+        """Raise :class:`~flightsw.errors.InferenceFailed` unless these are 1 to ``batch`` tiles."""
+        tile = (self.tile_size, self.tile_size, len(self.bands))
+        fits = tiles.dtype == self.tile_dtype and tiles.shape[1:] == tile
+        if fits and 1 <= len(tiles) <= self.batch:
+            return
+        expected = f"1 to {self.batch} {self.tile_dtype} {tile}"
+        found = f"{tiles.dtype} {tiles.shape}"
+        raise InferenceFailed(
+            self.device,
+            f"tiles must be {expected}, found {found}",
+            "Prepare the tiles as the engine's info says",
+            expected=expected,
+            found=found,
+        )
+
     @property
     def no_reflectance(self) -> float:
         """What reflectance 0 looks like in a tile: no data, and everything outside the scene."""
@@ -81,8 +98,9 @@ class Engine(Protocol):
 
     ``push`` may hand back the logits of an earlier batch (double buffering),
     or None when none is ready yet; ``flush`` yields the rest, in order.  Each
-    batch that is pushed comes back exactly once, with as many tiles.  The
-    arrays handed back belong to the caller.  All raise
+    batch that is pushed comes back exactly once, with as many tiles.  Tiles
+    must not change before their answer is out; the arrays handed back belong
+    to the caller.  All raise
     :class:`~flightsw.errors.EngineError`.
     """
 

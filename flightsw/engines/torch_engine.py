@@ -110,7 +110,7 @@ class TorchEngine:
     def push(self, tiles: Tiles) -> NDArray[np.float32] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
         self._require_open()
-        self._require_fit(tiles)
+        self._info.require_fit(tiles)
         with self._closing_on_failure():
             lane = self._free.popleft()
             lane.start(tiles)
@@ -182,21 +182,6 @@ class TorchEngine:
         self._in_flight.clear()
         with suppress(RuntimeError):  # as above
             torch.cuda.empty_cache()  # for engines beside torch; nothing happens without CUDA
-
-    def _require_fit(self, tiles: Tiles) -> None:
-        info = self._info
-        tile = (info.tile_size, info.tile_size, len(info.bands))
-        fits = tiles.dtype == info.tile_dtype and tiles.shape[1:] == tile
-        if not fits or not 1 <= len(tiles) <= info.batch:
-            expected = f"1 to {info.batch} {info.tile_dtype} {tile}"
-            found = f"{tiles.dtype} {tiles.shape}"
-            raise InferenceFailed(
-                info.device,
-                f"tiles must be {expected}, found {found}",
-                "Prepare the tiles as the engine's info says",
-                expected=expected,
-                found=found,
-            )
 
 
 def _did_not_start(name: str, form: BatchForm, error: RuntimeError) -> EngineUnavailable:

@@ -62,6 +62,11 @@ def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
     return answers.report(found, slice(None))
 
 
+def can_judge(info: EngineInfo, package: ModelPackage) -> bool:
+    """Whether the package's golden tiles tell anything of this engine's answers."""
+    return (info.model_id, info.tile_size) == (package.model_id, package.tile_size)
+
+
 class GoldenProbe:
     """Golden tiles among a scene's (:class:`flightsw.pipeline.consumer.Probe`), a batch each time.
 
@@ -101,11 +106,13 @@ class GoldenAnswers:
     """
 
     def __init__(self, info: EngineInfo, package: ModelPackage) -> None:
-        if info.model_id != package.model_id:
+        if not can_judge(info, package):
             cause = (
-                f"runs {info.model_id}, which the golden tiles of {package.model_id} cannot judge"
+                f"runs {info.model_id} on tiles of {info.tile_size}, which the golden tiles of"
+                f" {package.model_id} cannot judge"
             )
-            raise EngineUnavailable(info.name, cause, "Leave torch.torchscript out of the settings")
+            cure = "Leave torch.torchscript, torch.tile_size and dimc.twin.compute as they are"
+            raise EngineUnavailable(info.name, cause, cure)
         golden = package.golden_tiles()
         released = golden.logits if info.output else golden.floating_logits
         if released is None:

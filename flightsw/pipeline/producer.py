@@ -16,7 +16,7 @@ from flightsw.pipeline.work import Piece, Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
 
-_WINDOWS_AHEAD: Final = 6  # half the queue's slack, and still long runs for the lookup
+_WINDOWS_AHEAD: Final = 6  # half the queue's slack, and what a core's own cache holds
 
 
 class TileProducer:
@@ -35,7 +35,7 @@ class TileProducer:
         self._latencies = latencies
         self._places: list[tuple[int, int]] = []
         self._tiles = self._new_batch()
-        self._plane = self._empty_plane()  # a grid row's windows side by side, zero padded
+        self._ahead = self._empty_ahead()  # the windows that come next, side by side
         self._waiting_ends: list[RowEnd] = []
 
     def prepare(self, strips: Iterable[Strip]) -> Iterator[Prepared]:
@@ -48,13 +48,14 @@ class TileProducer:
         started = perf_counter_ns()
         pieces = [Piece(numbers, no_data_pixels(numbers)) for numbers in grid_row.pieces]
         columns = self._columns_with_data(pieces)
-        self._plane[sum(piece.rows for piece in pieces) :] = self._engine.no_reflectance
-        quantised = 0
+        start = stop = 0  # the columns of the scene that are quantised
         for column in columns:
             left = column * self._grid.stride
-            quantised = self._quantise_ahead(pieces, left, quantised)
-            window = self._plane[:, left : left + self._grid.tile_size]
-            np.copyto(self._tiles[len(self._places)], window)
+            right = left + self._grid.tile_size
+            if right > stop:
+                start, stop = left, left + self._ahead.shape[1]
+                self._quantise_ahead(pieces, start)
+            np.copyto(self._tiles[len(self._places)], self._ahead[:, left - start : right - start])
             self._places.append((grid_row.row, column))
             self._latencies.add("preparation", perf_counter_ns() - started)
             if len(self._places) == self._engine.batch:
@@ -64,21 +65,18 @@ class TileProducer:
         if not self._places:
             yield from self._send()
 
-    def _quantise_ahead(self, pieces: Sequence[Piece], left: int, quantised: int) -> int:
-        """Have the columns of the window at ``left`` quantised; return up to where they are.
+    def _quantise_ahead(self, pieces: Sequence[Piece], start: int) -> None:
+        """Quantise the next few windows, from scene column ``start`` on.
 
-        A few windows at a time: a whole row at once would let the queue run dry meanwhile.
+        A few at a time: a whole row at once would let the queue run dry meanwhile.
         """
-        if quantised >= min(left + self._grid.tile_size, self._grid.width):
-            return quantised
-        start = max(quantised, left)
-        stop = min(start + _WINDOWS_AHEAD * self._grid.tile_size, self._grid.width)
-        top = 0
+        stop, top = min(start + self._ahead.shape[1], self._grid.width), 0
         for piece in pieces:
             numbers = piece.digital_numbers[:, :, start:stop]
-            self._quantise(numbers, self._plane[top : top + piece.rows, start:stop])
+            self._quantise(numbers, self._ahead[top : top + piece.rows, : stop - start])
             top += piece.rows
-        return stop
+        self._ahead[top:] = self._engine.no_reflectance
+        self._ahead[:, stop - start :] = self._engine.no_reflectance
 
     def _columns_with_data(self, pieces: Sequence[Piece]) -> list[int]:
         """Grid columns whose window has a valid pixel."""
@@ -105,9 +103,11 @@ class TileProducer:
         yield from self._waiting_ends
         self._waiting_ends = []
 
-    def _empty_plane(self) -> Tiles:
-        shape = (self._grid.tile_size, self._grid.padded_width, len(self._engine.bands))
-        return np.full(shape, self._engine.no_reflectance, dtype=self._engine.tile_dtype)
+    def _empty_ahead(self) -> Tiles:
+        side = self._grid.tile_size
+        columns = min(_WINDOWS_AHEAD, self._grid.columns)
+        width = (columns - 1) * self._grid.stride + side
+        return np.empty((side, width, len(self._engine.bands)), dtype=self._engine.tile_dtype)
 
     def _new_batch(self) -> Tiles:
         side = self._grid.tile_size

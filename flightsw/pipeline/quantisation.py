@@ -6,13 +6,13 @@ OpenCV looks it up on the CPU, torch on CUDA.  Same table, same bytes.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any, Final, Literal, Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.cuda import cuda_answers
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable
 from flightsw.scene.scene import SceneMetadata
@@ -107,14 +107,3 @@ def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Qua
         if device == "cuda":
             raise
         return CpuQuantiser(tables)  # a driver, but a torch that was built without CUDA
-
-
-def cuda_answers() -> bool:
-    """Whether NVIDIA's driver is there and has a device, asked without loading torch."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return found and count.value > 0

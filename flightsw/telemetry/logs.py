@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import threading
 from typing import Final, TextIO
 
@@ -48,6 +49,11 @@ def configure_logs(level: str, stream: TextIO) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def log_for_people() -> None:
+    """Send structlog's lines to stderr, as a command's own output has stdout."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 
 def _described() -> list[Processor]:

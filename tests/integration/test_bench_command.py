@@ -36,8 +36,18 @@ def test_a_real_scene_gives_tables_json_and_picture(simulated: Simulated, tmp_pa
     out = tmp_path / "deep" / "out"
     done = run_command(
         "flightsw",
-        ["bench", "--engines", "dimc", *_SMALL, "--scene", str(simulated.scene)]
-        + ["--truth", str(simulated.truth), "-o", str(out)],
+        [
+            "bench",
+            "--engines",
+            "dimc",
+            *_SMALL,
+            "--scene",
+            str(simulated.scene),
+            "--truth",
+            str(simulated.truth),
+            "-o",
+            str(out),
+        ],
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
@@ -58,8 +68,17 @@ def test_an_absent_engine_says_why_and_the_others_are_measured(
     out = tmp_path / "out"
     done = run_command(
         "flightsw",
-        ["bench", "--engines", "torch-cpu", *_SMALL, "--settings", str(without_torch)]
-        + ["-o", str(out), "--json"],
+        [
+            "bench",
+            "--engines",
+            "torch-cpu",
+            *_SMALL,
+            "--settings",
+            str(without_torch),
+            "-o",
+            str(out),
+            "--json",
+        ],
     )
     assert done.returncode == 5
     told: dict[str, Any] = json.loads(done.stdout)
@@ -88,8 +107,21 @@ def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
     out = tmp_path / "out"
     # The soak never ends by itself.
     process = subprocess.Popen(
-        [sys.executable, "-m", "flightsw", "bench", "--engines", "torch-cpu,dimc", *_SMALL]
-        + ["--soak-seconds", "100000", "--settings", str(without_torch), "-o", str(out)],
+        [
+            sys.executable,
+            "-m",
+            "flightsw",
+            "bench",
+            "--engines",
+            "torch-cpu,dimc",
+            *_SMALL,
+            "--soak-seconds",
+            "100000",
+            "--settings",
+            str(without_torch),
+            "-o",
+            str(out),
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

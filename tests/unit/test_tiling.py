@@ -37,12 +37,6 @@ def test_finished_rows_follow_each_other_and_no_later_window_touches_them(grid: 
         assert grid.needed_rows(number + 1).start >= span.stop
 
 
-@given(_GRIDS)
-def test_the_padded_width_holds_every_window(grid: Grid) -> None:
-    assert grid.padded_width == (grid.columns - 1) * grid.stride + grid.tile_size
-    assert grid.padded_width >= grid.width
-
-
 @pytest.mark.parametrize(("height", "stride"), [(0, 210), (-1, 210), (100, 0), (100, 225)])
 def test_an_impossible_grid_is_refused(height: int, stride: int) -> None:
     with pytest.raises(ValueError, match=r"grid|stride"):

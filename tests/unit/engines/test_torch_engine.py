@@ -481,6 +481,27 @@ def test_the_cpu_passes_the_golden_tiles() -> None:
     assert report.agreement == 1
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device answers")
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_a_real_cuda_device_passes_the_golden_tiles(precision: Any) -> None:
+    package = load_package()
+    with open_torch_engine(package, TorchSettings(batch=4, precision=precision), "cuda") as engine:
+        report = check_golden_tiles(engine, package)
+        assert report.passed, report.as_text()
+        batches = [
+            reflectance(count, seed, package.tile_size, engine.info.tile_dtype)
+            for seed, count in enumerate((4, 2, 4, 1, 3))
+        ]
+        found = list(push_all(engine, batches))
+    with open_torch_engine(package, TorchSettings(), "cpu") as reference:
+        for tiles, answer in zip(batches, found, strict=True):
+            for tile, logits in zip(tiles.astype(np.float32), answer, strict=True):
+                tolerance = 0.2 if precision == "fp16" else 1e-3
+                np.testing.assert_allclose(
+                    logits, reference.infer(tile[None])[0], rtol=0, atol=tolerance
+                )
+
+
 def test_fp32_agrees_with_the_int8_answers_on_the_golden_tiles() -> None:
     """99.4 % of the pixels that INT8 decides by its margin; 99.0 % of all (measured)."""
     package = load_package()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,23 @@ from numpy.typing import NDArray
 
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.networks import openvino_graph
+from flightsw.engines.engine import EngineInfo
+from flightsw.errors import EngineUnavailable
 from flightsw.model.golden import check_golden_tiles
-from flightsw.model.package import load_package
+from flightsw.model.package import ModelPackage, load_package
 from flightsw.testing import ArithmeticEngine
+
+
+def _as_released(engine: ArithmeticEngine, package: ModelPackage) -> EngineInfo:
+    return replace(engine.info, model_id=package.model_id, tile_size=package.tile_size)
 
 
 class GraphEngine(ArithmeticEngine):
     """An engine that computes a package's own graph, and can be made to forget a share of it."""
 
     def __init__(self, folder: Path, batch: int = 4, noise: int = 0) -> None:
-        super().__init__(batch=batch, model_id=load_package(folder).model_id)
+        super().__init__(batch=batch)
+        self.info = _as_released(self, load_package(folder))
         model = onnx.load(str(folder / "compiled_model" / "quantized_model.onnx"))
         self._run = openvino_graph(model)
         self._noise = noise
@@ -41,9 +49,20 @@ def test_the_package_s_own_arithmetic_passes_whatever_the_batch(released: Path, 
 
 def test_another_network_fails(released: Path) -> None:
     package = load_package(released)
-    report = check_golden_tiles(ArithmeticEngine(model_id=package.model_id), package)
+    engine = ArithmeticEngine()
+    engine.info = _as_released(engine, package)
+    report = check_golden_tiles(engine, package)
     assert not report.passed
     assert "FAILED" in report.as_text()
+
+
+def test_engines_that_golden_tiles_cannot_judge_are_not_judged(released: Path) -> None:
+    package = load_package(released)
+    for changes in ({"model_id": "brightness-threshold"}, {"tile_size": 2048}):
+        engine = ArithmeticEngine()
+        engine.info = replace(_as_released(engine, package), **changes)  # type: ignore[arg-type]
+        with pytest.raises(EngineUnavailable, match="cannot judge"):
+            check_golden_tiles(engine, package)
 
 
 def test_noise_on_the_logits_fails(released: Path) -> None:

@@ -1,0 +1,1 @@
+"""The sections of ``docs/benchmarks.md``, each rendered from its part of the results."""
