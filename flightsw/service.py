@@ -9,8 +9,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +55,8 @@ from telecommands.dictionary import Code, Mode, ProductRecord, Stage, Value
 _LOOK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
 _LINK_SECONDS: Final = 10.0  # within which a link's thread must answer
+_START_SECONDS: Final = 60.0  # more, as long as every thread answers
+_OPENING_SECONDS: Final = 900.0  # TensorRT builds an engine in minutes, once
 _LINK_STOP_SECONDS: Final = 1.0
 _MACHINE_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -276,7 +278,18 @@ class FlightService:
         def reporter(event: str) -> Callable[[EngineError], None]:
             return lambda why: self._events.report(event, str(why), code=why.code)
 
-        return EngineNotices(reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"))
+        return EngineNotices(
+            reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
+        )
+
+    @contextmanager
+    def _while_opening(self) -> Iterator[None]:
+        """The watchdog has patience with the processing thread."""
+        self._heartbeats.expect("processing", _OPENING_SECONDS, time.monotonic())
+        try:
+            yield
+        finally:
+            self._heartbeats.expect("processing", self._processing_seconds, time.monotonic())
 
     def _recover(self) -> None:
         """What the run before left behind."""
@@ -352,6 +365,8 @@ class FlightService:
         self._stalled = stalled
         if not stalled:
             self._notifier.watchdog()
+            if not self._announced:
+                self._notifier.extend_timeout(_START_SECONDS)
 
     def _stop(self) -> None:
         """In order: nothing new, the running job back into the queue, everything told, the end."""

@@ -31,7 +31,7 @@ from flightsw.config import TwinSettings
 from flightsw.dimc.twin import CORES, LatencyDraw
 from flightsw.engines.engine import CardReadings, Engine
 from flightsw.engines.selection import open_engine
-from flightsw.errors import EngineError
+from flightsw.errors import EngineError, EngineUnavailable
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
 
@@ -60,13 +60,10 @@ def measure(subject: Subject, bench: Bench) -> EngineResult:
     with open_engine(subject.engine, bench.package, subject.settings) as engine:
         figures: Figures = {"set_up": perf_counter() - started}
         info = engine.info
-        if not subject.computes:
-            notes.append("agreement: the twin's answers are not the network's")
-        else:
-            try:
-                figures["agreement"] = 100 * bench.golden.of(engine)
-            except EngineError as error:
-                notes.append(f"agreement: {error}")
+        try:
+            figures["agreement"] = 100 * _agreement(engine, subject, bench)
+        except EngineError as error:
+            notes.append(f"agreement: {error.cause}")
         figures |= _as_in_flight(engine, subject, bench, meter, idle_watts)
     with open_engine(subject.engine, bench.package, blocking(subject.settings)) as engine:
         samples, more = _tile_by_tile(engine, subject, bench)
@@ -91,6 +88,17 @@ def drawn_ns(twin: TwinSettings, batch: int, calls: int) -> list[int]:
     """Latencies that the twin draws for the first calls of an instance on all four cores."""
     draw = LatencyDraw(twin, batch, CORES)
     return [draw.next_ns() for _ in range(calls)]
+
+
+def _agreement(engine: Engine, subject: Subject, bench: Bench) -> float:
+    """Raises :class:`EngineUnavailable` where the golden tiles tell nothing of this engine."""
+    info = engine.info
+    if not subject.computes:
+        raise EngineUnavailable(info.name, "the twin's answers are not the network's")
+    if info.tile_size != bench.package.tile_size:
+        cause = f"the golden tiles are smaller than its windows of {info.tile_size}"
+        raise EngineUnavailable(info.name, cause)
+    return bench.golden.of(engine)
 
 
 def _as_in_flight(
@@ -141,11 +149,13 @@ def _soak(engine: Engine, scene: MemoryScene, subject: Subject, bench: Bench) ->
 
 def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Samples, Figures]:
     scene, pipeline = bench.scene.in_bands(engine.info.bands), subject.settings.pipeline
-    TileByTile(engine, scene, pipeline).run(bench.protocol.warm_up)
     steady = TileByTile(engine, scene, pipeline)
+    tiles = min(bench.protocol.tiles, steady.tiles)
+    warm_up = min(bench.protocol.warm_up, tiles)
+    TileByTile(engine, scene, pipeline).run(warm_up)
     begun = engine.readings()
     samples = steady.run(
-        min(bench.protocol.tiles, steady.tiles),
+        tiles,
         lambda done, of: bench.progress(f"{subject.title}: tile by tile", done, of),
     )
     ended = engine.readings()
@@ -156,7 +166,7 @@ def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Sampl
         figures |= transfer_split(int(measured.sum()), busy_ns, len(measured))
     if subject.twin and not subject.computes:
         batch = engine.info.batch
-        warm_calls = -(-bench.protocol.warm_up // batch)
+        warm_calls = -(-warm_up // batch)
         calls = drawn_ns(subject.twin, batch, warm_calls + -(-len(measured) // batch))
         drawn = np.repeat(np.array(calls[warm_calls:]) // batch, batch)[: len(measured)]
         figures["added_jitter"] = added_jitter_ms(measured, drawn)

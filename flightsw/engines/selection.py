@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,10 +27,14 @@ def _unheard(_: EngineError) -> None:
 
 @dataclass(frozen=True)
 class EngineNotices:
-    """Who hears of an engine that was given up for the next one, or failed and was opened anew."""
+    """Who hears of an engine that was given up for the next one, or failed and was opened anew.
+
+    ``opening`` is entered while an engine opens: building one for the GPU takes minutes.
+    """
 
     given_up: Callable[[EngineError], None] = _unheard
     mended: Callable[[EngineError], None] = _unheard
+    opening: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> Engine:
@@ -77,7 +81,7 @@ class FallbackChain:
         while self._engine is None:
             name = self._names[self._place]
             try:
-                engine = open_engine(name, self._package, self._settings)
+                engine = self._open(name)
             except EngineUnavailable as refusal:
                 self.give_up(refusal)
             else:
@@ -116,14 +120,18 @@ class FallbackChain:
             with suppress(EngineError):  # it is given up anyway
                 engine.close()
 
+    def _open(self, name: EngineName) -> Engine:
+        with self._notices.opening():
+            return open_engine(name, self._package, self._settings)
+
     def _reopener(self, name: EngineName) -> Callable[[], Engine]:
         def reopen() -> Engine:
             try:
-                return open_engine(name, self._package, self._settings)
+                return self._open(name)
             except EngineUnavailable as gone:
                 if name != "dimc" or not refresh_card(self._settings.dimc):
                     raise
                 _log.warning("the card was refreshed", because=str(gone))
-                return open_engine(name, self._package, self._settings)
+                return self._open(name)
 
         return reopen
