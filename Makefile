@@ -11,7 +11,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo    simulate a scene, process it, compare the mask with the truth"
 	@echo "make test    ruff, mypy and the whole test suite"
-	@echo "make bench   measure; writes docs/benchmarks.md (about half an hour)"
+	@echo "make bench   measure; writes docs/benchmarks.md (about an hour; ukis-csmask takes 22 GB)"
 	@echo "make clean   remove .venv and what demo and bench made"
 
 setup: $(READY)

@@ -19,6 +19,10 @@ _MAY_IMPORT = {
     "products": {"products", "scene", "errors"},
     "pipeline": {"pipeline", "cuda", "scene", "engines", "tiling", "products", "config", "errors"},
     "testing": {"scene", "engines", "tiling"},
+    "bench": {
+        *("bench", "chain", "comparison", "engines", "dimc", "model", "pipeline", "products"),
+        *("scene", "telemetry", "tiling", "config", "errors"),
+    },
     "config": {"errors"},
     "errors": set(),
     "state": {"errors"},
