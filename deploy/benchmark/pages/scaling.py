@@ -52,9 +52,9 @@ def scaling_section(results: dict[str, Any]) -> str:
         + markdown_table(
             ["scenario", "fit", "time a pixel, largest over smallest", "memory, the same"], fits
         )
-        + f"\nTen scenes of {smallest:,} x {smallest:,} in a row, JP2 to products; each begins to be"
-        " decoded while the one before is computed. The share is the slower stage's time over the"
-        " whole's (target ≥ 0.97):\n\n"
+        + f"\nTen scenes of {smallest:,} x {smallest:,} in a row, JP2 to products; each begins to"
+        " be decoded while the one before is computed. The share is the slower stage's time over"
+        " the whole's (target ≥ 0.97):\n\n"
         + markdown_table(
             ["twin", "decode alone", "card busy", "end to end", "share of the slower"], pipes
         )
