@@ -35,7 +35,9 @@ _MAY_IMPORT = {
     "confinement": set(),
 }
 
-_INTERFACE = {f"telecommands.{name}" for name in ("dictionary", "codec", "auth", "refusal", "keys")}
+_INTERFACE = {
+    f"telecommands.{name}" for name in ("dictionary", "codec", "auth", "refusal", "keys", "failure")
+}
 """What the space-to-ground interface is made of: both sides build on it."""
 
 
