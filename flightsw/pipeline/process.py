@@ -47,8 +47,9 @@ def process_scene(
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised as it was (an engine that failed is closed);
     :class:`EmptyScene` when no pixel is valid.  ``probe`` watches the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``decoded`` is called once the last strip is there, by the producer's
-    thread, and must return at once; ``stop`` ends the scene from another thread.
+    ``settings.golden_every`` tiles and after the last one; ``decoded`` is called once the last
+    strip is there, by the producer's thread, and must return at once; ``stop`` ends the scene
+    from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
