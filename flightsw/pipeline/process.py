@@ -26,6 +26,9 @@ from flightsw.tiling import Grid
 _ANSWERS_WAITING: Final = 64
 """Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
 
+_ANSWERS_GATHERED: Final = 16
+"""Batches that fusion takes at a time."""
+
 Progress = Callable[[int, int], None]
 """Told the finished rows and the scene's height after each row of tiles."""
 
@@ -76,7 +79,9 @@ def process_scene(
             producer.prepare(_telling(strips, grid.height, decoded)),
             settings.queue_depth,
         )
-        for item in stages.run("consumer", consumer.answer(prepared), _ANSWERS_WAITING):
+        for item in stages.run(
+            "consumer", consumer.answer(prepared), _ANSWERS_WAITING, _ANSWERS_GATHERED
+        ):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
                 continue

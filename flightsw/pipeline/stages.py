@@ -65,9 +65,14 @@ class Stages:
         if stop:
             stop.listen(self._fail)
 
-    def run(self, name: str, work: Iterable[Item], depth: int) -> Iterator[Item]:
-        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead."""
-        channel: Channel[Item] = Channel(max(1, depth // 2))  # the reader holds as many again
+    def run(self, name: str, work: Iterable[Item], depth: int, gather: int = 1) -> Iterator[Item]:
+        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead.
+
+        The caller wakes for ``gather`` items at a time.
+        """
+        channel: Channel[Item] = Channel(
+            max(1, depth // 2), gather
+        )  # the reader holds as many again
         thread = threading.Thread(
             target=self._carry, args=(name, work, channel), name=f"flightsw-{name}", daemon=True
         )
