@@ -117,7 +117,7 @@ class ProcessingChain:
         in vain the next engine of the chain takes it, or none where the request names its engine.
         ``begun`` is told the scene and the engine before room is looked for on the disk, at every
         such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once one
-        strip at most is to come: that scene's first strip is then decoded beside it, and while
+        strip at most is to come: that scene's first strips are then decoded beside it, and while
         this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
         :class:`~flightsw.errors.FlightError` of the room that failed.
         """

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -322,7 +323,7 @@ class FlightService:
         self._downlink.start()
         self._processing.start()
         self._announced = False
-        self._look_at = self._packet_at = now
+        self._look_at, self._packet_sent = now, -inf
 
     def _look_after(self) -> None:
         now = time.monotonic()
@@ -331,13 +332,13 @@ class FlightService:
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self._look()
-        if now >= self._packet_at:
-            # Also when the clock of the loop was late: one packet, not a burst.
-            self._packet_at = now + self._parameters.number("housekeeping.period_s")
+        period = self._parameters.number("housekeeping.period_s")  # it may have changed meanwhile
+        if now >= self._packet_sent + period:
+            self._packet_sent = now  # also when the loop was late: one packet, not a burst
             with suppress(StateUnavailable):  # the next one makes up for it
                 self._telemetry.publish("hk", self._health.packet())
-        wait = min(self._look_at, self._packet_at, now + _LONGEST_WAIT) - time.monotonic()
-        self._ending.wait(max(0.0, wait))
+        until = min(self._look_at, self._packet_sent + period, now + _LONGEST_WAIT)
+        self._ending.wait(max(0.0, until - time.monotonic()))
 
     def _look(self) -> None:
         with suppress(StateUnavailable):  # told by whoever changes something

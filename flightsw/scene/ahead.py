@@ -46,7 +46,7 @@ class SceneRecipe:
 
 
 class SceneAhead:
-    """At most one scene whose first strip is decoded before its turn has come.
+    """At most one scene whose first strips are decoded before its turn has come.
 
     ``begin`` may be called by any thread, the rest by the one that processes scenes.
     """

@@ -51,11 +51,11 @@ class StripScene:
     checks: tuple[Check, ...] = ()
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
-        """Decode with so many threads, the first strip from now on; leaving the context stops them.
+        """Decode with so many threads from now on; leaving the context stops them.
 
-        One more thread runs the checks; the iterator does not end before they
-        have ended well.  Leaving waits for the decodes that are under way,
-        each of one band of one strip.
+        The first two strips are begun at once, the others as they are asked for.  One more
+        thread runs the checks; the iterator does not end before they have ended well.  Leaving
+        waits for the decodes that are under way, each of one band of one strip.
         """
         if workers < 1:
             raise UsageError("workers", f"{workers} threads cannot decode", "Give at least 1")
@@ -100,7 +100,7 @@ def _in_order(
     verdicts: Sequence[Future[None]],
     stop: Event,
 ) -> Iterator[Strip]:
-    """Begin the first strip, give out an empty one, then the strips; more begin when asked for."""
+    """Begin the first strips, give out an empty one, then the strips; more begin when asked for."""
 
     def begin(top: int) -> tuple[Strip, list[Future[None]]]:
         if stop.is_set():
@@ -113,9 +113,8 @@ def _in_order(
 
     known, name = scene.metadata, scene.metadata.name
     tops = iter(range(0, known.height, scene.rows))
-    ahead = deque(begin(top) for top in islice(tops, 1))
+    ahead = deque(begin(top) for top in islice(tops, _STRIPS_AHEAD))
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
-    ahead.extend(begin(top) for top in islice(tops, _STRIPS_AHEAD - 1))
     while ahead:
         strip, futures = ahead.popleft()
         for future in futures:

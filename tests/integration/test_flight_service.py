@@ -634,3 +634,17 @@ def test_revoked_keys_count_at_once(tmp_path: Path) -> None:
 
         wait_until(shut_out)
         assert unit.stop() == 0
+
+
+def test_a_shorter_housekeeping_period_counts_at_once(unit: FlightUnit) -> None:
+    with unit.telemetry("hk") as telemetry:
+        unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)
+        packets = telemetry.packets(60)
+        next(packets)
+        unit.execute("SET_HOUSEKEEPING_RATE", period_s=3600)
+        while list(telemetry.packets(2)):  # until the long period has begun
+            pass
+        unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)
+        assert len([next(packets) for _ in range(3)]) == 3
+    restored = unit.execute("SET_PARAMETER", name="housekeeping.period_s", value=None)
+    assert restored.stage is Stage.COMPLETED
