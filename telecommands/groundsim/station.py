@@ -43,9 +43,11 @@ class Station(msgspec.Struct, frozen=True):
         """The telecommand link without any client's care, for frames that are none."""
         return Connection(zmq.DEALER, self.endpoints.telecommand, self.keys)
 
-    def telemetry(self, topics: tuple[str, ...] = ("",)) -> TelemetryClient:
+    def telemetry(
+        self, topics: tuple[str, ...] = ("",), *, monitored: bool = False
+    ) -> TelemetryClient:
         """Topics that begin with one of these; ``""`` is all."""
-        return TelemetryClient(self.endpoints.telemetry, self.keys, topics)
+        return TelemetryClient(self.endpoints.telemetry, self.keys, topics, monitored=monitored)
 
     def downlink(self, folder: Path, progress: Progress | None = None) -> DownlinkReceiver:
         """Products go below ``folder``."""
