@@ -38,9 +38,7 @@ class TelemetryClient(LinkClient):
         *,
         monitored: bool = False,
     ) -> None:
-        super().__init__(
-            Connection(zmq.SUB, endpoint, keys, topics=topics, monitored=monitored)
-        )
+        super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics, monitored=monitored))
         self._order = PacketOrder()
         self.unreadable = 0
 
@@ -85,6 +83,10 @@ class PacketOrder:
         self.lost: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
         self._last: dict[str, Place] = {}
+
+    def last(self, topic: str) -> Place | None:
+        """Of the last packet heard."""
+        return self._last.get(topic)
 
     def resume(self, topic: str, last: Place) -> None:
         """Go on after a packet that was heard earlier."""
