@@ -118,5 +118,4 @@ class Commanding:
         self._open.pop(id, None)
         if self._client is not None:
             self._client.forget(id)
-        code = "NO_ANSWER" if isinstance(error, LinkError) else error.code
-        self._log.fail(id, name, time.time_ns(), code, str(error))
+        self._log.fail(id, name, time.time_ns(), error.code, str(error))

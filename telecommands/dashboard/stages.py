@@ -10,6 +10,9 @@ from typing import Any, Final
 from telecommands.dashboard.data import row_datum
 from telecommands.dictionary import Verification
 
+NO_ANSWER: Final = "NO_ANSWER"
+"""The stage that the ground itself adds: nothing more is awaited."""
+
 MOST_KEPT: Final = 1000
 """Telecommands; the oldest go first."""
 
@@ -48,11 +51,11 @@ class StageLog:
 
     def fail(self, telecommand: str, name: str, at_ns: int, code: str, cause: str) -> None:
         """The ground's own end of a telecommand: it could not be sent, or nobody answered."""
-        datum = {"timestamp": at_ns / 1e6, "id": telecommand, "name": name, "stage": code}
+        datum = {"timestamp": at_ns / 1e6, "id": telecommand, "name": name, "stage": NO_ANSWER}
         datum |= {"at": at_ns / 1e6, "key_id": "", "code": code, "cause": cause, "cure": ""}
         datum |= {"step": 0, "of": 0, "data": "", "seq": None, "boot": None, "state": "warning"}
         with self._lock:
-            self._of(telecommand)[(code, at_ns, 0)] = datum
+            self._of(telecommand)[(NO_ANSWER, at_ns, 0)] = datum
         self._tell(datum)
 
     def of(self, telecommand: str) -> list[dict[str, Any]] | None:
