@@ -15,7 +15,8 @@
  * @typedef {{version: number, folders: {key: string, name: string, points: Point[]}[],
  *   telecommands: Telecommand[], events: {name: string, severity: string, doc: string}[],
  *   severities: string[]}} Dictionary
- * @typedef {{state: 'up'|'down', since: number, last_packet: number|null}} Link
+ * @typedef {{state: 'up'|'down', since: number, last_packet: number|null, cause?: string,
+ *   cure?: string}} Link
  * @typedef {{token: string, mission: string, can_command: boolean, operator: string|null,
  *   reason?: string, link: Link}} Status
  * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
@@ -90,9 +91,22 @@ export async function sendTelecommand(name, args) {
 }
 
 async function ask(path, options = {}) {
-  let response;
+  const [response, answer] = await fetched(path, options);
+  if (response.ok && answer !== null) return answer;
+  const { code, cause, cure } = answer?.error ?? {};
+  throw new BridgeError(
+    code ?? String(response.status),
+    cause ?? `The bridge answered ${response.status} to ${path}`,
+    cure ?? '',
+  );
+}
+
+/** The response and what it holds; null where that is no JSON. */
+async function fetched(path, options) {
   try {
-    response = await fetch(path, options);
+    const response = await fetch(path, options);
+    const text = await response.text();
+    return [response, parsed(text)];
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new BridgeError(
@@ -101,12 +115,12 @@ async function ask(path, options = {}) {
       'Start it (groundsim dashboard); this page reconnects by itself',
     );
   }
-  const answer = await response.json().catch(() => null);
-  if (response.ok && answer !== null) return answer;
-  const { code, cause, cure } = answer?.error ?? {};
-  throw new BridgeError(
-    code ?? String(response.status),
-    cause ?? `The bridge answered ${response.status} to ${path}`,
-    cure ?? '',
-  );
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -83,8 +83,8 @@ class CommandingView {
   #confirmed({ name, doc }, args) {
     return new Promise((resolve) => {
       const close = (answer) => () => {
-        dialog.dismiss();
         resolve(answer);
+        dialog.dismiss();
       };
       const told = Object.keys(args).length ? ` with ${JSON.stringify(args)}` : '';
       const dialog = this.#openmct.overlays.dialog({

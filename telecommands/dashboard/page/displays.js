@@ -116,7 +116,7 @@ class Shelf {
 
   /** Latest values with units, limits and staleness. */
   latest(key, name, wanted) {
-    const hiddenColumns = { type: true, WARNING: true, CRITICAL: true };
+    const hiddenColumns = { timestamp: true, type: true, WARNING: true, CRITICAL: true };
     return this.#collection(key, 'LadTable', name, wanted, { hiddenColumns });
   }
 

@@ -70,7 +70,8 @@ function described(connected, link) {
   if (!link) return ['Link …', 'The bridge has not told the link yet', 's-status-warning-lo'];
   const since = `since ${new Date(link.since).toISOString()}`;
   if (link.state === 'up') return ['Link up', `Telemetry comes ${since}`, 's-status-on'];
-  return ['Link down', `No telemetry ${since}`, 's-status-warning-hi'];
+  const why = [link.cause, link.cure].filter(Boolean).join('. ');
+  return ['Link down', `No telemetry ${since}. ${why}`, 's-status-warning-hi'];
 }
 
 function addIndicator(openmct, key) {

@@ -72,15 +72,17 @@ export class ObjectTree {
     this.#points.set(point.key, point);
     const type = { table: 'flightsw.table', tile_map: 'flightsw.tile_map' }[point.type];
     const telemetry = point.type === 'tile_map' ? {} : { telemetry: { values: valuesOf(point) } };
-    return this.#add(point.key, type ?? 'flightsw.point', point.name, {
-      notes: point.doc,
-      ...telemetry,
-    });
+    const configuration = point.type === 'table' ? { hiddenColumns: { name: true } } : {};
+    const rest = { notes: point.doc, configuration, ...telemetry };
+    return this.#add(point.key, type ?? 'flightsw.point', point.name, rest);
   }
 
   #add(key, type, name, rest = {}) {
     const identifier = identifierOf(key);
     this.#objects.set(key, { identifier, type, name, location: 'ROOT', ...rest });
+    for (const child of rest.composition ?? []) {
+      this.#objects.get(child.key).location = `${NAMESPACE}:${key}`;
+    }
     return identifier;
   }
 }

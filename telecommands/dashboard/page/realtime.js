@@ -128,9 +128,8 @@ class Subscription {
   #waiting = [];
   #overflow = 0;
   #catchingUp = false;
-  /** @type {Datum} */
-  #last = { timestamp: Date.now() };
-  #heard = false;
+  /** @type {Datum|undefined} */
+  #last;
 
   /** @param {string} key */
   constructor(key) {
@@ -145,12 +144,13 @@ class Subscription {
 
   /** Ask the archive for what came while nobody listened; realtime data wait for it. */
   async catchUp() {
-    if (this.#catchingUp || !this.#heard) return;
+    if (this.#catchingUp || !this.#last) return;
     this.#catchingUp = true;
     try {
-      const range = { start: this.#last.timestamp, end: Date.now() + 1000, size: CATCH_UP_SIZE };
+      const [start, end] = [this.#last.timestamp, Date.now() + 1000];
+      const range = { start, end, strategy: 'latest', size: CATCH_UP_SIZE };
       const missed = await getHistory(this.key, range);
-      this.#waiting = mergeInOrder(missed, this.#waiting);
+      this.#waiting = joined(missed.filter((one) => isNew(one, this.#last)), this.#waiting);
     } catch (error) {
       console.warn(`${this.key}: not caught up after the interruption`, error);
     } finally {
@@ -163,24 +163,23 @@ class Subscription {
     const overflow = this.#overflow;
     this.#overflow = 0;
     if (this.#catchingUp || !this.#waiting.length) return overflow;
-    const fresh = this.#heard ? this.#waiting.filter((one) => isNew(one, this.#last)) : this.#waiting;
+    const data = this.#waiting;
     this.#waiting = [];
-    if (fresh.length) {
-      this.#heard = true;
-      this.#last = fresh[fresh.length - 1];
-      for (const callback of this.callbacks) callback(fresh);
-    }
+    this.#last = data[data.length - 1];
+    for (const callback of this.callbacks) callback(data);
     return overflow;
   }
 }
 
-/** Whether a datum comes after the last one handed out (a table may have two at one time). */
+/** Whether an archived datum comes after another (a table may have two at one time). */
 function isNew(datum, last) {
   if (datum.timestamp !== last.timestamp) return datum.timestamp > last.timestamp;
   return datum.seq !== last.seq || datum.boot !== last.boot || datum.gap !== last.gap;
 }
 
-function mergeInOrder(archived, live) {
-  const end = archived.length ? archived[archived.length - 1] : undefined;
-  return end ? [...archived, ...live.filter((one) => isNew(one, end))] : live;
+/** What was missed, then what came in the meantime, without what is in both. */
+function joined(missed, live) {
+  if (!missed.length) return live;
+  const end = missed[missed.length - 1];
+  return [...missed, ...live.filter((one) => isNew(one, end))];
 }

@@ -2,7 +2,7 @@ import { getStages } from './bridge.js';
 import { element } from './element.js';
 
 const MOST_KEPT = 100;
-const CLOSING = new Set(['COMPLETED', 'REJECTED', 'FAILED', 'TIMED_OUT', 'CANCELLED']);
+const OPEN = new Set(['ACCEPTED', 'STARTED', 'PROGRESS']);
 
 /** What was sent from this page, newest first, each with its verification stages as they come. */
 export class SentTelecommands {
@@ -79,7 +79,7 @@ class SentTelecommand {
     const key = `${stage} ${Number(step) || 0}`;
     if (this.#seen.has(key)) return;
     this.#seen.add(key);
-    if (CLOSING.has(stage)) {
+    if (!OPEN.has(stage)) {
       this.closed = true;
       this.node.dataset.closed = stage;
     }

@@ -7,8 +7,8 @@ const LATEST = { strategy: 'latest', size: 1 };
 export class StalenessProvider {
   #realtime;
   #pointOf;
-  /** @type {Set<Watch>} */
-  #watches = new Set();
+  /** @type {Map<string, Watch>} */
+  #watches = new Map();
 
   /**
    * @param {import('./realtime.js').Realtime} realtime
@@ -24,25 +24,26 @@ export class StalenessProvider {
     return Boolean(this.#pointOf(domainObject)?.stale_after_s);
   }
 
-  async isStale(domainObject, { signal } = {}) {
-    const { key, stale_after_s } = this.#pointOf(domainObject);
-    const [latest] = await getHistory(key, LATEST, signal);
-    return answer(!latest || Date.now() - latest.timestamp > 1000 * stale_after_s);
+  /** What is known already; the first to subscribe is told by its subscription. */
+  async isStale(domainObject) {
+    return this.#watches.get(this.#pointOf(domainObject).key)?.answer;
   }
 
+  /** Open MCT subscribes once for all views of an object. */
   subscribeToStaleness(domainObject, callback) {
     const { key, stale_after_s } = this.#pointOf(domainObject);
     const watch = new Watch(1000 * stale_after_s, callback);
     const unsubscribe = this.#realtime.subscribe(key, (data) =>
       watch.heard(data[data.length - 1].timestamp),
     );
-    this.#watches.add(watch);
+    this.#watches.set(key, watch);
     getHistory(key, LATEST).then(
       ([latest]) => watch.heard(latest?.timestamp ?? 0),
       () => watch.heard(0),
     );
     return () => {
-      this.#watches.delete(watch);
+      watch.end();
+      if (this.#watches.get(key) === watch) this.#watches.delete(key);
       unsubscribe();
     };
   }
@@ -50,30 +51,42 @@ export class StalenessProvider {
 
 /** When one point was heard last; tells each change. */
 class Watch {
-  /** @type {number|undefined} */
-  #last;
-  /** @type {boolean|undefined} */
-  #stale;
+  /** @type {{isStale: boolean, timestamp: number}|undefined} */
+  answer;
+  #last = 0;
+  #ended = false;
   #patience;
   #callback;
 
+  /**
+   * @param {number} patience milliseconds
+   * @param {(answer: {isStale: boolean, timestamp: number}) => void} callback
+   */
   constructor(patience, callback) {
     this.#patience = patience;
     this.#callback = callback;
   }
 
+  /** @param {number} timestamp of a datum; 0: there is none */
   heard(timestamp) {
-    this.#last = Math.max(this.#last ?? 0, timestamp);
-    this.check();
+    this.#last = Math.max(this.#last, timestamp);
+    this.#tell();
   }
 
   check() {
-    if (this.#last === undefined) return;
-    const stale = Date.now() - this.#last > this.#patience;
-    if (stale === this.#stale) return;
-    this.#stale = stale;
-    this.#callback(answer(stale));
+    if (this.answer !== undefined) this.#tell();
+  }
+
+  /** A view that is gone must not be told any more. */
+  end() {
+    this.#ended = true;
+  }
+
+  #tell() {
+    const timestamp = Date.now();
+    const isStale = timestamp - this.#last > this.#patience;
+    if (this.#ended || isStale === this.answer?.isStale) return;
+    this.answer = { isStale, timestamp };
+    this.#callback(this.answer);
   }
 }
-
-const answer = (isStale) => ({ isStale, timestamp: Date.now() });

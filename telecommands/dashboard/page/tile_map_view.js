@@ -98,7 +98,7 @@ function cell(fraction) {
 
 /** From the ground's brown to the clouds' white, as in the masks. */
 function colourOf(fraction) {
-  return `color-mix(in srgb, #ffffff ${100 * fraction}%, #7a5230)`;
+  return `color-mix(in srgb, #ffffff ${100 * fraction}%, #8b4000)`;
 }
 
 function factsOf({ scene, rows, columns, fractions }) {
