@@ -77,7 +77,7 @@ def application(bridge: Bridge) -> Starlette:
         Mount("/openmct", StaticFiles(directory=bridge.openmct)),
         Route("/api/status", api.status),
         Route("/api/dictionary", api.dictionary),
-        Route("/api/history/{key}", api.history),
+        Route("/api/history/{key:path}", api.history),
         Route("/api/products", api.products),
         Route("/api/products/{product}/image", api.image),
         Route("/api/products/{product}/file", api.file),

@@ -173,14 +173,15 @@ class Archive:
             for point, value in self._catalogue.values(topic, record):
                 if not is_number(value):
                     continue
+                value = float(value)  # type: ignore[arg-type]  # noqa: PLW2901
                 number = self._keys.get(point.key) or self._number("key", self._keys, point.key)
                 for level in LEVELS_NS:
                     place = (level, number, t // level)
                     known = spans.get(place)
                     if known is None:
-                        spans[place] = Extremes(t, value)  # type: ignore[arg-type]
+                        spans[place] = Extremes(t, value)
                     else:
-                        known.add(t, value)  # type: ignore[arg-type]
+                        known.add(t, value)
         self._connection.executemany(
             _ADD_ROLLUP,
             [(*place, e.count, e.low, e.low_t, e.high, e.high_t) for place, e in spans.items()],

@@ -204,6 +204,7 @@ def _bound(port: int) -> Iterator[socket.socket]:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             one.bind((_HOST, port))
+            one.listen()  # who comes before the server is ready waits a moment
         except OSError as error:
             cause = f"cannot be listened at ({(error.strerror or str(error)).lower()})"
             cure = "End what listens there, or give another --port (0: a free one)"

@@ -27,6 +27,7 @@ MOST_UNWRITTEN: Final = 10_000
 """Packets kept while the archive cannot be written; the oldest go first, counted."""
 
 _BATCH: Final = 2000
+_MOST_NUMBER: Final = 2**62  # no service counts so far, and no database
 _LOOK_AGAIN_S: Final = 1.0
 
 
@@ -67,7 +68,9 @@ class TelemetryFeed:
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
+        self._absurd = 0
         self._unarchived = 0
+        self._trouble = ""
         self.state = LinkState("down", _now_ms(), None, cause="not connected yet")
         """Replaced as a whole; any thread may read it."""
 
@@ -86,11 +89,11 @@ class TelemetryFeed:
 
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
         """While the service is where it was."""
-        unreadable_before = self._unreadable
+        unreadable_before = self._unreadable - self._absurd
         look_again_at = time.monotonic() + _LOOK_AGAIN_S
         while not stop.is_set():
-            batch = _batch(client)
-            self._unreadable = unreadable_before + client.unreadable
+            batch = self._batch(client)
+            self._unreadable = self._absurd + client.unreadable + unreadable_before
             if batch:
                 self._last_packet = _now_ms()
             up = client.is_connected
@@ -105,6 +108,18 @@ class TelemetryFeed:
                     return
                 look_again_at = time.monotonic() + _LOOK_AGAIN_S
 
+    def _batch(self, client: TelemetryClient) -> list[Arrival]:
+        """What comes within a turn."""
+        batch = []
+        for topic, packet, record in client.packets(TURN_S):
+            if max(packet.seq, abs(packet.boot)) > _MOST_NUMBER:
+                self._absurd += 1
+                continue
+            batch.append(Arrival(topic, packet, record))
+            if len(batch) >= _BATCH:
+                break
+        return batch
+
     def _write(self, batch: list[Arrival]) -> None:
         """Archive, then show: whatever a page was shown, it finds again."""
         self._unwritten += batch
@@ -117,8 +132,9 @@ class TelemetryFeed:
             if too_many > 0:
                 del self._unwritten[:too_many]
                 self._unarchived += too_many
-            self._hub.tell_all([encoded({"error": error.as_record()})])
+            self._tell_trouble(error)
             return
+        self._trouble = ""
         self._unwritten.clear()
         for one in stored:
             self._show(one)
@@ -174,8 +190,14 @@ class TelemetryFeed:
         try:
             self._archive.write_link(now, up=up)
         except ArchiveError as error:
-            self._hub.tell_all([encoded({"error": error.as_record()})])
+            self._tell_trouble(error)
         self._tell_link(LINK_STATE, Sample(now, int(up)))
+
+    def _tell_trouble(self, error: ArchiveError) -> None:
+        """The same once only: it is tried ten times a second."""
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            self._hub.tell_all([encoded({"error": error.as_record()})])
 
     def _tell_link(self, key: str, sample: Sample) -> None:
         point = self._catalogue.get(key)
@@ -190,16 +212,6 @@ class TelemetryFeed:
 def encoded(message: Any) -> bytes:
     """A message to a page."""
     return msgspec.json.encode(message)
-
-
-def _batch(client: TelemetryClient) -> list[Arrival]:
-    """What comes within a turn."""
-    batch = []
-    for topic, packet, record in client.packets(TURN_S):
-        batch.append(Arrival(topic, packet, record))
-        if len(batch) >= _BATCH:
-            break
-    return batch
 
 
 def _now_ms() -> float:

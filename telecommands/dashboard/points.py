@@ -23,6 +23,7 @@ LINK_DROPPED: Final = "link.dropped"
 MOST_DISCOVERED: Final = 500
 """Values under names that the dictionary leaves open (threads, classes, codes), at most."""
 
+_MOST_LETTERS: Final = 200
 _STALE_PERIODS: Final = 3
 _HOUSEKEEPING_S: Final = float(PARAMETERS["housekeeping.period_s"].default)
 _SUFFIXES: Final = ("_c", "_w", "_j", "_s", "_ms")
@@ -169,7 +170,7 @@ class Catalogue:
         return None
 
     def _discover(self, pattern: Point, path: tuple[str, ...]) -> Point | None:
-        if self._discovered >= MOST_DISCOVERED:
+        if self._discovered >= MOST_DISCOVERED or len(".".join(path)) > _MOST_LETTERS:
             return None
         self._discovered += 1
         return self._add(_within(pattern, path))

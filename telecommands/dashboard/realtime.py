@@ -46,7 +46,8 @@ async def serve_page(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     if socket.application_state is WebSocketState.CONNECTED:
-        with suppress(RuntimeError, asyncio.TimeoutError):  # the page may be gone in this moment
+        # The page may be gone in this moment.
+        with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
             await asyncio.wait_for(socket.close(), _CLOSE_S)
 
 

@@ -15,6 +15,7 @@ import zmq
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from telecommands.codec import encode_packet
 from telecommands.connection import read_ground_keys
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
 from telecommands.dictionary import CloudFraction
@@ -117,7 +118,14 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
             assert publisher.poll(20_000)
             for frames in ([b"hk"], [b"hk", b"\xc1"], [b"hk", b"\x81" * 9000], [b"", b""]):
                 publisher.send_multipart(frames)
-            until(lambda: client.get("/api/status")["link"]["unreadable"] == 4)
+            huge = housekeeping(memory_bytes=2**64 - 1, heartbeats={"t" * 5000: 1.0, "a/b": 2.0})
+            for number in (2**64 - 1, 1):
+                frames = encode_packet("hk", huge, boot=number, sequence=number, t=1)
+                publisher.send_multipart(frames)
+            until(lambda: client.get("/api/status")["link"]["unreadable"] == 5)
+            until(lambda: client.get("/api/status")["archive"]["packets"] == 1)
+            assert client.get("/api/history/hk.memory_bytes")[0]["value"] == 2**64 - 1
+            assert client.get("/api/history/hk.heartbeats.a%2Fb")[0]["value"] == 2.0
             assert client.get("/api/status")["link"]["state"] == "up"
 
 

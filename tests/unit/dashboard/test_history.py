@@ -84,7 +84,7 @@ def test_minmax_keeps_the_peak_of_many(
     monkeypatch: pytest.MonkeyPatch,
     most: int,
 ) -> None:
-    monkeypatch.setattr(history_module, "MOST", most)
+    monkeypatch.setattr(history_module, "MOST_READ", most)
     archive.write(
         [arrival(seq, card_power_w=30.0 if seq == 333 else 9.0) for seq in range(1, 1201)]
     )
