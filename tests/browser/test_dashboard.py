@@ -65,7 +65,7 @@ def newest_sent(page: Any, name: str) -> Any:
 def test_a_first_visitor_finds_the_ready_made_overview(
     page: Any, screenshot: Screenshot, bridge: BridgeProcess
 ) -> None:
-    page.locator("tr", has_text="Mode").filter(has_text="OPERATIONAL").wait_for()
+    page.get_by_label("lad row").filter(has_text="Mode").filter(has_text="OPERATIONAL").wait_for()
     indicator(page, "Link up")
     for display in ("Scene", "Health", "Downlink"):
         browse(page, bridge, f"displays:root/displays:{display.lower()}")
@@ -153,11 +153,13 @@ def test_values_that_are_not_renewed_are_shown_as_stale(
     page = chromium.new_page(viewport={"width": 1600, "height": 900})
     page.clock.install()
     page.goto(bridge.address)
-    mode = page.locator("tr", has_text="Mode").locator("td", has_text="OPERATIONAL")
+    mode = (
+        page.get_by_label("lad row").filter(has_text="Mode").locator("td", has_text="OPERATIONAL")
+    )
     mode.wait_for()
     assert page.locator("td.is-stale").count() == 0
     page.clock.fast_forward("01:00")  # all that comes now is a minute old
-    page.locator("tr", has_text="Mode").locator(".is-stale").first.wait_for()
+    page.get_by_label("lad row").filter(has_text="Mode").locator(".is-stale").first.wait_for()
     page.close()
 
 
@@ -168,7 +170,7 @@ def test_values_beyond_their_limits_are_coloured(
     link: tuple[Any, Callable[..., None]], temperature: float, colour: str
 ) -> None:
     page, receive = link
-    row = page.locator("tr", has_text="Card temperature")
+    row = page.get_by_label("lad row").filter(has_text="Card temperature")
     row.wait_for()
     datum = {"timestamp": 1000 * time.time(), "value": temperature, "seq": 10**6, "boot": 1}
     receive(key="hk.card_temperature_c", datum=datum)

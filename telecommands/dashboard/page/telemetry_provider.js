@@ -34,15 +34,28 @@ export class TelemetryProvider {
   async request(domainObject, { start, end, size, strategy, signal }) {
     const point = this.#pointOf(domainObject);
     const data = await getHistory(point.key, rangeFor(point, { start, end, size, strategy }), signal);
-    return data.map((datum) => displayed(point, datum));
+    return withoutRepeatedNothing()(data).map((datum) => displayed(point, datum));
   }
 
   subscribe(domainObject, callback) {
     const point = this.#pointOf(domainObject);
-    return this.#realtime.subscribe(point.key, (data) =>
-      callback(data.map((datum) => displayed(point, datum))),
-    );
+    const worthShowing = withoutRepeatedNothing();
+    return this.#realtime.subscribe(point.key, (data) => {
+      const shown = worthShowing(data).map((datum) => displayed(point, datum));
+      if (shown.length) callback(shown);
+    });
   }
+}
+
+/** One break in a line is enough: of several data without a value in a row the first is kept. */
+function withoutRepeatedNothing() {
+  let nothing = false;
+  return (data) =>
+    data.filter((datum) => {
+      const repeated = nothing && datum.value === null;
+      nothing = datum.value === null;
+      return !repeated;
+    });
 }
 
 /** Only numbers have a minimum and a maximum. */
@@ -54,14 +67,14 @@ function rangeFor(point, { start, end, size, strategy }) {
 }
 
 /**
- * A datum as the views want it: a gap has no value (plots break the line), and says itself in
- * tables; records inside a row are written out.
+ * A datum as the views want it: a gap, or what no sensor tells, has no value (plots break the line);
+ * a gap says itself in tables; records inside a row are written out.
  *
  * @param {Point} point
  * @param {Datum} datum
  */
 function displayed(point, datum) {
-  if (point.type !== 'table') return datum.gap ? { ...datum, value: undefined } : { ...datum };
+  if (point.type !== 'table') return { ...datum, value: datum.value ?? undefined };
   const row = { ...datum };
   for (const { key } of point.fields) {
     if (row[key] === undefined || row[key] === null) row[key] = '';
