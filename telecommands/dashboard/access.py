@@ -1,28 +1,16 @@
-"""Who may ask: pages of this bridge itself, on this machine; every refusal as JSON."""
+"""Who may ask: pages of this bridge itself, on this machine."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from telecommands.errors import GroundError
+from telecommands.dashboard.responses import refusal
 
 TOKEN_HEADER: Final = "X-Flightsw-Token"  # noqa: S105 - the header's name
 _NAMES: Final = ("127.0.0.1", "localhost", "[::1]")
-
-
-def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
-    """An error as the page reads it."""
-    error = {"code": code, "cause": cause, "cure": cure}
-    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
-
-
-def refused(status: int, error: GroundError) -> Response:
-    """A ground error as the page reads it."""
-    return refusal(status, error.code, f"{error.subject}: {error.cause}", error.cure)
 
 
 def is_own(headers: Headers, port: int) -> bool:

@@ -19,9 +19,10 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from telecommands.dashboard.access import TOKEN_HEADER, OwnPagesOnly, refusal, refused
+from telecommands.dashboard.access import TOKEN_HEADER, OwnPagesOnly
 from telecommands.dashboard.archive_reader import ArchiveReader, ReaderPool
 from telecommands.dashboard.commanding import Commanding
+from telecommands.dashboard.data import milliseconds
 from telecommands.dashboard.forms import forms
 from telecommands.dashboard.history import history, read_range
 from telecommands.dashboard.hub import Hub
@@ -29,24 +30,17 @@ from telecommands.dashboard.link import LinkState
 from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.products import ReceivedProducts, picture
 from telecommands.dashboard.realtime import serve_page
+from telecommands.dashboard.responses import ERRORS, json_response, refusal
 from telecommands.dashboard.stages import StageLog
-from telecommands.dictionary import (
-    EVENTS,
-    TILE_MAP_NO_DATA,
-    TILE_MAP_STEPS,
-    VERSION,
-    CloudFraction,
-    Severity,
-)
-from telecommands.errors import ArchiveError, GroundError, LinkError, UsageError
+from telecommands.dashboard.tile_map import tile_map_of
+from telecommands.dictionary import EVENTS, VERSION, Severity
+from telecommands.errors import LinkError, UsageError
 
 MOST_BODY_BYTES: Final = 128 * 1024
 MOST_REQUESTS: Final = 32
 """Requests that wait for archive or disk; further ones are told to come again."""
 
 _MISSION: Final = "flightsw"
-_TILE_MAPS_SEARCHED: Final = 20_000
-_ALWAYS: Final = 2**63 - 1
 
 Result = TypeVar("Result")
 
@@ -89,14 +83,7 @@ def application(bridge: Bridge) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(OwnPagesOnly, port=bridge.port)],
-        exception_handlers={
-            HTTPException: _http_error,
-            UsageError: _usage_error,
-            ArchiveError: _unavailable,
-            LinkError: _unavailable,
-            GroundError: _ground_error,
-            Exception: _fault,
-        },
+        exception_handlers=ERRORS,
     )
 
 
@@ -113,8 +100,8 @@ class _Api:
     async def status(self, _request: Request) -> Response:
         bridge = self._bridge
         count, first, last = await self._from_archive(ArchiveReader.extent)
-        archive = {"packets": count, "first": _ms(first), "last": _ms(last)}
-        return _json(
+        archive = {"packets": count, "first": milliseconds(first), "last": milliseconds(last)}
+        return json_response(
             {
                 "token": bridge.token,
                 "mission": _MISSION,
@@ -130,7 +117,7 @@ class _Api:
             {"name": name, "severity": kind.severity, "doc": kind.doc}
             for name, kind in EVENTS.items()
         ]
-        return _json(
+        return json_response(
             {
                 "version": VERSION,
                 "folders": self._bridge.catalogue.folders(),
@@ -147,10 +134,10 @@ class _Api:
             cause = f"no point has the key {key[:80]}"
             return refusal(404, "UNKNOWN_KEY", cause, "See /api/dictionary")
         asked = read_range(request.query_params)
-        return await self._from_archive(lambda reader: _json(history(reader, point, asked)))
+        return await self._from_archive(lambda reader: json_response(history(reader, point, asked)))
 
     async def products(self, _request: Request) -> Response:
-        return _json(self._bridge.products.listed())
+        return json_response(self._bridge.products.listed())
 
     async def image(self, request: Request) -> Response:
         path = self._product(request)
@@ -165,11 +152,11 @@ class _Api:
 
     async def tile_map(self, request: Request) -> Response:
         job = request.path_params["job"]
-        found = await self._from_archive(lambda reader: _tile_map(reader, job))
+        found = await self._from_archive(lambda reader: tile_map_of(reader, job))
         if found is None:
             cause = f"no outcome of a job {job[:80]} is in the archive"
             return refusal(404, "UNKNOWN_JOB", cause, "See sci.cloud_fraction.job")
-        return _json(found)
+        return json_response(found)
 
     async def send(self, request: Request) -> Response:
         bridge = self._bridge
@@ -182,14 +169,14 @@ class _Api:
             cure = "Start it with keys of an operator (groundsim keys)"
             return refusal(403, "LISTEN_ONLY", cause, cure)
         order = _order(await _body(request))
-        return _json({"id": bridge.commanding.submit(order.name, order.args)}, 202)
+        return json_response({"id": bridge.commanding.submit(order.name, order.args)}, 202)
 
     async def stages(self, request: Request) -> Response:
         found = self._bridge.stages.of(request.path_params["id"])
         if found is None:
             cause = "no such telecommand was sent from here or told by telemetry lately"
             return refusal(404, "UNKNOWN_TELECOMMAND_ID", cause)
-        return _json(found)
+        return json_response(found)
 
     async def realtime(self, socket: WebSocket) -> None:
         bridge = self._bridge
@@ -240,59 +227,3 @@ async def _body(request: Request) -> bytes:
             if len(body) > MOST_BODY_BYTES:
                 raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
     return body
-
-
-def _tile_map(reader: ArchiveReader, job: str) -> dict[str, Any] | None:
-    label = msgspec.msgpack.Decoder(msgspec.defstruct("Label", [("job", str)]))
-    found = reader.bodies("sci.cloud_fraction", 0, _ALWAYS, _TILE_MAPS_SEARCHED, newest=True)
-    for t, _, _, body in found:
-        if label.decode(body).job != job:  # type: ignore[attr-defined]
-            continue
-        cloud = msgspec.msgpack.decode(body, type=CloudFraction)
-        cells = [None if c == TILE_MAP_NO_DATA else c / TILE_MAP_STEPS for c in cloud.tile_map]
-        width = cloud.columns
-        return {
-            "rows": cloud.rows,
-            "columns": width,
-            "fractions": [cells[row * width : (row + 1) * width] for row in range(cloud.rows)],
-            "scene": cloud.scene,
-            "timestamp": _ms(t),
-        }
-    return None
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(
-        msgspec.json.encode(content),
-        status_code=status,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
-    )
-
-
-def _ms(t: int | None) -> float | None:
-    return None if t is None else t / 1e6
-
-
-async def _http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return refusal(error.status_code, f"HTTP_{error.status_code}", error.detail)
-
-
-async def _usage_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundError)
-    return refused(400, error)
-
-
-async def _unavailable(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundError)
-    return refused(503, error)
-
-
-async def _ground_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundError)
-    return refused(500, error)
-
-
-async def _fault(_request: Request, _error: Exception) -> Response:
-    return refusal(500, "INTERNAL", "a fault of the bridge's own; its terminal tells more")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.dashboard.points import Point
+from telecommands.dashboard.point import Point
 from telecommands.dashboard.reduction import Gap, Sample
 from telecommands.dictionary import Event, Record, Severity, Verification
 
@@ -17,6 +17,11 @@ _LEVELS: Final = {
     Severity.WARNING_HIGH: "warning",
     Severity.CRITICAL: "critical",
 }
+
+
+def milliseconds(t: int | None) -> float | None:
+    """UTC nanoseconds as the page counts time."""
+    return None if t is None else t / NS_PER_MS
 
 
 def value_datum(point: Point, sample: Sample) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 from telecommands.dashboard.archive import LEVELS_NS
 from telecommands.dashboard.archive_reader import ArchiveReader, StoredBody
 from telecommands.dashboard.data import gap_datum, row_datum, value_datum
-from telecommands.dashboard.points import LINK_DROPPED, LINK_STATE, Point
+from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, Point
 from telecommands.dashboard.reduction import Gap, Sample, is_number, merged, minmax
 from telecommands.dictionary import PACKETS, Record
 from telecommands.errors import UsageError

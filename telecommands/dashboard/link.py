@@ -14,7 +14,8 @@ from telecommands.client import TelemetryClient
 from telecommands.dashboard.archive import Archive, Arrival, Stored
 from telecommands.dashboard.data import gap_datum, row_datum, value_datum
 from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.points import LINK_DROPPED, LINK_STATE, TABLES, Catalogue
+from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, TABLES
+from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.reduction import Gap, Sample
 from telecommands.dictionary import Verification
 from telecommands.errors import ArchiveError, GroundError

@@ -11,7 +11,7 @@ import msgspec
 from telecommands.dashboard.archive_reader import ArchiveReader
 from telecommands.dashboard.data import row_datum
 from telecommands.dashboard.history import link_samples, records_of, samples_of
-from telecommands.dashboard.points import Point
+from telecommands.dashboard.point import Point
 from telecommands.dashboard.reduction import Sample
 from telecommands.groundsim.readable import utc
 

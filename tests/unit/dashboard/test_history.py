@@ -9,7 +9,8 @@ from telecommands.dashboard import history as history_module
 from telecommands.dashboard.archive import Archive
 from telecommands.dashboard.archive_reader import ArchiveReader
 from telecommands.dashboard.history import Range, history, read_range
-from telecommands.dashboard.points import Catalogue, Point
+from telecommands.dashboard.point import Point
+from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.table import rows_of
 from telecommands.errors import UsageError
 from tests.unit.dashboard.conftest import SECOND, START, arrival
