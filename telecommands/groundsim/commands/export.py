@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.points import Catalogue, Point
+from telecommands.dashboard.point import Point
+from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.table import ExportRow, rows_of
 from telecommands.errors import UsageError, product_error
 from telecommands.groundsim.arguments import read_time
