@@ -40,7 +40,7 @@ function overview(shelf) {
     [70, shelf.plot('overview.cloud', 'Cloud fraction', ['sci.cloud_fraction.contaminated']),
       shelf.plot('overview.processor', 'Processor', ['hk.cpu_share']),
       shelf.received('evt')],
-  ]); // prettier-ignore
+  ]);
 }
 
 function scene(shelf) {
@@ -52,7 +52,7 @@ function scene(shelf) {
         'sci.progress.job', 'sci.progress.scene', 'sci.progress.rows_done', 'sci.progress.rows',
         'sci.progress.elapsed_s',
       ])],
-  ]); // prettier-ignore
+  ]);
 }
 
 function health(shelf) {
@@ -67,7 +67,7 @@ function health(shelf) {
         'hk.disk_free_bytes', 'hk.packets_dropped', 'hk.events_squelched',
         'hk.telecommands.accepted', 'hk.telecommands.rejected',
       ])],
-  ]); // prettier-ignore
+  ]);
 }
 
 function downlink(shelf) {
@@ -81,7 +81,7 @@ function downlink(shelf) {
       'hk.products.queued', 'hk.products.held', 'hk.products.delivered',
       'hk.storage_used_bytes', 'hk.storage_quota_bytes',
     ]), shelf.received('ver')],
-  ]); // prettier-ignore
+  ]);
 }
 
 /** Collects Open MCT's objects of the displays; what the dictionary does not know is left out. */
