@@ -122,17 +122,18 @@ class ProcessingChain:
         :class:`~flightsw.errors.FlightError` of the room that failed.
         """
         with self._engines_for(request.engine) as engines:
-            failed: ReconnectingEngine | None = None
+            failed = ""
             while True:
                 engine = engines.engine()
                 try:
                     return self._process(request, engine, progress, begun, upcoming, stop)
                 except InferenceFailed as failure:
-                    if engine is failed or not self._recovers(engine):
+                    engine.close()
+                    if engine.info.name == failed or not self._recovers(engines):
                         engines.give_up(failure)
                     else:
                         self._notices.mended(failure)
-                    failed = engine
+                    failed = engine.info.name
 
     def self_test(self) -> GoldenReport:
         """Run the package's golden tiles through the engine that serves."""
@@ -209,10 +210,10 @@ class ProcessingChain:
         ) as engines:
             yield engines
 
-    def _recovers(self, engine: ReconnectingEngine) -> bool:
-        """Whether an engine that failed answers the golden tiles again."""
+    def _recovers(self, engines: FallbackChain) -> bool:
+        """Whether the engine that failed, opened anew, answers the golden tiles."""
         try:
-            return check_golden_tiles(engine, self._package).passed
+            return check_golden_tiles(engines.engine(), self._package).passed
         except EngineError:
             return False
 

@@ -254,6 +254,12 @@ def _interruptible() -> Iterator[Check]:
     except KeyboardInterrupt as stop:
         cause = f"was stopped by {stopped_by or 'an interrupt'}"
         raise Interrupted("the command", cause, "Nothing was written") from stop
+    except Exception as error:
+        # A library that loads may turn an interrupt into an error of its own.
+        if not stopped_by or isinstance(error, FlightError):
+            raise
+        cause = f"was stopped by {stopped_by}"
+        raise Interrupted("the command", cause, "Nothing was written") from error
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)

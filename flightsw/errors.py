@@ -34,34 +34,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from telecommands.failure import Failure
 
 
-class FlightError(Exception):
-    """A failure with a code, the thing it is about, its cause and its cure.
-
-    ``fields`` holds further JSON-able facts (band, file, expected, found).
-    """
-
-    code: ClassVar[str] = "FLIGHT_ERROR"
-    exit_status: ClassVar[int] = 1
-
-    def __init__(self, subject: object, cause: str, cure: str = "", **fields: Any) -> None:
-        self.subject = str(subject)
-        self.cause = cause
-        self.cure = cure
-        self.fields = fields
-        super().__init__(": ".join((self.subject, cause)) + (f". {cure}" if cure else ""))
-
-    def as_record(self) -> dict[str, Any]:
-        """The error as JSON-able fields: code, subject, cause, cure and the rest."""
-        return {
-            "code": self.code,
-            "subject": self.subject,
-            "cause": self.cause,
-            "cure": self.cure,
-            **self.fields,
-        }
+class FlightError(Failure):
+    code = "FLIGHT_ERROR"
 
 
 class UsageError(FlightError):

@@ -26,37 +26,16 @@
 from __future__ import annotations
 
 import errno
-from typing import Any, ClassVar, Final
+from typing import Final
+
+from telecommands.failure import Failure
 
 # EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or the file system's own).
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class GroundError(Exception):
-    """A failure with a code, the thing it is about, its cause and its cure.
-
-    ``fields`` holds further JSON-able facts (file, expected, found).
-    """
-
-    code: ClassVar[str] = "GROUND_ERROR"
-    exit_status: ClassVar[int] = 1
-
-    def __init__(self, subject: object, cause: str, cure: str = "", **fields: Any) -> None:
-        self.subject = str(subject)
-        self.cause = cause
-        self.cure = cure
-        self.fields = fields
-        super().__init__(": ".join((self.subject, cause)) + (f". {cure}" if cure else ""))
-
-    def as_record(self) -> dict[str, Any]:
-        """The error as JSON-able fields: code, subject, cause, cure and the rest."""
-        return {
-            "code": self.code,
-            "subject": self.subject,
-            "cause": self.cause,
-            "cure": self.cure,
-            **self.fields,
-        }
+class GroundError(Failure):
+    code = "GROUND_ERROR"
 
 
 class UsageError(GroundError):

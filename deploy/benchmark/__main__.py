@@ -19,7 +19,12 @@ import msgspec
 from tqdm import tqdm
 
 from deploy.benchmark.accuracy import measure_accuracy
-from deploy.benchmark.card import keep_twin_busy, scene_in_memory, simulator_against_openvino
+from deploy.benchmark.card import (
+    CardArrangement,
+    keep_twin_busy,
+    scene_in_memory,
+    simulator_against_openvino,
+)
 from deploy.benchmark.page import render
 from deploy.benchmark.scaling import measure_scaling
 from deploy.benchmark.scenario import SCENARIOS
@@ -27,17 +32,18 @@ from deploy.benchmark.service import measure_service
 from flightsw.bench.peers import PEERS, run_peer
 from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.bench.run import PEER_DISTANCES
-from flightsw.model.package import NETWORK, Arrangement, load_package, shipped_package
+from flightsw.model.package import NETWORK, load_package, shipped_package
 from telecommands.groundsim.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _RUN_LIMIT_SECONDS: Final = 1800
 _ENGINES_LIMIT_SECONDS: Final = 7200
 _FLOOD_SECONDS: Final = 60.0
-_CARDS: Final[tuple[tuple[float, Arrangement], ...]] = (
+_CARDS: Final[tuple[tuple[float, CardArrangement], ...]] = (
     (0.94, "spatial"),
     (0.47, "spatial"),
     (0.47, "batch"),
+    (0.47, "instances"),
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,11 @@ from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
 from flightsw.dimc.int8_graph import load_openvino
 from flightsw.engines.dimc import open_dimc_engine
-from flightsw.model.package import Arrangement, ModelPackage
+from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
 from flightsw.testing import ArrayScene
+
+CardArrangement: TypeAlias = Literal["spatial", "batch", "instances"]
 
 _ROUNDS: Final = 9
 _TILES_A_ROUND: Final = 40
@@ -36,7 +38,7 @@ class BusyCard:
 def keep_twin_busy(
     package: ModelPackage,
     latency_ms: float,
-    arrangement: Arrangement,
+    arrangement: CardArrangement,
     digital_numbers: NDArray[np.uint16],
 ) -> BusyCard:
     """Process strips that are decoded already; the card should never wait."""

@@ -20,15 +20,13 @@ import msgspec
 from flightsw.bench.peers import band_images, decode_strips
 from flightsw.bench.usage import measure_usage
 from flightsw.chain import ProcessingChain, SceneRequest, open_chain
-from flightsw.config import DimcSettings, PipelineSettings, Settings, TwinSettings
+from flightsw.config import DimcSettings, Settings, TwinSettings
 
 _MASK: Final = frozenset({"mask", "geotiff", "report"})
 _IMAGERY: Final = _MASK | {"fill", "quicklook"}
 
 _TWIN: Final = Settings(
-    engines=("dimc",),
-    dimc=DimcSettings(card="simulator", twin=TwinSettings(compute=False)),
-    pipeline=PipelineSettings(golden_every=0),  # a twin that computes nothing knows no answer
+    engines=("dimc",), dimc=DimcSettings(card="simulator", twin=TwinSettings(compute=False))
 )
 _SIMULATOR: Final = Settings(engines=("dimc",), dimc=DimcSettings(card="simulator"))
 

@@ -9,8 +9,9 @@ from typing import Final, cast, get_args
 
 from tqdm import tqdm
 
+from flightsw.bench.protocol import Progress
 from flightsw.bench.report import as_json, as_markdown
-from flightsw.bench.results import Protocol
+from flightsw.bench.results import BenchResult, Protocol
 from flightsw.bench.run import BenchRequest, run_bench
 from flightsw.config import Settings
 from flightsw.errors import EngineError, Interrupted, UsageError
@@ -38,7 +39,7 @@ def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[],
             bar.update(done - bar.n)
 
         try:
-            result = run_bench(request, settings, advance)
+            result = _run(request, settings, advance, check)
         except KeyboardInterrupt as stop:
             raise Interrupted(
                 "the benchmark",
@@ -48,6 +49,16 @@ def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[],
     print(as_json(result).decode() if arguments.json else as_markdown(result), end="")
     measured = any(engine.absent is None for engine in result.engines)
     return 0 if measured else EngineError.exit_status
+
+
+def _run(
+    request: BenchRequest, settings: Settings, advance: Progress, check: Callable[[], None]
+) -> BenchResult:
+    try:
+        return run_bench(request, settings, advance)
+    except Exception:
+        check()  # a library that was loading may have turned the interrupt into its own error
+        raise
 
 
 def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from flightsw.bench.results import PeerResult, Usage
 from flightsw.bench.usage import measure_usage
-from flightsw.config import DimcSettings, PipelineSettings, Settings, TwinSettings
+from flightsw.config import DimcSettings, Settings, TwinSettings
 from flightsw.errors import EngineUnavailable, FlightError, UsageError
 from flightsw.scene import open_scene
 from flightsw.scene.band_files import choose_bands
@@ -107,7 +107,7 @@ def band_images(scene: Path, ground_sample_distance: int) -> BandImages:
     return BandImages(tuple(files.paths[band] for band in _BANDS), step)
 
 
-def decode_strips(images: BandImages) -> None:
+def decode_strips(images: BandImages, times: int = 1) -> None:
     """Decode by strips with plain glymur and nothing else; what is decoded is dropped at once.
 
     The threads never wait for each other.
@@ -123,6 +123,7 @@ def decode_strips(images: BandImages) -> None:
     with ThreadPoolExecutor(THREADS) as threads:
         tasks = [
             threads.submit(decode, path, top)
+            for _ in range(times)
             for top in range(0, height, _STRIP_ROWS)
             for path in images.paths
         ]
@@ -186,9 +187,7 @@ def _flightsw(twin: TwinSettings | None) -> _Prepare:
         from flightsw.chain import SceneRequest, open_chain  # noqa: PLC0415 - loads slowly
 
         card = DimcSettings(card="simulator", twin=twin)
-        # A twin that computes nothing cannot answer golden tiles.
-        pipeline = PipelineSettings(golden_every=0) if twin else PipelineSettings()
-        settings = Settings(engines=("dimc",), dimc=card, pipeline=pipeline)
+        settings = Settings(engines=("dimc",), dimc=card)
         chain = opened.enter_context(open_chain(settings))
         out = Path(opened.enter_context(tempfile.TemporaryDirectory()))
         return lambda: chain.process(SceneRequest(scene, out, ground_sample_distance=distance))

@@ -19,8 +19,8 @@ _JOIN_SECONDS: Final = 5.0
 class PowerMeter:
     """Reads the INA3221 of a Jetson five times a second; where there is none, nothing runs."""
 
-    def __init__(self) -> None:
-        self._sensors = Sensors(Path("/"))
+    def __init__(self, sensors: Sensors | None = None) -> None:
+        self._sensors = sensors or Sensors(Path("/"))
         self._watts: list[float] = []
         self._done = threading.Event()
         self._thread: threading.Thread | None = None

@@ -16,6 +16,7 @@ import numpy as np
 
 from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.power import PowerMeter
+from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.bench.results import EngineResult, Protocol
 from flightsw.bench.scene import MemoryScene, reference_scenes
 from flightsw.bench.statistics import (
@@ -67,6 +68,8 @@ def measure(subject: Subject, bench: Bench) -> EngineResult:
         figures |= _as_in_flight(engine, subject, bench, meter, idle_watts)
     with open_engine(subject.engine, bench.package, blocking(subject.settings)) as engine:
         samples, more = _tile_by_tile(engine, subject, bench)
+    if info.tile_size != bench.package.tile_size:
+        notes.append(f"tile by tile: the milliseconds are of its own tiles of {info.tile_size}")
     stages = timings(samples)
     return EngineResult(
         title=subject.title,
@@ -115,11 +118,12 @@ def _as_in_flight(
     with meter:
         summary = process_scene(scene, engine, pipeline, progress=told)
     ended = engine.readings()
-    reached = summary.tiles - summary.tiles_without_data
-    # A scene of the reference's size, whatever the size of this engine's tiles.
+    # In tiles and scenes of the reference's size, whatever the size of this engine's tiles.
     scenes = reference_scenes(bench.scene.metadata, bench.package)
+    tiles_each = scenes * REFERENCE_TILES / summary.tiles
+    reached = (summary.tiles - summary.tiles_without_data) * tiles_each
     figures: dict[str, float | None] = {
-        "throughput": summary.tiles_per_second,
+        "throughput": reached / summary.inference_seconds,
         "inference": summary.inference_seconds / scenes,
         "idle_power": before.power_watts if before and before.power_watts else idle_watts,
         "start_temperature": before.temperature_celsius if before else None,

@@ -88,6 +88,7 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
     try:
         row = measure(subject, bench)
     except FlightError as error:
+        bench.progress(subject.title, 0, 1)  # raises where an interrupt was what went wrong
         return EngineResult(
             title=subject.title, engine=subject.engine, settings=subject.told, absent=_line(error)
         )

@@ -64,7 +64,7 @@ def added_jitter_ms(measured_ns: Nanoseconds, drawn_ns: Nanoseconds) -> float:
     return float(np.std(measured_ns - drawn_ns)) / _NS_PER_MS
 
 
-def energy_figures(joules: float, seconds: float, tiles: int, scenes: float) -> dict[str, float]:
+def energy_figures(joules: float, seconds: float, tiles: float, scenes: float) -> dict[str, float]:
     """Mean power (W), energy a tile (mJ) and of a reference scene (J), of ``scenes`` of them."""
     return {
         "inference_power": joules / seconds,

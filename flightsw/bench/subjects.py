@@ -33,7 +33,11 @@ class Subject:
 
 
 def subjects(names: Sequence[EngineName], settings: Settings) -> list[Subject]:
-    """The engines as they are set; with the card also its twin at the reference latencies."""
+    """The engines as they are set.
+
+    With the card also its twin at the reference latencies, with torch on the CPU also the
+    reference's baseline.
+    """
     found = []
     for name in names:
         told = "as set"
@@ -42,6 +46,8 @@ def subjects(names: Sequence[EngineName], settings: Settings) -> list[Subject]:
         found.append(Subject(name, name, settings, told))
         if name == "dimc":
             found += [_twin(settings, *one) for one in _TWINS]
+        if name == "torch-cpu" and settings.torch.tile_size is None:
+            found.append(_baseline(settings))
     return found
 
 
@@ -57,11 +63,18 @@ _TWINS: Final[tuple[tuple[str, float, Literal["spatial", "batch"]], ...]] = (
 """The reference's measured latency (ms a tile), and what it expects of four tiles on four cores."""
 
 
+def _baseline(settings: Settings) -> Subject:
+    """Windows of 2,048 pixels that overlap by 128."""
+    torch = replace(settings.torch, tile_size=2048, overlap=128)
+    pipeline = replace(settings.pipeline, queue_depth=1)  # a window takes 67 MB
+    chosen = replace(settings, torch=torch, pipeline=pipeline)
+    return Subject("torch-cpu, windows of 2,048", "torch-cpu", chosen, "the reference's baseline")
+
+
 def _twin(
     settings: Settings, title: str, latency_ms: float, arrangement: Literal["spatial", "batch"]
 ) -> Subject:
     twin = TwinSettings(latency_ms, compute=False)
     dimc = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
     told = f"simulator at {latency_ms} ms a tile, computing nothing"
-    pipeline = replace(settings.pipeline, golden_every=0)  # it would find the stand-in out
-    return Subject(title, "dimc", replace(settings, dimc=dimc, pipeline=pipeline), told)
+    return Subject(title, "dimc", replace(settings, dimc=dimc), told)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from time import monotonic_ns
-from types import TracebackType
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from flightsw.config import DimcSettings
 from flightsw.dimc import simulator
@@ -19,10 +17,11 @@ from flightsw.dimc.compiled_model import CompiledModel
 from flightsw.dimc.feed import CURE, Feed, open_feed
 from flightsw.dimc.runtime import Model, Runtime, open_runtime
 from flightsw.dimc.twin import MeanHistory
+from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.dimc_instances import ParallelFeeds
 from flightsw.engines.dimc_package import ModelPackage, read_agreed_model
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
-from flightsw.errors import EngineUnavailable, FlightError, InferenceFailed
+from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
 
 _CORES: Final = 4
@@ -61,17 +60,16 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
     return engine
 
 
-class DimcEngine:
+class DimcEngine(ClosingEngine):
     """Implements :class:`~flightsw.engines.engine.Engine` on one model instance, or on four.
 
     With double buffering an answer comes two batches late, with four instances some more.
-    Tiles that are pushed must not change before their answer is out.  After a failed or
-    interrupted call nobody can tell which batch the card's next answer belongs
-    to, so the engine closes itself: open a new one.
 
     The vendor's ``run`` blocks without a deadline, so a single instance that hangs holds ``push``
     until the caller's watchdog acts; several are given up after 60 s.
     """
+
+    _CURE = CURE
 
     def __init__(
         self,
@@ -81,42 +79,26 @@ class DimcEngine:
         runtime: Runtime,
         feeds: Sequence[Feed],
     ) -> None:
+        super().__init__(_engine_info(package, settings, model, runtime, len(feeds)))
         self._runtime = runtime
         self._feeds = feeds
-        self._info = _engine_info(package, settings, model, runtime, len(feeds))
         self._twinned = settings.twin is not None
         self._feed: Feed | ParallelFeeds = feeds[0]
         if len(feeds) > 1:
             self._feed = ParallelFeeds(feeds, _delay(settings), self._info.device)
-        self._closed_because = ""
-
-    @property
-    def info(self) -> EngineInfo:
-        """What the pipeline must know."""
-        return self._info
-
-    def infer(self, tiles: Tiles) -> NDArray[np.int8]:
-        """Run one batch and wait for its own answer; nothing may be in flight."""
-        self._require_open()
-        if self._feed.busy:
-            raise InferenceFailed(
-                self._info.device, "batches are still in flight", "Flush the engine first"
-            )
-        logits = self.push(tiles)
-        return next(self.flush()) if logits is None else logits
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
         self._info.require_fit(tiles)
         side = self._info.tile_size
         logits = np.empty((len(tiles), side, side, len(self._info.classes)), np.int8)
-        with self._closed_by_failure():
+        with self._closing_on_failure():
             return self._feed.push(tiles.view(np.int8), logits)
 
     def flush(self) -> Iterator[NDArray[np.int8]]:
         """Logits of the batches still in flight, pushed out by frames that nobody waits for."""
         while self._feed.busy:
-            with self._closed_by_failure():
+            with self._closing_on_failure():
                 logits = self._feed.push_out()
             if logits is not None:
                 yield logits
@@ -136,41 +118,11 @@ class DimcEngine:
             temperature_celsius=history.temperature_celsius(now_ns) if self._twinned else None,
         )
 
-    def close(self) -> None:
-        """Release the card; batches in flight are lost.  May be called again."""
-        self._close("the engine is closed")
+    @property
+    def _busy(self) -> bool:
+        return self._feed.busy
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    @contextmanager
-    def _closed_by_failure(self) -> Iterator[None]:
-        self._require_open()
-        try:
-            yield
-        except InferenceFailed as error:
-            self._close(f"the engine closed itself because {error.cause}")
-            raise
-        except BaseException:
-            self._close("the engine closed itself because a call was interrupted")
-            raise
-
-    def _require_open(self) -> None:
-        if self._closed_because:
-            raise InferenceFailed(self._info.device, self._closed_because, CURE)
-
-    def _close(self, because: str) -> None:
-        if self._closed_because:
-            return
-        self._closed_because = because
+    def _release(self) -> None:
         if isinstance(self._feed, ParallelFeeds):
             self._feed.close()
         with suppress(*self._runtime.faults):  # a card that is gone has nothing to release

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Final
 
 from typing_extensions import Self
 
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import EngineError, InferenceFailed
+
+_CLOSE_SECONDS: Final = 45.0  # the simulator gives up a frame after 30 s
 
 Told = Callable[[InferenceFailed], None]
 """Hears of each failure that was mended."""
@@ -23,6 +27,9 @@ class ReconnectingEngine:
     is opened, and every batch that is owed goes through that one, in order.  A batch is retried
     once: a second failure before the next answer is raised.  The pipeline's arrays are kept
     until their answer has come.
+
+    Once closed it answers nothing more, so that a thread that comes back late from a card
+    that hung meets nobody else's tiles.
     """
 
     def __init__(self, engine: Engine, reopen: Callable[[], Engine], told: Told) -> None:
@@ -32,6 +39,7 @@ class ReconnectingEngine:
         self._owed: deque[Tiles] = deque()
         self._answers: deque[Logits] = deque()
         self._retried = False
+        self._closed = False
         self._earlier = CardReadings(0, 0, 0.0, None, None)
 
     @property
@@ -46,6 +54,7 @@ class ReconnectingEngine:
 
     def push(self, tiles: Tiles) -> Logits | None:
         """Run one batch; the logits of the batch that is due, if there is one."""
+        self._require_open()
         self._owed.append(tiles)
         with self._mending():
             self._collect(self._engine.push(tiles))
@@ -65,11 +74,20 @@ class ReconnectingEngine:
         now = self._engine.readings()
         return now and _sum(self._earlier, now)
 
+    @property
+    def closed(self) -> bool:
+        """Whether it answers nothing more."""
+        return self._closed
+
     def close(self) -> None:
-        """Give the card back; may be called again."""
+        """Give the card back; may be called again.
+
+        A card that hangs may never let go: it is left to its fate after 45 s.
+        """
+        self._closed = True
         self._owed.clear()
         self._answers.clear()
-        self._engine.close()
+        self._give_back()
 
     def __enter__(self) -> Self:
         return self
@@ -100,7 +118,7 @@ class ReconnectingEngine:
         self._retried = True
         if readings := self._engine.readings():
             self._earlier = _sum(self._earlier, readings)
-        self._engine.close()
+        self._give_back()
         try:
             self._engine = self._reopen()
         except EngineError as gone:
@@ -109,7 +127,19 @@ class ReconnectingEngine:
             self._collect(self._engine.push(tiles))
         self._told(failure)
 
+    def _give_back(self) -> None:
+        closing = threading.Thread(
+            target=_close_quietly, args=(self._engine,), name="flightsw-closing", daemon=True
+        )
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise InferenceFailed(self.info.device, "the engine is closed", "Open it again")
+
     def _collect(self, *answers: Logits | None) -> None:
+        self._require_open()  # it may have been given up while this thread waited
         for logits in answers:
             if logits is not None:
                 self._owed.popleft()
@@ -124,6 +154,11 @@ class ReconnectingEngine:
         if self._owed:
             cause = f"{len(self._owed)} batches were never answered"
             raise InferenceFailed(self.info.device, cause, "Run the self-test")
+
+
+def _close_quietly(engine: Engine) -> None:
+    with suppress(EngineError):  # it is given up anyway
+        engine.close()
 
 
 def _sum(earlier: CardReadings, now: CardReadings) -> CardReadings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
@@ -74,11 +74,11 @@ class FallbackChain:
         self._failures: list[EngineError] = []
 
     def engine(self) -> ReconnectingEngine:
-        """The open engine; opens the next that can be.
+        """The engine that serves: the open one, the same again where it was closed, or the next.
 
         Raises what :func:`open_engine` raises; where no engine is left, the first failure.
         """
-        while self._engine is None:
+        while self._engine is None or self._engine.closed:
             name = self._names[self._place]
             try:
                 engine = self._open(name)
@@ -117,8 +117,7 @@ class FallbackChain:
     def _close_engine(self) -> None:
         engine, self._engine = self._engine, None
         if engine is not None:
-            with suppress(EngineError):  # it is given up anyway
-                engine.close()
+            engine.close()
 
     def _open(self, name: EngineName) -> Engine:
         with self._notices.opening():

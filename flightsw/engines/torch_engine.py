@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Final, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from typing_extensions import Self
 
 from flightsw.config import TorchSettings
+from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.engine import CardReadings, EngineInfo, Precision, Tiles
 from flightsw.engines.torch_devices import CudaDevice, HostDevice
 from flightsw.engines.torch_lanes import BatchForm, Lane, is_out_of_memory, open_lanes
@@ -24,7 +23,6 @@ from flightsw.model.package import ModelPackage
 
 _CUDA_LANES: Final = 2  # one computes while the other's tiles and answers travel
 _DTYPES: Final = {"fp16": torch.float16, "fp32": torch.float32}
-_CURE: Final = "Open the engine again; restart the service if that fails too"
 
 
 def open_torch_engine(
@@ -79,33 +77,19 @@ def open_torch_engine(
     return TorchEngine(info, lanes)
 
 
-class TorchEngine:
+class TorchEngine(ClosingEngine):
     """Implements :class:`~flightsw.engines.engine.Engine` on one lane or several.
 
-    With n lanes an answer comes n - 1 batches late.  After a failed or interrupted call the engine
-    closes itself: a CUDA device that failed once answers nothing more in this process.
+    With n lanes an answer comes n - 1 batches late.  A CUDA device that failed once answers nothing
+    more in this process.
     """
 
+    _CURE = "Open the engine again; restart the service if that fails too"
+
     def __init__(self, info: EngineInfo, lanes: Sequence[Lane]) -> None:
-        self._info = info
+        super().__init__(info)
         self._free = deque(lanes)
         self._in_flight: deque[Lane] = deque()
-        self._closed_because = ""
-
-    @property
-    def info(self) -> EngineInfo:
-        """What the pipeline must know."""
-        return self._info
-
-    def infer(self, tiles: Tiles) -> NDArray[np.float32]:
-        """Run one batch and wait for its own answer; nothing may be in flight."""
-        self._require_open()
-        if self._in_flight:
-            raise InferenceFailed(
-                self._info.device, "batches are still in flight", "Flush the engine first"
-            )
-        logits = self.push(tiles)
-        return next(self.flush()) if logits is None else logits
 
     def push(self, tiles: Tiles) -> NDArray[np.float32] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
@@ -135,18 +119,11 @@ class TorchEngine:
         with suppress(RuntimeError):  # a device that failed has nothing to wait for
             for lane in self._in_flight:
                 lane.answer()
-        self._close("the engine is closed")
+        super().close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+    @property
+    def _busy(self) -> bool:
+        return bool(self._in_flight)
 
     def _oldest_answer(self) -> NDArray[np.float32]:
         lane = self._in_flight.popleft()
@@ -158,26 +135,16 @@ class TorchEngine:
 
     @contextmanager
     def _closing_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except (RuntimeError, FloatingPointError) as error:
-            cause = f"inference failed: {type(error).__name__} {cause_of(error)}"
-            self._close(f"the engine closed itself because {cause}")
-            raise InferenceFailed(
-                self._info.device, cause, _CURE, fault=type(error).__name__
-            ) from error
-        except BaseException:
-            self._close("the engine closed itself because a call was interrupted")
-            raise
+        with super()._closing_on_failure():
+            try:
+                yield
+            except (RuntimeError, FloatingPointError) as error:
+                cause = f"inference failed: {type(error).__name__} {cause_of(error)}"
+                raise InferenceFailed(
+                    self._info.device, cause, self._CURE, fault=type(error).__name__
+                ) from error
 
-    def _require_open(self) -> None:
-        if self._closed_because:
-            raise InferenceFailed(self._info.device, self._closed_because, _CURE)
-
-    def _close(self, because: str) -> None:
-        if self._closed_because:
-            return
-        self._closed_because = because
+    def _release(self) -> None:
         self._free.clear()
         self._in_flight.clear()
         with suppress(RuntimeError):  # as above

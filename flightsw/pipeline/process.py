@@ -10,7 +10,7 @@ from typing import Final
 
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine
-from flightsw.errors import EmptyScene, EngineError, EngineUnavailable
+from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.consumer import EngineConsumer, Probe
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
@@ -25,6 +25,9 @@ from flightsw.tiling import Grid
 
 _ANSWERS_WAITING: Final = 64
 """Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
+
+_ANSWERS_GATHERED: Final = 16
+"""Batches that fusion takes at a time."""
 
 Progress = Callable[[int, int], None]
 """Told the finished rows and the scene's height after each row of tiles."""
@@ -45,10 +48,11 @@ def process_scene(
 
     A producer thread slices and quantises, a consumer thread drives the engine,
     the caller's thread fuses and feeds the sinks.  The first failure of any of
-    them stops the others and is raised as it was; :class:`EmptyScene` when no
-    pixel is valid.  ``probe`` watches the engine's answers every ``settings.golden_every`` tiles
-    and after the last one; ``decoded`` is called once the last strip is there, by the producer's
-    thread, and must return at once; ``stop`` ends the scene from another thread.
+    them stops the others and is raised as it was (an engine that failed is closed);
+    :class:`EmptyScene` when no pixel is valid.  ``probe`` watches the engine's answers every
+    ``settings.golden_every`` tiles and after the last one; ``decoded`` is called once the last
+    strip is there, by the producer's thread, and must return at once; ``stop`` ends the scene
+    from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -64,9 +68,10 @@ def process_scene(
         grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
     )
     before = engine.readings()
+    stages = Stages(settings.stall_seconds, stop)
     with (
-        _leaving_nothing_in_flight(engine),
-        Stages(settings.stall_seconds, stop) as stages,
+        _leaving_nothing_in_flight(engine, stages),
+        stages,
         scene.strips(settings.decode_workers) as strips,
     ):
         prepared = stages.run(
@@ -74,7 +79,9 @@ def process_scene(
             producer.prepare(_telling(strips, grid.height, decoded)),
             settings.queue_depth,
         )
-        for item in stages.run("consumer", consumer.answer(prepared), _ANSWERS_WAITING):
+        for item in stages.run(
+            "consumer", consumer.answer(prepared), _ANSWERS_WAITING, _ANSWERS_GATHERED
+        ):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
                 continue
@@ -105,13 +112,19 @@ def _telling(strips: Iterator[Strip], height: int, decoded: Callable[[], None]) 
 
 
 @contextmanager
-def _leaving_nothing_in_flight(engine: Engine) -> Iterator[None]:
-    """A scene that is cut short leaves batches in the card; the next one must not get them."""
+def _leaving_nothing_in_flight(engine: Engine, stages: Stages) -> Iterator[None]:
+    """A scene that is cut short leaves batches in the card; the next one must not get them.
+
+    An engine that failed, or still holds a thread, is closed instead.
+    """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         with suppress(EngineError):  # a card that failed says so when it is asked next
-            deque(engine.flush(), maxlen=0)
+            if isinstance(error, InferenceFailed) or not stages.ended:
+                engine.close()
+            else:
+                deque(engine.flush(), maxlen=0)
         raise
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter_ns
-from typing import Final
 
 import numpy as np
 
@@ -15,8 +14,6 @@ from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.work import Piece, Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
-
-_WINDOWS_AHEAD: Final = 6  # half the queue's slack, and what a core's own cache holds
 
 
 class TileProducer:
@@ -66,9 +63,9 @@ class TileProducer:
             yield from self._send()
 
     def _quantise_ahead(self, pieces: Sequence[Piece], start: int) -> None:
-        """Quantise the next few windows, from scene column ``start`` on.
+        """Quantise the next windows, from scene column ``start`` on, as many as are liked at once.
 
-        A few at a time: a whole row at once would let the queue run dry meanwhile.
+        On the CPU a few: a whole row at once would let the queue run dry meanwhile.
         """
         stop, top = min(start + self._ahead.shape[1], self._grid.width), 0
         for piece in pieces:
@@ -105,7 +102,7 @@ class TileProducer:
 
     def _empty_ahead(self) -> Tiles:
         side = self._grid.tile_size
-        columns = min(_WINDOWS_AHEAD, self._grid.columns)
+        columns = min(self._quantise.windows or self._grid.columns, self._grid.columns)
         width = (columns - 1) * self._grid.stride + side
         return np.empty((side, width, len(self._engine.bands)), dtype=self._engine.tile_dtype)
 

@@ -65,6 +65,11 @@ def _table(scene: SceneMetadata, engine: EngineInfo, band: str) -> Tiles:
 class Quantiser(Protocol):
     """Turns digital numbers uint16 ``(bands, rows, width)`` into ``(rows, width, bands)``."""
 
+    @property
+    def windows(self) -> int | None:
+        """How many windows side by side it likes at a time; None: all of a grid row."""
+        ...
+
     def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
         """Quantise whole rows into ``out``, whose pixels lie side by side in each row."""
         ...
@@ -75,6 +80,8 @@ class CpuQuantiser:
 
     Its planes are made once: fresh memory for every row costs three times the lookup.
     """
+
+    windows: Final = 6  # what a core's own cache holds, and half the queue's slack
 
     def __init__(self, tables: Tiles) -> None:
         self._tables = [table.reshape(1, DIGITAL_NUMBERS) for table in tables]

@@ -65,11 +65,16 @@ class Stages:
         if stop:
             stop.listen(self._fail)
 
-    def run(self, name: str, work: Iterable[Item], depth: int) -> Iterator[Item]:
-        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead."""
-        channel: Channel[Item] = Channel(max(1, depth // 2))  # the reader holds as many again
+    def run(self, name: str, work: Iterable[Item], depth: int, gather: int = 1) -> Iterator[Item]:
+        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead.
+
+        The caller wakes for ``gather`` items at a time.
+        """
+        channel: Channel[Item] = Channel(
+            max(1, depth // 2), gather
+        )  # the reader holds as many again
         thread = threading.Thread(
-            target=self._carry, args=(work, channel), name=f"flightsw-{name}", daemon=True
+            target=self._carry, args=(name, work, channel), name=f"flightsw-{name}", daemon=True
         )
         self._channels.append(channel)
         if self._failure is not None:  # it came before this channel could be told
@@ -77,6 +82,11 @@ class Stages:
         self._threads.append(thread)
         thread.start()
         return self._items_of(channel, name)
+
+    @property
+    def ended(self) -> bool:
+        """Whether no thread is left at work."""
+        return not any(thread.is_alive() for thread in self._threads)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +103,7 @@ class Stages:
         if self._failure is not None and (error is None or isinstance(error, ChannelAborted)):
             raise self._failure
 
-    def _carry(self, work: Iterable[Item], channel: Channel[Item]) -> None:
+    def _carry(self, name: str, work: Iterable[Item], channel: Channel[Item]) -> None:
         try:
             for item in work:
                 channel.put(item, self._stall_seconds)
@@ -101,6 +111,8 @@ class Stages:
         except ChannelAborted:
             # Another stage's failure is the one to tell; it may be older than this stage's channel.
             self._abort()
+        except ChannelStalled:
+            self._fail(self._stalled(f"the stage after the {name} took nothing"))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._fail(error)
 
@@ -111,11 +123,14 @@ class Stages:
             except ChannelFinished:
                 return
             except ChannelStalled:
-                raise InferenceFailed(
-                    f"pipeline stage {name}",
-                    f"nothing moved for {self._stall_seconds:g} s",
-                    "Refresh the card and run the self-test",
-                ) from None
+                raise self._stalled(f"the {name} gave nothing") from None
+
+    def _stalled(self, cause: str) -> InferenceFailed:
+        return InferenceFailed(
+            "the pipeline",
+            f"nothing moved for {self._stall_seconds:g} s: {cause}",
+            "Refresh the card and run the self-test",
+        )
 
     def _fail(self, error: BaseException) -> None:
         with self._failing:

@@ -34,6 +34,8 @@ class TorchQuantiser:
     with what ends in the other, and both with whatever else the GPU decodes.
     """
 
+    windows: Final = None  # one launch for all that a strip gives to a grid row
+
     def __init__(self, tables: Tiles, device: torch.device) -> None:
         bits = tables.view(_BITS[tables.itemsize])
         there = torch.from_numpy(np.roll(bits, HALF, axis=1)).to(device)  # in the order of int16

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from flightsw.chain import ProcessedScene, SceneRequest, open_chain
@@ -17,6 +19,7 @@ from flightsw.dimc import instance
 from flightsw.dimc.errors import ConnectionError as CardGone
 from flightsw.engines.selection import EngineNotices
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
+from flightsw.pipeline import stages
 from telecommands.dictionary import EngineName
 from tests.conftest import Simulated, run_command
 
@@ -111,6 +114,30 @@ def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert "golden tile" in str(heard.mended[0])
+
+
+def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    release = threading.Event()
+
+    def hang(_: Any) -> None:
+        assert release.wait(120)
+
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, hang, 1))
+    monkeypatch.setattr(stages, "_JOIN_SECONDS", 0.2)
+    heard = _Heard()
+    settings = replace(_settings("dimc"), pipeline=PipelineSettings(stall_seconds=2.0))
+    with open_chain(settings, heard.notices) as chain:
+        processed = chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK))
+        assert "nothing moved" in str(heard.mended[0])
+        release.set()
+        again = chain.process(SceneRequest(simulated.scene, tmp_path / "b", MASK))
+    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    np.testing.assert_array_equal(_mask(again), masks["dimc"])
 
 
 @pytest.mark.parametrize("spoil", [_lose, _invert])

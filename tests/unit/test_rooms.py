@@ -19,6 +19,10 @@ _MAY_IMPORT = {
     "products": {"products", "scene", "errors"},
     "pipeline": {"pipeline", "cuda", "scene", "engines", "tiling", "products", "config", "errors"},
     "testing": {"scene", "engines", "tiling"},
+    "bench": {
+        *("bench", "chain", "comparison", "engines", "dimc", "model", "pipeline", "products"),
+        *("scene", "telemetry", "tiling", "config", "errors"),
+    },
     "config": {"errors"},
     "errors": set(),
     "state": {"errors"},
@@ -31,7 +35,9 @@ _MAY_IMPORT = {
     "confinement": set(),
 }
 
-_INTERFACE = {f"telecommands.{name}" for name in ("dictionary", "codec", "auth", "refusal", "keys")}
+_INTERFACE = {
+    f"telecommands.{name}" for name in ("dictionary", "codec", "auth", "refusal", "keys", "failure")
+}
 """What the space-to-ground interface is made of: both sides build on it."""
 
 

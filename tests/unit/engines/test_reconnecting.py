@@ -126,3 +126,14 @@ def test_an_interrupt_is_no_failure_of_the_card() -> None:
     with pytest.raises(KeyboardInterrupt):
         engine.push(_tiles(1)[0])
     assert list(engine.flush()) == []
+
+
+def test_a_closed_engine_answers_nothing_more_however_late_it_is_asked() -> None:
+    reopened: list[Engine] = []
+    engine = ReconnectingEngine(_Fragile(1, None), lambda: reopened[0], lambda _: None)
+    engine.push(_tiles(1)[0])
+    engine.close()
+    with pytest.raises(InferenceFailed, match="closed"):
+        engine.push(_tiles(1)[0])
+    assert list(engine.flush()) == []
+    assert engine.closed

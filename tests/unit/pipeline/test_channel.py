@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -55,3 +56,29 @@ def test_abort_wakes_a_waiting_sender_and_a_waiting_receiver() -> None:
     assert ends == [ChannelAborted, ChannelAborted]
     with pytest.raises(ChannelAborted):
         full.get(1)
+
+
+def test_a_reader_that_gathers_is_given_so_many_at_once_and_the_rest_at_the_end() -> None:
+    channel: Channel[int] = Channel(8, gather=3)
+    taken: list[list[int]] = []
+
+    def read() -> None:
+        with suppress(ChannelFinished):
+            while True:
+                taken.append(channel.get_all(30.0))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for item in range(7):
+        channel.put(item, 30.0)
+    channel.finish()
+    reader.join(30.0)
+    assert sum(taken, []) == list(range(7))  # noqa: RUF017
+    assert all(len(some) >= 3 for some in taken[:-1])
+
+
+def test_gathering_more_than_fits_waits_for_no_more_than_fits() -> None:
+    channel: Channel[int] = Channel(2, gather=50)
+    for item in range(2):
+        channel.put(item, 1.0)
+    assert channel.get_all(1.0) == [0, 1]

@@ -1,0 +1,100 @@
+"""What engines have in common that close themselves after a failed call."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import ClassVar
+
+from typing_extensions import Self
+
+from flightsw.engines.engine import CardReadings, EngineInfo, Logits, Tiles
+from flightsw.errors import InferenceFailed
+
+
+class ClosingEngine(ABC):
+    """Implements the common part of :class:`~flightsw.engines.engine.Engine`.
+
+    After a failed or interrupted call nobody can tell which batch the next answer belongs to, so
+    the engine closes itself, and says why to whoever asks again: open a new one.
+    """
+
+    _CURE: ClassVar[str]
+
+    def __init__(self, info: EngineInfo) -> None:
+        self._info = info
+        self._closed_because = ""
+
+    @property
+    def info(self) -> EngineInfo:
+        """What the pipeline must know."""
+        return self._info
+
+    def infer(self, tiles: Tiles) -> Logits:
+        """Run one batch and wait for its own answer; nothing may be in flight."""
+        self._require_open()
+        if self._busy:
+            raise InferenceFailed(
+                self._info.device, "batches are still in flight", "Flush the engine first"
+            )
+        logits = self.push(tiles)
+        return next(self.flush()) if logits is None else logits
+
+    @abstractmethod
+    def push(self, tiles: Tiles) -> Logits | None:
+        """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
+
+    @abstractmethod
+    def flush(self) -> Iterator[Logits]:
+        """Logits of the batches still in flight, in order."""
+
+    @abstractmethod
+    def readings(self) -> CardReadings | None:
+        """What the device measured, or None where it tells nothing."""
+
+    def close(self) -> None:
+        """Give the device back; batches in flight are lost.  May be called again."""
+        self._close("the engine is closed")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    @abstractmethod
+    def _busy(self) -> bool:
+        """Whether a batch is in flight."""
+
+    @abstractmethod
+    def _release(self) -> None:
+        """Give the device back, whatever state it is in; called once."""
+
+    @contextmanager
+    def _closing_on_failure(self) -> Iterator[None]:
+        self._require_open()
+        try:
+            yield
+        except InferenceFailed as error:
+            self._close(f"the engine closed itself because {error.cause}")
+            raise
+        except BaseException:
+            self._close("the engine closed itself because a call was interrupted")
+            raise
+
+    def _require_open(self) -> None:
+        if self._closed_because:
+            raise InferenceFailed(self._info.device, self._closed_because, self._CURE)
+
+    def _close(self, because: str) -> None:
+        if not self._closed_because:
+            self._closed_because = because
+            self._release()
