@@ -19,7 +19,7 @@ _INTRODUCTION: Final = """\
 
 Written by `make bench` (`python -m deploy.benchmark`). Machine: {machine}.
 It was shared with other work: the ratios are taken within one run and are what counts;
-absolute times drift.
+absolute times drift. [What remains between us and the limit](what-remains.md) is a page of its own.
 
 """
 

@@ -76,6 +76,7 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:
         scene=arguments.scene,
         truth=arguments.truth,
         peers=arguments.peers,
+        baseline=arguments.baseline,
     )
 
 

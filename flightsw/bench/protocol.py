@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
 from time import monotonic, perf_counter
 from typing import TypeAlias
 
@@ -154,8 +155,10 @@ def _soak(engine: Engine, scene: MemoryScene, subject: Subject, bench: Bench) ->
 def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Samples, Figures]:
     scene, pipeline = bench.scene.in_bands(engine.info.bands), subject.settings.pipeline
     steady = TileByTile(engine, scene, pipeline)
-    tiles = min(bench.protocol.tiles, steady.tiles)
-    warm_up = min(bench.protocol.warm_up, tiles)
+    # Larger windows in proportion to their area: one takes as long as many of the reference's.
+    share = (bench.package.tile_size / engine.info.tile_size) ** 2
+    tiles = min(ceil(bench.protocol.tiles * share), steady.tiles)
+    warm_up = min(ceil(bench.protocol.warm_up * share), tiles)
     TileByTile(engine, scene, pipeline).run(warm_up)
     begun = engine.readings()
     samples = steady.run(

@@ -42,6 +42,7 @@ class BenchRequest:
     scene: Path | None = None
     truth: Path | None = None
     peers: bool = False
+    baseline: bool = False
 
 
 def run_bench(request: BenchRequest, settings: Settings, progress: Progress) -> BenchResult:
@@ -55,7 +56,10 @@ def run_bench(request: BenchRequest, settings: Settings, progress: Progress) -> 
     tune_interpreter()
     package = load_package(settings.model)
     _check(request)
-    folder, rows = BenchFolder(request.out), subjects(request.engines, settings)
+    folder, rows = (
+        BenchFolder(request.out),
+        subjects(request.engines, settings, baseline=request.baseline),
+    )
     result = BenchResult(
         partial=True,
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -32,11 +32,13 @@ class Subject:
         return self.twin is None or self.twin.compute
 
 
-def subjects(names: Sequence[EngineName], settings: Settings) -> list[Subject]:
+def subjects(
+    names: Sequence[EngineName], settings: Settings, *, baseline: bool = False
+) -> list[Subject]:
     """The engines as they are set.
 
-    With the card also its twin at the reference latencies, with torch on the CPU also the
-    reference's baseline.
+    With the card also its twin at the reference latencies; with torch on the CPU, where the
+    ``baseline`` is wanted, also the reference's, whose windows take seconds each.
     """
     found = []
     for name in names:
@@ -46,7 +48,7 @@ def subjects(names: Sequence[EngineName], settings: Settings) -> list[Subject]:
         found.append(Subject(name, name, settings, told))
         if name == "dimc":
             found += [_twin(settings, *one) for one in _TWINS]
-        if name == "torch-cpu" and settings.torch.tile_size is None:
+        if name == "torch-cpu" and baseline:
             found.append(_baseline(settings))
     return found
 

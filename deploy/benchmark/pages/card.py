@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import defaultdict
+from statistics import median
+from typing import Any, Final
 
 from deploy.benchmark.pages.table import markdown_table
+
+_TARGETS: Final = {
+    (0.94, "spatial"): "≥ 99 %, 1,050 tiles/s",
+    (0.47, "spatial"): "",
+    (0.47, "batch"): "≥ 99 %, 2,000 tiles/s",
+    (0.47, "instances"): "",
+}
 
 
 def card_section(results: dict[str, Any]) -> str:
     """How busy the twin was kept, and the simulator beside OpenVINO."""
+    rounds: dict[tuple[float, str], list[dict[str, float]]] = defaultdict(list)
+    for one in results["busy"]:
+        rounds[one["latency_ms"], one["arrangement"]].append(one)
     rows = [
         [
-            f"{one['latency_ms']} ms a tile, {one['arrangement']}",
-            f"{one['busy_share']:.2%}",
-            "≥ 99 %",
-            f"{one['tiles_per_second']:.0f} tiles/s",
+            f"{latency} ms a tile, {arrangement}",
+            f"{median(one['busy_share'] for one in runs):.2%}",
+            (
+                f"{min(one['busy_share'] for one in runs):.1%} to"
+                f" {max(one['busy_share'] for one in runs):.1%}"
+            ),
+            _TARGETS[latency, arrangement],
+            f"{median(one['tiles_per_second'] for one in runs):.0f} tiles/s",
         ]
-        for one in results["busy"]
+        for (latency, arrangement), runs in rounds.items()
     ]
     overhead = results["overhead"]
     return (
         "## The card's seam\n\n"
-        "A full scene from memory (strips already decoded) through the twin:\n\n"
-        + markdown_table(["twin", "card busy", "target", "throughput"], rows)
+        "A full scene from memory (strips already decoded) through the twin, in turn; medians:\n\n"
+        + markdown_table(["twin", "card busy", "least to most", "target", "throughput"], rows)
         + f"\nSimulator against bare OpenVINO, same INT8 graph, two threads, alternating rounds:"
         f" {overhead['simulator_ms']:.2f} ms against {overhead['openvino_ms']:.2f} ms a tile,"
         f" ratio **{overhead['ratio']:.3f}** (target ≤ 1.1).\n\n"
