@@ -116,9 +116,9 @@ class ProcessingChain:
         An engine that fails is opened anew and tested, and the scene begins again; where that is
         in vain the next engine of the chain takes it, or none where the request names its engine.
         ``begun`` is told the scene and the engine before room is looked for on the disk, at every
-        such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once the
-        last strip is decoded: that scene's first strip is then decoded while this one is still
-        computed.  ``stop`` ends the scene from another thread.  Raises the
+        such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once one
+        strip at most is to come: that scene's first strip is then decoded beside it, and while
+        this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
         :class:`~flightsw.errors.FlightError` of the room that failed.
         """
         with self._engines_for(request.engine) as engines:
@@ -193,7 +193,7 @@ class ProcessingChain:
                     [products, *sinks],
                     progress,
                     probe=self._probe(engine.info),
-                    decoded=lambda: self._ahead.begin(next_recipe),
+                    ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
                 )
                 published = products.publish(summary)

@@ -41,7 +41,7 @@ def process_scene(
     progress: Progress | None = None,
     *,
     probe: Probe | None = None,
-    decoded: Callable[[], None] = lambda: None,
+    ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
     """Stream a scene through an engine; every sink gets the finished rows from top to bottom.
@@ -50,9 +50,9 @@ def process_scene(
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised as it was (an engine that failed is closed);
     :class:`EmptyScene` when no pixel is valid.  ``probe`` watches the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``decoded`` is called once the last
-    strip is there, by the producer's thread, and must return at once; ``stop`` ends the scene
-    from another thread.
+    ``settings.golden_every`` tiles and after the last one; ``ending`` is called once no
+    more than one strip is to come, by the producer's thread, and must return at once; ``stop``
+    ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -76,7 +76,7 @@ def process_scene(
     ):
         prepared = stages.run(
             "producer",
-            producer.prepare(_telling(strips, grid.height, decoded)),
+            producer.prepare(_telling(strips, grid.height, ending)),
             settings.queue_depth,
         )
         for item in stages.run(
@@ -104,10 +104,12 @@ def process_scene(
     )
 
 
-def _telling(strips: Iterator[Strip], height: int, decoded: Callable[[], None]) -> Iterator[Strip]:
+def _telling(strips: Iterator[Strip], height: int, ending: Callable[[], None]) -> Iterator[Strip]:
+    told = False
     for strip in strips:
-        if strip.top + strip.digital_numbers.shape[1] >= height:
-            decoded()
+        if not told and strip.top + 2 * strip.digital_numbers.shape[1] >= height:
+            told = True
+            ending()
         yield strip
 
 
