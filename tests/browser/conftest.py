@@ -27,7 +27,7 @@ _FLAGS = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     """The distribution's Chromium, driven by Playwright."""
     playwright = pytest.importorskip("playwright.sync_api")
@@ -43,7 +43,7 @@ def chromium() -> Iterator[Any]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
     with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
         unit.add_scene(simulated.scene)
@@ -53,7 +53,7 @@ def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iter
         assert unit.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def bridge(
     chromium: Any, unit: FlightUnit, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BridgeProcess]:
