@@ -4,10 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 venv=$1
 
-fail() {
-    echo "setup: $*" >&2
-    exit 1
-}
+source deploy/packages.sh
 
 find_python() {
     local name
@@ -18,24 +15,6 @@ find_python() {
         fi
     done
     fail "no Python 3.10 to 3.13 found; install one, for example: apt-get install python3 python3-venv"
-}
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
-    else
-        return 1
-    fi
-}
-
-install_package() { # Debian package, and what it is for
-    echo "setup: installing $1 ($2)"
-    command -v apt-get >/dev/null || fail "$1 is missing ($2) and there is no apt-get; install it by hand"
-    as_root apt-get install -y -qq "$1" >/dev/null 2>&1 && return
-    as_root apt-get update -qq && as_root apt-get install -y -qq "$1" ||
-        fail "$1 is missing ($2) and could not be installed; run: sudo apt-get install $1"
 }
 
 python=$(find_python)

@@ -126,6 +126,30 @@ class TelecommandClient(LinkClient):
                 yield verification
             self._wait(one, deadline, timeout_s)
 
+    def arrivals(self, timeout_s: float) -> Iterator[Verification]:
+        """Stages of all open telecommands that come within ``timeout_s``, each once.
+
+        Silence ends it and is no error: whoever follows many at once has deadlines of their own.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for id, one in list(self._open.items()):  # noqa: A001
+                while one.arrived:
+                    verification = one.arrived.popleft()
+                    if verification.stage.closes:
+                        self.forget(id)
+                    yield verification
+            due_at = min((self._due_at(one) for one in self._open.values()), default=deadline)
+            frames = self._connection.receive(min(deadline, due_at))
+            if frames is not None:
+                self._take(self._decoded(frames))
+                continue
+            now = time.monotonic()
+            for one in [one for one in self._open.values() if now >= self._due_at(one)]:
+                self._transmit(one)
+            if now >= deadline:
+                return
+
     def execute(
         self,
         name: str,
@@ -145,15 +169,18 @@ class TelecommandClient(LinkClient):
 
     def _wait(self, one: _Open, deadline: float, timeout_s: float) -> None:
         """Until a message came, or the telecommand is due to be sent again."""
-        patience = self._ask_again_s if one.answered else self._resend_s
-        frames = self._connection.receive(min(deadline, one.heard_at + patience))
+        frames = self._connection.receive(min(deadline, self._due_at(one)))
         if frames is not None:
             self._take(self._decoded(frames))
         elif time.monotonic() >= deadline:
             what = one.body.name + (f" after {one.last.value}" if one.last else "")
             raise self._connection.no_answer(f"{what} was not closed within {timeout_s:g} s")
-        elif time.monotonic() >= one.heard_at + patience:
+        elif time.monotonic() >= self._due_at(one):
             self._transmit(one)
+
+    def _due_at(self, one: _Open) -> float:
+        """When it is sent again unless something comes (monotonic seconds)."""
+        return one.heard_at + (self._ask_again_s if one.answered else self._resend_s)
 
     def _transmit(self, one: _Open) -> None:
         one.heard_at = time.monotonic()

@@ -72,14 +72,26 @@ class Connection:
     """
 
     def __init__(
-        self, kind: int, endpoint: str, keys: GroundKeys, *, topics: Sequence[str] = ()
+        self,
+        kind: int,
+        endpoint: str,
+        keys: GroundKeys,
+        *,
+        topics: Sequence[str] = (),
+        monitored: bool = False,
     ) -> None:
         self._kind = kind
         self.endpoint = endpoint
         self._keys = keys
         self._context = zmq.Context()
+        self._monitor: zmq.Socket[bytes] | None = None
+        self._is_connected = False
         try:
             self._socket = _socket(self._context, kind, keys)
+            if monitored:
+                self._monitor = self._socket.get_monitor_socket(
+                    zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+                )
             for topic in topics:
                 self._socket.subscribe(topic)
             self._socket.connect(endpoint)
@@ -109,6 +121,17 @@ class Connection:
         """The error to raise after silence; looks once more what the matter is."""
         finding, cure = _probe(self._kind, self.endpoint, self._keys)
         return NoAnswer(self.endpoint, f"{cause}: {finding}", cure)
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the other end is there: its handshake succeeded, and it did not go since.
+
+        Only a ``monitored`` connection knows, and it wants to be asked now and then.
+        """
+        while self._monitor is not None and self._monitor.poll(0):
+            event = recv_monitor_message(self._monitor)["event"]
+            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
+        return self._is_connected
 
     def close(self) -> None:
         """Close it; what was sent has a second to leave."""
@@ -154,7 +177,7 @@ def _socket(
     socket = context.socket(kind)
     socket.linger = _LINGER_MS
     socket.setsockopt(zmq.MAXMSGSIZE, _MOST_FRAME_BYTES)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 2000)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
     socket.setsockopt(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # notices a peer that lost its power
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _PEER_CHECK_MS)
     if keys.curve is not None:

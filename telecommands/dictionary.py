@@ -1,7 +1,8 @@
 """The space-to-ground interface, declared once: telecommands, packets, events, parameters, codes.
 
 Flight side, ground side, generated documents and the dashboard all read it here.  ``Meta`` gives
-each field its range and meaning; ``extra`` its unit and, for housekeeping, its limits.
+each field its range and meaning; ``extra`` its unit and, for housekeeping, its limits (those that
+parameters set stand here with their defaults); of a map, ``names`` that are always there.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ DOWNLINK_PORT: Final = 5703
 TILE_MAP_STEPS: Final = 250
 """Of :attr:`CloudFraction.tile_map`: 0 is clear, 250 wholly contaminated."""
 TILE_MAP_NO_DATA: Final = 255
+
+LATENCY_STAGES: Final = ("preparation", "accelerator", "fusion")
+LATENCY_STATISTICS: Final = ("mean", "p50", "p95", "p99", "sigma", "max")
+"""What :attr:`CloudFraction.stages_ms` tells of each stage that saw a tile."""
 
 
 class Code(str, Enum):
@@ -637,7 +642,7 @@ class Event(Record, frozen=True, kw_only=True):
 class JobCounts(Record, frozen=True, kw_only=True):
     """Jobs by state."""
 
-    queued: Count = 0
+    queued: Annotated[int, Meta(ge=0, extra={"warning_high": 400, "critical_high": 500})] = 0
     running: Count = 0
     completed: Count = 0
     failed: Count = 0
@@ -652,7 +657,7 @@ class ProductCounts(Record, frozen=True, kw_only=True):
     held: Count = 0
     delivered: Count = 0
     deleted: Count = 0
-    queued_bytes: ByteCount = 0
+    queued_bytes: Annotated[int, Meta(ge=0, extra={"unit": "byte", "warning_high": 16e9})] = 0
 
 
 class TelecommandCounts(Record, frozen=True, kw_only=True):
@@ -698,7 +703,9 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     ]
     cpu_share: Annotated[float, Meta(ge=0, description="of all cores, by this service")]
     memory_bytes: Annotated[int, Meta(ge=0, extra={"unit": "byte", "warning_high": 2e9})]
-    disk_free_bytes: ByteCount
+    disk_free_bytes: Annotated[
+        int, Meta(ge=0, extra={"unit": "byte", "warning_low": 2e9, "critical_low": 1e9})
+    ]
     storage_used_bytes: Annotated[int, Meta(ge=0, extra={"unit": "byte"})]
     storage_quota_bytes: ByteCount
     active_model: str
@@ -731,7 +738,10 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     inference_seconds: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
     stages_ms: Annotated[
         dict[str, dict[str, float]],
-        Meta(description="mean, p50, p95, p99, sigma, max a tile", extra={"unit": "ms"}),
+        Meta(
+            description="mean, p50, p95, p99, sigma, max a tile",
+            extra={"unit": "ms", "names": (LATENCY_STAGES, LATENCY_STATISTICS)},
+        ),
     ]
     energy_j: Annotated[float | None, Meta(extra={"unit": "J"})]
 

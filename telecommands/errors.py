@@ -13,6 +13,7 @@
     │   ├── UnusableKey          a key file is absent, unsafe or garbage
     │   └── SequenceUnusable     the file that counts telecommands cannot be used
     ├── TransferFailed        1  a product cannot be received
+    ├── ArchiveError          1  the dashboard's archive cannot be used
     ├── ScoreError            1
     │   ├── NotAMask             not a ``.npy`` of uint8 classes
     │   └── ShapeMismatch        mask and truth do not cover the same pixels
@@ -77,6 +78,10 @@ class SequenceUnusable(LinkError):
 
 class TransferFailed(GroundError):
     code = "TRANSFER_FAILED"
+
+
+class ArchiveError(GroundError):
+    code = "ARCHIVE"
 
 
 class ScoreError(GroundError):

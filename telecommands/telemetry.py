@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import zmq
 
@@ -14,6 +15,14 @@ from telecommands.dictionary import Packet, Record
 from telecommands.refusal import Refusal
 
 
+class Place(NamedTuple):
+    """Of a packet among those of its topic; ``t`` is UTC nanoseconds."""
+
+    boot: int
+    seq: int
+    t: int
+
+
 class TelemetryClient(LinkClient):
     """Packets of the topics that begin with one of ``topics``.  Not for several threads at once.
 
@@ -21,8 +30,15 @@ class TelemetryClient(LinkClient):
     asked for the latest, ``unreadable`` what is no packet.
     """
 
-    def __init__(self, endpoint: str, keys: GroundKeys, topics: Sequence[str] = ("",)) -> None:
-        super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics))
+    def __init__(
+        self,
+        endpoint: str,
+        keys: GroundKeys,
+        topics: Sequence[str] = ("",),
+        *,
+        monitored: bool = False,
+    ) -> None:
+        super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics, monitored=monitored))
         self._order = PacketOrder()
         self.unreadable = 0
 
@@ -30,6 +46,11 @@ class TelemetryClient(LinkClient):
     def lost(self) -> Counter[str]:
         """Packets that never came, by topic."""
         return self._order.lost
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the service's end of a ``monitored`` link is there now."""
+        return self._connection.is_connected
 
     @property
     def repeated(self) -> Counter[str]:
@@ -52,21 +73,39 @@ class TelemetryClient(LinkClient):
 
 
 class PacketOrder:
-    """What the packets' numbers tell: which are new, how many are missing."""
+    """What the packets' numbers tell: which are new, how many are missing.
+
+    Numbers begin anew with each boot, and the first one heard is free.  So they do where a younger
+    packet of the same boot has a lower number: another unit, or one whose state was removed.
+    """
 
     def __init__(self) -> None:
         self.lost: Counter[str] = Counter()
         self.repeated: Counter[str] = Counter()
-        self._last: dict[str, tuple[int, int]] = {}
+        self._last: dict[str, Place] = {}
+
+    def last(self, topic: str) -> Place | None:
+        """Of the last packet heard."""
+        return self._last.get(topic)
+
+    def resume(self, topic: str, last: Place) -> None:
+        """Go on after a packet that was heard earlier."""
+        self._last[topic] = last
 
     def is_new(self, topic: str, packet: Packet) -> bool:
-        """Count a packet.  Numbers begin anew with each boot, and the first one heard is free."""
-        boot, last = self._last.get(topic, (packet.boot, packet.seq - 1))
-        if packet.boot != boot:
-            last = packet.seq - 1
-        elif packet.seq <= last:
-            self.repeated[topic] += 1
-            return False
-        self.lost[topic] += packet.seq - last - 1
-        self._last[topic] = (packet.boot, packet.seq)
-        return True
+        """Count a packet."""
+        return self.missing_before(topic, packet) is not None
+
+    def missing_before(self, topic: str, packet: Packet) -> int | None:
+        """Count a packet: how many are missing right before it, None where it came already."""
+        last = self._last.get(topic)
+        missing = 0
+        if last is not None and last.boot == packet.boot:
+            if packet.seq > last.seq:
+                missing = packet.seq - last.seq - 1
+            elif packet.t <= last.t:
+                self.repeated[topic] += 1
+                return None
+        self.lost[topic] += missing
+        self._last[topic] = Place(packet.boot, packet.seq, packet.t)
+        return missing

@@ -46,7 +46,7 @@ _PLAIN: Final = {
     RawType: "map",
 }
 _COUNTED: Final = {StrType: "characters", BytesType: "bytes", VarTupleType: "elements"}
-_LIMITS: Final = ("warning_high", "critical_high")
+_LIMITS: Final = ("warning_low", "critical_low", "warning_high", "critical_high")
 
 
 def record_of(kind: type[msgspec.Struct]) -> StructType:

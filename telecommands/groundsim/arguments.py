@@ -57,7 +57,7 @@ def read_times(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any
     fields = {field.name: field.type for field in fields_of(kind)} if kind else {}
     return {
         key: read_time(value, now_ns)
-        if isinstance(value, str) and key in fields and _is_time(fields[key])
+        if isinstance(value, str) and key in fields and is_time(fields[key])
         else value
         for key, value in args.items()
     }
@@ -117,7 +117,7 @@ def _read(kind: inspect.Type, text: str, now_ns: int) -> Any:
     if isinstance(kind, inspect.UnionType):
         return _read_any_of(kind, text, now_ns)
     if isinstance(kind, inspect.Metadata):
-        return read_time(text, now_ns) if _is_time(kind) else _read(kind.type, text, now_ns)
+        return read_time(text, now_ns) if is_time(kind) else _read(kind.type, text, now_ns)
     if isinstance(kind, inspect.VarTupleType):
         return [_read(kind.item_type, item, now_ns) for item in text.split(",") if item]
     if isinstance(kind, (inspect.LiteralType, inspect.EnumType)):
@@ -188,11 +188,12 @@ _READERS: Final[Mapping[type[inspect.Type], Callable[[str], Any]]] = {
 }
 
 
-def _is_time(kind: inspect.Type) -> bool:
+def is_time(kind: inspect.Type) -> bool:
+    """Whether it is UTC in nanoseconds."""
     if isinstance(kind, inspect.UnionType):
-        return any(_is_time(member) for member in kind.types)
+        return any(is_time(member) for member in kind.types)
     if isinstance(kind, inspect.Metadata):
-        return (kind.extra or {}).get("unit") == "ns" or _is_time(kind.type)
+        return (kind.extra or {}).get("unit") == "ns" or is_time(kind.type)
     return False
 
 

@@ -12,7 +12,17 @@ import sys
 from collections.abc import Callable, Sequence
 
 from telecommands.errors import GroundError, Interrupted
-from telecommands.groundsim.commands import fetch, keys, run, scene, score, send, watch
+from telecommands.groundsim.commands import (
+    dashboard,
+    export,
+    fetch,
+    keys,
+    run,
+    scene,
+    score,
+    send,
+    watch,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="groundsim", description="The ground side, simulated.")
     parser.set_defaults(after_interrupt="")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for command in (keys, send, watch, fetch, run, scene, score):
+    for command in (keys, send, watch, fetch, run, dashboard, export, scene, score):
         command.add_parser(commands)
     return parser
 

@@ -22,9 +22,13 @@ def level_of(field: inspect.Field, value: Any) -> Level:
 
     A value at its limit is beyond it; what is no number has no limits.
     """
+    return level_within(extra_of(field.type), value)
+
+
+def level_within(limits: Mapping[str, Any], value: Any) -> Level:
+    """The same for limits that were read already."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Level.NOMINAL
-    limits = extra_of(field.type)
     for level in (Level.CRITICAL, Level.WARNING):
         low, high = (limits.get(f"{level.value}_{end}") for end in ("low", "high"))
         if (low is not None and value <= low) or (high is not None and value >= high):

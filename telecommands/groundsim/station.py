@@ -43,9 +43,11 @@ class Station(msgspec.Struct, frozen=True):
         """The telecommand link without any client's care, for frames that are none."""
         return Connection(zmq.DEALER, self.endpoints.telecommand, self.keys)
 
-    def telemetry(self, topics: tuple[str, ...] = ("",)) -> TelemetryClient:
+    def telemetry(
+        self, topics: tuple[str, ...] = ("",), *, monitored: bool = False
+    ) -> TelemetryClient:
         """Topics that begin with one of these; ``""`` is all."""
-        return TelemetryClient(self.endpoints.telemetry, self.keys, topics)
+        return TelemetryClient(self.endpoints.telemetry, self.keys, topics, monitored=monitored)
 
     def downlink(self, folder: Path, progress: Progress | None = None) -> DownlinkReceiver:
         """Products go below ``folder``."""
@@ -94,12 +96,16 @@ def station_of(arguments: argparse.Namespace) -> Station:
         endpoints = Endpoints(*links)
     else:
         endpoints = _read_endpoints(arguments.endpoints)
-    folder: Path = arguments.keys
     return Station(
         endpoints=endpoints,
-        keys=read_ground_keys(folder, arguments.key_name, curve=arguments.curve),
-        sequence=folder / f"{arguments.key_name}.sequence",
+        keys=keys_of(arguments),
+        sequence=arguments.keys / f"{arguments.key_name}.sequence",
     )
+
+
+def keys_of(arguments: argparse.Namespace) -> GroundKeys:
+    """The keys of these options."""
+    return read_ground_keys(arguments.keys, arguments.key_name, curve=arguments.curve)
 
 
 def _read_endpoints(path: Path) -> Endpoints:

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# A Chromium for the tests of the dashboard's page.  Playwright brings none: it drives this one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source deploy/packages.sh
+
+for name in chromium chromium-browser google-chrome; do
+    ! command -v "$name" >/dev/null || exit 0
+done
+install_package chromium "tests of the dashboard in a real browser"

@@ -1,0 +1,228 @@
+"""The composition of the bridge: parts, threads, and the server that the page talks to."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+from typing_extensions import Self
+
+from telecommands.dashboard.app import Bridge, application
+from telecommands.dashboard.archive import Archive
+from telecommands.dashboard.archive_reader import ReaderPool
+from telecommands.dashboard.commanding import Commanding
+from telecommands.dashboard.hub import Hub
+from telecommands.dashboard.link import TelemetryFeed, encoded
+from telecommands.dashboard.points import Catalogue
+from telecommands.dashboard.products import ReceivedProducts
+from telecommands.dashboard.reception import Reception
+from telecommands.dashboard.stages import StageLog
+from telecommands.dictionary import PACKETS
+from telecommands.errors import GroundError, UsageError
+from telecommands.groundsim.station import Station
+
+PORT: Final = 8090
+PAGE: Final = Path(__file__).parent / "page"
+
+_HOST: Final = "127.0.0.1"
+_READERS: Final = 4
+_JOIN_S: Final = 5.0
+_MOST_SOCKETS: Final = 200
+_MOST_MESSAGE_BYTES: Final = 128 * 1024
+_IN_CHECKOUT: Final = Path("node_modules", "openmct", "dist")
+
+
+class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command line says.  Port 0 is a free one; without ``received`` there are no products.
+
+    ``fetch`` receives them here; otherwise another process fills the folder.
+    """
+
+    archive: Path
+    openmct: Path
+    port: int = PORT
+    received: Path | None = None
+    fetch: bool = False
+    commanding: bool = False
+    operator: str = ""
+    page: Path = PAGE
+
+
+class Dashboard:
+    """A context manager that owns everything; ``serve`` blocks until :meth:`stop`.
+
+    ``station`` is asked whenever a link is opened, and may raise a
+    :class:`~telecommands.errors.GroundError`: the page says so, and it is asked again.  Raises
+    :class:`UsageError` for a port in use and :class:`~telecommands.errors.ArchiveError`.
+    """
+
+    def __init__(self, settings: DashboardSettings, station: Callable[[], Station]) -> None:
+        self._stop = threading.Event()
+        self._fault: BaseException | None = None
+        self._parts = ExitStack()
+        with ExitStack() as opened:
+            self._socket = opened.enter_context(_bound(settings.port))
+            self.port: int = self._socket.getsockname()[1]
+            catalogue, hub = Catalogue(), Hub()
+            archive = opened.enter_context(Archive(settings.archive, catalogue))
+            self._readers = ReaderPool(settings.archive, _READERS)
+            opened.callback(self._readers.close)
+            stages = StageLog(lambda datum: _tell_stage(hub, datum))
+            self._feed = TelemetryFeed(
+                station, archive, catalogue, hub, stages.take, _dropped(self._readers)
+            )
+            products = ReceivedProducts(settings.received)
+            runs: dict[str, Callable[[threading.Event], None]] = {"telemetry": self._feed.run}
+            commanding = Commanding(station, stages) if settings.commanding else None
+            if commanding is not None:
+                runs["commanding"] = commanding.run
+            if settings.received is not None:
+                runs["products"] = products.run
+                if settings.fetch:
+                    runs["reception"] = Reception(
+                        station, settings.received, lambda error: _tell_error(hub, error)
+                    ).run
+            bridge = Bridge(
+                catalogue=catalogue,
+                hub=hub,
+                readers=self._readers,
+                link=lambda: self._feed.state,
+                stages=stages,
+                products=products,
+                commanding=commanding,
+                operator=settings.operator,
+                port=self.port,
+                page=settings.page,
+                openmct=settings.openmct,
+            )
+            self._server = _Server(_config(bridge))
+            self._threads = [
+                threading.Thread(
+                    target=self._run, args=(run,), name=f"dashboard-{name}", daemon=True
+                )
+                for name, run in runs.items()
+            ]
+            self._parts = opened.pop_all()
+
+    @property
+    def address(self) -> str:
+        """What to open in a browser."""
+        return f"http://{_HOST}:{self.port}/"
+
+    @property
+    def link_state(self) -> str:
+        """``up`` or ``down``."""
+        return self._feed.state.state
+
+    def serve(self) -> None:
+        """Serve until :meth:`stop`; raises what a thread failed with."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._stop.set()
+        if self._fault is not None:
+            raise self._fault
+
+    def stop(self) -> None:
+        """End; from any thread, or a signal's handler."""
+        self._stop.set()
+        self._readers.interrupt()
+        self._server.should_exit = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(_JOIN_S)
+        if not any(thread.is_alive() for thread in self._threads):
+            self._parts.close()
+
+    def _run(self, run: Callable[[threading.Event], None]) -> None:
+        try:
+            run(self._stop)
+        except BaseException as fault:  # noqa: BLE001 - raised again where everything ends
+            self._fault = fault
+            self.stop()
+
+
+def find_openmct(folder: Path | None) -> Path:
+    """Open MCT's ``dist``: ``folder``, or what npm installed in the checkout or here.
+
+    Raises :class:`UsageError` with the cure where it is not there.
+    """
+    beside = Path(__file__).resolve().parents[2] / _IN_CHECKOUT
+    places = [beside, Path.cwd() / _IN_CHECKOUT] if folder is None else [folder]
+    for place in places:
+        if (place / "openmct.js").is_file():
+            return place
+    cure = "Run npm ci in the checkout, or give the package's dist folder with --openmct"
+    raise UsageError(places[0], "Open MCT is not there", cure)
+
+
+class _Server(uvicorn.Server):
+    """Signals are the command's own: only it can end the other threads in order."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _config(bridge: Bridge) -> uvicorn.Config:
+    return uvicorn.Config(
+        application(bridge),
+        log_level="warning",
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        limit_concurrency=_MOST_SOCKETS,
+        timeout_graceful_shutdown=1,
+        ws_max_size=_MOST_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
+    )
+
+
+@contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            one.bind((_HOST, port))
+            one.listen()  # who comes before the server is ready waits a moment
+        except OSError as error:
+            cause = f"cannot be listened at ({(error.strerror or str(error)).lower()})"
+            cure = "End what listens there, or give another --port (0: a free one)"
+            raise UsageError(f"{_HOST}:{port}", cause, cure) from error
+        yield one
+
+
+def _dropped(readers: ReaderPool) -> dict[str, int]:
+    """Packets that were missing when the bridge ended last."""
+    with readers.borrowed() as reader:
+        counts = {topic: [one.value for one in reader.dropped(topic)] for topic in PACKETS}
+    return {topic: values[-1] for topic, values in counts.items() if values}
+
+
+def _tell_stage(hub: Hub, datum: dict[str, Any]) -> None:
+    if hub.wants("ver"):
+        hub.tell("ver", encoded({"key": "ver", "datum": datum}))
+
+
+def _tell_error(hub: Hub, error: GroundError) -> None:
+    hub.tell_all([encoded({"error": error.as_record()})])

@@ -1,0 +1,152 @@
+"""Telecommands as forms: each argument with its type, range, unit and default; and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+from msgspec import inspect
+
+from telecommands.client import check_arguments
+from telecommands.dictionary import TELECOMMANDS, Telecommand
+from telecommands.errors import UsageError
+from telecommands.groundsim.arguments import (
+    choices_of,
+    fields_of,
+    is_time,
+    read_times,
+    telecommand_named,
+)
+from telecommands.groundsim.limits import extra_of
+
+ArgumentKind: TypeAlias = Literal[
+    "number", "integer", "text", "choice", "boolean", "choices", "time", "json"
+]
+
+_PLAIN: Final[Mapping[type[inspect.Type], ArgumentKind]] = {
+    inspect.BoolType: "boolean",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.StrType: "text",
+}
+_MOST_MS: Final = 2**63 / 1e6
+
+
+class Argument(msgspec.Struct, frozen=True, kw_only=True):
+    """One field of a form.  ``time`` is UTC milliseconds, ISO 8601 or ``+30s``."""
+
+    name: str
+    doc: str
+    type: ArgumentKind
+    unit: str | None
+    min: float | None
+    max: float | None
+    choices: tuple[Any, ...] | None
+    default: Any
+    required: bool
+    max_length: int | None
+    pattern: str | None
+
+
+class Form(msgspec.Struct, frozen=True):
+    """A telecommand as an operator fills it in."""
+
+    name: str
+    doc: str
+    hazardous: bool
+    args: tuple[Argument, ...]
+
+
+def forms() -> tuple[Form, ...]:
+    """All telecommands, in the dictionary's order."""
+    return tuple(_form(kind) for kind in TELECOMMANDS.values())
+
+
+def filled_in(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    """What a form was sent with as the telecommand's arguments, times as UTC nanoseconds.
+
+    Raises :class:`UsageError` in the dictionary's own words.
+    """
+    kind = telecommand_named(name)
+    times = {field.name for field in fields_of(kind) if is_time(field.type)}
+    meant = {key: _nanoseconds(value) if key in times else value for key, value in args.items()}
+    try:
+        meant = read_times(name, meant, now_ns)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(name, str(error), "Correct the time") from error
+    check_arguments(name, meant)
+    return meant
+
+
+def _nanoseconds(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    return round(value * 1e6) if abs(value) < _MOST_MS else value
+
+
+def _form(kind: type[Telecommand]) -> Form:
+    doc = " ".join((kind.__doc__ or "").replace("``", "").split())
+    return Form(kind.NAME, doc, kind.HAZARDOUS, tuple(_argument(one) for one in fields_of(kind)))
+
+
+def _argument(field: inspect.Field) -> Argument:
+    bare, meta = _peeled(field.type)
+    kind, choices = _kind(bare)
+    if is_time(field.type):
+        kind = "time"
+    unit = extra_of(field.type).get("unit")
+    bounds = {} if kind in ("time", "json") else meta
+    return Argument(
+        name=field.encode_name,
+        doc=meta.get("description", ""),
+        type=kind,
+        unit="ms" if kind == "time" else unit,
+        min=bounds.get("ge", bounds.get("gt")),
+        max=bounds.get("le", bounds.get("lt")),
+        choices=choices,
+        default=_default(field),
+        required=field.required,
+        max_length=bounds.get("max_length"),
+        pattern=_for_browsers(bounds.get("pattern")),
+    )
+
+
+def _for_browsers(pattern: str | None) -> str | None:
+    r"""ECMAScript has no ``\Z``; its ``$`` means the same."""
+    return None if pattern is None else pattern.replace(r"\Z", "$")
+
+
+def _kind(bare: inspect.Type) -> tuple[ArgumentKind, tuple[Any, ...] | None]:
+    if isinstance(bare, (inspect.LiteralType, inspect.EnumType)):
+        return "choice", choices_of(bare)
+    if isinstance(bare, inspect.VarTupleType):
+        item, _ = _peeled(bare.item_type)
+        if isinstance(item, (inspect.LiteralType, inspect.EnumType)):
+            return "choices", choices_of(item)
+    return _PLAIN.get(type(bare), "json"), None
+
+
+def _peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+    """The type below metadata and None, and all that the metadata say of it."""
+    if isinstance(kind, inspect.Metadata):
+        bare, meta = _peeled(kind.type)
+        return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}
+    if isinstance(kind, inspect.UnionType):
+        others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        if len(others) == 1:
+            return _peeled(others[0])
+    facts = {} if isinstance(kind, inspect.UnionType) else _facts(kind)
+    return kind, facts
+
+
+def _facts(kind: inspect.Type) -> dict[str, Any]:
+    names = ("ge", "gt", "le", "lt", "max_length", "pattern")
+    found = {name: getattr(kind, name, None) for name in names}
+    return {name: fact for name, fact in found.items() if fact is not None}
+
+
+def _default(field: inspect.Field) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.to_builtins(field.default_factory())
+    return None if field.default is msgspec.NODEFAULT else msgspec.to_builtins(field.default)

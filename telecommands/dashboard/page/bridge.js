@@ -1,0 +1,126 @@
+/**
+ * What the bridge answers, and the one place that asks it.
+ *
+ * @typedef {{value: number|string, text: string}} State
+ * @typedef {{warning_low?: number, critical_low?: number, warning_high?: number,
+ *   critical_high?: number}} Limits
+ * @typedef {{key: string, name: string, type: string, unit?: string|null}} Field
+ * @typedef {{key: string, topic: string, name: string, doc: string, unit: string|null,
+ *   type: 'number'|'text'|'state'|'table'|'tile_map', states: State[]|null,
+ *   limits: Limits|null, stale_after_s: number|null, fields: Field[]|null}} Point
+ * @typedef {{name: string, doc: string, type: string, unit: string|null, min: number|null,
+ *   max: number|null, choices: Array<string|number>|null, default: any, required: boolean,
+ *   max_length: number|null, pattern: string|null}} Argument
+ * @typedef {{name: string, doc: string, hazardous: boolean, args: Argument[]}} Telecommand
+ * @typedef {{version: number, folders: {key: string, name: string, points: Point[]}[],
+ *   telecommands: Telecommand[], events: {name: string, severity: string, doc: string}[],
+ *   severities: string[]}} Dictionary
+ * @typedef {{state: 'up'|'down', since: number, last_packet: number|null, cause?: string,
+ *   cure?: string}} Link
+ * @typedef {{token: string, mission: string, can_command: boolean, operator: string|null,
+ *   reason?: string, link: Link}} Status
+ * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
+ * @typedef {{product: string, job: string, scene: string, kind: string, name: string,
+ *   size: number, received: number, sha256: string, image: string|null}} Product
+ */
+
+/** An answer that is no success: what is wrong, and what helps. */
+export class BridgeError extends Error {
+  /**
+   * @param {string} code
+   * @param {string} cause
+   * @param {string} cure
+   */
+  constructor(code, cause, cure) {
+    super(cure ? `${cause}. ${cure}` : cause);
+    this.name = 'BridgeError';
+    this.code = code;
+  }
+}
+
+/** @returns {Promise<Status>} */
+export const getStatus = () => ask('/api/status');
+
+/** @returns {Promise<Dictionary>} */
+export const getDictionary = () => ask('/api/dictionary');
+
+/** @returns {Promise<Product[]>} newest first */
+export const getProducts = () => ask('/api/products');
+
+/**
+ * @param {string} job
+ * @returns {Promise<{rows: number, columns: number, fractions: (number|null)[][],
+ *   scene: string, timestamp: number}>}
+ */
+export const getTileMap = (job) => ask(`/api/scenes/${encodeURIComponent(job)}/tile_map`);
+
+/**
+ * @param {string} key of a point
+ * @param {Record<string, string|number|undefined>} range start, end, size, strategy
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<Datum[]>} ascending
+ */
+export function getHistory(key, range, signal) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(range)) {
+    if (value !== undefined) query.set(name, String(value));
+  }
+  return ask(`/api/history/${encodeURIComponent(key)}?${query}`, { signal });
+}
+
+/**
+ * @param {string} id
+ * @returns {Promise<object[]>} the stages that came so far
+ */
+export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)}`);
+
+/**
+ * The token is asked for anew each time: a restarted bridge has another one.
+ *
+ * @param {string} name
+ * @param {object} args
+ * @returns {Promise<{id: string}>}
+ */
+export async function sendTelecommand(name, args) {
+  const { token } = await getStatus();
+  return ask('/api/telecommands', {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-Flightsw-Token': token },
+    body: JSON.stringify({ name, args }),
+  });
+}
+
+async function ask(path, options = {}) {
+  const [response, answer] = await fetched(path, options);
+  if (response.ok && answer !== null) return answer;
+  const { code, cause, cure } = answer?.error ?? {};
+  throw new BridgeError(
+    code ?? String(response.status),
+    cause ?? `The bridge answered ${response.status} to ${path}`,
+    cure ?? '',
+  );
+}
+
+/** The response and what it holds; null where that is no JSON. */
+async function fetched(path, options) {
+  try {
+    const response = await fetch(path, options);
+    const text = await response.text();
+    return [response, parsed(text)];
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new BridgeError(
+      'NO_BRIDGE',
+      'The bridge does not answer',
+      'Start it (groundsim dashboard); this page reconnects by itself',
+    );
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,74 @@
+/** Composition of the page: asks the bridge what there is, and hands it to Open MCT. */
+
+import { getDictionary, getStatus } from './bridge.js';
+import { commandingViewProvider } from './commanding_view.js';
+import { FIRST_DISPLAY, installDisplays } from './displays.js';
+import { element } from './element.js';
+import { ImageryProvider } from './imagery.js';
+import { LimitProvider } from './limits.js';
+import { LinkIndicator } from './link_indicator.js';
+import { numberFormat } from './number_format.js';
+import { ObjectTree } from './object_tree.js';
+import { Realtime } from './realtime.js';
+import { StalenessProvider } from './staleness.js';
+import { TelemetryProvider } from './telemetry_provider.js';
+import { tileMapViewProvider } from './tile_map_view.js';
+import { conductor } from './time_settings.js';
+
+const RETRY_MS = 1000;
+
+/** @param {import('./bridge.js').Dictionary} dictionary */
+function start(dictionary, { mission }) {
+  const { openmct } = window;
+  const { plugins } = openmct;
+  openmct.setAssetPath('/openmct');
+  const own = [
+    plugins.LocalStorage(),
+    plugins.MyItems(),
+    plugins.Espresso(),
+    plugins.UTCTimeSystem(),
+    plugins.DisplayLayout({ showAsView: [] }),
+    plugins.LADTable(),
+    plugins.Timeline(),
+    plugins.SummaryWidget(),
+    plugins.Clock({ enableClockIndicator: true }),
+  ];
+  for (const plugin of own) openmct.install(plugin);
+  openmct.install(plugins.Conductor(conductor(Date.now())));
+
+  const realtime = new Realtime(`ws://${window.location.host}/api/realtime`);
+  const tree = new ObjectTree(dictionary, mission);
+  openmct.telemetry.addFormat(numberFormat);
+  openmct.telemetry.addProvider(new TelemetryProvider(realtime, tree.pointOf));
+  openmct.telemetry.addProvider(new LimitProvider(tree.pointOf));
+  openmct.telemetry.addProvider(new StalenessProvider(realtime, tree.pointOf));
+  openmct.telemetry.addProvider(new ImageryProvider());
+  openmct.objectViews.addProvider(tileMapViewProvider(realtime));
+  openmct.objectViews.addProvider(
+    commandingViewProvider(openmct, dictionary.telecommands, realtime),
+  );
+  installDisplays(openmct, tree.points);
+  tree.install(openmct);
+  new LinkIndicator(openmct, realtime);
+
+  if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
+  openmct.start(document.getElementById('app'));
+}
+
+/** Until the bridge answers; then the page starts, once. */
+async function open() {
+  const told = element('p', { className: 'boot-message', role: 'status' });
+  try {
+    const [dictionary, status] = await Promise.all([getDictionary(), getStatus()]);
+    document.querySelector('.boot-message')?.remove();
+    start(dictionary, status);
+  } catch (error) {
+    told.textContent = error.message;
+    document.querySelector('.boot-message')?.remove();
+    document.body.prepend(told);
+    if (error.code === 'NO_BRIDGE') setTimeout(open, RETRY_MS);
+    else console.error(error);
+  }
+}
+
+open();

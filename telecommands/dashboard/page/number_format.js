@@ -1,0 +1,15 @@
+/** Numbers as an operator reads them: whole ones whole, others to six digits; nothing for a gap. */
+export const numberFormat = {
+  key: 'flightsw.number',
+  /** @param {any} value */
+  format(value) {
+    if (value === undefined || value === null || Number.isNaN(value)) return '';
+    if (typeof value !== 'number' || Number.isInteger(value)) return value;
+    return Number(value.toPrecision(6));
+  },
+  /** @param {any} value */
+  parse(value) {
+    return value === undefined || value === null || value === '' ? NaN : Number(value);
+  },
+  validate: () => true,
+};

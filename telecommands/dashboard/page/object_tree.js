@@ -1,0 +1,121 @@
+/**
+ * The dictionary as Open MCT's object tree.  Namespace `flightsw` holds what the spacecraft is;
+ * what operators may change lives in namespace `displays` (displays.js).
+ *
+ * @typedef {import('./bridge.js').Point} Point
+ * @typedef {import('./bridge.js').Dictionary} Dictionary
+ */
+
+export const NAMESPACE = 'flightsw';
+
+/** @param {string} key */
+export const identifierOf = (key) => ({ namespace: NAMESPACE, key });
+
+const TYPES = {
+  'flightsw.point': { name: 'Telemetry point', cssClass: 'icon-telemetry' },
+  'flightsw.table': { name: 'Telemetry history', cssClass: 'icon-tabular-scrolling' },
+  'flightsw.tile_map': { name: 'Tile map', cssClass: 'icon-grid' },
+  'flightsw.imagery': { name: 'Imagery', cssClass: 'icon-image' },
+  'flightsw.commanding': { name: 'Commanding', cssClass: 'icon-command' },
+};
+
+/** All objects of the spacecraft, and the points behind those that are telemetry. */
+export class ObjectTree {
+  /** @type {Map<string, object>} */
+  #objects = new Map();
+  /** @type {Map<string, Point>} */
+  #points = new Map();
+
+  /**
+   * @param {Dictionary} dictionary
+   * @param {string} mission
+   */
+  constructor(dictionary, mission) {
+    const folders = dictionary.folders.map((folder) => this.#addFolder(folder));
+    const payload = [this.#add('commanding', 'flightsw.commanding', 'Commanding'), ...folders];
+    this.#add('payload', 'folder', mission, { composition: payload });
+    this.#add('products', 'folder', 'Received products', {
+      composition: [
+        this.#add('quicklooks', 'flightsw.imagery', 'Quick-looks', imagery()),
+        this.#add('masks', 'flightsw.imagery', 'Masks', imagery()),
+      ],
+    });
+  }
+
+  /** @param {object} openmct */
+  install(openmct) {
+    for (const [key, type] of Object.entries(TYPES)) openmct.types.addType(key, type);
+    openmct.objects.addProvider(NAMESPACE, {
+      get: ({ key }) => Promise.resolve(this.#objects.get(key)),
+    });
+    openmct.objects.addRoot(['payload', 'products'].map(identifierOf));
+  }
+
+  /**
+   * @param {{identifier: {namespace: string, key: string}}} domainObject
+   * @returns {Point|undefined}
+   */
+  pointOf = ({ identifier }) =>
+    identifier.namespace === NAMESPACE ? this.#points.get(identifier.key) : undefined;
+
+  /** @returns {Point[]} in the dictionary's order */
+  get points() {
+    return [...this.#points.values()];
+  }
+
+  #addFolder({ key, name, points }) {
+    const composition = points.map((point) => this.#addPoint(point));
+    return this.#add(`folder.${key}`, 'folder', name, { composition });
+  }
+
+  #addPoint(point) {
+    this.#points.set(point.key, point);
+    const type = { table: 'flightsw.table', tile_map: 'flightsw.tile_map' }[point.type];
+    const telemetry = point.type === 'tile_map' ? {} : { telemetry: { values: valuesOf(point) } };
+    const configuration = point.type === 'table' ? { hiddenColumns: { name: true } } : {};
+    const rest = { notes: point.doc, configuration, ...telemetry };
+    return this.#add(point.key, type ?? 'flightsw.point', point.name, rest);
+  }
+
+  #add(key, type, name, rest = {}) {
+    const identifier = identifierOf(key);
+    this.#objects.set(key, { identifier, type, name, location: 'ROOT', ...rest });
+    for (const child of rest.composition ?? []) {
+      this.#objects.get(child.key).location = `${NAMESPACE}:${key}`;
+    }
+    return identifier;
+  }
+}
+
+const TIME = { key: 'utc', source: 'timestamp', name: 'Time', format: 'utc', hints: { domain: 1 } };
+
+/**
+ * Open MCT's description of a point's data.
+ *
+ * @param {Point} point
+ */
+function valuesOf(point) {
+  if (point.type === 'table') return [TIME, ...point.fields.map(columnOf).filter(Boolean)];
+  const value = { key: 'value', name: point.name, unit: point.unit ?? undefined };
+  if (point.type === 'state') {
+    const enumerations = point.states.map(({ value, text }) => ({ value, string: text }));
+    return [TIME, { ...value, format: 'enum', enumerations, hints: { range: 1 } }];
+  }
+  if (point.type === 'number') {
+    return [TIME, { ...value, format: 'flightsw.number', hints: { range: 1 } }];
+  }
+  return [TIME, { ...value, format: 'string', hints: {} }];
+}
+
+/** @param {import('./bridge.js').Field} field */
+function columnOf({ key, name, unit }) {
+  if (key === 'timestamp') return undefined;
+  return { key, name, unit: unit ?? undefined, format: 'string', hints: {} };
+}
+
+function imagery() {
+  const image = { key: 'url', name: 'Image', format: 'image', hints: { image: 1 } };
+  const name = { key: 'name', name: 'File', format: 'string', hints: { imageDownloadName: 1 } };
+  const scene = { key: 'scene', name: 'Scene', format: 'string', hints: {} };
+  return { telemetry: { values: [TIME, image, name, scene] }, configuration: {} };
+}

@@ -1,0 +1,99 @@
+import { getStages } from './bridge.js';
+import { element } from './element.js';
+
+const MOST_KEPT = 100;
+const OPEN = new Set(['ACCEPTED', 'STARTED', 'PROGRESS']);
+
+/** What was sent from this page, newest first, each with its verification stages as they come. */
+export class SentTelecommands {
+  /** @type {Map<string, SentTelecommand>} */
+  #sent = new Map();
+  #unsubscribe;
+  node = element('ol', { className: 'sent', ariaLabel: 'Telecommands sent' });
+
+  /** @param {import('./realtime.js').Realtime} realtime */
+  constructor(realtime) {
+    const stages = realtime.subscribe('ver', (rows) => {
+      for (const row of rows) this.#sent.get(row.id)?.add(row);
+    });
+    const connection = realtime.on('connection', (connected) => connected && this.#askForOpen());
+    this.#unsubscribe = () => [stages, connection].forEach((end) => end());
+  }
+
+  /**
+   * @param {string} id
+   * @param {string} name
+   * @param {object} args
+   */
+  add(id, name, args) {
+    const one = new SentTelecommand(id, name, args);
+    this.#sent.set(id, one);
+    this.node.prepend(one.node);
+    while (this.#sent.size > MOST_KEPT) {
+      const [oldest, { node }] = this.#sent.entries().next().value;
+      this.#sent.delete(oldest);
+      node.remove();
+    }
+    one.ask();
+  }
+
+  destroy() {
+    this.#unsubscribe();
+  }
+
+  #askForOpen() {
+    for (const one of this.#sent.values()) if (!one.closed) one.ask();
+  }
+}
+
+class SentTelecommand {
+  #id;
+  #seen = new Set();
+  #stages = element('ol', { className: 'sent__stages' });
+  closed = false;
+
+  constructor(id, name, args) {
+    this.#id = id;
+    const told = Object.keys(args).length ? JSON.stringify(args) : '';
+    this.node = element(
+      'li',
+      { className: 'sent__telecommand', dataset: { id, name } },
+      element('span', { className: 'sent__name', textContent: name }),
+      element('code', { className: 'sent__args', textContent: told }),
+      this.#stages,
+    );
+  }
+
+  /** Stages may have come before the id was known here, or while the bridge was gone. */
+  async ask() {
+    try {
+      for (const stage of await getStages(this.#id)) this.add(stage);
+    } catch (error) {
+      console.debug(`${this.#id}: its stages come over the WebSocket`, error.message);
+    }
+  }
+
+  add({ stage, timestamp, at, step, of, code, cause, cure }) {
+    if (!stage) return;
+    const time = timestamp ?? at;
+    const key = `${stage} ${Number(step) || 0}`;
+    if (this.#seen.has(key)) return;
+    this.#seen.add(key);
+    if (!OPEN.has(stage)) {
+      this.closed = true;
+      this.node.dataset.closed = stage;
+    }
+    if (stage === 'PROGRESS') this.#stages.querySelector('[data-stage=PROGRESS]')?.remove();
+    const progress = stage === 'PROGRESS' ? ` ${step} of ${of}` : '';
+    const reason = [code, cause, cure].filter(Boolean).join(': ');
+    this.#stages.append(
+      element(
+        'li',
+        { className: 'sent__stage', dataset: { stage }, title: new Date(time).toISOString() },
+        element('time', { textContent: new Date(time).toISOString().slice(11, 23) }),
+        element('b', { textContent: stage + progress }),
+        ...(reason ? [element('span', { textContent: reason })] : []),
+      ),
+    );
+  }
+}

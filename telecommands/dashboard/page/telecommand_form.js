@@ -1,0 +1,70 @@
+import { ArgumentField } from './argument_field.js';
+import { element } from './element.js';
+
+/** @typedef {import('./bridge.js').Telecommand} Telecommand */
+
+/** The form of one telecommand, generated from the dictionary. */
+export class TelecommandForm {
+  #telecommand;
+  #fields;
+  #refusal = element('p', { className: 'telecommand__refusal', role: 'alert' });
+  #button;
+
+  /**
+   * @param {Telecommand} telecommand
+   * @param {string|null} obstacle why nobody may command from here
+   * @param {(telecommand: Telecommand, args: object) => Promise<void>} submit
+   */
+  constructor(telecommand, obstacle, submit) {
+    this.#telecommand = telecommand;
+    this.#fields = telecommand.args.map((argument) => new ArgumentField(argument));
+    this.#button = element('button', {
+      type: 'submit',
+      className: 'c-button c-button--major telecommand__send',
+      textContent: `Send ${telecommand.name}`,
+      disabled: obstacle !== null,
+      title: obstacle ?? '',
+    });
+    this.node = element(
+      'form',
+      { className: 'telecommand', noValidate: true, ariaLabel: telecommand.name },
+      element('p', { className: 'telecommand__about', textContent: telecommand.doc }),
+      ...(telecommand.hazardous ? [hazard()] : []),
+      ...this.#fields.map(({ row }) => row),
+      this.#button,
+      this.#refusal,
+    );
+    this.node.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#submit(submit);
+    });
+  }
+
+  async #submit(submit) {
+    this.#refusal.textContent = '';
+    const args = this.#read();
+    if (args === undefined || this.#button.disabled) return;
+    this.#button.disabled = true;
+    try {
+      await submit(this.#telecommand, args);
+    } catch (error) {
+      this.#refusal.textContent = error.message;
+    } finally {
+      this.#button.disabled = false;
+    }
+  }
+
+  /** Arguments by name; undefined where a field refuses what is entered. */
+  #read() {
+    const readings = this.#fields.map((field) => [field.argument.name, field.read()]);
+    if (readings.some(([, { cause }]) => cause)) return undefined;
+    return Object.fromEntries(
+      readings.filter(([, reading]) => 'value' in reading).map(([name, { value }]) => [name, value]),
+    );
+  }
+}
+
+function hazard() {
+  const text = 'Hazardous: it is sent only after a confirmation.';
+  return element('p', { className: 'telecommand__hazard icon-alert-triangle', textContent: text });
+}

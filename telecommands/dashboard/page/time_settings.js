@@ -1,0 +1,47 @@
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const AHEAD = 15_000;
+
+/** Realtime presets: how far back; fixed presets: the last so long. */
+const SPANS = [
+  ['1 minute', MINUTE],
+  ['5 minutes', 5 * MINUTE],
+  ['15 minutes', 15 * MINUTE],
+  ['1 hour', HOUR],
+  ['6 hours', 6 * HOUR],
+  ['1 day', DAY],
+  ['7 days', 7 * DAY],
+  ['31 days', 31 * DAY],
+];
+
+/**
+ * Open MCT's time conductor: realtime at first, fixed spans for the archive.
+ *
+ * @param {number} now
+ */
+export function conductor(now) {
+  const realtime = SPANS.map(([label, span]) => ({ label, bounds: { start: -span, end: AHEAD } }));
+  const fixed = SPANS.map(([span, ms]) => ({
+    label: `Last ${span}`,
+    bounds: { start: () => Date.now() - ms, end: () => Date.now() },
+  }));
+  return {
+    menuOptions: [
+      {
+        name: 'Realtime',
+        timeSystem: 'utc',
+        clock: 'local',
+        clockOffsets: { start: -15 * MINUTE, end: AHEAD },
+        presets: realtime,
+      },
+      {
+        name: 'Fixed',
+        timeSystem: 'utc',
+        bounds: { start: now - HOUR, end: now },
+        presets: fixed,
+        records: 10,
+      },
+    ],
+  };
+}

@@ -1,0 +1,204 @@
+"""Products that came down: what lies in the receiver's folder, and pictures of it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import cv2
+import msgspec
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+
+from telecommands.errors import GroundError, UsageError
+
+MOST_LISTED: Final = 1000
+"""Products; the oldest are left out."""
+
+MOST_PIXELS: Final = 2048
+"""Of a picture's longer side: a mask of 10,980 pixels is thinned out."""
+
+SCAN_S: Final = 1.0
+
+_CLEAR: Final = (139, 64, 0)
+_CONTAMINATED: Final = (255, 255, 255)
+_BLOCK: Final = 1 << 20
+_KINDS: Final = {
+    "cloud_mask.tif": "geotiff",
+    "cloud_classes.tif": "classes",
+    "cloud_mask.npy": "mask",
+    "visualization.jpg": "quicklook",
+    "stac.json": "stac",
+    "report.json": "report",
+}
+
+
+class Product(msgspec.Struct, frozen=True):
+    """A file that the receiver put at its place: whole, and with the promised SHA-256."""
+
+    product: str
+    job: str
+    scene: str
+    kind: str
+    name: str
+    size: int
+    received: float
+    sha256: str
+    image: str | None
+
+
+class _Seen(NamedTuple):
+    job: str
+    path: Path
+    size: int
+    modified: int
+
+
+class ReceivedProducts:
+    """The folder's products, newest first.  ``scan`` on one thread, the rest on any."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._known: dict[_Seen, Product] = {}
+        self._paths: dict[str, Path] = {}
+        self._listed: tuple[Product, ...] = ()
+
+    def listed(self) -> tuple[Product, ...]:
+        """Newest first."""
+        return self._listed
+
+    def path_of(self, product: str) -> Path:
+        """Its file; :class:`UsageError` for a product that is not listed."""
+        path = self._paths.get(product)
+        if path is None:
+            raise UsageError(f"{product:.80}", "is no received product", "See /api/products")
+        return path
+
+    def run(self, stop: threading.Event) -> None:
+        """Look into the folder until ``stop`` is set."""
+        while not stop.is_set():
+            self.scan(stop)
+            stop.wait(SCAN_S)
+
+    def scan(self, stop: threading.Event) -> None:
+        """Look once; what is new is hashed, which takes about a second a gigabyte."""
+        seen = sorted(self._seen(), key=lambda one: one.modified, reverse=True)[:MOST_LISTED]
+        known = {one: self._known.get(one) or _product(one, stop) for one in seen}
+        if stop.is_set():
+            return
+        self._known = {one: product for one, product in known.items() if product is not None}
+        self._paths = {product.product: one.path for one, product in self._known.items()}
+        self._listed = tuple(self._known.values())
+
+    def _seen(self) -> Iterator[_Seen]:
+        for job in _entries(self._folder):
+            if not job.is_dir(follow_symlinks=False):
+                continue
+            for file in _entries(Path(job.path)):
+                try:
+                    if not file.name.startswith(".") and file.is_file(follow_symlinks=False):
+                        stat = file.stat(follow_symlinks=False)
+                        yield _Seen(job.name, Path(file.path), stat.st_size, stat.st_mtime_ns)
+                except OSError:  # gone since
+                    continue
+
+
+def picture(path: Path) -> tuple[bytes, str]:
+    """Bytes and media type of a product's picture.
+
+    A quick-look as it is; a GeoTIFF of a mask as PNG: clear brown, contaminated white, no data
+    transparent; of classes in its own colours.  Raises :class:`UsageError` where there is none.
+    """
+    if _kind(path.name)[0] == "quicklook":
+        return _read(path), "image/jpeg"
+    if _kind(path.name)[0] not in ("geotiff", "classes"):
+        raise UsageError(path.name, "has no picture", "Load the file itself")
+    try:
+        return _png(path), "image/png"
+    except (RasterioError, OSError) as error:
+        cause = f"cannot be drawn ({error!s:.200})"
+        raise GroundError(path.name, cause, "Load the file itself") from error
+
+
+def _png(path: Path) -> bytes:
+    with rasterio.open(path) as image:
+        scale = min(1.0, MOST_PIXELS / max(image.height, image.width))
+        shape = (max(1, round(image.height * scale)), max(1, round(image.width * scale)))
+        values = image.read(1, out_shape=shape).astype(np.uint8, copy=False)
+        valid = image.read_masks(1, out_shape=shape)
+        colours: dict[int, tuple[int, ...]] = {0: _CLEAR, 1: _CONTAMINATED}
+        if _kind(path.name)[0] == "classes":
+            colours = image.colormap(1)
+    table = np.zeros((256, 4), np.uint8)
+    for value, (red, green, blue, *_) in colours.items():
+        table[value] = (blue, green, red, 255)
+    pixels = table[values]
+    pixels[..., 3] = np.where(valid > 0, pixels[..., 3], 0)
+    done, png = cv2.imencode(".png", pixels)
+    if not done:
+        raise OSError("the PNG encoder failed")
+    return bytes(png)
+
+
+def _product(seen: _Seen, stop: threading.Event) -> Product | None:
+    kind, scene = _kind(seen.path.name)
+    sha256 = _sha256(seen.path, stop)
+    if sha256 is None:
+        return None
+    name = hashlib.sha256(f"{seen.job}/{seen.path.name}".encode()).hexdigest()[:16]
+    drawn = kind in ("quicklook", "geotiff", "classes")
+    return Product(
+        product=name,
+        job=seen.job,
+        scene=scene,
+        kind=kind,
+        name=seen.path.name,
+        size=seen.size,
+        received=seen.modified / 1e6,
+        sha256=sha256,
+        image=f"/api/products/{name}/image" if drawn else None,
+    )
+
+
+def _kind(name: str) -> tuple[str, str]:
+    """Kind and scene, from the end and the beginning of a product's name."""
+    for suffix, kind in _KINDS.items():
+        if name.endswith(suffix):
+            return kind, name.removesuffix(suffix).rstrip("_")
+    return ("fill", name.partition("_rgb_")[0]) if "_rgb_" in name else ("file", "")
+
+
+def _sha256(path: Path, stop: threading.Event) -> str | None:
+    """None where it is gone, or there is no time left."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                if stop.is_set():
+                    return None
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _entries(folder: Path | None) -> list[os.DirEntry[str]]:
+    if folder is None:
+        return []
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:  # nothing was received yet
+        return []
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(path.name, "is gone", "Receive it again") from error

@@ -1,0 +1,105 @@
+"""``groundsim dashboard``: the bridge and its page in a browser."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from telecommands.errors import UsageError
+from telecommands.groundsim.station import add_station_options, keys_of, station_of
+
+if TYPE_CHECKING:
+    from telecommands.dashboard.bridge import Dashboard
+
+_NEEDED: Final = ("starlette", "uvicorn", "websockets")
+_PORT: Final = 8090
+_EPILOG: Final = (
+    "Listens on the loopback only.  Goes on over restarts of the service; Ctrl-C ends it.  Whoever "
+    "has the telecommand key of --as commands from the page; without one it only looks."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "dashboard",
+        help="watch and command from a browser",
+        description="Archive telemetry, and serve the dashboard to browsers on this machine.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run)
+    parser.add_argument("--port", type=_port, default=_PORT, help="0: a free one (%(default)s)")
+    parser.add_argument(
+        "--archive",
+        type=Path,
+        default=Path("telemetry.sqlite"),
+        metavar="FILE",
+        help="where all packets are kept (%(default)s)",
+    )
+    parser.add_argument(
+        "--received",
+        type=Path,
+        default=Path("received"),
+        metavar="FOLDER",
+        help="products that came down, as groundsim fetch stores them (%(default)s)",
+    )
+    parser.add_argument(
+        "--fetch",
+        action="store_true",
+        help="receive products into that folder whenever a contact is open",
+    )
+    parser.add_argument(
+        "--openmct", type=Path, metavar="FOLDER", help="Open MCT's dist (node_modules/openmct/dist)"
+    )
+    add_station_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        cause = f"needs {', '.join(missing)}"
+        raise UsageError("dashboard", cause, "Install the extra: pip install 'flightsw[ground]'")
+    from telecommands.dashboard.bridge import (  # noqa: PLC0415 - an extra
+        Dashboard,
+        DashboardSettings,
+        find_openmct,
+    )
+
+    keys = keys_of(arguments)
+    settings = DashboardSettings(
+        archive=arguments.archive,
+        openmct=find_openmct(arguments.openmct),
+        port=arguments.port,
+        received=arguments.received,
+        fetch=arguments.fetch,
+        commanding=keys.telecommand is not None,
+        operator=arguments.key_name,
+    )
+    with Dashboard(settings, lambda: station_of(arguments)) as dashboard, _signals(dashboard):
+        commanding = "commands as" if settings.commanding else "listens only, as"
+        print(f"{dashboard.address}  ({commanding} {settings.operator})", flush=True)
+        dashboard.serve()
+    return 0
+
+
+@contextmanager
+def _signals(dashboard: Dashboard) -> Iterator[None]:
+    """Ctrl-C and systemd's SIGTERM end it in order."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: dashboard.stop()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no port, 0 to 65535")
+    return int(text)

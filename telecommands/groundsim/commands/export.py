@@ -1,0 +1,151 @@
+"""``groundsim export``: values out of the dashboard's archive, as CSV or Parquet."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Final
+
+from telecommands.dashboard.archive_reader import ArchiveReader
+from telecommands.dashboard.point import Point
+from telecommands.dashboard.points import Catalogue
+from telecommands.dashboard.table import ExportRow, rows_of
+from telecommands.errors import UsageError, product_error
+from telecommands.groundsim.arguments import read_time
+
+_COLUMNS: Final = ExportRow._fields
+_BATCH: Final = 50_000
+_LATEST_NS: Final = 2**63 - 1
+_EPILOG: Final = (
+    "A row a value: key, time in UTC nanoseconds and as text, boot, seq, value, text, gap.  Where "
+    "packets are missing by their numbers, a row without a value says in gap how many.  Rows of "
+    "evt and ver are JSON.  Times are ISO 8601 in UTC, or nanoseconds."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "export",
+        help="values out of the dashboard's archive",
+        description="Write values of the archive as CSV or Parquet.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run)
+    parser.add_argument("archive", type=Path, metavar="ARCHIVE")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help=".csv or .parquet (CSV to the terminal)"
+    )
+    parser.add_argument(
+        "--keys",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="KEY,...",
+        help="as in hk.cpu_share,evt; hk. is all that begins so (all)",
+    )
+    parser.add_argument("--start", metavar="TIME", help="from then on (the beginning)")
+    parser.add_argument("--end", metavar="TIME", help="until then (the end)")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    start, end = _time(arguments.start, 0), _time(arguments.end, _LATEST_NS)
+    if start > end:
+        raise UsageError("--start", "is later than --end", "Exchange the two")
+    output: Path | None = arguments.output
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise UsageError(output, "is neither .csv nor .parquet", "Name it after its format")
+    with ArchiveReader(arguments.archive) as reader:
+        catalogue = Catalogue()
+        for key in reader.known_keys():
+            catalogue.discover(key)
+        points = _points(catalogue, arguments.keys)
+        rows = (row for point in points for row in rows_of(reader, point, start, end))
+        if output is None:
+            _write_csv(sys.stdout, rows)
+            return 0
+        count = _write_file(output, rows)
+    print(f"{output}  {count} rows")
+    return 0
+
+
+def _points(catalogue: Catalogue, wanted: tuple[str, ...]) -> list[Point]:
+    """Those of these keys or beginnings, in the dictionary's order."""
+    points = [point for folder in catalogue.folders() for point in folder.points]
+    for key in wanted:
+        if not any(_fits(point.key, key) for point in points):
+            raise UsageError(key, "is no key of the archive", "See the dashboard's object tree")
+    return [one for one in points if not wanted or any(_fits(one.key, key) for key in wanted)]
+
+
+def _fits(key: str, wanted: str) -> bool:
+    return key == wanted or (wanted.endswith(".") and key.startswith(wanted))
+
+
+def _write_file(path: Path, rows: Iterable[ExportRow]) -> int:
+    """Whole or not at all; how many rows."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if path.suffix == ".parquet":
+            count = _write_parquet(part, rows)
+        else:
+            with part.open("w", newline="", encoding="utf-8") as file:
+                count = _write_csv(file, rows)
+        with part.open("rb") as file_to_sync:
+            os.fsync(file_to_sync.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise product_error(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return count
+
+
+def _write_csv(file: IO[str], rows: Iterable[ExportRow]) -> int:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    count = 0
+    for row in rows:
+        writer.writerow(row)
+        count += 1
+    return count
+
+
+def _write_parquet(path: Path, rows: Iterable[ExportRow]) -> int:
+    if find_spec("pyarrow") is None:
+        cure = "Install the extra (pip install 'flightsw[ground]'), or write .csv"
+        raise UsageError(path, "needs pyarrow", cure)
+    import pyarrow  # noqa: PLC0415 - an extra
+    from pyarrow import parquet  # noqa: PLC0415
+
+    whole, text = pyarrow.int64(), pyarrow.string()
+    types = (text, whole, text, whole, whole, pyarrow.float64(), text, whole)
+    schema = pyarrow.schema(list(zip(_COLUMNS, types, strict=True)))
+    count = 0
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in _batches(rows):
+            columns = list(zip(*batch, strict=True))
+            writer.write_table(pyarrow.table(columns, schema=schema))
+            count += len(batch)
+    return count
+
+
+def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:
+    rest = iter(rows)
+    while batch := list(islice(rest, _BATCH)):
+        yield batch
+
+
+def _time(text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    try:
+        return min(read_time(text, time.time_ns()), _LATEST_NS)
+    except (ValueError, OverflowError) as error:
+        raise UsageError("a time", str(error), "Give ISO 8601 in UTC, or nanoseconds") from error

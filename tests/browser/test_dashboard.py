@@ -1,0 +1,345 @@
+"""What an operator sees and does in the dashboard, in a real browser, from end to end."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.flight_unit import FlightUnit, wait_until
+from telecommands.dictionary import TELECOMMANDS, Code, Stage
+from tests.browser.bridge_process import BridgeProcess
+from tests.browser.conftest import free_port
+from tests.conftest import Simulated
+
+UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
+COMMANDING = "flightsw:payload/flightsw:commanding"
+
+# The values at the two ends of a plot's vertical axis, from two of its ticks and their places.
+_AXIS = """() => {
+    const ticks = [...document.querySelectorAll('.gl-plot-y .gl-plot-tick')]
+        .map((tick) => [tick.getBoundingClientRect(), Number(tick.textContent)])
+        .map(([box, value]) => [box.top + box.height / 2, value])
+        .sort(([a], [b]) => a - b);
+    if (ticks.length < 2) return null;
+    const [[y0, high], [y1, low]] = [ticks[0], ticks[ticks.length - 1]];
+    const { top, bottom } = document.querySelector('.gl-plot-display-area').getBoundingClientRect();
+    const at = (y) => high + ((y - y0) * (low - high)) / (y1 - y0);
+    return { top: at(top), bottom: at(bottom) };
+}"""
+
+INVENTED = '"hk.card_temperature_c"'
+"""Key of the value that a test makes up: the real one does not come between."""
+
+Screenshot = Callable[[str], None]
+
+
+# As Open MCT's own links do: the time settings stay in the address, so that none is rewritten late.
+_FOLLOW = """(path) => {
+    const settings = new URLSearchParams(location.hash.split('?')[1]);
+    settings.delete('view');
+    location.hash = `#/browse/${path}?${settings}`;
+}"""
+
+
+def browse(page: Any, bridge: BridgeProcess, path: str) -> None:
+    if not page.url.startswith(bridge.address):
+        page.goto(bridge.address)
+    page.wait_for_function("() => location.hash.includes('?tc.')")
+    page.evaluate(_FOLLOW, path)
+
+
+def wait_until_plot_rises(page: Any) -> None:
+    """Uptime only ever grows: its plot's axis follows when data come."""
+    page.wait_for_function(f"() => ({_AXIS})() !== null")
+    before = page.evaluate(_AXIS)["top"]
+    page.wait_for_function(f"(before) => ({_AXIS})()?.top > before + 0.5", arg=before)
+
+
+def indicator(page: Any, text: str) -> None:
+    page.locator("[data-indicator='flightsw.link']", has_text=text).wait_for()
+
+
+def open_form(page: Any, bridge: BridgeProcess, name: str) -> Any:
+    browse(page, bridge, COMMANDING)
+    page.get_by_label("Telecommand", exact=True).select_option(name)
+    return page.get_by_role("form", name=name, exact=True)
+
+
+def newest_sent(page: Any, name: str) -> Any:
+    return page.locator(f".sent__telecommand[data-name={name}]").first
+
+
+def test_a_first_visitor_finds_the_ready_made_overview(
+    page: Any, screenshot: Screenshot, bridge: BridgeProcess
+) -> None:
+    page.get_by_label("lad row").filter(has_text="Mode").filter(has_text="OPERATIONAL").wait_for()
+    indicator(page, "Link up")
+    for display in ("Scene", "Health", "Downlink"):
+        browse(page, bridge, f"displays:root/displays:{display.lower()}")
+        page.locator(".l-browse-bar__object-name", has_text=display).wait_for()
+        page.locator(".c-fl-frame").first.wait_for()
+
+
+def test_the_object_tree_holds_what_the_dictionary_declares(
+    page: Any, bridge: BridgeProcess
+) -> None:
+    dictionary = bridge.ask("/api/dictionary")
+    mission = bridge.ask("/api/status")["mission"]
+    tree = page.get_by_role("tree", name="Main Tree")
+    tree.get_by_role("treeitem", name=mission).locator(".c-disclosure-triangle").click()
+    for folder in dictionary["folders"]:
+        tree.get_by_role("treeitem", name=folder["name"], exact=False).first.wait_for()
+    thermal = next(one for one in dictionary["folders"] if one["key"] == "thermal")
+    shelf = tree.get_by_role("treeitem", name=thermal["name"], exact=False).first
+    shelf.locator(".c-disclosure-triangle").first.click()
+    for point in thermal["points"]:
+        tree.get_by_role("treeitem", name=point["name"]).first.wait_for()
+
+
+def test_a_plot_moves_with_the_telemetry(page: Any, bridge: BridgeProcess) -> None:
+    browse(page, bridge, UPTIME)
+    wait_until_plot_rises(page)
+
+
+def test_a_reload_finds_the_history(page: Any, bridge: BridgeProcess) -> None:
+    browse(page, bridge, UPTIME)
+    oldest = bridge.ask("/api/history/hk.uptime_s")[0]["value"]
+    page.reload()
+    page.wait_for_function(f"(oldest) => ({_AXIS})()?.bottom <= oldest", arg=oldest)
+
+
+def test_the_page_reconnects_after_the_bridge_is_killed(page: Any, bridge: BridgeProcess) -> None:
+    browse(page, bridge, UPTIME)
+    wait_until_plot_rises(page)
+    bridge.kill()
+    indicator(page, "Bridge gone")
+    bridge.start()
+    indicator(page, "Link up")
+    wait_until_plot_rises(page)
+
+
+def test_what_was_missed_meanwhile_is_kept_as_a_gap(bridge: BridgeProcess) -> None:
+    def gaps() -> list[int]:
+        return [one["gap"] for one in bridge.ask("/api/history/hk.uptime_s") if one.get("gap")]
+
+    wait_until(lambda: bool(gaps()), 20)
+    assert all(gap > 0 for gap in gaps())
+
+
+@pytest.fixture
+def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[..., None]]]:
+    """A page of its own, and a way to slip messages into its WebSocket to the real bridge."""
+    page = chromium.new_page(viewport={"width": 1600, "height": 900})
+    sockets: list[Any] = []
+
+    def connect(socket: Any) -> None:
+        sockets.append(socket)
+        server = socket.connect_to_server()
+        server.on_message(lambda told: None if INVENTED in told else socket.send(told))
+
+    page.route_web_socket(re.compile("/api/realtime$"), connect)
+    page.goto(bridge.address)
+    indicator(page, "Link up")
+    yield page, lambda **message: sockets[-1].send(json.dumps(message))
+    page.close()
+
+
+def test_dropped_telemetry_is_said_aloud(link: tuple[Any, Callable[..., None]]) -> None:
+    page, receive = link
+    receive(dropped={"topic": "hk", "count": 7, "timestamp": 0})
+    page.get_by_text("Telemetry dropped on the link: 7 of hk").first.wait_for()
+    page.locator("[data-indicator='flightsw.losses']", has_text="Dropped 7").wait_for()
+    receive(lagged=3)
+    page.get_by_text("too slow for 3 realtime values").first.wait_for()
+    receive(link={"state": "down", "since": 0, "last_packet": 0, "cause": "nobody answers"})
+    indicator(page, "Link down")
+
+
+def test_values_that_are_not_renewed_are_shown_as_stale(
+    chromium: Any, bridge: BridgeProcess
+) -> None:
+    page = chromium.new_page(viewport={"width": 1600, "height": 900})
+    page.clock.install()
+    page.goto(bridge.address)
+    mode = (
+        page.get_by_label("lad row").filter(has_text="Mode").locator("td", has_text="OPERATIONAL")
+    )
+    mode.wait_for()
+    assert page.locator("td.is-stale").count() == 0
+    page.clock.fast_forward("01:00")  # all that comes now is a minute old
+    page.get_by_label("lad row").filter(has_text="Mode").locator(".is-stale").first.wait_for()
+    page.close()
+
+
+@pytest.mark.parametrize(
+    ("temperature", "colour"), [(84.0, "is-limit--yellow"), (86.0, "is-limit--red")]
+)
+def test_values_beyond_their_limits_are_coloured(
+    link: tuple[Any, Callable[..., None]], temperature: float, colour: str
+) -> None:
+    page, receive = link
+    row = page.get_by_label("lad row").filter(has_text="Card temperature")
+    coloured = row.locator(f".{colour}", has_text=str(int(temperature)))
+    deadline = time.monotonic() + 20
+    while not coloured.count():  # the page may not have subscribed yet
+        assert time.monotonic() < deadline
+        datum = {"timestamp": 1000 * time.time(), "value": temperature, "seq": 1, "boot": 1}
+        receive(key="hk.card_temperature_c", datum=datum)
+        page.wait_for_timeout(50)
+
+
+def test_a_telecommand_goes_from_the_form_to_completed(
+    page: Any, bridge: BridgeProcess, screenshot: Screenshot
+) -> None:
+    form = open_form(page, bridge, "SET_HOUSEKEEPING_RATE")
+    form.get_by_label("period_s").fill("0.25")
+    form.get_by_role("button").click()
+    sent = newest_sent(page, "SET_HOUSEKEEPING_RATE")
+    sent.locator("[data-stage=COMPLETED]").wait_for()
+    stages = sent.locator(".sent__stage").evaluate_all("all => all.map(one => one.dataset.stage)")
+    assert stages == ["ACCEPTED", "STARTED", "COMPLETED"]
+
+
+def test_every_telecommand_has_a_form_with_a_field_for_each_argument(
+    page: Any, bridge: BridgeProcess
+) -> None:
+    for name, telecommand in TELECOMMANDS.items():
+        form = open_form(page, bridge, name)
+        fields = form.locator("[data-argument]")
+        shown = fields.evaluate_all("all => all.map(one => one.dataset.argument)")
+        assert shown == list(telecommand.__struct_encode_fields__), name
+
+
+def test_the_form_refuses_what_is_out_of_range_and_says_why(
+    page: Any, bridge: BridgeProcess
+) -> None:
+    form = open_form(page, bridge, "SET_HOUSEKEEPING_RATE")
+    before = page.locator(".sent__telecommand").count()
+    posted: list[str] = []
+    page.on("request", lambda request: posted.append(request.method))
+    for entered, cause in (("0.01", "below 0.1 s"), ("soon", "not a number"), ("", "required")):
+        form.get_by_label("period_s").fill(entered)
+        form.get_by_role("button").click()
+        form.locator(".telecommand__cause", has_text=cause).wait_for()
+    assert "POST" not in posted
+    assert page.locator(".sent__telecommand").count() == before
+
+
+def test_the_bridge_refuses_it_too_when_it_is_posted_by_hand(bridge: BridgeProcess) -> None:
+    status, answer = bridge.post_telecommand("SET_HOUSEKEEPING_RATE", {"period_s": 0.01})
+    assert 400 <= status < 500
+    assert "0.1" in answer["error"]["cause"]
+
+
+def test_the_daemon_refuses_it_too_and_the_page_shows_its_reason(
+    page: Any, bridge: BridgeProcess, unit: FlightUnit, screenshot: Screenshot
+) -> None:
+    with unit.client() as client:
+        past_the_bridge = client.execute(
+            "SET_HOUSEKEEPING_RATE", {"period_s": 0.01}, 20, check=False
+        )
+    assert (past_the_bridge.stage, past_the_bridge.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
+    form = open_form(page, bridge, "SET_PARAMETER")
+    form.get_by_label("name").fill("housekeeping.period_s")
+    form.get_by_label("value").fill("0.01")
+    form.get_by_role("button").click()
+    sent = newest_sent(page, "SET_PARAMETER")
+    sent.locator("[data-stage=REJECTED]", has_text="BAD_ARGUMENTS").wait_for()
+    screenshot("commanding")
+
+
+def test_a_hazardous_telecommand_is_sent_only_after_a_confirmation(
+    page: Any, bridge: BridgeProcess
+) -> None:
+    form = open_form(page, bridge, "SET_MODE")
+    form.get_by_label("mode").select_option("OPERATIONAL")
+    form.get_by_role("button").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Cancel").click()
+    dialog.wait_for(state="detached")
+    assert page.locator(".sent__telecommand[data-name=SET_MODE]").count() == 0
+    form.get_by_role("button").click()
+    dialog.get_by_role("button", name="Send SET_MODE").click()
+    newest_sent(page, "SET_MODE").locator("[data-stage=COMPLETED]").wait_for()
+
+
+@pytest.fixture(scope="module")
+def job(bridge: BridgeProcess, unit: FlightUnit, simulated: Simulated) -> str:
+    """A scene that was processed and whose pictures came down."""
+    products = ["geotiff", "quicklook", "report"]
+    unit.execute("OPEN_CONTACT", bytes=10**8, seconds=600)
+    done = unit.execute("PROCESS_SCENE", scene=simulated.scene.name, products=products)
+    job: str = done.data["job"]
+
+    def received() -> set[str]:
+        return {one["kind"] for one in bridge.ask("/api/products") if one["job"] == job}
+
+    wait_until(lambda: received() >= set(products), 30)
+    return job
+
+
+@pytest.mark.parametrize(("shelf", "kind"), [("quicklooks", "quicklook"), ("masks", "geotiff")])
+def test_received_pictures_are_imagery_and_the_newest_is_shown(
+    page: Any, bridge: BridgeProcess, job: str, shelf: str, kind: str
+) -> None:
+    newest = next(one for one in bridge.ask("/api/products") if one["kind"] == kind)
+    assert newest["job"] == job
+    browse(page, bridge, f"flightsw:products/flightsw:{shelf}")
+    image = page.locator(f".c-imagery__main-image__image[src$='{newest['image']}']")
+    image.wait_for(state="attached")
+    page.wait_for_function("(image) => image.naturalWidth > 0", arg=image.element_handle())
+
+
+def test_the_scene_page_shows_the_tile_map_of_cloud_fractions(
+    page: Any, bridge: BridgeProcess, job: str, screenshot: Screenshot
+) -> None:
+    browse(page, bridge, "displays:root/displays:scene")
+    grid = page.locator(f".tile-map__grid[data-job='{job}']")
+    grid.wait_for()
+    assert grid.locator(".tile-map__cell").count() == 25
+    screenshot("scene")
+    browse(page, bridge, "displays:root/displays:health")
+    page.locator(".c-fl-frame canvas").first.wait_for()
+    screenshot("health")
+    browse(page, bridge, "displays:root/displays:overview")
+    page.locator(f".tile-map__grid[data-job='{job}']").wait_for()
+    page.get_by_role("cell", name="JOB_COMPLETED").first.wait_for()
+    screenshot("overview")
+
+
+def test_what_the_operator_changed_in_a_display_stays(page: Any, bridge: BridgeProcess) -> None:
+    page.evaluate(
+        """() => {
+            const displays = JSON.parse(localStorage.getItem('flightsw.displays'));
+            displays.overview.name = 'My overview';
+            localStorage.setItem('flightsw.displays', JSON.stringify(displays));
+        }"""
+    )
+    browse(page, bridge, "displays:root/displays:overview")
+    page.reload()
+    page.locator(".l-browse-bar__object-name", has_text="My overview").wait_for()
+
+
+def test_without_a_telecommand_key_commanding_is_off_and_says_why(
+    chromium: Any, unit: FlightUnit, tmp_path: Path
+) -> None:
+    keys = tmp_path / "watch-only"
+    shutil.copytree(unit.ground, keys)
+    (keys / "operator.telecommand_key").unlink()
+    bridge = BridgeProcess(unit, tmp_path, free_port(), keys)
+    bridge.start()
+    page = chromium.new_page()
+    try:
+        browse(page, bridge, COMMANDING)
+        page.locator(".is-obstacle", has_text="Commanding is off").wait_for()
+        assert page.get_by_role("button", name="Send PING").is_disabled()
+    finally:
+        page.close()
+        bridge.stop()

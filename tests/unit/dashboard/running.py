@@ -1,0 +1,157 @@
+"""A dashboard that serves on a thread, and a browser's side of it without a browser."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import Self
+from websockets.sync.client import ClientConnection, connect
+
+from telecommands.dashboard.bridge import Dashboard, DashboardSettings
+from telecommands.groundsim.station import Station
+
+DEADLINE_S = 20.0
+
+
+class Answer:
+    """Status, headers and body of a response."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class Client:
+    """Requests to a dashboard."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.base = f"http://127.0.0.1:{port}"
+
+    def ask(
+        self, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Answer:
+        request = urllib.request.Request(self.base + path, data=body, headers=headers or {})
+        try:
+            with urllib.request.urlopen(request, timeout=DEADLINE_S) as response:
+                return Answer(response.status, response.headers, response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, error.headers, error.read())
+
+    def get(self, path: str) -> Any:
+        answer = self.ask(path)
+        assert answer.status == 200, answer.body
+        return answer.json
+
+    def command(self, name: str, token: str | None = None, **args: Any) -> Answer:
+        headers = {"X-Flightsw-Token": token or self.get("/api/status")["token"]}
+        return self.ask(
+            "/api/telecommands", json.dumps({"name": name, "args": args}).encode(), headers
+        )
+
+    def closed(self, telecommand: str) -> list[dict[str, Any]]:
+        """Stages of a telecommand when the last one is there."""
+        ends = {"COMPLETED", "FAILED", "REJECTED", "CANCELLED", "TIMED_OUT", "NO_ANSWER"}
+
+        def last() -> Any:
+            stages = self.get(f"/api/telecommands/{telecommand}")
+            return stages if stages and stages[-1]["stage"] in ends else None
+
+        found: list[dict[str, Any]] = until(last)
+        return found
+
+    @contextmanager
+    def realtime(self, *keys: str) -> Iterator[Realtime]:
+        with connect(
+            f"ws://127.0.0.1:{self.port}/api/realtime",
+            additional_headers={"Origin": self.base},
+            compression=None,
+        ) as socket:
+            page = Realtime(socket)
+            if keys:
+                page.send({"subscribe": keys})
+            yield page
+
+
+class Realtime:
+    """A page's socket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    def send(self, message: Any) -> Self:
+        self.socket.send(message if isinstance(message, str) else json.dumps(message))
+        return self
+
+    def first(self, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """The first message that fits."""
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            message: dict[str, Any] = json.loads(
+                self.socket.recv(timeout=max(0.0, deadline - time.monotonic()))
+            )
+            if wanted(message):
+                return message
+
+    def datum(self, key: str) -> dict[str, Any]:
+        datum: dict[str, Any] = self.first(lambda message: message.get("key") == key)["datum"]
+        return datum
+
+
+@contextmanager
+def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iterator[Client]:
+    """Serves until the end of the block, and then leaves no thread behind."""
+    before = set(threading.enumerate())
+    with Dashboard(settings, station) as dashboard:
+        thread = threading.Thread(target=dashboard.serve, name="serving")
+        thread.start()
+        try:
+            client = Client(dashboard.port)
+            until(lambda: _answers(client))
+            yield client
+        finally:
+            dashboard.stop()
+            thread.join(DEADLINE_S)
+    left = {one.name for one in set(threading.enumerate()) - before if "AnyIO" not in one.name}
+    assert not left, left
+
+
+def page_and_library(folder: Path) -> dict[str, Path]:
+    """Folders that stand in for the page and for Open MCT."""
+    page, openmct = folder / "page", folder / "openmct"
+    for place, name in ((page, "index.html"), (openmct, "openmct.js")):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(f"this is {name}")
+    return {"page": page, "openmct": openmct}
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """What it finds, when it does."""
+    deadline = time.monotonic() + DEADLINE_S
+    while True:
+        value = found()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "it did not come to hold"
+        threading.Event().wait(0.02)
+
+
+def _answers(client: Client) -> bool:
+    try:
+        return client.ask("/api/status").status == 200
+    except OSError:
+        return False
