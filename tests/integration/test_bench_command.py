@@ -6,14 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from deploy.flight_unit import wait_until
 from flightsw.bench.results import BenchResult
 from tests.conftest import Simulated, run_command
 
@@ -126,7 +125,7 @@ def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
         stderr=subprocess.PIPE,
         text=True,
     )
-    _wait_for(lambda: (out / "bench.json").exists() and bool(_read(out).engines), process)
+    wait_until(lambda: process.poll() is not None or _measured(out), 120)
     process.send_signal(number)
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
@@ -141,7 +140,5 @@ def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
     assert "| twin, spatial |  | not measured yet |" in markdown
 
 
-def _wait_for(event: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 120
-    while not event() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.01)
+def _measured(out: Path) -> bool:
+    return (out / "bench.json").exists() and bool(_read(out).engines)

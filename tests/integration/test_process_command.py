@@ -7,8 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from deploy.flight_unit import wait_until
 from tests.conftest import Simulated, run_command
 
 
@@ -120,12 +119,6 @@ def test_without_json_a_reader_sees_fraction_and_files(
     assert done.stderr == ""
 
 
-def _wait_for(event: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 120
-    while not event() and process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-
-
 def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "flightsw", "process", str(scene), "-o", str(out)],
@@ -140,7 +133,7 @@ def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
 ) -> None:
     process = _start(simulated.scene, tmp_path)
     maps = Path(f"/proc/{process.pid}/maps")
-    _wait_for(lambda: "cv2.abi3" in maps.read_text(), process)
+    wait_until(lambda: "cv2.abi3" in maps.read_text() or process.poll() is not None, 120)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -157,7 +150,8 @@ def test_an_interrupt_at_any_moment_leaves_nothing(
     out = tmp_path / "products"
     out.mkdir()
     process = _start(simulated.scene, out)
-    _wait_for(lambda: any(out.iterdir()), process)  # the products have begun to grow
+    # The products have begun to grow.
+    wait_until(lambda: any(out.iterdir()) or process.poll() is not None, 120)
     try:
         process.wait(wait_milliseconds / 1000)
     except subprocess.TimeoutExpired:
