@@ -31,7 +31,9 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     ``spatial``: one tile over four cores.  ``batch``: four tiles over four cores.
     ``instances``: the model four times, on a core and with a thread each.  ``dma_buffers``
-    ``auto`` takes them where the runtime offers them.
+    ``auto`` takes them where the runtime offers them.  ``thread_priority`` is the real-time
+    priority of the threads that drive the card, 0 for none; where the machine does not allow it
+    they are ordinary ones.
     ``threads`` is for the simulator's INT8 arithmetic.
     """
 
@@ -39,6 +41,7 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     arrangement: Literal["spatial", "batch", "instances"] = "spatial"
     double_buffer: bool = True
     dma_buffers: Literal["auto", "off"] = "auto"
+    thread_priority: Annotated[int, msgspec.Meta(ge=0, le=50)] = 10
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     twin: TwinSettings | None = None
 

@@ -45,6 +45,7 @@ from flightsw.key_watch import KeyWatch
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
 from flightsw.processing import FlightChain, Processing
+from flightsw.real_time import allows_real_time
 from flightsw.sockets import FlightSockets, open_sockets, write_endpoints
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
@@ -101,6 +102,9 @@ class FlightService:
         self._build_health()
         write_endpoints(service.state_dir, sockets.endpoints)
         self._log.info("listening", boot=self._boot.number, state=str(service.state_dir))
+        if not allows_real_time(settings.dimc.thread_priority):
+            cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
+            self._log.warning("the card's thread is an ordinary one", cure=cure)
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(

@@ -15,6 +15,7 @@ from flightsw.engines.engine import Engine, Tiles
 from flightsw.pipeline.fusion import MaskFusion
 from flightsw.pipeline.latency import STAGES
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.real_time import real_time
 from flightsw.tiling import Grid
 
 Samples: TypeAlias = dict[str, list[int]]
@@ -43,11 +44,12 @@ class TileByTile:
         """Nanoseconds of ``count`` tiles; beyond the last of the scene the first follows."""
         samples: Samples = {stage: [] for stage in STAGES}
         done = 0
-        for places in self._batches(count):
-            for stage, nanoseconds in self._run(places).items():
-                samples[stage] += [nanoseconds // len(places)] * len(places)
-            done += len(places)
-            told(done, count)
+        with real_time(self._engine.info.thread_priority):
+            for places in self._batches(count):
+                for stage, nanoseconds in self._run(places).items():
+                    samples[stage] += [nanoseconds // len(places)] * len(places)
+                done += len(places)
+                told(done, count)
         return samples
 
     @property

@@ -91,8 +91,8 @@ class FrameQueue:
         if times.ready_ns > deadline_ns:
             raise TimeoutError(f"no answer within {seconds:g} s")
         self.history.record(times)
+        frame.arithmetic.write(logits)  # before the time is up: a card writes it itself
         _sleep_until(times.ready_ns, _SPIN_NS if self._punctual else 0)
-        frame.arithmetic.write(logits)
 
     def abandon(self, seconds: float) -> None:
         """Wait until no frame computes any more; their answers are lost."""

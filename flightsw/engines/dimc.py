@@ -85,7 +85,7 @@ class DimcEngine(ClosingEngine):
         self._twinned = settings.twin is not None
         self._feed: Feed | ParallelFeeds = feeds[0]
         if len(feeds) > 1:
-            self._feed = ParallelFeeds(feeds, _delay(settings), self._info.device)
+            self._feed = ParallelFeeds(feeds, _delay(settings), self._info)
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
@@ -184,4 +184,5 @@ def _engine_info(
         input=Quantisation(model.input.scale, model.input.zero_point),
         output=Quantisation(model.output.scale, model.output.zero_point),
         model_id=STAND_IN if stands_in else package.model_id,
+        thread_priority=settings.thread_priority,
     )

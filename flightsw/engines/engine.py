@@ -29,7 +29,9 @@ class EngineInfo:
     ``batch``; logits come out as ``(n, tile_size, tile_size, len(classes))``.
     The input's real value is reflectance; real value = (int8 - zero point) * scale where
     ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
-    pixels apart.  ``tag`` is the engine's name in product file names.
+    pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
+    real-time priority (:func:`~flightsw.real_time.real_time`) of the thread that uses it: not 0
+    only where that thread mostly waits.
     """
 
     name: str
@@ -44,6 +46,7 @@ class EngineInfo:
     input: Quantisation | None
     output: Quantisation | None
     model_id: str
+    thread_priority: int = 0
 
     @property
     def tile_dtype(self) -> np.dtype[Any]:

@@ -80,7 +80,11 @@ def process_scene(
             settings.queue_depth,
         )
         for item in stages.run(
-            "consumer", consumer.answer(prepared), _ANSWERS_WAITING, _ANSWERS_GATHERED
+            "consumer",
+            consumer.answer(prepared),
+            _ANSWERS_WAITING,
+            _ANSWERS_GATHERED,
+            engine.info.thread_priority,
         ):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)

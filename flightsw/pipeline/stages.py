@@ -11,6 +11,7 @@ from typing_extensions import Self
 
 from flightsw.errors import FlightError, InferenceFailed
 from flightsw.pipeline.channel import Channel, ChannelAborted, ChannelFinished, ChannelStalled
+from flightsw.real_time import real_time
 
 Item = TypeVar("Item")
 
@@ -65,16 +66,22 @@ class Stages:
         if stop:
             stop.listen(self._fail)
 
-    def run(self, name: str, work: Iterable[Item], depth: int, gather: int = 1) -> Iterator[Item]:
+    def run(
+        self, name: str, work: Iterable[Item], depth: int, gather: int = 1, priority: int = 0
+    ) -> Iterator[Item]:
         """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead.
 
-        The caller wakes for ``gather`` items at a time.
+        The caller wakes for ``gather`` items at a time.  ``priority`` is the thread's real-time
+        priority, where the machine allows it; 0 for none.
         """
         channel: Channel[Item] = Channel(
             max(1, depth // 2), gather
         )  # the reader holds as many again
         thread = threading.Thread(
-            target=self._carry, args=(name, work, channel), name=f"flightsw-{name}", daemon=True
+            target=self._carry,
+            args=(name, work, channel, priority),
+            name=f"flightsw-{name}",
+            daemon=True,
         )
         self._channels.append(channel)
         if self._failure is not None:  # it came before this channel could be told
@@ -103,10 +110,13 @@ class Stages:
         if self._failure is not None and (error is None or isinstance(error, ChannelAborted)):
             raise self._failure
 
-    def _carry(self, name: str, work: Iterable[Item], channel: Channel[Item]) -> None:
+    def _carry(
+        self, name: str, work: Iterable[Item], channel: Channel[Item], priority: int
+    ) -> None:
         try:
-            for item in work:
-                channel.put(item, self._stall_seconds)
+            with real_time(priority):
+                for item in work:
+                    channel.put(item, self._stall_seconds)
             channel.finish()
         except ChannelAborted:
             # Another stage's failure is the one to tell; it may be older than this stage's channel.

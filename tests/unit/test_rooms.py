@@ -11,17 +11,21 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 _MAY_IMPORT = {
     "cuda": set(),
+    "real_time": set(),
     "scene": {"scene", "cuda", "errors"},
     "tiling": set(),
     "model": {"model", "dimc", "engines", "confinement", "errors"},
     "dimc": {"dimc", "config", "errors"},
-    "engines": {"engines", "dimc", "model", "config", "errors"},
+    "engines": {"engines", "dimc", "model", "real_time", "config", "errors"},
     "products": {"products", "scene", "errors"},
-    "pipeline": {"pipeline", "cuda", "scene", "engines", "tiling", "products", "config", "errors"},
+    "pipeline": {
+        *("pipeline", "cuda", "real_time", "scene", "engines", "tiling", "products"),
+        *("config", "errors"),
+    },
     "testing": {"scene", "engines", "tiling"},
     "bench": {
         *("bench", "chain", "comparison", "engines", "dimc", "model", "pipeline", "products"),
-        *("scene", "telemetry", "tiling", "config", "errors"),
+        *("real_time", "scene", "telemetry", "tiling", "config", "errors"),
     },
     "config": {"errors"},
     "errors": set(),
