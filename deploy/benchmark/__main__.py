@@ -26,6 +26,7 @@ from deploy.benchmark.card import (
     simulator_against_openvino,
 )
 from deploy.benchmark.page import render
+from deploy.benchmark.pipe import LATENCIES_MS, measure_pipe
 from deploy.benchmark.scaling import measure_scaling
 from deploy.benchmark.scenario import SCENARIOS
 from deploy.benchmark.service import measure_service
@@ -119,6 +120,12 @@ def _scaling(arguments: argparse.Namespace) -> dict[str, Any]:
     )
 
 
+def _pipe(arguments: argparse.Namespace) -> dict[str, Any]:
+    scene = arguments.scene or _simulated(arguments)
+    pipes = [measure_pipe(scene, latency_ms) for latency_ms in LATENCIES_MS]
+    return {"pipes": [msgspec.to_builtins(pipe) | {"share": pipe.share} for pipe in pipes]}
+
+
 def _peers(arguments: argparse.Namespace) -> dict[str, Any]:
     scene = arguments.scene or _simulated(arguments)
     wanted = tqdm([*product(PEER_DISTANCES, PEERS)], unit="run", disable=None)
@@ -179,6 +186,7 @@ _PARTS: Final = {
     "chain": _chain,
     "service": _service,
     "scaling": _scaling,
+    "pipe": _pipe,
     "peers": _peers,
     "engines": _engines,
 }

@@ -10,6 +10,7 @@ from deploy.benchmark.pages.card import card_section
 from deploy.benchmark.pages.chain import chain_section
 from deploy.benchmark.pages.engines import engines_section
 from deploy.benchmark.pages.peers import peers_section
+from deploy.benchmark.pages.pipe import pipe_section
 from deploy.benchmark.pages.scaling import scaling_section
 from deploy.benchmark.pages.service import service_section
 from flightsw.bench.machine import describe_machine
@@ -39,6 +40,7 @@ def render(results: dict[str, Any]) -> str:
 _SECTIONS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "chain": chain_section,
     "scaling": scaling_section,
+    "pipe": pipe_section,
     "peers": peers_section,
     "engines": engines_section,
     "card": card_section,

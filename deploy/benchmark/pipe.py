@@ -21,8 +21,13 @@ from flightsw.chain import ProcessingChain, SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
 
 SCENES: Final = 10
+LATENCIES_MS: Final = (0.94, 16.0)
+"""Of the reference's card, which waits for the decoder, and of a card that keeps it waiting."""
+
+_DECODED: Final = 2
+"""Scenes that are decoded alone, once before the others and once after them."""
 _PRODUCTS: Final = frozenset({"mask", "geotiff", "report"})
-_LIMIT_SECONDS: Final = 3600
+_LIMIT_SECONDS: Final = 7200
 
 
 class FilledPipe(msgspec.Struct, frozen=True):
@@ -61,13 +66,13 @@ def _fill(scene: Path, out: Path, latency_ms: float) -> FilledPipe:
     waiting = [SceneRequest(scene, out, _PRODUCTS) for _ in range(SCENES)]
     with open_chain(settings) as chain:
         chain.process(waiting[0])  # warms up
-        before = _decode(scene)
+        before = _decode_seconds(scene)
         busy_ns, started = _busy_ns(chain), time.perf_counter()
         while waiting:
             chain.process(waiting.pop(), upcoming=lambda: waiting[-1] if waiting else None)
         seconds = time.perf_counter() - started
         card_seconds = (_busy_ns(chain) - busy_ns) / 1e9
-        after = _decode(scene)
+        after = _decode_seconds(scene)
     return FilledPipe(latency_ms, (before + after) / 2, card_seconds, seconds)
 
 
@@ -76,10 +81,11 @@ def _busy_ns(chain: ProcessingChain) -> int:
     return 0 if readings is None else readings.busy_ns
 
 
-def _decode(scene: Path) -> float:
+def _decode_seconds(scene: Path) -> float:
+    """Seconds of all scenes' bare decode."""
     started = time.perf_counter()
-    decode_strips(band_images(scene, 10), SCENES)
-    return time.perf_counter() - started
+    decode_strips(band_images(scene, 10), _DECODED)
+    return (time.perf_counter() - started) * SCENES / _DECODED
 
 
 def main() -> None:

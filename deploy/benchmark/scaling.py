@@ -20,7 +20,6 @@ import msgspec
 import numpy as np
 import psutil
 
-from deploy.benchmark.pipe import measure_pipe
 from deploy.benchmark.scenario import SCENARIOS
 from flightsw.chain import SceneRequest, open_chain, return_memory
 from telecommands.groundsim.scene import SceneRequest as SimulationRequest
@@ -30,8 +29,6 @@ SIDES: Final = (1, 2, 4)
 """Times the base scene's side: 1, 4 and 16 times its area."""
 
 _SCENARIOS: Final = ("twin", "simulator")
-_LATENCIES_MS: Final = (0.94, 20.0)
-"""Of the reference's card, which waits for the decoder, and of a card that keeps it waiting."""
 _SMALL_SIDE: Final = 900
 _IN_A_ROW: Final = "simulator"
 _LIMIT_SECONDS: Final = 3600
@@ -72,7 +69,6 @@ def measure_scaling(work: Path, base_size: int, scenes_in_a_row: int, run: Run) 
         for name in _SCENARIOS
         for size, scene in scenes.items()
     ]
-    pipes = [measure_pipe(scenes[base_size], latency_ms) for latency_ms in _LATENCIES_MS]
     series = _run_series(_simulated(work, _SMALL_SIDE), scenes_in_a_row)
     return {
         "runs": [{key: one[key] for key in _KEPT} for one in runs],
@@ -80,7 +76,6 @@ def measure_scaling(work: Path, base_size: int, scenes_in_a_row: int, run: Run) 
             name: msgspec.to_builtins(fit_area([one for one in runs if one["scenario"] == name]))
             for name in _SCENARIOS
         },
-        "pipes": [msgspec.to_builtins(pipe) | {"share": pipe.share} for pipe in pipes],
         "series_size": _SMALL_SIDE,
         "series": series,
         "growth": msgspec.to_builtins(growth_of(series)),

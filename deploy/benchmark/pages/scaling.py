@@ -30,16 +30,6 @@ def scaling_section(results: dict[str, Any]) -> str:
         ]
         for name, fit in results["fits"].items()
     ]
-    pipes = [
-        [
-            f"{pipe['latency_ms']:g} ms a tile",
-            f"{pipe['decode_seconds']:.1f} s",
-            f"{pipe['card_seconds']:.1f} s",
-            f"{pipe['seconds']:.1f} s",
-            f"{pipe['share']:.3f}",
-        ]
-        for pipe in results["pipes"]
-    ]
     growth, size = results["growth"], results["series_size"]
     header = ["scenario", "pixels", "times the area", "wall", "per megapixel", "peak above idle"]
     return (
@@ -51,12 +41,6 @@ def scaling_section(results: dict[str, Any]) -> str:
         + "\n"
         + markdown_table(
             ["scenario", "fit", "time a pixel, largest over smallest", "memory, the same"], fits
-        )
-        + f"\nTen scenes of {smallest:,} x {smallest:,} in a row, JP2 to products; each begins to"
-        " be decoded while the one before is computed. The share is the slower stage's time over"
-        " the whole's (target ≥ 0.97):\n\n"
-        + markdown_table(
-            ["twin", "decode alone", "card busy", "end to end", "share of the slower"], pipes
         )
         + f"\n{growth['scenes']} scenes of {size} x {size} in a row in one process: a scene took"
         f" {growth['first_seconds']:.2f} s at first (the very first left out) and"
