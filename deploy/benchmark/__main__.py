@@ -26,8 +26,8 @@ from deploy.benchmark.card import (
     simulator_against_openvino,
 )
 from deploy.benchmark.page import render
-from deploy.benchmark.pipe import LATENCIES_MS, measure_pipe
-from deploy.benchmark.scaling import measure_scaling
+from deploy.benchmark.pipe import ROUNDS, measure_pipe
+from deploy.benchmark.scaling import measure_scaling, simulated_below
 from deploy.benchmark.scenario import SCENARIOS
 from deploy.benchmark.service import measure_service
 from flightsw.bench.peers import PEERS, run_peer
@@ -121,9 +121,14 @@ def _scaling(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _pipe(arguments: argparse.Namespace) -> dict[str, Any]:
-    scene = arguments.scene or _simulated(arguments)
-    pipes = [measure_pipe(scene, latency_ms) for latency_ms in LATENCIES_MS]
-    return {"pipes": [msgspec.to_builtins(pipe) | {"share": pipe.share} for pipe in pipes]}
+    size = 2 * arguments.base_size
+    scene = simulated_below(arguments.work / "scaling", size)
+    rows = [
+        {"latency_ms": latency_ms, "share": one.share} | msgspec.to_builtins(one)
+        for latency_ms, rounds in ROUNDS.items()
+        for one in measure_pipe(scene, latency_ms, rounds).rounds
+    ]
+    return {"size": size, "rounds": rows}
 
 
 def _peers(arguments: argparse.Namespace) -> dict[str, Any]:

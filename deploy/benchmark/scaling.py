@@ -63,13 +63,13 @@ class SeriesGrowth(msgspec.Struct, frozen=True):
 
 def measure_scaling(work: Path, base_size: int, scenes_in_a_row: int, run: Run) -> dict[str, Any]:
     """Simulate scenes below ``work``, run them, and fit."""
-    scenes = {side * base_size: _simulated(work, side * base_size) for side in SIDES}
+    scenes = {side * base_size: simulated_below(work, side * base_size) for side in SIDES}
     runs = [
         {"scenario": name, "size": size} | run(name, scene)
         for name in _SCENARIOS
         for size, scene in scenes.items()
     ]
-    series = _run_series(_simulated(work, _SMALL_SIDE), scenes_in_a_row)
+    series = _run_series(simulated_below(work, _SMALL_SIDE), scenes_in_a_row)
     return {
         "runs": [{key: one[key] for key in _KEPT} for one in runs],
         "fits": {
@@ -118,7 +118,8 @@ def growth_of(series: list[dict[str, float]]) -> SeriesGrowth:
     )
 
 
-def _simulated(work: Path, size: int) -> Path:
+def simulated_below(work: Path, size: int) -> Path:
+    """The scene of ``size`` x ``size`` pixels below ``work``; simulated where it is not there."""
     folder = work / f"scene_{size}"
     found: list[Path] = sorted(folder.glob("*.SAFE"))
     if found:
