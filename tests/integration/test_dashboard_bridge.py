@@ -43,7 +43,7 @@ def _bridge(unit: FlightUnit, folder: Path) -> Iterator[tuple[Client, subprocess
             told = process.stdout.readline()
             found = re.match(r"http://127\.0\.0\.1:(\d+)/", told)
             assert found, told
-            client = Client(int(found[1]))
+            client = Client(int(found[1]), unit.keys.telecommand)
             until(lambda: process.poll() is not None or _is_up(client))
             yield client, process
         finally:
