@@ -197,12 +197,25 @@ def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict
 
 
 def _link_history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
-    samples = list(link_samples(reader, point, asked.start, asked.end))
     if asked.strategy == "latest":
-        samples = samples[-(asked.size or 1) :]
-    elif len(samples) > (asked.size or MOST):
+        samples = _latest_of_link(reader, point, asked.end)[-(asked.size or 1) :]
+        return [value_datum(point, sample) for sample in samples]
+    samples = list(link_samples(reader, point, asked.start, asked.end))
+    if len(samples) > (asked.size or MOST):
         samples = minmax(samples, asked.start, asked.end, asked.size or MOST)
     return [value_datum(point, sample) for sample in samples]
+
+
+def _latest_of_link(reader: ArchiveReader, point: Point, end: int) -> list[Sample]:
+    """Up to ``end``, however long ago: told is what changes, and it holds until the next change.
+
+    Nothing was missing when the archive began, with the first state of the link.
+    """
+    samples = list(link_samples(reader, point, 0, end))
+    if not samples and point.key != LINK_STATE:
+        began = next(reader.link(0, end), None)
+        return [] if began is None else [Sample(began.t, 0)]
+    return samples
 
 
 def _milliseconds(name: str, text: str | None, default: float) -> float:

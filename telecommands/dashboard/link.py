@@ -17,9 +17,10 @@ from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.reduction import Gap, Sample
-from telecommands.dictionary import Verification
+from telecommands.dictionary import PACKETS, Verification
 from telecommands.errors import ArchiveError, GroundError
 from telecommands.groundsim.station import Station
+from telecommands.handshake import THERE
 
 TURN_S: Final = 0.1
 """Packets are archived and shown in batches of so long."""
@@ -47,7 +48,8 @@ class LinkState(msgspec.Struct, frozen=True):
 class TelemetryFeed:
     """Owns the archive's writing end and the subscription.
 
-    ``station`` is asked again while the link is down: a restarted service may listen elsewhere.
+    ``station`` is asked again while the link is down: a restarted service may listen elsewhere, and
+    keys may have been exchanged.
     ``stage`` is told each stage of a telecommand.
     """
 
@@ -66,18 +68,20 @@ class TelemetryFeed:
         self._hub = hub
         self._stage = stage
         self._dropped = Counter(dropped)
+        self._points = len(catalogue)
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
         self._absurd = 0
         self._unarchived = 0
         self._trouble = ""
-        self.state = LinkState("down", _now_ms(), None, cause="not connected yet")
+        self.state = LinkState("down", _now_ms(), None, cause="nobody answered yet")
         """Replaced as a whole; any thread may read it."""
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set; goes on over every end of the link."""
         self._record_link(up=False)
+        self._tell_dropped(time.time_ns(), *PACKETS)
         while not stop.is_set():
             try:
                 station = self._station()
@@ -89,7 +93,7 @@ class TelemetryFeed:
         self._write([])
 
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
-        """While the service is where it was."""
+        """While the service is where it was, with the same keys, and the link may come about."""
         unreadable_before = self._unreadable - self._absurd
         look_again_at = time.monotonic() + _LOOK_AGAIN_S
         while not stop.is_set():
@@ -97,15 +101,15 @@ class TelemetryFeed:
             self._unreadable = self._absurd + client.unreadable + unreadable_before
             if batch:
                 self._last_packet = _now_ms()
-            up = client.is_connected
-            if up:
+            finding = client.finding
+            if finding is THERE:
                 self._tell_state("up")
-            else:
-                cause = f"nobody answers at {station.endpoints.telemetry}"
-                self._tell_state("down", cause, "Start the service; keys must fit")
+            elif finding is not None:
+                cause = f"{station.endpoints.telemetry}: {finding.cause}"
+                self._tell_state("down", cause, finding.cure)
             self._write(batch)
-            if not up and time.monotonic() >= look_again_at:
-                if self._station().endpoints != station.endpoints:
+            if finding is not THERE and time.monotonic() >= look_again_at:
+                if self._station() != station or (finding is not None and finding.is_final):
                     return
                 look_again_at = time.monotonic() + _LOOK_AGAIN_S
 
@@ -137,8 +141,15 @@ class TelemetryFeed:
             return
         self._trouble = ""
         self._unwritten.clear()
+        self._tell_growth()
         for one in stored:
             self._show(one)
+
+    def _tell_growth(self) -> None:
+        """Pages look up what is new among the points."""
+        if len(self._catalogue) != self._points:
+            self._points = len(self._catalogue)
+            self._hub.tell_all([encoded({"points": self._points})])
 
     def _show(self, stored: Stored) -> None:
         (topic, packet, record), gap = stored
@@ -162,12 +173,12 @@ class TelemetryFeed:
         self._hub.tell_all([encoded({"dropped": told})])
         if topic in TABLES:
             self._tell(topic, gap_datum(gap))
-        counts = {
-            LINK_DROPPED: self._dropped.total(),
-            f"{LINK_DROPPED}.{topic}": self._dropped[topic],
-        }
-        for key, count in counts.items():
-            self._tell_link(key, Sample(gap.before, count))
+        self._tell_dropped(gap.before, topic)
+
+    def _tell_dropped(self, t: int, *topics: str) -> None:
+        self._tell_link(LINK_DROPPED, Sample(t, self._dropped.total()))
+        for topic in topics:
+            self._tell_link(f"{LINK_DROPPED}.{topic}", Sample(t, self._dropped[topic]))
 
     def _tell_state(self, state: str, cause: str = "", cure: str = "") -> None:
         before = self.state

@@ -52,10 +52,20 @@ function start(dictionary, { mission }) {
   );
   installDisplays(openmct, tree.points);
   tree.install(openmct);
+  realtime.on('points', (count) => count !== tree.points.length && look(tree));
   new LinkIndicator(openmct, realtime);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
   openmct.start(document.getElementById('app'));
+}
+
+/** Packets told names that the dictionary left open. */
+async function look(tree) {
+  try {
+    tree.grow(await getDictionary());
+  } catch (error) {
+    console.warn('What is new among the points is shown after the next reconnection', error);
+  }
 }
 
 /** Until the bridge answers; then the page starts, once. */

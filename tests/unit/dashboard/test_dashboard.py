@@ -101,6 +101,17 @@ def test_live_values_come_and_are_found_again(client: Client, flight: FlightStan
     assert client.get("/api/history/evt")[0]["event"] == "JOB_STARTED"
 
 
+def test_pages_are_told_when_packets_bring_new_names(client: Client, flight: FlightStandIn) -> None:
+    with client.realtime() as page:
+        before = page.first(lambda message: "points" in message)["points"]
+        flight.telemetry.publish("hk", housekeeping(heartbeats={"newcomer": 0.1}))
+        assert page.first(lambda message: "points" in message)["points"] == before + 1
+    folders = client.get("/api/dictionary")["folders"]
+    keys = [point["key"] for folder in folders for point in folder["points"]]
+    assert len(keys) == before + 1
+    assert "hk.heartbeats.newcomer" in keys
+
+
 @pytest.mark.parametrize(
     "nonsense", ["{", "[]", '{"subscribe": 5}', '{"other": []}', "[" * 5000, '{"subscribe": [1]}']
 )

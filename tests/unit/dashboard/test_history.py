@@ -127,8 +127,27 @@ def test_the_link_has_its_history(
     archive.write_link(START, up=False)
     archive.write_link(START + SECOND, up=True)
     assert _values(history(reader, _point(catalogue, "link.state"), _ALL)) == [0, 1]
-    latest = Range(0, 2**62, 1, "latest")
+    latest = Range(START + 900 * SECOND, 2**62, 1, "latest")  # it is so since long
     assert _values(history(reader, _point(catalogue, "link.state"), latest)) == [1]
+    before = Range(0, START - 1, 1, "latest")
+    assert history(reader, _point(catalogue, "link.state"), before) == []
+
+
+@pytest.mark.parametrize("key", ["link.dropped", "link.dropped.hk"])
+def test_before_the_first_loss_nothing_was_dropped_since_the_archive_began(
+    archive: Archive, reader: ArchiveReader, catalogue: Catalogue, key: str
+) -> None:
+    point, latest = _point(catalogue, key), Range(START + 900 * SECOND, 2**62, 1, "latest")
+    assert history(reader, point, latest) == []
+    archive.write_link(START, up=False)
+    archive.write_link(START + SECOND, up=True)
+    [nothing] = history(reader, point, latest)
+    assert (nothing["value"], nothing["timestamp"]) == (0, START / 1e6)
+    assert history(reader, point, _ALL) == []
+    assert history(reader, point, Range(0, START - 1, 1, "latest")) == []
+    archive.write([arrival(1), arrival(4)])
+    assert _values(history(reader, point, latest)) == [2]
+    assert _values(history(reader, point, _ALL)) == [2]
 
 
 @pytest.mark.parametrize(
