@@ -123,7 +123,7 @@ def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iter
         thread.start()
         try:
             client = Client(dashboard.port, settings.operator)
-            until(lambda: _answers(client))
+            until(lambda: answers(client))
             yield client
         finally:
             dashboard.stop()
@@ -152,7 +152,8 @@ def until(found: Callable[[], Any]) -> Any:
         threading.Event().wait(0.02)
 
 
-def _answers(client: Client) -> bool:
+def answers(client: Client) -> bool:
+    """Whether the dashboard is up."""
     try:
         return client.ask("/api/status").status == 200
     except OSError:
