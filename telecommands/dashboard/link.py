@@ -12,7 +12,7 @@ import msgspec
 
 from telecommands.client import TelemetryClient
 from telecommands.dashboard.archive import Archive, Arrival, Stored
-from telecommands.dashboard.data import gap_datum, row_datum, value_datum
+from telecommands.dashboard.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points import Catalogue
@@ -164,7 +164,7 @@ class TelemetryFeed:
                 if gap is not None:
                     self._tell(point.key, gap_datum(gap))
                 sample = Sample(packet.t, value, packet.seq, packet.boot)
-                self._tell(point.key, value_datum(point, sample))
+                self._tell(point.key, value_datum(sample))
 
     def _show_gap(self, topic: str, gap: Gap) -> None:
         self._dropped[topic] += gap.missing
@@ -176,9 +176,9 @@ class TelemetryFeed:
         self._tell_dropped(gap.before, topic)
 
     def _tell_dropped(self, t: int, *topics: str) -> None:
-        self._tell_link(LINK_DROPPED, Sample(t, self._dropped.total()))
+        self._tell(LINK_DROPPED, value_datum(Sample(t, self._dropped.total())))
         for topic in topics:
-            self._tell_link(f"{LINK_DROPPED}.{topic}", Sample(t, self._dropped[topic]))
+            self._tell(f"{LINK_DROPPED}.{topic}", value_datum(Sample(t, self._dropped[topic])))
 
     def _tell_state(self, state: str, cause: str = "", cure: str = "") -> None:
         before = self.state
@@ -203,18 +203,13 @@ class TelemetryFeed:
             self._archive.write_link(now, up=up)
         except ArchiveError as error:
             self._tell_trouble(error)
-        self._tell_link(LINK_STATE, Sample(now, int(up)))
+        self._tell(LINK_STATE, value_datum(Sample(now, int(up))))
 
     def _tell_trouble(self, error: ArchiveError) -> None:
         """The same once only: it is tried ten times a second."""
         if str(error) != self._trouble:
             self._trouble = str(error)
             self._hub.tell_all([encoded({"error": error.as_record()})])
-
-    def _tell_link(self, key: str, sample: Sample) -> None:
-        point = self._catalogue.get(key)
-        if point is not None:
-            self._tell(key, value_datum(point, sample))
 
     def _tell(self, key: str, datum: dict[str, Any]) -> None:
         if self._hub.wants(key):
@@ -227,4 +222,4 @@ def encoded(message: Any) -> bytes:
 
 
 def _now_ms() -> float:
-    return time.time_ns() / 1e6
+    return time.time_ns() / NS_PER_MS

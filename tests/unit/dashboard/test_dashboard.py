@@ -94,7 +94,7 @@ def test_live_values_come_and_are_found_again(client: Client, flight: FlightStan
         assert page.first(lambda message: "error" in message)["error"]["code"] == "UNKNOWN_KEY"
         flight.telemetry.publish("hk", housekeeping(card_power_w=17.5))
         datum = page.datum("hk.card_power_w")
-        assert (datum["value"], datum["state"], datum["seq"]) == (17.5, "warning", 2)
+        assert (datum["value"], datum["seq"]) == (17.5, 2)
         flight.telemetry.publish("evt", event("JOB_STARTED", message="go"))
         assert page.datum("evt")["message"] == "go"
     assert client.get("/api/history/hk.card_power_w?strategy=latest") == [datum]

@@ -28,13 +28,13 @@ def _values(found: list[dict[str, Any]]) -> list[Any]:
     return [datum["value"] for datum in found]
 
 
-def test_a_value_comes_with_its_time_number_boot_and_state(
+def test_a_value_comes_with_its_time_number_and_boot(
     archive: Archive, reader: ArchiveReader, catalogue: Catalogue
 ) -> None:
     archive.write([arrival(1, card_temperature_c=86.0), arrival(2)])
     assert history(reader, _point(catalogue, "hk.card_temperature_c"), _ALL) == [
-        {"timestamp": START / 1e6 + 1000, "value": 86.0, "seq": 1, "boot": 1, "state": "critical"},
-        {"timestamp": START / 1e6 + 2000, "value": 41.0, "seq": 2, "boot": 1, "state": "ok"},
+        {"timestamp": START / 1e6 + 1000, "value": 86.0, "seq": 1, "boot": 1},
+        {"timestamp": START / 1e6 + 2000, "value": 41.0, "seq": 2, "boot": 1},
     ]
 
 
@@ -94,7 +94,6 @@ def test_minmax_keeps_the_peak_of_many(
     assert len(found) <= 20
     peak = next(datum for datum in found if datum["value"] == 30.0)
     assert peak["timestamp"] == START / 1e6 + 333_000
-    assert peak["state"] == "warning"
     times = [datum["timestamp"] for datum in found]
     assert times == sorted(times)
 
@@ -116,7 +115,7 @@ def test_a_table_has_the_fields_of_its_rows(
 ) -> None:
     archive.write([arrival(1, topic="evt"), arrival(3, topic="evt")])
     first, gap, last = history(reader, _point(catalogue, "evt"), _ALL)
-    assert (first["event"], first["severity"], first["state"]) == ("JOB_STARTED", "ACTIVITY", "ok")
+    assert (first["event"], first["severity"]) == ("JOB_STARTED", "ACTIVITY")
     assert gap["gap"] == 1
     assert last["message"] == "number 3"
 
