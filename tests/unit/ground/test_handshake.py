@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 import zmq
 
+from deploy.flight_unit import wait_until
 from telecommands.connection import Connection, GroundKeys
 from telecommands.handshake import NOBODY, REFUSED, THERE, UNFIT, Finding
 from telecommands.keys import CurvePair
@@ -22,11 +22,8 @@ def _connection(endpoint: str, keys: GroundKeys) -> Connection:
     return Connection(zmq.DEALER, endpoint, keys, monitored=True)
 
 
-def _wait_for(connection: Connection, finding: Finding) -> None:
-    deadline = time.monotonic() + _DEADLINE_S
-    while connection.finding != finding:
-        assert time.monotonic() < deadline, connection.finding
-        threading.Event().wait(0.01)
+def _wait_for(connection: Connection, wanted: Finding) -> None:
+    wait_until(lambda: (found := connection.finding) and found.cause == wanted.cause, _DEADLINE_S)
 
 
 def _service(pair: CurvePair | None, *authorised: bytes) -> AnsweringSocket:
@@ -59,7 +56,7 @@ def test_another_key_of_the_service_or_none_does_not_fit(keys: GroundKeys) -> No
     with _service(stranger) as service, _connection(service.endpoint, GroundKeys()) as connection:
         _wait_for(connection, UNFIT)
     with _service(None) as service, _connection(service.endpoint, keys) as connection:
-        _wait_for(connection, UNFIT._replace(is_final=True))
+        _wait_for(connection, UNFIT)
 
 
 @pytest.fixture
@@ -80,7 +77,7 @@ def web_server() -> Iterator[str]:
 
 def test_something_else_that_listens_there_does_not_fit(keys: GroundKeys, web_server: str) -> None:
     with _connection(web_server, keys) as connection:
-        _wait_for(connection, UNFIT._replace(is_final=True))
+        _wait_for(connection, UNFIT)
 
 
 def test_nothing_is_known_before_and_without_a_monitor(keys: GroundKeys) -> None:
