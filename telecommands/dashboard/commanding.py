@@ -113,11 +113,11 @@ class Commanding:
         for id, (name, until) in list(self._open.items()):  # noqa: A001
             if now >= until:
                 self._fail(id, name, LinkError(name, f"nobody answered within {ANSWER_S:g} s"))
-                if not self._open:  # a link whose key was refused does not try again
-                    self._connected_to = None
 
     def _fail(self, id: str, name: str, error: GroundError) -> None:  # noqa: A002
         self._open.pop(id, None)
         if self._client is not None:
             self._client.forget(id)
+        if not self._open:  # a link whose key was refused does not try again by itself
+            self._connected_to = None
         self._log.fail(id, name, time.time_ns(), error.code, str(error))

@@ -284,7 +284,7 @@ def test_a_token_that_the_bridge_does_not_take_is_forgotten(
 ) -> None:
     visitor.locator(".is-obstacle").wait_for()
     visitor.goto(bridge.operators_address[:-1])
-    visitor.get_by_text("This page has forgotten its token").first.wait_for()
+    visitor.get_by_text("it is forgotten: see Commanding").first.wait_for()
     visitor.locator(".is-obstacle", has_text="does not belong to the operator's key").wait_for()
     assert visitor.get_by_role("button", name="Send PING").is_disabled()
     assert _held(visitor) is None

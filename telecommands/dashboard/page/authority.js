@@ -1,6 +1,8 @@
 import { getStatus } from './bridge.js';
 import { forgetToken, heldToken, onTokenChange } from './token.js';
 
+const FORGOTTEN = 'The bridge does not take the token of this page, it is forgotten: see Commanding';
+
 /** @typedef {{obstacle: string|null, operator: string|null}} Right why it may not, or as whom */
 
 /** Whether this page may command: the bridge says so of the token that the page holds. */
@@ -38,7 +40,7 @@ export class Authority {
     if (heldToken() !== shown) return; // another came meanwhile, and is asked about on its own
     if (refused && shown !== null) {
       forgetToken();
-      this.#openmct.notifications.alert(`${right.obstacle}. This page has forgotten its token`);
+      this.#openmct.notifications.alert(FORGOTTEN);
     }
     this.#right = right;
     for (const listener of this.#listeners) listener(right);
@@ -49,7 +51,7 @@ export class Authority {
 async function answered() {
   try {
     const { authorised, can_command, operator, reason } = await getStatus();
-    const obstacle = authorised ? null : `Commanding is off. ${reason}`;
+    const obstacle = authorised ? null : `Commanding is off. ${reason}.`;
     return { right: { obstacle, operator }, refused: can_command && !authorised };
   } catch (error) {
     return { right: { obstacle: error.message, operator: null }, refused: false };
