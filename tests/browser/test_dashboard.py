@@ -256,6 +256,9 @@ def test_the_operators_address_gives_the_right_and_shows_the_token_no_longer(
 ) -> None:
     visitor.locator(".is-obstacle").wait_for()
     browsed = visitor.url
+    beside = visitor.context.new_page()  # another tab of the same browser
+    browse(beside, bridge, COMMANDING)
+    beside.locator(".is-obstacle").wait_for()
     visitor.goto(bridge.operators_address)  # into the bar of the page that is open
     form = visitor.get_by_role("form", name="PING", exact=True)
     form.get_by_role("button").click()
@@ -265,6 +268,7 @@ def test_the_operators_address_gives_the_right_and_shows_the_token_no_longer(
     assert _held(visitor) == token
     assert COMMANDING in browsed
     assert COMMANDING in visitor.url
+    beside.get_by_text("Telecommands are signed as operator").wait_for()
     visitor.go_back()
     assert token not in visitor.url
 

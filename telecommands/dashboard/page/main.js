@@ -52,19 +52,19 @@ function start(dictionary, { mission }) {
   );
   installDisplays(openmct, tree.points);
   tree.install(openmct);
-  realtime.on('points', (count) => count !== tree.points.length && look(tree));
+  realtime.on('points', (count) => count !== tree.points.length && lookUpNew(tree));
   new LinkIndicator(openmct, realtime);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
   openmct.start(document.getElementById('app'));
 }
 
-/** Packets told names that the dictionary left open. */
-async function look(tree) {
+/** The bridge has points that the tree has not: packets told names that the dictionary leaves open. */
+async function lookUpNew(tree) {
   try {
     tree.grow(await getDictionary());
   } catch (error) {
-    console.warn('What is new among the points is shown after the next reconnection', error);
+    console.warn('New points are shown when more come, or after a reload', error);
   }
 }
 
@@ -84,5 +84,5 @@ async function open() {
   }
 }
 
-takeToken();
+takeToken(); // before Open MCT reads the address
 open();
