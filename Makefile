@@ -11,7 +11,7 @@ OPENMCT := node_modules/.ready
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
-	@echo "make dashboard   the same mission in the browser: http://127.0.0.1:8090"
+	@echo "make dashboard   the same mission in the browser; prints its address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make bench       measure; writes docs/benchmarks.md (about an hour; ukis-csmask takes 22 GB)"
 	@echo "make clean       remove .venv and what demo and bench made"

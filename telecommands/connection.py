@@ -11,13 +11,13 @@ from typing import Final
 import msgspec
 import zmq
 from typing_extensions import Self
-from zmq.utils.monitor import recv_monitor_message
 
 from telecommands.auth import TelecommandKey
 from telecommands.errors import LinkError, NoAnswer, UnusableKey
+from telecommands.handshake import UNFIT, Finding, HandshakeMonitor
 from telecommands.keys import (
-    PUBLIC_SUFFIX,
     SECRET_SUFFIX,
+    SERVICE_KEY,
     TELECOMMAND_SUFFIX,
     CurvePair,
     KeyRefused,
@@ -26,9 +26,6 @@ from telecommands.keys import (
     read_curve_public,
     read_telecommand_key,
 )
-
-SERVICE_KEY: Final = "service.key"
-"""In a folder of ground keys: the public CURVE key of the service."""
 
 _LINGER_MS: Final = 1000
 _PROBE_S: Final = 1.0
@@ -84,14 +81,11 @@ class Connection:
         self.endpoint = endpoint
         self._keys = keys
         self._context = zmq.Context()
-        self._monitor: zmq.Socket[bytes] | None = None
-        self._is_connected = False
+        self._monitor: HandshakeMonitor | None = None
         try:
             self._socket = _socket(self._context, kind, keys)
             if monitored:
-                self._monitor = self._socket.get_monitor_socket(
-                    zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
-                )
+                self._monitor = HandshakeMonitor(self._socket)
             for topic in topics:
                 self._socket.subscribe(topic)
             self._socket.connect(endpoint)
@@ -119,19 +113,19 @@ class Connection:
 
     def no_answer(self, cause: str) -> NoAnswer:
         """The error to raise after silence; looks once more what the matter is."""
-        finding, cure = _probe(self._kind, self.endpoint, self._keys)
-        return NoAnswer(self.endpoint, f"{cause}: {finding}", cure)
+        finding = _probe(self._kind, self.endpoint, self._keys)
+        return NoAnswer(self.endpoint, f"{cause}: {finding.cause}", finding.cure)
 
     @property
-    def is_connected(self) -> bool:
-        """Whether the other end is there: its handshake succeeded, and it did not go since.
+    def finding(self) -> Finding | None:
+        """What is known of the other end; None before anything is.
 
         Only a ``monitored`` connection knows, and it wants to be asked now and then.
         """
-        while self._monitor is not None and self._monitor.poll(0):
-            event = recv_monitor_message(self._monitor)["event"]
-            self._is_connected = event == zmq.EVENT_HANDSHAKE_SUCCEEDED
-        return self._is_connected
+        if self._monitor is None:
+            return None
+        self._monitor.look(0)
+        return self._monitor.finding
 
     def close(self) -> None:
         """Close it; what was sent has a second to leave."""
@@ -190,38 +184,14 @@ def _socket(
     return socket
 
 
-def _probe(kind: int, endpoint: str, keys: GroundKeys) -> tuple[str, str]:
-    """Connect anew and watch the handshake: what is found, and what helps."""
+def _probe(kind: int, endpoint: str, keys: GroundKeys) -> Finding:
+    """Connect anew and watch the handshake."""
     deadline = time.monotonic() + _PROBE_S
-    findings = {
-        zmq.EVENT_HANDSHAKE_SUCCEEDED: (
-            "the service is there, but silent",
-            "Look at the service's log, or wait longer",
-        ),
-        zmq.EVENT_HANDSHAKE_FAILED_AUTH: (
-            "the service refuses this client's key",
-            f"Authorise it: flightsw keys authorise NAME{PUBLIC_SUFFIX}",
-        ),
-        zmq.EVENT_CONNECT_RETRIED: (
-            "nobody listens there",
-            "Start the service, or correct the endpoint",
-        ),
-    }
-    unknown = (
-        "the keys of the two sides do not fit, or something else listens there",
-        f"Copy the service's {SERVICE_KEY} anew, and check that both sides use CURVE or neither",
-    )
-    with (
-        zmq.Context() as context,
-        _socket(context, kind, keys) as socket,
-        socket.get_monitor_socket(zmq.EVENT_CONNECTED | sum(findings)) as monitor,
-    ):
+    with zmq.Context() as context, _socket(context, kind, keys) as socket:
         socket.linger = 0
-        socket.connect(endpoint)
-        while (left := deadline - time.monotonic()) > 0 and monitor.poll(int(left * 1000)):
-            event = zmq.Event(recv_monitor_message(monitor)["event"])
-            if event in findings:
-                return findings[event]
-            if event == zmq.EVENT_CONNECTED:  # what is retried from now on, somebody broke off
-                findings.pop(zmq.EVENT_CONNECT_RETRIED, None)
-    return unknown
+        with HandshakeMonitor(socket) as monitor:
+            socket.connect(endpoint)
+            # What somebody broke off may go better the next time: the service may just start.
+            while monitor.finding in (None, UNFIT) and (left := deadline - time.monotonic()) > 0:
+                monitor.look(int(left * 1000))
+            return monitor.finding or UNFIT

@@ -24,6 +24,8 @@ from telecommands.auth import SECRET_BYTES, TelecommandKey
 PUBLIC_SUFFIX: Final = ".key"
 SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file name
 TELECOMMAND_SUFFIX: Final = ".telecommand_key"
+SERVICE_KEY: Final = "service.key"
+"""In a folder of ground keys: the public CURVE key of the service."""
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _Z85: Final = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")

@@ -12,6 +12,7 @@ import zmq
 from telecommands.codec import decode_packet
 from telecommands.connection import Connection, GroundKeys, LinkClient
 from telecommands.dictionary import Packet, Record
+from telecommands.handshake import Finding
 from telecommands.refusal import Refusal
 
 
@@ -48,9 +49,9 @@ class TelemetryClient(LinkClient):
         return self._order.lost
 
     @property
-    def is_connected(self) -> bool:
-        """Whether the service's end of a ``monitored`` link is there now."""
-        return self._connection.is_connected
+    def finding(self) -> Finding | None:
+        """What a ``monitored`` link knows of the service's end."""
+        return self._connection.finding
 
     @property
     def repeated(self) -> Counter[str]:

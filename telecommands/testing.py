@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, TypeAlias, cast
 
@@ -55,18 +55,18 @@ class AnsweringSocket:
     """A ROUTER on a free port of the loopback, answered by a plain function in a thread.
 
     A context manager; what the function raised is raised again at its end.  With ``pair`` the link
-    uses CURVE, and only the holders of ``authorised`` public keys get through.
+    uses CURVE, and only the holders of ``authorised`` public keys get through; they may change.
     """
 
     def __init__(
-        self, answer: Answer, *, pair: CurvePair | None = None, authorised: Iterable[bytes] = ()
+        self, answer: Answer, *, pair: CurvePair | None = None, authorised: Collection[bytes] = ()
     ) -> None:
         self._answer = answer
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
         self._socket = self._context.socket(zmq.ROUTER)
         if pair is not None:
-            _Gatekeeper(frozenset(authorised)).guard(self._authenticator)
+            _Gatekeeper(authorised).guard(self._authenticator)
             self._socket.curve_server = True
             self._socket.curve_publickey = pair.public
             self._socket.curve_secretkey = pair.secret
@@ -198,7 +198,7 @@ class SimulatedDownlink:
 class _Gatekeeper:
     """Credentials provider of pyzmq: asked whether a public key is known."""
 
-    def __init__(self, authorised: frozenset[bytes]) -> None:
+    def __init__(self, authorised: Collection[bytes]) -> None:
         self._authorised = authorised
 
     def callback(self, _domain: str, key: bytes) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -19,7 +18,8 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.websockets import WebSocket
 
-from telecommands.dashboard.access import TOKEN_HEADER, OwnPagesOnly
+from telecommands.auth import TelecommandKey
+from telecommands.dashboard.access import OwnPagesOnly, obstacle
 from telecommands.dashboard.archive_reader import ArchiveReader, ReaderPool
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.data import milliseconds
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 
 class Bridge(msgspec.Struct):
-    """What the routes answer from.  ``commanding`` is None for who may only look."""
+    """What the routes answer from.  Without ``operator``, whose key it is, pages only look."""
 
     catalogue: Catalogue
     hub: Hub
@@ -54,12 +54,11 @@ class Bridge(msgspec.Struct):
     link: Callable[[], LinkState]
     stages: StageLog
     products: ReceivedProducts
-    commanding: Commanding | None
-    operator: str
+    commanding: Commanding
+    operator: TelecommandKey | None
     port: int
     page: Path
     openmct: Path
-    token: str = msgspec.field(default_factory=lambda: secrets.token_urlsafe(24))
 
 
 def application(bridge: Bridge) -> Starlette:
@@ -97,16 +96,18 @@ class _Api:
     async def index(self, _request: Request) -> Response:
         return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
 
-    async def status(self, _request: Request) -> Response:
+    async def status(self, request: Request) -> Response:
         bridge = self._bridge
+        forbidden = obstacle(request.headers, bridge.operator)
         count, first, last = await self._from_archive(ArchiveReader.extent)
         archive = {"packets": count, "first": milliseconds(first), "last": milliseconds(last)}
         return json_response(
             {
-                "token": bridge.token,
                 "mission": _MISSION,
-                "can_command": bridge.commanding is not None,
-                "operator": bridge.operator if bridge.commanding is not None else None,
+                "can_command": bridge.operator is not None,
+                "operator": bridge.operator and bridge.operator.key_id,
+                "authorised": forbidden is None,
+                "reason": forbidden and f"{forbidden.cause}. {forbidden.cure}",
                 "link": bridge.link(),
                 "archive": archive,
             }
@@ -160,14 +161,9 @@ class _Api:
 
     async def send(self, request: Request) -> Response:
         bridge = self._bridge
-        token = request.headers.get(TOKEN_HEADER, "")
-        if not secrets.compare_digest(token.encode(), bridge.token.encode()):
-            cause = f"the header {TOKEN_HEADER} is absent or from before the bridge's last start"
-            return refusal(403, "WRONG_TOKEN", cause, "Load the page anew")
-        if bridge.commanding is None:
-            cause = "the bridge has no telecommand key: it may only look"
-            cure = "Start it with keys of an operator (groundsim keys)"
-            return refusal(403, "LISTEN_ONLY", cause, cure)
+        forbidden = obstacle(request.headers, bridge.operator)
+        if forbidden is not None:
+            return refusal(403, *forbidden)
         order = _order(await _body(request))
         return json_response({"id": bridge.commanding.submit(order.name, order.args)}, 202)
 

@@ -14,6 +14,8 @@ import msgspec
 import uvicorn
 from typing_extensions import Self
 
+from telecommands.auth import TelecommandKey
+from telecommands.dashboard.address import HOST
 from telecommands.dashboard.app import Bridge, application
 from telecommands.dashboard.archive import Archive
 from telecommands.dashboard.archive_reader import ReaderPool
@@ -28,10 +30,8 @@ from telecommands.dictionary import PACKETS
 from telecommands.errors import GroundError, UsageError
 from telecommands.groundsim.station import Station
 
-PORT: Final = 8090
 PAGE: Final = Path(__file__).parent / "page"
 
-_HOST: Final = "127.0.0.1"
 _READERS: Final = 4
 _JOIN_S: Final = 5.0
 _MOST_SOCKETS: Final = 200
@@ -42,16 +42,16 @@ _IN_CHECKOUT: Final = Path("node_modules", "openmct", "dist")
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a command line says.  Port 0 is a free one; without ``received`` there are no products.
 
-    ``fetch`` receives them here; otherwise another process fills the folder.
+    ``fetch`` receives them here; otherwise another process fills the folder.  Without ``operator``,
+    whose key telecommands are signed with, pages only look.
     """
 
     archive: Path
     openmct: Path
-    port: int = PORT
+    port: int
     received: Path | None = None
     fetch: bool = False
-    commanding: bool = False
-    operator: str = ""
+    operator: TelecommandKey | None = None
     page: Path = PAGE
 
 
@@ -80,8 +80,8 @@ class Dashboard:
             )
             products = ReceivedProducts(settings.received)
             runs: dict[str, Callable[[threading.Event], None]] = {"telemetry": self._feed.run}
-            commanding = Commanding(station, stages) if settings.commanding else None
-            if commanding is not None:
+            commanding = Commanding(station, stages)
+            if settings.operator is not None:
                 runs["commanding"] = commanding.run
             if settings.received is not None:
                 runs["products"] = products.run
@@ -110,11 +110,6 @@ class Dashboard:
                 for name, run in runs.items()
             ]
             self._parts = opened.pop_all()
-
-    @property
-    def address(self) -> str:
-        """What to open in a browser."""
-        return f"http://{_HOST}:{self.port}/"
 
     @property
     def link_state(self) -> str:
@@ -203,12 +198,12 @@ def _bound(port: int) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            one.bind((_HOST, port))
+            one.bind((HOST, port))
             one.listen()  # who comes before the server is ready waits a moment
         except OSError as error:
             cause = f"cannot be listened at ({(error.strerror or str(error)).lower()})"
             cure = "End what listens there, or give another --port (0: a free one)"
-            raise UsageError(f"{_HOST}:{port}", cause, cure) from error
+            raise UsageError(f"{HOST}:{port}", cause, cure) from error
         yield one
 
 

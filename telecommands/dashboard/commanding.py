@@ -45,7 +45,7 @@ class Commanding:
         self._orders: Queue[_Order] = Queue(MOST_WAITING)
         self._open: dict[str, tuple[str, float]] = {}
         self._client: TelecommandClient | None = None
-        self._endpoint = ""
+        self._connected_to: Station | None = None
 
     def submit(self, name: str, args: Mapping[str, Any]) -> str:
         """Check a telecommand and have it sent; its id.
@@ -84,13 +84,13 @@ class Commanding:
             self._open[order.id] = (order.name, time.monotonic() + ANSWER_S)
 
     def _connected(self, clients: ExitStack) -> TelecommandClient:
-        """The client; a new one where the service listens elsewhere now."""
+        """The client; a new one where the service listens elsewhere now, or keys are others."""
         station = self._station()
-        if self._client is None or self._endpoint != station.endpoints.telecommand:
+        if self._client is None or self._connected_to != station:
             clients.close()
             self._client = None
             self._client = clients.enter_context(station.commanding())
-            self._endpoint = station.endpoints.telecommand
+            self._connected_to = station
         return self._client
 
     def _read(self) -> None:
@@ -118,4 +118,6 @@ class Commanding:
         self._open.pop(id, None)
         if self._client is not None:
             self._client.forget(id)
+        if not self._open:  # a link whose key was refused does not try again by itself
+            self._connected_to = None
         self._log.fail(id, name, time.time_ns(), error.code, str(error))

@@ -6,17 +6,10 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.dashboard.point import Point
 from telecommands.dashboard.reduction import Gap, Sample
-from telecommands.dictionary import Event, Record, Severity, Verification
+from telecommands.dictionary import Record, Verification
 
 NS_PER_MS: Final = 1e6
-
-_LEVELS: Final = {
-    Severity.WARNING_LOW: "warning",
-    Severity.WARNING_HIGH: "warning",
-    Severity.CRITICAL: "critical",
-}
 
 
 def milliseconds(t: int | None) -> float | None:
@@ -24,13 +17,10 @@ def milliseconds(t: int | None) -> float | None:
     return None if t is None else t / NS_PER_MS
 
 
-def value_datum(point: Point, sample: Sample) -> dict[str, Any]:
-    """One value.  ``sample`` holds it as :meth:`Point.coded` gives it."""
+def value_datum(sample: Sample) -> dict[str, Any]:
+    """One value.  ``sample`` holds it as the point codes it."""
     t, value, seq, boot = sample
-    datum: dict[str, Any] = {"timestamp": t / NS_PER_MS, "value": value, "seq": seq, "boot": boot}
-    if point.limits is not None and value is not None:
-        datum["state"] = point.level(value)
-    return datum
+    return {"timestamp": t / NS_PER_MS, "value": value, "seq": seq, "boot": boot}
 
 
 def row_datum(packet_t: int, seq: int | None, boot: int | None, record: Record) -> dict[str, Any]:
@@ -39,10 +29,6 @@ def row_datum(packet_t: int, seq: int | None, boot: int | None, record: Record) 
     datum |= {"timestamp": packet_t / NS_PER_MS, "seq": seq, "boot": boot}
     if isinstance(record, Verification):
         datum["at"] = record.at / NS_PER_MS
-        closed_badly = record.stage.closes and record.stage.value != "COMPLETED"
-        datum["state"] = "warning" if closed_badly else "ok"
-    if isinstance(record, Event):
-        datum["state"] = _LEVELS.get(record.severity, "ok")
     return datum
 
 

@@ -17,13 +17,12 @@ from telecommands.dashboard.point import (
     Kind,
     Point,
 )
-from telecommands.dictionary import PACKETS, PARAMETERS, Record
+from telecommands.dictionary import PACKETS, Record
 from telecommands.groundsim.arguments import choices_of, fields_of
 from telecommands.groundsim.limits import extra_of
+from telecommands.groundsim.situation import STALE_AFTER_S
 
 LIMITS: Final = ("warning_low", "critical_low", "warning_high", "critical_high")
-_STALE_PERIODS: Final = 3
-_HOUSEKEEPING_S: Final = float(PARAMETERS["housekeeping.period_s"].default)
 _SUFFIXES: Final = ("_c", "_w", "_j", "_s", "_ms")
 _UPPER: Final = {"cpu": "CPU"}
 
@@ -63,7 +62,7 @@ def point_of(
         type=type_,
         states=states,
         limits=limits or None,
-        stale_after_s=_STALE_PERIODS * _HOUSEKEEPING_S if topic == "hk" else None,
+        stale_after_s=STALE_AFTER_S if topic == "hk" else None,
         path=path,
     )
 

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import inspect
 
 from telecommands.client import check_arguments
+from telecommands.dashboard.data import NS_PER_MS
 from telecommands.dictionary import TELECOMMANDS, Telecommand
 from telecommands.errors import UsageError
 from telecommands.groundsim.arguments import (
@@ -30,7 +31,7 @@ _PLAIN: Final[Mapping[type[inspect.Type], ArgumentKind]] = {
     inspect.FloatType: "number",
     inspect.StrType: "text",
 }
-_MOST_MS: Final = 2**63 / 1e6
+_MOST_MS: Final = 2**63 / NS_PER_MS
 
 
 class Argument(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +83,7 @@ def filled_in(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any]
 def _nanoseconds(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
-    return round(value * 1e6) if abs(value) < _MOST_MS else value
+    return round(value * NS_PER_MS) if abs(value) < _MOST_MS else value
 
 
 def _form(kind: type[Telecommand]) -> Form:

@@ -12,7 +12,7 @@ import msgspec
 
 from telecommands.dashboard.archive import LEVELS_NS
 from telecommands.dashboard.archive_reader import ArchiveReader, StoredBody
-from telecommands.dashboard.data import gap_datum, row_datum, value_datum
+from telecommands.dashboard.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, Point
 from telecommands.dashboard.reduction import Gap, Sample, is_number, merged, minmax
 from telecommands.dictionary import PACKETS, Record
@@ -59,8 +59,8 @@ def read_range(query: Mapping[str, str]) -> Range:
     if size is not None and not (size.isascii() and size.isdigit() and 1 <= int(size[:9]) <= MOST):
         raise UsageError("size", f"{size!r:.80} is no number from 1 to {MOST}", "Correct it")
     return Range(
-        start=round(start * 1e6),
-        end=round(end * 1e6),
+        start=round(start * NS_PER_MS),
+        end=round(end * NS_PER_MS),
         size=None if size is None else int(size),
         strategy=strategy,  # type: ignore[arg-type]
     )
@@ -105,7 +105,7 @@ def _peaks(reader: ArchiveReader, point: Point, asked: Range, *, few: bool) -> l
         rolled = reader.rollups(point.key, level, start, end)
         found = minmax((one for one in rolled if start <= one.t <= end), start, end, size)
     gaps = merged(reader.gaps(point.topic, start, end), start, end, min(MOST_GAPS, size))
-    return _with_gaps((value_datum(point, one) for one in found), gaps)
+    return _with_gaps((value_datum(one) for one in found), gaps)
 
 
 def _narrowed(reader: ArchiveReader, topic: str, asked: Range) -> tuple[int, int]:
@@ -138,7 +138,7 @@ def _data(point: Point, bodies: Iterable[StoredBody]) -> Iterator[dict[str, Any]
             yield row_datum(t, seq, boot, record)
     else:
         for sample in samples_of(point, bodies):
-            yield value_datum(point, sample)
+            yield value_datum(sample)
 
 
 def link_samples(reader: ArchiveReader, point: Point, start: int, end: int) -> Iterator[Sample]:
@@ -197,12 +197,25 @@ def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict
 
 
 def _link_history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
-    samples = list(link_samples(reader, point, asked.start, asked.end))
     if asked.strategy == "latest":
-        samples = samples[-(asked.size or 1) :]
-    elif len(samples) > (asked.size or MOST):
+        samples = _latest_of_link(reader, point, asked.end)[-(asked.size or 1) :]
+        return [value_datum(sample) for sample in samples]
+    samples = list(link_samples(reader, point, asked.start, asked.end))
+    if len(samples) > (asked.size or MOST):
         samples = minmax(samples, asked.start, asked.end, asked.size or MOST)
-    return [value_datum(point, sample) for sample in samples]
+    return [value_datum(sample) for sample in samples]
+
+
+def _latest_of_link(reader: ArchiveReader, point: Point, end: int) -> list[Sample]:
+    """Up to ``end``, however long ago: told is what changes, and it holds until the next change.
+
+    Nothing was missing when the archive began, with the first state of the link.
+    """
+    samples = list(link_samples(reader, point, 0, end))
+    if not samples and point.key != LINK_STATE:
+        began = next(reader.link(0, end), None)
+        return [] if began is None else [Sample(began.t, 0)]
+    return samples
 
 
 def _milliseconds(name: str, text: str | None, default: float) -> float:

@@ -12,14 +12,15 @@ import msgspec
 
 from telecommands.client import TelemetryClient
 from telecommands.dashboard.archive import Archive, Arrival, Stored
-from telecommands.dashboard.data import gap_datum, row_datum, value_datum
+from telecommands.dashboard.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points import Catalogue
 from telecommands.dashboard.reduction import Gap, Sample
-from telecommands.dictionary import Verification
+from telecommands.dictionary import PACKETS, Verification
 from telecommands.errors import ArchiveError, GroundError
 from telecommands.groundsim.station import Station
+from telecommands.handshake import THERE
 
 TURN_S: Final = 0.1
 """Packets are archived and shown in batches of so long."""
@@ -47,7 +48,8 @@ class LinkState(msgspec.Struct, frozen=True):
 class TelemetryFeed:
     """Owns the archive's writing end and the subscription.
 
-    ``station`` is asked again while the link is down: a restarted service may listen elsewhere.
+    ``station`` is asked again while the link is down: a restarted service may listen elsewhere, and
+    keys may have been exchanged.
     ``stage`` is told each stage of a telecommand.
     """
 
@@ -66,18 +68,20 @@ class TelemetryFeed:
         self._hub = hub
         self._stage = stage
         self._dropped = Counter(dropped)
+        self._points = len(catalogue)
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
         self._absurd = 0
         self._unarchived = 0
         self._trouble = ""
-        self.state = LinkState("down", _now_ms(), None, cause="not connected yet")
+        self.state = LinkState("down", _now_ms(), None, cause="nobody answered yet")
         """Replaced as a whole; any thread may read it."""
 
     def run(self, stop: threading.Event) -> None:
         """Until ``stop`` is set; goes on over every end of the link."""
         self._record_link(up=False)
+        self._tell_dropped(time.time_ns(), *PACKETS)
         while not stop.is_set():
             try:
                 station = self._station()
@@ -89,7 +93,7 @@ class TelemetryFeed:
         self._write([])
 
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
-        """While the service is where it was."""
+        """While the service is where it was, with the same keys, and the link may come about."""
         unreadable_before = self._unreadable - self._absurd
         look_again_at = time.monotonic() + _LOOK_AGAIN_S
         while not stop.is_set():
@@ -97,15 +101,15 @@ class TelemetryFeed:
             self._unreadable = self._absurd + client.unreadable + unreadable_before
             if batch:
                 self._last_packet = _now_ms()
-            up = client.is_connected
-            if up:
+            finding = client.finding
+            if finding is THERE:
                 self._tell_state("up")
-            else:
-                cause = f"nobody answers at {station.endpoints.telemetry}"
-                self._tell_state("down", cause, "Start the service; keys must fit")
+            elif finding is not None:
+                cause = f"{station.endpoints.telemetry}: {finding.cause}"
+                self._tell_state("down", cause, finding.cure)
             self._write(batch)
-            if not up and time.monotonic() >= look_again_at:
-                if self._station().endpoints != station.endpoints:
+            if finding is not THERE and time.monotonic() >= look_again_at:
+                if self._station() != station or (finding is not None and finding.is_final):
                     return
                 look_again_at = time.monotonic() + _LOOK_AGAIN_S
 
@@ -137,8 +141,15 @@ class TelemetryFeed:
             return
         self._trouble = ""
         self._unwritten.clear()
+        self._tell_growth()
         for one in stored:
             self._show(one)
+
+    def _tell_growth(self) -> None:
+        """Pages look up what is new among the points."""
+        if len(self._catalogue) != self._points:
+            self._points = len(self._catalogue)
+            self._hub.tell_all([encoded({"points": self._points})])
 
     def _show(self, stored: Stored) -> None:
         (topic, packet, record), gap = stored
@@ -153,7 +164,7 @@ class TelemetryFeed:
                 if gap is not None:
                     self._tell(point.key, gap_datum(gap))
                 sample = Sample(packet.t, value, packet.seq, packet.boot)
-                self._tell(point.key, value_datum(point, sample))
+                self._tell(point.key, value_datum(sample))
 
     def _show_gap(self, topic: str, gap: Gap) -> None:
         self._dropped[topic] += gap.missing
@@ -162,12 +173,12 @@ class TelemetryFeed:
         self._hub.tell_all([encoded({"dropped": told})])
         if topic in TABLES:
             self._tell(topic, gap_datum(gap))
-        counts = {
-            LINK_DROPPED: self._dropped.total(),
-            f"{LINK_DROPPED}.{topic}": self._dropped[topic],
-        }
-        for key, count in counts.items():
-            self._tell_link(key, Sample(gap.before, count))
+        self._tell_dropped(gap.before, topic)
+
+    def _tell_dropped(self, t: int, *topics: str) -> None:
+        self._tell(LINK_DROPPED, value_datum(Sample(t, self._dropped.total())))
+        for topic in topics:
+            self._tell(f"{LINK_DROPPED}.{topic}", value_datum(Sample(t, self._dropped[topic])))
 
     def _tell_state(self, state: str, cause: str = "", cure: str = "") -> None:
         before = self.state
@@ -192,18 +203,13 @@ class TelemetryFeed:
             self._archive.write_link(now, up=up)
         except ArchiveError as error:
             self._tell_trouble(error)
-        self._tell_link(LINK_STATE, Sample(now, int(up)))
+        self._tell(LINK_STATE, value_datum(Sample(now, int(up))))
 
     def _tell_trouble(self, error: ArchiveError) -> None:
         """The same once only: it is tried ten times a second."""
         if str(error) != self._trouble:
             self._trouble = str(error)
             self._hub.tell_all([encoded({"error": error.as_record()})])
-
-    def _tell_link(self, key: str, sample: Sample) -> None:
-        point = self._catalogue.get(key)
-        if point is not None:
-            self._tell(key, value_datum(point, sample))
 
     def _tell(self, key: str, datum: dict[str, Any]) -> None:
         if self._hub.wants(key):
@@ -216,4 +222,4 @@ def encoded(message: Any) -> bytes:
 
 
 def _now_ms() -> float:
-    return time.time_ns() / 1e6
+    return time.time_ns() / NS_PER_MS

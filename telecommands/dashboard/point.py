@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 
 from telecommands.dictionary import Topic
-from telecommands.groundsim.limits import level_within
 
 Kind: TypeAlias = Literal["number", "text", "state", "table", "tile_map"]
 Scalar: TypeAlias = float | int | str | None
@@ -58,8 +57,3 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(value, bool):
             return int(value)
         return value if isinstance(value, (int, float, str)) else None
-
-    def level(self, value: Any) -> str:
-        """``ok``, ``warning`` or ``critical``, by the dictionary's limits."""
-        level = level_within(self.limits, value).value if self.limits else "ok"
-        return "ok" if level == "nominal" else level

@@ -68,6 +68,9 @@ class Catalogue:
         for point in link_points():
             self._add(point)
 
+    def __len__(self) -> int:
+        return len(self._points)
+
     def __contains__(self, key: object) -> bool:
         return key in self._points
 

@@ -15,6 +15,7 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
+from telecommands.dashboard.data import NS_PER_MS
 from telecommands.errors import GroundError, UsageError
 
 MOST_LISTED: Final = 1000
@@ -159,7 +160,7 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
         kind=kind,
         name=seen.path.name,
         size=seen.size,
-        received=seen.modified / 1e6,
+        received=seen.modified / NS_PER_MS,
         sha256=sha256,
         image=f"/api/products/{name}/image" if drawn else None,
     )

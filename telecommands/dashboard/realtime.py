@@ -34,6 +34,7 @@ async def serve_page(
     mailbox = Mailbox(lambda: _wake(loop, filled))
     mailbox.post(encoded({"link": link()}))
     hub.add(mailbox)
+    mailbox.post(encoded({"points": len(catalogue)}))
     tasks = [
         asyncio.create_task(_read(socket, mailbox, catalogue)),
         asyncio.create_task(_send(socket, mailbox, filled)),

@@ -52,11 +52,11 @@ class Reception:
                 stop.wait(_LOOK_AGAIN_S)
 
     def _receive(self, receiver: DownlinkReceiver, station: Station, stop: threading.Event) -> None:
-        """As long as the service is where it was."""
+        """As long as the service is where it was, with the same keys."""
         while not stop.is_set():
             if receiver.receive_next(_SILENCE_S) is None:
                 stop.wait(ASK_S)
-                if self._station().endpoints != station.endpoints:
+                if self._station() != station:
                     return
             else:
                 self._told = ""

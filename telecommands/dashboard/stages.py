@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from telecommands.dashboard.data import row_datum
+from telecommands.dashboard.data import NS_PER_MS, row_datum
 from telecommands.dictionary import Verification
 
 NO_ANSWER: Final = "NO_ANSWER"
@@ -51,9 +51,10 @@ class StageLog:
 
     def fail(self, telecommand: str, name: str, at_ns: int, code: str, cause: str) -> None:
         """The ground's own end of a telecommand: it could not be sent, or nobody answered."""
-        datum = {"timestamp": at_ns / 1e6, "id": telecommand, "name": name, "stage": NO_ANSWER}
-        datum |= {"at": at_ns / 1e6, "key_id": "", "code": code, "cause": cause, "cure": ""}
-        datum |= {"step": 0, "of": 0, "data": "", "seq": None, "boot": None, "state": "warning"}
+        at = at_ns / NS_PER_MS
+        datum = {"timestamp": at, "id": telecommand, "name": name, "stage": NO_ANSWER}
+        datum |= {"at": at, "key_id": "", "code": code, "cause": cause, "cure": ""}
+        datum |= {"step": 0, "of": 0, "data": "", "seq": None, "boot": None}
         with self._lock:
             self._of(telecommand)[(NO_ANSWER, at_ns, 0)] = datum
         self._tell(datum)

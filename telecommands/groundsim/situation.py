@@ -6,6 +6,7 @@ from collections import Counter, OrderedDict, deque
 from typing import Final, TypeVar
 
 from telecommands.dictionary import (
+    PARAMETERS,
     CloudFraction,
     Event,
     Housekeeping,
@@ -24,7 +25,7 @@ JOBS_KEPT: Final = 4
 PERIODS_UNTIL_STALE: Final = 3
 """Housekeeping is stale when it is so many of its periods old."""
 
-STALE_AFTER_S: Final = 30.0
+STALE_AFTER_S: Final = PERIODS_UNTIL_STALE * float(PARAMETERS["housekeeping.period_s"].default)
 """The same before two packets told the period: three of the default periods."""
 
 _LEAST_STALE_S: Final = 2.0

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ class BridgeProcess:
             *("--endpoints", str(unit.state / "endpoints.json")),
         ]
         self._process: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def operators_address(self) -> str:
+        """With the operator's token, as the command tells it."""
+        command = [*self._command, "--address"]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
     def start(self) -> None:
         with self._log.open("ab") as log:
@@ -69,7 +76,7 @@ class BridgeProcess:
         headers = {
             "Content-Type": "application/json",
             "Origin": self.address,
-            "X-Flightsw-Token": self.ask("/api/status")["token"],
+            "X-Flightsw-Token": self.operators_address.partition("#token=")[2],
         }
         body = json.dumps({"name": name, "args": args}).encode()
         request = urllib.request.Request(f"{self.address}/api/telecommands", body, headers)

@@ -65,13 +65,13 @@ def bridge(
 
 @pytest.fixture(scope="module")
 def page(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
-    """The dashboard as a first visitor finds it; any error in the page fails the test run."""
+    """The dashboard as an operator finds it first; any error in the page fails the test run."""
     context = chromium.new_context(viewport={"width": 1600, "height": 900})
     context.set_default_timeout(20_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(bridge.address)
+    page.goto(bridge.operators_address)
     yield page
     context.close()
     assert errors == []

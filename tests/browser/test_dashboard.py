@@ -13,10 +13,16 @@ from typing import Any
 import pytest
 
 from deploy.flight_unit import FlightUnit, wait_until
+from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.connection import GroundKeys
+from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
+from telecommands.groundsim.station import Endpoints, Station
 from tests.browser.bridge_process import BridgeProcess
 from tests.browser.conftest import free_port
 from tests.conftest import Simulated
+from tests.unit.dashboard.running import running
+from tests.unit.groundsim.flight_stand_in import FlightStandIn, housekeeping
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
 COMMANDING = "flightsw:payload/flightsw:commanding"
@@ -81,6 +87,8 @@ def test_a_first_visitor_finds_the_ready_made_overview(
 ) -> None:
     page.get_by_label("lad row").filter(has_text="Mode").filter(has_text="OPERATIONAL").wait_for()
     indicator(page, "Link up")
+    dropped = page.get_by_label("lad row").filter(has_text="Packets dropped")
+    dropped.locator("td", has_text=re.compile("^0$")).wait_for()  # and not that nothing is known
     for display in ("Scene", "Health", "Downlink"):
         browse(page, bridge, f"displays:root/displays:{display.lower()}")
         page.locator(".l-browse-bar__object-name", has_text=display).wait_for()
@@ -101,6 +109,31 @@ def test_the_object_tree_holds_what_the_dictionary_declares(
     shelf.locator(".c-disclosure-triangle").first.click()
     for point in thermal["points"]:
         tree.get_by_role("treeitem", name=point["name"]).first.wait_for()
+
+
+def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_path: Path) -> None:
+    key = TelecommandKey("operator", bytes(SECRET_BYTES))
+    with FlightStandIn(key) as flight:
+        endpoints = Endpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
+        station = Station(endpoints, GroundKeys(telecommand=key), tmp_path / "operator.sequence")
+        settings = DashboardSettings(
+            archive=tmp_path / "archive.sqlite", openmct=find_openmct(None), port=0
+        )
+        with running(settings, lambda: station) as client:
+            page = chromium.new_page()
+            page.goto(f"{client.base}/#/browse/flightsw:payload/flightsw:folder.hk")
+            shelf = page.locator(".c-grid-item__name")
+            shelf.get_by_text("Mode", exact=True).wait_for()
+            tree = page.get_by_role("tree", name="Main Tree")
+            tree.get_by_role("treeitem", name="flightsw").locator(".c-disclosure-triangle").click()
+            folder = tree.get_by_role("treeitem", name="Housekeeping")
+            folder.locator(".c-disclosure-triangle").click()
+            tree.get_by_role("treeitem", name="Mode").first.wait_for()
+            assert shelf.get_by_text("newcomer").count() == 0
+            flight.telemetry.publish("hk", housekeeping(heartbeats={"newcomer": 0.1}))
+            shelf.get_by_text("newcomer").wait_for()
+            tree.get_by_role("treeitem", name="newcomer").wait_for()
+            page.close()
 
 
 def test_a_plot_moves_with_the_telemetry(page: Any, bridge: BridgeProcess) -> None:
@@ -193,6 +226,72 @@ def test_values_beyond_their_limits_are_coloured(
         datum = {"timestamp": 1000 * time.time(), "value": temperature, "seq": 1, "boot": 1}
         receive(key="hk.card_temperature_c", datum=datum)
         page.wait_for_timeout(50)
+
+
+@pytest.fixture
+def visitor(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
+    """The page in a browser that was given no token."""
+    context = chromium.new_context(viewport={"width": 1600, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    browse(page, bridge, COMMANDING)
+    yield page
+    context.close()
+
+
+def _held(page: Any) -> Any:
+    return page.evaluate("localStorage.getItem('flightsw.token')")
+
+
+def test_who_opens_the_page_without_the_token_only_looks_and_is_told_how_to_command(
+    visitor: Any,
+) -> None:
+    visitor.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()
+    assert visitor.get_by_role("button", name="Send PING").is_disabled()
+    assert _held(visitor) is None
+
+
+def test_the_operators_address_gives_the_right_and_shows_the_token_no_longer(
+    visitor: Any, bridge: BridgeProcess
+) -> None:
+    visitor.locator(".is-obstacle").wait_for()
+    browsed = visitor.url
+    beside = visitor.context.new_page()  # another tab of the same browser
+    browse(beside, bridge, COMMANDING)
+    beside.locator(".is-obstacle").wait_for()
+    visitor.goto(bridge.operators_address)  # into the bar of the page that is open
+    form = visitor.get_by_role("form", name="PING", exact=True)
+    form.get_by_role("button").click()
+    newest_sent(visitor, "PING").locator("[data-stage=COMPLETED]").wait_for()
+    assert visitor.locator(".is-obstacle").count() == 0
+    token = bridge.operators_address.partition("#token=")[2]
+    assert _held(visitor) == token
+    assert COMMANDING in browsed
+    assert COMMANDING in visitor.url
+    beside.get_by_text("Telecommands are signed as operator").wait_for()
+    visitor.go_back()
+    assert token not in visitor.url
+
+    visitor.goto("about:blank")
+    visitor.goto(bridge.operators_address)
+    visitor.wait_for_function("() => location.hash.includes('?tc.')")
+    assert token not in visitor.url
+    browse(visitor, bridge, COMMANDING)
+    visitor.reload()
+    visitor.get_by_text("Telecommands are signed as operator").wait_for()
+    visitor.get_by_role("form", name="PING", exact=True).get_by_role("button").click()
+    newest_sent(visitor, "PING").locator("[data-stage=COMPLETED]").wait_for()
+
+
+def test_a_token_that_the_bridge_does_not_take_is_forgotten(
+    visitor: Any, bridge: BridgeProcess
+) -> None:
+    visitor.locator(".is-obstacle").wait_for()
+    visitor.goto(bridge.operators_address[:-1])
+    visitor.get_by_text("it is forgotten: see Commanding").first.wait_for()
+    visitor.locator(".is-obstacle", has_text="does not belong to the operator's key").wait_for()
+    assert visitor.get_by_role("button", name="Send PING").is_disabled()
+    assert _held(visitor) is None
 
 
 def test_a_telecommand_goes_from_the_form_to_completed(
@@ -338,7 +437,7 @@ def test_without_a_telecommand_key_commanding_is_off_and_says_why(
     page = chromium.new_page()
     try:
         browse(page, bridge, COMMANDING)
-        page.locator(".is-obstacle", has_text="Commanding is off").wait_for()
+        page.locator(".is-obstacle", has_text="The bridge has no telecommand key").wait_for()
         assert page.get_by_role("button", name="Send PING").is_disabled()
     finally:
         page.close()

@@ -11,10 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import zmq
 
 from deploy.flight_unit import FlightUnit, flight_unit
+from flightsw.keys import KeyFolder
+from telecommands.client import read_ground_keys
+from telecommands.keys import (
+    SERVICE_KEY,
+    certificate,
+    generate_curve_pair,
+    generate_telecommand_key,
+)
 from tests.conftest import Simulated, run_command
-from tests.unit.dashboard.running import Client, page_and_library, until
+from tests.unit.dashboard.running import Client, answers, page_and_library, until
 
 _STOP_S = 4.0
 
@@ -29,32 +38,28 @@ def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iter
 
 
 @contextmanager
-def _bridge(unit: FlightUnit, folder: Path) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
+def _bridge(
+    unit: FlightUnit, folder: Path, keys: Path | None = None, name: str = "operator"
+) -> Iterator[tuple[Client, subprocess.Popen[str]]]:
+    keys = keys or unit.ground
     arguments = [
         "dashboard", "--port", "0", "--fetch",
         "--archive", str(folder / "archive.sqlite"), "--received", str(folder / "received"),
         "--openmct", str(page_and_library(folder)["openmct"]),
-        "--keys", str(unit.ground), "--endpoints", str(unit.state / "endpoints.json"),
+        "--keys", str(keys), "--as", name, "--endpoints", str(unit.state / "endpoints.json"),
     ]  # fmt: skip
     command = [sys.executable, "-m", "telecommands.groundsim", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             told = process.stdout.readline()
-            found = re.match(r"http://127\.0\.0\.1:(\d+)/", told)
+            found = re.match(r"http://127\.0\.0\.1:(\d+)/ ", told)
             assert found, told
-            client = Client(int(found[1]))
-            until(lambda: process.poll() is not None or _is_up(client))
+            client = Client(int(found[1]), read_ground_keys(keys, name).telecommand)
+            until(lambda: process.poll() is not None or answers(client))
             yield client, process
         finally:
             process.kill()
-
-
-def _is_up(client: Client) -> bool:
-    try:
-        return bool(client.get("/api/status")["link"]["state"] == "up")
-    except OSError:
-        return False
 
 
 def test_a_scene_is_commanded_watched_and_received_and_ctrl_c_ends_it(
@@ -134,6 +139,32 @@ def test_nothing_is_lost_over_restarts_of_bridge_and_daemon(
     )
     assert exported.returncode == 0, exported.stderr
     assert "SERVICE_STARTED" in exported.stdout or "SERVICE_STOPPING" in exported.stdout
+
+
+def test_the_link_says_which_key_does_not_fit_and_comes_up_once_they_do(
+    unit: FlightUnit, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    generate_curve_pair(keys, "visitor")
+    generate_telecommand_key(keys, "visitor")
+    trusted = keys / SERVICE_KEY
+    trusted.write_bytes(certificate(zmq.curve_keypair()[0]))
+    with (
+        _bridge(unit, tmp_path, keys, "visitor") as (client, _),
+        client.realtime() as page,
+    ):
+
+        def told(cause: str) -> None:
+            page.first(lambda message: cause in message.get("link", {}).get("cause", ""))
+
+        told("keys of the two sides do not fit")
+        trusted.write_bytes((unit.ground / SERVICE_KEY).read_bytes())
+        told("refuses this client's key")
+        KeyFolder(unit.state / "keys").authorise(
+            keys / "visitor.key", keys / "visitor.telecommand_key"
+        )
+        page.first(lambda message: message.get("link", {}).get("state") == "up")
+        assert client.closed(client.command("PING").json["id"])[-1]["stage"] == "COMPLETED"
 
 
 def test_without_keys_it_says_what_is_missing(tmp_path: Path) -> None:

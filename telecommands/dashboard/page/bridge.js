@@ -1,3 +1,5 @@
+import { tokenHeader } from './token.js';
+
 /**
  * What the bridge answers, and the one place that asks it.
  *
@@ -17,8 +19,8 @@
  *   severities: string[]}} Dictionary
  * @typedef {{state: 'up'|'down', since: number, last_packet: number|null, cause?: string,
  *   cure?: string}} Link
- * @typedef {{token: string, mission: string, can_command: boolean, operator: string|null,
- *   reason?: string, link: Link}} Status
+ * @typedef {{mission: string, can_command: boolean, operator: string|null, authorised: boolean,
+ *   reason: string|null, link: Link}} Status
  * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
  * @typedef {{product: string, job: string, scene: string, kind: string, name: string,
  *   size: number, received: number, sha256: string, image: string|null}} Product
@@ -39,7 +41,7 @@ export class BridgeError extends Error {
 }
 
 /** @returns {Promise<Status>} */
-export const getStatus = () => ask('/api/status');
+export const getStatus = () => ask('/api/status', { headers: tokenHeader() });
 
 /** @returns {Promise<Dictionary>} */
 export const getDictionary = () => ask('/api/dictionary');
@@ -75,17 +77,14 @@ export function getHistory(key, range, signal) {
 export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)}`);
 
 /**
- * The token is asked for anew each time: a restarted bridge has another one.
- *
  * @param {string} name
  * @param {object} args
  * @returns {Promise<{id: string}>}
  */
-export async function sendTelecommand(name, args) {
-  const { token } = await getStatus();
+export function sendTelecommand(name, args) {
   return ask('/api/telecommands', {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json', 'X-Flightsw-Token': token },
+    headers: { 'Content-Type': 'application/json', ...tokenHeader() },
     body: JSON.stringify({ name, args }),
   });
 }

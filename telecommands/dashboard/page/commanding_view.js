@@ -1,9 +1,12 @@
-import { getStatus, sendTelecommand } from './bridge.js';
+import { sendTelecommand } from './bridge.js';
 import { element } from './element.js';
 import { SentTelecommands } from './sent_telecommands.js';
 import { TelecommandForm } from './telecommand_form.js';
 
-/** @typedef {import('./bridge.js').Telecommand} Telecommand */
+/**
+ * @typedef {import('./bridge.js').Telecommand} Telecommand
+ * @typedef {import('./authority.js').Authority} Authority
+ */
 
 /**
  * Commanding: choose a telecommand, fill in its form, follow its verification.
@@ -11,8 +14,9 @@ import { TelecommandForm } from './telecommand_form.js';
  * @param {object} openmct
  * @param {Telecommand[]} telecommands
  * @param {import('./realtime.js').Realtime} realtime
+ * @param {Authority} authority
  */
-export function commandingViewProvider(openmct, telecommands, realtime) {
+export function commandingViewProvider(openmct, telecommands, realtime, authority) {
   // What was sent stays in sight when the operator looks elsewhere and comes back.
   const sent = new SentTelecommands(realtime);
   return {
@@ -20,7 +24,7 @@ export function commandingViewProvider(openmct, telecommands, realtime) {
     name: 'Commanding',
     cssClass: 'icon-command',
     canView: ({ type }) => type === 'flightsw.commanding',
-    view: () => new CommandingView(openmct, telecommands, sent),
+    view: () => new CommandingView(openmct, telecommands, sent, authority),
     priority: () => 1000,
   };
 }
@@ -29,45 +33,56 @@ class CommandingView {
   #openmct;
   #telecommands;
   #sent;
+  #authority;
+  #unsubscribe = () => {};
   /** @type {string|null} */
   #obstacle = null;
-  #form = element('div', { className: 'commanding__form' });
+  /** @type {TelecommandForm|undefined} */
+  #form;
+  #who = element('p', { className: 'commanding__who' });
+  #place = element('div', { className: 'commanding__form' });
 
-  constructor(openmct, telecommands, sent) {
+  constructor(openmct, telecommands, sent, authority) {
     this.#openmct = openmct;
     this.#telecommands = telecommands;
     this.#sent = sent;
+    this.#authority = authority;
   }
 
-  async show(container) {
-    const who = element('p', { className: 'commanding__who' });
+  show(container) {
     const choice = element('select', { ariaLabel: 'Telecommand' });
     for (const { name, hazardous } of this.#telecommands) {
       const textContent = hazardous ? `${name} (hazardous)` : name;
       choice.append(element('option', { value: name, textContent }));
     }
     choice.onchange = () => this.#open(choice.value);
-    const left = element('section', { className: 'commanding__new' }, who, choice, this.#form);
+    const parts = [this.#who, choice, this.#place];
+    const left = element('section', { className: 'commanding__new' }, ...parts);
     const heading = element('h2', { textContent: 'Sent from this page' });
     const right = element('section', { className: 'commanding__sent' }, heading, this.#sent.node);
     container.append(element('div', { className: 'commanding' }, left, right));
-    const [obstacle, signature] = await asked();
-    this.#obstacle = obstacle;
-    who.textContent = obstacle ?? signature;
-    who.classList.toggle('is-obstacle', this.#obstacle !== null);
     this.#open(choice.value);
+    this.#unsubscribe = this.#authority.on((right) => this.#heed(right));
   }
 
   destroy() {
-    this.#form.replaceChildren();
+    this.#unsubscribe();
+    this.#place.replaceChildren();
+  }
+
+  /** @param {import('./authority.js').Right} right */
+  #heed({ obstacle, operator }) {
+    this.#obstacle = obstacle;
+    this.#who.textContent = obstacle ?? `Telecommands are signed as ${operator}.`;
+    this.#who.classList.toggle('is-obstacle', obstacle !== null);
+    this.#form.heed(obstacle);
   }
 
   #open(name) {
     const telecommand = this.#telecommands.find((one) => one.name === name);
-    const form = new TelecommandForm(telecommand, this.#obstacle, (one, args) =>
-      this.#submit(one, args),
-    );
-    this.#form.replaceChildren(form.node);
+    this.#form = new TelecommandForm(telecommand, (one, args) => this.#submit(one, args));
+    this.#form.heed(this.#obstacle);
+    this.#place.replaceChildren(this.#form.node);
   }
 
   /**
@@ -76,8 +91,13 @@ class CommandingView {
    */
   async #submit(telecommand, args) {
     if (telecommand.hazardous && !(await this.#confirmed(telecommand, args))) return;
-    const { id } = await sendTelecommand(telecommand.name, args);
-    this.#sent.add(id, telecommand.name, args);
+    try {
+      const { id } = await sendTelecommand(telecommand.name, args);
+      this.#sent.add(id, telecommand.name, args);
+    } catch (error) {
+      this.#authority.ask(); // it may be this page that is refused
+      throw error;
+    }
   }
 
   #confirmed({ name, doc }, args) {
@@ -98,16 +118,5 @@ class CommandingView {
         onDestroy: () => resolve(false),
       });
     });
-  }
-}
-
-/** Why nobody can command from this page (null where somebody can), and as whom. */
-async function asked() {
-  try {
-    const { can_command, operator, reason } = await getStatus();
-    if (can_command) return [null, `Telecommands are signed as ${operator}.`];
-    return [`Commanding is off: ${reason ?? 'the bridge’s machine holds no telecommand key'}.`, ''];
-  } catch (error) {
-    return [error.message, ''];
   }
 }

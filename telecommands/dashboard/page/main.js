@@ -1,5 +1,6 @@
 /** Composition of the page: asks the bridge what there is, and hands it to Open MCT. */
 
+import { Authority } from './authority.js';
 import { getDictionary, getStatus } from './bridge.js';
 import { commandingViewProvider } from './commanding_view.js';
 import { FIRST_DISPLAY, installDisplays } from './displays.js';
@@ -14,6 +15,7 @@ import { StalenessProvider } from './staleness.js';
 import { TelemetryProvider } from './telemetry_provider.js';
 import { tileMapViewProvider } from './tile_map_view.js';
 import { conductor } from './time_settings.js';
+import { takeToken } from './token.js';
 
 const RETRY_MS = 1000;
 
@@ -37,6 +39,7 @@ function start(dictionary, { mission }) {
   openmct.install(plugins.Conductor(conductor(Date.now())));
 
   const realtime = new Realtime(`ws://${window.location.host}/api/realtime`);
+  const authority = new Authority(openmct, realtime);
   const tree = new ObjectTree(dictionary, mission);
   openmct.telemetry.addFormat(numberFormat);
   openmct.telemetry.addProvider(new TelemetryProvider(realtime, tree.pointOf));
@@ -45,14 +48,24 @@ function start(dictionary, { mission }) {
   openmct.telemetry.addProvider(new ImageryProvider());
   openmct.objectViews.addProvider(tileMapViewProvider(realtime));
   openmct.objectViews.addProvider(
-    commandingViewProvider(openmct, dictionary.telecommands, realtime),
+    commandingViewProvider(openmct, dictionary.telecommands, realtime, authority),
   );
   installDisplays(openmct, tree.points);
   tree.install(openmct);
+  realtime.on('points', (count) => count !== tree.points.length && lookUpNew(tree));
   new LinkIndicator(openmct, realtime);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
   openmct.start(document.getElementById('app'));
+}
+
+/** The bridge has points that the tree has not: packets told names that the dictionary leaves open. */
+async function lookUpNew(tree) {
+  try {
+    tree.grow(await getDictionary());
+  } catch (error) {
+    console.warn('New points are shown when more come, or after a reload', error);
+  }
 }
 
 /** Until the bridge answers; then the page starts, once. */
@@ -71,4 +84,5 @@ async function open() {
   }
 }
 
+takeToken(); // before Open MCT reads the address
 open();

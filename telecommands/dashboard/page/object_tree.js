@@ -25,13 +25,18 @@ export class ObjectTree {
   #objects = new Map();
   /** @type {Map<string, Point>} */
   #points = new Map();
+  /** @type {Map<string, Set<(child: object) => void>>} of open folders, told what is new in them */
+  #listeners = new Map();
 
   /**
    * @param {Dictionary} dictionary
    * @param {string} mission
    */
   constructor(dictionary, mission) {
-    const folders = dictionary.folders.map((folder) => this.#addFolder(folder));
+    const folders = dictionary.folders.map(({ key, name }) =>
+      this.#add(`folder.${key}`, 'folder', name, { composition: [] }),
+    );
+    this.grow(dictionary);
     const payload = [this.#add('commanding', 'flightsw.commanding', 'Commanding'), ...folders];
     this.#add('payload', 'folder', mission, { composition: payload });
     this.#add('products', 'folder', 'Received products', {
@@ -48,6 +53,16 @@ export class ObjectTree {
     openmct.objects.addProvider(NAMESPACE, {
       get: ({ key }) => Promise.resolve(this.#objects.get(key)),
     });
+    openmct.composition.addProvider({
+      appliesTo: ({ identifier }) => Boolean(this.#folder(identifier)),
+      load: ({ identifier }) => Promise.resolve(this.#folder(identifier).composition),
+      on: ({ identifier: { key } }, event, listener) => {
+        if (event === 'add') this.#listenersOf(key).add(listener);
+      },
+      off: ({ identifier: { key } }, event, listener) => {
+        if (event === 'add') this.#listenersOf(key).delete(listener);
+      },
+    });
     openmct.objects.addRoot(['payload', 'products'].map(identifierOf));
   }
 
@@ -58,14 +73,37 @@ export class ObjectTree {
   pointOf = ({ identifier }) =>
     identifier.namespace === NAMESPACE ? this.#points.get(identifier.key) : undefined;
 
+  /**
+   * Add the points that are not known yet; open folders show them at once.
+   *
+   * @param {Dictionary} dictionary
+   */
+  grow({ folders }) {
+    for (const { key, points } of folders) {
+      const folder = this.#objects.get(`folder.${key}`);
+      for (const point of points.filter((one) => !this.#points.has(one.key))) {
+        const child = this.#addPoint(point);
+        this.#place(child, folder);
+        folder.composition = [...folder.composition, child];
+        for (const listener of this.#listenersOf(folder.identifier.key)) listener(child);
+      }
+    }
+  }
+
   /** @returns {Point[]} in the dictionary's order */
   get points() {
     return [...this.#points.values()];
   }
 
-  #addFolder({ key, name, points }) {
-    const composition = points.map((point) => this.#addPoint(point));
-    return this.#add(`folder.${key}`, 'folder', name, { composition });
+  #folder({ namespace, key }) {
+    const found = namespace === NAMESPACE ? this.#objects.get(key) : undefined;
+    return found?.composition && found;
+  }
+
+  #listenersOf(key) {
+    const listeners = this.#listeners.get(key) ?? new Set();
+    this.#listeners.set(key, listeners);
+    return listeners;
   }
 
   #addPoint(point) {
@@ -79,11 +117,14 @@ export class ObjectTree {
 
   #add(key, type, name, rest = {}) {
     const identifier = identifierOf(key);
-    this.#objects.set(key, { identifier, type, name, location: 'ROOT', ...rest });
-    for (const child of rest.composition ?? []) {
-      this.#objects.get(child.key).location = `${NAMESPACE}:${key}`;
-    }
+    const added = { identifier, type, name, location: 'ROOT', ...rest };
+    this.#objects.set(key, added);
+    for (const child of rest.composition ?? []) this.#place(child, added);
     return identifier;
+  }
+
+  #place(child, folder) {
+    this.#objects.get(child.key).location = `${NAMESPACE}:${folder.identifier.key}`;
   }
 }
 

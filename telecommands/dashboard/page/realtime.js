@@ -12,7 +12,8 @@ const CATCH_UP_SIZE = 5000;
  * The one WebSocket to the bridge.  After an interruption it comes back by itself, subscribes
  * again, and hands out from the archive what was missed in between, in order.
  *
- * Events: `connection` (true or false), `link`, `dropped`, `lagged`, `error`.
+ * Events: `connection` (true or false), `link`, `points` (how many there are), `dropped`, `lagged`,
+ * `error`.
  */
 export class Realtime {
   /** @type {Map<string, Subscription>} */
@@ -103,7 +104,7 @@ export class Realtime {
       this.#subscriptions.get(message.key)?.add(message.datum);
       return;
     }
-    for (const event of ['link', 'dropped', 'lagged', 'error']) {
+    for (const event of ['link', 'points', 'dropped', 'lagged', 'error']) {
       if (message[event] !== undefined) this.#tell(event, message[event]);
     }
   }

@@ -7,23 +7,23 @@ import { element } from './element.js';
 export class TelecommandForm {
   #telecommand;
   #fields;
+  /** @type {string|null} */
+  #obstacle = null;
+  #isSending = false;
   #refusal = element('p', { className: 'telecommand__refusal', role: 'alert' });
   #button;
 
   /**
    * @param {Telecommand} telecommand
-   * @param {string|null} obstacle why nobody may command from here
    * @param {(telecommand: Telecommand, args: object) => Promise<void>} submit
    */
-  constructor(telecommand, obstacle, submit) {
+  constructor(telecommand, submit) {
     this.#telecommand = telecommand;
     this.#fields = telecommand.args.map((argument) => new ArgumentField(argument));
     this.#button = element('button', {
       type: 'submit',
       className: 'c-button c-button--major telecommand__send',
       textContent: `Send ${telecommand.name}`,
-      disabled: obstacle !== null,
-      title: obstacle ?? '',
     });
     this.node = element(
       'form',
@@ -40,17 +40,30 @@ export class TelecommandForm {
     });
   }
 
+  /** @param {string|null} obstacle why nobody may command from here */
+  heed(obstacle) {
+    this.#obstacle = obstacle;
+    this.#button.title = obstacle ?? '';
+    this.#enable();
+  }
+
+  #enable() {
+    this.#button.disabled = this.#isSending || this.#obstacle !== null;
+  }
+
   async #submit(submit) {
     this.#refusal.textContent = '';
     const args = this.#read();
     if (args === undefined || this.#button.disabled) return;
-    this.#button.disabled = true;
+    this.#isSending = true;
+    this.#enable();
     try {
       await submit(this.#telecommand, args);
     } catch (error) {
       this.#refusal.textContent = error.message;
     } finally {
-      this.#button.disabled = false;
+      this.#isSending = false;
+      this.#enable();
     }
   }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from telecommands.auth import TelecommandKey
+from telecommands.dashboard.address import PORT, address_of
 from telecommands.errors import UsageError
 from telecommands.groundsim.station import add_station_options, keys_of, station_of
 
@@ -17,10 +20,11 @@ if TYPE_CHECKING:
     from telecommands.dashboard.bridge import Dashboard
 
 _NEEDED: Final = ("starlette", "uvicorn", "websockets")
-_PORT: Final = 8090
 _EPILOG: Final = (
-    "Listens on the loopback only.  Goes on over restarts of the service; Ctrl-C ends it.  Whoever "
-    "has the telecommand key of --as commands from the page; without one it only looks."
+    "Listens on the loopback only.  Goes on over restarts of the service; Ctrl-C ends it.  A page "
+    "commands with the telecommand key of --as when it was opened with the token of the address "
+    "that is printed; others only look.  Without a terminal the token is not printed, for logs "
+    "are read by others: --address tells it, now and later."
 )
 
 
@@ -33,7 +37,10 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run)
-    parser.add_argument("--port", type=_port, default=_PORT, help="0: a free one (%(default)s)")
+    parser.add_argument("--port", type=_port, default=PORT, help="0: a free one (%(default)s)")
+    parser.add_argument(
+        "--address", action="store_true", help="only print the address with the token, and end"
+    )
     parser.add_argument(
         "--archive",
         type=Path,
@@ -60,6 +67,16 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    operator = keys_of(arguments).telecommand
+    if not arguments.address:
+        return _serve(arguments, operator)
+    if arguments.port == 0:
+        raise UsageError("--port", "0 has no address", "Give the port that is listened at")
+    print(address_of(arguments.port, operator))
+    return 0
+
+
+def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         cause = f"needs {', '.join(missing)}"
@@ -70,21 +87,27 @@ def _run(arguments: argparse.Namespace) -> int:
         find_openmct,
     )
 
-    keys = keys_of(arguments)
     settings = DashboardSettings(
         archive=arguments.archive,
         openmct=find_openmct(arguments.openmct),
         port=arguments.port,
         received=arguments.received,
         fetch=arguments.fetch,
-        commanding=keys.telecommand is not None,
-        operator=arguments.key_name,
+        operator=operator,
     )
     with Dashboard(settings, lambda: station_of(arguments)) as dashboard, _signals(dashboard):
-        commanding = "commands as" if settings.commanding else "listens only, as"
-        print(f"{dashboard.address}  ({commanding} {settings.operator})", flush=True)
+        print(_greeting(dashboard.port, operator, arguments.key_name), flush=True)
         dashboard.serve()
     return 0
+
+
+def _greeting(port: int, operator: TelecommandKey | None, name: str) -> str:
+    """Where to look and how to command; the token on a terminal only, for others read logs."""
+    if operator is None:
+        return f"{address_of(port, None)}  (looks only, as {name})"
+    if sys.stdout.isatty():
+        return f"{address_of(port, operator)}  (commands as {name})"
+    return f"{address_of(port, None)}  (to command as {name}: the address that --address prints)"
 
 
 @contextmanager

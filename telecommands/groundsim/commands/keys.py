@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from telecommands.connection import SERVICE_KEY
 from telecommands.errors import UnusableKey
 from telecommands.groundsim.station import add_key_folder_option
 from telecommands.keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,
+    SERVICE_KEY,
     TELECOMMAND_SUFFIX,
     KeyRefused,
     certificate,

@@ -15,6 +15,9 @@ from typing import Any
 from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
+from telecommands.auth import TelecommandKey
+from telecommands.dashboard.access import TOKEN_HEADER
+from telecommands.dashboard.address import token_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings
 from telecommands.groundsim.station import Station
 
@@ -35,10 +38,11 @@ class Answer:
 
 
 class Client:
-    """Requests to a dashboard."""
+    """Requests to a dashboard; it commands with the operator's key."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, operator: TelecommandKey | None) -> None:
         self.port = port
+        self.token = {} if operator is None else {TOKEN_HEADER: token_of(operator)}
         self.base = f"http://127.0.0.1:{port}"
 
     def ask(
@@ -57,11 +61,9 @@ class Client:
         assert answer.status == 200, answer.body
         return answer.json
 
-    def command(self, name: str, token: str | None = None, **args: Any) -> Answer:
-        headers = {"X-Flightsw-Token": token or self.get("/api/status")["token"]}
-        return self.ask(
-            "/api/telecommands", json.dumps({"name": name, "args": args}).encode(), headers
-        )
+    def command(self, name: str, **args: Any) -> Answer:
+        body = json.dumps({"name": name, "args": args}).encode()
+        return self.ask("/api/telecommands", body, self.token)
 
     def closed(self, telecommand: str) -> list[dict[str, Any]]:
         """Stages of a telecommand when the last one is there."""
@@ -120,8 +122,8 @@ def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iter
         thread = threading.Thread(target=dashboard.serve, name="serving")
         thread.start()
         try:
-            client = Client(dashboard.port)
-            until(lambda: _answers(client))
+            client = Client(dashboard.port, settings.operator)
+            until(lambda: answers(client))
             yield client
         finally:
             dashboard.stop()
@@ -150,7 +152,8 @@ def until(found: Callable[[], Any]) -> Any:
         threading.Event().wait(0.02)
 
 
-def _answers(client: Client) -> bool:
+def answers(client: Client) -> bool:
+    """Whether the dashboard is up."""
     try:
         return client.ask("/api/status").status == 200
     except OSError:

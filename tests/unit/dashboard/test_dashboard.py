@@ -15,26 +15,33 @@ import zmq
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.codec import encode_packet
 from telecommands.connection import read_ground_keys
+from telecommands.dashboard.access import TOKEN_HEADER
+from telecommands.dashboard.address import address_of, token_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
 from telecommands.dictionary import CloudFraction
 from telecommands.errors import UsageError
 from telecommands.groundsim.station import Endpoints, Station
-from telecommands.keys import generate_telecommand_key, read_telecommand_key
+from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
 from tests.unit.dashboard.running import Client, page_and_library, running, until
 from tests.unit.groundsim.flight_stand_in import FlightStandIn, event, housekeeping
+
+KEY = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    generate_telecommand_key(tmp_path / "keys", "operator")
-    return tmp_path / "keys"
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    publish_key_file(folder / f"operator{TELECOMMAND_SUFFIX}", KEY.secret.hex().encode())
+    return folder
 
 
 @pytest.fixture
-def flight(keys: Path) -> Iterator[FlightStandIn]:
-    with FlightStandIn(read_telecommand_key(keys / "operator.telecommand_key")) as service:
+def flight() -> Iterator[FlightStandIn]:
+    with FlightStandIn(KEY) as service:
         yield service
 
 
@@ -43,8 +50,7 @@ def _settings(folder: Path, **fields: Any) -> DashboardSettings:
         "archive": folder / "archive.sqlite",
         "port": 0,
         "received": folder / "received",
-        "commanding": True,
-        "operator": "operator",
+        "operator": KEY,
         **page_and_library(folder),
     }
     return DashboardSettings(**{**values, **fields})
@@ -88,11 +94,22 @@ def test_live_values_come_and_are_found_again(client: Client, flight: FlightStan
         assert page.first(lambda message: "error" in message)["error"]["code"] == "UNKNOWN_KEY"
         flight.telemetry.publish("hk", housekeeping(card_power_w=17.5))
         datum = page.datum("hk.card_power_w")
-        assert (datum["value"], datum["state"], datum["seq"]) == (17.5, "warning", 2)
+        assert (datum["value"], datum["seq"]) == (17.5, 2)
         flight.telemetry.publish("evt", event("JOB_STARTED", message="go"))
         assert page.datum("evt")["message"] == "go"
     assert client.get("/api/history/hk.card_power_w?strategy=latest") == [datum]
     assert client.get("/api/history/evt")[0]["event"] == "JOB_STARTED"
+
+
+def test_pages_are_told_when_packets_bring_new_names(client: Client, flight: FlightStandIn) -> None:
+    with client.realtime() as page:
+        before = page.first(lambda message: "points" in message)["points"]
+        flight.telemetry.publish("hk", housekeeping(heartbeats={"newcomer": 0.1}))
+        assert page.first(lambda message: "points" in message)["points"] == before + 1
+    folders = client.get("/api/dictionary")["folders"]
+    keys = [point["key"] for folder in folders for point in folder["points"]]
+    assert len(keys) == before + 1
+    assert "hk.heartbeats.newcomer" in keys
 
 
 @pytest.mark.parametrize(
@@ -200,23 +217,66 @@ def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightS
     answer = client.command("SET_HOUSEKEEPING_RATE", period_s=0)
     assert answer.status == 400
     assert "period_s" in answer.json["error"]["cause"]
-    assert client.command("PING", token="wrong").status == 403
-    assert client.ask("/api/telecommands", b"{}").status == 403
-    headers = {"X-Flightsw-Token": client.get("/api/status")["token"]}
-    assert client.ask("/api/telecommands", b"{", headers).status == 400
-    assert client.ask("/api/telecommands", b" " * 200_000, headers).status == 413
+    assert client.ask("/api/telecommands", b"{", client.token).status == 400
+    assert client.ask("/api/telecommands", b" " * 200_000, client.token).status == 413
     assert flight.ran == []
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        (None, "NO_TOKEN"),
+        ("", "WRONG_TOKEN"),
+        ("wrong", "WRONG_TOKEN"),
+        (token_of(KEY)[:-1], "WRONG_TOKEN"),
+        (token_of(KEY) + "0", "WRONG_TOKEN"),
+        (token_of(TelecommandKey("operator", bytes(SECRET_BYTES))), "WRONG_TOKEN"),
+        (KEY.secret.hex(), "WRONG_TOKEN"),
+        ("\xe9", "WRONG_TOKEN"),
+    ],
+)
+def test_who_does_not_show_the_operators_token_only_looks(
+    client: Client, flight: FlightStandIn, token: str | None, code: str
+) -> None:
+    headers = {} if token is None else {TOKEN_HEADER: token}
+    answer = client.ask("/api/telecommands", b'{"name": "PING"}', headers)
+    assert (answer.status, answer.json["error"]["code"]) == (403, code)
+    assert flight.ran == []
+    status = client.ask("/api/status", headers=headers).json
+    assert (status["can_command"], status["authorised"]) == (True, False)
+    assert status["reason"].endswith(answer.json["error"]["cure"])
+    assert client.get("/api/history/hk.mode")
+
+
+def test_the_status_tells_who_shows_the_token_so_and_nobody_the_token(client: Client) -> None:
+    for headers in ({}, client.token):
+        answer = client.ask("/api/status", headers=headers)
+        assert answer.json["authorised"] is bool(headers)
+        assert (answer.json["reason"] is None) is bool(headers)
+        for secret in (token_of(KEY), KEY.secret.hex()):
+            assert secret not in f"{answer.headers}{answer.body.decode()}"
+
+
+def test_a_token_holds_as_long_as_its_key() -> None:
+    again = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
+    other = TelecommandKey("operator", bytes(SECRET_BYTES))
+    assert token_of(again) == token_of(KEY) != token_of(other)
+    assert address_of(8090, KEY) == f"http://127.0.0.1:8090/#token={token_of(KEY)}"
+    assert address_of(8090, None) == "http://127.0.0.1:8090/"
 
 
 def test_without_a_telecommand_key_it_only_looks(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path, commanding=False), lambda: station) as client:
-        status = client.get("/api/status")
-        assert (status["can_command"], status["operator"]) == (False, None)
-        answer = client.command("PING")
-        assert (answer.status, answer.json["error"]["code"]) == (403, "LISTEN_ONLY")
+    with running(_settings(tmp_path, operator=None), lambda: station) as client:
+        for headers in ({}, {TOKEN_HEADER: token_of(KEY)}):
+            status = client.ask("/api/status", headers=headers).json
+            assert (status["can_command"], status["authorised"]) == (False, False)
+            assert status["operator"] is None
+            assert "has no telecommand key" in status["reason"]
+            answer = client.ask("/api/telecommands", b'{"name": "PING"}', headers)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "LISTEN_ONLY")
 
 
 def test_products_come_down_when_a_contact_opens(client: Client, flight: FlightStandIn) -> None:
@@ -264,12 +324,11 @@ def test_without_a_service_it_says_so_and_connects_when_there_is_one(
             raise UsageError("endpoints.json", "cannot be read", "Start the service")
         return places[-1]
 
-    key = read_telecommand_key(keys / "operator.telecommand_key")
     with running(_settings(tmp_path), station) as client, client.realtime() as page:
         link = client.get("/api/status")["link"]
         assert link["state"] == "down"
         for number in range(2):  # the second time elsewhere
-            with FlightStandIn(key) as flight:
+            with FlightStandIn(KEY) as flight:
                 places.append(_station(flight, keys, tmp_path))
                 page.first(lambda message: message.get("link", {}).get("state") == "up")
                 until(lambda n=number: client.get("/api/status")["archive"]["packets"] == n + 1)

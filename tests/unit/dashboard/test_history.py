@@ -28,13 +28,13 @@ def _values(found: list[dict[str, Any]]) -> list[Any]:
     return [datum["value"] for datum in found]
 
 
-def test_a_value_comes_with_its_time_number_boot_and_state(
+def test_a_value_comes_with_its_time_number_and_boot(
     archive: Archive, reader: ArchiveReader, catalogue: Catalogue
 ) -> None:
     archive.write([arrival(1, card_temperature_c=86.0), arrival(2)])
     assert history(reader, _point(catalogue, "hk.card_temperature_c"), _ALL) == [
-        {"timestamp": START / 1e6 + 1000, "value": 86.0, "seq": 1, "boot": 1, "state": "critical"},
-        {"timestamp": START / 1e6 + 2000, "value": 41.0, "seq": 2, "boot": 1, "state": "ok"},
+        {"timestamp": START / 1e6 + 1000, "value": 86.0, "seq": 1, "boot": 1},
+        {"timestamp": START / 1e6 + 2000, "value": 41.0, "seq": 2, "boot": 1},
     ]
 
 
@@ -94,7 +94,6 @@ def test_minmax_keeps_the_peak_of_many(
     assert len(found) <= 20
     peak = next(datum for datum in found if datum["value"] == 30.0)
     assert peak["timestamp"] == START / 1e6 + 333_000
-    assert peak["state"] == "warning"
     times = [datum["timestamp"] for datum in found]
     assert times == sorted(times)
 
@@ -116,7 +115,7 @@ def test_a_table_has_the_fields_of_its_rows(
 ) -> None:
     archive.write([arrival(1, topic="evt"), arrival(3, topic="evt")])
     first, gap, last = history(reader, _point(catalogue, "evt"), _ALL)
-    assert (first["event"], first["severity"], first["state"]) == ("JOB_STARTED", "ACTIVITY", "ok")
+    assert (first["event"], first["severity"]) == ("JOB_STARTED", "ACTIVITY")
     assert gap["gap"] == 1
     assert last["message"] == "number 3"
 
@@ -127,8 +126,27 @@ def test_the_link_has_its_history(
     archive.write_link(START, up=False)
     archive.write_link(START + SECOND, up=True)
     assert _values(history(reader, _point(catalogue, "link.state"), _ALL)) == [0, 1]
-    latest = Range(0, 2**62, 1, "latest")
+    latest = Range(START + 900 * SECOND, 2**62, 1, "latest")  # it is so since long
     assert _values(history(reader, _point(catalogue, "link.state"), latest)) == [1]
+    before = Range(0, START - 1, 1, "latest")
+    assert history(reader, _point(catalogue, "link.state"), before) == []
+
+
+@pytest.mark.parametrize("key", ["link.dropped", "link.dropped.hk"])
+def test_before_the_first_loss_nothing_was_dropped_since_the_archive_began(
+    archive: Archive, reader: ArchiveReader, catalogue: Catalogue, key: str
+) -> None:
+    point, latest = _point(catalogue, key), Range(START + 900 * SECOND, 2**62, 1, "latest")
+    assert history(reader, point, latest) == []
+    archive.write_link(START, up=False)
+    archive.write_link(START + SECOND, up=True)
+    [nothing] = history(reader, point, latest)
+    assert (nothing["value"], nothing["timestamp"]) == (0, START / 1e6)
+    assert history(reader, point, _ALL) == []
+    assert history(reader, point, Range(0, START - 1, 1, "latest")) == []
+    archive.write([arrival(1), arrival(4)])
+    assert _values(history(reader, point, latest)) == [2]
+    assert _values(history(reader, point, _ALL)) == [2]
 
 
 @pytest.mark.parametrize(

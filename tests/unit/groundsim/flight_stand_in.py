@@ -12,7 +12,7 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import zmq
@@ -101,7 +101,7 @@ class FlightStandIn:
         key: TelecommandKey,
         *,
         pair: CurvePair | None = None,
-        authorised: Sequence[bytes] = (),
+        authorised: Collection[bytes] = (),
     ) -> None:
         self.ran: list[TelecommandBody] = []
         self.contact_open = False
