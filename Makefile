@@ -44,7 +44,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 test: lint browser
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)
 	$(VENV)/bin/python -m deploy.benchmark

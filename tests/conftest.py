@@ -9,9 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_configure() -> None:
+    """No example has a deadline: machines that run tests are shared."""
+    hypothesis.settings.register_profile("flightsw", deadline=None)
+    hypothesis.settings.load_profile("flightsw")
 
 
 @pytest.fixture(scope="session")

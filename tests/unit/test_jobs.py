@@ -346,5 +346,5 @@ class JobWalk(RuleBasedStateMachine):
                 assert (one.code is None, one.cause == "") == (completed, completed)
 
 
-JobWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+JobWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25)
 test_any_walk_of_calls_and_crashes_agrees_with_a_list_of_jobs = JobWalk.TestCase

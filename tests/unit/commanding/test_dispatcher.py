@@ -489,9 +489,7 @@ _STEPS = st.one_of(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(_STEPS, max_size=25))
 def test_whatever_happens_each_durable_telecommand_closes_once_and_runs_once(
     desk: Desk, steps: list[tuple[Any, ...]]

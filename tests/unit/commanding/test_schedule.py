@@ -64,9 +64,7 @@ def test_a_clock_set_back_makes_entries_wait_again(desk: Desk) -> None:
     assert desk.schedule.due(101)
 
 
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(

@@ -98,7 +98,7 @@ def test_changing_a_description_does_not_change_the_model(model: Model) -> None:
     assert model.inputs()[0].zero_point == INPUT_ZERO_POINT
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, suppress_health_check=list(HealthCheck))
 @given(st.integers(1, 2), st.integers(1, 3), PADDING, PADDING)
 def test_answer_is_the_network_s_inside_any_padding(
     tmp_path_factory: pytest.TempPathFactory,

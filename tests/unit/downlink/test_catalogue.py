@@ -60,7 +60,7 @@ def test_priority_goes_before_class(board: Board) -> None:
     assert _order(board.catalogue) == [image, summary]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     products=st.lists(
         st.tuples(

@@ -156,5 +156,5 @@ class TransferWalk(RuleBasedStateMachine):
             assert product.told == product.deliveries
 
 
-TransferWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TransferWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25)
 test_any_walk_of_requests_telecommands_and_crashes_keeps_the_record_true = TransferWalk.TestCase

@@ -121,9 +121,7 @@ def test_scene_gets_the_same_mask_by_every_arrangement_and_buffering(package: Pa
     assert set(mask_bytes) == {0, 1}
 
 
-@hypothesis_settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.integers(1, 4), max_size=24), min_size=1, max_size=3), st.booleans())
 def test_scenes_of_any_batches_come_back_in_order(
     package: Package, scenes: list[list[int]], double_buffer: bool

@@ -252,7 +252,7 @@ def test_on_cuda_an_answer_comes_one_batch_late(
         assert engine.infer(batches[2]).shape == (4, SIDE, SIDE, 2)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(1, 3), min_size=1, max_size=9))
 def test_a_device_that_keeps_only_the_order_asked_for_mixes_no_batches_up(
     seed: int, counts: list[int]

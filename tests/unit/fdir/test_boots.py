@@ -105,7 +105,7 @@ def test_a_clock_that_jumped_forward_delays_a_loop_by_no_more_than_its_boot(
     assert [boots.begin(_START + n).loop for n in range(4)] == [False, False, True, True]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 2**62), st.booleans()), min_size=1, max_size=12))
 def test_any_clock_keeps_numbers_and_counts_right(runs: list[tuple[int, bool]]) -> None:
     with TemporaryDirectory() as folder, StateFile(Path(folder)) as state:

@@ -163,7 +163,7 @@ def test_a_broken_transfer_goes_on_where_it_ended(tmp_path: Path) -> None:
 
 
 @given(stored=st.binary(max_size=len(_CONTENT) + 100), right=st.integers(0, len(_CONTENT)))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_a_crash_left_behind_the_file_is_right(
     tmp_path_factory: pytest.TempPathFactory, stored: bytes, right: int
 ) -> None:

@@ -548,7 +548,6 @@ def test_whatever_happens_each_slot_holds_a_verified_package(
         settings=settings(
             max_examples=20,
             stateful_step_count=12,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

@@ -134,7 +134,7 @@ class _Unsteady(ArithmeticEngine):
 _SIZES = st.integers(1, 700)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     height=_SIZES,
     width=_SIZES,

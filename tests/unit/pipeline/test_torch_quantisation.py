@@ -72,7 +72,7 @@ def test_calls_of_any_size_follow_each_other(device: str) -> None:
     tables, numbers = random_tables(np.int8), every_number()
     quantise = TorchQuantiser(tables, torch.device(device))
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(top=st.integers(0, 127), rows=st.integers(1, 40), left=st.integers(0, 511))
     def check(top: int, rows: int, left: int) -> None:
         part = numbers[:, top : top + rows, left:]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flightsw.products.cloud_fill import FILLED_BANDS
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(height=st.integers(1, 90), width=st.integers(1, 40), seed=st.integers(0, 999))
 def test_fill_equals_the_whole_frame_calculation(simulate, tmp_path_factory, height, width, seed):
     scene = simulate(height, width, seed)

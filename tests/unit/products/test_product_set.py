@@ -14,7 +14,7 @@ from flightsw.errors import EmptyScene, ProductError, UsageError
 from flightsw.products.report import REPORT_FORMAT, encode_report, read_report
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     drawn=st.tuples(st.integers(1, 300), st.integers(1, 60), st.integers(0, 99)),
     splits=st.lists(st.integers(1, 300), max_size=12),

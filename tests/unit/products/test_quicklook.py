@@ -32,7 +32,7 @@ def test_reduction_suits_the_scene(height, width, factor):
     assert reduction_factor(height, width) == factor
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 99),
     extra=st.tuples(st.integers(0, 5), st.integers(0, 5)),

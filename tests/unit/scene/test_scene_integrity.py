@@ -191,7 +191,7 @@ def _damage(data: st.DataObject, content: bytes) -> bytes:
     return bytes(bad)
 
 
-_FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+_FUZZ = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 @_FUZZ

@@ -193,7 +193,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return product.write(tmp_path_factory.mktemp("xml"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_damaged_xml_is_read_or_refused_but_nothing_else(
     product: Path, data: st.DataObject

@@ -66,7 +66,7 @@ def test_a_scene_can_be_read_twice(tall_product: Path) -> None:
     np.testing.assert_array_equal(together(scene, workers=1), together(scene, workers=3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(4, 150),
     width=st.integers(4, 150),
