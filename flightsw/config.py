@@ -32,8 +32,8 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``spatial``: one tile over four cores.  ``batch``: four tiles over four cores.
     ``instances``: the model four times, on a core and with a thread each.  ``dma_buffers``
     ``auto`` takes them where the runtime offers them.  ``thread_priority`` is the real-time
-    priority of the threads that drive the card, 0 for none; where the machine does not allow it
-    they are ordinary ones.
+    priority of the thread that drives the card, 0 for none; where the machine does not allow it
+    it is an ordinary one, as those of the ``instances`` are: they have tiles ahead.
     ``threads`` is for the simulator's INT8 arithmetic.
     """
 

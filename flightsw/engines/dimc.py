@@ -85,7 +85,7 @@ class DimcEngine(ClosingEngine):
         self._twinned = settings.twin is not None
         self._feed: Feed | ParallelFeeds = feeds[0]
         if len(feeds) > 1:
-            self._feed = ParallelFeeds(feeds, _delay(settings), self._info)
+            self._feed = ParallelFeeds(feeds, _delay(settings), self._info.device)
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""

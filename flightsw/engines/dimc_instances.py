@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.feed import CURE, Feed
-from flightsw.engines.engine import EngineInfo
 from flightsw.errors import InferenceFailed
-from flightsw.real_time import real_time
 
 _ANSWER_SECONDS: Final = 60.0
 """Longest wait for a batch: an instance's own deadline of 30 s comes first, with its own error."""
@@ -53,16 +51,13 @@ class ParallelFeeds:
     instance is raised by the call that waits, or else by the next one.
     """
 
-    def __init__(self, feeds: Sequence[Feed], delay: int, info: EngineInfo) -> None:
-        self._subject = info.device
+    def __init__(self, feeds: Sequence[Feed], delay: int, subject: str) -> None:
+        self._subject = subject
         self._window = len(feeds) * (delay + _TILES_AHEAD)
         self._batches: deque[_Batch] = deque()
         self._tiles_in_flight = 0
         self._answers = _Answers()
-        self._workers = [
-            _Worker(feed, number, self._answers, info.thread_priority)
-            for number, feed in enumerate(feeds)
-        ]
+        self._workers = [_Worker(feed, number, self._answers) for number, feed in enumerate(feeds)]
         self._turn = 0
 
     @property
@@ -142,10 +137,9 @@ class _Answers:
 class _Worker:
     """The thread of one instance.  Daemonic, as a card that hangs never lets go of it."""
 
-    def __init__(self, feed: Feed, number: int, answers: _Answers, priority: int) -> None:
+    def __init__(self, feed: Feed, number: int, answers: _Answers) -> None:
         self._feed = feed
         self._answers = answers
-        self._priority = priority
         self._owed: deque[_Batch] = deque()
         self._stopping = False
         # None: push out what is in flight.  Who fills it waits for answers, so it stays short.
@@ -165,10 +159,6 @@ class _Worker:
         self._thread.join(max(0.0, seconds))
 
     def _work(self) -> None:
-        with real_time(self._priority):
-            self._follow_orders()
-
-    def _follow_orders(self) -> None:
         try:
             while not self._stopping:
                 try:

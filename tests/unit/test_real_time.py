@@ -93,10 +93,9 @@ def test_only_the_stage_that_asks_for_it_has_it() -> None:
 
 
 @needs_permission
-@pytest.mark.parametrize("arrangement", ["spatial", "instances"])
 @pytest.mark.parametrize("priority", [0, 10])
-def test_the_threads_that_drive_the_card_have_the_priority_of_the_settings(
-    monkeypatch: pytest.MonkeyPatch, arrangement: str, priority: int
+def test_the_thread_that_drives_the_card_has_the_priority_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, priority: int
 ) -> None:
     found = set()
     run = ModelInstance.run
@@ -106,7 +105,7 @@ def test_the_threads_that_drive_the_card_have_the_priority_of_the_settings(
         return run(self, *arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ModelInstance, "run", observed)
-    settings = DimcSettings(card="simulator", arrangement=arrangement, thread_priority=priority)  # type: ignore[arg-type]
+    settings = DimcSettings(card="simulator", thread_priority=priority)
     numbers = np.full((4, 300, 300), 3000, np.uint16)
     with open_dimc_engine(load_package(), settings) as engine:
         process_scene(ArrayScene(numbers), engine, PipelineSettings())
