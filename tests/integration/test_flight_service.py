@@ -273,6 +273,11 @@ def test_a_stranger_gets_no_answer(unit: FlightUnit, tmp_path: Path) -> None:
         pytest.raises(NoAnswer),
     ):
         client.execute("PING", {}, 3)
+    as_stranger = ["--keys", str(tmp_path), "--as", "stranger"]
+    told = ["--endpoints", str(unit.state / "endpoints.json")]
+    watched = run_command("telecommands.groundsim", ["watch", "--for", "60", *as_stranger, *told])
+    assert watched.returncode == 1
+    assert "the service refuses this client's key" in watched.stderr
     assert unit.execute("PING").stage is Stage.COMPLETED
 
 

@@ -15,9 +15,11 @@ from rich.live import Live
 
 from telecommands.client import TelemetryClient
 from telecommands.dictionary import PACKETS, Packet, Record
+from telecommands.errors import LinkError
 from telecommands.groundsim.live_table import live_table
 from telecommands.groundsim.situation import Situation
 from telecommands.groundsim.station import add_station_options, station_of
+from telecommands.handshake import GONE
 
 Show: TypeAlias = Callable[[str, Packet, Record], None]
 Refresh: TypeAlias = Callable[[], None]
@@ -25,8 +27,9 @@ Refresh: TypeAlias = Callable[[], None]
 _TICK_S: Final = 0.25
 _NO_ANSWER: Final = 4
 _EPILOG: Final = (
-    "Goes on over restarts of the service.  Exit status: 0 when --count packets came, or --for is "
-    "over, or Ctrl-C; 4 when nothing came, or fewer than --count."
+    "Goes on over restarts of the service, and ends where it refuses this key.  Exit status: 0 "
+    "when --count packets came, or --for is over, or Ctrl-C; 4 when nothing came, or fewer than "
+    "--count."
 )
 
 
@@ -52,9 +55,15 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with station_of(arguments).telemetry(arguments.topics) as client:
+    station = station_of(arguments)
+    with station.telemetry(arguments.topics, monitored=True) as client:
         live = Console().is_terminal and not arguments.json
-        with _table(client) if live else _lines(client) as (show, refresh):
+        with _table(client) if live else _lines(client) as (show, update):
+
+            def refresh() -> None:
+                _require_admission(client, station.endpoints.telemetry)
+                update()
+
             try:
                 count = _watch(client, show, refresh, arguments.seconds, arguments.count)
             except KeyboardInterrupt:  # how one stops looking
@@ -80,6 +89,13 @@ def _watch(
         refresh()
         refresh_at = time.monotonic() + _TICK_S
     return count
+
+
+def _require_admission(client: TelemetryClient, endpoint: str) -> None:
+    """:class:`LinkError` where waiting is in vain."""
+    finding = client.finding
+    if finding is not None and finding.is_final and finding is not GONE:
+        raise LinkError(endpoint, finding.cause, finding.cure)
 
 
 @contextmanager
