@@ -46,7 +46,7 @@ lint: $(READY)
 test: lint browser
 	$(VENV)/bin/pytest
 
-bench: $(READY)
+bench: $(READY) browser
 	$(VENV)/bin/python -m deploy.benchmark
 
 clean:

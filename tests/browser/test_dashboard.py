@@ -12,10 +12,9 @@ from typing import Any
 
 import pytest
 
+from deploy.bridge_process import BridgeProcess
 from deploy.flight_unit import FlightUnit, wait_until
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
-from tests.browser.bridge_process import BridgeProcess
-from tests.browser.conftest import free_port
 from tests.conftest import Simulated
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
@@ -333,7 +332,7 @@ def test_without_a_telecommand_key_commanding_is_off_and_says_why(
     keys = tmp_path / "watch-only"
     shutil.copytree(unit.ground, keys)
     (keys / "operator.telecommand_key").unlink()
-    bridge = BridgeProcess(unit, tmp_path, free_port(), keys)
+    bridge = BridgeProcess(unit, tmp_path, keys=keys)
     bridge.start()
     page = chromium.new_page()
     try:
