@@ -33,7 +33,7 @@ _AXIS = """() => {
     return { top: at(top), bottom: at(bottom) };
 }"""
 
-INVENTED = '"hk.card_temperature_c"'
+INVENTED = "hk.card_temperature_c"
 """Key of the value that a test makes up: the real one does not come between."""
 
 Screenshot = Callable[[str], None]
@@ -141,13 +141,17 @@ def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[.
     def connect(socket: Any) -> None:
         sockets.append(socket)
         server = socket.connect_to_server()
-        server.on_message(lambda told: None if INVENTED in told else socket.send(told))
+        server.on_message(lambda told: socket.send(_without_invented(told)))
 
     page.route_web_socket(re.compile("/api/realtime$"), connect)
     page.goto(bridge.address)
     indicator(page, "Link up")
-    yield page, lambda **message: sockets[-1].send(json.dumps(message))
+    yield page, lambda **message: sockets[-1].send(json.dumps([message]))
     page.close()
+
+
+def _without_invented(told: str) -> str:
+    return json.dumps([message for message in json.loads(told) if message.get("key") != INVENTED])
 
 
 def test_dropped_telemetry_is_said_aloud(link: tuple[Any, Callable[..., None]]) -> None:
@@ -190,7 +194,7 @@ def test_values_beyond_their_limits_are_coloured(
     while not coloured.count():  # the page may not have subscribed yet
         assert time.monotonic() < deadline
         datum = {"timestamp": 1000 * time.time(), "value": temperature, "seq": 1, "boot": 1}
-        receive(key="hk.card_temperature_c", datum=datum)
+        receive(key=INVENTED, datum=datum)
         page.wait_for_timeout(50)
 
 

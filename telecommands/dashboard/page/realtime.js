@@ -72,7 +72,7 @@ export class Realtime {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
-    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => this.#take(message));
     socket.onclose = () => this.#closed();
   }
 
