@@ -19,6 +19,7 @@ PLOTS: Final = (
 )
 TABLE: Final = ("hk.uptime_s", "hk.card_temperature_c", "hk.cpu_share", "hk.card_power_w")
 
+_HIDDEN: Final = dict.fromkeys(("timestamp", "type", "WARNING", "CRITICAL"), True)
 _STORE: Final = "flightsw.displays"  # page/displays.js keeps them there, and makes none if it is
 
 
@@ -35,7 +36,7 @@ def script(keys: Sequence[str]) -> str:
 
 
 def _displays(keys: Sequence[str]) -> dict[str, Any]:
-    latest = _object(f"{NAME}.latest", "LadTable", keys, hiddenColumns={"timestamp": True})
+    latest = _object(f"{NAME}.latest", "LadTable", keys, hiddenColumns=_HIDDEN)
     table = _object(f"{NAME}.table", "table", TABLE)
     plots = [
         _object(

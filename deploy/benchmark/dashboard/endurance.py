@@ -70,9 +70,8 @@ def growth_per_minute(samples: list[Sample], settled_s: float) -> dict[str, floa
 
 
 def _click(page: Page, until: float) -> None:
-    """Open and close a folder of the tree, as an operator's hand does, until that moment."""
-    folder = page.get_by_role("tree", name="Main Tree").get_by_role("treeitem", name="flightsw")
-    box = folder.locator(".c-disclosure-triangle").first.bounding_box()
+    """Open and close a plot's legend, as an operator's hand does, until that moment."""
+    box = page.locator(".c-plot-legend__view-control").first.bounding_box()
     assert box is not None
     for is_open in cycle((True, False)):
         left = until - time.monotonic()

@@ -23,7 +23,7 @@ def dashboard_section(results: dict[str, Any]) -> str:
         f" the service's own telemetry link in another, encrypted; Chromium without a window and"
         f" without a GPU. For {minutes:.0f} minutes a display shows {keys} of the values they"
         f" carry: the latest of each, four plots and a table of the last minute. Every few seconds"
-        f" a folder of the tree is opened or closed. Memory is taken after a full garbage"
+        f" the legend of a plot is opened or closed. Memory is taken after a full garbage"
         f" collection; its growth is a straight line through all but the first fifth.\n\n"
         + markdown_table(["figure", "target", "measured"], rows)
         + "\n"
