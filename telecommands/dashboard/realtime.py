@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -59,7 +60,8 @@ def _wake(loop: asyncio.AbstractEventLoop, filled: asyncio.Event) -> None:
 
 
 async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: Catalogue) -> None:
-    while True:
+    """Each wish is answered when it holds: what is archived from then on is told to the page."""
+    for count in itertools.count(1):
         try:
             message = await socket.receive()
         except (WebSocketDisconnect, RuntimeError):
@@ -69,6 +71,7 @@ async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: Catalogue) -> No
         complaint = _heed(message.get("text") or "", mailbox, catalogue)
         if complaint is not None:
             mailbox.post(complaint)
+        mailbox.post(encoded({"heeded": count}))
 
 
 def _heed(text: str, mailbox: Mailbox, catalogue: Catalogue) -> bytes | None:

@@ -114,6 +114,49 @@ def test_a_reload_finds_the_history(page: Any, bridge: BridgeProcess) -> None:
     page.wait_for_function(f"(oldest) => ({_AXIS})()?.bottom <= oldest", arg=oldest)
 
 
+_COLLECT = """async () => {
+    const { objects, telemetry } = window.openmct;
+    const point = await objects.get({ namespace: 'flightsw', key: 'hk.uptime_s' });
+    const take = (name) => (data) => {
+        window[name] = [...(window[name] ?? []), ...data.map(({ seq }) => seq)];
+    };
+    telemetry.subscribe(point, take('told'), { strategy: 'batch' });
+    telemetry.request(point, { start: 0, end: Date.now() + 60_000 }).then(take('archived'));
+}"""
+
+
+def test_nothing_is_missing_between_history_and_realtime(
+    chromium: Any, bridge: BridgeProcess
+) -> None:
+    def newest() -> int:
+        seq: int = bridge.ask("/api/history/hk.uptime_s?strategy=latest")[0]["seq"]
+        return seq
+
+    page = chromium.new_page()
+    held: list[Callable[[], None]] = []
+    is_held = True
+
+    def connect(socket: Any) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(
+            lambda told: held.append(lambda: server.send(told)) if is_held else server.send(told)
+        )
+
+    page.route_web_socket(re.compile("/api/realtime$"), connect)
+    page.goto(f"{bridge.address}/#/browse/{COMMANDING}")
+    page.get_by_label("Telecommand", exact=True).wait_for()
+    page.evaluate(_COLLECT)
+    before = newest()
+    wait_until(lambda: newest() >= before + 3)  # its subscription is on its way meanwhile
+    is_held = False
+    for send in held:
+        send()
+    page.wait_for_function("() => window.archived && window.told")
+    archived, told = page.evaluate("() => [window.archived, window.told]")
+    assert told[0] <= archived[-1] + 1
+    page.close()
+
+
 def test_the_page_reconnects_after_the_bridge_is_killed(page: Any, bridge: BridgeProcess) -> None:
     browse(page, bridge, UPTIME)
     wait_until_plot_rises(page)
