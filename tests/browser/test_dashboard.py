@@ -86,6 +86,21 @@ def test_a_first_visitor_finds_the_ready_made_overview(
         page.locator(".c-fl-frame").first.wait_for()
 
 
+def test_the_page_says_that_it_loads_until_it_is_there(
+    chromium: Any, bridge: BridgeProcess
+) -> None:
+    page = chromium.new_page()
+    held: list[Any] = []
+    page.route("**/openmct.js", lambda route: held.append(route))  # noqa: PLW0108
+    page.goto(bridge.address, wait_until="commit")
+    told = page.locator(".boot-message", has_text="loading")
+    told.wait_for()
+    held[0].continue_()
+    told.wait_for(state="detached")
+    page.get_by_role("tree", name="Main Tree").wait_for()
+    page.close()
+
+
 def test_the_object_tree_holds_what_the_dictionary_declares(
     page: Any, bridge: BridgeProcess
 ) -> None:

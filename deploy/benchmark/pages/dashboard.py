@@ -100,7 +100,7 @@ def _first_paint_rows(told: dict[str, Any]) -> list[list[str]]:
             f"{paint['median'] / 1000:.2f} s; {paint['max'] / 1000:.2f} s",
         ],
         [
-            "the same, to the overview with its values",
+            "the same visits: to the overview with its values",
             "≤ 3 s",
             f"{overview['median'] / 1000:.2f} s; {overview['max'] / 1000:.2f} s",
         ],

@@ -3,7 +3,7 @@ import { getHistory } from './bridge.js';
 /** @typedef {import('./bridge.js').Datum} Datum */
 
 const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 500;
 const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
