@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--base-size", type=int, default=2745, help="of the smallest of the areas")
     parser.add_argument("--in-a-row", type=int, default=100, help="small scenes in one process")
     parser.add_argument("--minutes", type=float, default=10, help="of 50 values at 10 Hz")
-    parser.add_argument("--days", type=int, default=30, help="of the archive at 1 Hz")
+    parser.add_argument("--days", type=int, default=30, help="of the archive at 1 Hz, 0.1 GB each")
     parser.add_argument("--only", choices=_PARTS, action="append")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # what was started is ended
