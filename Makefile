@@ -46,7 +46,7 @@ lint: $(READY)
 test: lint browser
 	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: $(READY)
+bench: $(READY) browser
 	$(VENV)/bin/python -m deploy.benchmark
 
 clean:

@@ -28,6 +28,7 @@ from telecommands.keys import (
 )
 
 _LINGER_MS: Final = 1000
+_LONGEST_RETRY_MS: Final = 500  # between two attempts to reach a service that is not there
 _PROBE_S: Final = 1.0
 _PEER_CHECK_MS: Final = 5000
 _MOST_FRAME_BYTES: Final = 16 << 20
@@ -171,7 +172,7 @@ def _socket(
     socket = context.socket(kind)
     socket.linger = _LINGER_MS
     socket.setsockopt(zmq.MAXMSGSIZE, _MOST_FRAME_BYTES)
-    socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, _LONGEST_RETRY_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # notices a peer that lost its power
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _PEER_CHECK_MS)
     if keys.curve is not None:

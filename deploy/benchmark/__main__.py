@@ -6,6 +6,7 @@ import argparse
 import datetime
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from deploy.benchmark.card import (
     scene_in_memory,
     simulator_against_openvino,
 )
+from deploy.benchmark.dashboard.measure import measure_dashboard
 from deploy.benchmark.page import render
 from deploy.benchmark.pipe import ROUNDS, measure_pipe
 from deploy.benchmark.scaling import measure_scaling, simulated_below
@@ -62,8 +64,11 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=REFERENCE_TILES, help="of each engine")
     parser.add_argument("--base-size", type=int, default=2745, help="of the smallest of the areas")
     parser.add_argument("--in-a-row", type=int, default=100, help="small scenes in one process")
+    parser.add_argument("--minutes", type=float, default=10, help="of 50 values at 10 Hz")
+    parser.add_argument("--days", type=int, default=30, help="of the archive at 1 Hz, 0.1 GB each")
     parser.add_argument("--only", choices=_PARTS, action="append")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # what was started is ended
     arguments.work.mkdir(exist_ok=True)
     results_file = arguments.work / "results.json"
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
@@ -72,7 +77,7 @@ def main() -> None:
     for part in arguments.only or _PARTS:
         results[part] = _PARTS[part](arguments) | {"command": command, "date": today}
         results_file.write_text(json.dumps(results, indent=2))
-    arguments.page.write_text(render(results))
+        arguments.page.write_text(render(results))
     print(f"wrote {arguments.page}")
 
 
@@ -151,6 +156,10 @@ def _engines(arguments: argparse.Namespace) -> dict[str, Any]:
     return {"markdown": (out / "bench.md").read_text()}
 
 
+def _dashboard(arguments: argparse.Namespace) -> dict[str, Any]:
+    return measure_dashboard(arguments.work, arguments.minutes, arguments.days)
+
+
 def _ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
     """Each scenario's wall time over the bare decode of its own round; the median of the rounds."""
     return {
@@ -194,6 +203,7 @@ _PARTS: Final = {
     "pipe": _pipe,
     "peers": _peers,
     "engines": _engines,
+    "dashboard": _dashboard,
 }
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measure the ground archive: a month of 50 values at 1 Hz, and other ways to store it.
 
-``python -m deploy.benchmark.archive FOLDER [DAYS]`` prints what it measured.
-The folder holds the month, about 3 GB.
+``python -m deploy.benchmark.archive FOLDER [DAYS]`` prints what it measured, the other ways
+included.  The folder holds the month, about 3 GB.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from telecommands.dictionary import (
     TelecommandCounts,
 )
 
-_START: Final = 1_780_000_000 * 10**9
+_START: Final = 1_780_012_800 * 10**9  # midnight, where roll-ups begin
 _SECOND: Final = 10**9
+_DAY: Final = 86_400
 _BATCH: Final = 600
 _SIZE: Final = 2000
 _THREADS: Final = 16
 _REPEATS: Final = 5
-_KEY: Final = "hk.card_temperature_c"
+KEY: Final = "hk.card_temperature_c"
 
 
 def housekeeping(number: int) -> Housekeeping:
@@ -63,26 +64,87 @@ def housekeeping(number: int) -> Housekeeping:
 
 def packets(count: int) -> Iterator[Arrival]:
     """As they come off the link."""
-    for number in range(1, count + 1):
+    for number in range(count):
         frames = encode_packet(
-            "hk", housekeeping(number), boot=3, sequence=number, t=_START + number * _SECOND
+            "hk", housekeeping(number), boot=3, sequence=number + 1, t=_START + number * _SECOND
         )
         yield Arrival("hk", *decode_packet(*frames))
 
 
-def build(path: Path, count: int) -> float:
-    """Through the archive's own door; packets a second."""
+def build(path: Path, days: int, day: int = _DAY) -> float:
+    """A day of so many seconds through the archive's own door, then copied; packets a second.
+
+    ``day`` is a whole number of the roll-ups' spans.
+    """
     spent = 0.0
     with Archive(path, Catalogue()) as archive:
         batch: list[Arrival] = []
-        for packet in packets(count):
+        for packet in packets(day):
             batch.append(packet)
-            if len(batch) == _BATCH or packet.packet.seq == count:
+            if len(batch) == _BATCH or packet.packet.seq == day:
                 began = time.perf_counter()
                 archive.write(batch)
                 spent += time.perf_counter() - began
                 batch = []
-    return count / spent
+    _copy_day(path, days, day)
+    return day / spent
+
+
+def _copy_day(path: Path, days: int, day: int) -> None:
+    """The file as it would be had the same day come again and again, as one boot."""
+    connection = sqlite3.connect(path)
+    for later in range(1, days):
+        with connection:
+            t = later * day * _SECOND
+            connection.execute(
+                "INSERT INTO packet (topic, t, boot, seq, body)"
+                " SELECT topic, t + ?, boot, seq + ?, body FROM packet WHERE id <= ? ORDER BY id",
+                (t, later * day, day),
+            )
+            connection.execute(
+                "INSERT INTO rollup SELECT level, key, span + ? / level, count, low, low_t + ?,"
+                " high, high_t + ? FROM rollup WHERE span < (? + ?) / level",
+                (t, t, t, _START, day * _SECOND),
+            )
+    with connection:
+        connection.execute(
+            "UPDATE topic SET seq = seq + ?, t = t + ?",
+            ((days - 1) * day, (days - 1) * day * _SECOND),
+        )
+    connection.close()
+
+
+def archive_of(folder: Path, days: int) -> Path:
+    """The file of so many days, made where it is not there yet."""
+    path = folder / f"{days}-days.sqlite"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        for left in folder.glob(f"{partial.name}*"):
+            left.unlink()
+        build(partial, days)
+        partial.replace(path)
+    return path
+
+
+def measure_archive(folder: Path, days: int) -> dict[str, Any]:
+    """Milliseconds of what a plot asks for, medians of five."""
+    path = archive_of(folder, days)
+    point = Catalogue().get(KEY)
+    assert point is not None
+    packets_in_all = days * _DAY
+    end = _START + packets_in_all * _SECOND
+    found = {}
+    with ArchiveReader(path) as reader:
+        for name, span, size in (
+            ("the whole", packets_in_all, _SIZE), ("the whole, 800 points", packets_in_all, 800),
+            ("a day", _DAY, _SIZE), ("8 hours", 28_800, _SIZE), ("an hour", 3600, _SIZE),
+        ):  # fmt: skip
+            asked = Range(end - span * _SECOND, end, size, "minmax")
+            found[name] = milliseconds(lambda asked=asked: history(reader, point, asked))
+        latest = Range(0, end, 1, "latest")
+        found["the latest"] = milliseconds(lambda: history(reader, point, latest))
+    return {"days": days, "bytes": path.stat().st_size, "milliseconds": found}
 
 
 def milliseconds(work: Any) -> float:
@@ -147,36 +209,18 @@ def parquet(folder: Path, t: Any, values: Any) -> tuple[float, int]:
     return milliseconds(query), sum(one.stat().st_size for one in files) // len(t) // 50
 
 
-def main(folder: Path, days: float) -> None:
-    """Print what was measured."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "month.sqlite"
-    count = int(days * 86_400)
-    if not path.exists():
-        print(f"written: {build(path, count):,.0f} packets/s of 50 values")
-    print(
-        f"file: {path.stat().st_size / 1e9:.2f} GB, {path.stat().st_size / count:.0f} byte/packet"
-    )
-    point = Catalogue().get(_KEY)
-    assert point is not None
-    end = _START + count * _SECOND
-    with ArchiveReader(path) as reader:
-        for name, span, size in (
-            ("month", count, _SIZE), ("month, 800 points", count, 800), ("day", 86_400, _SIZE),
-            ("8 hours", 28_800, _SIZE), ("hour", 3600, _SIZE),
-        ):  # fmt: skip
-            asked = Range(end - span * _SECOND, end, size, "minmax")
-            found = history(reader, point, asked)
-            took = milliseconds(lambda asked=asked: history(reader, point, asked))
-            print(f"{name}: {took:.0f} ms, {len(found)} data")
-        latest = Range(0, end, 1, "latest")
-        print(f"latest: {milliseconds(lambda: history(reader, point, latest)):.2f} ms")
-        print(f"extent: {milliseconds(reader.extent):.2f} ms")
+def main(folder: Path, days: int) -> None:
+    """Print what was measured, and what other ways to store it come to."""
+    found = measure_archive(folder, days)
+    path = archive_of(folder, days)
+    print(f"{path}: {found['bytes'] / 1e9:.2f} GB, {found['bytes'] / days / _DAY:.0f} byte/packet")
+    for name, took in found["milliseconds"].items():
+        print(f"{name}: {took:.2f} ms")
     t, values = series(path)
     for name, way in (("SQLite, a row a value", row_a_value), ("Parquet, a file a day", parquet)):
         took, size = way(folder, t, values)
-        print(f"{name}: month {took:.0f} ms, {size} byte/value")
+        print(f"{name}: the whole {took:.0f} ms, {size} byte/value")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 30)
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 30)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from deploy.benchmark.pages.accuracy import accuracy_section
 from deploy.benchmark.pages.card import card_section
 from deploy.benchmark.pages.chain import chain_section
+from deploy.benchmark.pages.dashboard import dashboard_section
 from deploy.benchmark.pages.engines import engines_section
 from deploy.benchmark.pages.peers import peers_section
 from deploy.benchmark.pages.pipe import pipe_section
@@ -46,4 +47,5 @@ _SECTIONS: Final[dict[str, Callable[[dict[str, Any]], str]]] = {
     "card": card_section,
     "accuracy": accuracy_section,
     "service": service_section,
+    "dashboard": dashboard_section,
 }

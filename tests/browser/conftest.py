@@ -3,44 +3,30 @@
 from __future__ import annotations
 
 import os
-import shutil
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.bridge_process import BridgeProcess
+from deploy.chromium import find_chromium, launched_chromium
 from deploy.flight_unit import FlightUnit, flight_unit
-from tests.browser.bridge_process import BridgeProcess
 from tests.conftest import Simulated
 
 _ROOT = Path(__file__).parents[2]
-_FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Any]:
     """The distribution's Chromium, driven by Playwright."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
+    pytest.importorskip("playwright.sync_api")
+    if find_chromium() is None:
         pytest.skip("no Chromium here (deploy/browser.sh installs it)")
     if not (_ROOT / "node_modules/openmct/dist/openmct.js").exists():
         pytest.skip("no Open MCT here (deploy/openmct.sh installs it)")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=list(_FLAGS))
+    with launched_chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")
@@ -57,7 +43,7 @@ def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iter
 def bridge(
     chromium: Any, unit: FlightUnit, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[BridgeProcess]:
-    bridge = BridgeProcess(unit, tmp_path_factory.mktemp("bridge"), free_port())
+    bridge = BridgeProcess(unit, tmp_path_factory.mktemp("bridge"), options=["--fetch"])
     bridge.start()
     yield bridge
     bridge.stop()
@@ -86,10 +72,3 @@ def screenshot(page: Any) -> Any:
             page.screenshot(path=_ROOT / "docs" / "images" / f"dashboard-{name}.png")
 
     return take
-
-
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port

@@ -12,14 +12,13 @@ from typing import Any
 
 import pytest
 
+from deploy.bridge_process import BridgeProcess
 from deploy.flight_unit import FlightUnit, wait_until
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.connection import GroundKeys
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
 from telecommands.groundsim.station import Endpoints, Station
-from tests.browser.bridge_process import BridgeProcess
-from tests.browser.conftest import free_port
 from tests.conftest import Simulated
 from tests.unit.dashboard.running import running
 from tests.unit.groundsim.flight_stand_in import FlightStandIn, housekeeping
@@ -40,7 +39,7 @@ _AXIS = """() => {
     return { top: at(top), bottom: at(bottom) };
 }"""
 
-INVENTED = '"hk.card_temperature_c"'
+INVENTED = "hk.card_temperature_c"
 """Key of the value that a test makes up: the real one does not come between."""
 
 Screenshot = Callable[[str], None]
@@ -93,6 +92,21 @@ def test_a_first_visitor_finds_the_ready_made_overview(
         browse(page, bridge, f"displays:root/displays:{display.lower()}")
         page.locator(".l-browse-bar__object-name", has_text=display).wait_for()
         page.locator(".c-fl-frame").first.wait_for()
+
+
+def test_the_page_says_that_it_loads_until_it_is_there(
+    chromium: Any, bridge: BridgeProcess
+) -> None:
+    page = chromium.new_page()
+    held: list[Any] = []
+    page.route("**/openmct.js", lambda route: held.append(route))  # noqa: PLW0108
+    page.goto(bridge.address, wait_until="commit")
+    told = page.locator(".boot-message", has_text="loading")
+    told.wait_for()
+    held[0].continue_()
+    told.wait_for(state="detached")
+    page.get_by_role("tree", name="Main Tree").wait_for()
+    page.close()
 
 
 def test_the_object_tree_holds_what_the_dictionary_declares(
@@ -148,6 +162,49 @@ def test_a_reload_finds_the_history(page: Any, bridge: BridgeProcess) -> None:
     page.wait_for_function(f"(oldest) => ({_AXIS})()?.bottom <= oldest", arg=oldest)
 
 
+_COLLECT = """async () => {
+    const { objects, telemetry } = window.openmct;
+    const point = await objects.get({ namespace: 'flightsw', key: 'hk.uptime_s' });
+    const take = (name) => (data) => {
+        window[name] = [...(window[name] ?? []), ...data.map(({ seq }) => seq)];
+    };
+    telemetry.subscribe(point, take('told'), { strategy: 'batch' });
+    telemetry.request(point, { start: 0, end: Date.now() + 60_000 }).then(take('archived'));
+}"""
+
+
+def test_nothing_is_missing_between_history_and_realtime(
+    chromium: Any, bridge: BridgeProcess
+) -> None:
+    def newest() -> int:
+        seq: int = bridge.ask("/api/history/hk.uptime_s?strategy=latest")[0]["seq"]
+        return seq
+
+    page = chromium.new_page()
+    held: list[Callable[[], None]] = []
+    is_held = True
+
+    def connect(socket: Any) -> None:
+        server = socket.connect_to_server()
+        socket.on_message(
+            lambda told: held.append(lambda: server.send(told)) if is_held else server.send(told)
+        )
+
+    page.route_web_socket(re.compile("/api/realtime$"), connect)
+    page.goto(f"{bridge.address}/#/browse/{COMMANDING}")
+    page.get_by_label("Telecommand", exact=True).wait_for()
+    page.evaluate(_COLLECT)
+    before = newest()
+    wait_until(lambda: newest() >= before + 3)  # its subscription is on its way meanwhile
+    is_held = False
+    for send in held:
+        send()
+    page.wait_for_function("() => window.archived && window.told")
+    archived, told = page.evaluate("() => [window.archived, window.told]")
+    assert told[0] <= archived[-1] + 1
+    page.close()
+
+
 def test_the_page_reconnects_after_the_bridge_is_killed(page: Any, bridge: BridgeProcess) -> None:
     browse(page, bridge, UPTIME)
     wait_until_plot_rises(page)
@@ -175,13 +232,17 @@ def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[.
     def connect(socket: Any) -> None:
         sockets.append(socket)
         server = socket.connect_to_server()
-        server.on_message(lambda told: None if INVENTED in told else socket.send(told))
+        server.on_message(lambda told: socket.send(_without_invented(told)))
 
     page.route_web_socket(re.compile("/api/realtime$"), connect)
     page.goto(bridge.address)
     indicator(page, "Link up")
-    yield page, lambda **message: sockets[-1].send(json.dumps(message))
+    yield page, lambda **message: sockets[-1].send(json.dumps([message]))
     page.close()
+
+
+def _without_invented(told: str) -> str:
+    return json.dumps([message for message in json.loads(told) if message.get("key") != INVENTED])
 
 
 def test_dropped_telemetry_is_said_aloud(link: tuple[Any, Callable[..., None]]) -> None:
@@ -224,7 +285,7 @@ def test_values_beyond_their_limits_are_coloured(
     while not coloured.count():  # the page may not have subscribed yet
         assert time.monotonic() < deadline
         datum = {"timestamp": 1000 * time.time(), "value": temperature, "seq": 1, "boot": 1}
-        receive(key="hk.card_temperature_c", datum=datum)
+        receive(key=INVENTED, datum=datum)
         page.wait_for_timeout(50)
 
 
@@ -432,7 +493,7 @@ def test_without_a_telecommand_key_commanding_is_off_and_says_why(
     keys = tmp_path / "watch-only"
     shutil.copytree(unit.ground, keys)
     (keys / "operator.telecommand_key").unlink()
-    bridge = BridgeProcess(unit, tmp_path, free_port(), keys)
+    bridge = BridgeProcess(unit, tmp_path, keys=keys)
     bridge.start()
     page = chromium.new_page()
     try:

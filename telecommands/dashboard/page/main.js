@@ -4,7 +4,6 @@ import { Authority } from './authority.js';
 import { getDictionary, getStatus } from './bridge.js';
 import { commandingViewProvider } from './commanding_view.js';
 import { FIRST_DISPLAY, installDisplays } from './displays.js';
-import { element } from './element.js';
 import { ImageryProvider } from './imagery.js';
 import { LimitProvider } from './limits.js';
 import { LinkIndicator } from './link_indicator.js';
@@ -68,17 +67,14 @@ async function lookUpNew(tree) {
   }
 }
 
-/** Until the bridge answers; then the page starts, once. */
+/** Until the bridge answers; then the page starts, once, in place of the boot message. */
 async function open() {
-  const told = element('p', { className: 'boot-message', role: 'status' });
+  const told = document.querySelector('.boot-message');
   try {
     const [dictionary, status] = await Promise.all([getDictionary(), getStatus()]);
-    document.querySelector('.boot-message')?.remove();
     start(dictionary, status);
   } catch (error) {
     told.textContent = error.message;
-    document.querySelector('.boot-message')?.remove();
-    document.body.prepend(told);
     if (error.code === 'NO_BRIDGE') setTimeout(open, RETRY_MS);
     else console.error(error);
   }

@@ -3,10 +3,11 @@ import { getHistory } from './bridge.js';
 /** @typedef {import('./bridge.js').Datum} Datum */
 
 const FIRST_RETRY_MS = 100;
-const LONGEST_RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 500;
 const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
+const PATIENCE_MS = 5000;
 
 /**
  * The one WebSocket to the bridge.  After an interruption it comes back by itself, subscribes
@@ -24,6 +25,11 @@ export class Realtime {
   #url;
   /** @type {WebSocket|undefined} */
   #socket;
+  /** Wishes sent over this socket, and how many of them the bridge has heeded. */
+  #sent = 0;
+  #heeded = 0;
+  /** @type {Set<() => void>} */
+  #settling = new Set();
   connected = false;
 
   /** @param {string} url */
@@ -60,6 +66,25 @@ export class Realtime {
     return () => this.#unsubscribe(subscription, callback);
   }
 
+  /**
+   * When the bridge heeds all subscriptions so far: what is asked of the archive from then on and
+   * what is told leave nothing out between them.  Where no bridge answers there is no waiting.
+   */
+  async settled() {
+    const { readyState } = this.#socket;
+    const opening = readyState === WebSocket.CONNECTING;
+    if (!opening && (readyState !== WebSocket.OPEN || this.#heeded === this.#sent)) return;
+    await new Promise((resolve) => {
+      this.#settling.add(resolve);
+      setTimeout(resolve, PATIENCE_MS);
+    });
+  }
+
+  #settle() {
+    for (const resolve of this.#settling) resolve();
+    this.#settling.clear();
+  }
+
   #unsubscribe(subscription, callback) {
     subscription.callbacks.delete(callback);
     if (subscription.callbacks.size || this.#subscriptions.get(subscription.key) !== subscription) {
@@ -73,20 +98,21 @@ export class Realtime {
     const socket = new WebSocket(this.#url);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
-    socket.onmessage = ({ data }) => this.#take(JSON.parse(data));
+    socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => this.#take(message));
     socket.onclose = () => this.#closed();
   }
 
   #opened() {
     this.#retryMs = FIRST_RETRY_MS;
     this.connected = true;
-    const keys = [...this.#subscriptions.keys()];
-    if (keys.length) this.#send({ subscribe: keys });
-    for (const subscription of this.#subscriptions.values()) subscription.catchUp();
+    this.#sent = this.#heeded = 0;
+    this.#send({ subscribe: [...this.#subscriptions.keys()] });
+    for (const subscription of this.#subscriptions.values()) subscription.catchUp(this.settled());
     this.#tell('connection', true);
   }
 
   #closed() {
+    this.#settle();
     if (this.connected) {
       this.connected = false;
       this.#tell('connection', false);
@@ -96,12 +122,19 @@ export class Realtime {
   }
 
   #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    this.#socket.send(JSON.stringify(message));
+    this.#sent += 1;
   }
 
   #take(message) {
     if (message.key !== undefined) {
       this.#subscriptions.get(message.key)?.add(message.datum);
+      return;
+    }
+    if (message.heeded !== undefined) {
+      this.#heeded = message.heeded;
+      if (this.#heeded === this.#sent) this.#settle();
       return;
     }
     for (const event of ['link', 'points', 'dropped', 'lagged', 'error']) {
@@ -143,11 +176,16 @@ class Subscription {
     else this.#overflow += 1;
   }
 
-  /** Ask the archive for what came while nobody listened; realtime data wait for it. */
-  async catchUp() {
+  /**
+   * Ask the archive for what came while nobody listened; realtime data wait for it.
+   *
+   * @param {Promise<void>} settled when realtime data come again
+   */
+  async catchUp(settled) {
     if (this.#catchingUp || !this.#last) return;
     this.#catchingUp = true;
     try {
+      await settled;
       const [start, end] = [this.#last.timestamp, Date.now() + 1000];
       const range = { start, end, strategy: 'latest', size: CATCH_UP_SIZE };
       const missed = await getHistory(this.key, range);

@@ -33,6 +33,7 @@ export class TelemetryProvider {
 
   async request(domainObject, { start, end, size, strategy, signal }) {
     const point = this.#pointOf(domainObject);
+    await this.#realtime.settled(); // views subscribe first
     const data = await getHistory(point.key, rangeFor(point, { start, end, size, strategy }), signal);
     return withoutRepeatedNothing()(data).map((datum) => displayed(point, datum));
   }

@@ -7,6 +7,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,6 +95,7 @@ class Realtime:
 
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
+        self._come: deque[dict[str, Any]] = deque()
 
     def send(self, message: Any) -> Self:
         self.socket.send(message if isinstance(message, str) else json.dumps(message))
@@ -103,9 +105,10 @@ class Realtime:
         """The first message that fits."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            message: dict[str, Any] = json.loads(
-                self.socket.recv(timeout=max(0.0, deadline - time.monotonic()))
-            )
+            while not self._come:
+                left = max(0.0, deadline - time.monotonic())
+                self._come.extend(json.loads(self.socket.recv(timeout=left)))
+            message = self._come.popleft()
             if wanted(message):
                 return message
 

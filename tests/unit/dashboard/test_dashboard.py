@@ -123,6 +123,14 @@ def test_a_page_that_talks_nonsense_is_told_and_stays(client: Client, nonsense: 
         assert page.first(lambda message: "error" in message)["error"]["code"] == "UNKNOWN_KEY"
 
 
+def test_every_wish_is_answered_when_it_holds_or_was_refused(client: Client) -> None:
+    with client.realtime() as page:
+        for wish in ({"subscribe": ["hk.uptime_s"]}, "{", {"unsubscribe": ["hk.uptime_s"]}):
+            page.send(wish)
+        for count in (1, 2, 3):
+            assert page.first(lambda message: "heeded" in message)["heeded"] == count
+
+
 def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Path) -> None:
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.linger = 0

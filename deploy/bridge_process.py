@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,17 +19,29 @@ _START_S = 30.0
 
 
 class BridgeProcess:
-    """``groundsim dashboard`` beside a flight unit; it may be killed and started again."""
+    """``groundsim dashboard`` beside a flight unit; it may be killed and started again.
 
-    def __init__(self, unit: FlightUnit, folder: Path, port: int, keys: Path | None = None) -> None:
-        self.port = port
-        self.address = f"http://127.0.0.1:{port}"
+    ``archive`` lies below ``folder`` unless given; ``options`` are further ones of the command.
+    """
+
+    def __init__(
+        self,
+        unit: FlightUnit,
+        folder: Path,
+        *,
+        keys: Path | None = None,
+        archive: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.archive = archive or folder / "telemetry.sqlite"
         self._log = folder / "bridge.log"
         self._command = [
             *(sys.executable, "-m", "telecommands.groundsim", "dashboard"),
-            *("--port", str(port), "--archive", str(folder / "telemetry.sqlite"), "--fetch"),
+            *("--port", str(self.port), "--archive", str(self.archive)),
             *("--received", str(folder / "received"), "--keys", str(keys or unit.ground)),
-            *("--endpoints", str(unit.state / "endpoints.json")),
+            *("--endpoints", str(unit.state / "endpoints.json"), *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,11 +49,22 @@ class BridgeProcess:
     def operators_address(self) -> str:
         """With the operator's token, as the command tells it."""
         command = [*self._command, "--address"]
-        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_START_S)
+        return told.stdout.strip()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
 
     def start(self) -> None:
+        """Start it, and wait until it answers."""
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+            # Ctrl-C is its owner's, who ends it in order.
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True
+            )
         wait_until(self._answers, _START_S)
 
     def _answers(self) -> bool:
@@ -53,6 +77,7 @@ class BridgeProcess:
         return True
 
     def kill(self) -> None:
+        """As a crash would."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
@@ -68,7 +93,8 @@ class BridgeProcess:
             self.kill()
 
     def ask(self, path: str) -> Any:
-        with urllib.request.urlopen(self.address + path, timeout=10) as answer:
+        """What it answers to a GET, decoded."""
+        with urllib.request.urlopen(self.address + path, timeout=10) as answer:  # noqa: S310 - http
             return json.load(answer)
 
     def post_telecommand(self, name: str, args: Mapping[str, Any]) -> tuple[int, Any]:
@@ -79,10 +105,18 @@ class BridgeProcess:
             "X-Flightsw-Token": self.operators_address.partition("#token=")[2],
         }
         body = json.dumps({"name": name, "args": args}).encode()
-        request = urllib.request.Request(f"{self.address}/api/telecommands", body, headers)
+        request = urllib.request.Request(f"{self.address}/api/telecommands", body, headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listens at now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port: int = asked.getsockname()[1]
+        return port

@@ -1,0 +1,1 @@
+"""The dashboard's figures: a real bridge, a real link, a real browser (docs/benchmarks.md)."""
