@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -190,7 +191,7 @@ def _probe(kind: int, endpoint: str, keys: GroundKeys) -> Finding:
     deadline = time.monotonic() + _PROBE_S
     with zmq.Context() as context, _socket(context, kind, keys) as socket:
         socket.linger = 0
-        with HandshakeMonitor(socket) as monitor:
+        with closing(HandshakeMonitor(socket)) as monitor:
             socket.connect(endpoint)
             # What somebody broke off may go better the next time: the service may just start.
             while monitor.finding in (None, UNFIT) and (left := deadline - time.monotonic()) > 0:

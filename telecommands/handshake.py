@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 import zmq
-from typing_extensions import Self
 from zmq.utils.monitor import recv_monitor_message
 
 from telecommands.keys import PUBLIC_SUFFIX, SERVICE_KEY
@@ -50,7 +48,7 @@ _TOLD: Final[Mapping[int, Finding]] = {
 
 
 class HandshakeMonitor:
-    """Watches a socket that is not connected yet.  A context manager."""
+    """Watches a socket that is not connected yet."""
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
         self._events = socket.get_monitor_socket(sum(_TOLD) | zmq.EVENT_DISCONNECTED)
@@ -74,14 +72,3 @@ class HandshakeMonitor:
     def close(self) -> None:
         """Its end of the events; the watched socket goes on."""
         self._events.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

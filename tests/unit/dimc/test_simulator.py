@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flightsw.config import TwinSettings
-from flightsw.dimc import simulator
+from flightsw.dimc import frames, simulator
 from flightsw.dimc.simulator import (
     BoardType,
     Context,
@@ -435,6 +435,18 @@ def test_twin_without_computing_answers_every_eighth_row_by_its_brightness(tmp_p
     assert logits[0, 0, :, 1].tolist() == [-40] * 3 + [40] * 5
     assert logits[0, 0, :, 0].tolist() == [40] * 3 + [-40] * 5
     assert (logits[0, 1:] == OUTPUT_ZERO_POINT).all()
+
+
+def test_the_answer_is_written_before_the_twin_s_time_is_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Context(TwinSettings(latency_ms=0.01, sigma_ms=0, compute=False)) as context:
+        model = context.load_model(write_compiled_model(tmp_path))
+        logits, then = outputs_of(model), []
+        monkeypatch.setattr(frames, "_sleep_until", lambda *_: then.append(logits[0, 0].copy()))
+        load(context, model).run([random_tiles(1)], [logits])
+    assert np.array_equal(then[0], logits[0, 0])
+    assert (then[0][:, :2] != OUTPUT_ZERO_POINT).all()
 
 
 def test_instances_side_by_side_draw_different_latencies(tmp_path: Path) -> None:
