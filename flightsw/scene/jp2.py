@@ -9,10 +9,11 @@ ears.  glymur's option ``lib.num_threads`` is not used: threads are the caller's
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from glymur.lib import openjp2
@@ -22,6 +23,7 @@ from flightsw.errors import CorruptImage, SceneError
 from flightsw.scene.codestream import Codestream
 
 _Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
+_STREAM_BYTES: Final = 1 << 16
 _MESSAGES_KEPT: Final = 4  # a damaged file can complain without end
 
 
@@ -39,13 +41,17 @@ class Area:
 class Jp2Band:
     """Rows of one band at every ``step``-th pixel, for :class:`~flightsw.scene.strips.StripPart`.
 
-    ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.
+    ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.  ``columns`` is how many, at
+    full resolution, are decoded at once where tiles end there: four tiles of a real 10 m band.
+    OpenJPEG holds four bytes a pixel until the call ends; narrower calls cost more than they
+    save, since each walks to its tiles anew.
     """
 
     path: Path
     codestream: Codestream
     bands: slice
     step: int
+    columns: int = 4096
 
     def __post_init__(self) -> None:
         if openjp2.OPENJP2 is None:
@@ -63,7 +69,11 @@ class Jp2Band:
 
         Rows count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
-        self.read_area(top, 0, target[0])
+        (pixels,) = target
+        tiles = self.columns // self.codestream.tile_width
+        at_once = tiles * self.codestream.tile_width // self.step or pixels.shape[1]
+        for left in range(0, pixels.shape[1], at_once):
+            self.read_area(top, left, pixels[:, left : left + at_once])
 
     def read_area(self, top: int, left: int, target: NDArray[np.uint16]) -> None:
         """Decode the pixels from row ``top`` and column ``left`` into uint16 ``(rows, columns)``.
@@ -93,7 +103,7 @@ class Jp2Band:
         listen = _Message(lambda text, _data: _note(heard, text))
         ignore = _Message(lambda _text, _data: None)
         with ExitStack() as stack:
-            stream = openjp2.stream_create_default_file_stream(str(self.path), True)
+            stream = _open_stream(self.path)
             if not stream:
                 raise self._corrupt(["the file cannot be opened"], area.top)
             stack.callback(openjp2.stream_destroy, stream)
@@ -130,6 +140,18 @@ class Jp2Band:
             "Fetch the file again",
             row=first,
         )
+
+
+def _open_stream(path: Path) -> Any:
+    """A stream with a small buffer, which the binding does not offer; None where there is none.
+
+    OpenJPEG walks through the tiles before the wanted ones by their headers, and fills its
+    buffer, a megabyte by default, for each of these.
+    """
+    create = openjp2.OPENJP2.opj_stream_create_file_stream
+    create.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32)
+    create.restype = openjp2.STREAM_TYPE_P
+    return create(os.fsencode(path), _STREAM_BYTES, 1)
 
 
 def _note(heard: list[str], text: bytes) -> None:

@@ -73,8 +73,9 @@ def test_a_scene_can_be_read_twice(tall_product: Path) -> None:
     tile=st.sampled_from([(32, 32), (50, 34), (33, 47), None]),
     step=st.sampled_from([1, 2, 4]),
     unit=st.integers(1, 40),
+    at_once=st.sampled_from([1, 40, 100, 4096]),
 )
-def test_any_strip_height_gives_the_same_rows(
+def test_any_strip_height_and_columns_at_once_give_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
     *,
     height: int,
@@ -82,12 +83,13 @@ def test_any_strip_height_gives_the_same_rows(
     tile: tuple[int, int] | None,
     step: int,
     unit: int,
+    at_once: int,
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "band.jp2"
     if tile and (tile[0] > height or tile[1] > width):
         tile = None
     write_jp2(path, band_pixels("B02", height, width), tile, levels=2)
-    band = Jp2Band(path, inspect(path), slice(0, 1), step)
+    band = Jp2Band(path, inspect(path), slice(0, 1), step, columns=at_once)
     rows, columns = -(-height // step), -(-width // step)
     strips = []
     for top in range(0, rows, unit):
