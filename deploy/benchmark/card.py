@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
 from flightsw.dimc.int8_graph import load_openvino
@@ -26,13 +27,18 @@ _TILES_A_ROUND: Final = 40
 
 @dataclass(frozen=True)
 class BusyCard:
-    """A full scene from memory through the twin."""
+    """A full scene from memory through the twin.
+
+    ``added_jitter_ms`` is told of a single instance: see
+    :func:`~flightsw.bench.statistics.cadence_jitter_ms`.
+    """
 
     latency_ms: float
     arrangement: str
     busy_share: float
     tiles_per_second: float
     inference_seconds: float
+    added_jitter_ms: float | None
 
 
 def keep_twin_busy(
@@ -47,6 +53,8 @@ def keep_twin_busy(
     tune_interpreter()
     with open_dimc_engine(package, card) as engine:
         summary = process_scene(ArrayScene(digital_numbers, (1024,)), engine, PipelineSettings())
+        readings, batch = engine.readings(), engine.info.batch
+    assert readings is not None
     assert summary.card_busy_share is not None
     return BusyCard(
         latency_ms,
@@ -54,6 +62,7 @@ def keep_twin_busy(
         summary.card_busy_share,
         summary.tiles_per_second,
         summary.inference_seconds,
+        cadence_jitter_ms(readings.pauses_ns, batch) if readings.pauses_ns else None,
     )
 
 

@@ -22,6 +22,7 @@ from flightsw.bench.results import EngineResult, Protocol
 from flightsw.bench.scene import MemoryScene, reference_scenes
 from flightsw.bench.statistics import (
     added_jitter_ms,
+    cadence_jitter_ms,
     energy_figures,
     timing_figures,
     timings,
@@ -132,6 +133,12 @@ def _as_in_flight(
     }
     if summary.card_busy_share is not None:
         figures["busy_share"] = 100 * summary.card_busy_share
+    if subject.twin and not subject.computes and ended and ended.pauses_ns:
+        frames = ceil((summary.tiles - summary.tiles_without_data) / engine.info.batch)
+        # The pause before the scene's first frame is not the scene's.
+        figures["cadence_jitter"] = cadence_jitter_ms(
+            ended.pauses_ns[-(frames - 1) :], engine.info.batch
+        )
     joules = _joules(begun, ended)
     if joules is None and meter.mean_watts is not None:
         joules = meter.mean_watts * summary.seconds

@@ -64,6 +64,15 @@ def added_jitter_ms(measured_ns: Nanoseconds, drawn_ns: Nanoseconds) -> float:
     return float(np.std(measured_ns - drawn_ns)) / _NS_PER_MS
 
 
+def cadence_jitter_ms(pauses_ns: Sequence[int], batch: int) -> float:
+    """Sigma, in ms, of what the software added to each tile's share of the card's cadence.
+
+    A card that always has its next frame takes each as long as it computes; a pause before it is
+    the software's, shared equally by the ``batch`` tiles of the frame.
+    """
+    return float(np.std(pauses_ns)) / batch / _NS_PER_MS
+
+
 def energy_figures(joules: float, seconds: float, tiles: float, scenes: float) -> dict[str, float]:
     """Mean power (W), energy a tile (mJ) and of a reference scene (J), of ``scenes`` of them."""
     return {

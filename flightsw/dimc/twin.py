@@ -8,6 +8,7 @@ in INT8, one tile over four cores).
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -37,6 +38,7 @@ _PROBABILITIES: Final = (0.0, 0.50, 0.83, 0.95, 0.99, 1.0)
 _LATENCIES_MS: Final = (0.72, 0.89, 1.01, 1.38, 1.72, 2.04)
 _LEAST_SHARE_OF_MEAN: Final = 0.1
 _BLOCK: Final = 1024
+_PAUSES_KEPT: Final = 4096  # more than the frames of a scene
 
 
 class LatencyDraw:
@@ -118,6 +120,7 @@ class CardHistory:
         self._until_ns = opened_ns
         self._joules = 0.0
         self._celsius = START_CELSIUS
+        self._pauses_ns: deque[int] = deque(maxlen=_PAUSES_KEPT)
         self.busy_ns = 0
 
     @property
@@ -130,10 +133,17 @@ class CardHistory:
         """From the first frame's start to the last frame's end."""
         return 0 if self._first_start_ns is None else self._until_ns - self._first_start_ns
 
+    @property
+    def pauses_ns(self) -> tuple[int, ...]:
+        """Between one frame's end and the next one's start, the latest 4,096; mostly 0."""
+        return tuple(self._pauses_ns)
+
     def record(self, frame: FrameTimes) -> None:
         """Add a frame; frames come in order and do not overlap."""
         if self._first_start_ns is None:
             self._first_start_ns = frame.start_ns
+        else:
+            self._pauses_ns.append(frame.start_ns - self._until_ns)
         busy_ns = frame.end_ns - frame.start_ns
         self._joules = self.energy_joules(frame.start_ns) + INFERENCE_WATTS * busy_ns / 1e9
         self._celsius = _approach(
@@ -180,6 +190,11 @@ class MeanHistory:
         if not spans:
             return 0
         return max(end for _, end in spans) - min(start for start, _ in spans)
+
+    @property
+    def pauses_ns(self) -> tuple[int, ...]:
+        """Those of a single instance; several take no turns, so between them there are none."""
+        return self._histories[0].pauses_ns if len(self._histories) == 1 else ()
 
     def energy_joules(self, now_ns: int) -> float:
         """Energy since the card was opened, with the idle time up to ``now_ns``."""

@@ -116,6 +116,7 @@ class DimcEngine(ClosingEngine):
             energy_joules=history.energy_joules(now_ns) if self._twinned else None,
             power_watts=history.power_watts(now_ns) if self._twinned else None,
             temperature_celsius=history.temperature_celsius(now_ns) if self._twinned else None,
+            pauses_ns=history.pauses_ns,
         )
 
     @property

@@ -85,8 +85,9 @@ class CardReadings:
     """What the card (or its twin) measured since the engine was opened.
 
     ``busy_ns`` of ``span_ns`` the card was computing, from its first tile's
-    start to its last tile's end.  Power in W, energy in J, temperature in °C;
-    None where the card has no such sensor.
+    start to its last tile's end; ``pauses_ns`` lie between one frame's end and the next one's
+    start, the latest some thousand of one instance, none where nobody knows.  Power in W, energy
+    in J, temperature in °C; None where the card has no such sensor.
     """
 
     busy_ns: int
@@ -94,6 +95,7 @@ class CardReadings:
     energy_joules: float | None
     power_watts: float | None
     temperature_celsius: float | None
+    pauses_ns: tuple[int, ...] = ()
 
 
 class Engine(Protocol):

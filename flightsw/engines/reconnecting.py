@@ -169,4 +169,5 @@ def _sum(earlier: CardReadings, now: CardReadings) -> CardReadings:
         energy_joules=None if energy is None else energy + (earlier.energy_joules or 0.0),
         power_watts=now.power_watts,
         temperature_celsius=now.temperature_celsius,
+        pauses_ns=now.pauses_ns,
     )

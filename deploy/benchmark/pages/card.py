@@ -16,6 +16,12 @@ _TARGETS: Final = {
 }
 
 
+_COLUMNS: Final = (
+    *("twin", "card busy", "least to most", "target", "throughput"),
+    "jitter added (target ≤ 0.05 ms)",
+)
+
+
 def card_section(results: dict[str, Any]) -> str:
     """How busy the twin was kept, and the simulator beside OpenVINO."""
     rounds: dict[tuple[float, str], list[dict[str, float]]] = defaultdict(list)
@@ -31,15 +37,25 @@ def card_section(results: dict[str, Any]) -> str:
             ),
             _TARGETS[latency, arrangement],
             f"{median(one['tiles_per_second'] for one in runs):.0f} tiles/s",
+            _jitter([one["added_jitter_ms"] for one in runs]),
         ]
         for (latency, arrangement), runs in rounds.items()
     ]
     overhead = results["overhead"]
     return (
         "## The card's seam\n\n"
-        "A full scene from memory (strips already decoded) through the twin, in turn; medians:\n\n"
-        + markdown_table(["twin", "card busy", "least to most", "target", "throughput"], rows)
+        "A full scene from memory (strips already decoded) through the twin, in turn; medians. What"
+        " the software adds to the card's cadence are its pauses between two frames; the jitter is"
+        " the sigma of these, a tile.\n\n"
+        + markdown_table(_COLUMNS, rows)
         + f"\nSimulator against bare OpenVINO, same INT8 graph, two threads, alternating rounds:"
         f" {overhead['simulator_ms']:.2f} ms against {overhead['openvino_ms']:.2f} ms a tile,"
         f" ratio **{overhead['ratio']:.3f}** (target ≤ 1.1).\n\n"
     )
+
+
+def _jitter(sigmas: list[float | None]) -> str:
+    known = [one for one in sigmas if one is not None]
+    if not known:
+        return "-"
+    return f"{median(known):.3f} ms ({min(known):.3f} to {max(known):.3f})"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from flightsw.bench.statistics import (
     added_jitter_ms,
+    cadence_jitter_ms,
     energy_figures,
     timing_figures,
     timings,
@@ -78,3 +79,12 @@ def test_energy_is_told_by_tile_and_by_reference_scene() -> None:
     assert found["tile_energy"] == pytest.approx(15.09, abs=0.01)
     assert found["scene_energy"] == 42.4
     assert found["inference_power"] == pytest.approx(10.1, abs=0.01)
+
+
+def test_pauses_that_are_alike_are_no_jitter_of_the_cadence() -> None:
+    assert cadence_jitter_ms([40_000] * 9, batch=1) == 0.0
+
+
+def test_a_pause_is_shared_by_the_tiles_of_its_frame() -> None:
+    assert cadence_jitter_ms([0, 800_000], batch=1) == pytest.approx(0.4)
+    assert cadence_jitter_ms([0, 800_000], batch=4) == pytest.approx(0.1)

@@ -111,6 +111,15 @@ def test_history_adds_up_busy_time_span_and_energy() -> None:
     assert history.power_watts(7 * SECOND) == IDLE_WATTS
 
 
+def test_history_tells_the_pauses_between_frames_and_none_before_the_first() -> None:
+    history = CardHistory(opened_ns=0)
+    for start, end in ((5, 8), (8, 9), (12, 13)):
+        history.record(FrameTimes(start, end, end))
+    assert history.pauses_ns == (0, 3)
+    assert MeanHistory([history]).pauses_ns == (0, 3)
+    assert MeanHistory([history, history]).pauses_ns == ()
+
+
 def test_card_that_did_nothing_has_no_span_and_only_idle_energy() -> None:
     history = CardHistory(opened_ns=0)
     assert (history.busy_ns, history.span_ns) == (0, 0)
