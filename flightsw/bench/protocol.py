@@ -135,10 +135,8 @@ def _as_in_flight(
         figures["busy_share"] = 100 * summary.card_busy_share
     if subject.twin and not subject.computes and ended and ended.pauses_ns:
         frames = ceil((summary.tiles - summary.tiles_without_data) / engine.info.batch)
-        # The pause before the scene's first frame is not the scene's.
-        figures["cadence_jitter"] = cadence_jitter_ms(
-            ended.pauses_ns[-(frames - 1) :], engine.info.batch
-        )
+        within = ended.pauses_ns[1 - frames :]  # not the pause before the scene's first frame
+        figures["cadence_jitter"] = cadence_jitter_ms(within, engine.info.batch)
     joules = _joules(begun, ended)
     if joules is None and meter.mean_watts is not None:
         joules = meter.mean_watts * summary.seconds
