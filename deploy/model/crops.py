@@ -66,7 +66,8 @@ def cut(tile: TaughtTile, random: np.random.Generator) -> Window:
     side = WINDOW * 2 if coarse else WINDOW
     top, left = (_start(length, side, random) for length in valid.shape)
     source = _overlap(top, left, side, valid.shape)
-    stack = np.zeros((bands.shape[0] + probabilities.shape[0] + 1, side, side), np.float32)
+    channels = len(bands) + len(probabilities) + 1
+    stack: NDArray[np.float32] = np.zeros((channels, side, side), np.float32)
     rows, columns = source
     target = np.s_[
         :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left

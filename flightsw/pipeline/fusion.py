@@ -107,7 +107,8 @@ def contamination_margin(logits: Logits) -> Margins:
     # Planes first: NumPy's loops take five times as long on every second byte.
     clear, *others = cv2.split(np.ascontiguousarray(logits))
     wide = np.int16 if logits.dtype == np.int8 else np.float32
-    return np.subtract(np.maximum.reduce(others), clear, dtype=wide)
+    margin: Margins = np.subtract(np.maximum.reduce(others), clear, dtype=wide)
+    return margin
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flightsw.products.contents import StageTiming
 
@@ -40,7 +41,7 @@ class LatencyRecord:
         }
 
 
-def stage_timing(nanoseconds: np.ndarray[tuple[int], np.dtype[np.int64]]) -> StageTiming:
+def stage_timing(nanoseconds: NDArray[np.int64]) -> StageTiming:
     """Mean, percentiles (linear interpolation), population sigma and maximum, in milliseconds."""
     milliseconds = nanoseconds / _NS_PER_MS
     p50, p95, p99 = np.percentile(milliseconds, (50, 95, 99))

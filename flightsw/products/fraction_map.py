@@ -39,7 +39,7 @@ class FractionMap:
     def values(self) -> NDArray[np.uint8]:
         """Uint8 ``(rows, columns)``: :data:`STEPS` x contaminated share, or no valid pixel."""
         shares = self._contaminated / np.maximum(self._valid, 1)
-        steps = np.rint(shares * STEPS).astype(np.uint8)
+        steps: NDArray[np.uint8] = np.rint(shares * STEPS).astype(np.uint8)
         steps[self._valid == 0] = NO_VALID_PIXEL
         return steps
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from telecommands.groundsim.fractal import Field, FractalField, Spectrum, Window
 from telecommands.groundsim.parcels import (
@@ -174,7 +175,7 @@ def _mix(
     return np.asarray(start + share * (end - start), dtype=np.float32)
 
 
-def _paint(ground: Field, where: np.ndarray, spectra: Field) -> None:
+def _paint(ground: Field, where: NDArray[np.bool_], spectra: Field) -> None:
     np.copyto(ground, spectra.astype(np.float32, copy=False), where=where)
 
 

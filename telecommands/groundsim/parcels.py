@@ -37,7 +37,7 @@ class Parcels:
 
 def mixed(*parts: NDArray[np.integer] | int) -> Hashes:
     """One well-mixed uint32 of several integers (the 32-bit finaliser of MurmurHash3)."""
-    value = np.zeros(1, dtype=np.uint32)
+    value: Hashes = np.zeros(1, dtype=np.uint32)
     for part in parts:
         value = (value * np.uint32(31)) ^ (np.asarray(part).astype(np.int64).astype(np.uint32))
         value = (value ^ (value >> np.uint32(16))) * np.uint32(0x85EBCA6B)
