@@ -32,6 +32,7 @@ def write_jp2(
 ) -> None:
     """A lossless (5/3) JP2; ``tile`` None makes it one single tile."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # glymur 0.14.0 looks into a file that it is to write over
     tiling = {"tilesize": tile} if tile else {}
     glymur.Jp2k(str(path), data=pixels, numres=levels + 1, **tiling)
 
