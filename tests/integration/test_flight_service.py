@@ -353,7 +353,7 @@ def test_no_secret_is_logged_or_sent_down(unit: FlightUnit) -> None:
         (unit.ground / "operator.telecommand_key").read_text().strip(),
         unit.keys.curve.secret.decode() if unit.keys.curve else "",
         *(
-            line.split("=")[1].strip().strip('"')
+            line.split("=", 1)[1].strip().strip('"')
             for line in (unit.state / "keys" / "service.key_secret").read_text().splitlines()
             if "secret-key" in line
         ),
