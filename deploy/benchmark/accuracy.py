@@ -18,7 +18,11 @@ from deploy.model.evaluate import score, summary
 from deploy.model.judged import JudgedTile, class_probabilities, read_judged_tiles
 from deploy.model.networks import Network, open_network, package_network
 from deploy.model.scores import Confusion, confusion
-from deploy.model.teacher import teacher_probabilities, two_scale_probabilities
+from deploy.model.teacher import (
+    four_band_probabilities,
+    teacher_probabilities,
+    two_scale_probabilities,
+)
 from flightsw.chain import SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings
 from flightsw.model.package import ModelPackage
@@ -39,6 +43,8 @@ class Accuracy:
     f2_int8: float
     f2_fp32: float
     agreement_with_teacher: float
+    agreement_with_four_band_teacher: float
+    teacher_with_itself_on_four_bands: float
     agreement_with_teacher_at_two_scales: float
     teacher_with_itself_at_two_scales: float
     contaminated_share_of_clear_tiles: float
@@ -54,6 +60,7 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accura
     """Judge the INT8 package and the FP32 weights it was made from."""
     int8, fp32 = package_network(package), open_network(weights)
     tiles = taught_held_out_tiles(data, teacher_probabilities)
+    four_bands = taught_held_out_tiles(data, four_band_probabilities)
     two_scales = taught_held_out_tiles(data, two_scale_probabilities)
     false_alarms = [
         float(contaminated(int8, tile)[tile.valid].mean()) for tile in tiles if _is_clear(tile)
@@ -68,6 +75,8 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accura
         f2_int8=counted["f2"],
         f2_fp32=by_fp32["f2"],
         agreement_with_teacher=counted["accuracy"],
+        agreement_with_four_band_teacher=summary(score(int8, four_bands))["accuracy"],
+        teacher_with_itself_on_four_bands=_agreement(tiles, four_bands),
         agreement_with_teacher_at_two_scales=summary(score(int8, two_scales))["accuracy"],
         teacher_with_itself_at_two_scales=_agreement(tiles, two_scales),
         contaminated_share_of_clear_tiles=float(np.mean(false_alarms)),
