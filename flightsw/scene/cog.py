@@ -19,7 +19,7 @@ from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, Missing
 from flightsw.scene.band_files import children_of
 from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
 from flightsw.scene.scene import Georeference, SceneMetadata
-from flightsw.scene.strips import StripScene, strip_rows
+from flightsw.scene.strips import StripScene, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
@@ -59,23 +59,28 @@ class TiffBands:
     step: int
     overview: int | None
 
-    def read(self, top: int, target: NDArray[np.uint16]) -> None:
-        """Read the rows from ``top`` into ``target``; raises :class:`CorruptImage`."""
-        rows = target.shape[1]
+    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Read the rows from ``top`` into ``targets``; raises :class:`CorruptImage`."""
         try:
             with _open(self.path, self.overview) as file:
-                if self.overview is not None or self.step == 1:
-                    window = Window(0, top, file.width, rows)
-                    file.read(self.indexes, window=window, out=target)
-                else:
-                    first = top * self.step
-                    last = min(first + rows * self.step, file.height)
-                    window = Window(0, first, file.width, last - first)
-                    fine = file.read(self.indexes, window=window)
-                    target[:] = fine[:, :: self.step, :: self.step]
+                for target in targets:
+                    self._read(file, top, target)
+                    top += target.shape[1]
         except (RasterioError, OSError, ValueError) as error:
             cause = f"cannot be decoded from row {top}: {error.__cause__ or error}"
             raise CorruptImage(self.path, cause, _CURE, row=top) from error
+
+    def _read(self, file: Any, top: int, target: NDArray[np.uint16]) -> None:
+        rows = target.shape[1]
+        if self.overview is not None or self.step == 1:
+            window = Window(0, top, file.width, rows)
+            file.read(self.indexes, window=window, out=target)
+            return
+        first = top * self.step
+        last = min(first + rows * self.step, file.height)
+        window = Window(0, first, file.width, last - first)
+        fine = file.read(self.indexes, window=window)
+        target[:] = fine[:, :: self.step, :: self.step]
 
 
 def find_files(path: Path) -> list[Path]:
@@ -114,7 +119,7 @@ def open_geotiff(
         sensed_at=_sensed_at(path, first.path),
         remarks=(*remarks, *radiometric, "no checksum: bit errors cannot be noticed"),
     )
-    rows = strip_rows([one.block_height for one in facts.values()], step)
+    rows = rows_at_once([one.block_height for one in facts.values()], step)
     return StripScene(metadata, _parts(facts, step, overview), rows // step)
 
 

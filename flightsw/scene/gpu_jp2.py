@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from flightsw.cuda import cuda_answers
 from flightsw.errors import CorruptImage, SceneError
-from flightsw.scene.jp2 import Area, Jp2Band
+from flightsw.scene.jp2 import Area, Jp2Band, copy_rows, stacked_shape
 from flightsw.scene.strips import StripPart
 
 Decoder = Literal["auto", "cpu", "gpu"]
@@ -105,7 +105,7 @@ def _compare(codec: GpuCodec, band: Jp2Band) -> None:
         (min(rows, image.height - top), min(columns, image.width - left)), np.uint16
     )
     try:
-        band.read_area(top, left, expected)
+        band.read_area(top, left, [expected])
     except CorruptImage as error:
         raise GpuError(f"{error.subject} {error.cause}") from error
     found = codec.decode(band.area(top, left, expected.shape))[0]
@@ -182,16 +182,16 @@ class GpuBands:
         """Every band of the strip."""
         return slice(0, len(self._by_cpu))
 
-    def read(self, top: int, target: NDArray[np.uint16]) -> None:
-        """Decode the rows from ``top`` into uint16 ``(bands, rows, width)``.
+    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Decode the rows from ``top`` into ``targets``, each uint16 ``(bands, rows, width)``.
 
         Raises :class:`~flightsw.errors.CorruptImage`.
         """
-        if not self._read_by_gpu(top, target):
+        if not self._read_by_gpu(top, targets):
             for band in self._by_cpu:
-                band.read(top, target[band.bands])
+                band.read(top, [target[band.bands] for target in targets])
 
-    def _read_by_gpu(self, top: int, target: NDArray[np.uint16]) -> bool:
+    def _read_by_gpu(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> bool:
         if self._given_up.is_set():
             return False
         if not self._turn.acquire(timeout=_TURN_SECONDS):
@@ -200,9 +200,10 @@ class GpuBands:
         try:
             if self._given_up.is_set():
                 return False
-            area = self._by_cpu[0].area(top, 0, target.shape[1:])
-            for plane, pixels in zip(target, self._codec.decode(area), strict=True):
-                np.copyto(plane, pixels)
+            planes = [[target[band] for target in targets] for band in range(len(self._by_cpu))]
+            area = self._by_cpu[0].area(top, 0, stacked_shape(planes[0]))
+            for plane, pixels in zip(planes, self._codec.decode(area), strict=True):
+                copy_rows(pixels, plane)
         except GpuError as error:
             self._give_up(str(error), top)
             return False

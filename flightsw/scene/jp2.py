@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,32 +65,32 @@ class Jp2Band:
                 f"Process it at a distance at most {1 << self.codestream.levels} times its own",
             )
 
-    def read(self, top: int, target: NDArray[np.uint16]) -> None:
-        """Decode the rows from ``top`` into ``target``, uint16 ``(1, rows, width)``.
+    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Decode the rows from ``top`` into ``targets``, each uint16 ``(1, rows, width)``.
 
         Rows count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
-        (pixels,) = target
+        width = targets[0].shape[2]
         tiles = self.columns // self.codestream.tile_width
-        at_once = tiles * self.codestream.tile_width // self.step or pixels.shape[1]
-        for left in range(0, pixels.shape[1], at_once):
-            self.read_area(top, left, pixels[:, left : left + at_once])
+        at_once = tiles * self.codestream.tile_width // self.step or width
+        for left in range(0, width, at_once):
+            self.read_area(top, left, [target[0, :, left : left + at_once] for target in targets])
 
-    def read_area(self, top: int, left: int, target: NDArray[np.uint16]) -> None:
-        """Decode the pixels from row ``top`` and column ``left`` into uint16 ``(rows, columns)``.
+    def read_area(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Decode from row ``top`` and column ``left`` into ``targets``, each ``(rows, columns)``.
 
         Both count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
-        area = self.area(top, left, target.shape)
+        area = self.area(top, left, stacked_shape(targets))
         heard: list[str] = []
         try:
-            self._decode(area, target, heard)
+            self._decode(area, targets, heard)
         except openjp2.OpenJPEGLibraryError as error:
             raise self._corrupt(heard, area.top) from error
         if heard:
             raise self._corrupt(heard, area.top)
 
-    def area(self, top: int, left: int, shape: tuple[int, ...]) -> Area:
+    def area(self, top: int, left: int, shape: tuple[int, int]) -> Area:
         """Where ``(rows, columns)`` at the reduced resolution lie at full resolution."""
         first, begin = top * self.step, left * self.step
         return Area(
@@ -99,7 +100,7 @@ class Jp2Band:
             min(begin + shape[1] * self.step, self.codestream.width),
         )
 
-    def _decode(self, area: Area, target: NDArray[np.uint16], heard: list[str]) -> None:
+    def _decode(self, area: Area, targets: Sequence[NDArray[np.uint16]], heard: list[str]) -> None:
         listen = _Message(lambda text, _data: _note(heard, text))
         ignore = _Message(lambda _text, _data: None)
         with ExitStack() as stack:
@@ -121,16 +122,18 @@ class Jp2Band:
             openjp2.set_warning_handler(codec, listen)
             openjp2.set_decode_area(codec, image, area.left, area.top, area.right, area.bottom)
             openjp2.decode(codec, stream, image)
-            self._copy(image.contents, target, heard)
+            self._copy(image.contents, targets, heard)
 
-    def _copy(self, image: openjp2.ImageType, target: NDArray[np.uint16], heard: list[str]) -> None:
-        component = image.comps[0]
+    def _copy(
+        self, image: openjp2.ImageType, targets: Sequence[NDArray[np.uint16]], heard: list[str]
+    ) -> None:
+        component, wanted = image.comps[0], stacked_shape(targets)
         rows, width = component.h, component.w
-        if not component.data or (rows, width) != target.shape:
-            heard.append(f"{width} x {rows} pixels came out, not {target.shape[1::-1]}")
+        if not component.data or (rows, width) != wanted:
+            heard.append(f"{width} x {rows} pixels came out, not {wanted[1]} x {wanted[0]}")
             return
-        pixels = np.ctypeslib.as_array(component.data, shape=(rows, width))
-        np.copyto(target, pixels, casting="unsafe")  # OpenJPEG clips to the band's precision
+        # OpenJPEG clips to the band's precision.
+        copy_rows(np.ctypeslib.as_array(component.data, shape=(rows, width)), targets)
 
     def _corrupt(self, heard: list[str], first: int) -> CorruptImage:
         said = "; ".join(heard) or "OpenJPEG gives no reason"
@@ -140,6 +143,19 @@ class Jp2Band:
             "Fetch the file again",
             row=first,
         )
+
+
+def stacked_shape(targets: Sequence[NDArray[np.uint16]]) -> tuple[int, int]:
+    """Rows and columns of arrays that lie one below the other."""
+    return sum(len(target) for target in targets), targets[0].shape[1]
+
+
+def copy_rows(pixels: NDArray[Any], targets: Sequence[NDArray[np.uint16]]) -> None:
+    """Copy ``(rows, columns)`` of any integers to arrays that lie one below the other."""
+    top = 0
+    for target in targets:
+        np.copyto(target, pixels[top : top + len(target)], casting="unsafe")
+        top += len(target)
 
 
 def _open_stream(path: Path) -> Any:

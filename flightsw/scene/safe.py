@@ -31,7 +31,7 @@ from flightsw.scene.metadata import (
     size_of_tile,
 )
 from flightsw.scene.scene import SceneMetadata
-from flightsw.scene.strips import StripScene, strip_rows
+from flightsw.scene.strips import StripScene, rows_at_once
 
 _STEPS: Final = (1, 2, 4)
 _CURE: Final = "Fetch the product again"
@@ -133,7 +133,7 @@ def open_product(
     return StripScene(
         metadata,
         parts=chosen.parts,
-        rows=strip_rows([image.tile_height for image in images.values()], step) // step,
+        rows=rows_at_once([image.tile_height for image in images.values()], step) // step,
         checks=tuple(
             partial(checksum.check_file, path)
             for path in files.paths.values()

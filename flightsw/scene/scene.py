@@ -74,8 +74,8 @@ class Scene(Protocol):
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads; leaving the context stops them.
 
-        Strips come in order, without gap or overlap, and cover every row.
-        At most two strips are held besides the one last given out.  Raises
+        Strips come in order, without gap or overlap, and cover every row; the
+        memory of one is free when its reader drops it.  Raises
         :class:`~flightsw.errors.CorruptImage` from the iterator.
         """
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene.scene import SceneMetadata, Strip
 
-_STRIPS_AHEAD: Final = 2
+_AHEAD: Final = 2  # decodes of all bands
+_STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
 _READ_SECONDS: Final = 600.0  # longest wait for a strip; a full one takes a few seconds
 _LEAVE_SECONDS: Final = 60.0  # longest wait for decodes that cannot be interrupted
@@ -36,14 +38,17 @@ class StripPart(Protocol):
         """Which bands of the strip these are."""
         ...
 
-    def read(self, top: int, target: NDArray[np.uint16]) -> None:
-        """Fill uint16 ``(bands, rows, width)`` from row ``top``; called by several threads."""
+    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Fill arrays that lie one below the other, each uint16 ``(bands, rows, width)``.
+
+        The first begins with row ``top``.  Called by several threads.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class StripScene:
-    """A :class:`~flightsw.scene.scene.Scene` made of parts, ``rows`` rows a strip."""
+    """A :class:`~flightsw.scene.scene.Scene` made of parts; ``rows`` rows are decoded at once."""
 
     metadata: SceneMetadata
     parts: tuple[StripPart, ...]
@@ -53,17 +58,18 @@ class StripScene:
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads from now on; leaving the context stops them.
 
-        The first two strips are begun at once, the others as they are asked for.  One more
-        thread runs the checks; the iterator does not end before they have ended well.  Leaving
-        waits for the decodes that are under way, each of one band of one strip.
+        What is decoded at once is given out in several strips.  The first two decodes begin at
+        once, the others as their turn comes.  One more thread runs the checks; the iterator does
+        not end before they have ended well.  Leaving waits for the decodes that are under way,
+        each of one band.
         """
         if workers < 1:
             raise UsageError("workers", f"{workers} threads cannot decode", "Give at least 1")
         return _reading(self, workers)
 
 
-def strip_rows(heights: Sequence[int], step: int) -> int:
-    """Rows of a strip at full resolution, for images stored in tiles of these heights.
+def rows_at_once(heights: Sequence[int], step: int) -> int:
+    """Rows of a decode at full resolution, for images stored in tiles of these heights.
 
     The largest multiple of tile heights and step that is not above 1,024, so
     that no tile is decoded twice; 1,024 where there is none.
@@ -77,7 +83,7 @@ def _reading(scene: StripScene, workers: int) -> Iterator[Iterator[Strip]]:
     stop = Event()
     decoders = ThreadPoolExecutor(workers, "decode")
     checkers = ThreadPoolExecutor(1, "check")
-    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_STRIPS_AHEAD + 1))
+    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_AHEAD + 1))
     verdicts = [checkers.submit(check, stop) for check in scene.checks]
     strips = _in_order(scene, decoders, begun, verdicts, stop)
     try:
@@ -100,32 +106,53 @@ def _in_order(
     verdicts: Sequence[Future[None]],
     stop: Event,
 ) -> Iterator[Strip]:
-    """Begin the first strips, give out an empty one, then the strips; more begin when asked for."""
+    """Begin the first decodes, give out an empty strip, then the strips; more begin meanwhile."""
 
-    def begin(top: int) -> tuple[Strip, list[Future[None]]]:
+    def begin(top: int) -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "the strips were left before the last one was read")
-        shape = (len(known.bands), min(scene.rows, known.height - top), known.width)
-        numbers = np.empty(shape, np.uint16)
-        futures = [decoders.submit(part.read, top, numbers[part.bands]) for part in scene.parts]
+        strips = _unread(known, range(top, min(top + scene.rows, known.height)))
+        futures = [
+            decoders.submit(part.read, top, [strip.digital_numbers[part.bands] for strip in strips])
+            for part in scene.parts
+        ]
         begun.extend(futures)
-        return Strip(top, numbers), futures
+        return strips, futures
 
     known, name = scene.metadata, scene.metadata.name
     tops = iter(range(0, known.height, scene.rows))
-    ahead = deque(begin(top) for top in islice(tops, _STRIPS_AHEAD))
+    ahead = deque(begin(top) for top in islice(tops, _AHEAD))
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
     while ahead:
-        strip, futures = ahead.popleft()
+        strips, futures = ahead.popleft()
         for future in futures:
             _await(future, name)
         for verdict in verdicts:
             if verdict.done():
                 _await(verdict, name)
         ahead.extend(begin(top) for top in islice(tops, 1))
-        yield strip
+        while strips:
+            yield strips.popleft()
     for verdict in verdicts:
         _await(verdict, name)
+
+
+def _unread(known: SceneMetadata, rows: range) -> deque[Strip]:
+    """Strips for these rows, each in memory of its own."""
+    height = -(-len(rows) // _STRIPS_AT_ONCE)
+    parts = [rows[start : start + height] for start in range(0, len(rows), height)]
+    return deque(
+        Strip(part.start, _fresh((len(known.bands), len(part), known.width))) for part in parts
+    )
+
+
+def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Memory that goes back to the system at once when it is dropped.
+
+    The C library keeps blocks of this size for its next one, which no other thread may find.
+    """
+    block = mmap.mmap(-1, math.prod(shape) * np.dtype(np.uint16).itemsize)
+    return np.frombuffer(block, np.uint16).reshape(shape)
 
 
 def _await(future: Future[None], name: str) -> None:

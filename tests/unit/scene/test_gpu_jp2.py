@@ -229,9 +229,9 @@ def test_an_area_is_cut_out_of_the_band_at_any_step(product: Path) -> None:
     for step in (1, 2, 4):
         band = Jp2Band(path, inspect(path), slice(0, 1), step)
         whole = np.empty((1, -(-2311 // step), -(-157 // step)), np.uint16)
-        band.read(0, whole)
+        band.read(0, [whole])
         part = np.empty((30, 17), np.uint16)
-        band.read_area(7, 11, part)
+        band.read_area(7, 11, [part[:11], part[11:]])
         np.testing.assert_array_equal(part, whole[0, 7:37, 11:28])
 
 

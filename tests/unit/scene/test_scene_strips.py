@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import glymur
@@ -19,7 +20,7 @@ from flightsw.scene import open_scene
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
-from flightsw.scene.strips import StripScene, strip_rows
+from flightsw.scene.strips import StripScene, rows_at_once
 from tests.unit.scene.safe_writer import BANDS, SafeProduct, band_file, band_pixels, write_jp2
 
 
@@ -73,9 +74,10 @@ def test_a_scene_can_be_read_twice(tall_product: Path) -> None:
     tile=st.sampled_from([(32, 32), (50, 34), (33, 47), None]),
     step=st.sampled_from([1, 2, 4]),
     unit=st.integers(1, 40),
+    targets=st.integers(1, 4),
     at_once=st.sampled_from([1, 40, 100, 4096]),
 )
-def test_any_strip_height_and_columns_at_once_give_the_same_rows(
+def test_any_heights_and_columns_at_once_give_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
     *,
     height: int,
@@ -83,6 +85,7 @@ def test_any_strip_height_and_columns_at_once_give_the_same_rows(
     tile: tuple[int, int] | None,
     step: int,
     unit: int,
+    targets: int,
     at_once: int,
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "band.jp2"
@@ -94,7 +97,7 @@ def test_any_strip_height_and_columns_at_once_give_the_same_rows(
     strips = []
     for top in range(0, rows, unit):
         strip = np.empty((1, min(unit, rows - top), columns), np.uint16)
-        band.read(top, strip)
+        band.read(top, np.array_split(strip, targets, axis=1))
         strips.append(strip[0])
     whole = glymur.Jp2k(str(path))[::step, ::step].reshape(rows, columns)
     np.testing.assert_array_equal(np.concatenate(strips), whole)
@@ -105,7 +108,7 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
     (path,) = (shared_data / "jp2").glob("ref_*_sub.jp2")
     image = inspect(path)
     band = Jp2Band(path, image, slice(0, 1), step)
-    rows = strip_rows([image.tile_height], step)
+    rows = rows_at_once([image.tile_height], step)
     assert rows == 1024
     metadata = SceneMetadata(
         "crop", "", "", "", ("B02",), {"B02": 0}, 1e4, 3200 // step, 2400 // step, 10 * step
@@ -128,16 +131,24 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
     ],
 )
 def test_strips_follow_the_tiles_and_the_step(heights: list[int], step: int, rows: int) -> None:
-    assert strip_rows(heights, step) == rows
+    assert rows_at_once(heights, step) == rows
 
 
-def test_no_more_than_two_strips_are_read_ahead(tall_product: Path) -> None:
+def test_no_more_than_two_decodes_are_begun_ahead(tall_product: Path) -> None:
     reads = _Reads()
     scene = _watched(tall_product, reads, rows=192)
     with scene.strips(4) as strips:
-        for number, _ in enumerate(strips):
-            assert reads.highest_top <= (number + 2) * 192
+        for strip in strips:
+            assert reads.highest_top <= (strip.top // 192 + 2) * 192
     assert reads.highest_top == 2311 // 192 * 192
+
+
+def test_the_strips_of_one_decode_can_be_freed_one_by_one(tall_product: Path) -> None:
+    with replace(_safe_scene(tall_product), rows=192).strips(2) as strips:
+        decoded = [strip.digital_numbers for strip in strips if strip.top < 192]
+    assert [numbers.shape[1] for numbers in decoded] == [24] * 8
+    for above, below in pairwise(decoded):
+        assert not np.may_share_memory(above, below)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
@@ -195,7 +206,7 @@ def test_openjpeg_complaints_of_one_file_stay_with_that_file(tmp_path: Path) -> 
         assert isinstance(part, Jp2Band)
         target = np.empty((1, 320, 320), np.uint16)
         if part.path != damaged:
-            part.read(0, target)
+            part.read(0, [target])
     with pytest.raises(CorruptImage) as caught, scene.strips(4) as strips:
         list(strips)
     assert caught.value.subject == str(damaged)
@@ -218,11 +229,11 @@ class _WatchedPart:
     def bands(self) -> slice:
         return self.band.bands
 
-    def read(self, top: int, target: NDArray[np.uint16]) -> None:
+    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         self.reads.highest_top = max(self.reads.highest_top, top)
         if top == self.reads.fails_at:
             raise CorruptImage(self.band.path, f"cannot be decoded from row {top}")
-        self.band.read(top, target)
+        self.band.read(top, targets)
 
 
 def _safe_scene(root: Path) -> StripScene:
