@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from types import TracebackType
 
 import numpy as np
@@ -42,7 +43,10 @@ def scene_metadata(height: int, width: int, **changes: object) -> SceneMetadata:
 
 @dataclass(frozen=True)
 class ArrayScene:
-    """A scene held in memory, given out in strips of the heights asked for, then in their last."""
+    """A scene held in memory, given out in strips of the heights asked for, then in their last.
+
+    Each strip counts as a decode of its own.
+    """
 
     digital_numbers: NDArray[np.uint16]
     strip_heights: Sequence[int] = (64,)
@@ -61,11 +65,11 @@ class ArrayScene:
         yield self._cut()
 
     def _cut(self) -> Iterator[Strip]:
-        heights, top = deque(self.strip_heights), 0
-        while top < self.digital_numbers.shape[1]:
-            height = heights.popleft() if len(heights) > 1 else heights[0]
-            yield Strip(top, self.digital_numbers[:, top : top + height])
-            top += height
+        heights, tops = deque(self.strip_heights), [0]
+        while tops[-1] < self.digital_numbers.shape[1]:
+            tops.append(tops[-1] + (heights.popleft() if len(heights) > 1 else heights[0]))
+        for number, (top, bottom) in enumerate(pairwise(tops)):
+            yield Strip(top, self.digital_numbers[:, top:bottom], len(tops) - 2 - number)
 
 
 class ArithmeticEngine:

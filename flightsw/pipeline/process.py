@@ -51,7 +51,7 @@ def process_scene(
     them stops the others and is raised as it was (an engine that failed is closed);
     :class:`EmptyScene` when no pixel is valid.  ``probe`` watches the engine's answers every
     ``settings.golden_every`` tiles and after the last one; ``ending`` is called once no
-    more than one strip is to come, by the producer's thread, and must return at once; ``stop``
+    more than one decode is to come, by the producer's thread, and must return at once; ``stop``
     ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
@@ -76,7 +76,7 @@ def process_scene(
     ):
         prepared = stages.run(
             "producer",
-            producer.prepare(_telling(strips, grid.height, ending)),
+            producer.prepare(_telling(strips, ending)),
             settings.queue_depth,
         )
         for item in stages.run(
@@ -108,10 +108,10 @@ def process_scene(
     )
 
 
-def _telling(strips: Iterator[Strip], height: int, ending: Callable[[], None]) -> Iterator[Strip]:
+def _telling(strips: Iterator[Strip], ending: Callable[[], None]) -> Iterator[Strip]:
     told = False
     for strip in strips:
-        if not told and strip.top + 2 * strip.digital_numbers.shape[1] >= height:
+        if not told and strip.decodes_after <= 1:
             told = True
             ending()
         yield strip

@@ -57,10 +57,14 @@ class SceneMetadata:
 
 @dataclass(frozen=True)
 class Strip:
-    """Whole rows of a scene: uint16 digital numbers ``(bands, rows, width)`` from row ``top``."""
+    """Whole rows of a scene: uint16 digital numbers ``(bands, rows, width)`` from row ``top``.
+
+    ``decodes_after`` tells how many decodes give the rows after those that this strip's gave.
+    """
 
     top: int
     digital_numbers: NDArray[np.uint16]
+    decodes_after: int = 0
 
 
 class Scene(Protocol):

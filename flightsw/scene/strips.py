@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene.scene import SceneMetadata, Strip
 
-_AHEAD: Final = 2  # decodes of all bands
+_DECODES_AHEAD: Final = 2  # each of all bands
 _STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
 _READ_SECONDS: Final = 600.0  # longest wait for a strip; a full one takes a few seconds
@@ -59,9 +59,9 @@ class StripScene:
         """Decode with so many threads from now on; leaving the context stops them.
 
         What is decoded at once is given out in several strips.  The first two decodes begin at
-        once, the others as their turn comes.  One more thread runs the checks; the iterator does
-        not end before they have ended well.  Leaving waits for the decodes that are under way,
-        each of one band.
+        once, the others with the last strip of the decode two before.  One more thread runs the
+        checks; the iterator does not end before they have ended well.  Leaving waits for the
+        decodes that are under way, each of one band.
         """
         if workers < 1:
             raise UsageError("workers", f"{workers} threads cannot decode", "Give at least 1")
@@ -83,7 +83,7 @@ def _reading(scene: StripScene, workers: int) -> Iterator[Iterator[Strip]]:
     stop = Event()
     decoders = ThreadPoolExecutor(workers, "decode")
     checkers = ThreadPoolExecutor(1, "check")
-    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_AHEAD + 1))
+    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_DECODES_AHEAD + 1))
     verdicts = [checkers.submit(check, stop) for check in scene.checks]
     strips = _in_order(scene, decoders, begun, verdicts, stop)
     try:
@@ -106,12 +106,13 @@ def _in_order(
     verdicts: Sequence[Future[None]],
     stop: Event,
 ) -> Iterator[Strip]:
-    """Begin the first decodes, give out an empty strip, then the strips; more begin meanwhile."""
+    """Begin the first decodes, give out an empty strip, then the strips; begin more meanwhile."""
 
     def begin(top: int) -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "the strips were left before the last one was read")
-        strips = _unread(known, range(top, min(top + scene.rows, known.height)))
+        below = range(top + scene.rows, known.height, scene.rows)
+        strips = _unread(known, range(top, min(top + scene.rows, known.height)), len(below))
         futures = [
             decoders.submit(part.read, top, [strip.digital_numbers[part.bands] for strip in strips])
             for part in scene.parts
@@ -121,7 +122,7 @@ def _in_order(
 
     known, name = scene.metadata, scene.metadata.name
     tops = iter(range(0, known.height, scene.rows))
-    ahead = deque(begin(top) for top in islice(tops, _AHEAD))
+    ahead = deque(begin(top) for top in islice(tops, _DECODES_AHEAD))
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
@@ -130,19 +131,22 @@ def _in_order(
         for verdict in verdicts:
             if verdict.done():
                 _await(verdict, name)
-        ahead.extend(begin(top) for top in islice(tops, 1))
-        while strips:
+        while len(strips) > 1:
             yield strips.popleft()
+        # Not sooner: where the card sets the pace, one more decode would wait in memory.
+        ahead.extend(begin(top) for top in islice(tops, 1))
+        yield strips.popleft()
     for verdict in verdicts:
         _await(verdict, name)
 
 
-def _unread(known: SceneMetadata, rows: range) -> deque[Strip]:
+def _unread(known: SceneMetadata, rows: range, decodes_after: int) -> deque[Strip]:
     """Strips for these rows, each in memory of its own."""
     height = -(-len(rows) // _STRIPS_AT_ONCE)
     parts = [rows[start : start + height] for start in range(0, len(rows), height)]
+    bands, width = len(known.bands), known.width
     return deque(
-        Strip(part.start, _fresh((len(known.bands), len(part), known.width))) for part in parts
+        Strip(part.start, _fresh((bands, len(part), width)), decodes_after) for part in parts
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,7 @@ from flightsw.errors import (
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import FinishedRows
+from flightsw.scene.scene import Strip
 from flightsw.testing import ArithmeticEngine, ArrayScene
 from flightsw.tiling import Grid
 
@@ -298,6 +300,27 @@ def test_a_scene_in_another_band_order_than_the_engine_is_refused() -> None:
     engine = ArithmeticEngine(bands=("B08", "B04", "B03", "B02"))
     with pytest.raises(EngineUnavailable, match="B08 B04 B03 B02, not B02 B03 B04 B08"):
         process_scene(scene, engine, PipelineSettings(device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("heights", "tops"), [([64], [0, 64, 128, 192]), ([200], [0]), ([400], [0])]
+)
+def test_the_end_is_told_once_when_one_decode_is_to_come(
+    heights: list[int], tops: list[int]
+) -> None:
+    asked: list[int] = []
+    told: list[list[int]] = []
+
+    class _Watched(ArrayScene):
+        def _cut(self) -> Iterator[Strip]:
+            for strip in super()._cut():
+                asked.append(strip.top)
+                yield strip
+
+    scene = _Watched(_digital_numbers(3, 300, 300), heights)
+    chosen = PipelineSettings(device="cpu")
+    process_scene(scene, ArithmeticEngine(), chosen, ending=lambda: told.append(asked.copy()))
+    assert told == [tops]
 
 
 class _FailingEngine(ArithmeticEngine):

@@ -134,13 +134,23 @@ def test_strips_follow_the_tiles_and_the_step(heights: list[int], step: int, row
     assert rows_at_once(heights, step) == rows
 
 
-def test_no_more_than_two_decodes_are_begun_ahead(tall_product: Path) -> None:
+def test_a_decode_is_begun_ahead_and_the_next_with_the_last_strip_before_it(
+    tall_product: Path,
+) -> None:
     reads = _Reads()
     scene = _watched(tall_product, reads, rows=192)
     with scene.strips(4) as strips:
         for strip in strips:
-            assert reads.highest_top <= (strip.top // 192 + 2) * 192
+            last_of_its_decode = strip.top % 192 == 168
+            ahead = 2 if last_of_its_decode else 1
+            assert reads.highest_top <= (strip.top // 192 + ahead) * 192
     assert reads.highest_top == 2311 // 192 * 192
+
+
+def test_a_strip_tells_how_many_decodes_come_after_its_own(tall_product: Path) -> None:
+    with replace(_safe_scene(tall_product), rows=192).strips(2) as strips:
+        told = [(strip.top // 192, strip.decodes_after) for strip in strips]
+    assert {decode + after for decode, after in told} == {2311 // 192}
 
 
 def test_the_strips_of_one_decode_can_be_freed_one_by_one(tall_product: Path) -> None:
