@@ -80,7 +80,7 @@ class TileByTile:
         if len(rows) < self._grid.tile_size or len(columns) < self._grid.tile_size:
             tile[:] = self._engine.info.no_reflectance
         seen = self._scene.digital_numbers[:, rows.start : rows.stop, columns.start : columns.stop]
-        self._quantise(seen, tile[: len(rows), : len(columns)])
+        self._quantise([seen], tile[: len(rows), : len(columns)])
 
     def _rows(self, row: int) -> range:
         """The rows of a window among those that the scene holds; they repeat downwards."""

@@ -67,12 +67,11 @@ class TileProducer:
 
         On the CPU a few: a whole row at once would let the queue run dry meanwhile.
         """
-        stop, top = min(start + self._ahead.shape[1], self._grid.width), 0
-        for piece in pieces:
-            numbers = piece.digital_numbers[:, :, start:stop]
-            self._quantise(numbers, self._ahead[top : top + piece.rows, : stop - start])
-            top += piece.rows
-        self._ahead[top:] = self._engine.no_reflectance
+        stop = min(start + self._ahead.shape[1], self._grid.width)
+        rows = sum(piece.rows for piece in pieces)
+        numbers = [piece.digital_numbers[:, :, start:stop] for piece in pieces]
+        self._quantise(numbers, self._ahead[:rows, : stop - start])
+        self._ahead[rows:] = self._engine.no_reflectance
         self._ahead[:, stop - start :] = self._engine.no_reflectance
 
     def _columns_with_data(self, pieces: Sequence[Piece]) -> list[int]:

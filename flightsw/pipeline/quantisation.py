@@ -1,11 +1,12 @@
 """Digital numbers to what an engine takes, exactly, by one table of 65,536 entries a band.
 
-The table is the rule (``shared`` contract: round half to even in float64);
-OpenCV looks it up on the CPU, torch on CUDA.  Same table, same bytes.
+The table is the rule (float64, halves to even); OpenCV looks it up on the CPU,
+torch on CUDA.  Same table, same bytes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, Protocol
 
 import cv2
@@ -63,15 +64,19 @@ def _table(scene: SceneMetadata, engine: EngineInfo, band: str) -> Tiles:
 
 
 class Quantiser(Protocol):
-    """Turns digital numbers uint16 ``(bands, rows, width)`` into ``(rows, width, bands)``."""
+    """Turns digital numbers of whole bands into what the engine takes, its bands side by side."""
 
     @property
     def windows(self) -> int | None:
         """How many windows side by side it likes at a time; None: all of a grid row."""
         ...
 
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
-        """Quantise whole rows into ``out``, whose pixels lie side by side in each row."""
+    def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
+        """Quantise pieces that lie one below the other into ``out``.
+
+        Each is uint16 ``(bands, rows, width)``; ``out`` is ``(rows, width, bands)`` with the rows
+        of all, and its pixels lie side by side in each row.
+        """
         ...
 
 
@@ -87,8 +92,15 @@ class CpuQuantiser:
         self._tables = [table.reshape(1, DIGITAL_NUMBERS) for table in tables]
         self._planes: Tiles = np.empty((len(tables), 0), dtype=tables.dtype)
 
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
+    def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
         """Quantise; OpenCV releases the interpreter while it looks up."""
+        top = 0
+        for piece in pieces:
+            bottom = top + piece.shape[1]
+            self._look_up(piece, out[top:bottom])
+            top = bottom
+
+    def _look_up(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
         bands, rows, width = digital_numbers.shape
         if rows * width > self._planes.shape[1]:
             self._planes = np.empty((bands, rows * width), dtype=out.dtype)

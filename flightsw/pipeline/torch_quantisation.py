@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from flightsw.engines.engine import Tiles
 from flightsw.errors import EngineUnavailable
-from flightsw.pipeline.cuda_lookup import HALF, Lookup, cuda_lookup, torch_lookup
+from flightsw.pipeline.cuda_lookup import HALF, cuda_lookup, torch_lookup
 
-_LANES: Final = 2
 _BITS: Final[dict[int, Any]] = {1: np.int8, 2: np.int16, 4: np.int32}
 """Values of any dtype are copied bit by bit, as integers of their size in bytes."""
 
@@ -28,61 +27,34 @@ def open_cuda_quantiser(tables: Tiles) -> TorchQuantiser:
 
 
 class TorchQuantiser:
-    """Looks the tables up with torch, int8, float16 or float32, all bands of a call at once.
+    """Looks the tables up with torch, int8, float16 or float32, all bands and pieces at once.
 
-    Two lanes have pinned memory and a stream each: what is begun in one overlaps
-    with what ends in the other, and both with whatever else the GPU decodes.
+    Pinned memory and a stream of its own, so that it overlaps with whatever else the GPU decodes.
     """
 
-    windows: Final = None  # one launch for all that a strip gives to a grid row
+    windows: Final = None  # one launch a grid row
 
     def __init__(self, tables: Tiles, device: torch.device) -> None:
         bits = tables.view(_BITS[tables.itemsize])
         there = torch.from_numpy(np.roll(bits, HALF, axis=1)).to(device)  # in the order of int16
-        look_up = cuda_lookup(there) if there.is_cuda else torch_lookup(there)
-        self._idle = deque(_Lane(look_up, there) for _ in range(_LANES))
-        self._begun: deque[_Lane] = deque()
-
-    def __call__(self, digital_numbers: NDArray[np.uint16], out: Tiles) -> None:
-        """Quantise uint16 ``(bands, rows, width)`` into ``(rows, width, bands)`` of any strides."""
-        self.begin(digital_numbers)
-        self.finish(out)
-
-    def begin(self, digital_numbers: NDArray[np.uint16]) -> None:
-        """Copy the numbers and start on them; up to two calls may be begun and not finished."""
-        lane = self._idle.popleft()
-        lane.begin(digital_numbers)
-        self._begun.append(lane)
-
-    def finish(self, out: Tiles) -> None:
-        """Wait for what was begun first, and copy it to ``out``."""
-        lane = self._begun.popleft()
-        lane.finish(out)
-        self._idle.append(lane)
-
-
-class _Lane:
-    """One call on its way: its stream, and its memory on both sides."""
-
-    def __init__(self, look_up: Lookup, tables: torch.Tensor) -> None:
-        self._look_up = look_up
+        self._look_up = cuda_lookup(there) if there.is_cuda else torch_lookup(there)
         self._stream: torch.cuda.Stream | None = None
-        if tables.is_cuda:
-            self._stream = torch.cuda.Stream(tables.device)  # type: ignore[no-untyped-call]
-        self._numbers = _Pair(torch.int16, tables.device)
-        self._values = _Pair(tables.dtype, tables.device)
+        if there.is_cuda:
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._numbers = _Pair(torch.int16, device)
+        self._values = _Pair(there.dtype, device)
 
-    def begin(self, digital_numbers: NDArray[np.uint16]) -> None:
-        bands, rows, width = digital_numbers.shape
+    def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
+        """Quantise ``(bands, rows, width)`` one below the other into ``out`` of any strides."""
+        bands, _, width = pieces[0].shape
         with torch.cuda.stream(self._stream):  # None: no stream, the CPU
-            self._numbers.reshape(bands, rows, width)
-            self._values.reshape(rows, width, bands)
-            np.copyto(self._numbers.here.numpy(), digital_numbers.view(np.int16))
+            self._numbers.reshape(bands, len(out), width)
+            self._values.reshape(len(out), width, bands)
+            bits = [piece.view(np.int16) for piece in pieces]
+            np.concatenate(bits, axis=1, out=self._numbers.here.numpy())
             self._numbers.there.copy_(self._numbers.here, non_blocking=True)
             self._look_up(self._numbers.there, self._values.there)
             self._values.here.copy_(self._values.there, non_blocking=True)
-
-    def finish(self, out: Tiles) -> None:
         if self._stream:
             self._stream.synchronize()
         np.copyto(out, self._values.here.numpy().view(out.dtype))

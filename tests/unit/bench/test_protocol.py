@@ -152,7 +152,7 @@ def test_golden_digital_numbers_quantise_to_the_golden_tiles(package: ModelPacka
         golden_numbers(package), package.golden_tiles().tiles, strict=True
     ):
         found = np.empty_like(expected)
-        quantise(numbers, found)
+        quantise([numbers], found)
         np.testing.assert_array_equal(found, expected)
 
 

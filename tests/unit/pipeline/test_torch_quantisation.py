@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from flightsw.errors import EngineUnavailable
-from flightsw.pipeline import cuda_lookup
+from flightsw.pipeline import cuda_lookup, torch_quantisation
 from flightsw.pipeline.torch_quantisation import TorchQuantiser, open_cuda_quantiser
 
 _CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device answers")
@@ -52,7 +52,7 @@ def test_every_number_of_every_band_has_its_tables_bytes(
 ) -> None:
     tables, numbers = random_tables(dtype, bands), every_number(bands)
     out = np.zeros((128, 600, bands), dtype)
-    TorchQuantiser(tables, torch.device(device))(numbers, out[:, 40:552])
+    TorchQuantiser(tables, torch.device(device))([numbers], out[:, 40:552])
     assert out[:, 40:552].tobytes() == looked_up(tables, numbers).tobytes()
     assert not out[:, :40].any()
     assert not out[:, 552:].any()
@@ -63,7 +63,7 @@ def test_not_a_number_and_minus_zero_keep_their_bits(device: str) -> None:
     tables = np.zeros((1, 65_536), np.float32)
     tables.view(np.uint32)[0, :3] = (0x7FC0_1234, 0x8000_0000, 0xFF80_0000)
     out = np.zeros((1, 3, 1), np.float32)
-    TorchQuantiser(tables, torch.device(device))(np.array([[[0, 1, 2]]], np.uint16), out)
+    TorchQuantiser(tables, torch.device(device))([np.array([[[0, 1, 2]]], np.uint16)], out)
     np.testing.assert_array_equal(out.view(np.uint32)[0, :, 0], tables.view(np.uint32)[0, :3])
 
 
@@ -73,38 +73,42 @@ def test_calls_of_any_size_follow_each_other(device: str) -> None:
     quantise = TorchQuantiser(tables, torch.device(device))
 
     @settings(max_examples=40)
-    @given(top=st.integers(0, 127), rows=st.integers(1, 40), left=st.integers(0, 511))
-    def check(top: int, rows: int, left: int) -> None:
+    @given(
+        top=st.integers(0, 127),
+        rows=st.integers(1, 40),
+        left=st.integers(0, 511),
+        pieces=st.integers(1, 4),
+    )
+    def check(top: int, rows: int, left: int, pieces: int) -> None:
         part = numbers[:, top : top + rows, left:]
         out = np.empty((*part.shape[1:], 4), np.int8)
-        quantise(part, out)
+        quantise(np.array_split(part, pieces, axis=1), out)
         np.testing.assert_array_equal(out, looked_up(tables, part))
 
     check()
 
 
 @pytest.mark.parametrize("device", _DEVICES)
-def test_what_is_begun_first_ends_first(device: str) -> None:
-    tables, numbers = random_tables(np.float16), every_number()
-    quantise = TorchQuantiser(tables, torch.device(device))
-    pieces = [numbers[:, 10 * number : 10 * number + 10 - number] for number in range(5)]
-    quantise.begin(pieces[0].copy())
-    for this, following in zip(pieces, [*pieces[1:], None], strict=True):
-        if following is not None:
-            passing = following.copy()
-            quantise.begin(passing)
-            passing[:] = 0  # the caller may use its memory again
-        out = np.empty((*this.shape[1:], 4), np.float16)
-        quantise.finish(out)
-        np.testing.assert_array_equal(out, looked_up(tables, this))
+def test_all_pieces_of_a_call_are_looked_up_together(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[int, ...]] = []
+    name = "cuda_lookup" if device == "cuda" else "torch_lookup"
+    original = getattr(cuda_lookup, name)
 
+    def watched(tables: torch.Tensor) -> cuda_lookup.Lookup:
+        look_up = original(tables)
 
-def test_no_third_call_is_begun() -> None:
-    quantise = TorchQuantiser(random_tables(np.int8), torch.device("cpu"))
-    for _ in range(2):
-        quantise.begin(every_number())
-    with pytest.raises(IndexError):
-        quantise.begin(every_number())
+        def count(numbers: torch.Tensor, out: torch.Tensor) -> None:
+            looked.append(tuple(numbers.shape))
+            look_up(numbers, out)
+
+        return count
+
+    monkeypatch.setattr(torch_quantisation, name, watched)
+    quantise = TorchQuantiser(random_tables(np.int8), torch.device(device))
+    quantise(np.array_split(every_number(), 3, axis=1), np.empty((128, 512, 4), np.int8))
+    assert looked == [(4, 128, 512)]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is present")
