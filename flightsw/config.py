@@ -153,7 +153,7 @@ def read_settings(path: Path) -> Settings:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(path, str(error), "Correct the file, or leave it out") from error
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, Final
 
 import cv2
@@ -130,14 +131,11 @@ def _ambiguous(folder: Path, found: list[Path]) -> UsageError:
 
 def _array(path: Path, report: SceneReport | None) -> MaskFile:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise _unreadable(path, error.strerror or "not a .npy file") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, TokenError) as error:
         raise _unreadable(path, str(error)) from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise _unreadable(path, "an archive of arrays")
     if array.ndim != 2:
         raise ProductError(path, f"is no mask: it has the shape {array.shape}", _CURE)
     _check_kind(path, array.dtype, array.size)

@@ -53,9 +53,13 @@ def open_scene(
         raise SceneNotFound(
             ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD
         ) from error
-    if is_folder and (root := safe.find_product(path)):
-        return safe.open_product(root, bands, ground_sample_distance, offset, decoder)
-    if files := cog.find_files(path) if is_folder or is_file else []:
-        return cog.open_geotiff(path, files, bands, ground_sample_distance, offset)
+    try:
+        if is_folder and (root := safe.find_product(path)):
+            return safe.open_product(root, bands, ground_sample_distance, offset, decoder)
+        if files := cog.find_files(path) if is_folder or is_file else []:
+            return cog.open_geotiff(path, files, bands, ground_sample_distance, offset)
+    except OSError as error:
+        found = f"cannot be looked through ({error.strerror}: {error.filename})"
+        raise SceneNotFound(path, found, "Let the service's user read it") from error
     cause = "holds no product that is understood" if is_folder or is_file else "is not there"
     raise SceneNotFound(path, cause, _UNDERSTOOD)

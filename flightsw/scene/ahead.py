@@ -13,7 +13,6 @@ from typing import Final
 
 import structlog
 
-from flightsw.errors import FlightError
 from flightsw.scene import open_scene
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
@@ -67,13 +66,16 @@ class SceneAhead:
     def scene(self, recipe: SceneRecipe) -> Iterator[Scene]:
         """The scene that was begun by this recipe, or the scene newly opened."""
         begun = self._take()
-        with ExitStack() as held:
-            if begun is not None:
-                held.callback(begun.leave)
-            if begun is not None and begun.recipe == recipe:
-                yield begun
-                return
-        yield recipe.open()
+        if begun is not None and begun.recipe != recipe:
+            begun.leave()
+            begun = None
+        if begun is None:
+            yield recipe.open()
+            return
+        try:
+            yield begun
+        finally:
+            begun.leave()
 
     def leave(self) -> None:
         """Leave the scene that was begun."""
@@ -133,9 +135,9 @@ def _begin(upcoming: Callable[[], SceneRecipe | None]) -> _BegunScene | None:
     try:
         recipe = upcoming()
         return None if recipe is None else _BegunScene(recipe)
-    except FlightError as error:
+    except Exception as error:  # noqa: BLE001 - nobody else's job may fail for it
         # Its own turn will come, and fail then on its own record.
-        _log.info("the next scene cannot be begun ahead", cause=str(error))
+        _log.info("the next scene cannot be begun ahead", cause=repr(error))
         return None
 
 

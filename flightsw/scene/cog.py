@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -261,7 +262,8 @@ def _radiometry(
     offsets = {}
     for band, one in facts.items():
         value = one.offset / scale
-        if not LOWEST_OFFSET <= round(value) <= 0 or abs(value - round(value)) > 1e-6:
+        sound = LOWEST_OFFSET <= value <= 0 and abs(value - round(value)) <= 1e-6  # no NaN is
+        if not sound:
             cause = f"the offset tag of band {band} is {one.offset:g}, which is {value:g} DN"
             raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
         offsets[band] = round(value)
@@ -287,11 +289,15 @@ def _open(path: Path, overview: int | None = None) -> Any:
 
 def _open_checked(path: Path, overview: int | None = None) -> Any:
     try:
-        return _open(path, overview)
-    except NotGeoreferencedWarning as error:
-        raise BadMetadata(path, "has no georeference", "Write it with its grid") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # told below, and better
+            file = _open(path, overview)
     except (RasterioIOError, OSError, ValueError) as error:
         raise CorruptImage(path, f"is no GeoTIFF that can be read: {error}", _CURE) from error
+    if file.transform.is_identity:
+        file.close()
+        raise BadMetadata(path, "has no georeference", "Write it with its grid")
+    return file
 
 
 def _band_of(text: str) -> str | None:

@@ -10,6 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
 from flightsw.errors import BadMetadata
 from flightsw.scene.documents import Document, text_of
 from flightsw.scene.scene import Georeference
@@ -17,6 +20,7 @@ from flightsw.scene.scene import Georeference
 LOWEST_OFFSET: Final = -10_000
 """A DN offset below this would shift reflectance by more than 1: no product has it."""
 
+_CRS_CURE: Final = "Fetch the file again, or correct the code"
 OFFSET_CURE: Final = "Fetch the file again, or give the offset with --offset (-1000 or 0)"
 USUAL_QUANTIFICATION: Final = 10_000.0
 
@@ -118,8 +122,18 @@ def georeference_of(document: Document, distance: int, step: int) -> Georeferenc
             left, top, across, down = (_number(place.findtext(f"{{*}}{name}")) for name in _PLACE)
             if left is not None and top is not None and (across, down) == (distance, -distance):
                 size = float(distance * step)
-                return Georeference(code.upper(), (size, 0.0, left, 0.0, -size, top))
+                return Georeference(_known(code, document), (size, 0.0, left, 0.0, -size, top))
     return None
+
+
+def _known(code: str, document: Document) -> str:
+    try:
+        CRS.from_string(code)
+    except CRSError as error:
+        cause = f"{code} is no coordinate system that is known ({error})"
+        element = "HORIZONTAL_CS_CODE"
+        raise BadMetadata(document.path, cause, _CRS_CURE, element=element) from error
+    return code.upper()
 
 
 def size_of_tile(document: Document, distance: int) -> tuple[int, int] | None:

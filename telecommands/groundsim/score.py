@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Final
 
 import cv2
@@ -182,15 +183,12 @@ def _geotiff(path: Path) -> NDArray[np.uint8]:
 
 def _opened(path: Path) -> NDArray[np.uint8]:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        array = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         cause = error.strerror or "not a .npy file"
         raise NotAMask(path, f"cannot be read ({cause})", "Give a .npy file") from error
-    except (ValueError, EOFError) as error:
+    except (ValueError, EOFError, TokenError) as error:
         raise NotAMask(path, "is not a .npy file", "Give a .npy file of uint8") from error
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise NotAMask(path, "is an archive of arrays", "Give a .npy file of uint8")
     if array.dtype != np.uint8 or array.ndim != 2 or array.size == 0:
         raise NotAMask(
             path, f"holds {array.dtype} of shape {array.shape}", "Give uint8 of rows and columns"

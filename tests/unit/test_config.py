@@ -26,6 +26,13 @@ def test_what_is_no_folder_is_named_with_its_key(tmp_path: Path) -> None:
         read_settings(file)
 
 
+def test_settings_in_another_encoding_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "flightsw.toml"
+    file.write_bytes('[service]\nscene_root = "/sz\xe9nes"\n'.encode("latin-1"))
+    with pytest.raises(UsageError, match="utf-8"):
+        read_settings(file)
+
+
 def test_settings_of_a_scene_travel_as_json() -> None:
     chosen = PipelineSettings(fusion="blend", queue_depth=4, stall_seconds=7.5)
     assert msgspec.json.decode(msgspec.json.encode(chosen), type=PipelineSettings) == chosen

@@ -119,6 +119,17 @@ def _truncated_array(path: Path) -> Path:
     return path
 
 
+def _zipped_badly(path: Path) -> Path:
+    path.write_bytes(b"PK\x03\x04 and no archive")
+    return path
+
+
+def _header_cut_off(path: Path) -> Path:
+    header = b"{'descr': '|u1', 'fortran_order': (\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    return path
+
+
 def _truncated_geotiff(path: Path) -> Path:
     noise = np.random.default_rng(0).integers(0, 2, (50, 50), np.uint8)
     path.write_bytes(_save_geotiff(path, noise).read_bytes()[:-100])
@@ -130,8 +141,10 @@ def _truncated_geotiff(path: Path) -> Path:
     [
         (_text, "a.npy", "cannot be read"),
         (_text, "a.tif", "cannot be read"),
-        (_archive, "a.npy", "cannot be read (an archive of arrays)"),
+        (_archive, "a.npy", "cannot be read"),
         (_objects, "a.npy", "cannot be read"),
+        (_zipped_badly, "a.npy", "cannot be read"),
+        (_header_cut_off, "a.npy", "cannot be read"),
         (_truncated_array, "a.npy", "cannot be read"),
         (_truncated_geotiff, "a.tif", "cannot be read"),
         (lambda path: _save(path, [[0, 7]]), "a.npy", "is no mask: it holds the value 7"),

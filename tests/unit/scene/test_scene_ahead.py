@@ -50,6 +50,7 @@ def test_another_scene_than_the_one_begun_is_opened_anew(recipe: SceneRecipe) ->
     ahead.begin(lambda: recipe)
     other = replace(recipe, ground_sample_distance=20)
     with ahead.scene(other) as scene:
+        assert not any(name.startswith("decode") for name in _decoding_threads())
         assert scene.metadata.ground_sample_distance == 20
         assert _pixels(scene).shape == (4, 450, 450)
     ahead.close()
@@ -64,7 +65,11 @@ def _none(_: SceneRecipe) -> SceneRecipe | None:
     return None
 
 
-@pytest.mark.parametrize("upcoming", [_missing, _none])
+def _unforeseen(_: SceneRecipe) -> SceneRecipe | None:
+    raise ValueError("nobody thought of this")
+
+
+@pytest.mark.parametrize("upcoming", [_missing, _none, _unforeseen])
 def test_a_scene_that_cannot_be_begun_disturbs_nobody_and_fails_in_its_own_turn(
     recipe: SceneRecipe, upcoming: Callable[[SceneRecipe], SceneRecipe | None]
 ) -> None:
@@ -72,6 +77,8 @@ def test_a_scene_that_cannot_be_begun_disturbs_nobody_and_fails_in_its_own_turn(
     ahead.begin(lambda: upcoming(recipe))
     with ahead.scene(recipe) as scene:
         assert _pixels(scene).shape == (4, 900, 900)
+    ahead.begin(lambda: upcoming(recipe))
+    ahead.leave()
     ahead.begin(lambda: _missing(recipe))
     with pytest.raises(SceneNotFound), ahead.scene(replace(recipe, path=Path("/gone"))):
         pass

@@ -165,6 +165,16 @@ def test_a_quantification_value_must_be_a_number_above_zero(tmp_path: Path, valu
         radiometry_of_product(found, "L2A", BANDS, None)
 
 
+def test_a_coordinate_system_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    (tile,) = root.glob("GRANULE/*/MTD_TL.xml")
+    tile.write_text(tile.read_text().replace("EPSG:32629", "EPSG:99999"))
+    write_manifest(root)
+    with pytest.raises(BadMetadata, match="EPSG:99999") as caught:
+        open_scene(root)
+    assert caught.value.fields["element"] == "HORIZONTAL_CS_CODE"
+
+
 def test_another_level_is_refused(tmp_path: Path) -> None:
     found = product_document(tmp_path, replace(SafeProduct(), level="L1B"))
     with pytest.raises(BadMetadata, match="Level-1B"):
