@@ -44,7 +44,7 @@ def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[],
             raise Interrupted(
                 "the benchmark",
                 "was stopped",
-                f"What was measured until then lies in {request.out}, marked as partial",
+                f"Rows measured until then lie in {request.out}, marked as partial",
             ) from stop
     print(as_json(result).decode() if arguments.json else as_markdown(result), end="")
     measured = any(engine.absent is None for engine in result.engines)

@@ -176,11 +176,12 @@ def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Sampl
     if begun and ended:
         busy_ns = ended.busy_ns - begun.busy_ns
         figures |= transfer_split(int(measured.sum()), busy_ns, len(measured))
-    if subject.twin and not subject.computes:
+    one_card = subject.settings.dimc.arrangement != "instances"  # each of them draws for itself
+    if subject.twin and not subject.computes and one_card:
         batch = engine.info.batch
-        warm_calls = -(-warm_up // batch)
-        calls = drawn_ns(subject.twin, batch, warm_calls + -(-len(measured) // batch))
-        drawn = np.repeat(np.array(calls[warm_calls:]) // batch, batch)[: len(measured)]
+        warm_calls = ceil(warm_up / batch)
+        calls = drawn_ns(subject.twin, batch, warm_calls + len(measured) // batch)
+        drawn = np.repeat(np.array(calls[warm_calls:]) // batch, batch)
         figures["added_jitter"] = added_jitter_ms(measured, drawn)
     return samples, figures
 

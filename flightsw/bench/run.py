@@ -115,7 +115,7 @@ def _scene(
         return simulated_scene(package, tiles), None
     whole = open_scene(request.scene, package.bands).metadata
     started = perf_counter()
-    scene = read_scene(request.scene, package, tiles, settings.pipeline.decode_workers)
+    scene = read_scene(request.scene, package, tiles, settings.pipeline)
     seconds = perf_counter() - started
     if scene.digital_numbers.shape[1] < whole.height:
         return scene, None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.bench.reference import REFERENCE_TILES
+from flightsw.config import PipelineSettings
 from flightsw.model.package import ModelPackage
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata, Strip
@@ -76,12 +77,14 @@ def simulated_scene(package: ModelPackage, tiles: int) -> MemoryScene:
     return MemoryScene(_metadata(package, "golden tiles, repeated", height, width), numbers)
 
 
-def read_scene(path: Path, package: ModelPackage, tiles: int, workers: int) -> MemoryScene:
+def read_scene(
+    path: Path, package: ModelPackage, tiles: int, pipeline: PipelineSettings
+) -> MemoryScene:
     """Decode the rows of a real scene that ``tiles`` windows need; a small scene is repeated.
 
     Raises :class:`~flightsw.errors.SceneError`.
     """
-    scene = open_scene(path, package.bands)
+    scene = open_scene(path, package.bands, decoder=pipeline.decoder)
     told = scene.metadata
     grid = Grid(told.height, told.width, package.tile_size, package.stride)
     grid_rows = -(-tiles // grid.columns)
@@ -90,7 +93,7 @@ def read_scene(path: Path, package: ModelPackage, tiles: int, workers: int) -> M
     else:
         height = (grid_rows - 1) * package.stride + package.tile_size
     numbers = np.empty((len(package.bands), min(height, told.height), told.width), np.uint16)
-    with scene.strips(workers) as strips:
+    with scene.strips(pipeline.decode_workers) as strips:
         for strip in strips:
             there = numbers[:, strip.top : strip.top + strip.digital_numbers.shape[1]]
             there[:] = strip.digital_numbers[:, : there.shape[1]]

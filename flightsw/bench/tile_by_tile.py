@@ -41,7 +41,10 @@ class TileByTile:
         self._tiles: Tiles = np.empty(shape, info.tile_dtype)
 
     def run(self, count: int, told: Told = lambda _done, _of: None) -> Samples:
-        """Nanoseconds of ``count`` tiles; beyond the last of the scene the first follows."""
+        """Nanoseconds of ``count`` tiles, or a few more, for no batch is left unfilled.
+
+        Beyond the last tile of the scene the first follows.
+        """
         samples: Samples = {stage: [] for stage in STAGES}
         done = 0
         with real_time(self._engine.info.thread_priority):
@@ -49,7 +52,7 @@ class TileByTile:
                 for stage, nanoseconds in self._run(places).items():
                     samples[stage] += [nanoseconds // len(places)] * len(places)
                 done += len(places)
-                told(done, count)
+                told(min(done, count), count)
         return samples
 
     @property
@@ -93,6 +96,7 @@ class TileByTile:
 
     def _batches(self, count: int) -> Iterator[list[_Place]]:
         rows, columns = range(self._grid.rows), range(self._grid.columns)
-        places = islice(cycle((row, column) for row in rows for column in columns), count)
-        while batch := list(islice(places, self._engine.info.batch)):
-            yield batch
+        places = cycle((row, column) for row in rows for column in columns)
+        batch = self._engine.info.batch
+        for _ in range(-(-count // batch)):
+            yield list(islice(places, batch))

@@ -130,7 +130,7 @@ def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert printed == ""
-    assert said.startswith("flightsw: the benchmark: was stopped. What was measured until then")
+    assert said.startswith("flightsw: the benchmark: was stopped. Rows measured until then")
     assert len(said.splitlines()) == 1
     result = _read(out)
     assert result.partial

@@ -122,9 +122,22 @@ def test_tile_by_tile_runs_the_very_tiles_of_the_pipeline(batch: int) -> None:
 
 def test_more_tiles_than_the_scene_has_begin_again_with_the_first() -> None:
     engine = _RecordingEngine(2)
-    samples = TileByTile(engine, _scene(224, 224, 434), PipelineSettings(device="cpu")).run(5)
+    TileByTile(engine, _scene(224, 224, 434), PipelineSettings(device="cpu")).run(5)
     assert engine.seen[4] == engine.seen[2] == engine.seen[0] != engine.seen[1]
-    assert len(samples["fusion"]) == 5
+
+
+@pytest.mark.parametrize(("count", "measured"), [(5, 8), (8, 8), (1, 4)])
+def test_every_call_has_a_full_batch_so_that_all_tiles_cost_alike(
+    count: int, measured: int
+) -> None:
+    engine, told = _RecordingEngine(4), list[tuple[int, int]]()
+    loop = TileByTile(engine, _scene(224, 224, 434), PipelineSettings(device="cpu"))
+    samples = loop.run(count, lambda done, of: told.append((done, of)))
+    assert len(engine.seen) == measured
+    assert {stage: len(values) for stage, values in samples.items()} == dict.fromkeys(
+        samples, measured
+    )
+    assert told[-1] == (count, count)
 
 
 def test_a_scene_in_memory_repeats_its_rows_down_to_its_height() -> None:
