@@ -15,9 +15,9 @@ from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
 from flightsw.comparison import OF_VALID, Finding, check_comparable, findings
+from flightsw.disk import disk_errors
 from flightsw.edge_distance import MaskRows
 from flightsw.errors import OutputNotWritable, UsageError
-from flightsw.products.disk import disk_errors
 from flightsw.products.panels import CLEAR_COLOUR, CONTAMINATED_COLOUR, NO_DATA_COLOUR, bgr
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.scene.scene import Georeference

@@ -32,8 +32,8 @@ from flightsw.jobs import Job, JobQueue
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
-from flightsw.products.disk import bytes_needed
 from flightsw.products.fraction_map import FractionMap
+from flightsw.products.size import bytes_needed
 from flightsw.scene.scene import SceneMetadata
 from flightsw.tiling import Grid
 from telecommands.dictionary import (

@@ -10,22 +10,20 @@ from msgspec.structs import replace
 from flightsw.bench.plot import draw_latencies
 from flightsw.bench.report import as_json, as_markdown
 from flightsw.bench.results import BenchResult
-from flightsw.errors import OutputNotWritable, UsageError
-from flightsw.products.partial_folder import sync
+from flightsw.disk import disk_errors, sync
+from flightsw.errors import UsageError
 
 
 class BenchFolder:
     """``bench.json``, ``bench.md`` and ``bench.png``; each appears whole or not at all.
 
-    Raises :class:`OutputNotWritable`.
+    Raises what :func:`~flightsw.disk.disk_errors` raises.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
-        try:
+        with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise _not_writable(folder, error) from error
 
     def write(self, result: BenchResult) -> BenchResult:
         """Write all files; the result, with a note where the picture could not be drawn."""
@@ -39,18 +37,12 @@ class BenchFolder:
 
     def _replace(self, name: str, content: bytes) -> None:
         """A file of a temporary name takes the place of the last one."""
-        try:
-            with tempfile.TemporaryDirectory(dir=self.path, prefix=".bench.") as hidden:
-                new = Path(hidden) / name
-                new.write_bytes(content)
-                sync(new)
-                new.replace(self.path / name)
-                sync(self.path)
-        except OSError as error:
-            raise _not_writable(self.path / name, error) from error
-
-
-def _not_writable(path: Path, error: OSError) -> OutputNotWritable:
-    return OutputNotWritable(
-        path, (error.strerror or str(error)).lower(), "Give a folder that can be written"
-    )
+        with (
+            disk_errors(self.path, len(content)),
+            tempfile.TemporaryDirectory(dir=self.path, prefix=".bench.") as hidden,
+        ):
+            new = Path(hidden) / name
+            new.write_bytes(content)
+            sync(new)
+            new.replace(self.path / name)
+            sync(self.path)

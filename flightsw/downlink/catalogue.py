@@ -5,7 +5,6 @@ Any thread may call; each call is one transaction of the state file, and nothing
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flightsw.disk import sync
 from flightsw.errors import OutputNotWritable
 from flightsw.state import StateFile
 from telecommands.dictionary import (
@@ -260,18 +260,10 @@ def _remove(stored: StoredProduct) -> None:
     try:
         stored.path.unlink(missing_ok=True)
         if folder.is_dir():
-            _flush(folder)  # else a power cut could bring the file back, uncounted
+            sync(folder)  # else a power cut could bring the file back, uncounted
     except OSError as error:
         cure = "Let the service write the folder"
         raise OutputNotWritable(stored.path, f"cannot be removed ({error})", cure) from error
     if folder.name == stored.record.job:
         with suppress(OSError):  # gone, or not empty yet
             folder.rmdir()
-
-
-def _flush(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

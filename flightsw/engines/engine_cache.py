@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 
-from flightsw.model.durable_copy import sync_folder
+from flightsw.disk import sync
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -166,7 +166,7 @@ def _write_durably(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 Path(file.name).unlink()
             raise
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def _age(path: Path) -> float:

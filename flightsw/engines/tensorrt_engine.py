@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from flightsw.config import TensorRtSettings
+from flightsw.disk import sha256
 from flightsw.engines.engine import EngineInfo
 from flightsw.engines.engine_cache import EngineCache, EngineIdentity, default_folder
 from flightsw.engines.torch_devices import CudaDevice, CudaQueue, Device, QueueT, Work
@@ -23,7 +24,7 @@ from flightsw.engines.torch_lanes import BatchForm, Lane
 from flightsw.errors import EngineUnavailable
 from flightsw.model.network import open_network
 from flightsw.model.onnx_export import export_onnx
-from flightsw.model.package import ModelPackage, sha256
+from flightsw.model.package import ModelPackage
 
 if TYPE_CHECKING:
     from flightsw.engines.tensorrt_library import LoadedPlan

@@ -8,9 +8,10 @@ from typing import Final
 from torch import nn
 
 from flightsw.config import TorchSettings
+from flightsw.disk import sha256
 from flightsw.errors import EngineUnavailable, PackageInvalid
 from flightsw.model.network import SIDE_MULTIPLE, in_band_order, open_network, open_torchscript
-from flightsw.model.package import ModelPackage, sha256
+from flightsw.model.package import ModelPackage
 
 _HASH_DIGITS: Final = 12
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from flightsw.errors import DiskFull, OutputNotWritable, PackageInvalid
+from flightsw.disk import sync
+from flightsw.errors import PackageInvalid
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -30,29 +29,7 @@ def copy_folder(source: Path, target: Path) -> None:
             raise PackageInvalid(
                 entry.path, "is neither file nor folder", "Upload the package without links"
             )
-    sync_folder(target)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn :class:`OSError` into :class:`DiskFull` or :class:`OutputNotWritable`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(folder, "has no room for the package", "Free some space") from error
-        raise OutputNotWritable(
-            error.filename or folder, str(error.strerror), "Give a folder that the service may use"
-        ) from error
+    sync(target)
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:

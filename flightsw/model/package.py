@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
+from flightsw.disk import sha256
 from flightsw.errors import PackageInvalid, PackageTampered
 from flightsw.model.description import PackageDescription, read_description, refuse
 
@@ -88,6 +90,10 @@ class ModelPackage:
         """Folder with ``model.json`` and ``manifest.json`` for the arrangement."""
         return self.folder / COMPILED_FOLDERS[arrangement][0]
 
+    def description(self) -> PackageDescription:
+        """All that the package tells of itself, with licences and training data."""
+        return read_description(self.folder / DESCRIPTION)
+
     def golden_tiles(self) -> GoldenTiles:
         """Read the golden tiles; :class:`PackageInvalid` where they do not fit the network."""
         path = self.folder / GOLDEN
@@ -102,7 +108,7 @@ class ModelPackage:
                     least_agreement=float(arrays["least_agreement"]),
                     largest_mean_deviation=float(arrays["largest_mean_deviation"]),
                 )
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
             raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
         pixels = (len(golden.names), self.tile_size, self.tile_size)
         for key, array, channels in (
@@ -156,15 +162,6 @@ def shipped_package() -> Path:
             _SHIPPED, f"holds {len(found)} packages instead of one", "Name the package's folder"
         )
     return found[0].parent
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _verify_checksums(folder: Path) -> str:

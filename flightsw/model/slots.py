@@ -23,11 +23,12 @@ from typing import Final, Protocol
 import msgspec
 
 from flightsw.confinement import confined
+from flightsw.disk import disk_errors, sha256, sync
 from flightsw.errors import ModelError, PackageInvalid, StateUnusable
 from flightsw.model.description import refuse
-from flightsw.model.durable_copy import copy_folder, disk_errors, sync_folder
+from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport
-from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package, sha256
+from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
 
@@ -188,7 +189,7 @@ class ModelSlots:
                 with disk_errors(self._folder):
                     shutil.rmtree(self._folder / model, ignore_errors=True)
                     incoming.rename(self._folder / model)
-                    sync_folder(self._folder)
+                    sync(self._folder)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
 

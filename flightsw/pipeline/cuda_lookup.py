@@ -14,7 +14,7 @@ from typing import Any, Final
 import structlog
 import torch
 
-from flightsw.pipeline.quantisation import DIGITAL_NUMBERS
+from flightsw.scene.reflectance import DIGITAL_NUMBERS
 
 Lookup = Callable[[torch.Tensor, torch.Tensor], None]
 """From int16 numbers ``(bands, rows, width)`` to values ``(rows, width, bands)``, contiguous."""

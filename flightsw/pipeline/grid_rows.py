@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flightsw.pipeline.quantisation import NO_DATA
+from flightsw.scene.reflectance import NO_DATA
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
 

@@ -7,7 +7,7 @@ torch on CUDA.  Same table, same bytes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import cv2
 import numpy as np
@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from flightsw.cuda import cuda_answers
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable
+from flightsw.scene.reflectance import DIGITAL_NUMBERS, reflectance_table
 from flightsw.scene.scene import SceneMetadata
 
-DIGITAL_NUMBERS: Final = 65_536
 SATURATED: Final = 65_535
-NO_DATA: Final = 0
 
 
 def quantisation_table(
@@ -32,23 +31,10 @@ def quantisation_table(
     in float64.  DN 0 (no data) counts as reflectance 0, DN 65,535 (saturated)
     as the largest value.
     """
-    numbers = np.arange(DIGITAL_NUMBERS, dtype=np.float64)
-    reflectance = (numbers + offset) / quantification
-    reflectance[NO_DATA] = 0.0
+    reflectance = reflectance_table(offset, quantification, np.float64)
     table = np.clip(np.rint(reflectance / scale + zero_point), -128, 127)
     table[SATURATED] = 127
     return table.astype(np.int8)
-
-
-def reflectance_table(offset: int, quantification: float, dtype: np.dtype[Any]) -> Tiles:
-    """Reflectance of every digital number, ``(DN + offset) / quantification``: ``(65536,)``.
-
-    In float64, then rounded to ``dtype``.  DN 0 (no data) counts as reflectance 0; DN 65,535
-    (saturated) is the largest as it stands.
-    """
-    reflectance = (np.arange(DIGITAL_NUMBERS, dtype=np.float64) + offset) / quantification
-    reflectance[NO_DATA] = 0.0
-    return reflectance.astype(dtype)
 
 
 def scene_tables(scene: SceneMetadata, engine: EngineInfo) -> Tiles:

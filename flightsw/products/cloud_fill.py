@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flightsw.products.array_file import ArrayFile
 from flightsw.products.contents import CLEAR, CONTAMINATED, FinishedRows, SceneSummary
+from flightsw.scene.reflectance import reflectance_table
 from flightsw.scene.scene import SceneMetadata
 
 FILLED_BANDS: Final = ("B02", "B03", "B04")
@@ -68,14 +69,6 @@ class CloudFill:
             band.file.close()
 
 
-def reflectance_table(scene: SceneMetadata, band: str) -> NDArray[np.float16]:
-    """Reflectance (65,536,) by digital number: (DN + offset) / quantification, DN 0 gives 0."""
-    numbers = np.arange(1 << 16, dtype=np.float64)
-    table = ((numbers + scene.offsets[band]) / scene.quantification).astype(np.float16)
-    table[0] = 0
-    return table
-
-
 class _FilledBand:
     def __init__(self, file: ArrayFile, scene: SceneMetadata, band: str) -> None:
         self.file = file
@@ -83,7 +76,8 @@ class _FilledBand:
         self._index = scene.bands.index(band)
         self._offset = scene.offsets[band]
         self._quantification = scene.quantification
-        self._table = reflectance_table(scene, band).view(np.uint16).reshape(1, -1)
+        table = reflectance_table(self._offset, self._quantification, np.float16)
+        self._table = table.view(np.uint16).reshape(1, -1)
         self._clear_sum = 0
         self._clear_count = 0
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from flightsw.disk import sync
 from flightsw.errors import OutputNotWritable
 
 _LOCK: Final = "lock"
@@ -83,15 +84,6 @@ def remove_stale(out: Path) -> None:
         if folder.is_dir() and (lock := _try_lock(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _create_locked(folder: Path) -> int:

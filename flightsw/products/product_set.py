@@ -13,11 +13,11 @@ from typing import Final, Protocol
 
 from typing_extensions import Self
 
+from flightsw.disk import check_space, disk_errors, sha256
 from flightsw.errors import EmptyScene, OutputNotWritable
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.contents import FinishedRows, SceneSummary
-from flightsw.products.disk import bytes_needed, check_space, disk_errors
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
 from flightsw.products.kinds import (
     DEFAULT_PRODUCTS,
@@ -28,6 +28,7 @@ from flightsw.products.kinds import (
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.products.quicklook import QuickLook
 from flightsw.products.report import FileRecord, SceneReport, encode_report, make_report
+from flightsw.products.size import bytes_needed
 from flightsw.products.stac import encode_item
 from flightsw.scene.scene import SceneMetadata
 
@@ -39,7 +40,6 @@ __all__ = [
     "PublishedProducts",
 ]
 
-_CHUNK: Final = 4 << 20
 _HASH_THREADS: Final = 4
 _STAC: Final = "stac.json"
 _REPORT: Final = "report.json"
@@ -199,16 +199,16 @@ class ProductSet:
         names = [(kind, suffix) for kind, product in made for suffix in product.suffixes]
         paths = [self._folder.path / suffix for _, suffix in names]
         with ThreadPoolExecutor(_HASH_THREADS, "sha256") as threads:
-            hashes = list(threads.map(_sha256, paths))
+            hashes = list(threads.map(sha256, paths))
         return [
-            FileRecord(kind, f"{prefix}_{suffix}", path.stat().st_size, sha256)
-            for (kind, suffix), path, sha256 in zip(names, paths, hashes, strict=True)
+            FileRecord(kind, f"{prefix}_{suffix}", path.stat().st_size, found)
+            for (kind, suffix), path, found in zip(names, paths, hashes, strict=True)
         ]
 
     def _add_document(self, kind: str, prefix: str, suffix: str, text: bytes) -> FileRecord:
         (self._folder.path / suffix).write_bytes(text)
-        sha256 = hashlib.sha256(text).hexdigest()
-        return FileRecord(kind, f"{prefix}_{suffix}", len(text), sha256)
+        found = hashlib.sha256(text).hexdigest()
+        return FileRecord(kind, f"{prefix}_{suffix}", len(text), found)
 
 
 def _make_folder(out: Path) -> bool:
@@ -228,15 +228,6 @@ def _make_folder(out: Path) -> bool:
 def _remove_if_empty(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    chunk = memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
-        while size := file.readinto(chunk):
-            digest.update(chunk[:size])
-    return digest.hexdigest()
 
 
 def _file_safe(name: str) -> str:

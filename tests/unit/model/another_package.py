@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from deploy.model.packaging import checksum_lines
-from flightsw.model.package import load_package, sha256
+from flightsw.disk import sha256
+from flightsw.model.package import load_package
 
 
 def another_package(folder: Path, version: str = "9.9", shipped: Path | None = None) -> str:

@@ -10,7 +10,7 @@ import pytest
 from deploy.model.compile import Compilation, compile_package
 from deploy.model.export import export
 from deploy.model.networks import package_network, torch_network
-from flightsw.errors import OutputNotWritable, UsageError
+from flightsw.errors import OutputNotWritable, PackageInvalid, UsageError
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.package import load_package
 from tests.unit.model.simulated_taught import PROVENANCE, TILE, TinyNetwork, simulated_reflectance
@@ -97,6 +97,21 @@ def test_the_graph_takes_and_gives_int8_nhwc_of_any_batch(released: Path) -> Non
         assert tensor.elem_type == onnx.TensorProto.INT8
         assert tensor.shape.dim[0].dim_param == "N"
         assert [size.dim_value for size in tensor.shape.dim][1:] == [TILE, TILE, channels]
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("latest.pt", UsageError), ("network.npz", PackageInvalid)]
+)
+def test_weights_that_no_engine_could_open_are_not_released(
+    float_graph: Path, taught: Path, tmp_path: Path, name: str, error: type[Exception]
+) -> None:
+    weights = tmp_path / name
+    np.savez(tmp_path / "network.npz", something=np.zeros(3))
+    (tmp_path / "latest.pt").write_bytes(b"what training wrote")
+    compilation = Compilation(PROVENANCE, ranges="extremes", windows=1, weights=weights)
+    with pytest.raises(error, match=name):
+        compile_package(float_graph, tmp_path / "unfit-1.0", taught, compilation)
+    assert not (tmp_path / "unfit-1.0").exists()
 
 
 def test_nothing_is_overwritten_and_nothing_is_left_behind(

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from flightsw.disk import sha256
 from flightsw.errors import (
     DiskFull,
     OutputNotWritable,
@@ -21,7 +22,7 @@ from flightsw.errors import (
     StateUnusable,
 )
 from flightsw.model.golden import GoldenReport
-from flightsw.model.package import load_package, sha256
+from flightsw.model.package import load_package
 from flightsw.model.slots import FACT, ModelSlots, SlotState
 from flightsw.state import StateFile
 from telecommands.dictionary import Code

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from flightsw.errors import DiskFull, OutputNotWritable
-from flightsw.products import disk, partial_folder
+from flightsw.products import partial_folder, size
 from flightsw.products.partial_folder import PartialFolder
 
 _HOLD_A_PARTIAL_FOLDER = """
@@ -294,8 +294,8 @@ def test_tiny_file_system_that_fills_up_leaves_nothing(simulate, tiny_file_syste
 def test_room_is_asked_for_according_to_the_products(simulate):
     metadata = simulate(8, 8).with_metadata(height=10_980, width=10_980).metadata
 
-    assert disk.bytes_needed({"fill"}, metadata) > 6 * 10_980**2
-    assert disk.bytes_needed({"geotiff", "report"}, metadata) < 10_980**2 / 8
+    assert size.bytes_needed({"fill"}, metadata) > 6 * 10_980**2
+    assert size.bytes_needed({"geotiff", "report"}, metadata) < 10_980**2 / 8
 
 
 @pytest.fixture

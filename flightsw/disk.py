@@ -1,0 +1,73 @@
+"""Files on the disk: what its errors mean, waiting until they are on it, their checksum."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from flightsw.errors import DiskFull, OutputNotWritable
+
+_CHUNK: Final = 4 << 20
+# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or the file system's own).
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def disk_errors(folder: Path, needed: int | None = None) -> Iterator[None]:
+    """Turn :class:`OSError` into :class:`DiskFull` or :class:`OutputNotWritable`.
+
+    ``needed`` is about how many bytes are written into the folder, where that is known.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _disk_full(folder, _reason(error), needed) from error
+        cure = "Give a folder on a disk that can be written"
+        raise OutputNotWritable(error.filename or folder, _reason(error), cure) from error
+
+
+def check_space(folder: Path, needed: int) -> None:
+    """Raise :class:`DiskFull` where the folder's file system has less than that many bytes."""
+    if _free(folder) < needed:
+        raise _disk_full(folder, "too little room", needed)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while size := file.readinto(chunk):
+            digest.update(chunk[:size])
+    return digest.hexdigest()
+
+
+def _free(folder: Path) -> int:
+    status = os.statvfs(folder if folder.exists() else folder.parent)
+    return status.f_bavail * status.f_frsize
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _disk_full(folder: Path, reason: str, needed: int | None) -> DiskFull:
+    free = _free(folder)
+    fields = {"free_bytes": free} | ({} if needed is None else {"needed_bytes": needed})
+    wanted = "" if needed is None else f"about {needed / 1e6:.1f} MB are needed, "
+    cause = f"{reason}: {wanted}{free / 1e6:.1f} MB are free"
+    return DiskFull(folder, cause, "Free some space, or write less", **fields)

@@ -1,0 +1,25 @@
+"""What the products will take on the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from flightsw.scene.scene import SceneMetadata
+
+# Bytes a pixel, on the generous side of what real masks take.
+_BYTES_PER_PIXEL: Final = {
+    "mask": 1.0,
+    "geotiff": 1 / 16,
+    "classes": 1 / 4,
+    "fill": 6.0,
+    "quicklook": 1 / 8,
+}
+_SMALL_FILES: Final = 256 << 10
+
+
+def bytes_needed(chosen: Collection[str], scene: SceneMetadata) -> int:
+    """Estimate of what the products take, in bytes."""
+    pixels = scene.height * scene.width
+    share = sum(_BYTES_PER_PIXEL.get(product, 0.0) for product in chosen)
+    return int(pixels * share) + _SMALL_FILES

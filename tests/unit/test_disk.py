@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from flightsw.disk import check_space, disk_errors
+from flightsw.errors import DiskFull, OutputNotWritable
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_every_kind_of_a_full_disk_tells_what_is_free(tmp_path: Path, number: int) -> None:
+    with pytest.raises(DiskFull) as caught, disk_errors(tmp_path, 5_000_000):
+        raise OSError(number, os.strerror(number))
+    assert caught.value.fields["needed_bytes"] == 5_000_000
+    assert caught.value.fields["free_bytes"] > 0
+    assert "5.0 MB are needed" in caught.value.cause
+
+
+def test_what_is_needed_may_be_unknown(tmp_path: Path) -> None:
+    with pytest.raises(DiskFull) as caught, disk_errors(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.fields.keys() == {"free_bytes"}
+
+
+def test_other_errors_name_the_file(tmp_path: Path) -> None:
+    blocking = tmp_path / "file"
+    blocking.write_text("no folder")
+    with pytest.raises(OutputNotWritable, match="file") as caught, disk_errors(tmp_path):
+        (blocking / "below").mkdir()
+    assert caught.value.subject == str(blocking / "below")
+
+
+def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    check_space(tmp_path / "not there yet", 1)
+    with pytest.raises(DiskFull, match="too little room"):
+        check_space(tmp_path, 1 << 60)
