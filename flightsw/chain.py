@@ -7,7 +7,7 @@ import gc
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -183,9 +183,11 @@ class ProcessingChain:
             return None if following is None else self._recipe(following, engine.info)
 
         with self._ahead.scene(self._recipe(request, engine.info)) as scene:
+            remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
+            metadata = replace(scene.metadata, remarks=remarks)
             context = self._context(engine.info, pipeline.fusion)
-            sinks = begun(scene.metadata, engine.info)
-            with ProductSet(request.out, request.products, scene.metadata, context) as products:
+            sinks = begun(metadata, engine.info)
+            with ProductSet(request.out, request.products, metadata, context) as products:
                 summary = process_scene(
                     scene,
                     engine,
@@ -197,7 +199,7 @@ class ProcessingChain:
                     stop=stop,
                 )
                 published = products.publish(summary)
-        return ProcessedScene(scene.metadata, engine.info, summary, published)
+        return ProcessedScene(metadata, engine.info, summary, published)
 
     @contextmanager
     def _engines_for(self, name: EngineName | None) -> Iterator[FallbackChain]:
@@ -246,6 +248,18 @@ class ProcessingChain:
             fusion=fusion,
             software_version=__version__,
         )
+
+
+def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
+    """In words, what of the scene the model was not made for."""
+    remarks = []
+    if scene.level and scene.level not in package.levels:
+        made_for = " and ".join(package.levels)
+        remarks.append(f"the model was made for {made_for}, this scene is {scene.level}")
+    if (distance := scene.ground_sample_distance) not in package.ground_sample_distances:
+        made_for = " and ".join(map(str, package.ground_sample_distances))
+        remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")
+    return tuple(remarks)
 
 
 @contextmanager

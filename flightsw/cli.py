@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Check = Callable[[], None]
 
+_INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
@@ -92,6 +93,20 @@ def _self_test(arguments: argparse.Namespace, check: Check) -> int:
     else:
         print(report.as_text())
     return 0 if report.passed else 1
+
+
+def _model(arguments: argparse.Namespace, _: Check) -> int:
+    from flightsw.model.package import load_package  # noqa: PLC0415
+
+    package = load_package(arguments.package or _read_settings(arguments).model)
+    described = package.description()
+    if arguments.json:
+        record = {"id": package.model_id, "folder": str(package.folder)}
+        print(json.dumps(record | msgspec.to_builtins(described)))
+    else:
+        print(f"{package.model_id}, intact in {package.folder}")
+        print(described.as_text())
+    return 0
 
 
 def _compare(arguments: argparse.Namespace, check: Check) -> int:
@@ -253,13 +268,13 @@ def _interruptible() -> Iterator[Check]:
         yield check
     except KeyboardInterrupt as stop:
         cause = f"was stopped by {stopped_by or 'an interrupt'}"
-        raise Interrupted("the command", cause, "Nothing was written") from stop
+        raise Interrupted("the command", cause, _INTERRUPTED_CURE) from stop
     except Exception as error:
         # A library that loads may turn an interrupt into an error of its own.
         if not stopped_by or isinstance(error, FlightError):
             raise
         cause = f"was stopped by {stopped_by}"
-        raise Interrupted("the command", cause, "Nothing was written") from error
+        raise Interrupted("the command", cause, _INTERRUPTED_CURE) from error
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
@@ -273,6 +288,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_bench(commands)
     _add_self_test(commands)
+    _add_model(commands)
     _add_serve(commands)
     _add_keys(commands)
     return parser
@@ -338,6 +354,14 @@ def _add_self_test(commands: Any) -> None:
     parser = commands.add_parser("selftest", help="run the model package's golden tiles")
     parser.set_defaults(run=_self_test)
     _add_common(parser)
+
+
+def _add_model(commands: Any) -> None:
+    parser = commands.add_parser("model", help="verify a model package, and tell what it is")
+    parser.set_defaults(run=_model)
+    parser.add_argument("package", type=Path, nargs="?", help="folder (default: what would fly)")
+    parser.add_argument("--settings", type=Path, help="TOML file that names the package")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
 def _add_serve(commands: Any) -> None:

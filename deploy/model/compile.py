@@ -44,6 +44,7 @@ from flightsw.model.description import (
     TrainingData,
 )
 from flightsw.model.dtacsnet import CLASSES
+from flightsw.model.network import read_dtacsnet
 from flightsw.model.package import ModelPackage, load_package
 
 TWO_CLASSES: Final = ("clear", "contaminated")
@@ -88,6 +89,8 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if channels != len(compilation.bands):
         raise UsageError(model, f"takes {channels} bands, not {compilation.bands}")
+    if compilation.weights:
+        _check_weights(compilation.weights, channels)
     original = onnx_network(float_graph, compilation.bands)
     card = _choose(float_graph, original, taught, compilation)
     measured = _measure(card, original, read_judged_tiles(taught, "held_out"), compilation)
@@ -117,6 +120,13 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     golden, notice = golden_answers(tiles, answers, floating), _notice(description)
     write_package(out, description, card.model, golden, notice, compilation.weights)
     return load_package(out)
+
+
+def _check_weights(weights: Path, bands: int) -> None:
+    """The file flies as it is, and only the engines that need it would find it unfit."""
+    if weights.suffix != ".npz":
+        raise UsageError(weights, "is not the network as it flies", "Give what export --keep wrote")
+    read_dtacsnet(weights, bands)
 
 
 def _choose(

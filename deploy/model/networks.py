@@ -37,13 +37,13 @@ class Network:
     tile_size: int = WINDOW
 
 
-def open_network(path: Path, torchscript: bool = False) -> Network:
+def open_network(path: Path) -> Network:
     """Open a package folder, an ``.onnx`` file, or weights."""
     if path.is_dir():
         return package_network(load_package(path))
     if path.suffix == ".onnx":
         return onnx_network(onnx.load(str(path)))
-    return torch_network(read_network(path, torchscript))
+    return torch_network(read_network(path))
 
 
 def torch_network(module: torch.nn.Module) -> Network:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from flightsw.disk import sha256, sync
 from flightsw.errors import OutputNotWritable
 from flightsw.model.description import PackageDescription
 from flightsw.model.package import (
@@ -22,7 +22,6 @@ from flightsw.model.package import (
     GOLDEN,
     NETWORK,
     GoldenTiles,
-    sha256,
 )
 
 GRAPH: Final = "compiled_model/quantized_model.onnx"
@@ -51,8 +50,10 @@ def write_package(
     try:
         _write_files(folder, description, graph, golden, notice, weights)
         folder.chmod(0o755)  # mkdtemp keeps others out
-        _sync(folder)
+        for path in (*folder.rglob("*"), folder):
+            sync(path)
         folder.rename(out)
+        sync(out.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -136,15 +137,6 @@ def _manifest(name: str, batch: int, description: PackageDescription) -> dict[st
 
 def _write_json(path: Path, content: object) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
-
-
-def _sync(folder: Path) -> None:
-    for path in (*folder.rglob("*"), folder):
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def golden_answers(

@@ -70,6 +70,22 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     teacher: Teacher | None
     measured: dict[str, float]
 
+    def as_text(self) -> str:
+        """For people, a fact a line."""
+        distances = ", ".join(map(str, self.ground_sample_distances))
+        teacher = [f"{self.teacher.name} ({self.teacher.licence})"] if self.teacher else []
+        facts = [
+            ("bands", " ".join(self.bands)),
+            ("made for", f"{', '.join(self.levels)} at {distances} m"),
+            ("classes", ", ".join(self.classes)),
+            ("tiles", f"{self.tile_size} pixels, {self.stride} apart"),
+            ("licence", self.licence),
+            *(("teacher", name) for name in teacher),
+            *(("learnt from", f"{one.source} ({one.licence})") for one in self.training_data),
+            *(("measured", f"{name} {value:.4g}") for name, value in self.measured.items()),
+        ]
+        return "\n".join(f"  {name:<12} {value}" for name, value in facts)
+
 
 def read_description(path: Path) -> PackageDescription:
     """Read ``package.json``; :class:`PackageInvalid` tells ``key``, ``expected``, ``found``."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from flightsw.errors import UsageError
 from flightsw.scene.scene import SceneMetadata
@@ -36,8 +36,7 @@ class ProductContext:
     """What made the mask: goes into names, report and STAC item.
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
-    are the model's own, clear first; ``model_description`` and ``notes`` are
-    reported as they are (JSON-able).
+    are the model's own, clear first.
     """
 
     tag: str
@@ -48,8 +47,6 @@ class ProductContext:
     classes: tuple[str, ...]
     fusion: str
     software_version: str
-    model_description: Mapping[str, Any] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 def check_products(chosen: Iterable[str], scene: SceneMetadata, context: ProductContext) -> None:

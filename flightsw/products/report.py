@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -61,11 +61,10 @@ class EngineRecord(msgspec.Struct, frozen=True):
 
 
 class ModelRecord(msgspec.Struct, frozen=True):
-    """Which model: its id, its classes in order, and its package's own description."""
+    """Which model: its id, and its classes in order."""
 
     id: str
     classes: tuple[str, ...]
-    description: dict[str, Any]
 
 
 class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,20 +98,20 @@ def make_report(
     files: Sequence[FileRecord],
     notes: Sequence[str],
 ) -> SceneReport:
-    """Put the report together; ``notes`` come after the context's own."""
+    """Put the report together; ``notes`` tell in words what the products came to."""
     return SceneReport(
         format=REPORT_FORMAT,
         software_version=context.software_version,
         scene=_scene_record(scene),
         engine=EngineRecord(context.engine, context.tag, context.device, context.precision),
-        model=ModelRecord(context.model_id, context.classes, dict(context.model_description)),
+        model=ModelRecord(context.model_id, context.classes),
         cloud_percentage=100 * summary.contaminated_share,
         fractions=_fractions(summary.pixels_by_class, summary.valid_pixels),
         valid_fraction=summary.valid_pixels / (summary.valid_pixels + summary.no_data_pixels),
         tiles_per_second=summary.tiles_per_second,
         summary=summary,
         files=tuple(files),
-        notes=(*context.notes, *notes),
+        notes=tuple(notes),
     )
 
 

@@ -104,8 +104,6 @@ def simulated_scene(height: int, width: int, seed: int = 0) -> Simulated:
         classes=("clear", "thick cloud", "thin cloud", "cloud shadow"),
         fusion="or",
         software_version="1.2.3",
-        model_description={"level": "L1C", "bands": ["B08", "B04"]},
-        notes=("20 m asked for",),
     )
     return Simulated(metadata, context, numbers, mask, classes.astype(np.uint8))
 

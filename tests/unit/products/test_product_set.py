@@ -98,11 +98,11 @@ def test_report_holds_the_figures_of_the_scene(simulate, tmp_path):
     assert sum(report.fractions.values()) == pytest.approx(1)
     assert report.valid_fraction == pytest.approx(summary.valid_pixels / 2000)
     assert report.tiles_per_second == 16
-    assert report.model.description["bands"] == ["B08", "B04"]
+    assert report.model.id == "dtacsnet-cd-1"
     assert report.scene.remarks == ("cut for a test",)
     assert report.scene.offsets["B04"] == -990
     assert report.scene.sensed_at == "2022-10-05T11:54:01+00:00"
-    assert report.notes == ("20 m asked for",)
+    assert report.notes == ()
 
 
 def test_report_of_a_newer_format_is_refused(simulate, tmp_path):
