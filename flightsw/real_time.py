@@ -24,7 +24,8 @@ def real_time(priority: int) -> Iterator[bool]:
     try:
         yield True
     finally:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        # Whoever is not root may not take the flag back.
+        os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 
 
 def allows_real_time(priority: int) -> bool:

@@ -69,6 +69,22 @@ def test_priority_0_changes_nothing() -> None:
     assert allows_real_time(0)
 
 
+@needs_permission
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_thread_without_privileges_becomes_ordinary_again() -> None:
+    """As in a systemd unit: ``LimitRTPRIO=`` lets it up, no capability lets flags go."""
+    script = f"""
+import os
+from flightsw.real_time import real_time
+with real_time(3) as allowed:
+    os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
+print(allowed, os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_OTHER)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", "True"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_where_it_is_not_allowed_the_work_is_done_all_the_same() -> None:
     done = subprocess.run(
