@@ -117,22 +117,25 @@ class ProcessingChain:
         in vain the next engine of the chain takes it, or none where the request names its engine.
         ``begun`` is told the scene and the engine before room is looked for on the disk, at every
         such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once one
-        strip at most is to come: that scene's first strips are then decoded beside it, and while
+        decode at most is to come: that scene's first ones then run beside it, and while
         this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
         :class:`~flightsw.errors.FlightError` of the room that failed.
         """
         with self._engines_for(request.engine) as engines:
             failed = ""
             while True:
-                engine = engines.engine()
+                engine = engines.engine(request.engine)
                 try:
                     return self._process(request, engine, progress, begun, upcoming, stop)
                 except InferenceFailed as failure:
                     engine.close()
-                    if engine.info.name == failed or not self._recovers(engines):
-                        engines.give_up(failure)
-                    else:
+                    first = engine.info.name != failed
+                    if first and self._recovers(engines, request.engine):
                         self._notices.mended(failure)
+                    elif request.engine:
+                        raise
+                    else:
+                        engines.give_up(failure)
                     failed = engine.info.name
 
     def self_test(self) -> GoldenReport:
@@ -145,16 +148,25 @@ class ProcessingChain:
         The report of the first sound engine, or of the last one where none is; raises the first
         failure where no engine answered.
         """
-        while True:
-            try:
-                report = self.self_test()
-                if report.passed:
-                    return report
-                self._engines.give_up(AnswerWrong(report.engine, report.as_text(), _TEST_CURE))
-            except AnswerWrong:
-                return report
-            except InferenceFailed as failure:
+        wrong: GoldenReport | None = None
+        try:
+            while True:
+                engine = self._engines.engine()
+                failure: EngineError
+                try:
+                    report = check_golden_tiles(engine, self._package)
+                except InferenceFailed as unanswered:
+                    failure = unanswered
+                else:
+                    if report.passed:
+                        return report
+                    wrong = report
+                    failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
                 self._engines.give_up(failure)
+        except EngineError:  # no engine is left
+            if wrong is None:
+                raise
+            return wrong
 
     def rest(self) -> None:
         """Leave the scene that was begun ahead: none follows for now."""
@@ -212,10 +224,10 @@ class ProcessingChain:
         ) as engines:
             yield engines
 
-    def _recovers(self, engines: FallbackChain) -> bool:
+    def _recovers(self, engines: FallbackChain, only: EngineName | None) -> bool:
         """Whether the engine that failed, opened anew, answers the golden tiles."""
         try:
-            return check_golden_tiles(engines.engine(), self._package).passed
+            return check_golden_tiles(engines.engine(only), self._package).passed
         except EngineError:
             return False
 

@@ -186,4 +186,5 @@ def _engine_info(
         output=Quantisation(model.output.scale, model.output.zero_point),
         model_id=STAND_IN if stands_in else package.model_id,
         thread_priority=settings.thread_priority,
+        simulated=runtime.simulated,
     )

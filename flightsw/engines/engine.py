@@ -31,7 +31,7 @@ class EngineInfo:
     ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
     pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
     real-time priority (:func:`~flightsw.real_time.real_time`) of the thread that uses it: not 0
-    only where that thread mostly waits.
+    only where that thread mostly waits.  ``simulated`` tells a card's simulator from a card.
     """
 
     name: str
@@ -47,6 +47,7 @@ class EngineInfo:
     output: Quantisation | None
     model_id: str
     thread_priority: int = 0
+    simulated: bool = False
 
     @property
     def tile_dtype(self) -> np.dtype[Any]:

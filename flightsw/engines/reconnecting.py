@@ -40,6 +40,7 @@ class ReconnectingEngine:
         self._answers: deque[Logits] = deque()
         self._retried = False
         self._closed = False
+        self._handing_over = threading.Lock()
         self._earlier = CardReadings(0, 0, 0.0, None, None)
 
     @property
@@ -84,7 +85,8 @@ class ReconnectingEngine:
 
         A card that hangs may never let go: it is left to its fate after 45 s.
         """
-        self._closed = True
+        with self._handing_over:
+            self._closed = True
         self._owed.clear()
         self._answers.clear()
         self._give_back()
@@ -113,16 +115,22 @@ class ReconnectingEngine:
             raise
 
     def _ask_again(self, failure: InferenceFailed) -> None:
-        if self._retried:
+        if self._retried or self._closed:
             raise failure
         self._retried = True
         if readings := self._engine.readings():
             self._earlier = _sum(self._earlier, readings)
         self._give_back()
         try:
-            self._engine = self._reopen()
+            engine = self._reopen()
         except EngineError as gone:
             raise gone from failure
+        with self._handing_over:
+            if not self._closed:
+                self._engine = engine
+        if self._closed:  # given up while the other one opened
+            _close_quietly(engine)
+            raise failure
         for tiles in tuple(self._owed):
             self._collect(self._engine.push(tiles))
         self._told(failure)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
+from msgspec.structs import replace
 
 from flightsw.config import Settings
 from flightsw.dimc.refresh import refresh_card
@@ -73,19 +75,24 @@ class FallbackChain:
         self._engine: ReconnectingEngine | None = None
         self._failures: list[EngineError] = []
 
-    def engine(self) -> ReconnectingEngine:
+    def engine(self, only: EngineName | None = None) -> ReconnectingEngine:
         """The engine that serves: the open one, the same again where it was closed, or the next.
 
-        Raises what :func:`open_engine` raises; where no engine is left, the first failure.
+        Raises what :func:`open_engine` raises; where no engine is left, the first failure.  With
+        ``only`` no next one takes the place of the one that serves, whose name it is.
         """
         while self._engine is None or self._engine.closed:
             name = self._names[self._place]
             try:
-                engine = self._open(name)
+                engine = (
+                    self._open_again(name) if self._engine else self._open(name, self._settings)
+                )
             except EngineUnavailable as refusal:
+                if only is not None:
+                    raise
                 self.give_up(refusal)
             else:
-                reopen = self._reopener(name)
+                reopen = partial(self._open_again, name)
                 self._engine = ReconnectingEngine(engine, reopen, self._notices.mended)
         return self._engine
 
@@ -119,18 +126,20 @@ class FallbackChain:
         if engine is not None:
             engine.close()
 
-    def _open(self, name: EngineName) -> Engine:
+    def _open(self, name: EngineName, settings: Settings) -> Engine:
         with self._notices.opening():
-            return open_engine(name, self._package, self._settings)
+            return open_engine(name, self._package, settings)
 
-    def _reopener(self, name: EngineName) -> Callable[[], Engine]:
-        def reopen() -> Engine:
-            try:
-                return self._open(name)
-            except EngineUnavailable as gone:
-                if name != "dimc" or not refresh_card(self._settings.dimc):
-                    raise
-                _log.warning("the card was refreshed", because=str(gone))
-                return self._open(name)
-
-        return reopen
+    def _open_again(self, name: EngineName) -> Engine:
+        """Open the engine that was closed; a card that does not come back is refreshed once."""
+        settings = self._settings
+        if self._engine is not None and not self._engine.info.simulated:
+            # No simulator ends what a card has begun: a mask has one author.
+            settings = replace(settings, dimc=replace(settings.dimc, card="card"))
+        try:
+            return self._open(name, settings)
+        except EngineUnavailable as gone:
+            if name != "dimc" or not refresh_card(settings.dimc):
+                raise
+            _log.warning("the card was refreshed", because=str(gone))
+            return self._open(name, settings)

@@ -173,6 +173,44 @@ def test_a_named_engine_is_used_and_never_replaced(
     np.testing.assert_array_equal(_mask(usual), masks["dimc"])
 
 
+def test_a_named_engine_that_serves_and_fails_for_good_fails_its_job_alone(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard = _Heard()
+    with open_chain(_settings("dimc", "torch-cpu"), heard.notices) as chain:
+        monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _lose, 10_000))
+        with pytest.raises(InferenceFailed, match="left the bus"):
+            chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK, engine="dimc"))
+        assert heard.given_up == []
+        assert not (tmp_path / "a").exists()
+        usual = chain.process(SceneRequest(simulated.scene, tmp_path / "b", MASK))
+    np.testing.assert_array_equal(_mask(usual), masks["torch-cpu"])
+
+
+@pytest.mark.parametrize("last", ["torch-cuda", "tensorrt"])
+def test_a_card_that_answers_no_golden_tile_ends_the_self_test(
+    monkeypatch: pytest.MonkeyPatch, last: EngineName
+) -> None:
+    heard = _Heard()
+    with open_chain(_settings("dimc", last), heard.notices) as chain:
+        monkeypatch.setattr(instance.ModelInstance, "run", _after(0, _lose, 10_000))
+        with pytest.raises(InferenceFailed, match="left the bus"):
+            chain.find_sound_engine()
+    assert len(heard.given_up) == 1
+
+
+def test_the_wrong_answers_of_the_only_engine_that_answers_are_reported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with open_chain(_settings("dimc", "torch-cuda")) as chain:
+        monkeypatch.setattr(instance.ModelInstance, "run", _after(0, _invert, 10_000))
+        report = chain.find_sound_engine()
+    assert (report.engine, report.passed) == ("dimc", False)
+
+
 def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
     simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
 ) -> None:

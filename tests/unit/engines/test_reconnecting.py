@@ -137,3 +137,36 @@ def test_a_closed_engine_answers_nothing_more_however_late_it_is_asked() -> None
         engine.push(_tiles(1)[0])
     assert list(engine.flush()) == []
     assert engine.closed
+
+
+def test_a_closed_engine_that_speaks_up_late_is_not_opened_again() -> None:
+    opened, told = list[Engine](), list[InferenceFailed]()
+
+    class _Late(_Fragile):
+        def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
+            engine.close()  # the chain gave it up while it hung
+            return super().push(tiles)
+
+    def reopen() -> Engine:
+        opened.append(_Fragile(0, None))
+        return opened[-1]
+
+    engine = ReconnectingEngine(_Late(0, None), reopen, told.append)
+    with pytest.raises(InferenceFailed):
+        engine.push(_tiles(1)[0])
+    assert opened == told == []
+
+
+def test_an_engine_that_opens_after_it_was_given_up_is_closed_again() -> None:
+    opened, told = list[_Fragile](), list[InferenceFailed]()
+
+    def reopen() -> Engine:
+        opened.append(_Fragile(0, None))
+        engine.close()
+        return opened[-1]
+
+    engine = ReconnectingEngine(_Fragile(0, 0), reopen, told.append)
+    with pytest.raises(InferenceFailed, match="InternalError"):
+        engine.push(_tiles(1)[0])
+    assert [one.closed for one in opened] == [True]
+    assert told == []

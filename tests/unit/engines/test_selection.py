@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from flightsw.config import DimcSettings, Settings
+from flightsw.engines import selection
+from flightsw.engines.engine import Engine
 from flightsw.engines.selection import EngineNotices, FallbackChain, open_engine
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
-from flightsw.model.package import load_package
+from flightsw.model.package import ModelPackage, load_package
 from telecommands.dictionary import EngineName
 
 SETTINGS = Settings(dimc=DimcSettings(card="simulator"))
@@ -52,6 +56,68 @@ def test_after_the_last_engine_the_first_failure_is_told_and_the_chain_begins_an
     assert given_up == [FAILURE]
     assert chain.engine().info.name == "dimc"
     chain.close()
+
+
+def test_where_one_engine_is_wanted_no_other_takes_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain, given_up = _chain(("dimc", "torch-cpu"))
+    chain.engine("dimc").close()
+
+    def gone(*_: object) -> None:
+        raise EngineUnavailable("dimc", "no card answers", "Check the slot")
+
+    monkeypatch.setattr(selection, "open_dimc_engine", gone)
+    with pytest.raises(EngineUnavailable, match="no card answers"):
+        chain.engine("dimc")
+    assert given_up == []
+    assert chain.engine().info.name == "torch-cpu"
+    chain.close()
+
+
+def test_a_card_that_was_closed_and_does_not_come_back_is_refreshed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chain, _ = _chain(("dimc",))
+    chain.engine().close()
+    opened, refreshed = selection.open_dimc_engine, list[DimcSettings]()
+
+    def wedged(package: ModelPackage, settings: DimcSettings) -> Engine:
+        if not refreshed:
+            raise EngineUnavailable("dimc", "the device is in use", "Refresh it")
+        return opened(package, settings)
+
+    def refresh(settings: DimcSettings) -> bool:
+        refreshed.append(settings)
+        return True
+
+    monkeypatch.setattr(selection, "open_dimc_engine", wedged)
+    monkeypatch.setattr(selection, "refresh_card", refresh)
+    assert chain.engine().info.name == "dimc"
+    assert len(refreshed) == 1
+    chain.close()
+
+
+@pytest.mark.parametrize(("simulated", "again"), [(True, "auto"), (False, "card")])
+def test_no_simulator_ends_what_a_card_has_begun(
+    monkeypatch: pytest.MonkeyPatch, *, simulated: bool, again: str
+) -> None:
+    opened, asked = selection.open_dimc_engine, list[str]()
+
+    def open_it(package: ModelPackage, settings: DimcSettings) -> Engine:
+        asked.append(settings.card)
+        engine = opened(package, SETTINGS.dimc)
+        monkeypatch.setattr(
+            type(engine), "info", dataclasses.replace(engine.info, simulated=simulated)
+        )
+        return engine
+
+    monkeypatch.setattr(selection, "open_dimc_engine", open_it)
+    chain, _ = _chain(("dimc",), Settings(dimc=DimcSettings(card="auto")))
+    chain.engine().close()
+    chain.engine()
+    chain.close()
+    assert asked == ["auto", again]
 
 
 def test_a_chain_without_any_engine_tells_why_the_first_is_absent() -> None:
