@@ -51,23 +51,18 @@ class Channel(Generic[Item]):
             if len(self._items) >= self._gather:
                 self._changed.notify_all()
 
-    def get(self, deadline: float) -> Item:
-        """Wait for an item for at most ``deadline`` seconds.
+    def get_all(self, deadline: float) -> list[Item]:
+        """All that wait, once they are ``gather``: one change of threads for several items.
 
-        Raises :class:`ChannelFinished`, :class:`ChannelAborted` or :class:`ChannelStalled`.
+        Waits for at most ``deadline`` seconds; then they may be fewer, but one at least.  Raises
+        :class:`ChannelFinished`, :class:`ChannelAborted` or :class:`ChannelStalled`.
         """
         with self._changed:
-            self._wait(lambda: self._finished or bool(self._items), deadline)
-            if not self._items:
-                raise ChannelFinished
-            item = self._items.popleft()
-            self._changed.notify_all()
-            return item
-
-    def get_all(self, deadline: float) -> list[Item]:
-        """Like :meth:`get`, but all that wait now: one change of threads for several items."""
-        with self._changed:
-            self._wait(lambda: self._finished or len(self._items) >= self._gather, deadline)
+            try:
+                self._wait(lambda: self._finished or len(self._items) >= self._gather, deadline)
+            except ChannelStalled:
+                if not self._items:
+                    raise
             if not self._items:
                 raise ChannelFinished
             items = [*self._items]

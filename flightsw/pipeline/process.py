@@ -30,7 +30,7 @@ _ANSWERS_GATHERED: Final = 16
 """Batches that fusion takes at a time."""
 
 Progress = Callable[[int, int], None]
-"""Told the finished rows and the scene's height after each row of tiles."""
+"""Told the finished rows and the scene's height as rows finish; may take its time."""
 
 
 def process_scene(
@@ -93,7 +93,8 @@ def process_scene(
                 for sink in sinks:
                     sink.write(rows)
                 if progress:
-                    progress(rows.top + len(rows.mask), grid.height)
+                    with stages.resting():
+                        progress(rows.top + len(rows.mask), grid.height)
     if not finisher.tally.valid_pixels:
         name = scene.metadata.name
         raise EmptyScene(name, "every pixel is no data (DN 0)", "Choose another scene")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -63,6 +64,7 @@ class Stages:
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
+        self._resting, self._rests = False, 0  # set by the caller's thread, looked at by others
         if stop:
             stop.listen(self._fail)
 
@@ -90,6 +92,16 @@ class Stages:
         thread.start()
         return self._items_of(channel, name)
 
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Meanwhile the caller takes nothing, on purpose: that the stages wait is no stall."""
+        self._resting = True
+        try:
+            yield
+        finally:
+            self._rests += 1
+            self._resting = False
+
     @property
     def ended(self) -> bool:
         """Whether no thread is left at work."""
@@ -116,7 +128,7 @@ class Stages:
         try:
             with real_time(priority):
                 for item in work:
-                    channel.put(item, self._stall_seconds)
+                    self._put(channel, item)
             channel.finish()
         except ChannelAborted:
             # Another stage's failure is the one to tell; it may be older than this stage's channel.
@@ -125,6 +137,16 @@ class Stages:
             self._fail(self._stalled(f"the stage after the {name} took nothing"))
         except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
             self._fail(error)
+
+    def _put(self, channel: Channel[Item], item: Item) -> None:
+        """Wait for room as long as the caller rests, and for the deadline after that."""
+        while True:
+            rests = self._rests
+            try:
+                return channel.put(item, self._stall_seconds)
+            except ChannelStalled:
+                if not self._resting and rests == self._rests:
+                    raise
 
     def _items_of(self, channel: Channel[Item], name: str) -> Iterator[Item]:
         while True:

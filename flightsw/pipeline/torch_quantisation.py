@@ -23,7 +23,12 @@ def open_cuda_quantiser(tables: Tiles) -> TorchQuantiser:
     if not torch.cuda.is_available():
         cure = "Set pipeline.device to auto or cpu"
         raise EngineUnavailable("pipeline.device cuda", "no CUDA device answers", cure)
-    return TorchQuantiser(tables, torch.device("cuda"))
+    try:
+        return TorchQuantiser(tables, torch.device("cuda"))
+    except RuntimeError as error:  # no memory left on the device, say
+        cause = " ".join(str(error).split())[:200]
+        cure = "Free the GPU, or set pipeline.device to auto or cpu"
+        raise EngineUnavailable("pipeline.device cuda", f"fails ({cause})", cure) from error
 
 
 class TorchQuantiser:

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from threading import Event
+from time import monotonic
 from typing import Final, Protocol
 
 import numpy as np
@@ -23,7 +24,9 @@ from flightsw.scene.scene import SceneMetadata, Strip
 _DECODES_AHEAD: Final = 2  # each of all bands
 _STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
-_READ_SECONDS: Final = 600.0  # longest wait for a strip; a full one takes a few seconds
+_READ_SECONDS: Final = 100.0
+"""Longest wait for a decode, which takes a few seconds: a slow disk is told as such, before the
+pipeline finds that nothing moves (``pipeline.stall_seconds``, 120)."""
 _LEAVE_SECONDS: Final = 60.0  # longest wait for decodes that cannot be interrupted
 
 Check = Callable[[Event], None]
@@ -126,18 +129,20 @@ def _in_order(
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
+        until = monotonic() + _READ_SECONDS
         for future in futures:
-            _await(future, name)
+            _await(future, name, until)
         for verdict in verdicts:
             if verdict.done():
-                _await(verdict, name)
+                _await(verdict, name, until)
         while len(strips) > 1:
             yield strips.popleft()
         # Not sooner: where the card sets the pace, one more decode would wait in memory.
         ahead.extend(begin(top) for top in islice(tops, 1))
         yield strips.popleft()
+    until = monotonic() + _READ_SECONDS
     for verdict in verdicts:
-        _await(verdict, name)
+        _await(verdict, name, until)
 
 
 def _unread(known: SceneMetadata, rows: range, decodes_after: int) -> deque[Strip]:
@@ -159,11 +164,11 @@ def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
     return np.frombuffer(block, np.uint16).reshape(shape)
 
 
-def _await(future: Future[None], name: str) -> None:
+def _await(future: Future[None], name: str, until: float) -> None:
     try:
-        future.result(_READ_SECONDS)
+        future.result(max(0.0, until - monotonic()))
     except CancelledError:
         raise Interrupted(name, "the strips were left before the last one was read") from None
     except FutureTimeoutError:
-        cause = f"a strip was not read within {_READ_SECONDS:.0f} s"
+        cause = f"its next rows were not read within {_READ_SECONDS:.0f} s"
         raise CorruptImage(name, cause, "Check the disk, then the files") from None

@@ -13,9 +13,9 @@ def test_items_come_out_in_order_and_then_it_is_finished() -> None:
     for number in range(3):
         channel.put(number, deadline=1)
     channel.finish()
-    assert [channel.get(1) for _ in range(3)] == [0, 1, 2]
+    assert channel.get_all(1) == [0, 1, 2]
     with pytest.raises(ChannelFinished):
-        channel.get(1)
+        channel.get_all(1)
 
 
 def test_a_full_channel_makes_the_sender_wait_until_the_deadline() -> None:
@@ -23,12 +23,18 @@ def test_a_full_channel_makes_the_sender_wait_until_the_deadline() -> None:
     channel.put(1, deadline=1)
     with pytest.raises(ChannelStalled):
         channel.put(2, deadline=0.01)
-    assert channel.get(1) == 1
+    assert channel.get_all(1) == [1]
 
 
 def test_an_empty_channel_makes_the_receiver_wait_until_the_deadline() -> None:
     with pytest.raises(ChannelStalled):
-        Channel[int](1).get(deadline=0.01)
+        Channel[int](1).get_all(deadline=0.01)
+
+
+def test_a_slow_sender_is_no_stall_though_fewer_items_wait_than_are_gathered() -> None:
+    channel: Channel[int] = Channel(8, gather=3)
+    channel.put(1, deadline=1)
+    assert channel.get_all(deadline=0.01) == [1]
 
 
 def test_abort_wakes_a_waiting_sender_and_a_waiting_receiver() -> None:
@@ -45,7 +51,7 @@ def test_abort_wakes_a_waiting_sender_and_a_waiting_receiver() -> None:
 
     threads = [
         threading.Thread(target=wait, args=(lambda: full.put(2, 30),)),
-        threading.Thread(target=wait, args=(lambda: empty.get(30),)),
+        threading.Thread(target=wait, args=(lambda: empty.get_all(30),)),
     ]
     for thread in threads:
         thread.start()
@@ -55,7 +61,7 @@ def test_abort_wakes_a_waiting_sender_and_a_waiting_receiver() -> None:
         thread.join(10)
     assert ends == [ChannelAborted, ChannelAborted]
     with pytest.raises(ChannelAborted):
-        full.get(1)
+        full.get_all(1)
 
 
 def test_a_reader_that_gathers_is_given_so_many_at_once_and_the_rest_at_the_end() -> None:

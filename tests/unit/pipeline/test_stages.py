@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from flightsw.errors import Interrupted
+from deploy.flight_unit import wait_until
+from flightsw.errors import InferenceFailed, Interrupted
 from flightsw.pipeline.stages import Stages, StopSignal
 
 
@@ -53,3 +55,27 @@ def test_a_stop_that_came_before_the_scene_ends_it_at_once() -> None:
     stop.request(Interrupted("the scene", "came too late"))
     with pytest.raises(Interrupted, match="too late"), Stages(20, stop) as stages:
         list(stages.run("numbers", iter(range(3)), depth=1))
+
+
+def test_a_caller_that_rests_longer_than_the_deadline_is_no_stall() -> None:
+    stalled = threading.Event()
+
+    with Stages(stall_seconds=0.05) as stages:
+        numbers = stages.run("count", iter(range(20)), depth=1)
+        taken = [next(numbers)]
+        with stages.resting():
+            stalled.wait(0.5)
+        assert [*taken, *numbers] == list(range(20))
+
+
+def test_a_caller_that_takes_nothing_and_does_not_rest_is_a_stall() -> None:
+    def hold(numbers: Iterator[int], ended: Callable[[], bool]) -> None:
+        next(numbers)
+        wait_until(ended, 20)
+        list(numbers)
+
+    with (
+        pytest.raises(InferenceFailed, match="the stage after the count took nothing"),
+        Stages(stall_seconds=0.05) as stages,
+    ):
+        hold(stages.run("count", iter(range(20)), depth=1), lambda: stages.ended)
