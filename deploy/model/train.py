@@ -162,6 +162,7 @@ def train(
         record = {
             "step": step + 1,
             "minutes": (time.monotonic() - started) / 60,
+            "learning_rate": optimiser.param_groups[0]["lr"],
             "training_loss": loss,
         }
         history.write(json.dumps(record | asdict(found)) + "\n")

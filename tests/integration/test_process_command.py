@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
+import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +133,43 @@ def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def _shown_on_a_terminal(arguments: list[str]) -> str:
+    """What a command writes to standard error where that is a terminal."""
+    terminal, end = pty.openpty()
+    with os.fdopen(terminal, "rb", buffering=0) as shown:
+        with os.fdopen(end, "wb", buffering=0) as error:
+            fcntl.ioctl(error, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flightsw", *arguments],
+                stdout=subprocess.DEVNULL,
+                stderr=error,
+                env=os.environ | {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1"},
+            )
+        told = bytearray()
+        with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+            while part := shown.read(4096):
+                told += part
+        assert process.wait(timeout=60) == 0, told
+    return told.decode()
+
+
+def test_on_a_terminal_a_bar_counts_up_to_the_scenes_rows(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    command = ["process", str(simulated.scene), "-o", str(tmp_path / "out")]
+    bars = re.findall(r"(\d+)/(\d+) \[", _shown_on_a_terminal(command))
+    counts = [int(done) for done, _ in bars]
+    assert counts == sorted(counts)
+    assert len(set(counts)) > 2
+    assert counts[-1] == 900
+    assert {height for _, height in bars} == {"900"}
+
+
+def test_a_terminal_that_wants_quiet_shows_no_bar(simulated: Simulated, tmp_path: Path) -> None:
+    command = ["process", str(simulated.scene), "-o", str(tmp_path / "out"), "--quiet"]
+    assert _shown_on_a_terminal(command) == ""
 
 
 def test_an_interrupt_while_the_program_loads_is_told_in_one_line(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flightsw.bench.peers import PEERS, band_images, run_peer
+from flightsw.bench.peers import OURS, PEERS, band_images, run_peer
 from flightsw.errors import UsageError
 from tests.conftest import Simulated
 
@@ -15,6 +15,23 @@ def test_a_decoder_takes_time_and_memory_of_its_own(simulated: Simulated) -> Non
     assert found.usage
     assert found.usage.seconds > 0
     assert found.usage.peak_bytes >= found.usage.idle_bytes > 0
+
+
+@pytest.mark.parametrize("name", ["rasterio", "flightsw-twin", OURS])
+def test_a_peer_runs_a_scene_to_its_end(simulated: Simulated, name: str) -> None:
+    found = run_peer(name, simulated.scene, 20)
+    assert found.absent is None
+    assert (found.name, found.ground_sample_distance) == (name, 20)
+    assert found.usage
+    assert found.usage.seconds > 0
+
+
+def test_csmask_runs_a_scene_to_its_end(simulated: Simulated) -> None:
+    pytest.importorskip("ukis_csmask")
+    found = run_peer("ukis-csmask", simulated.scene, 20)
+    assert found.absent is None
+    assert found.usage
+    assert found.usage.seconds > 0
 
 
 def test_a_peer_that_fails_says_why_in_one_line(tmp_path: Path) -> None:

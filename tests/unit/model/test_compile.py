@@ -2,14 +2,16 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
 import pytest
 
-from deploy.model.compile import Compilation, compile_package
+from deploy.model.compile import Compilation, _choose, _merit, compile_package
 from deploy.model.export import export
 from deploy.model.networks import package_network, torch_network
+from deploy.model.quantise import Ranges
 from flightsw.errors import OutputNotWritable, PackageInvalid, UsageError
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.package import load_package
@@ -44,6 +46,24 @@ def test_the_int8_package_answers_as_the_float_network(
     tiles = simulated_reflectance(seed=9)
     expected = difference(torch_network(ContaminationHead(tiny_network)).logits(tiles))
     assert_same_answers(difference(package_network(load_package(released)).logits(tiles)), expected)
+
+
+@pytest.mark.parametrize("kind", get_args(Ranges))
+def test_unless_told_the_kind_of_range_is_the_one_that_agrees_best_on_the_validation_tiles(
+    float_graph: Path, taught: Path, tmp_path: Path, kind: Ranges
+) -> None:
+    """What each kind is held against is here that kind's own package: only it agrees wholly."""
+    told = Compilation(PROVENANCE, ranges=kind, windows=1)
+    package = compile_package(float_graph, tmp_path / f"{kind}-1.0", taught, told)
+    graph, original = onnx.load(str(float_graph)), package_network(package)
+    chosen = _choose(graph, original, taught, Compilation(PROVENANCE, windows=1))
+    assert chosen == _choose(graph, original, taught, told)
+
+
+def test_the_worst_tile_and_the_mean_both_count_in_the_choice_of_ranges() -> None:
+    figures = {"mean_agreement": 0.98, "worst_agreement": 0.90}
+    for name in figures:
+        assert _merit(figures | {name: 0.99}) > _merit(figures)
 
 
 def test_a_network_with_other_band_order_works_in_its_own_order(
