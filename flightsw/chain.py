@@ -33,7 +33,7 @@ from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import Progress
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
-from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext
+from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.scene import SceneMetadata
@@ -247,6 +247,7 @@ class ProcessingChain:
             offset=request.offset,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
+            panels=not draws_on_bands(request.products),
         )
 
     def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from types import TracebackType
 
 import numpy as np
@@ -45,11 +45,13 @@ def scene_metadata(height: int, width: int, **changes: object) -> SceneMetadata:
 class ArrayScene:
     """A scene held in memory, given out in strips of the heights asked for, then in their last.
 
-    Each strip counts as a decode of its own.
+    Its panels have the widths asked for, and the last one what is left.  Each strip counts as a
+    decode of its own.
     """
 
     digital_numbers: NDArray[np.uint16]
     strip_heights: Sequence[int] = (64,)
+    panel_widths: Sequence[int] = ()
     changes: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -65,11 +67,16 @@ class ArrayScene:
         yield self._cut()
 
     def _cut(self) -> Iterator[Strip]:
+        _, height, width = self.digital_numbers.shape
         heights, tops = deque(self.strip_heights), [0]
-        while tops[-1] < self.digital_numbers.shape[1]:
+        while tops[-1] < height:
             tops.append(tops[-1] + (heights.popleft() if len(heights) > 1 else heights[0]))
-        for number, (top, bottom) in enumerate(pairwise(tops)):
-            yield Strip(top, self.digital_numbers[:, top:bottom], len(tops) - 2 - number)
+        edges = [0, *(edge for edge in accumulate(self.panel_widths) if edge < width), width]
+        areas = [(*rows, *columns) for rows in pairwise(tops) for columns in pairwise(edges)]
+        for number, (top, bottom, left, right) in enumerate(areas, start=1):
+            yield Strip(
+                top, self.digital_numbers[:, top:bottom, left:right], len(areas) - number, left
+            )
 
 
 class ArithmeticEngine:

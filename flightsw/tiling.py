@@ -57,6 +57,12 @@ class Grid:
         left = column * self.stride
         return range(left, min(left + self.tile_size, self.width))
 
+    def columns_before(self, right: int) -> int:
+        """How many grid columns, from the left, end at scene column ``right`` or before it."""
+        if right >= self.width:
+            return self.columns
+        return max(0, (right - self.tile_size) // self.stride + 1)
+
     def _count(self, length: int) -> int:
         beyond_first = max(0, length - self.tile_size)
         return -(-beyond_first // self.stride) + 1

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter_ns
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo, Tiles
-from flightsw.pipeline.grid_rows import GridRow, grid_rows, no_data_pixels
+from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
-from flightsw.pipeline.work import Piece, Prepared, RowEnd, TileBatch
+from flightsw.pipeline.work import Hole, Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.tiling import Grid
 
 
 class TileProducer:
-    """Quantises a grid row, some windows ahead, and slices its windows into batches.
+    """Quantises a span of the grid, some windows ahead, and slices its windows into batches.
 
     A tile without a valid pixel is left out.  A batch may hold tiles of
     several grid rows; the end of a row comes after the batch with its last tile.
@@ -33,63 +35,92 @@ class TileProducer:
         self._places: list[tuple[int, int]] = []
         self._tiles = self._new_batch()
         self._ahead = self._empty_ahead()  # the windows that come next, side by side
+        self._holes: defaultdict[int, list[Hole]] = defaultdict(list)  # by grid row
+        self._without_data: Counter[int] = Counter()  # tiles, by grid row
         self._waiting_ends: list[RowEnd] = []
 
     def prepare(self, strips: Iterable[Strip]) -> Iterator[Prepared]:
-        """Yield batches and row ends, in order, for strips of any height."""
-        for grid_row in grid_rows(strips, self._grid):
-            yield from self._prepare_row(grid_row)
+        """Yield batches and row ends, in order, for strips of any height and width."""
+        for span in grid_spans(strips, self._grid):
+            yield from self._prepare_span(span)
         yield from self._send()
 
-    def _prepare_row(self, grid_row: GridRow) -> Iterator[Prepared]:
+    def _prepare_span(self, span: GridSpan) -> Iterator[Prepared]:
         started = perf_counter_ns()
-        pieces = [Piece(numbers, no_data_pixels(numbers)) for numbers in grid_row.pieces]
-        columns = self._columns_with_data(pieces)
+        no_data = [no_data_pixels(piece) for piece in span.own.pieces]
+        columns = self._columns_with_data(span, no_data)
         start = stop = 0  # the columns of the scene that are quantised
         for column in columns:
             left = column * self._grid.stride
             right = left + self._grid.tile_size
             if right > stop:
                 start, stop = left, left + self._ahead.shape[1]
-                self._quantise_ahead(pieces, start)
+                self._quantise_ahead((*span.beside, span.own), start)
             np.copyto(self._tiles[len(self._places)], self._ahead[:, left - start : right - start])
-            self._places.append((grid_row.row, column))
+            self._places.append((span.row, column))
             self._latencies.add("preparation", perf_counter_ns() - started)
             if len(self._places) == self._engine.batch:
                 yield from self._send()
             started = perf_counter_ns()
-        self._waiting_ends.append(self._row_end(grid_row.row, pieces, len(columns)))
-        if not self._places:
-            yield from self._send()
+        self._holes[span.row] += self._finished_holes(span, no_data)
+        self._without_data[span.row] += len(span.columns) - len(columns)
+        if span.ends_row:
+            self._waiting_ends.append(self._row_end(span))
+            if not self._places:
+                yield from self._send()
 
-    def _quantise_ahead(self, pieces: Sequence[Piece], start: int) -> None:
+    def _quantise_ahead(self, stacks: Sequence[Stack], start: int) -> None:
         """Quantise the next windows, from scene column ``start`` on, as many as are liked at once.
 
         On the CPU a few: a whole row at once would let the queue run dry meanwhile.
         """
-        stop = min(start + self._ahead.shape[1], self._grid.width)
-        rows = sum(piece.rows for piece in pieces)
-        numbers = [piece.digital_numbers[:, :, start:stop] for piece in pieces]
-        self._quantise(numbers, self._ahead[:rows, : stop - start])
+        stop = min(start + self._ahead.shape[1], stacks[-1].right)
+        rows = sum(piece.shape[1] for piece in stacks[-1].pieces)
+        for stack in stacks:
+            first, end = max(start, stack.left), min(stop, stack.right)
+            if first < end:
+                inside = slice(first - stack.left, end - stack.left)
+                numbers = [piece[:, :, inside] for piece in stack.pieces]
+                self._quantise(numbers, self._ahead[:rows, first - start : end - start])
         self._ahead[rows:] = self._engine.no_reflectance
         self._ahead[:, stop - start :] = self._engine.no_reflectance
 
-    def _columns_with_data(self, pieces: Sequence[Piece]) -> list[int]:
-        """Grid columns whose window has a valid pixel."""
-        holes = [piece.no_data for piece in pieces if piece.no_data is not None]
-        if len(holes) < len(pieces):
-            return list(range(self._grid.columns))
-        empty = np.logical_and.reduce([hole.all(axis=0) for hole in holes])
-        spans = ((column, self._grid.columns_of(column)) for column in range(self._grid.columns))
-        return [column for column, span in spans if not empty[span.start : span.stop].all()]
+    def _columns_with_data(
+        self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
+    ) -> list[int]:
+        """Grid columns of the span whose window has a valid pixel; ``no_data`` is its own."""
+        beside = [[no_data_pixels(piece) for piece in stack.pieces] for stack in span.beside]
+        stacks = zip((*span.beside, span.own), (*beside, no_data), strict=True)
+        empty = np.concatenate([_empty_columns(stack, holes) for stack, holes in stacks])
+        origin = (*span.beside, span.own)[0].left
+        windows = ((column, self._grid.columns_of(column)) for column in span.columns)
+        return [
+            column
+            for column, seen in windows
+            if not empty[seen.start - origin : seen.stop - origin].all()
+        ]
 
-    def _row_end(self, row: int, pieces: Sequence[Piece], tiles_with_data: int) -> RowEnd:
-        finished, due = [], len(self._grid.finished_rows(row))
-        for piece in pieces:
-            if due > 0:
-                finished.append(piece.top_rows(due))
-            due -= piece.rows
-        return RowEnd(row, tuple(finished), self._grid.columns - tiles_with_data)
+    def _finished_holes(
+        self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
+    ) -> Iterator[Hole]:
+        """Where the rows that the grid row finishes have no data, in the span's own panel."""
+        finished = self._grid.finished_rows(span.row)
+        top = finished.start
+        for piece, there in zip(span.own.pieces, no_data, strict=True):
+            if there is not None and top < finished.stop:
+                yield Hole(top, span.own.left, there[: finished.stop - top])
+            top += piece.shape[1]
+
+    def _row_end(self, span: GridSpan) -> RowEnd:
+        finished = []
+        if span.own.left == 0:  # the panel is the whole row
+            due = len(self._grid.finished_rows(span.row))
+            for piece in span.own.pieces:
+                if due > 0:
+                    finished.append(piece[:, :due])
+                due -= piece.shape[1]
+        holes = tuple(self._holes.pop(span.row))
+        return RowEnd(span.row, holes, tuple(finished), self._without_data.pop(span.row))
 
     def _send(self) -> Iterator[Prepared]:
         if self._places:
@@ -109,3 +140,11 @@ class TileProducer:
         side = self._grid.tile_size
         shape = (self._engine.batch, side, side, len(self._engine.bands))
         return np.empty(shape, dtype=self._engine.tile_dtype)
+
+
+def _empty_columns(stack: Stack, no_data: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_]:
+    """Columns of the stack without a valid pixel; ``no_data`` is that of its pieces."""
+    holes = [there.all(axis=0) for there in no_data if there is not None]
+    if len(holes) < len(no_data):
+        return np.zeros(stack.right - stack.left, dtype=np.bool_)
+    return np.asarray(np.logical_and.reduce(holes))

@@ -10,7 +10,7 @@ import numpy as np
 from flightsw.engines.engine import EngineInfo
 from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
-from flightsw.pipeline.work import AnsweredBatch, Piece, RowEnd
+from flightsw.pipeline.work import AnsweredBatch, Hole, RowEnd
 from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
 from flightsw.tiling import Grid
 
@@ -67,21 +67,25 @@ class RowFinisher:
         self._latencies.add("fusion", perf_counter_ns() - started, len(batch.places))
 
     def finish(self, end: RowEnd) -> Iterator[FinishedRows]:
-        """Give out and count the rows that a grid row finishes, piece by piece."""
-        fused, below = self._fusion.finish(end.row), 0
+        """Count and give out the rows that a grid row finishes, piece by piece."""
+        fused = self._fusion.finish(end.row)
+        for hole in end.holes:
+            _lay_no_data(fused, hole)
+        whole = FinishedRows(fused.top, None, fused.mask, fused.classes)
+        self.tally.add(whole)
         self.tally.tiles_without_data += end.tiles_without_data
-        for piece in end.pieces:
-            rows = _finished(fused, slice(below, below + piece.rows), piece)
-            self.tally.add(rows)
-            yield rows
-            below += piece.rows
+        if not end.digital_numbers:
+            yield whole
+        below = 0
+        for piece in end.digital_numbers:
+            span = slice(below, below + piece.shape[1])
+            classes = None if fused.classes is None else fused.classes[span]
+            yield FinishedRows(fused.top + below, piece, fused.mask[span], classes)
+            below = span.stop
 
 
-def _finished(fused: FusedRows, span: slice, piece: Piece) -> FinishedRows:
-    mask = fused.mask[span]
-    classes = None if fused.classes is None else fused.classes[span]
-    if piece.no_data is not None:
-        mask[piece.no_data] = NO_DATA
-        if classes is not None:
-            classes[piece.no_data] = NO_DATA
-    return FinishedRows(fused.top + span.start, piece.digital_numbers, mask, classes)
+def _lay_no_data(fused: FusedRows, hole: Hole) -> None:
+    top, (rows, columns) = hole.top - fused.top, hole.there.shape
+    for plane in (fused.mask, fused.classes):
+        if plane is not None:
+            plane[top : top + rows, hole.left : hole.left + columns][hole.there] = NO_DATA

@@ -28,36 +28,25 @@ class AnsweredBatch:
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Some rows of the scene: uint16 ``(bands, rows, width)``.
+class Hole:
+    """Pixels without data: ``there``, bool, from scene row ``top`` and column ``left`` on."""
 
-    ``no_data`` is bool ``(rows, width)``, or None where all pixels are valid.
-    """
-
-    digital_numbers: NDArray[np.uint16]
-    no_data: NDArray[np.bool_] | None
-
-    @property
-    def rows(self) -> int:
-        """How many rows these are."""
-        rows: int = self.digital_numbers.shape[1]
-        return rows
-
-    def top_rows(self, count: int) -> Piece:
-        """The first ``count`` rows of them."""
-        no_data = None if self.no_data is None else self.no_data[:count]
-        return Piece(self.digital_numbers[:, :count], no_data)
+    top: int
+    left: int
+    there: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class RowEnd:
     """All tiles of a grid row have been sent before this.
 
-    ``pieces`` cover, one below the other, the rows that the grid row finishes.
+    ``digital_numbers`` uint16 ``(bands, rows, width)`` are, one below the other, the rows that
+    the grid row finishes; there are none where the scene comes in panels.
     """
 
     row: int
-    pieces: tuple[Piece, ...]
+    holes: tuple[Hole, ...]
+    digital_numbers: tuple[NDArray[np.uint16], ...]
     tiles_without_data: int
 
 

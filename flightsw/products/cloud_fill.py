@@ -55,7 +55,7 @@ class CloudFill:
         clear = (rows.mask == CLEAR).view(np.uint8)
         marks = cv2.LUT(rows.mask, _MARKS).astype(np.uint16, copy=False)
         for band in self._bands:
-            band.write(rows.digital_numbers, clear, marks)
+            band.write(rows.bands, clear, marks)
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:  # noqa: ARG002
         """Replace the marks by the means."""

@@ -20,15 +20,23 @@ class FinishedRows:
     """Rows of the scene that no later tile can change.
 
     ``digital_numbers`` uint16 ``(bands, rows, width)`` in the scene's band
-    order; ``mask`` uint8 ``(rows, width)``: 0 clear, 1 contaminated, 255 no
-    data; ``classes`` uint8 ``(rows, width)`` class index or 255, None where the
-    model has only two classes.  The arrays are lent for the call only.
+    order, None where the scene comes in panels; ``mask`` uint8 ``(rows, width)``:
+    0 clear, 1 contaminated, 255 no data; ``classes`` uint8 ``(rows, width)``
+    class index or 255, None where the model has only two classes.  The arrays
+    are lent for the call only.
     """
 
     top: int
-    digital_numbers: NDArray[np.uint16]
+    digital_numbers: NDArray[np.uint16] | None
     mask: NDArray[np.uint8]
     classes: NDArray[np.uint8] | None
+
+    @property
+    def bands(self) -> NDArray[np.uint16]:
+        """The digital numbers; :class:`ValueError` where there are none."""
+        if self.digital_numbers is None:
+            raise ValueError("the bands were not kept: the scene was read in panels")
+        return self.digital_numbers
 
 
 class RowSink(Protocol):

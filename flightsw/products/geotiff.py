@@ -25,7 +25,7 @@ CLASS_COLOURS: Final = ((139, 64, 0), (220, 220, 220), (180, 180, 180), (60, 60,
 
 _MASK_STRIP: Final = 128  # rows; larger strips compress 3 % better and hold more memory
 _CLASS_TILE: Final = 512
-_CACHE_MEGABYTES: Final = 32
+_CACHE_MEGABYTES: Final = 4  # rows are written once, from top to bottom
 
 
 class MaskGeotiff:

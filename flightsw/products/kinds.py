@@ -49,6 +49,11 @@ class ProductContext:
     software_version: str
 
 
+def draws_on_bands(chosen: Iterable[str]) -> bool:
+    """Whether any of the products is made of more than the mask: of the bands themselves."""
+    return any(kind.bands for kind in PRODUCT_KINDS if kind.name in chosen)
+
+
 def check_products(chosen: Iterable[str], scene: SceneMetadata, context: ProductContext) -> None:
     """Raise :class:`UsageError` for a product that does not exist or cannot be made here."""
     kinds = {kind.name: kind for kind in PRODUCT_KINDS}

@@ -62,7 +62,7 @@ class PreviewAccumulator:
 
     def add(self, rows: FinishedRows) -> None:
         """Reduce the blocks that these rows complete."""
-        for top, (numbers, mask) in self._blocks.add(rows.digital_numbers, rows.mask):
+        for top, (numbers, mask) in self._blocks.add(rows.bands, rows.mask):
             self._reduce(top // self._factor, numbers, mask)
 
     def preview(self) -> Preview:

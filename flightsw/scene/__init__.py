@@ -26,13 +26,16 @@ def open_scene(
     ground_sample_distance: int = 10,
     offset: int | None = None,
     decoder: Decoder = "auto",
+    *,
+    panels: bool = False,
 ) -> Scene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
     ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
     is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
     every DN, takes the place of the product's own.  ``decoder`` decodes JPEG 2000;
-    :func:`~flightsw.scene.gpu_jp2.choose_decoder` tells what each does.  Raises
+    :func:`~flightsw.scene.gpu_jp2.choose_decoder` tells what each does.  With ``panels`` a wide
+    scene comes in panels of some 2,048 columns, which takes less memory; else in one.  Raises
     :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
@@ -55,9 +58,13 @@ def open_scene(
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):
-            return safe.open_product(root, bands, ground_sample_distance, offset, decoder)
+            return safe.open_product(
+                root, bands, ground_sample_distance, offset, decoder, panels=panels
+            )
         if files := cog.find_files(path) if is_folder or is_file else []:
-            return cog.open_geotiff(path, files, bands, ground_sample_distance, offset)
+            return cog.open_geotiff(
+                path, files, bands, ground_sample_distance, offset, panels=panels
+            )
     except OSError as error:
         found = f"cannot be looked through ({error.strerror}: {error.filename})"
         raise SceneNotFound(path, found, "Let the service's user read it") from error

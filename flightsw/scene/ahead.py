@@ -32,6 +32,7 @@ class SceneRecipe:
     offset: int | None
     decoder: Decoder
     workers: int
+    panels: bool = False
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -41,6 +42,7 @@ class SceneRecipe:
             ground_sample_distance=self.ground_sample_distance,
             offset=self.offset,
             decoder=self.decoder,
+            panels=self.panels,
         )
 
 

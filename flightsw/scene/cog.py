@@ -20,7 +20,7 @@ from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, Missing
 from flightsw.scene.band_files import children_of
 from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
 from flightsw.scene.scene import Georeference, SceneMetadata
-from flightsw.scene.strips import StripScene, rows_at_once
+from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
@@ -36,7 +36,7 @@ class _Facts:
     dtype: str
     width: int
     height: int
-    block_height: int
+    block: tuple[int, int]  # rows and columns
     transform: tuple[float, ...]
     crs: str
     metric: bool
@@ -60,26 +60,30 @@ class TiffBands:
     step: int
     overview: int | None
 
-    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
-        """Read the rows from ``top`` into ``targets``; raises :class:`CorruptImage`."""
+    def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Read from row ``top`` and column ``left`` into ``targets``.
+
+        Raises :class:`CorruptImage`.
+        """
         try:
             with _open(self.path, self.overview) as file:
                 for target in targets:
-                    self._read(file, top, target)
+                    self._read(file, top, left, target)
                     top += target.shape[1]
         except (RasterioError, OSError, ValueError) as error:
             cause = f"cannot be decoded from row {top}: {error.__cause__ or error}"
             raise CorruptImage(self.path, cause, _CURE, row=top) from error
 
-    def _read(self, file: Any, top: int, target: NDArray[np.uint16]) -> None:
-        rows = target.shape[1]
+    def _read(self, file: Any, top: int, left: int, target: NDArray[np.uint16]) -> None:
+        _, rows, columns = target.shape
         if self.overview is not None or self.step == 1:
-            window = Window(0, top, file.width, rows)
+            window = Window(left, top, columns, rows)
             file.read(self.indexes, window=window, out=target)
             return
-        first = top * self.step
+        first, begin = top * self.step, left * self.step
         last = min(first + rows * self.step, file.height)
-        window = Window(0, first, file.width, last - first)
+        end = min(begin + columns * self.step, file.width)
+        window = Window(begin, first, end - begin, last - first)
         fine = file.read(self.indexes, window=window)
         target[:] = fine[:, :: self.step, :: self.step]
 
@@ -96,6 +100,8 @@ def open_geotiff(
     bands: tuple[str, ...],
     ground_sample_distance: int,
     offset: int | None,
+    *,
+    panels: bool = False,
 ) -> StripScene:
     """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
     facts = _single_file(files[0], bands) if len(files) == 1 else _folder(path, files, bands)
@@ -120,8 +126,13 @@ def open_geotiff(
         sensed_at=_sensed_at(path, first.path),
         remarks=(*remarks, *radiometric, "no checksum: bit errors cannot be noticed"),
     )
-    rows = rows_at_once([one.block_height for one in facts.values()], step)
-    return StripScene(metadata, _parts(facts, step, overview), rows // step)
+    heights, widths = zip(*(one.block for one in facts.values()), strict=True)
+    return StripScene(
+        metadata,
+        _parts(facts, step, overview),
+        rows=rows_at_once(heights, step) // step,
+        columns=panel_columns(widths, step, size[1]) if panels else size[1],
+    )
 
 
 def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
@@ -174,7 +185,7 @@ def _facts(path: Path, file: Any, index: int) -> _Facts:
         dtype=file.dtypes[index - 1],
         width=file.width,
         height=file.height,
-        block_height=file.block_shapes[index - 1][0],
+        block=file.block_shapes[index - 1],
         transform=tuple(file.transform),
         crs=":".join(authority) if authority else (crs.to_wkt() if crs else ""),
         metric=bool(crs and crs.is_projected and crs.linear_units_factor[1] == 1.0),

@@ -182,16 +182,16 @@ class GpuBands:
         """Every band of the strip."""
         return slice(0, len(self._by_cpu))
 
-    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
-        """Decode the rows from ``top`` into ``targets``, each uint16 ``(bands, rows, width)``.
+    def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Decode from row ``top`` and column ``left`` into ``targets``, each ``(bands, H, W)``.
 
         Raises :class:`~flightsw.errors.CorruptImage`.
         """
-        if not self._read_by_gpu(top, targets):
+        if not self._read_by_gpu(top, left, targets):
             for band in self._by_cpu:
-                band.read(top, [target[band.bands] for target in targets])
+                band.read(top, left, [target[band.bands] for target in targets])
 
-    def _read_by_gpu(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> bool:
+    def _read_by_gpu(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> bool:
         if self._given_up.is_set():
             return False
         if not self._turn.acquire(timeout=_TURN_SECONDS):
@@ -201,7 +201,7 @@ class GpuBands:
             if self._given_up.is_set():
                 return False
             planes = [[target[band] for target in targets] for band in range(len(self._by_cpu))]
-            area = self._by_cpu[0].area(top, 0, stacked_shape(planes[0]))
+            area = self._by_cpu[0].area(top, left, stacked_shape(planes[0]))
             for plane, pixels in zip(planes, self._codec.decode(area), strict=True):
                 copy_rows(pixels, plane)
         except GpuError as error:

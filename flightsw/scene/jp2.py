@@ -65,16 +65,17 @@ class Jp2Band:
                 f"Process it at a distance at most {1 << self.codestream.levels} times its own",
             )
 
-    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
-        """Decode the rows from ``top`` into ``targets``, each uint16 ``(1, rows, width)``.
+    def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Decode from row ``top`` and column ``left`` into ``targets``, each uint16 ``(1, H, W)``.
 
-        Rows count at the reduced resolution.  Raises :class:`CorruptImage`.
+        Both count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
         width = targets[0].shape[2]
         tiles = self.columns // self.codestream.tile_width
         at_once = tiles * self.codestream.tile_width // self.step or width
-        for left in range(0, width, at_once):
-            self.read_area(top, left, [target[0, :, left : left + at_once] for target in targets])
+        for start in range(0, width, at_once):
+            parts = [target[0, :, start : start + at_once] for target in targets]
+            self.read_area(top, left + start, parts)
 
     def read_area(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Decode from row ``top`` and column ``left`` into ``targets``, each ``(rows, columns)``.

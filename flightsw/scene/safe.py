@@ -31,7 +31,7 @@ from flightsw.scene.metadata import (
     size_of_tile,
 )
 from flightsw.scene.scene import SceneMetadata
-from flightsw.scene.strips import StripScene, rows_at_once
+from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _STEPS: Final = (1, 2, 4)
 _CURE: Final = "Fetch the product again"
@@ -73,6 +73,8 @@ def open_product(
     ground_sample_distance: int,
     offset: int | None,
     decoder: Decoder = "auto",
+    *,
+    panels: bool = False,
 ) -> StripScene:
     """Check a product's metadata and the structure of its images; no pixel is decoded yet.
 
@@ -134,6 +136,11 @@ def open_product(
         metadata,
         parts=chosen.parts,
         rows=rows_at_once([image.tile_height for image in images.values()], step) // step,
+        columns=(
+            panel_columns([image.tile_width for image in images.values()], step, metadata.width)
+            if panels
+            else metadata.width
+        ),
         checks=tuple(
             partial(checksum.check_file, path)
             for path in files.paths.values()

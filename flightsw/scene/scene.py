@@ -57,14 +57,16 @@ class SceneMetadata:
 
 @dataclass(frozen=True)
 class Strip:
-    """Whole rows of a scene: uint16 digital numbers ``(bands, rows, width)`` from row ``top``.
+    """Some rows of a panel: uint16 digital numbers ``(bands, rows, columns)``.
 
-    ``decodes_after`` tells how many decodes give the rows after those that this strip's gave.
+    They begin with the scene's row ``top`` and column ``left``.  ``decodes_after`` tells how many
+    decodes follow the one that gave this strip.
     """
 
     top: int
     digital_numbers: NDArray[np.uint16]
     decodes_after: int = 0
+    left: int = 0
 
 
 class Scene(Protocol):
@@ -78,8 +80,9 @@ class Scene(Protocol):
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads; leaving the context stops them.
 
-        Strips come in order, without gap or overlap, and cover every row; the
-        memory of one is free when its reader drops it.  Raises
-        :class:`~flightsw.errors.CorruptImage` from the iterator.
+        A scene is one panel, or several side by side, whose columns never change.  Strips come
+        some rows of the first panel, then the same rows of the next ones, then the rows below,
+        without gap or overlap, and cover every pixel; the memory of one is free when its
+        reader drops it.  Raises :class:`~flightsw.errors.CorruptImage` from the iterator.
         """
         ...

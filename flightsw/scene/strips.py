@@ -10,7 +10,6 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from itertools import islice
 from threading import Event
 from time import monotonic
 from typing import Final, Protocol
@@ -24,6 +23,7 @@ from flightsw.scene.scene import SceneMetadata, Strip
 _DECODES_AHEAD: Final = 2  # each of all bands
 _STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
+_COLUMNS_WANTED: Final = 2048  # columns of a panel
 _READ_SECONDS: Final = 100.0
 """Longest wait for a decode, which takes a few seconds: a slow disk is told as such, before the
 pipeline finds that nothing moves (``pipeline.stall_seconds``, 120)."""
@@ -41,21 +41,25 @@ class StripPart(Protocol):
         """Which bands of the strip these are."""
         ...
 
-    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
-        """Fill arrays that lie one below the other, each uint16 ``(bands, rows, width)``.
+    def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Fill arrays that lie one below the other, each uint16 ``(bands, rows, columns)``.
 
-        The first begins with row ``top``.  Called by several threads.
+        The first begins with row ``top``, all with column ``left``.  Called by several threads.
         """
         ...
 
 
 @dataclass(frozen=True)
 class StripScene:
-    """A :class:`~flightsw.scene.scene.Scene` made of parts; ``rows`` rows are decoded at once."""
+    """A :class:`~flightsw.scene.scene.Scene` made of parts.
+
+    So many rows and columns are decoded at once: ``columns`` is the width of a panel.
+    """
 
     metadata: SceneMetadata
     parts: tuple[StripPart, ...]
     rows: int
+    columns: int
     checks: tuple[Check, ...] = ()
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
@@ -79,6 +83,16 @@ def rows_at_once(heights: Sequence[int], step: int) -> int:
     """
     unit = math.lcm(step, *heights)
     return _ROWS_WANTED if unit > _ROWS_WANTED else _ROWS_WANTED // unit * unit
+
+
+def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
+    """Columns of a panel, of the scene's ``width``, for images stored in tiles of these widths.
+
+    The largest multiple of the tiles' widths, at every ``step``-th column, that is not above
+    2,048, so that no tile is decoded twice; the scene's width where there is none.
+    """
+    unit = math.lcm(step, *widths) // step
+    return width if unit > _COLUMNS_WANTED else min(width, _COLUMNS_WANTED // unit * unit)
 
 
 @contextmanager
@@ -111,21 +125,27 @@ def _in_order(
 ) -> Iterator[Strip]:
     """Begin the first decodes, give out an empty strip, then the strips; begin more meanwhile."""
 
-    def begin(top: int) -> tuple[deque[Strip], list[Future[None]]]:
+    def begin() -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "the strips were left before the last one was read")
-        below = range(top + scene.rows, known.height, scene.rows)
-        strips = _unread(known, range(top, min(top + scene.rows, known.height)), len(below))
+        top, left = corners.popleft()
+        strips = _unread(scene, top, left, decodes_after=len(corners))
         futures = [
-            decoders.submit(part.read, top, [strip.digital_numbers[part.bands] for strip in strips])
+            decoders.submit(
+                part.read, top, left, [strip.digital_numbers[part.bands] for strip in strips]
+            )
             for part in scene.parts
         ]
         begun.extend(futures)
         return strips, futures
 
     known, name = scene.metadata, scene.metadata.name
-    tops = iter(range(0, known.height, scene.rows))
-    ahead = deque(begin(top) for top in islice(tops, _DECODES_AHEAD))
+    corners = deque(
+        (top, left)
+        for top in range(0, known.height, scene.rows)
+        for left in range(0, known.width, scene.columns)
+    )
+    ahead = deque(begin() for _ in range(min(_DECODES_AHEAD, len(corners))))
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
@@ -138,20 +158,24 @@ def _in_order(
         while len(strips) > 1:
             yield strips.popleft()
         # Not sooner: where the card sets the pace, one more decode would wait in memory.
-        ahead.extend(begin(top) for top in islice(tops, 1))
+        if corners:
+            ahead.append(begin())
         yield strips.popleft()
     until = monotonic() + _READ_SECONDS
     for verdict in verdicts:
         _await(verdict, name, until)
 
 
-def _unread(known: SceneMetadata, rows: range, decodes_after: int) -> deque[Strip]:
-    """Strips for these rows, each in memory of its own."""
+def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque[Strip]:
+    """Strips for the decode from this row and column on, each in memory of its own."""
+    known = scene.metadata
+    rows = range(top, min(top + scene.rows, known.height))
+    columns = min(scene.columns, known.width - left)
     height = -(-len(rows) // _STRIPS_AT_ONCE)
     parts = [rows[start : start + height] for start in range(0, len(rows), height)]
-    bands, width = len(known.bands), known.width
     return deque(
-        Strip(part.start, _fresh((bands, len(part), width)), decodes_after) for part in parts
+        Strip(part.start, _fresh((len(known.bands), len(part), columns)), decodes_after, left)
+        for part in parts
     )
 
 

@@ -20,8 +20,10 @@ from flightsw.dimc.errors import ConnectionError as CardGone
 from flightsw.engines.selection import EngineNotices
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline import stages
+from flightsw.products.contents import FinishedRows
 from telecommands.dictionary import EngineName
 from tests.conftest import Simulated, run_command
+from tests.unit.scene.safe_writer import SafeProduct
 
 CARD = DimcSettings(card="simulator")
 MASK = frozenset({"mask"})
@@ -221,6 +223,32 @@ def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
             waiting.remove(request)
             processed = chain.process(request, upcoming=lambda: waiting[0] if waiting else None)
             np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+
+
+def test_the_mask_alone_is_made_in_panels_and_the_same_as_with_products_that_draw_on_the_bands(
+    tmp_path: Path,
+) -> None:
+    scene = SafeProduct(height=260, width=2600, tile=(64, 1024)).write(tmp_path)
+    masks, kept = {}, {}
+    with open_chain(_settings("dimc")) as chain:
+        for products in (MASK, MASK | {"fill"}):
+            bands = _BandsSeen()
+            request = SceneRequest(scene, tmp_path / str(len(products)), products)
+            processed = chain.process(request, begun=lambda _scene, _engine, to=bands: [to])
+            masks[products], kept[products] = _mask(processed), bands.seen
+    np.testing.assert_array_equal(*masks.values())
+    assert set(np.unique(masks[MASK])) == {0, 1}
+    assert kept == {MASK: {False}, MASK | {"fill"}: {True}}
+
+
+class _BandsSeen:
+    """Whether finished rows came with their digital numbers."""
+
+    def __init__(self) -> None:
+        self.seen: set[bool] = set()
+
+    def write(self, rows: FinishedRows) -> None:
+        self.seen.add(rows.digital_numbers is not None)
 
 
 def test_the_command_line_says_in_one_line_which_engine_is_absent(

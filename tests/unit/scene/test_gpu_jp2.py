@@ -60,7 +60,7 @@ def real_scene(bands: tuple[Jp2Band, ...], parts: tuple[Any, ...]) -> StripScene
     """The top of the bands, two strips of it: a whole decode takes seconds."""
     names = tuple(band.path.name for band in bands)
     metadata = SceneMetadata("real", "", "", "", names, dict.fromkeys(names, 0), 1e4, 384, 1830, 60)
-    return StripScene(metadata, parts, rows=192)
+    return StripScene(metadata, parts, rows=192, columns=960)
 
 
 def test_gpu_and_cpu_give_identical_samples_of_real_bands(shared_data: Path, gpu: Faults) -> None:
@@ -229,7 +229,7 @@ def test_an_area_is_cut_out_of_the_band_at_any_step(product: Path) -> None:
     for step in (1, 2, 4):
         band = Jp2Band(path, inspect(path), slice(0, 1), step)
         whole = np.empty((1, -(-2311 // step), -(-157 // step)), np.uint16)
-        band.read(0, [whole])
+        band.read(0, 0, [whole])
         part = np.empty((30, 17), np.uint16)
         band.read_area(7, 11, [part[:11], part[11:]])
         np.testing.assert_array_equal(part, whole[0, 7:37, 11:28])

@@ -17,6 +17,7 @@ from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, Missing
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
 from tests.unit.scene.safe_writer import BANDS, band_pixels
+from tests.unit.scene.test_scene_strips import panels_of, together
 
 HEIGHT, WIDTH = 1301, 150
 PIXELS = np.stack([band_pixels(band, HEIGHT, WIDTH) for band in BANDS])
@@ -105,6 +106,21 @@ def test_coarser_takes_the_files_own_overview(tmp_path: Path) -> None:
     with rasterio.open(path, overview_level=1) as file:
         np.testing.assert_array_equal(pixels_of(scene), file.read())
     assert any("overview" in remark for remark in scene.metadata.remarks)
+
+
+@pytest.mark.parametrize("overviews", [(), (2, 4)])
+@pytest.mark.parametrize("distance", [10, 20, 40])
+def test_a_file_in_panels_has_the_same_pixels(
+    tmp_path: Path, distance: int, overviews: tuple[int, ...]
+) -> None:
+    wide = np.random.default_rng(5).integers(1, 9000, (4, 90, 450 * distance), np.uint16)
+    path = write_tiff(tmp_path / "a.tif", wide, overviews=overviews)
+    whole, in_panels = (
+        open_scene(path, ground_sample_distance=distance, panels=panels) for panels in (False, True)
+    )
+    assert panels_of(whole) == [0]
+    assert panels_of(in_panels) == [0, 2048, 4096]
+    np.testing.assert_array_equal(together(in_panels), pixels_of(whole))
 
 
 def test_60_m_stay_60_m(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_bare_codestream_is_read(tmp_path: Path) -> None:
     write_jp2(tmp_path / "band.j2k", pixels)
     path = (tmp_path / "band.j2k").rename(tmp_path / "band.jp2")
     target = np.empty((1, 157, 203), np.uint16)
-    Jp2Band(path, inspect(path), slice(0, 1), 1).read(0, [target])
+    Jp2Band(path, inspect(path), slice(0, 1), 1).read(0, 0, [target])
     np.testing.assert_array_equal(target[0], pixels)
 
 

@@ -20,20 +20,34 @@ from flightsw.scene import open_scene
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
-from flightsw.scene.strips import StripScene, rows_at_once
+from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 from tests.unit.scene.safe_writer import BANDS, SafeProduct, band_file, band_pixels, write_jp2
 
 
 def together(scene: Scene, workers: int = 2) -> NDArray[np.uint16]:
-    """All strips of a scene, one below the other."""
+    """The pixels of a scene; its strips must come in order, without gap or overlap."""
     with scene.strips(workers) as strips:
         found = list(strips)
-    tops = [strip.top for strip in found]
-    ends = [strip.top + strip.digital_numbers.shape[1] for strip in found]
-    assert tops == [0, *ends[:-1]]
-    assert ends[-1] == scene.metadata.height
-    assert all(strip.digital_numbers.dtype == np.uint16 for strip in found)
-    return np.concatenate([strip.digital_numbers for strip in found], axis=1)
+    known = scene.metadata
+    pixels = np.empty((len(known.bands), known.height, known.width), np.uint16)
+    panels = sorted({strip.left for strip in found})
+    covered = dict.fromkeys(panels, 0)
+    for strip in found:
+        assert strip.digital_numbers.dtype == np.uint16
+        assert strip.top == covered[strip.left]
+        _, rows, columns = strip.digital_numbers.shape
+        covered[strip.left] += rows
+        assert [covered[left] for left in panels] == sorted(covered.values(), reverse=True)
+        assert strip.left + columns in (*panels, known.width)
+        pixels[:, strip.top :, strip.left :][:, :rows, :columns] = strip.digital_numbers
+    assert set(covered.values()) == {known.height}
+    return pixels
+
+
+def panels_of(scene: Scene) -> list[int]:
+    """The first columns of the panels that a scene comes in."""
+    with scene.strips(2) as strips:
+        return sorted({strip.left for strip in strips})
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +69,17 @@ def test_strips_equal_the_whole_decode(
     assert scene.metadata.bands == order
     assert scene.metadata.ground_sample_distance == distance
     assert (scene.metadata.height, scene.metadata.width) == (-(-2311 // step), -(-157 // step))
+
+
+@pytest.mark.parametrize("distance", [10, 20, 40])
+def test_a_scene_in_panels_has_the_same_pixels(tmp_path: Path, distance: int) -> None:
+    root = SafeProduct(height=200, width=4500 * distance // 10 - 3, tile=(64, 1024)).write(tmp_path)
+    whole, in_panels = (
+        open_scene(root, ground_sample_distance=distance, panels=panels) for panels in (False, True)
+    )
+    np.testing.assert_array_equal(together(in_panels), together(whole))
+    assert panels_of(whole) == [0]
+    assert panels_of(in_panels) == [0, 2048, 4096]
 
 
 def test_lossless_pixels_come_out_as_they_went_in(tall_product: Path) -> None:
@@ -97,7 +122,7 @@ def test_any_heights_and_columns_at_once_give_the_same_rows(
     strips = []
     for top in range(0, rows, unit):
         strip = np.empty((1, min(unit, rows - top), columns), np.uint16)
-        band.read(top, np.array_split(strip, targets, axis=1))
+        band.read(top, 0, np.array_split(strip, targets, axis=1))
         strips.append(strip[0])
     whole = glymur.Jp2k(str(path))[::step, ::step].reshape(rows, columns)
     np.testing.assert_array_equal(np.concatenate(strips), whole)
@@ -113,7 +138,7 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
     metadata = SceneMetadata(
         "crop", "", "", "", ("B02",), {"B02": 0}, 1e4, 3200 // step, 2400 // step, 10 * step
     )
-    scene = StripScene(metadata, (band,), rows // step)
+    scene = StripScene(metadata, (band,), rows // step, 2400 // step)
     whole = glymur.Jp2k(str(path))[::step, ::step]
     np.testing.assert_array_equal(together(scene)[0], whole)
 
@@ -132,6 +157,25 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
 )
 def test_strips_follow_the_tiles_and_the_step(heights: list[int], step: int, rows: int) -> None:
     assert rows_at_once(heights, step) == rows
+
+
+@pytest.mark.parametrize(
+    ("widths", "step", "width", "columns"),
+    [
+        ([1024], 1, 10_980, 2048),
+        ([1024], 2, 5490, 2048),
+        ([1024], 4, 2745, 2048),
+        ([192], 1, 10_980, 1920),
+        ([192, 256], 1, 10_980, 1536),
+        ([1024], 1, 900, 900),
+        ([10_980], 1, 10_980, 10_980),
+        ([2049], 1, 10_980, 10_980),
+    ],
+)
+def test_panels_follow_the_tiles_and_are_the_whole_width_where_tiles_are_wider(
+    widths: list[int], step: int, width: int, columns: int
+) -> None:
+    assert panel_columns(widths, step, width) == columns
 
 
 def test_a_decode_is_begun_ahead_and_the_next_with_the_last_strip_before_it(
@@ -216,7 +260,7 @@ def test_openjpeg_complaints_of_one_file_stay_with_that_file(tmp_path: Path) -> 
         assert isinstance(part, Jp2Band)
         target = np.empty((1, 320, 320), np.uint16)
         if part.path != damaged:
-            part.read(0, [target])
+            part.read(0, 0, [target])
     with pytest.raises(CorruptImage) as caught, scene.strips(4) as strips:
         list(strips)
     assert caught.value.subject == str(damaged)
@@ -239,11 +283,11 @@ class _WatchedPart:
     def bands(self) -> slice:
         return self.band.bands
 
-    def read(self, top: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+    def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         self.reads.highest_top = max(self.reads.highest_top, top)
         if top == self.reads.fails_at:
             raise CorruptImage(self.band.path, f"cannot be decoded from row {top}")
-        self.band.read(top, targets)
+        self.band.read(top, left, targets)
 
 
 def _safe_scene(root: Path) -> StripScene:
@@ -255,7 +299,7 @@ def _safe_scene(root: Path) -> StripScene:
 def _watched(root: Path, reads: _Reads, rows: int) -> StripScene:
     scene = _safe_scene(root)
     parts = tuple(_WatchedPart(p, reads) for p in scene.parts if isinstance(p, Jp2Band))
-    return StripScene(scene.metadata, parts, rows)
+    return StripScene(scene.metadata, parts, rows, scene.columns)
 
 
 def test_strips_are_given_out_as_the_contract_says(tall_product: Path) -> None:
