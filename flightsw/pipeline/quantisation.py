@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 
 import cv2
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from flightsw.cuda import cuda_answers
@@ -20,6 +21,8 @@ from flightsw.scene.reflectance import DIGITAL_NUMBERS, reflectance_table
 from flightsw.scene.scene import SceneMetadata
 
 SATURATED: Final = 65_535
+
+_log: Final = structlog.get_logger(__name__)
 
 
 def quantisation_table(
@@ -96,10 +99,31 @@ class CpuQuantiser:
         cv2.merge([*planes], dst=out)
 
 
+class _CpuAfterFailure:
+    """Another quantiser until its device fails, then the CPU, which gives the same bytes."""
+
+    def __init__(self, quantise: Quantiser, tables: Tiles) -> None:
+        self.windows = quantise.windows
+        self._quantise = quantise
+        self._tables: Tiles | None = tables
+
+    def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
+        try:
+            self._quantise(pieces, out)
+        except RuntimeError as error:  # torch has no narrower class for a device that fails
+            if self._tables is None:
+                raise
+            cause = " ".join(str(error).split())[:200]
+            _log.warning("digital numbers are quantised on the CPU from here", cause=cause)
+            self._quantise, self._tables = CpuQuantiser(self._tables), None
+            self._quantise(pieces, out)
+
+
 def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
     """The quantiser for ``device``; ``auto`` prefers CUDA.
 
-    Raises :class:`EngineUnavailable` when CUDA is asked for and absent.
+    Where CUDA fails in the middle of a scene, the CPU goes on.  Raises
+    :class:`EngineUnavailable` when CUDA is asked for and absent.
     """
     if device == "cpu" or (device == "auto" and not cuda_answers()):
         return CpuQuantiser(tables)
@@ -107,7 +131,7 @@ def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Qua
     from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
 
     try:
-        return open_cuda_quantiser(tables)
+        return _CpuAfterFailure(open_cuda_quantiser(tables), tables)
     except EngineUnavailable:
         if device == "cuda":
             raise

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from structlog.testing import capture_logs
 
 from flightsw.errors import EngineUnavailable
 from flightsw.pipeline.quantisation import (
@@ -98,3 +101,42 @@ def test_each_band_has_its_own_offset_in_the_engines_band_order() -> None:
 def test_cuda_asked_for_and_absent_says_so() -> None:
     with pytest.raises(EngineUnavailable, match="no CUDA device"):
         open_quantiser(np.zeros((4, 65_536), np.int8), "cuda")
+
+
+class _FailingLater:
+    """A device that quantises once and then is gone, half a row written."""
+
+    windows = None
+
+    def __init__(self, tables: NDArray[np.int8]) -> None:
+        self.calls = 0
+        self._tables = tables
+
+    def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: NDArray[np.int8]) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            out[:, ::2] = 99
+            raise RuntimeError("CUDA error: unspecified launch failure\nCUDA kernel errors might")
+        CpuQuantiser(self._tables)(pieces, out)
+
+
+def test_where_cuda_fails_in_the_middle_of_a_scene_the_cpu_goes_on_with_the_same_bytes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tables = np.random.default_rng(3).integers(-128, 128, (4, 65_536)).astype(np.int8)
+    device = _FailingLater(tables)
+    monkeypatch.setattr("flightsw.pipeline.quantisation.cuda_answers", lambda: True)
+    monkeypatch.setattr(
+        "flightsw.pipeline.torch_quantisation.open_cuda_quantiser", lambda _: device
+    )
+    quantise = open_quantiser(tables, "auto")
+    numbers = np.random.default_rng(4).integers(0, 65_536, (4, 20, 30), np.uint16)
+    expected = np.stack([t[band] for t, band in zip(tables, numbers, strict=True)], axis=-1)
+    with capture_logs() as logged:
+        for _ in range(3):
+            out = np.zeros((20, 30, 4), np.int8)
+            quantise([numbers], out)
+            np.testing.assert_array_equal(out, expected)
+    assert device.calls == 2
+    (told,) = logged
+    assert "launch failure" in told["cause"]
