@@ -16,7 +16,7 @@ from flightsw.dimc.brightness import STAND_IN
 from flightsw.dimc.compiled_model import CompiledModel
 from flightsw.dimc.feed import CURE, Feed, open_feed
 from flightsw.dimc.runtime import Model, Runtime, open_runtime
-from flightsw.dimc.twin import MeanHistory
+from flightsw.dimc.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.dimc_instances import ParallelFeeds
 from flightsw.engines.dimc_package import ModelPackage, read_agreed_model
@@ -24,7 +24,6 @@ from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
 
-_CORES: Final = 4
 _DOUBLE_BUFFER_DELAY: Final = 2
 
 
@@ -43,7 +42,7 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
             loaded = runtime.context.load_model(str(model_json))
             feeds = []
             # One after the other: the vendor's own code takes a lock around loading.
-            for number in range(_CORES if settings.arrangement == "instances" else 1):
+            for number in range(CORES if settings.arrangement == "instances" else 1):
                 feeds.append(_open_feed(runtime, loaded, model, settings, number))
                 opened.callback(feeds[-1].close)
         except runtime.faults as error:
@@ -143,7 +142,7 @@ def _open_feed(
         lambda **properties: connection.load_model_instance(
             loaded,
             num_sub_devices=sub_devices,
-            aipu_cores=1 if instances else _CORES,
+            aipu_cores=1 if instances else CORES,
             double_buffer=int(settings.double_buffer),
             **properties,
         ),

@@ -20,7 +20,7 @@ from flightsw.engines.engine import EngineInfo
 from flightsw.engines.engine_cache import EngineCache, EngineIdentity, default_folder
 from flightsw.engines.torch_devices import CudaDevice, CudaQueue, Device, QueueT, Work
 from flightsw.engines.torch_engine import TorchEngine
-from flightsw.engines.torch_lanes import BatchForm, Lane
+from flightsw.engines.torch_lanes import CUDA_LANES, BatchForm, Lane
 from flightsw.errors import EngineUnavailable
 from flightsw.model.network import open_network
 from flightsw.model.onnx_export import export_onnx
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 _log: Final = structlog.get_logger(__name__)
 
 _NAME: Final = "tensorrt"
-_LANES: Final = 2  # one computes while the other's tiles and answers travel
 _OTHERWISE: Final = "or leave this engine out of the chain"
 
 
@@ -100,7 +99,7 @@ def cuda_target() -> Target:
 def lanes_on(device: Device[QueueT], network: nn.Module, form: BatchForm) -> tuple[Lane, ...]:
     """Two lanes with one queue for computing; raises :class:`RuntimeError`."""
     computing = device.queue()
-    return tuple(Lane(device, network, form, computing) for _ in range(_LANES))
+    return tuple(Lane(device, network, form, computing) for _ in range(CUDA_LANES))
 
 
 class _CudaStreams(CudaDevice):

@@ -15,13 +15,12 @@ from flightsw.config import TorchSettings
 from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.engine import CardReadings, EngineInfo, Precision, Tiles
 from flightsw.engines.torch_devices import CudaDevice, HostDevice
-from flightsw.engines.torch_lanes import BatchForm, Lane, is_out_of_memory, open_lanes
+from flightsw.engines.torch_lanes import CUDA_LANES, BatchForm, Lane, is_out_of_memory, open_lanes
 from flightsw.engines.torch_network import choose_network
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.network import cause_of, for_inference
 from flightsw.model.package import ModelPackage
 
-_CUDA_LANES: Final = 2  # one computes while the other's tiles and answers travel
 _DTYPES: Final = {"fp16": torch.float16, "fp32": torch.float32}
 
 
@@ -55,7 +54,7 @@ def open_torch_engine(
     network = for_inference(chosen.network)
     try:
         if device == "cuda":
-            lanes = open_lanes(CudaDevice, network, form, _CUDA_LANES)
+            lanes = open_lanes(CudaDevice, network, form, CUDA_LANES)
         else:
             lanes = open_lanes(lambda: HostDevice(settings.threads), network, form, 1)
     except RuntimeError as error:

@@ -15,6 +15,9 @@ from torch import nn
 from flightsw.engines.engine import Tiles
 from flightsw.engines.torch_devices import Device, Mark, Queue, QueueT
 
+CUDA_LANES: Final = 2
+"""One computes while the other's tiles and answers travel."""
+
 _ANSWER_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.0002
 _SIGNS: Final = ("out of memory", "ALLOC_FAILED", "can't allocate memory")

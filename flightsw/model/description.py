@@ -8,11 +8,9 @@ from typing import Final
 
 import msgspec
 
+from flightsw import sentinel_2
 from flightsw.errors import PackageInvalid
 
-SENTINEL_2_BANDS: Final = (
-    "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12",
-)  # fmt: skip
 LEVELS: Final = ("L1C", "L2A")
 CLEAR: Final = "clear"
 
@@ -116,11 +114,11 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
 
 
 def _check(path: Path, told: PackageDescription) -> None:
-    known = ", ".join(SENTINEL_2_BANDS)
+    known = ", ".join(sentinel_2.BANDS)
     rules = (
         (
             "bands",
-            _distinct(told.bands, SENTINEL_2_BANDS),
+            _distinct(told.bands, sentinel_2.BANDS),
             f"distinct bands of {known}",
             told.bands,
         ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from flightsw import sentinel_2
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import cog, safe
 from flightsw.scene.gpu_jp2 import Decoder as Decoder
-from flightsw.scene.metadata import BAND_IDS, LOWEST_OFFSET
+from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import Scene
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
@@ -41,7 +42,7 @@ def open_scene(
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
         cause = f"{ground_sample_distance} m cannot be processed"
         raise UsageError("ground sample distance", cause, "Give 10, 20 or 40")
-    if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(BAND_IDS.values()):
+    if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(sentinel_2.BANDS):
         cause = f"({', '.join(bands)}) are not different bands of Sentinel-2"
         raise UsageError("bands", cause, "Give names such as B02")
     if offset is not None and not LOWEST_OFFSET <= offset <= 0:

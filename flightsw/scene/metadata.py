@@ -13,6 +13,7 @@ from typing import Final
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
+from flightsw import sentinel_2
 from flightsw.errors import BadMetadata
 from flightsw.scene.documents import Document, text_of
 from flightsw.scene.scene import Georeference
@@ -24,13 +25,6 @@ _CRS_CURE: Final = "Fetch the file again, or correct the code"
 OFFSET_CURE: Final = "Fetch the file again, or give the offset with --offset (-1000 or 0)"
 USUAL_QUANTIFICATION: Final = 10_000.0
 
-# Band identifiers of the product specification (S2-PDGS-TAS-DI-PSD, spectral band ids).
-BAND_IDS: Final[Mapping[str, str]] = {
-    str(number): name
-    for number, name in enumerate(
-        "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B10 B11 B12".split()  # noqa: SIM905
-    )
-}
 _PLACE: Final = ("ULX", "ULY", "XDIM", "YDIM")
 _FIRST_WITH_OFFSETS: Final = (4, 0)  # processing baseline 04.00
 _LAST_KNOWN_MAJOR: Final = 5
@@ -185,7 +179,7 @@ def _listed_offsets(document: Document, name: str, bands: Sequence[str]) -> dict
 
 def _band_names(document: Document) -> dict[str, str]:
     """Band name by band id: what the file says, over the product specification's table."""
-    names = dict(BAND_IDS)
+    names = {str(number): name for number, name in enumerate(sentinel_2.BANDS)}
     for element in document.elements("Spectral_Information"):
         physical = re.fullmatch(r"B(\d{1,2}|8A)", element.get("physicalBand", ""))
         if physical:

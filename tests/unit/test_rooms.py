@@ -11,6 +11,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 _MAY_IMPORT = {
     "cuda": set(),
+    "sentinel_2": set(),
     "real_time": set(),
     "scene": {"scene", "cuda", "errors"},
     "tiling": set(),

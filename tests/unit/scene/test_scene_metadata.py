@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, SceneError
 from flightsw.scene import open_scene
 from flightsw.scene.documents import Document, parse_document, read_bytes
 from flightsw.scene.metadata import (
-    BAND_IDS,
     georeference_of,
     level_of_product,
     level_of_tile,
@@ -25,7 +25,7 @@ from flightsw.scene.metadata import (
 )
 from tests.unit.scene.safe_writer import BANDS, SafeProduct, write_manifest
 
-ALL = tuple(BAND_IDS.values())
+ALL = sentinel_2.BANDS
 MINUS = {str(number): "-1000" for number in range(13)}
 
 
