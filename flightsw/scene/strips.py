@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene.scene import SceneMetadata, Strip
 
-_DECODES_AHEAD: Final = 2  # each of all bands
+_DECODES_AHEAD: Final = 2  # each of all bands, over the whole width
+_PANELS_AHEAD: Final = 3  # smaller, and sooner used up than the next one is decoded
 _STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
 _COLUMNS_WANTED: Final = 2048  # columns of a panel
@@ -62,13 +63,18 @@ class StripScene:
     columns: int
     checks: tuple[Check, ...] = ()
 
+    @property
+    def decodes_ahead(self) -> int:
+        """How many decodes are begun before they are asked for."""
+        return _DECODES_AHEAD if self.columns >= self.metadata.width else _PANELS_AHEAD
+
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads from now on; leaving the context stops them.
 
-        What is decoded at once is given out in several strips.  The first two decodes begin at
-        once, the others with the last strip of the decode two before.  One more thread runs the
-        checks; the iterator does not end before they have ended well.  Leaving waits for the
-        decodes that are under way, each of one band.
+        What is decoded at once is given out in several strips.  The first decodes begin at
+        once, two or of panels three, each of the others with the last strip of an earlier one.
+        One more thread runs the checks; the iterator does not end before they have ended
+        well.  Leaving waits for the decodes that are under way, each of one band.
         """
         if workers < 1:
             raise UsageError("workers", f"{workers} threads cannot decode", "Give at least 1")
@@ -100,7 +106,7 @@ def _reading(scene: StripScene, workers: int) -> Iterator[Iterator[Strip]]:
     stop = Event()
     decoders = ThreadPoolExecutor(workers, "decode")
     checkers = ThreadPoolExecutor(1, "check")
-    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (_DECODES_AHEAD + 1))
+    begun: deque[Future[None]] = deque(maxlen=len(scene.parts) * (scene.decodes_ahead + 1))
     verdicts = [checkers.submit(check, stop) for check in scene.checks]
     strips = _in_order(scene, decoders, begun, verdicts, stop)
     try:
@@ -145,7 +151,7 @@ def _in_order(
         for top in range(0, known.height, scene.rows)
         for left in range(0, known.width, scene.columns)
     )
-    ahead = deque(begin() for _ in range(min(_DECODES_AHEAD, len(corners))))
+    ahead = deque(begin() for _ in range(min(scene.decodes_ahead, len(corners))))
     yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
