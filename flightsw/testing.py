@@ -45,13 +45,14 @@ def scene_metadata(height: int, width: int, **changes: object) -> SceneMetadata:
 class ArrayScene:
     """A scene held in memory, given out in strips of the heights asked for, then in their last.
 
-    Its panels have the widths asked for, and the last one what is left.  Each strip counts as a
-    decode of its own.
+    Its panels have the widths asked for, and the last one what is left; so many strips of one
+    come before those of the next.  Each strip counts as a decode of its own.
     """
 
     digital_numbers: NDArray[np.uint16]
     strip_heights: Sequence[int] = (64,)
     panel_widths: Sequence[int] = ()
+    strips_together: int = 1
     changes: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -72,7 +73,13 @@ class ArrayScene:
         while tops[-1] < height:
             tops.append(tops[-1] + (heights.popleft() if len(heights) > 1 else heights[0]))
         edges = [0, *(edge for edge in accumulate(self.panel_widths) if edge < width), width]
-        areas = [(*rows, *columns) for rows in pairwise(tops) for columns in pairwise(edges)]
+        strips, together = [*pairwise(tops)], self.strips_together
+        areas = [
+            (*rows, *columns)
+            for first in range(0, len(strips), together)
+            for columns in pairwise(edges)
+            for rows in strips[first : first + together]
+        ]
         for number, (top, bottom, left, right) in enumerate(areas, start=1):
             yield Strip(
                 top, self.digital_numbers[:, top:bottom, left:right], len(areas) - number, left

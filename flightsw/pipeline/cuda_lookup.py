@@ -1,4 +1,4 @@
-"""The table lookup of a whole row of tiles on CUDA: one kernel launch, or two by torch alone.
+"""The table lookup of a row of tiles in a panel on CUDA: one kernel launch, or two by torch alone.
 
 torch alone needs two, an addition and a gather, for it cannot index by 16-bit
 numbers.  NVRTC, which comes with CUDA, compiles the few lines below; torch wraps it

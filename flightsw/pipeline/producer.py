@@ -54,8 +54,8 @@ class TileProducer:
             left = column * self._grid.stride
             right = left + self._grid.tile_size
             if right > stop:
-                start, stop = left, left + self._ahead.shape[1]
-                self._quantise_ahead((*span.beside, span.own), start)
+                start, stop = left, left + self._width_ahead()
+                self._quantise_ahead((*span.beside, span.own), start, stop)
             np.copyto(self._tiles[len(self._places)], self._ahead[:, left - start : right - start])
             self._places.append((span.row, column))
             self._latencies.add("preparation", perf_counter_ns() - started)
@@ -69,12 +69,8 @@ class TileProducer:
             if not self._places:
                 yield from self._send()
 
-    def _quantise_ahead(self, stacks: Sequence[Stack], start: int) -> None:
-        """Quantise the next windows, from scene column ``start`` on, as many as are liked at once.
-
-        On the CPU a few: a whole row at once would let the queue run dry meanwhile.
-        """
-        stop = min(start + self._ahead.shape[1], stacks[-1].right)
+    def _quantise_ahead(self, stacks: Sequence[Stack], start: int, stop: int) -> None:
+        """Quantise the scene's columns from ``start`` on, up to ``stop`` or the panel's end."""
         rows = sum(piece.shape[1] for piece in stacks[-1].pieces)
         for stack in stacks:
             first, end = max(start, stack.left), min(stop, stack.right)
@@ -83,7 +79,9 @@ class TileProducer:
                 numbers = [piece[:, :, inside] for piece in stack.pieces]
                 self._quantise(numbers, self._ahead[:rows, first - start : end - start])
         self._ahead[rows:] = self._engine.no_reflectance
-        self._ahead[:, stop - start :] = self._engine.no_reflectance
+        if stop > self._grid.width:  # the last window may stick out; those of other panels may not
+            beyond = slice(self._grid.width - start, stop - start)
+            self._ahead[:, beyond] = self._engine.no_reflectance
 
     def _columns_with_data(
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
@@ -130,11 +128,17 @@ class TileProducer:
         yield from self._waiting_ends
         self._waiting_ends = []
 
+    def _width_ahead(self) -> int:
+        """Columns of as many windows as the quantiser likes at once.
+
+        On the CPU a few: a whole row would let the queue run dry meanwhile.
+        """
+        windows = min(self._quantise.windows or self._grid.columns, self._grid.columns)
+        return (windows - 1) * self._grid.stride + self._grid.tile_size
+
     def _empty_ahead(self) -> Tiles:
-        side = self._grid.tile_size
-        columns = min(self._quantise.windows or self._grid.columns, self._grid.columns)
-        width = (columns - 1) * self._grid.stride + side
-        return np.empty((side, width, len(self._engine.bands)), dtype=self._engine.tile_dtype)
+        shape = (self._grid.tile_size, self._width_ahead(), len(self._engine.bands))
+        return np.empty(shape, dtype=self._engine.tile_dtype)
 
     def _new_batch(self) -> Tiles:
         side = self._grid.tile_size

@@ -6,6 +6,7 @@ torch on CUDA.  Same table, same bytes.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
@@ -57,7 +58,7 @@ class Quantiser(Protocol):
 
     @property
     def windows(self) -> int | None:
-        """How many windows side by side it likes at a time; None: all of a grid row."""
+        """How many windows side by side it likes at a time; None: all of a panel."""
         ...
 
     def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
@@ -103,9 +104,12 @@ class _CpuAfterFailure:
     """Another quantiser until its device fails, then the CPU, which gives the same bytes."""
 
     def __init__(self, quantise: Quantiser, tables: Tiles) -> None:
-        self.windows = quantise.windows
         self._quantise = quantise
         self._tables: Tiles | None = tables
+
+    @property
+    def windows(self) -> int | None:
+        return self._quantise.windows
 
     def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
         try:
@@ -113,26 +117,41 @@ class _CpuAfterFailure:
         except RuntimeError as error:  # torch has no narrower class for a device that fails
             if self._tables is None:
                 raise
-            cause = " ".join(str(error).split())[:200]
-            _log.warning("digital numbers are quantised on the CPU from here", cause=cause)
+            _log.warning("digital numbers are quantised on the CPU from here", cause=_line(error))
+            _give_up(self._quantise)
             self._quantise, self._tables = CpuQuantiser(self._tables), None
             self._quantise(pieces, out)
+
+
+_GIVEN_UP: Final[list[Quantiser]] = []
+"""Those whose device failed: a process has one CUDA context, which no later scene can trust."""
+
+
+def _give_up(quantise: Quantiser) -> None:
+    """Keep it until the process has ended: torch aborts where a failed device's memory is freed."""
+    _GIVEN_UP.append(quantise)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(quantise))
 
 
 def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
     """The quantiser for ``device``; ``auto`` prefers CUDA.
 
-    Where CUDA fails in the middle of a scene, the CPU goes on.  Raises
-    :class:`EngineUnavailable` when CUDA is asked for and absent.
+    Where CUDA fails in the middle of a scene, the CPU goes on, and takes all later scenes of the
+    process.  Raises :class:`EngineUnavailable` when CUDA is asked for and absent.
     """
-    if device == "cpu" or (device == "auto" and not cuda_answers()):
+    if device == "cpu" or _GIVEN_UP or (device == "auto" and not cuda_answers()):
         return CpuQuantiser(tables)
     # Loaded only where it serves: torch takes 200 MB.
     from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
 
     try:
         return _CpuAfterFailure(open_cuda_quantiser(tables), tables)
-    except EngineUnavailable:
+    except EngineUnavailable as error:  # a torch that was built without CUDA, a full GPU
         if device == "cuda":
             raise
-        return CpuQuantiser(tables)  # a driver, but a torch that was built without CUDA
+        _log.info("digital numbers are quantised on the CPU", cause=_line(error))
+        return CpuQuantiser(tables)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

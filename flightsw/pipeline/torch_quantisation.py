@@ -37,7 +37,7 @@ class TorchQuantiser:
     Pinned memory and a stream of its own, so that it overlaps with whatever else the GPU decodes.
     """
 
-    windows: Final = None  # one launch a grid row
+    windows: Final = None  # one launch, or two where panels meet
 
     def __init__(self, tables: Tiles, device: torch.device) -> None:
         bits = tables.view(_BITS[tables.itemsize])

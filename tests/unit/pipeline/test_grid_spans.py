@@ -35,17 +35,24 @@ def seen_by(span: GridSpan) -> tuple[int, NDArray[np.uint16]]:
     width=st.integers(1, 90),
     heights=st.lists(st.integers(1, 60), min_size=1, max_size=4),
     widths=st.lists(st.integers(1, 60), max_size=6),
+    together=st.integers(1, 4),
     tile=st.integers(1, 30),
     stride=st.integers(1, 30),
 )
 def test_every_window_is_given_out_once_with_its_own_pixels(
-    height: int, width: int, heights: list[int], widths: list[int], tile: int, stride: int
+    height: int,
+    width: int,
+    heights: list[int],
+    widths: list[int],
+    together: int,
+    tile: int,
+    stride: int,
 ) -> None:
     grid = Grid(height, width, tile, min(tile, stride))
     numbers = numbers_of(height, width)
     given_out = []
     rows_ended = []
-    with ArrayScene(numbers, heights, widths).strips(1) as strips:
+    with ArrayScene(numbers, heights, widths, together).strips(1) as strips:
         for span in grid_spans(strips, grid):
             left, held = seen_by(span)
             rows = grid.needed_rows(span.row)

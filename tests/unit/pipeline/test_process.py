@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from flightsw.errors import (
 )
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import StopSignal
+from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
 from flightsw.scene.scene import Strip
 from flightsw.testing import ArithmeticEngine, ArrayScene
@@ -143,6 +145,7 @@ _SIZES = st.integers(1, 700)
     width=_SIZES,
     strips=st.lists(st.integers(1, 400), min_size=1, max_size=6),
     panels=st.lists(st.integers(1, 400), max_size=5),
+    together=st.sampled_from((1, 2, 8)),
     batch=st.sampled_from((1, 2, 4, 7)),
     delay=st.sampled_from((0, 1, 2)),
     depth=st.sampled_from((1, 2, 16)),
@@ -157,6 +160,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
     width: int,
     strips: list[int],
     panels: list[int],
+    together: int,
     batch: int,
     delay: int,
     depth: int,
@@ -176,7 +180,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
         device="cpu",
         golden_every=golden_every,
     )
-    scene = ArrayScene(numbers, strips, panels)
+    scene = ArrayScene(numbers, strips, panels, together)
     summary = process_scene(scene, engine, chosen, [frame], probe=probe)
     assert (probe.judged > 0) == (golden_every > 0)
     expected, _ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
@@ -193,19 +197,40 @@ def test_any_streaming_gives_the_whole_frame_mask(
     )
 
 
+@pytest.mark.parametrize("panels", [[], [230]])
 @pytest.mark.parametrize("fusion", ["or", "blend"])
-def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str) -> None:
+def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str, panels: list[int]) -> None:
     numbers = _digital_numbers(3, 500, 460)
     frame = _Frame()
     chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
     summary = process_scene(
-        ArrayScene(numbers), ArithmeticEngine(classes=4, batch=4, delay=2), chosen, [frame]
+        ArrayScene(numbers, panel_widths=panels),
+        ArithmeticEngine(classes=4, batch=4, delay=2),
+        chosen,
+        [frame],
     )
     mask, classes = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
     np.testing.assert_array_equal(frame.mask, mask)
     np.testing.assert_array_equal(frame.classes, classes)
     kinds = sum(summary.pixels_by_class[name] for name in ("thick", "thin", "shadow"))
     assert kinds == summary.pixels_by_class["contaminated"]
+
+
+@pytest.mark.parametrize("panels", [[], [230], [60, 300, 290]])
+def test_whole_panels_quantised_at_once_give_the_same_mask(
+    panels: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a GPU does; its lookup runs on the CPU here."""
+    monkeypatch.setattr(
+        "flightsw.pipeline.process.open_quantiser",
+        lambda tables, _device: TorchQuantiser(tables, torch.device("cpu")),
+    )
+    numbers = _digital_numbers(7, 640, 700)
+    frame = _Frame()
+    scene = ArrayScene(numbers, [300, 40], panels, strips_together=2)
+    process_scene(scene, ArithmeticEngine(batch=4), PipelineSettings(), [frame])
+    expected, _ = _naive_mask(numbers, ArithmeticEngine(), "or", 210)
+    np.testing.assert_array_equal(frame.mask, expected)
 
 
 class _Floating(ArithmeticEngine):

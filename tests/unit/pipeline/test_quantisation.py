@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 from structlog.testing import capture_logs
 
 from flightsw.errors import EngineUnavailable
+from flightsw.pipeline import quantisation
 from flightsw.pipeline.quantisation import (
     CpuQuantiser,
     open_quantiser,
@@ -120,16 +124,29 @@ class _FailingLater:
         CpuQuantiser(self._tables)(pieces, out)
 
 
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[_FailingLater]]]:
+    """CUDA devices that fail; what was opened on them, and nobody else keeps."""
+    opened: list[weakref.ref[_FailingLater]] = []
+
+    def open_device(tables: NDArray[np.int8]) -> _FailingLater:
+        device = _FailingLater(tables)
+        opened.append(weakref.ref(device))
+        return device
+
+    monkeypatch.setattr("flightsw.pipeline.quantisation.cuda_answers", lambda: True)
+    monkeypatch.setattr("flightsw.pipeline.torch_quantisation.open_cuda_quantiser", open_device)
+    yield opened
+    quantisation._GIVEN_UP.clear()
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
 def test_where_cuda_fails_in_the_middle_of_a_scene_the_cpu_goes_on_with_the_same_bytes(
-    monkeypatch: pytest.MonkeyPatch,
+    device: Literal["auto", "cuda"], failing: list[weakref.ref[_FailingLater]]
 ) -> None:
     tables = np.random.default_rng(3).integers(-128, 128, (4, 65_536)).astype(np.int8)
-    device = _FailingLater(tables)
-    monkeypatch.setattr("flightsw.pipeline.quantisation.cuda_answers", lambda: True)
-    monkeypatch.setattr(
-        "flightsw.pipeline.torch_quantisation.open_cuda_quantiser", lambda _: device
-    )
-    quantise = open_quantiser(tables, "auto")
+    quantise = open_quantiser(tables, device)
+    assert quantise.windows is None
     numbers = np.random.default_rng(4).integers(0, 65_536, (4, 20, 30), np.uint16)
     expected = np.stack([t[band] for t, band in zip(tables, numbers, strict=True)], axis=-1)
     with capture_logs() as logged:
@@ -137,6 +154,38 @@ def test_where_cuda_fails_in_the_middle_of_a_scene_the_cpu_goes_on_with_the_same
             out = np.zeros((20, 30, 4), np.int8)
             quantise([numbers], out)
             np.testing.assert_array_equal(out, expected)
-    assert device.calls == 2
     (told,) = logged
     assert "launch failure" in told["cause"]
+    assert quantise.windows == CpuQuantiser.windows
+    del quantise
+    gc.collect()
+    (left,) = failing
+    still = left()
+    assert still is not None, "what a failed device holds was freed, which would end the process"
+    assert still.calls == 2
+
+
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_device_that_failed_is_not_asked_again_by_later_scenes(
+    device: Literal["auto", "cuda"], failing: list[weakref.ref[_FailingLater]]
+) -> None:
+    tables = np.zeros((4, 65_536), np.int8)
+    numbers, out = np.zeros((4, 2, 2), np.uint16), np.zeros((2, 2, 4), np.int8)
+    quantise = open_quantiser(tables, device)
+    for _ in range(2):
+        quantise([numbers], out)
+    assert isinstance(open_quantiser(tables, device), CpuQuantiser)
+    assert len(failing) == 1
+
+
+def test_a_gpu_that_cannot_be_used_is_told_where_the_choice_was_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_: object) -> CpuQuantiser:
+        raise EngineUnavailable("pipeline.device cuda", "fails (out of memory)")
+
+    monkeypatch.setattr("flightsw.pipeline.quantisation.cuda_answers", lambda: True)
+    monkeypatch.setattr("flightsw.pipeline.torch_quantisation.open_cuda_quantiser", full)
+    with capture_logs() as logged:
+        assert isinstance(open_quantiser(np.zeros((4, 65_536), np.int8), "auto"), CpuQuantiser)
+    assert "out of memory" in logged[0]["cause"]
