@@ -36,7 +36,7 @@ COLOURS: Final = {
 
 _ROWS: Final = 512
 _TILE: Final = 512
-_CACHE_MEGABYTES: Final = 32
+_CACHE_BYTES: Final = 32 << 20
 
 
 def check_map(path: Path) -> None:
@@ -116,7 +116,7 @@ def _as_geotiff(a: MaskRows, b: MaskRows, georeference: Georeference | None) -> 
         place = {"crs": georeference.crs, "transform": transform}
     # GDAL notices a full disk when it closes a file, and then tells nobody: see geotiff.py.
     with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
         warnings.catch_warnings(),
         MemoryFile() as memory,
     ):

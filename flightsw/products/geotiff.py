@@ -25,7 +25,7 @@ CLASS_COLOURS: Final = ((139, 64, 0), (220, 220, 220), (180, 180, 180), (60, 60,
 
 _MASK_STRIP: Final = 128  # rows; larger strips compress 3 % better and hold more memory
 _CLASS_TILE: Final = 512
-_CACHE_MEGABYTES: Final = 4  # rows are written once, from top to bottom
+_CACHE_BYTES: Final = 4 << 20  # rows are written once, from top to bottom
 
 
 class MaskGeotiff:
@@ -169,4 +169,4 @@ class _Geotiff:
 
 
 def _gdal() -> rasterio.Env:
-    return rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=_CACHE_MEGABYTES)
+    return rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=_CACHE_BYTES)

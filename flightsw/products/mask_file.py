@@ -25,7 +25,7 @@ from flightsw.scene.scene import Georeference
 
 _MASK_PRODUCTS: Final = ("mask", "geotiff")  # the array is read faster
 _GEOTIFF: Final = (".tif", ".tiff")
-_CACHE_MEGABYTES: Final = 32
+_CACHE_BYTES: Final = 32 << 20
 _CURE: Final = "Give a cloud mask (.npy or GeoTIFF) or the folder of flightsw process"
 
 _INVALID: Final = 254
@@ -165,7 +165,7 @@ def _georeference(report: SceneReport | None) -> Georeference | None:
 
 @contextmanager
 def _geotiff(path: Path) -> Iterator[MaskFile]:
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MEGABYTES), warnings.catch_warnings():
+    with rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES), warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             file = rasterio.open(path)

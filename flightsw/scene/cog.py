@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +27,7 @@ from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
 _CURE: Final = "Write the file again"
+_ROWS_READ: Final = 256  # in one call, at least
 
 
 @dataclass(frozen=True)
@@ -67,25 +70,25 @@ class TiffBands:
         """
         try:
             with _open(self.path, self.overview) as file:
-                for target in targets:
-                    self._read(file, top, left, target)
-                    top += target.shape[1]
+                self._read(file, top, left, targets)
         except (RasterioError, OSError, ValueError) as error:
-            cause = f"cannot be decoded from row {top}: {error.__cause__ or error}"
-            raise CorruptImage(self.path, cause, _CURE, row=top) from error
+            cause = f"cannot be decoded from row {top}, column {left}: {error.__cause__ or error}"
+            raise CorruptImage(self.path, cause, _CURE, row=top, column=left) from error
 
-    def _read(self, file: Any, top: int, left: int, target: NDArray[np.uint16]) -> None:
-        _, rows, columns = target.shape
-        if self.overview is not None or self.step == 1:
-            window = Window(left, top, columns, rows)
-            file.read(self.indexes, window=window, out=target)
-            return
-        first, begin = top * self.step, left * self.step
-        last = min(first + rows * self.step, file.height)
-        end = min(begin + columns * self.step, file.width)
-        window = Window(begin, first, end - begin, last - first)
-        fine = file.read(self.indexes, window=window)
-        target[:] = fine[:, :: self.step, :: self.step]
+    def _read(self, file: Any, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
+        """Read whole rows of blocks: whatever GDAL's cache forgets, none is decoded twice."""
+        step = 1 if self.overview is not None else self.step
+        unit = math.lcm(step, *(rows for rows, _ in file.block_shapes)) // step
+        rows_read = -(-_ROWS_READ // unit) * unit
+        bottom = top + sum(target.shape[1] for target in targets)
+        end = min((left + targets[0].shape[2]) * step, file.width)
+        rows = chain.from_iterable(target.swapaxes(0, 1) for target in targets)
+        for first in range(top, bottom, rows_read):
+            last = min(min(first + rows_read, bottom) * step, file.height)
+            window = Window.from_slices((first * step, last), (left * step, end))
+            fine = file.read(self.indexes, window=window)
+            for values in fine[:, ::step, ::step].swapaxes(0, 1):
+                next(rows)[:] = values
 
 
 def find_files(path: Path) -> list[Path]:
@@ -108,7 +111,9 @@ def open_geotiff(
     first = _agreeing(facts)
     distance = _distance(first)
     step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
-    size = _reduced_size(first, step, overview)
+    stored = [_in_overview(one, overview) for one in facts.values()]
+    stored_step = step if overview is None else 1
+    size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
     offsets, quantification, radiometric = _radiometry(facts, offset)
     a, _, c, _, e, f = first.transform[:6]
     metadata = SceneMetadata(
@@ -126,12 +131,12 @@ def open_geotiff(
         sensed_at=_sensed_at(path, first.path),
         remarks=(*remarks, *radiometric, "no checksum: bit errors cannot be noticed"),
     )
-    heights, widths = zip(*(one.block for one in facts.values()), strict=True)
+    heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
         metadata,
         _parts(facts, step, overview),
-        rows=rows_at_once(heights, step) // step,
-        columns=panel_columns(widths, step, size[1]) if panels else size[1],
+        rows=rows_at_once(heights, stored_step) // stored_step,
+        columns=panel_columns(widths, stored_step, size[1]) if panels else size[1],
     )
 
 
@@ -244,12 +249,13 @@ def _reduction(
     return step, None, (f"no overview of {wanted} m: every {step}. row and column is taken",)
 
 
-def _reduced_size(facts: _Facts, step: int, overview: int | None) -> tuple[int, int]:
-    """Rows and columns that are processed; overviews have the size that they were written in."""
+def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
+    """Facts with the size and blocks of the overview, which are its own; None: the file's."""
     if overview is None:
-        return -(-facts.height // step), -(-facts.width // step)
+        return facts
     with _open_checked(facts.path, overview) as file:
-        return file.height, file.width
+        block = file.block_shapes[facts.index - 1]
+        return replace(facts, height=file.height, width=file.width, block=block)
 
 
 def _radiometry(

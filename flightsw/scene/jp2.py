@@ -44,8 +44,8 @@ class Jp2Band:
 
     ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.  ``columns`` is how many, at
     full resolution, are decoded at once where tiles end there: four tiles of a real 10 m band.
-    OpenJPEG holds four bytes a pixel until the call ends; narrower calls cost more than they
-    save, since each walks to its tiles anew.
+    OpenJPEG holds four bytes a pixel until the call ends; calls narrower than a panel would save
+    little of what a scene takes.
     """
 
     path: Path
@@ -87,9 +87,9 @@ class Jp2Band:
         try:
             self._decode(area, targets, heard)
         except openjp2.OpenJPEGLibraryError as error:
-            raise self._corrupt(heard, area.top) from error
+            raise self._corrupt(heard, area) from error
         if heard:
-            raise self._corrupt(heard, area.top)
+            raise self._corrupt(heard, area)
 
     def area(self, top: int, left: int, shape: tuple[int, int]) -> Area:
         """Where ``(rows, columns)`` at the reduced resolution lie at full resolution."""
@@ -107,7 +107,7 @@ class Jp2Band:
         with ExitStack() as stack:
             stream = _open_stream(self.path)
             if not stream:
-                raise self._corrupt(["the file cannot be opened"], area.top)
+                raise self._corrupt(["the file cannot be opened"], area)
             stack.callback(openjp2.stream_destroy, stream)
             kind = openjp2.CODEC_JP2 if self.codestream.boxed else openjp2.CODEC_J2K
             codec = openjp2.create_decompress(kind)
@@ -136,13 +136,14 @@ class Jp2Band:
         # OpenJPEG clips to the band's precision.
         copy_rows(np.ctypeslib.as_array(component.data, shape=(rows, width)), targets)
 
-    def _corrupt(self, heard: list[str], first: int) -> CorruptImage:
+    def _corrupt(self, heard: list[str], area: Area) -> CorruptImage:
         said = "; ".join(heard) or "OpenJPEG gives no reason"
         return CorruptImage(
             self.path,
-            f"cannot be decoded from row {first}: {said}",
+            f"cannot be decoded from row {area.top}, column {area.left}: {said}",
             "Fetch the file again",
-            row=first,
+            row=area.top,
+            column=area.left,
         )
 
 

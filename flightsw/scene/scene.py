@@ -80,9 +80,9 @@ class Scene(Protocol):
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads; leaving the context stops them.
 
-        A scene is one panel, or several side by side, whose columns never change.  Strips come
-        some rows of the first panel, then the same rows of the next ones, then the rows below,
-        without gap or overlap, and cover every pixel; the memory of one is free when its
-        reader drops it.  Raises :class:`~flightsw.errors.CorruptImage` from the iterator.
+        A scene is one panel, or several side by side, whose columns never change.  Some rows of
+        the first panel come, in one strip or several, then the same rows of the next ones, then
+        the rows below, without gap or overlap, and cover every pixel; the memory of one is free
+        when its reader drops it.  Raises :class:`~flightsw.errors.CorruptImage` from the iterator.
         """
         ...

@@ -21,7 +21,7 @@ from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene.scene import SceneMetadata, Strip
 
 _DECODES_AHEAD: Final = 2  # each of all bands, over the whole width
-_PANELS_AHEAD: Final = 3  # smaller, and sooner used up than the next one is decoded
+_PANELS_AHEAD: Final = 3  # smaller; with two, the card waits 0.1 s a scene for the third
 _STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
 _ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
 _COLUMNS_WANTED: Final = 2048  # columns of a panel
@@ -71,8 +71,8 @@ class StripScene:
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with so many threads from now on; leaving the context stops them.
 
-        What is decoded at once is given out in several strips.  The first decodes begin at
-        once, two or of panels three, each of the others with the last strip of an earlier one.
+        What is decoded at once is given out in several strips.  The first ``decodes_ahead`` begin
+        at once, each of the others with the last strip of an earlier one.
         One more thread runs the checks; the iterator does not end before they have ended
         well.  Leaving waits for the decodes that are under way, each of one band.
         """

@@ -12,6 +12,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
+from rasterio.windows import Window
 
 from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
 from flightsw.scene import open_scene
@@ -121,6 +122,40 @@ def test_a_file_in_panels_has_the_same_pixels(
     assert panels_of(whole) == [0]
     assert panels_of(in_panels) == [0, 2048, 4096]
     np.testing.assert_array_equal(together(in_panels), pixels_of(whole))
+
+
+def test_panels_follow_the_blocks_of_the_overview_that_is_read(tmp_path: Path) -> None:
+    wide = np.random.default_rng(5).integers(1, 9000, (4, 60, 8400), np.uint16)
+    path = write_tiff(tmp_path / "a.tif", wide, blockxsize=192, blockysize=192)
+    with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=512), rasterio.open(path, "r+") as file:
+        file.build_overviews([2], Resampling.average)
+    with rasterio.open(path, overview_level=0) as file:
+        assert file.block_shapes[0] == (512, 512)
+    assert panels_of(open_scene(path, panels=True)) == [0, 1920, 3840, 5760, 7680]
+    assert panels_of(open_scene(path, ground_sample_distance=20, panels=True)) == [0, 2048, 4096]
+
+
+@pytest.mark.parametrize("layout", [{}, {"tiled": False, "blockysize": 1}, {"interleave": "band"}])
+@pytest.mark.parametrize("distance", [10, 40])
+def test_no_block_is_decoded_twice_however_little_gdal_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], distance: int
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", **layout)
+    asked: list[tuple[int, int]] = []
+    read = rasterio.DatasetReader.read
+
+    def watched(file: Any, indexes: Any, *, window: Window) -> Any:
+        asked.append((window.row_off, window.row_off + window.height))
+        return read(file, indexes, window=window)
+
+    monkeypatch.setattr(rasterio.DatasetReader, "read", watched)
+    pixels_of(open_scene(path, ground_sample_distance=distance))
+    rows = 64 if not layout or "interleave" in layout else 1
+    asked.sort()
+    assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])]
+    assert asked[-1][1] == HEIGHT
+    assert all(top % rows == 0 for top, _ in asked)
+    assert len(asked) < 10
 
 
 def test_60_m_stay_60_m(tmp_path: Path) -> None:

@@ -206,12 +206,13 @@ def test_the_strips_of_one_decode_can_be_freed_one_by_one(tall_product: Path) ->
         assert not np.may_share_memory(above, below)
 
 
+@pytest.mark.parametrize("columns", [157, 96])
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
 def test_leaving_in_the_middle_stops_the_threads(
-    tall_product: Path, error: type[BaseException]
+    tall_product: Path, error: type[BaseException], columns: int
 ) -> None:
     before = set(threading.enumerate())
-    scene = replace(_safe_scene(tall_product), rows=64)
+    scene = replace(_safe_scene(tall_product), rows=64, columns=columns)
     with pytest.raises(error), scene.strips(3) as strips:  # noqa: PT012
         next(strips)
         assert set(threading.enumerate()) > before
@@ -233,9 +234,10 @@ def test_a_scene_that_is_left_unread_ends_its_threads(tall_product: Path) -> Non
     assert set(threading.enumerate()) == before
 
 
-def test_an_error_of_a_thread_comes_out_of_the_iterator(tall_product: Path) -> None:
+@pytest.mark.parametrize("columns", [157, 96])
+def test_an_error_of_a_thread_comes_out_of_the_iterator(tall_product: Path, columns: int) -> None:
     before = set(threading.enumerate())
-    failing = _watched(tall_product, _Reads(fails_at=192), rows=192)
+    failing = replace(_watched(tall_product, _Reads(fails_at=192), rows=192), columns=columns)
     with failing.strips(2) as strips:
         assert next(strips).top == 0
         with pytest.raises(CorruptImage, match="row 192"):
