@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
+import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.engines.selection import EngineNotices, FallbackChain
 from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
+from flightsw.memory import memory_errors
 from flightsw.model.golden import (
     GoldenAnswers,
     GoldenProbe,
@@ -43,6 +44,8 @@ Begun = Callable[[SceneMetadata, EngineInfo], Sequence[RowSink]]
 """Told the scene and the engine before the first row; gives further sinks for the rows."""
 
 _SWITCH_SECONDS: Final = 0.0005
+_GDAL_CACHE_MEGABYTES: Final = 32  # its own measure is a twentieth of the machine's memory
+_MASK_CLASSES: Final = 2
 _TEST_CURE: Final = "Refresh the card and run the self-test again, or change the model"
 
 
@@ -88,7 +91,8 @@ class ProcessingChain:
 
     def open(self) -> EngineInfo:
         """Open the first engine that can be; raises what :meth:`FallbackChain.engine` raises."""
-        return self._engines.engine().info
+        with memory_errors(self._package.model_id):
+            return self._engines.engine().info
 
     @property
     def info(self) -> EngineInfo | None:
@@ -121,7 +125,7 @@ class ProcessingChain:
         this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
         :class:`~flightsw.errors.FlightError` of the room that failed.
         """
-        with self._engines_for(request.engine) as engines:
+        with memory_errors(request.scene), self._engines_for(request.engine) as engines:
             failed = ""
             while True:
                 engine = engines.engine(request.engine)
@@ -140,7 +144,8 @@ class ProcessingChain:
 
     def self_test(self) -> GoldenReport:
         """Run the package's golden tiles through the engine that serves."""
-        return check_golden_tiles(self._engines.engine(), self._package)
+        with memory_errors(self._package.model_id):
+            return check_golden_tiles(self._engines.engine(), self._package)
 
     def find_sound_engine(self) -> GoldenReport:
         """Run the golden tiles, and go on to the next engine where they come out wrong.
@@ -247,7 +252,7 @@ class ProcessingChain:
             offset=request.offset,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
-            panels=not draws_on_bands(request.products),
+            panels=panels_help(request.products, engine.classes),
         )
 
     def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:
@@ -261,6 +266,15 @@ class ProcessingChain:
             fusion=fusion,
             software_version=__version__,
         )
+
+
+def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:
+    """Whether a scene takes less memory in panels (docs/decisions/0015).
+
+    Not where a product draws on the bands, nor where fusion holds scores of several classes: in
+    panels for the rows of a whole decode, which is more than narrow decodes save.
+    """
+    return not draws_on_bands(products) and len(classes) <= _MASK_CLASSES
 
 
 def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
@@ -294,16 +308,12 @@ def tune_interpreter() -> None:
     """Keep Python out of the card's way; for the whole process.
 
     Threads change places every half millisecond, since the card's thread must not wait 5 ms for
-    another one's Python; OpenCV starts no threads of its own; and the collector no longer walks
-    through the libraries' objects, which holds every thread for 50 ms.
+    another one's Python; OpenCV starts no threads of its own; GDAL keeps few blocks of the files
+    that it reads; and the collector no longer walks through the libraries' objects, which holds
+    every thread for 50 ms.
     """
+    os.environ.setdefault("GDAL_CACHEMAX", str(_GDAL_CACHE_MEGABYTES))
     sys.setswitchinterval(_SWITCH_SECONDS)
     cv2.setNumThreads(1)
     gc.collect()
     gc.freeze()
-
-
-def return_memory() -> None:
-    """Give what a scene needed back to the system; glibc keeps it otherwise."""
-    with suppress(OSError, AttributeError):  # another C library does as it likes
-        ctypes.CDLL("libc.so.6").malloc_trim(0)

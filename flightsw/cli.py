@@ -25,6 +25,7 @@ from tqdm import tqdm
 from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
 from flightsw.errors import FlightError, Interrupted, UsageError
+from flightsw.memory import memory_errors
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from flightsw.telemetry.logs import log_for_people
 from telecommands.dictionary import EngineName
@@ -46,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_for_people()
     run: Callable[[argparse.Namespace, Check], int] = arguments.run
     try:
-        with _interruptible() as check:
+        with _interruptible() as check, memory_errors("the command"):
             return run(arguments, check)
     except FlightError as error:
         if arguments.json:

@@ -26,6 +26,7 @@
     │   ├── StateInUse           another service runs on the same state
     │   ├── StateUnavailable     the state cannot be written now
     │   └── StateContradiction   a step that the recorded state rules out: a fault of the service
+    ├── MemoryExhausted       9  the machine, or the limit set to this process, has no memory left
     ├── LinkError             8  a link cannot be opened: port in use, keys missing or unsafe
     └── Interrupted         130  the operator or the service asked to stop
         ├── JobCancelled         a telecommand cancelled the job
@@ -116,6 +117,11 @@ class OutputNotWritable(ProductError):
 
 class DiskFull(ProductError):
     code = "DISK_FULL"
+
+
+class MemoryExhausted(FlightError):
+    code = "MEMORY_EXHAUSTED"
+    exit_status = 9
 
 
 class StateError(FlightError):

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 import structlog
 
-from flightsw.chain import ProcessingChain, open_chain, return_memory
+from flightsw.chain import ProcessingChain, open_chain
 from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
@@ -23,6 +23,7 @@ from flightsw.errors import EngineError, FlightError, ModelError, StateUnavailab
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.job_run import JobRun, JobRunner
 from flightsw.jobs import JobQueue
+from flightsw.memory import return_memory
 from flightsw.model.golden import GoldenReport
 from telecommands.dictionary import Code, Mode, Record, Stage
 from telecommands.refusal import Refusal

@@ -94,6 +94,7 @@ class Code(str, Enum):
     INFERENCE_FAILED = "INFERENCE_FAILED", "the accelerator raised, hung or answered wrongly"
     OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE", "the products' folder cannot be written"
     DISK_FULL = "DISK_FULL", "no space left for the products"
+    MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", "no memory left"
     INTERRUPTED = "INTERRUPTED", "the service was asked to stop"
 
 

@@ -21,7 +21,8 @@ import numpy as np
 import psutil
 
 from deploy.benchmark.scenario import SCENARIOS
-from flightsw.chain import SceneRequest, open_chain, return_memory
+from flightsw.chain import SceneRequest, open_chain
+from flightsw.memory import return_memory
 from telecommands.groundsim.scene import SceneRequest as SimulationRequest
 from telecommands.groundsim.scene import simulate_scene
 

@@ -65,7 +65,8 @@ class Int8Graph:
         try:
             graph = self._core.read_model(self._file)
         except RuntimeError as error:
-            raise PackageInvalid(self._file, "is no readable ONNX graph", _CURE) from error
+            cause = f"is no readable ONNX graph ({_told(error)})"
+            raise PackageInvalid(self._file, cause, _CURE) from error
         for port, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             if len(ports) != 1:
                 raise _contradiction(self._file, port, "one", len(ports))
@@ -102,7 +103,8 @@ class Int8Graph:
                 },
             )
         except RuntimeError as error:
-            raise PackageInvalid(self._file, "cannot be compiled by OpenVINO", _CURE) from error
+            cause = f"cannot be compiled by OpenVINO ({_told(error)})"
+            raise PackageInvalid(self._file, cause, _CURE) from error
 
 
 class Int8Request:
@@ -168,6 +170,12 @@ def load_openvino() -> ModuleType:
             del sys.modules["openvino_telemetry"]
     module: ModuleType = openvino
     return module
+
+
+def _told(error: RuntimeError) -> str:
+    """What went wrong, out of OpenVINO's lines about where: the last one."""
+    *_, last = filter(None, (line.strip() for line in str(error).splitlines()))
+    return last[:200]
 
 
 def _contradiction(file: Path, key: str, expected: object, found: object) -> PackageInvalid:

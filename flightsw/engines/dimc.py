@@ -46,8 +46,9 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
                 feeds.append(_open_feed(runtime, loaded, model, settings, number))
                 opened.callback(feeds[-1].close)
         except runtime.faults as error:
-            if isinstance(error.__cause__, FlightError):  # the simulator's own finding, in full
-                raise error.__cause__ from error
+            finding = error.__cause__
+            if isinstance(finding, FlightError):  # the simulator's own, in full
+                raise finding from finding.__cause__
             raise EngineUnavailable(
                 runtime.device.name,
                 f"did not load {model_json}: {type(error).__name__} {error}".strip(),

@@ -40,7 +40,8 @@ class MaskFusion:
     ``or``: contaminated where any tile says so (the reference).  ``blend``:
     contaminated where the mean probability over the tiles that see the pixel
     is above one half.  Equal logits, and a mean of one half, are clear.  Memory
-    is a few hundred rows.
+    is that of the rows whose tiles are under way: a few hundred, or in panels those of a decode.
+    A pixel takes one byte (``or``) or four (``blend``), and four of each class of three or more.
     """
 
     def __init__(self, grid: Grid, engine: EngineInfo, fusion: Fusion) -> None:

@@ -71,7 +71,7 @@ class Stages:
     def run(
         self, name: str, work: Iterable[Item], depth: int, gather: int = 1, priority: int = 0
     ) -> Iterator[Item]:
-        """Iterate over ``work`` in a thread of its own, at most ``depth`` items ahead.
+        """Iterate over ``work`` in a thread of its own, ``depth`` items ahead, and two at least.
 
         The caller wakes for ``gather`` items at a time.  ``priority`` is the thread's real-time
         priority, where the machine allows it; 0 for none.
@@ -88,8 +88,8 @@ class Stages:
         self._channels.append(channel)
         if self._failure is not None:  # it came before this channel could be told
             channel.abort()
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # not one that no room was found for: it cannot be joined
         return self._items_of(channel, name)
 
     @contextmanager

@@ -31,6 +31,7 @@ _MAY_IMPORT = {
     "config": {"errors"},
     "errors": set(),
     "disk": {"errors"},
+    "memory": {"errors"},
     "state": {"errors"},
     "jobs": {"state", "errors"},
     "commanding": {"commanding", "state", "errors"},

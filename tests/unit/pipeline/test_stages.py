@@ -79,3 +79,17 @@ def test_a_caller_that_takes_nothing_and_does_not_rest_is_a_stall() -> None:
         Stages(stall_seconds=0.05) as stages,
     ):
         hold(stages.run("count", iter(range(20)), depth=1), lambda: stages.ended)
+
+
+def test_a_thread_that_finds_no_room_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Stages(stall_seconds=20) as stages:
+        first = stages.run("first", iter(range(3)), depth=1)
+        assert next(first) == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", no_room)
+            with pytest.raises(RuntimeError, match="can't start"):
+                stages.run("second", first, depth=1)
+    assert stages.ended

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from flightsw.errors import MemoryExhausted
+from flightsw.memory import memory_errors
+
+_ENDS = [
+    MemoryError(),
+    MemoryError("Unable to allocate 2.49 MiB"),
+    OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)),
+    RuntimeError("can't start new thread"),
+]
+
+
+@pytest.mark.parametrize("error", _ENDS, ids=repr)
+def test_whoever_finds_no_memory_it_is_one_error_with_the_first_ones_words(
+    error: Exception,
+) -> None:
+    with pytest.raises(MemoryExhausted, match="the scene") as caught, memory_errors("the scene"):
+        raise error
+    assert caught.value.__cause__ is error
+    assert (str(error) or "MemoryError") in caught.value.cause
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), RuntimeError("broken"), KeyError(1)], ids=repr
+)
+def test_other_errors_pass_as_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, memory_errors("the scene"):
+        raise error
+    assert caught.value is error
