@@ -174,8 +174,8 @@ def load_openvino() -> ModuleType:
 
 def _told(error: RuntimeError) -> str:
     """What went wrong, out of OpenVINO's lines about where: the last one."""
-    *_, last = filter(None, (line.strip() for line in str(error).splitlines()))
-    return last[:200]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it gives no reason"
 
 
 def _contradiction(file: Path, key: str, expected: object, found: object) -> PackageInvalid:

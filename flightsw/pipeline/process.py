@@ -24,10 +24,7 @@ from flightsw.scene.scene import Scene, SceneMetadata, Strip
 from flightsw.tiling import Grid
 
 _ANSWERS_WAITING: Final = 64
-"""Batches that may wait for fusion: more than a grid row, so that finishing one stops no card.
-
-Where a decode's rows of panels are finished shortly after each other, it waits 8 ms once a decode.
-"""
+"""Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
 
 _ANSWERS_GATHERED: Final = 16
 """Batches that fusion takes at a time."""
