@@ -286,6 +286,15 @@ def test_graph_that_contradicts_its_manifest_is_an_invalid_package(package: Pack
     assert refused.value.fields["key"] == "output_shapes"
 
 
+def test_what_openvino_says_of_an_unreadable_graph_is_kept(package: Package) -> None:
+    (package.folder / "tiny.onnx").write_bytes(b"not a graph")
+    with pytest.raises(PackageInvalid) as refused:
+        open_dimc_engine(package, simulated())
+    told = refused.value.__cause__
+    assert isinstance(told, RuntimeError)
+    assert refused.value.cause.rpartition("(")[2].removesuffix(")") in str(told)
+
+
 def test_engine_is_an_engine(package: Package) -> None:
     engine: Engine = open_dimc_engine(package, simulated())
     assert isinstance(engine, DimcEngine)
