@@ -154,24 +154,25 @@ class ProcessingChain:
         failure where no engine answered.
         """
         wrong: GoldenReport | None = None
-        try:
-            while True:
-                engine = self._engines.engine()
-                failure: EngineError
-                try:
-                    report = check_golden_tiles(engine, self._package)
-                except InferenceFailed as unanswered:
-                    failure = unanswered
-                else:
-                    if report.passed:
-                        return report
-                    wrong = report
-                    failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
-                self._engines.give_up(failure)
-        except EngineError:  # no engine is left
-            if wrong is None:
-                raise
-            return wrong
+        with memory_errors(self._package.model_id):
+            try:
+                while True:
+                    engine = self._engines.engine()
+                    failure: EngineError
+                    try:
+                        report = check_golden_tiles(engine, self._package)
+                    except InferenceFailed as unanswered:
+                        failure = unanswered
+                    else:
+                        if report.passed:
+                            return report
+                        wrong = report
+                        failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
+                    self._engines.give_up(failure)
+            except EngineError:  # no engine is left
+                if wrong is None:
+                    raise
+                return wrong
 
     def rest(self) -> None:
         """Leave the scene that was begun ahead: none follows for now."""

@@ -19,7 +19,13 @@ from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.selection import EngineNotices
-from flightsw.errors import EngineError, FlightError, ModelError, StateUnavailable
+from flightsw.errors import (
+    EngineError,
+    FlightError,
+    MemoryExhausted,
+    ModelError,
+    StateUnavailable,
+)
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.job_run import JobRun, JobRunner
 from flightsw.jobs import JobQueue
@@ -244,10 +250,10 @@ class Processing:
             self.chain.close()
 
     def check_engine(self) -> GoldenReport | None:
-        """Golden tiles; SAFE where they come out wrong or no engine opens, None in that case."""
+        """Golden tiles; SAFE where they come out wrong, or no engine or memory is left (None)."""
         try:
             report = self.chain.ready().find_sound_engine()
-        except (EngineError, ModelError) as error:
+        except (EngineError, ModelError, MemoryExhausted) as error:
             self.chain.close()
             self.chain.failed = True
             self._event("ENGINE_UNAVAILABLE", str(error), code=error.code)

@@ -21,21 +21,24 @@ from tqdm import tqdm
 
 from deploy.benchmark.accuracy import measure_accuracy
 from deploy.benchmark.card import (
+    WIDTH,
     CardArrangement,
     keep_twin_busy,
     scene_in_memory,
     simulator_against_openvino,
 )
 from deploy.benchmark.dashboard.measure import measure_dashboard
-from deploy.benchmark.page import render
+from deploy.benchmark.page import PAGE, render
 from deploy.benchmark.pipe import ROUNDS, measure_pipe
 from deploy.benchmark.scaling import measure_scaling, simulated_below
 from deploy.benchmark.scenario import SCENARIOS
 from deploy.benchmark.service import measure_service
+from flightsw.bench.machine import describe_machine
 from flightsw.bench.peers import PEERS, run_peer
 from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.bench.run import PEER_DISTANCES
 from flightsw.model.package import NETWORK, load_package, shipped_package
+from flightsw.scene.strips import COLUMNS_WANTED
 from telecommands.groundsim.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
@@ -60,7 +63,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
     parser.add_argument("--weights", type=Path, default=shipped_package() / NETWORK)
     parser.add_argument("--work", type=Path, default=_ROOT / "bench")
-    parser.add_argument("--page", type=Path, default=_ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--page", type=Path, default=PAGE, help="figures lie beside")
     parser.add_argument("--tiles", type=int, default=REFERENCE_TILES, help="of each engine")
     parser.add_argument("--base-size", type=int, default=2745, help="of the smallest of the areas")
     parser.add_argument("--in-a-row", type=int, default=100, help="small scenes in one process")
@@ -70,24 +73,27 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # what was started is ended
     arguments.work.mkdir(exist_ok=True)
-    results_file = arguments.work / "results.json"
+    results_file = arguments.page.with_suffix(".json")
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
     command = shlex.join(["python", "-m", "deploy.benchmark", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    told = {"command": command, "date": today, "machine": describe_machine()}
     for part in arguments.only or _PARTS:
-        results[part] = _PARTS[part](arguments) | {"command": command, "date": today}
-        results_file.write_text(json.dumps(results, indent=2))
+        results[part] = _PARTS[part](arguments) | told
+        results_file.write_text(json.dumps(results, indent=2) + "\n")
         arguments.page.write_text(render(results))
     print(f"wrote {arguments.page}")
 
 
 def _card(_: argparse.Namespace) -> dict[str, Any]:
-    package, numbers = load_package(), scene_in_memory()
-    keep_twin_busy(package, 0.47, "batch", numbers)  # warms up; not measured
+    package = load_package()
+    scenes = [scene_in_memory(columns) for columns in (COLUMNS_WANTED, WIDTH)]
+    keep_twin_busy(package, 0.47, "batch", scenes[0])  # warms up; not measured
     busy = [
-        keep_twin_busy(package, latency, arrangement, numbers)
+        keep_twin_busy(package, latency, arrangement, scene)
         for _ in range(_CARD_ROUNDS)  # in turn, so that a slow moment of the machine hits all alike
         for latency, arrangement in _CARDS
+        for scene in scenes
     ]
     overhead = simulator_against_openvino(package)
     return {

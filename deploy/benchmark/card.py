@@ -8,8 +8,8 @@ from statistics import median
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from flightsw.bench.scene import MemoryScene
 from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
@@ -17,9 +17,12 @@ from flightsw.dimc.int8_graph import load_openvino
 from flightsw.engines.dimc import open_dimc_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
-from flightsw.testing import ArrayScene
+from flightsw.testing import scene_metadata
 
 CardArrangement: TypeAlias = Literal["spatial", "batch", "instances"]
+
+WIDTH: Final = 10_980
+"""Rows and columns of a full scene."""
 
 _ROUNDS: Final = 9
 _TILES_A_ROUND: Final = 40
@@ -27,7 +30,7 @@ _TILES_A_ROUND: Final = 40
 
 @dataclass(frozen=True)
 class BusyCard:
-    """A full scene from memory through the twin.
+    """A full scene from memory through the twin, in panels of so many ``columns``.
 
     ``added_jitter_ms`` is told of a single instance: see
     :func:`~flightsw.bench.statistics.cadence_jitter_ms`.
@@ -35,6 +38,7 @@ class BusyCard:
 
     latency_ms: float
     arrangement: str
+    columns: int
     busy_share: float
     tiles_per_second: float
     inference_seconds: float
@@ -45,20 +49,21 @@ def keep_twin_busy(
     package: ModelPackage,
     latency_ms: float,
     arrangement: CardArrangement,
-    digital_numbers: NDArray[np.uint16],
+    scene: MemoryScene,
 ) -> BusyCard:
     """Process strips that are decoded already; the card should never wait."""
     twin = TwinSettings(latency_ms=latency_ms, compute=False)
     card = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
     tune_interpreter()
     with open_dimc_engine(package, card) as engine:
-        summary = process_scene(ArrayScene(digital_numbers, (1024,)), engine, PipelineSettings())
+        summary = process_scene(scene, engine, PipelineSettings())
         readings, batch = engine.readings(), engine.info.batch
     assert readings is not None
     assert summary.card_busy_share is not None
     return BusyCard(
         latency_ms,
         arrangement,
+        scene.columns,
         summary.card_busy_share,
         summary.tiles_per_second,
         summary.inference_seconds,
@@ -66,10 +71,10 @@ def keep_twin_busy(
     )
 
 
-def scene_in_memory() -> NDArray[np.uint16]:
-    """Digital numbers uint16 ``(4, 10980, 10980)`` without no data; content plays no part."""
+def scene_in_memory(columns: int) -> MemoryScene:
+    """A full scene without no data, in panels of so many columns; content plays no part."""
     block = np.random.default_rng(0).integers(1000, 9000, (4, 1098, 1098), dtype=np.uint16)
-    return np.tile(block, (1, 10, 10))
+    return MemoryScene(scene_metadata(WIDTH, WIDTH), np.tile(block, (1, 1, 10)), columns)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -27,5 +28,16 @@ def _name() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    return processor_name(lines) or platform.machine()
+
+
+def processor_name(lines: Iterable[str]) -> str:
+    """Its name with family and model, from ``/proc/cpuinfo``; empty where it tells no name.
+
+    A virtual machine's processor may be called no more than "AMD EPYC", in all its generations.
+    """
+    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = told.get("model name", "")
+    if name and {"cpu family", "model"} <= told.keys():
+        name += f" (family {told['cpu family']}, model {told['model']})"
+    return name

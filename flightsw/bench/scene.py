@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.bench.reference import REFERENCE_TILES
+from flightsw.chain import panels_help
 from flightsw.config import PipelineSettings
 from flightsw.model.package import ModelPackage
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata, Strip
+from flightsw.scene.strips import COLUMNS_WANTED, ROWS_WANTED, STRIPS_AT_ONCE
 from flightsw.tiling import Grid
 
-_STRIP_ROWS: Final = 1024
+_STRIP_ROWS: Final = ROWS_WANTED // STRIPS_AT_ONCE
 _COLUMNS: Final = 53
 """Windows from left to right in the reference's scene."""
 _MOSAIC_ROWS: Final = 5
@@ -31,34 +33,49 @@ class MemoryScene:
     """A :class:`~flightsw.scene.scene.Scene` whose pixels are decoded already.
 
     ``digital_numbers`` uint16 ``(bands, rows, width)`` are repeated downwards until
-    ``metadata.height``.
+    ``metadata.height``.  They come in panels of so many ``columns``, in strips as high as those
+    of a decode.
     """
 
     metadata: SceneMetadata
     digital_numbers: NDArray[np.uint16]
+    columns: int = COLUMNS_WANTED
 
     @contextmanager
     def strips(self, workers: int) -> Iterator[Iterator[Strip]]:
-        """Give the rows out in strips; there is nothing for ``workers`` to decode."""
+        """Give strips out, contiguous as a decode's; there is nothing for ``workers`` to decode."""
         del workers
-        yield self._strips()
+        lefts = range(0, self.metadata.width, self.columns)
+        yield self._strips(
+            {
+                left: np.ascontiguousarray(self.digital_numbers[:, :, left : left + self.columns])
+                for left in lefts
+            }
+        )
 
-    def _strips(self) -> Iterator[Strip]:
-        rows, height = self.digital_numbers.shape[1], self.metadata.height
-        top = 0
-        while top < height:
-            start = top % rows
-            strip = self.digital_numbers[:, start : min(start + _STRIP_ROWS, rows)]
-            strip = strip[:, : height - top]
-            yield Strip(top, strip)
-            top += strip.shape[1]
+    def _strips(self, panels: Mapping[int, NDArray[np.uint16]]) -> Iterator[Strip]:
+        held, height = self.digital_numbers.shape[1], self.metadata.height
+        for top in range(0, height, ROWS_WANTED):
+            for left, panel in panels.items():
+                for rows in _strip_rows(top, min(top + ROWS_WANTED, height), held):
+                    start = rows.start % held
+                    yield Strip(rows.start, panel[:, start : start + len(rows)], left=left)
 
     def in_bands(self, bands: tuple[str, ...]) -> MemoryScene:
         """The same scene with its bands in another order, all of which it must have."""
         if bands == self.metadata.bands or not set(bands) <= set(self.metadata.bands):
             return self  # the pipeline refuses bands that are not there
         order = [self.metadata.bands.index(band) for band in bands]
-        return MemoryScene(replace(self.metadata, bands=bands), self.digital_numbers[order])
+        told = replace(self.metadata, bands=bands)
+        return replace(self, metadata=told, digital_numbers=self.digital_numbers[order])
+
+
+def _strip_rows(top: int, bottom: int, held: int) -> Iterator[range]:
+    """The strips of a decode; none goes beyond the last of the rows that are ``held``."""
+    while top < bottom:
+        end = min(top + _STRIP_ROWS, bottom, (top // held + 1) * held)
+        yield range(top, end)
+        top = end
 
 
 def simulated_scene(package: ModelPackage, tiles: int) -> MemoryScene:
@@ -74,7 +91,8 @@ def simulated_scene(package: ModelPackage, tiles: int) -> MemoryScene:
     numbers = np.ascontiguousarray(np.concatenate(rows, axis=1)[:, :, :width])
     grid_rows = -(-tiles // columns)
     height = (grid_rows - 1) * package.stride + package.tile_size
-    return MemoryScene(_metadata(package, "golden tiles, repeated", height, width), numbers)
+    told = _metadata(package, "golden tiles, repeated", height, width)
+    return MemoryScene(told, numbers, _columns(package, width))
 
 
 def read_scene(
@@ -99,7 +117,7 @@ def read_scene(
             there[:] = strip.digital_numbers[:, : there.shape[1]]
             if strip.top + there.shape[1] >= numbers.shape[1]:
                 break
-    return MemoryScene(replace(told, height=height), numbers)
+    return MemoryScene(replace(told, height=height), numbers, _columns(package, told.width))
 
 
 def golden_scenes(package: ModelPackage) -> list[MemoryScene]:
@@ -125,6 +143,10 @@ def reference_scenes(scene: SceneMetadata, package: ModelPackage) -> float:
     """How many scenes of the reference's 2,809 tiles this is, by its windows of the package."""
     grid = Grid(scene.height, scene.width, package.tile_size, package.stride)
     return grid.rows * grid.columns / REFERENCE_TILES
+
+
+def _columns(package: ModelPackage, width: int) -> int:
+    return COLUMNS_WANTED if panels_help((), package.classes) else width
 
 
 def _metadata(package: ModelPackage, name: str, height: int, width: int) -> SceneMetadata:

@@ -22,9 +22,9 @@ from flightsw.scene.scene import SceneMetadata, Strip
 
 _DECODES_AHEAD: Final = 2  # each of all bands, over the whole width
 _PANELS_AHEAD: Final = 3  # smaller; with two, the card waits 0.1 s a scene for the third
-_STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
-_ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
-_COLUMNS_WANTED: Final = 2048  # columns of a panel
+STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
+ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
+COLUMNS_WANTED: Final = 2048  # columns of a panel
 _READ_SECONDS: Final = 100.0
 """Longest wait for a decode, which takes a few seconds: a slow disk is told as such, before the
 pipeline finds that nothing moves (``pipeline.stall_seconds``, 120)."""
@@ -88,7 +88,7 @@ def rows_at_once(heights: Sequence[int], step: int) -> int:
     that no tile is decoded twice; 1,024 where there is none.
     """
     unit = math.lcm(step, *heights)
-    return _ROWS_WANTED if unit > _ROWS_WANTED else _ROWS_WANTED // unit * unit
+    return ROWS_WANTED if unit > ROWS_WANTED else ROWS_WANTED // unit * unit
 
 
 def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
@@ -98,7 +98,7 @@ def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
     2,048, so that no tile is decoded twice; the scene's width where there is none.
     """
     unit = math.lcm(step, *widths) // step
-    return width if unit > _COLUMNS_WANTED else min(width, _COLUMNS_WANTED // unit * unit)
+    return width if unit > COLUMNS_WANTED else min(width, COLUMNS_WANTED // unit * unit)
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque
     known = scene.metadata
     rows = range(top, min(top + scene.rows, known.height))
     columns = min(scene.columns, known.width - left)
-    height = -(-len(rows) // _STRIPS_AT_ONCE)
+    height = -(-len(rows) // STRIPS_AT_ONCE)
     parts = [rows[start : start + height] for start in range(0, len(rows), height)]
     return deque(
         Strip(part.start, _fresh((len(known.bands), len(part), columns)), decodes_after, left)

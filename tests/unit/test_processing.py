@@ -69,3 +69,38 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
     reason = ran[0].stop.reason
     assert isinstance(reason, JobCancelled if what == "cancelled" else Interrupted)
     assert isinstance(reason, JobCancelled) == (what == "cancelled")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
+def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    told: list[tuple[str, dict[str, Any]]] = []
+    modes = ModeMachine()
+    modes.ready()
+    with StateFile(tmp_path) as state:
+        processing = Processing(
+            FlightChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
+            JobQueue(state, lambda: 10),
+            SimpleNamespace(),  # type: ignore[arg-type]
+            modes,
+            report=lambda *_, **__: None,
+            event=lambda name, _text, **fields: told.append((name, fields)),
+            heartbeat=lambda: None,
+            clock=lambda: 1,
+            monotonic=time.monotonic,
+        )
+
+        def exhausted(*_: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr("flightsw.chain.check_golden_tiles", exhausted)
+            assert processing.check_engine() is None
+        assert modes.mode is Mode.SAFE
+        assert told == [("ENGINE_UNAVAILABLE", {"code": "MEMORY_EXHAUSTED"})]
+        report = processing.check_engine()
+        assert report
+        assert report.passed
+        assert modes.request(Mode.OPERATIONAL) is Mode.OPERATIONAL
+        processing.chain.close()

@@ -17,19 +17,20 @@ _TARGETS: Final = {
 
 
 _COLUMNS: Final = (
-    *("twin", "card busy", "least to most", "target", "throughput"),
+    *("twin", "columns of a strip", "card busy", "least to most", "target", "throughput"),
     "jitter added (target ≤ 0.05 ms)",
 )
 
 
 def card_section(results: dict[str, Any]) -> str:
     """How busy the twin was kept, and the simulator beside OpenVINO."""
-    rounds: dict[tuple[float, str], list[dict[str, float]]] = defaultdict(list)
+    rounds: dict[tuple[float, str, int], list[dict[str, float]]] = defaultdict(list)
     for one in results["busy"]:
-        rounds[one["latency_ms"], one["arrangement"]].append(one)
+        rounds[one["latency_ms"], one["arrangement"], one["columns"]].append(one)
     rows = [
         [
             f"{latency} ms a tile, {arrangement}",
+            f"{columns:,}",
             f"{median(one['busy_share'] for one in runs):.2%}",
             (
                 f"{min(one['busy_share'] for one in runs):.1%} to"
@@ -39,12 +40,13 @@ def card_section(results: dict[str, Any]) -> str:
             f"{median(one['tiles_per_second'] for one in runs):.0f} tiles/s",
             _jitter([one["added_jitter_ms"] for one in runs]),
         ]
-        for (latency, arrangement), runs in rounds.items()
+        for (latency, arrangement, columns), runs in rounds.items()
     ]
     overhead = results["overhead"]
     return (
         "## The card's seam\n\n"
-        "A full scene from memory (strips already decoded) through the twin, in turn; medians. What"
+        "A full scene from memory (strips already decoded) through the twin, in turn; medians. In"
+        " panels of 2,048 columns, as most scenes come, and over the whole width. What"
         " the software adds to the card's cadence are its pauses between two frames; the jitter is"
         " the sigma of these, a tile.\n\n"
         + markdown_table(_COLUMNS, rows)

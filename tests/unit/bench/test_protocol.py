@@ -140,15 +140,19 @@ def test_every_call_has_a_full_batch_so_that_all_tiles_cost_alike(
     assert told[-1] == (count, count)
 
 
-def test_a_scene_in_memory_repeats_its_rows_down_to_its_height() -> None:
-    scene = _scene(1500, 3700, 30)
+@pytest.mark.parametrize("columns", [10, 30])
+def test_a_scene_in_memory_repeats_its_rows_down_to_its_height(columns: int) -> None:
+    scene = replace(_scene(1500, 3700, 30), columns=columns)
+    found = np.zeros((4, 3700, 30), np.uint16)
     with scene.strips(1) as strips:
-        given = list(strips)
-    rows = np.concatenate([strip.digital_numbers for strip in given], axis=1)
+        for strip in strips:
+            _, rows, width = strip.digital_numbers.shape
+            assert width == columns
+            there = found[:, strip.top : strip.top + rows, strip.left : strip.left + width]
+            assert not there.any()
+            there[:] = strip.digital_numbers
     expected = np.concatenate([scene.digital_numbers] * 3, axis=1)[:, :3700]
-    np.testing.assert_array_equal(rows, expected)
-    heights = [strip.digital_numbers.shape[1] for strip in given]
-    assert [strip.top for strip in given] == [0, *np.cumsum(heights)[:-1]]
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_bands_of_another_order_move_with_their_pixels() -> None:
