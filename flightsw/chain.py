@@ -153,26 +153,8 @@ class ProcessingChain:
         The report of the first sound engine, or of the last one where none is; raises the first
         failure where no engine answered.
         """
-        wrong: GoldenReport | None = None
         with memory_errors(self._package.model_id):
-            try:
-                while True:
-                    engine = self._engines.engine()
-                    failure: EngineError
-                    try:
-                        report = check_golden_tiles(engine, self._package)
-                    except InferenceFailed as unanswered:
-                        failure = unanswered
-                    else:
-                        if report.passed:
-                            return report
-                        wrong = report
-                        failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
-                    self._engines.give_up(failure)
-            except EngineError:  # no engine is left
-                if wrong is None:
-                    raise
-                return wrong
+            return self._first_sound_engine()
 
     def rest(self) -> None:
         """Leave the scene that was begun ahead: none follows for now."""
@@ -243,6 +225,27 @@ class ProcessingChain:
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
         return GoldenProbe(self._golden)
+
+    def _first_sound_engine(self) -> GoldenReport:
+        wrong: GoldenReport | None = None
+        try:
+            while True:
+                engine = self._engines.engine()
+                failure: EngineError
+                try:
+                    report = check_golden_tiles(engine, self._package)
+                except InferenceFailed as unanswered:
+                    failure = unanswered
+                else:
+                    if report.passed:
+                        return report
+                    wrong = report
+                    failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
+                self._engines.give_up(failure)
+        except EngineError:  # no engine is left
+            if wrong is None:
+                raise
+            return wrong
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
         pipeline = self._settings.pipeline

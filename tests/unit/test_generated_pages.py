@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import zmq
 
+from deploy.benchmark import page as benchmarks
 from deploy.documentation import interface_page, settings_page
 from telecommands.auth import TelecommandKey
 from telecommands.dictionary import (
@@ -27,6 +28,11 @@ from telecommands.testing import AnsweringSocket, SimulatedCommanding
 
 def test_the_settings_page_is_what_the_code_says() -> None:
     assert settings_page.PAGE.read_text() == settings_page.render()
+
+
+def test_the_benchmarks_page_shows_the_figures_beside_it() -> None:
+    figures = msgspec.json.decode(benchmarks.PAGE.with_suffix(".json").read_bytes())
+    assert benchmarks.PAGE.read_text() == benchmarks.render(figures)
 
 
 def test_every_setting_is_on_the_page() -> None:
