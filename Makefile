@@ -13,7 +13,7 @@ help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints its address"
 	@echo "make test        ruff, mypy and the whole test suite"
-	@echo "make bench       measure; writes docs/benchmarks.md (an hour and a half; ukis-csmask takes 22 GB)"
+	@echo "make bench       measure; writes docs/benchmarks.md (an hour at least; ukis-csmask takes 22 GB)"
 	@echo "make clean       remove .venv and what demo and bench made"
 
 setup: $(READY)
