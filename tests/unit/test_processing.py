@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,22 @@ class _QueueThatIsOvertaken(JobQueue):
         return job
 
 
+def _processing(
+    jobs: JobQueue, runner: SimpleNamespace, modes: ModeMachine, event: Callable[..., None]
+) -> Processing:
+    return Processing(
+        FlightChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
+        jobs,
+        runner,  # type: ignore[arg-type]
+        modes,
+        report=lambda *_, **__: None,
+        event=event,
+        heartbeat=lambda: None,
+        clock=lambda: 1,
+        monotonic=time.monotonic,
+    )
+
+
 @pytest.mark.parametrize("what", ["cancelled", "mode"])
 def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: str) -> None:
     modes = ModeMachine()
@@ -52,17 +69,8 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
             done.set()
 
         ends = SimpleNamespace(waiting_for_room=False)
-        processing = Processing(
-            FlightChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
-            jobs,
-            SimpleNamespace(ends=ends, carry_out=carry_out),  # type: ignore[arg-type]
-            modes,
-            report=lambda *_, **__: None,
-            event=lambda *_, **__: None,
-            heartbeat=lambda: None,
-            clock=lambda: 1,
-            monotonic=time.monotonic,
-        )
+        runner = SimpleNamespace(ends=ends, carry_out=carry_out)
+        processing = _processing(jobs, runner, modes, lambda *_, **__: None)
         processing.start()
         assert done.wait(60)
         assert processing.stop()
@@ -79,16 +87,11 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
     modes = ModeMachine()
     modes.ready()
     with StateFile(tmp_path) as state:
-        processing = Processing(
-            FlightChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
+        processing = _processing(
             JobQueue(state, lambda: 10),
-            SimpleNamespace(),  # type: ignore[arg-type]
+            SimpleNamespace(),
             modes,
-            report=lambda *_, **__: None,
-            event=lambda name, _text, **fields: told.append((name, fields)),
-            heartbeat=lambda: None,
-            clock=lambda: 1,
-            monotonic=time.monotonic,
+            lambda name, _text, **fields: told.append((name, fields)),
         )
 
         def exhausted(*_: object) -> None:
