@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -18,7 +19,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from deploy.model.calibrate import TensorSample, calibration_windows, sample_tensors
+from deploy.model.calibrate import (
+    TensorSample,
+    calibration_windows,
+    margin_shortfall,
+    sample_tensors,
+)
 from deploy.model.crops import INPUT_SCALE
 from deploy.model.dataset import BANDS
 from deploy.model.evaluate import score, summary
@@ -137,9 +143,15 @@ def _choose(
     windows = calibration_windows(tiles, compilation.windows, compilation.seed)
     channels = [BANDS.index(band) for band in compilation.bands]
     side = original.tile_size
-    samples = sample_tensors(float_graph, windows[:, channels, :side, :side])
+    windows = np.ascontiguousarray(windows[:, :, :side, :side])
+    samples = sample_tensors(float_graph, windows[:, channels])
     kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
-    cards = {kind: _card_graph(float_graph, samples, kind) for kind in kinds}
+
+    def shortfall(card: CardGraph) -> float:
+        flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+        return margin_shortfall(original, flown, windows)
+
+    cards = {kind: _card_graph(float_graph, samples, kind, shortfall) for kind in kinds}
     if len(cards) == 1:
         return cards[kinds[0]]
     judged = read_judged_tiles(taught, "validation")
@@ -157,10 +169,14 @@ def _merit(figures: dict[str, float]) -> float:
 
 
 def _card_graph(
-    float_graph: onnx.ModelProto, samples: dict[str, TensorSample], ranges: Ranges
+    float_graph: onnx.ModelProto,
+    samples: dict[str, TensorSample],
+    ranges: Ranges,
+    shortfall: Callable[[CardGraph], float],
 ) -> CardGraph:
     limit = output_limit(float_graph, samples)
-    return with_card_interface(quantise(float_graph, samples, ranges), limit)
+    card = with_card_interface(quantise(float_graph, samples, ranges), limit)
+    return with_card_interface(quantise(float_graph, samples, ranges, shortfall(card)), limit)
 
 
 def _measure(

@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.model.calibrate import TensorSample, least_error_range, percentile_range
+from deploy.model.calibrate import (
+    TensorSample,
+    least_error_range,
+    margin_shortfall,
+    percentile_range,
+)
+from deploy.model.networks import Network
 
 STEPS = 255
 
@@ -43,6 +51,26 @@ def test_every_range_holds_zero_and_stays_within_the_extremes(
     sample = sample_of(np.array(values))
     for low, high in (percentile_range(sample, percentile), least_error_range(sample)):
         assert min(sample.low, 0) <= low <= 0 <= high <= max(sample.high, 1e-6)
+
+
+def network_of(margin: Callable[[np.ndarray], np.ndarray]) -> Network:
+    """Three classes; the first band is the margin of the second over the first."""
+
+    def logits(windows: np.ndarray) -> np.ndarray:
+        wanted = margin(windows[:, 0])
+        return np.stack([np.full_like(wanted, 3), 3 + wanted, 2 + wanted], axis=1)
+
+    return Network(logits)
+
+
+def test_the_shortfall_is_what_the_margin_lost_where_the_original_is_in_doubt() -> None:
+    windows = np.random.default_rng(2).uniform(-2, 2, (5, 4, 16, 16)).astype(np.float32)
+    original = network_of(lambda margin: margin)
+    short = network_of(lambda margin: margin - np.where(np.abs(margin) < 1, 0.125, 1.5))
+    assert margin_shortfall(original, short, windows) == pytest.approx(0.125, abs=1e-5)
+    assert margin_shortfall(original, original, windows) == 0
+    certain = network_of(lambda margin: margin + 9)
+    assert margin_shortfall(certain, short, windows) == 0
 
 
 def test_values_spread_evenly_keep_the_whole_range() -> None:

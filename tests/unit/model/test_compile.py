@@ -8,10 +8,23 @@ import numpy as np
 import onnx
 import pytest
 
-from deploy.model.compile import Compilation, _choose, _merit, compile_package
+from deploy.model.calibrate import margin_shortfall, sample_tensors
+from deploy.model.compile import (
+    Compilation,
+    _card_graph,
+    _choose,
+    _merit,
+    compile_package,
+)
+from deploy.model.crops import INPUT_SCALE
 from deploy.model.export import export
-from deploy.model.networks import package_network, torch_network
-from deploy.model.quantise import Ranges
+from deploy.model.networks import (
+    onnx_network,
+    openvino_graph,
+    package_network,
+    torch_network,
+)
+from deploy.model.quantise import INPUT_ZERO_POINT, CardGraph, Ranges, quantise
 from flightsw.errors import OutputNotWritable, PackageInvalid, UsageError
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.package import load_package
@@ -23,6 +36,11 @@ PUBLISHED_ORDER = ("B08", "B04", "B03", "B02")
 
 def difference(logits: np.ndarray) -> np.ndarray:
     return logits[:, 1] - logits[:, 0]
+
+
+def tiles_of(reflectance: np.ndarray) -> np.ndarray:
+    steps = np.rint(reflectance / INPUT_SCALE) + INPUT_ZERO_POINT
+    return np.ascontiguousarray(steps.clip(-128, 127).astype(np.int8).transpose(0, 2, 3, 1))
 
 
 def with_bands_reversed(network: TinyNetwork) -> TinyNetwork:
@@ -46,6 +64,30 @@ def test_the_int8_package_answers_as_the_float_network(
     tiles = simulated_reflectance(seed=9)
     expected = difference(torch_network(ContaminationHead(tiny_network)).logits(tiles))
     assert_same_answers(difference(package_network(load_package(released)).logits(tiles)), expected)
+
+
+def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> None:
+    graph, tiles = onnx.load(str(float_graph)), simulated_reflectance(seed=5)
+    samples, original = sample_tensors(graph, tiles), onnx_network(graph)
+
+    def shortfall(lowered: float) -> float:
+        flown = onnx_network(quantise(graph, samples, "extremes", lowered))
+        return margin_shortfall(original, flown, tiles)
+
+    assert shortfall(0.5) == pytest.approx(shortfall(0) - 0.5, abs=0.02)
+    asked: list[CardGraph] = []
+
+    def told(card: CardGraph) -> float:
+        asked.append(card)
+        return 0.5
+
+    card = _card_graph(graph, samples, "extremes", told)
+    answers = [
+        difference(openvino_graph(one.model)(tiles_of(tiles)).transpose(0, 3, 1, 2).astype(int))
+        for one in (*asked, card)
+    ]
+    steps = np.median((answers[1] - answers[0])[np.abs(answers[0]) < 100])
+    assert steps * card.output_scale == pytest.approx(0.5, abs=0.04)
 
 
 @pytest.mark.parametrize("kind", get_args(Ranges))
