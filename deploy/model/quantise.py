@@ -32,6 +32,7 @@ OUTPUT_ZERO_POINT: Final = 0
 Ranges = Literal["extremes", "percentile", "least-error"]
 
 _CENTRED: Final = "centred_logits"
+_BIAS: Final = "last_bias"
 _PERCENTILE: Final = 99.99
 # Two centred logits are +d/2 and -d/2: 4 is a probability of .9997, and a step of 1/32 seldom ties.
 _TWO_CLASS_LIMIT: Final = 4.0
@@ -49,7 +50,7 @@ def quantise(
     float_graph: onnx.ModelProto,
     samples: dict[str, TensorSample],
     ranges: Ranges,
-    lowered: float = 0.0,
+    clear_lowered: float = 0.0,
 ) -> onnx.ModelProto:
     """Return the graph with every convolution in INT8 (QDQ), float NCHW in, centred logits out.
 
@@ -60,9 +61,9 @@ def quantise(
     ReLU outputs need no sign.  What follows the last convolution stays in the
     accumulator's precision, and takes the mean off the logits: that changes
     neither softmax nor argmax, and spends the output's INT8 range on their difference.
-    Clear is ``lowered`` by what rounding took off the other classes' margin above it.
+    The clear logit is lowered by ``clear_lowered``: what rounding took off the margin above it.
     """
-    float_graph = _with_clear_lowered(_with_centred_logits(float_graph), lowered)
+    float_graph = _with_clear_lowered(_with_centred_logits(float_graph), clear_lowered)
     head = _nodes_after_last_convolution(float_graph)
     head_inputs = {name for node in head for name in node.input}
     overrides = {
@@ -159,7 +160,13 @@ def _with_clear_lowered(float_graph: onnx.ModelProto, by: float) -> onnx.ModelPr
     """Lower the first logit by the bias of the last convolution: a node more would take time."""
     model = copy.deepcopy(float_graph)
     last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
-    [bias] = [value for value in model.graph.initializer if value.name in last.input[2:]]
+    constants = {value.name: value for value in model.graph.initializer}
+    if len(last.input) == 2:  # it has no bias yet
+        zeros = np.zeros(constants[last.input[1]].dims[0], np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(zeros, _BIAS))
+        last.input.append(_BIAS)
+        constants[_BIAS] = model.graph.initializer[-1]
+    bias = constants[last.input[2]]
     lowered = numpy_helper.to_array(bias).copy()
     lowered[0] -= by
     bias.CopyFrom(numpy_helper.from_array(lowered, bias.name))

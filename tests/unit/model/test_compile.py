@@ -90,6 +90,29 @@ def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> 
     assert steps * card.output_scale == pytest.approx(0.5, abs=0.04)
 
 
+def test_a_last_convolution_without_bias_gets_one(float_graph: Path) -> None:
+    graph, tiles = onnx.load(str(float_graph)), simulated_reflectance(seed=5)
+    last = [node for node in graph.graph.node if node.op_type == "Conv"][-1]
+    del last.input[2:]
+    samples, original = sample_tensors(graph, tiles), onnx_network(graph)
+    lowered, as_it_is = (
+        margin_shortfall(original, onnx_network(quantise(graph, samples, "extremes", by)), tiles)
+        for by in (0.5, 0.0)
+    )
+    assert lowered == pytest.approx(as_it_is - 0.5, abs=0.02)
+
+
+def test_a_correction_that_makes_it_worse_is_left_out(float_graph: Path) -> None:
+    graph = onnx.load(str(float_graph))
+    samples, asked = sample_tensors(graph, simulated_reflectance(seed=5)), list[CardGraph]()
+
+    def worse_each_time(card: CardGraph) -> float:
+        asked.append(card)
+        return 0.1 if card is asked[0] else -0.3
+
+    assert _card_graph(graph, samples, "extremes", worse_each_time) is asked[0]
+
+
 @pytest.mark.parametrize("kind", get_args(Ranges))
 def test_unless_told_the_kind_of_range_is_the_one_that_agrees_best_on_the_validation_tiles(
     float_graph: Path, taught: Path, tmp_path: Path, kind: Ranges
