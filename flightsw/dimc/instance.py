@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,6 @@ from flightsw.dimc.frames import FrameQueue
 from flightsw.dimc.objects import Object
 from flightsw.dimc.tensors import TensorInfo, unpadded
 from flightsw.dimc.twin import CardHistory
-
-if TYPE_CHECKING:
-    from flightsw.dimc.simulator import Context
 
 DEADLINE_SECONDS: Final = 30.0
 """Longest wait for a frame; the twin's slowest batch of four takes under 10 s."""
@@ -46,7 +43,6 @@ class ModelInstance(Object):
         held: ExitStack,
     ) -> None:
         super().__init__(connection)
-        self._context = connection.context
         self._inputs = inputs
         self._outputs = outputs
         self._frames = frames
@@ -54,11 +50,6 @@ class ModelInstance(Object):
         # Filling 3 MB of padding costs more than everything else here: an array is filled once.
         self._last_filled: NDArray[np.int8] | None = None
         self._running = threading.Lock()
-
-    @property
-    def context(self) -> Context:
-        """The context that owns its connection."""
-        return self._context
 
     @property
     def history(self) -> CardHistory:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 from typing_extensions import Self
 
 from flightsw.dimc.errors import InvalidArgument
-
-if TYPE_CHECKING:
-    from flightsw.dimc.simulator import Context
 
 
 class Object:
@@ -23,15 +19,16 @@ class Object:
 
     def __init__(self, parent: Object | None) -> None:
         self._parent = parent
+        self._root: Object = self if parent is None else parent._root
         self._children: list[Object] = []
         self._released = False
         if parent is not None:
             parent._children.append(self)
 
     @property
-    def context(self) -> Context:
-        """The context that owns this object."""
-        raise NotImplementedError
+    def context(self) -> Object:
+        """The context that owns this object: the root of its tree."""
+        return self._root
 
     def release(self) -> None:
         """Release the children, newest first, then the object itself."""

@@ -96,11 +96,6 @@ class Context(Object):
         self._twin = twin
         self._threads = threads
 
-    @property
-    def context(self) -> Context:
-        """The context itself."""
-        return self
-
     def list_devices(self) -> list[DeviceInfo]:
         """The one simulated card."""
         self._require_alive()
@@ -165,16 +160,10 @@ class Model(Object):
 
     def __init__(self, context: Context, description: CompiledModel, graph: Int8Graph) -> None:
         super().__init__(context)
-        self._context = context
         self._graph = graph
         self._properties = dict(description.properties)
         self._input = replace(description.input, name=graph.input_name)
         self._output = replace(description.output, name=graph.output_name)
-
-    @property
-    def context(self) -> Context:
-        """The context that loaded it."""
-        return self._context
 
     @property
     def properties(self) -> dict[str, str]:
@@ -207,16 +196,10 @@ class Connection(Object):
         self, context: Context, device: SimulatedDevice, count: int, twin: TwinSettings | None
     ) -> None:
         super().__init__(context)
-        self._context = context
         self._device = device
         self._count = count
         self._twin = twin
         self._sub_devices = Share("sub-devices of the connection", count)
-
-    @property
-    def context(self) -> Context:
-        """The context that connected it."""
-        return self._context
 
     def load_model_instance(self, model: object, **properties: int) -> ModelInstance:
         """Load a model onto the reserved sub-devices.
@@ -227,7 +210,7 @@ class Connection(Object):
         ``elf_in_ddr=1``.
         """
         self._require_alive()
-        if not isinstance(model, Model) or model.context is not self._context:
+        if not isinstance(model, Model) or model.context is not self.context:
             raise InvalidArgument("expected a Model of the same context")
         values = _instance_properties(properties)
         batch = model.inputs()[0].shape[0]
