@@ -15,7 +15,7 @@ _MAY_IMPORT = {
     "real_time": set(),
     "scene": {"scene", "cuda", "errors"},
     "tiling": set(),
-    "model": {"model", "dimc", "engines", "confinement", "disk", "errors"},
+    "model": {"model", "dimc", "confinement", "disk", "errors"},
     "dimc": {"dimc", "config", "errors"},
     "engines": {"engines", "dimc", "model", "real_time", "config", "disk", "errors"},
     "products": {"products", "scene", "disk", "errors"},

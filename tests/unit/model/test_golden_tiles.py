@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.networks import openvino_graph
 from flightsw.engines.engine import EngineInfo
+from flightsw.engines.golden import check_golden_tiles
 from flightsw.errors import EngineUnavailable
-from flightsw.model.golden import check_golden_tiles
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.testing import ArithmeticEngine
 

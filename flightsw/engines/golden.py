@@ -1,0 +1,136 @@
+"""Does an engine still answer as the released network does?"""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.engines.engine import Engine, EngineInfo, Logits, Tiles
+from flightsw.errors import AnswerWrong, EngineUnavailable
+from flightsw.model.golden import GoldenReport
+from flightsw.model.package import GoldenTiles, ModelPackage
+
+
+def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
+    """Run the golden tiles through ``engine``; raises what the engine raises.
+
+    :class:`~flightsw.errors.EngineUnavailable` where it runs other weights than the package's.
+    """
+    info = engine.info
+    answers = GoldenAnswers(info, package)
+    tiles = answers.tiles
+    found = np.concatenate(
+        [
+            engine.infer(tiles[start : start + info.batch])
+            for start in range(0, len(tiles), info.batch)
+        ]
+    )
+    return answers.report(found, slice(None))
+
+
+def can_judge(info: EngineInfo, package: ModelPackage) -> bool:
+    """Whether the package's golden tiles tell anything of this engine's answers."""
+    return (info.model_id, info.tile_size) == (package.model_id, package.tile_size)
+
+
+class GoldenProbe:
+    """Golden tiles among a scene's (:class:`flightsw.pipeline.consumer.Probe`), a batch each time.
+
+    Used by the thread that drives the engine; for one scene.
+    """
+
+    def __init__(self, answers: GoldenAnswers) -> None:
+        self._answers = answers
+        self._batch = answers.info.batch
+        self._next = 0
+        self._sent: deque[slice] = deque()
+
+    def tiles(self) -> Tiles:
+        """The next few golden tiles, a batch at most; from the first again after the last."""
+        chosen = slice(self._next, min(self._next + self._batch, len(self._answers.tiles)))
+        self._next = chosen.stop % len(self._answers.tiles)
+        self._sent.append(chosen)
+        return self._answers.tiles[chosen]
+
+    def judge(self, logits: Logits) -> None:
+        """Raise :class:`AnswerWrong` where the oldest batch that was sent came out wrong."""
+        report = self._answers.report(logits, self._sent.popleft())
+        if not report.passed:
+            raise AnswerWrong(
+                report.engine,
+                f"a golden tile came out wrong in the middle of a scene: {report.worst_tile}, same "
+                f"class {report.agreement:.4%}, {report.mean_deviation:.1f} steps off on average",
+                "Run the self-test; the mask was not written",
+                worst_tile=report.worst_tile,
+            )
+
+
+class GoldenAnswers:
+    """The released answers, and an engine's measured by them in INT8 steps.
+
+    Raises :class:`~flightsw.errors.EngineUnavailable` where the package has no answers for it.
+    """
+
+    def __init__(self, info: EngineInfo, package: ModelPackage) -> None:
+        if not can_judge(info, package):
+            cause = (
+                f"runs {info.model_id} on tiles of {info.tile_size}, which the golden tiles of"
+                f" {package.model_id} cannot judge"
+            )
+            cure = "Leave torch.torchscript, torch.tile_size and dimc.twin.compute as they are"
+            raise EngineUnavailable(info.name, cause, cure)
+        golden = package.golden_tiles()
+        released = golden.logits if info.output else golden.floating_logits
+        if released is None:
+            cause = f"the package {package.folder} holds no answers of a floating-point network"
+            raise EngineUnavailable(info.name, cause, "Install a package that has them")
+        self.info = info
+        self._package, self._golden = package, golden
+        self.tiles = _as_taken(golden, info, package)
+        self._released = released
+        self._classes = released.argmax(axis=-1)
+        self._decided = _lead(released) >= golden.margin
+
+    def report(self, found: Logits, chosen: slice) -> GoldenReport:
+        """How far ``found`` strays from the answers to the tiles ``chosen``."""
+        golden, released, decided = self._golden, self._released[chosen], self._decided[chosen]
+        # Of equal logits the first wins, so a tie is clear.
+        wrong = decided & (found.argmax(axis=-1) != self._classes[chosen])
+        deviation = np.abs(self._in_steps(found) - released)
+        agreement = 1 - float(wrong.sum() / max(1, decided.sum()))
+        mean_deviation = float(deviation.mean())
+        return GoldenReport(
+            engine=self.info.name,
+            model_id=self._package.model_id,
+            tiles=len(released),
+            agreement=agreement,
+            least_agreement=golden.least_agreement,
+            mean_deviation=mean_deviation,
+            largest_mean_deviation=golden.largest_mean_deviation,
+            max_deviation=int(deviation.max()),
+            worst_tile=golden.names[chosen][int(wrong.sum(axis=(1, 2)).argmax())],
+            passed=agreement >= golden.least_agreement
+            and mean_deviation <= golden.largest_mean_deviation,
+        )
+
+    def _in_steps(self, logits: Logits) -> NDArray[np.int16 | np.float32]:
+        if self.info.output:
+            return logits.astype(np.int16)
+        # The released answers saturate at the ends of INT8, and so must what is held against them.
+        steps = logits / self._package.output_scale + self._package.output_zero_point
+        return np.asarray(steps.clip(-128, 127), dtype=np.float32)
+
+
+def _as_taken(golden: GoldenTiles, info: EngineInfo, package: ModelPackage) -> Tiles:
+    if info.input:
+        return golden.tiles
+    steps = golden.tiles.astype(np.float64) - package.input_zero_point
+    return (steps * package.input_scale).astype(info.tile_dtype)
+
+
+def _lead(logits: NDArray[np.int8]) -> NDArray[np.int16]:
+    """INT8 steps from the largest logit of each pixel to the next."""
+    ordered = np.sort(logits.astype(np.int16), axis=-1)
+    return np.asarray(ordered[..., -1] - ordered[..., -2])
