@@ -17,11 +17,11 @@ import msgspec
 from flightsw import __version__
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
+from flightsw.engines.fallback import EngineNotices, FallbackChain
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
-from flightsw.engines.selection import EngineNotices, FallbackChain
 from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
-from flightsw.memory import memory_errors
+from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene

@@ -25,14 +25,14 @@ from tqdm import tqdm
 from flightsw import __version__
 from flightsw.config import Settings, TwinSettings, read_settings
 from flightsw.errors import FlightError, Interrupted, UsageError
-from flightsw.memory import memory_errors
+from flightsw.host.memory import memory_errors
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from flightsw.telemetry.logs import log_for_people
 from telecommands.dictionary import EngineName
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
-    from flightsw.engines.selection import EngineNotices
+    from flightsw.engines.fallback import EngineNotices
     from flightsw.keys import KeyFolder
 
 Check = Callable[[], None]
@@ -111,7 +111,7 @@ def _model(arguments: argparse.Namespace, _: Check) -> int:
 
 
 def _compare(arguments: argparse.Namespace, check: Check) -> int:
-    from flightsw.compared_masks import compare_files  # noqa: PLC0415
+    from flightsw.comparison.files import compare_files  # noqa: PLC0415
 
     check()
     least: float = arguments.least_agreement
@@ -132,7 +132,7 @@ def _bench(arguments: argparse.Namespace, check: Check) -> int:
 def _serve(arguments: argparse.Namespace, check: Check) -> int:
     # Loading takes seconds; a signal before the service can hear it ends the command.
     from flightsw.fdir.notify import ServiceNotifier  # noqa: PLC0415
-    from flightsw.service import FlightService  # noqa: PLC0415
+    from flightsw.service.daemon import FlightService  # noqa: PLC0415
     from flightsw.telemetry.logs import configure_logs  # noqa: PLC0415
 
     check()
@@ -183,7 +183,7 @@ def _key_folder(arguments: argparse.Namespace) -> KeyFolder:
 
 
 def _engine_notices() -> EngineNotices:
-    from flightsw.engines.selection import EngineNotices  # noqa: PLC0415
+    from flightsw.engines.fallback import EngineNotices  # noqa: PLC0415
 
     def tell(what: str) -> Callable[[FlightError], None]:
         return lambda why: print(f"flightsw: {why}; {what}", file=sys.stderr)

@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from flightsw.engines.engine import CardReadings, EngineInfo, Quantisation, Tiles
 from flightsw.scene.scene import SceneMetadata, Strip
-from flightsw.tiling import STRIDE
+from flightsw.scene.tiling import STRIDE
 
 BANDS = ("B02", "B03", "B04", "B08")
 

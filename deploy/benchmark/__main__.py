@@ -39,7 +39,7 @@ from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.bench.run import PEER_DISTANCES
 from flightsw.model.package import NETWORK, load_package, shipped_package
 from flightsw.scene.strips import COLUMNS_WANTED
-from telecommands.groundsim.scene import SceneRequest, simulate_scene
+from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _RUN_LIMIT_SECONDS: Final = 1800

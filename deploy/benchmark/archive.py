@@ -20,11 +20,11 @@ import pyarrow
 import pyarrow.parquet
 
 from telecommands.codec import decode_packet, encode_packet
-from telecommands.dashboard.archive import Archive, Arrival
-from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.history import Range, history
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.reduction import Sample, minmax
+from telecommands.dashboard.archive.history import Range, history
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.writer import Archive, Arrival
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.reduction import Sample, minmax
 from telecommands.dictionary import (
     ContactState,
     Housekeeping,

@@ -13,8 +13,8 @@ from flightsw.bench.scene import MemoryScene
 from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
-from flightsw.dimc.int8_graph import load_openvino
-from flightsw.engines.dimc import open_dimc_engine
+from flightsw.dimc.simulator.int8_graph import load_openvino
+from flightsw.engines.dimc.engine import open_dimc_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
 from flightsw.testing import scene_metadata

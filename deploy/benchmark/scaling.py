@@ -22,9 +22,9 @@ import psutil
 
 from deploy.benchmark.scenario import SCENARIOS
 from flightsw.chain import SceneRequest, open_chain
-from flightsw.memory import return_memory
-from telecommands.groundsim.scene import SceneRequest as SimulationRequest
-from telecommands.groundsim.scene import simulate_scene
+from flightsw.host.memory import return_memory
+from telecommands.groundsim.scenes.scene import SceneRequest as SimulationRequest
+from telecommands.groundsim.scenes.scene import simulate_scene
 
 SIDES: Final = (1, 2, 4)
 """Times the base scene's side: 1, 4 and 16 times its area."""

@@ -20,13 +20,13 @@ import numpy as np
 import psutil
 import zmq
 
-from deploy.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit, flight_unit
 from telecommands.auth import TelecommandKey, sign
-from telecommands.client import SequenceFile
 from telecommands.codec import decode_as
-from telecommands.connection import Connection
 from telecommands.dictionary import Stage, TelecommandBody, Verification
-from telecommands.groundsim.scene import SceneRequest, simulate_scene
+from telecommands.ground.commanding import SequenceFile
+from telecommands.ground.connection import Connection
+from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 
 _IDLE_SECONDS: Final = 30.0
 _STARTS: Final = 20

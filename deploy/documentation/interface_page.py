@@ -18,7 +18,6 @@ from deploy.documentation.interface_types import (
 from flightsw.commanding.ledger import KEPT
 from telecommands import dictionary
 from telecommands.auth import AHEAD, SECRET_BYTES, WINDOW, TelecommandKey, mac, sign
-from telecommands.client import RESEND_S
 from telecommands.dictionary import (
     EVENTS,
     PACKETS,
@@ -39,7 +38,8 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.downlink import MOST_CREDIT, WINDOW_BYTES
+from telecommands.ground.commanding import RESEND_S
+from telecommands.ground.downlink import MOST_CREDIT, WINDOW_BYTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
 _TEMPLATE: Final = Path(__file__).with_name("interface_template.md")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deploy.model.crops import WINDOW
 from deploy.model.dataset import BANDS
 from deploy.model.export import read_network
-from flightsw.dimc.int8_graph import load_openvino
+from flightsw.dimc.simulator.int8_graph import load_openvino
 from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package
 

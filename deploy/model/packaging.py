@@ -12,8 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from flightsw.disk import sha256, sync
 from flightsw.errors import OutputNotWritable
+from flightsw.host.disk import sha256, sync
 from flightsw.model.description import PackageDescription
 from flightsw.model.package import (
     CHECKSUMS,

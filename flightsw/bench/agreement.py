@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.bench.scene import golden_scenes
-from flightsw.comparison import compare
+from flightsw.comparison.figures import compare
 from flightsw.config import Settings, TorchSettings
 from flightsw.engines.engine import Engine
-from flightsw.engines.selection import open_engine
+from flightsw.engines.fallback import open_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
 from flightsw.products.contents import FinishedRows

@@ -10,14 +10,14 @@ from msgspec.structs import replace
 from flightsw.bench.plot import draw_latencies
 from flightsw.bench.report import as_json, as_markdown
 from flightsw.bench.results import BenchResult
-from flightsw.disk import disk_errors, sync
 from flightsw.errors import UsageError
+from flightsw.host.disk import disk_errors, sync
 
 
 class BenchFolder:
     """``bench.json``, ``bench.md`` and ``bench.png``; each appears whole or not at all.
 
-    Raises what :func:`~flightsw.disk.disk_errors` raises.
+    Raises what :func:`~flightsw.host.disk.disk_errors` raises.
     """
 
     def __init__(self, folder: Path) -> None:

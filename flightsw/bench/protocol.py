@@ -31,9 +31,9 @@ from flightsw.bench.statistics import (
 from flightsw.bench.subjects import Subject, blocking
 from flightsw.bench.tile_by_tile import Samples, TileByTile
 from flightsw.config import TwinSettings
-from flightsw.dimc.twin import CORES, LatencyDraw
+from flightsw.dimc.simulator.twin import CORES, LatencyDraw
 from flightsw.engines.engine import CardReadings, Engine
-from flightsw.engines.selection import open_engine
+from flightsw.engines.fallback import open_engine
 from flightsw.errors import EngineError, EngineUnavailable
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene

@@ -18,7 +18,7 @@ from flightsw.model.package import ModelPackage
 from flightsw.scene import open_scene
 from flightsw.scene.scene import SceneMetadata, Strip
 from flightsw.scene.strips import COLUMNS_WANTED, ROWS_WANTED, STRIPS_AT_ONCE
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 _STRIP_ROWS: Final = ROWS_WANTED // STRIPS_AT_ONCE
 _COLUMNS: Final = 53

@@ -12,11 +12,11 @@ import numpy as np
 from flightsw.bench.scene import MemoryScene
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import Engine, Tiles
+from flightsw.host.real_time import real_time
 from flightsw.pipeline.fusion import MaskFusion
 from flightsw.pipeline.latency import STAGES
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
-from flightsw.real_time import real_time
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 Samples: TypeAlias = dict[str, list[int]]
 """Nanoseconds a tile by stage; a call's time is shared equally by its tiles."""

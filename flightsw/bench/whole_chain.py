@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from flightsw.bench.scene import reference_scenes
 from flightsw.bench.subjects import Subject
 from flightsw.chain import SceneRequest, open_chain
-from flightsw.comparison import compare
+from flightsw.comparison.figures import compare
 from flightsw.model.package import ModelPackage
 from flightsw.products.mask_file import open_mask
 

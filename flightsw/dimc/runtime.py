@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import DimcSettings
-from flightsw.dimc import errors, simulator
+from flightsw.dimc import errors
+from flightsw.dimc.simulator import runtime as simulator
 from flightsw.errors import EngineUnavailable
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from flightsw.disk import sync
 from flightsw.errors import OutputNotWritable
+from flightsw.host.disk import sync
 from flightsw.state import StateFile
 from telecommands.dictionary import (
     Code,

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from flightsw.disk import sync
 from flightsw.errors import PackageInvalid
+from flightsw.host.disk import sync
 
 
 def copy_folder(source: Path, target: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
-from flightsw.disk import sha256
 from flightsw.errors import PackageInvalid, PackageTampered
+from flightsw.host.disk import sha256
 from flightsw.model.description import PackageDescription, read_description, refuse
 
 CHECKSUMS: Final = "SHA256SUMS"

@@ -22,9 +22,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from flightsw.confinement import confined
-from flightsw.disk import disk_errors, sha256, sync
 from flightsw.errors import ModelError, PackageInvalid, StateUnusable
+from flightsw.host.confinement import confined
+from flightsw.host.disk import disk_errors, sha256, sync
 from flightsw.model.description import refuse
 from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo, Logits, Quantisation
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 Fusion = Literal["or", "blend"]
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flightsw.scene.reflectance import NO_DATA
 from flightsw.scene.scene import Strip
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 _ANSWERS_WAITING: Final = 64
 """Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""

@@ -15,7 +15,7 @@ from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.work import Hole, Prepared, RowEnd, TileBatch
 from flightsw.scene.scene import Strip
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 
 class TileProducer:

@@ -15,9 +15,9 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from flightsw.cuda import cuda_answers
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable
+from flightsw.host.cuda import cuda_answers
 from flightsw.scene.reflectance import DIGITAL_NUMBERS, reflectance_table
 from flightsw.scene.scene import SceneMetadata
 

@@ -12,7 +12,7 @@ from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.work import AnsweredBatch, Hole, RowEnd
 from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 
 class Tally:

@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 from typing_extensions import Self
 
 from flightsw.errors import FlightError, InferenceFailed
+from flightsw.host.real_time import real_time
 from flightsw.pipeline.channel import Channel, ChannelAborted, ChannelFinished, ChannelStalled
-from flightsw.real_time import real_time
 
 Item = TypeVar("Item")
 

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from flightsw.disk import sync
 from flightsw.errors import OutputNotWritable
+from flightsw.host.disk import sync
 
 _LOCK: Final = "lock"
 _ATTEMPTS: Final = 10

@@ -13,8 +13,8 @@ from typing import Final, Protocol
 
 from typing_extensions import Self
 
-from flightsw.disk import check_space, disk_errors, sha256
 from flightsw.errors import EmptyScene, OutputNotWritable
+from flightsw.host.disk import check_space, disk_errors, sha256
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.contents import FinishedRows, SceneSummary

@@ -20,8 +20,8 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
-from flightsw.cuda import cuda_answers
 from flightsw.errors import CorruptImage, SceneError
+from flightsw.host.cuda import cuda_answers
 from flightsw.scene.jp2 import Area, Jp2Band, copy_rows, stacked_shape
 from flightsw.scene.strips import StripPart
 

@@ -16,19 +16,19 @@ from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
 from telecommands.dashboard.address import HOST
-from telecommands.dashboard.app import Bridge, application
-from telecommands.dashboard.archive import Archive
-from telecommands.dashboard.archive_reader import ReaderPool
+from telecommands.dashboard.archive.reader import ReaderPool
+from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.link import TelemetryFeed, encoded
-from telecommands.dashboard.points import Catalogue
+from telecommands.dashboard.points.catalogue import Catalogue
 from telecommands.dashboard.products import ReceivedProducts
 from telecommands.dashboard.reception import Reception
 from telecommands.dashboard.stages import StageLog
+from telecommands.dashboard.web.app import Bridge, application
 from telecommands.dictionary import PACKETS
-from telecommands.errors import GroundError, UsageError
-from telecommands.groundsim.station import Station
+from telecommands.ground.errors import GroundError, UsageError
+from telecommands.ground.station import Station
 
 PAGE: Final = Path(__file__).parent / "page"
 
@@ -59,8 +59,8 @@ class Dashboard:
     """A context manager that owns everything; ``serve`` blocks until :meth:`stop`.
 
     ``station`` is asked whenever a link is opened, and may raise a
-    :class:`~telecommands.errors.GroundError`: the page says so, and it is asked again.  Raises
-    :class:`UsageError` for a port in use and :class:`~telecommands.errors.ArchiveError`.
+    :class:`~telecommands.ground.errors.GroundError`: the page says so, and it is asked again.  Raises
+    :class:`UsageError` for a port in use and :class:`~telecommands.ground.errors.ArchiveError`.
     """
 
     def __init__(self, settings: DashboardSettings, station: Callable[[], Station]) -> None:

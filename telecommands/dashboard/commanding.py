@@ -12,11 +12,11 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.client import TelecommandClient
 from telecommands.dashboard.forms import filled_in
 from telecommands.dashboard.stages import StageLog
-from telecommands.errors import GroundError, LinkError
-from telecommands.groundsim.station import Station
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.errors import GroundError, LinkError
+from telecommands.ground.station import Station
 
 MOST_WAITING: Final = 50
 """Telecommands that wait to be sent."""
@@ -50,7 +50,7 @@ class Commanding:
     def submit(self, name: str, args: Mapping[str, Any]) -> str:
         """Check a telecommand and have it sent; its id.
 
-        Raises :class:`~telecommands.errors.UsageError` in the dictionary's own words, and
+        Raises :class:`~telecommands.ground.errors.UsageError` in the dictionary's own words, and
         :class:`LinkError` where too many wait.
         """
         order = _Order(secrets.token_hex(8), name, filled_in(name, args, time.time_ns()))

@@ -8,18 +8,18 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import inspect
 
-from telecommands.client import check_arguments
-from telecommands.dashboard.data import NS_PER_MS
+from telecommands.dashboard.points.data import NS_PER_MS
 from telecommands.dictionary import TELECOMMANDS, Telecommand
-from telecommands.errors import UsageError
-from telecommands.groundsim.arguments import (
+from telecommands.ground.arguments import (
     choices_of,
     fields_of,
     is_time,
     read_times,
     telecommand_named,
 )
-from telecommands.groundsim.limits import extra_of
+from telecommands.ground.commanding import check_arguments
+from telecommands.ground.errors import UsageError
+from telecommands.ground.limits import extra_of
 
 ArgumentKind: TypeAlias = Literal[
     "number", "integer", "text", "choice", "boolean", "choices", "time", "json"

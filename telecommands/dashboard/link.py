@@ -10,17 +10,17 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.client import TelemetryClient
-from telecommands.dashboard.archive import Archive, Arrival, Stored
-from telecommands.dashboard.data import NS_PER_MS, gap_datum, row_datum, value_datum
+from telecommands.dashboard.archive.writer import Archive, Arrival, Stored
 from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.point import LINK_DROPPED, LINK_STATE, TABLES
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.reduction import Gap, Sample
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
+from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
+from telecommands.dashboard.points.reduction import Gap, Sample
 from telecommands.dictionary import PACKETS, Verification
-from telecommands.errors import ArchiveError, GroundError
-from telecommands.groundsim.station import Station
-from telecommands.handshake import THERE
+from telecommands.ground.commanding import TelemetryClient
+from telecommands.ground.errors import ArchiveError, GroundError
+from telecommands.ground.handshake import THERE
+from telecommands.ground.station import Station
 
 TURN_S: Final = 0.1
 """Packets are archived and shown in batches of so long."""

@@ -15,8 +15,8 @@ import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 
-from telecommands.dashboard.data import NS_PER_MS
-from telecommands.errors import GroundError, UsageError
+from telecommands.dashboard.points.data import NS_PER_MS
+from telecommands.ground.errors import GroundError, UsageError
 
 MOST_LISTED: Final = 1000
 """Products; the oldest are left out."""

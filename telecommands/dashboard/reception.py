@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from telecommands.dictionary import ProductOffer
-from telecommands.downlink import DownlinkReceiver
-from telecommands.errors import GroundError
-from telecommands.groundsim.station import Station
+from telecommands.ground.downlink import DownlinkReceiver
+from telecommands.ground.errors import GroundError
+from telecommands.ground.station import Station
 
 ASK_S: Final = 0.5
 """Between two questions whether a product goes down now."""

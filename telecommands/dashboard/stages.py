@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Final
 
-from telecommands.dashboard.data import NS_PER_MS, row_datum
+from telecommands.dashboard.points.data import NS_PER_MS, row_datum
 from telecommands.dictionary import Verification
 
 NO_ANSWER: Final = "NO_ANSWER"

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from telecommands.errors import GroundError, Interrupted
+from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
     dashboard,
     export,

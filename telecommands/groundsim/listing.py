@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import NODEFAULT, inspect
 
 from telecommands.dictionary import TELECOMMANDS, Telecommand
-from telecommands.groundsim.arguments import choices_of, fields_of
+from telecommands.ground.arguments import choices_of, fields_of
 
 _PLAIN: Final = {
     inspect.BoolType: "true or false",

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from telecommands.dictionary import Housekeeping, Mode, Severity, Stage
-from telecommands.groundsim.arguments import fields_of
-from telecommands.groundsim.limits import Level, extra_of, level_of
-from telecommands.groundsim.readable import duration, pairs, size, utc, value_text
-from telecommands.groundsim.situation import Situation
+from telecommands.ground.arguments import fields_of
+from telecommands.ground.limits import Level, extra_of, level_of
+from telecommands.ground.readable import duration, pairs, size, utc, value_text
+from telecommands.ground.situation import Situation
 
 _LEVELS: Final = {
     Level.NOMINAL: "",

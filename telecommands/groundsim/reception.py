@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
-from telecommands.downlink import DownlinkReceiver, ReceivedProduct
-from telecommands.errors import TransferFailed
+from telecommands.ground.downlink import DownlinkReceiver, ReceivedProduct
+from telecommands.ground.errors import TransferFailed
 
 POLL_S: Final = 0.25
 """Between two questions whether there is a product now."""

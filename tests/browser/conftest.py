@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy.bridge_process import BridgeProcess
-from deploy.chromium import find_chromium, launched_chromium
-from deploy.flight_unit import FlightUnit, flight_unit
+from deploy.rig.bridge_process import BridgeProcess
+from deploy.rig.chromium import find_chromium, launched_chromium
+from deploy.rig.flight_unit import FlightUnit, flight_unit
 from tests.conftest import Simulated
 
 _ROOT = Path(__file__).parents[2]

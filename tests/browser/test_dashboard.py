@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from deploy.bridge_process import BridgeProcess
-from deploy.flight_unit import FlightUnit, wait_until
+from deploy.rig.bridge_process import BridgeProcess
+from deploy.rig.flight_unit import FlightUnit, wait_until
 from telecommands.auth import SECRET_BYTES, TelecommandKey
-from telecommands.connection import GroundKeys
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
-from telecommands.groundsim.station import Endpoints, Station
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.station import Endpoints, Station
 from tests.conftest import Simulated
 from tests.unit.dashboard.running import running
 from tests.unit.groundsim.flight_stand_in import FlightStandIn, housekeeping

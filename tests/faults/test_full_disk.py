@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.flight_unit import flight_unit, wait_until
+from deploy.rig.flight_unit import flight_unit, wait_until
 from telecommands.dictionary import Code, Stage
 from tests.conftest import Simulated
 

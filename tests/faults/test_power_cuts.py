@@ -7,9 +7,9 @@ import random
 import threading
 from pathlib import Path
 
-from deploy.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from telecommands.dictionary import Stage
-from telecommands.errors import GroundError
+from telecommands.ground.errors import GroundError
 from tests.conftest import Simulated
 
 _KILLS_OF_JOBS = 25

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from deploy.flight_unit import wait_until
+from deploy.rig.flight_unit import wait_until
 from flightsw.bench.peers import PEERS
 from flightsw.bench.results import BenchResult
 from tests.conftest import Simulated, run_command

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy.benchmark.dashboard.publisher import Publisher
 from deploy.benchmark.dashboard.telemetry import telemetry_of
-from deploy.flight_unit import flight_unit
+from deploy.rig.flight_unit import flight_unit
 
 
 def test_the_publisher_sends_what_is_expected_and_comes_back_as_a_new_boot(tmp_path: Path) -> None:

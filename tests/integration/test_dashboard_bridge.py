@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from deploy.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit, flight_unit
 from flightsw.keys import KeyFolder
-from telecommands.client import read_ground_keys
+from telecommands.ground.commanding import read_ground_keys
 from telecommands.keys import (
     SERVICE_KEY,
     certificate,

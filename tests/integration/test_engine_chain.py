@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from flightsw.chain import ProcessedScene, SceneRequest, open_chain
 from flightsw.config import DimcSettings, PipelineSettings, Settings
-from flightsw.dimc import instance
 from flightsw.dimc.errors import ConnectionError as CardGone
-from flightsw.engines.selection import EngineNotices
+from flightsw.dimc.simulator import instance
+from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline import stages
 from flightsw.products.contents import FinishedRows

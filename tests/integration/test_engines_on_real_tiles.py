@@ -12,7 +12,7 @@ from deploy.model.crops import INPUT_LIMIT
 from deploy.model.dataset import BANDS, read_split, read_tiles
 from flightsw.config import DimcSettings, Settings
 from flightsw.engines.engine import Engine, Tiles
-from flightsw.engines.selection import open_engine
+from flightsw.engines.fallback import open_engine
 from flightsw.errors import EngineUnavailable
 from flightsw.model.package import load_package
 from telecommands.dictionary import EngineName

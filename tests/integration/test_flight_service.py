@@ -14,11 +14,9 @@ import numpy as np
 import pytest
 import zmq
 
-from deploy.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from telecommands.auth import TelecommandKey, mac, sign
-from telecommands.client import GroundKeys, SequenceFile, TelecommandClient, read_ground_keys
 from telecommands.codec import decode_as, encode
-from telecommands.connection import Connection
 from telecommands.dictionary import (
     MAX_BODY_BYTES,
     TELECOMMANDS,
@@ -31,7 +29,14 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.errors import NoAnswer
+from telecommands.ground.commanding import (
+    GroundKeys,
+    SequenceFile,
+    TelecommandClient,
+    read_ground_keys,
+)
+from telecommands.ground.connection import Connection
+from telecommands.ground.errors import NoAnswer
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.model.another_package import another_package

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from deploy.flight_unit import wait_until
+from deploy.rig.flight_unit import wait_until
 from tests.conftest import Simulated, run_command
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from flightsw.comparison import compare
-from flightsw.edge_distance import NEAR, EdgeDistances, edge_distances
+from flightsw.comparison.edge_distance import NEAR, EdgeDistances, edge_distances
+from flightsw.comparison.figures import compare
 from flightsw.errors import ProductError, UsageError
 
 Mask = NDArray[np.uint8]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from flightsw.confinement import confined
+from flightsw.host.confinement import confined
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
 

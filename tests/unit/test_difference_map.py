@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from flightsw.comparison import OF_VALID, Finding, findings
-from flightsw.difference_map import COLOURS, LARGEST_SIDE, reduced, write_map
+from flightsw.comparison.difference_map import COLOURS, LARGEST_SIDE, reduced, write_map
+from flightsw.comparison.figures import OF_VALID, Finding, findings
 from flightsw.errors import OutputNotWritable, UsageError
 from flightsw.scene.scene import Georeference
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flightsw.disk import check_space, disk_errors
 from flightsw.errors import DiskFull, OutputNotWritable
+from flightsw.host.disk import check_space, disk_errors
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

@@ -22,8 +22,8 @@ from telecommands.dictionary import (
     DownlinkReply,
     DownlinkRequest,
 )
+from telecommands.ground.testing import AnsweringSocket, SimulatedCommanding
 from telecommands.keys import CurvePair
-from telecommands.testing import AnsweringSocket, SimulatedCommanding
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from flightsw.errors import StateContradiction
-from flightsw.jobs import JobQueue
+from flightsw.jobs.queue import JobQueue
 from flightsw.state import StateFile
 from telecommands.dictionary import Code, JobCounts, JobState, ListJobs, ProcessScene
 from telecommands.refusal import Refusal

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from flightsw.errors import MemoryExhausted
-from flightsw.memory import memory_errors
+from flightsw.host.memory import memory_errors
 
 _ENDS = [
     MemoryError(),

@@ -12,9 +12,9 @@ import pytest
 from flightsw.config import DimcSettings, Settings
 from flightsw.errors import Interrupted, JobCancelled
 from flightsw.fdir.modes import ModeMachine
-from flightsw.job_run import JobRun
-from flightsw.jobs import Job, JobQueue
-from flightsw.processing import FlightChain, Processing
+from flightsw.jobs.queue import Job, JobQueue
+from flightsw.jobs.runner import JobRun
+from flightsw.jobs.worker import FlightChain, Processing
 from flightsw.state import StateFile
 from telecommands.dictionary import Mode, ProcessScene
 

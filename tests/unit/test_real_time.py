@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from flightsw.config import DimcSettings, PipelineSettings
-from flightsw.dimc.instance import ModelInstance
-from flightsw.engines.dimc import open_dimc_engine
+from flightsw.dimc.simulator.instance import ModelInstance
+from flightsw.engines.dimc.engine import open_dimc_engine
+from flightsw.host.real_time import allows_real_time, real_time
 from flightsw.model.package import load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import Stages
-from flightsw.real_time import allows_real_time, real_time
 from flightsw.testing import ArrayScene
 
 PRIORITY = 3
@@ -27,7 +27,7 @@ needs_permission = pytest.mark.skipif(
 )
 TELL_AS_NOBODY = f"""
 import os, resource
-from flightsw.real_time import allows_real_time, real_time
+from flightsw.host.real_time import allows_real_time, real_time
 resource.setrlimit(resource.RLIMIT_RTPRIO, (0, 0))
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 with real_time(3) as allowed:
@@ -75,7 +75,7 @@ def test_a_thread_without_privileges_becomes_ordinary_again() -> None:
     """As in a systemd unit: ``LimitRTPRIO=`` lets it up, no capability lets flags go."""
     script = f"""
 import os
-from flightsw.real_time import real_time
+from flightsw.host.real_time import real_time
 with real_time(3) as allowed:
     os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
 print(allowed, os.sched_getscheduler(0) & ~os.SCHED_RESET_ON_FORK == os.SCHED_OTHER)

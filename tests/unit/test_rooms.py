@@ -10,36 +10,30 @@ import pytest
 _ROOT = Path(__file__).resolve().parents[2]
 
 _MAY_IMPORT = {
-    "cuda": set(),
     "sentinel_2": set(),
-    "real_time": set(),
-    "scene": {"scene", "cuda", "errors"},
-    "tiling": set(),
-    "model": {"model", "dimc", "confinement", "disk", "errors"},
+    "host": {"host", "errors"},
+    "scene": {"scene", "sentinel_2", "host", "errors"},
+    "model": {"model", "sentinel_2", "dimc", "host", "errors"},
     "dimc": {"dimc", "config", "errors"},
-    "engines": {"engines", "dimc", "model", "real_time", "config", "disk", "errors"},
-    "products": {"products", "scene", "disk", "errors"},
+    "engines": {"engines", "dimc", "model", "host", "config", "errors"},
+    "products": {"products", "scene", "host", "errors"},
     "pipeline": {
-        *("pipeline", "cuda", "real_time", "scene", "engines", "tiling", "products"),
+        *("pipeline", "host", "scene", "engines", "products"),
         *("config", "errors"),
     },
-    "testing": {"scene", "engines", "tiling"},
+    "testing": {"scene", "engines"},
     "bench": {
         *("bench", "chain", "comparison", "engines", "dimc", "model", "pipeline", "products"),
-        *("real_time", "scene", "telemetry", "tiling", "config", "disk", "errors"),
+        *("host", "scene", "telemetry", "config", "errors"),
     },
     "config": {"errors"},
     "errors": set(),
-    "disk": {"errors"},
-    "memory": {"errors"},
     "state": {"errors"},
-    "jobs": {"state", "errors"},
     "commanding": {"commanding", "state", "errors"},
-    "downlink": {"downlink", "state", "disk", "errors"},
+    "downlink": {"downlink", "state", "host", "errors"},
     "telemetry": {"telemetry", "errors"},
     "fdir": {"fdir", "state", "errors"},
     "keys": {"errors"},
-    "confinement": set(),
 }
 
 _INTERFACE = {
@@ -90,4 +84,4 @@ def test_each_room_knows_only_the_rooms_it_may() -> None:
 def test_nobody_but_the_command_line_knows_the_composition_root() -> None:
     for path in _sources("flightsw"):
         if path.name not in ("cli.py", "__main__.py"):
-            assert "flightsw.service" not in _imports(path), path
+            assert "flightsw.service.daemon" not in _imports(path), path

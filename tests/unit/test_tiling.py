@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 _GRIDS = st.builds(
     Grid,

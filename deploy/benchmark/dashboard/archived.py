@@ -7,7 +7,7 @@ from pathlib import Path
 
 from deploy.benchmark.dashboard.telemetry import telemetry_of, values_of
 from telecommands.codec import decode_as
-from telecommands.dashboard.archive_reader import ArchiveReader
+from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dictionary import PACKETS
 
 

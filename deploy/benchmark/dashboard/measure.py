@@ -21,9 +21,9 @@ from deploy.benchmark.dashboard.plot import measure_plot
 from deploy.benchmark.dashboard.publisher import Published, Publisher
 from deploy.benchmark.dashboard.reconnection import measure_reconnection
 from deploy.benchmark.dashboard.telemetry import PERIOD_S, SHOWN, shown_points, telemetry_of
-from deploy.bridge_process import BridgeProcess
-from deploy.chromium import launched_chromium
-from deploy.flight_unit import flight_unit, wait_until
+from deploy.rig.bridge_process import BridgeProcess
+from deploy.rig.chromium import launched_chromium
+from deploy.rig.flight_unit import flight_unit, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -10,8 +10,8 @@ from typing import Any, Final
 import numpy as np
 
 from deploy.benchmark.archive import KEY
-from deploy.bridge_process import BridgeProcess
-from deploy.flight_unit import flight_unit
+from deploy.rig.bridge_process import BridgeProcess
+from deploy.rig.flight_unit import flight_unit
 
 _REQUESTS: Final = 20
 

@@ -19,14 +19,14 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from deploy.benchmark.dashboard.telemetry import PERIOD_S, telemetry_of
-from deploy.bridge_process import free_port
-from deploy.flight_unit import FlightUnit
+from deploy.rig.bridge_process import free_port
+from deploy.rig.flight_unit import FlightUnit
 from flightsw.config import read_settings
 from flightsw.keys import KeyFolder
-from flightsw.sockets import open_sockets, write_endpoints
+from flightsw.service.sockets import open_sockets, write_endpoints
 from flightsw.telemetry.link import TelemetryLink
 from flightsw.telemetry.packets import PacketStream
-from telecommands.groundsim.station import Endpoints
+from telecommands.ground.station import Endpoints
 
 _STOP_S: Final = 10.0
 

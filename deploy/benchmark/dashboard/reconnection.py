@@ -10,7 +10,7 @@ import numpy as np
 from deploy.benchmark.dashboard.page import recorder, watched
 from deploy.benchmark.dashboard.publisher import Publisher
 from deploy.benchmark.dashboard.telemetry import PERIOD_S
-from deploy.bridge_process import BridgeProcess
+from deploy.rig.bridge_process import BridgeProcess
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

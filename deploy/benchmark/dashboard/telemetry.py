@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from deploy.benchmark.archive import housekeeping
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.reduction import is_number
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.reduction import is_number
 from telecommands.dictionary import (
     LATENCY_STAGES,
     LATENCY_STATISTICS,

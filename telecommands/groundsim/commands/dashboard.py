@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from telecommands.auth import TelecommandKey
 from telecommands.dashboard.address import PORT, address_of
-from telecommands.errors import UsageError
-from telecommands.groundsim.station import add_station_options, keys_of, station_of
+from telecommands.ground.errors import UsageError
+from telecommands.ground.station import add_station_options, keys_of, station_of
 
 if TYPE_CHECKING:
     from telecommands.dashboard.bridge import Dashboard

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.point import Point
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.table import ExportRow, rows_of
-from telecommands.errors import UsageError, product_error
-from telecommands.groundsim.arguments import read_time
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.table import ExportRow, rows_of
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.point import Point
+from telecommands.ground.arguments import read_time
+from telecommands.ground.errors import UsageError, product_error
 
 _COLUMNS: Final = ExportRow._fields
 _BATCH: Final = 50_000

@@ -14,14 +14,14 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from telecommands import downlink
 from telecommands.dictionary import ProductOffer, Stage
-from telecommands.downlink import ReceivedProduct
-from telecommands.errors import TransferFailed
+from telecommands.ground import downlink
+from telecommands.ground.downlink import ReceivedProduct
+from telecommands.ground.errors import TransferFailed
+from telecommands.ground.readable import size, stage_lines
+from telecommands.ground.station import Station, add_station_options, station_of
 from telecommands.groundsim.commands.send import exit_status
-from telecommands.groundsim.readable import size, stage_lines
 from telecommands.groundsim.reception import receive_products
-from telecommands.groundsim.station import Station, add_station_options, station_of
 
 _CONTACT_ANSWER_S: Final = 30.0
 _EPILOG: Final = (

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from telecommands.errors import UnusableKey
-from telecommands.groundsim.station import add_key_folder_option
+from telecommands.ground.errors import UnusableKey
+from telecommands.ground.station import add_key_folder_option
 from telecommands.keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 import yaml
 
-from telecommands.groundsim.scenario_file import read_scenario
-from telecommands.groundsim.scenario_run import ScenarioRun, StepResult
-from telecommands.groundsim.station import add_station_options, station_of
+from telecommands.ground.station import add_station_options, station_of
+from telecommands.groundsim.scenarios.file import read_scenario
+from telecommands.groundsim.scenarios.run import ScenarioRun, StepResult
 
 _EPILOG: Final = (
     "The form of the file is told in docs/scenarios/README.md.  Exit status: 0 when all steps "

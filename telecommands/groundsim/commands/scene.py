@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from telecommands.groundsim.scene import Progress
+    from telecommands.groundsim.scenes.scene import Progress
 
 _EPILOG = (
     "The truth is a uint8 .npy beside the product: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud "
@@ -59,7 +59,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     # Image libraries load slowly: a telecommand shall not wait for them.
-    from telecommands.groundsim.scene import SceneRequest, simulate_scene  # noqa: PLC0415
+    from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene  # noqa: PLC0415
 
     request = SceneRequest(
         out=arguments.out,

@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     # OpenCV loads slowly: a telecommand shall not wait for it.
-    from telecommands.groundsim.score import score_files  # noqa: PLC0415
+    from telecommands.groundsim.scenes.score import score_files  # noqa: PLC0415
 
     record = score_files(arguments.mask, arguments.truth).as_record()
     if arguments.json:

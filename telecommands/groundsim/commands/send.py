@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from telecommands.dictionary import TELECOMMANDS, Stage, Verification
-from telecommands.errors import UsageError
-from telecommands.groundsim.arguments import read_arguments, telecommand_named
+from telecommands.ground.arguments import read_arguments, telecommand_named
+from telecommands.ground.errors import UsageError
+from telecommands.ground.readable import stage_lines
+from telecommands.ground.station import add_station_options, station_of
 from telecommands.groundsim.listing import all_telecommands, one_telecommand
-from telecommands.groundsim.readable import stage_lines
-from telecommands.groundsim.station import add_station_options, station_of
 
 Show: TypeAlias = Callable[[Verification], None]
 

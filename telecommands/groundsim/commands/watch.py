@@ -13,13 +13,13 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
-from telecommands.client import TelemetryClient
 from telecommands.dictionary import PACKETS, Packet, Record
-from telecommands.errors import LinkError
+from telecommands.ground.commanding import TelemetryClient
+from telecommands.ground.errors import LinkError
+from telecommands.ground.handshake import GONE
+from telecommands.ground.situation import Situation
+from telecommands.ground.station import add_station_options, station_of
 from telecommands.groundsim.live_table import live_table
-from telecommands.groundsim.situation import Situation
-from telecommands.groundsim.station import add_station_options, station_of
-from telecommands.handshake import GONE
 
 Show: TypeAlias = Callable[[str, Packet, Record], None]
 Refresh: TypeAlias = Callable[[], None]

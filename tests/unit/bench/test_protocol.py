@@ -12,7 +12,7 @@ from flightsw.bench.scene import MemoryScene, golden_numbers, golden_scenes, sim
 from flightsw.bench.subjects import Subject, subjects
 from flightsw.bench.tile_by_tile import TileByTile
 from flightsw.config import DimcSettings, PipelineSettings, Settings
-from flightsw.dimc.twin import FROM_CARD_NS, TO_CARD_NS
+from flightsw.dimc.simulator.twin import FROM_CARD_NS, TO_CARD_NS
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package

@@ -12,10 +12,10 @@ from deploy.benchmark.dashboard.display import PLOTS, TABLE
 from deploy.benchmark.dashboard.endurance import Sample, growth_per_minute
 from deploy.benchmark.dashboard.telemetry import shown_points, telemetry_of, values_of
 from telecommands.codec import decode_packet, encode_packet
-from telecommands.dashboard.archive import LEVELS_NS, Archive, Arrival
-from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.reduction import Gap
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.writer import LEVELS_NS, Archive, Arrival
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.reduction import Gap
 from telecommands.dictionary import Topic
 
 SECOND = 10**9

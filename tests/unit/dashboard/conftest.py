@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from telecommands.codec import decode_packet, encode_packet
-from telecommands.dashboard.archive import Archive, Arrival
-from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.points import Catalogue
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.writer import Archive, Arrival
+from telecommands.dashboard.points.catalogue import Catalogue
 from telecommands.dictionary import Event, Record, Severity, Topic
 from tests.unit.groundsim.flight_stand_in import housekeeping
 

@@ -17,10 +17,10 @@ from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
 from telecommands.auth import TelecommandKey
-from telecommands.dashboard.access import TOKEN_HEADER
 from telecommands.dashboard.address import token_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings
-from telecommands.groundsim.station import Station
+from telecommands.dashboard.web.access import TOKEN_HEADER
+from telecommands.ground.station import Station
 
 DEADLINE_S = 20.0
 

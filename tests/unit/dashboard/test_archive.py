@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from telecommands.dashboard.archive import LEVELS_NS, Archive
-from telecommands.dashboard.archive_reader import ArchiveReader, ReaderPool
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.reduction import Gap, Sample
-from telecommands.errors import ArchiveError
+from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
+from telecommands.dashboard.archive.writer import LEVELS_NS, Archive
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.reduction import Gap, Sample
+from telecommands.ground.errors import ArchiveError
 from tests.unit.dashboard.conftest import SECOND, START, arrival
 
 _ALWAYS = 2**62

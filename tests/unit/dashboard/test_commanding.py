@@ -11,12 +11,12 @@ import msgspec
 import pytest
 import zmq
 
-from deploy.flight_unit import wait_until
+from deploy.rig.flight_unit import wait_until
 from telecommands.auth import SECRET_BYTES, TelecommandKey
-from telecommands.connection import GroundKeys
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.stages import StageLog
-from telecommands.groundsim.station import Endpoints, Station
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.station import Endpoints, Station
 from telecommands.keys import CurvePair
 from tests.unit.groundsim.flight_stand_in import FlightStandIn
 

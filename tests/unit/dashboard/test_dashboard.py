@@ -17,13 +17,13 @@ from websockets.sync.client import connect
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.codec import encode_packet
-from telecommands.connection import read_ground_keys
-from telecommands.dashboard.access import TOKEN_HEADER
 from telecommands.dashboard.address import address_of, token_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
+from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.dictionary import CloudFraction
-from telecommands.errors import UsageError
-from telecommands.groundsim.station import Endpoints, Station
+from telecommands.ground.connection import read_ground_keys
+from telecommands.ground.errors import UsageError
+from telecommands.ground.station import Endpoints, Station
 from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
 from tests.unit.dashboard.running import Client, page_and_library, running, until
 from tests.unit.groundsim.flight_stand_in import FlightStandIn, event, housekeeping

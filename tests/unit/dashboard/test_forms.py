@@ -6,7 +6,7 @@ import pytest
 
 from telecommands.dashboard.forms import Argument, filled_in, forms
 from telecommands.dictionary import TELECOMMANDS
-from telecommands.errors import UsageError
+from telecommands.ground.errors import UsageError
 
 NOW = 1_800_000_000 * 10**9
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from telecommands.dashboard import history as history_module
-from telecommands.dashboard.archive import Archive
-from telecommands.dashboard.archive_reader import ArchiveReader
-from telecommands.dashboard.history import Range, history, read_range
-from telecommands.dashboard.point import Point
-from telecommands.dashboard.points import Catalogue
-from telecommands.dashboard.table import rows_of
-from telecommands.errors import UsageError
+from telecommands.dashboard.archive import history as history_module
+from telecommands.dashboard.archive.history import Range, history, read_range
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.table import rows_of
+from telecommands.dashboard.archive.writer import Archive
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.point import Point
+from telecommands.ground.errors import UsageError
 from tests.unit.dashboard.conftest import SECOND, START, arrival
 
 _ALL = read_range({})

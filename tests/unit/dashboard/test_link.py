@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 import threading
 
-from telecommands.dashboard.archive import Archive
+from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.hub import Hub, Mailbox
 from telecommands.dashboard.link import TelemetryFeed
-from telecommands.dashboard.points import Catalogue
-from telecommands.errors import UsageError
-from telecommands.groundsim.station import Station
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.ground.errors import UsageError
+from telecommands.ground.station import Station
 
 
 def _nowhere() -> Station:

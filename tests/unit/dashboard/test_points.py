@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from telecommands.dashboard.points import MOST_DISCOVERED, Catalogue
+from telecommands.dashboard.points.catalogue import MOST_DISCOVERED, Catalogue
 from telecommands.dictionary import PACKETS, JobCounts, Mode
-from telecommands.groundsim.arguments import fields_of
+from telecommands.ground.arguments import fields_of
 from tests.unit.dashboard.conftest import arrival
 from tests.unit.groundsim.flight_stand_in import housekeeping
 

@@ -12,7 +12,7 @@ import rasterio
 from affine import Affine
 
 from telecommands.dashboard.products import MOST_PIXELS, ReceivedProducts, picture
-from telecommands.errors import GroundError, UsageError
+from telecommands.ground.errors import GroundError, UsageError
 
 _SCENE = "S2A_MSIL1C_20260504"
 

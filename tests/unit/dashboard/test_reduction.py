@@ -5,7 +5,7 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telecommands.dashboard.reduction import Extremes, Gap, Sample, merged, minmax
+from telecommands.dashboard.points.reduction import Extremes, Gap, Sample, merged, minmax
 
 _END = 10**6
 _VALUES = st.floats(-1e6, 1e6)

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from flightsw.config import DimcSettings
-from flightsw.dimc import input_buffers, simulator
+from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.tensors import TensorInfo
-from flightsw.engines.dimc import open_dimc_engine
+from flightsw.engines.dimc import input_buffers
+from flightsw.engines.dimc.engine import open_dimc_engine
 from tests.unit.dimc.compiled_package import SIZE, TinyNetwork, random_tiles, write_compiled_model
 from tests.unit.engines.test_dimc import Package, push_all
 

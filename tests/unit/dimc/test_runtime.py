@@ -100,7 +100,7 @@ def test_silent_card_is_told_with_its_cause_when_a_card_is_required(
 
 def test_loading_openvino_reports_to_nobody_and_prints_nothing() -> None:
     script = (
-        "import sys; from flightsw.dimc.int8_graph import load_openvino; load_openvino();"
+        "import sys; from flightsw.dimc.simulator.int8_graph import load_openvino; load_openvino();"
         "assert not any('openvino_telemetry' in name for name in sys.modules)"
     )
     done = subprocess.run(

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flightsw.config import TwinSettings
-from flightsw.dimc import frames, simulator
-from flightsw.dimc.simulator import (
+from flightsw.dimc.simulator import frames
+from flightsw.dimc.simulator import runtime as simulator
+from flightsw.dimc.simulator.runtime import (
     BoardType,
     Context,
     DeviceInfo,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flightsw.config import TwinSettings
-from flightsw.dimc.twin import (
+from flightsw.dimc.simulator.twin import (
     EQUILIBRIUM_CELSIUS,
     IDLE_WATTS,
     INFERENCE_WATTS,

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from flightsw.config import DimcSettings, TwinSettings
-from flightsw.dimc import simulator
-from flightsw.engines.dimc import DimcEngine, open_dimc_engine
+from flightsw.dimc.simulator import runtime as simulator
+from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.engines.engine import Engine, Logits
 from flightsw.errors import EngineUnavailable, InferenceFailed, PackageInvalid
 from flightsw.model.description import Quantisation

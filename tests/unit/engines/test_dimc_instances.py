@@ -14,9 +14,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
-from flightsw.dimc import simulator
-from flightsw.engines import dimc_instances
-from flightsw.engines.dimc import DimcEngine, open_dimc_engine
+from flightsw.dimc.simulator import runtime as simulator
+from flightsw.engines.dimc import instances as dimc_instances
+from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.pipeline import process_scene
 from flightsw.products.contents import FinishedRows

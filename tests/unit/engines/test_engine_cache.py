@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from flightsw.engines.engine_cache import EngineCache, EngineIdentity, default_folder
+from flightsw.engines.tensorrt.cache import EngineCache, EngineIdentity, default_folder
 
 ENGINE = bytes(range(256)) * 64
 IDENTITY = EngineIdentity(

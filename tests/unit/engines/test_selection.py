@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from flightsw.config import DimcSettings, Settings
-from flightsw.engines import selection
+from flightsw.engines import fallback as selection
 from flightsw.engines.engine import Engine
-from flightsw.engines.selection import EngineNotices, FallbackChain, open_engine
+from flightsw.engines.fallback import EngineNotices, FallbackChain, open_engine
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
 from flightsw.model.package import ModelPackage, load_package
 from telecommands.dictionary import EngineName

@@ -18,10 +18,10 @@ from torch import Tensor, nn
 import flightsw.engines
 from deploy.model.export import keep_weights
 from flightsw.config import TensorRtSettings
-from flightsw.engines import tensorrt_engine
 from flightsw.engines.engine import Engine, Logits
-from flightsw.engines.tensorrt_engine import Target, lanes_on, open_tensorrt_engine
-from flightsw.engines.torch_devices import HostDevice
+from flightsw.engines.tensorrt import engine as tensorrt_engine
+from flightsw.engines.tensorrt.engine import Target, lanes_on, open_tensorrt_engine
+from flightsw.engines.torch.devices import HostDevice
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import open_network
@@ -81,8 +81,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> TinyNetwork:
 
 
 def forget_library() -> None:
-    sys.modules.pop("flightsw.engines.tensorrt_library", None)
-    vars(flightsw.engines).pop("tensorrt_library", None)
+    sys.modules.pop("flightsw.engines.tensorrt.library", None)
+    vars(flightsw.engines.tensorrt).pop("library", None)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from flightsw.engines.torch_devices import CudaDevice, CudaQueue
+from flightsw.engines.torch.devices import CudaDevice, CudaQueue
 
 Journal = list[tuple[Any, ...]]
 

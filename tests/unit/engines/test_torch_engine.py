@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flightsw.config import PipelineSettings, TorchSettings
-from flightsw.engines import torch_engine, torch_lanes
 from flightsw.engines.engine import Engine
 from flightsw.engines.golden import check_golden_tiles
-from flightsw.engines.torch_engine import TorchEngine, open_torch_engine
+from flightsw.engines.torch import engine as torch_engine
+from flightsw.engines.torch import lanes as torch_lanes
+from flightsw.engines.torch.engine import TorchEngine, open_torch_engine
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.network import open_network, open_torchscript
 from flightsw.model.package import ModelPackage, load_package

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from flightsw.engines.torch_devices import Work
+from flightsw.engines.torch.devices import Work
 
 
 class UnorderedDevice:

@@ -4,7 +4,7 @@ import pytest
 import zmq
 
 from telecommands.auth import TelecommandKey
-from telecommands.connection import GroundKeys
+from telecommands.ground.connection import GroundKeys
 from telecommands.keys import CurvePair
 
 

@@ -10,12 +10,12 @@ import pytest
 import zmq
 
 from telecommands.auth import AHEAD, SequenceWindow
-from telecommands.client import GroundKeys, SequenceFile, TelecommandClient
 from telecommands.codec import encode
 from telecommands.dictionary import Code, Stage, Verification
-from telecommands.errors import LinkError, NoAnswer, UnusableKey, UsageError
+from telecommands.ground.commanding import GroundKeys, SequenceFile, TelecommandClient
+from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey, UsageError
+from telecommands.ground.testing import AnsweringSocket, SimulatedCommanding
 from telecommands.keys import CurvePair
-from telecommands.testing import AnsweringSocket, SimulatedCommanding
 
 _LONG_S = 20.0
 _SHORT_S = 0.05

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from telecommands.codec import decode_as, encode
-from telecommands.connection import GroundKeys
 from telecommands.dictionary import (
     Chunk,
     ChunkRequest,
@@ -24,10 +23,11 @@ from telecommands.dictionary import (
     ProductOffer,
     ProductReceived,
 )
-from telecommands.downlink import DownlinkReceiver
-from telecommands.errors import LinkError, NoAnswer, OutputNotWritable, TransferFailed
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.downlink import DownlinkReceiver
+from telecommands.ground.errors import LinkError, NoAnswer, OutputNotWritable, TransferFailed
+from telecommands.ground.testing import AnsweringSocket, SimulatedDownlink
 from telecommands.keys import CurvePair
-from telecommands.testing import AnsweringSocket, SimulatedDownlink
 
 _LONG_S = 20.0
 _CHUNK = 1000

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 import zmq
 
-from deploy.flight_unit import wait_until
-from telecommands.connection import Connection, GroundKeys
-from telecommands.handshake import NOBODY, REFUSED, THERE, UNFIT, Finding
+from deploy.rig.flight_unit import wait_until
+from telecommands.ground.connection import Connection, GroundKeys
+from telecommands.ground.handshake import NOBODY, REFUSED, THERE, UNFIT, Finding
+from telecommands.ground.testing import AnsweringSocket
 from telecommands.keys import CurvePair
-from telecommands.testing import AnsweringSocket
 
 _DEADLINE_S = 20.0
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telecommands.connection import read_ground_keys
-from telecommands.errors import UnusableKey
+from telecommands.ground.connection import read_ground_keys
+from telecommands.ground.errors import UnusableKey
 from telecommands.keys import (
     KeyRefused,
     check_name,

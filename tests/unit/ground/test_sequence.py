@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telecommands import sequence
 from telecommands.auth import AHEAD, WINDOW, SequenceWindow
-from telecommands.errors import SequenceUnusable
+from telecommands.ground import sequence
+from telecommands.ground.errors import SequenceUnusable
+from telecommands.ground.sequence import SequenceFile
 from telecommands.refusal import Refusal
-from telecommands.sequence import SequenceFile
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 import zmq
 
-from telecommands.client import GroundKeys, TelemetryClient
 from telecommands.codec import encode_packet
 from telecommands.dictionary import Event, Packet, Progress, Severity, Topic
-from telecommands.telemetry import PacketOrder
+from telecommands.ground.commanding import GroundKeys, TelemetryClient
+from telecommands.ground.telemetry import PacketOrder
 
 _LONG_S = 20.0
 

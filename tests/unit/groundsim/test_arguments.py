@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telecommands.dictionary import TELECOMMANDS
-from telecommands.errors import UsageError
-from telecommands.groundsim.arguments import read_arguments, read_span, read_time, read_times
+from telecommands.ground.arguments import read_arguments, read_span, read_time, read_times
+from telecommands.ground.errors import UsageError
 from telecommands.groundsim.listing import all_telecommands, one_telecommand
 
 NOW = 1_700_000_000_000_000_000

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pyarrow import parquet
 
-from telecommands.dashboard.archive import Archive
-from telecommands.dashboard.points import Catalogue
+from telecommands.dashboard.archive.writer import Archive
+from telecommands.dashboard.points.catalogue import Catalogue
 from telecommands.groundsim.cli import main
 from tests.unit.dashboard.conftest import SECOND, START, arrival
 

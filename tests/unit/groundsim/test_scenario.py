@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from telecommands.dictionary import Stage
-from telecommands.errors import UsageError
+from telecommands.ground.errors import UsageError
 from telecommands.groundsim.cli import main
-from telecommands.groundsim.conditions import dig, fill, holds, unmet
-from telecommands.groundsim.scenario import Send, WaitFor
-from telecommands.groundsim.scenario_file import read_scenario
+from telecommands.groundsim.scenarios.conditions import dig, fill, holds, unmet
+from telecommands.groundsim.scenarios.file import read_scenario
+from telecommands.groundsim.scenarios.scenario import Send, WaitFor
 from tests.unit.groundsim.flight_stand_in import REPORT, FlightStandIn, event
 
 Capture = pytest.CaptureFixture[str]
@@ -248,7 +248,7 @@ def test_what_came_during_an_action_counts_and_what_came_before_the_scenario_doe
 def test_a_service_that_sends_no_telemetry_is_4(
     keys: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telecommands.groundsim.recorder._FIRST_S", 0.2)
+    monkeypatch.setattr("telecommands.groundsim.scenarios.recorder._FIRST_S", 0.2)
     path = written(tmp_path, "  - send: PING")
     nobody = ["--keys", str(keys), "--ports", "1,2,3", "--no-curve"]
     assert run(path, nobody, tmp_path) == 4

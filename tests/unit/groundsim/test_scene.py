@@ -16,10 +16,10 @@ import pytest
 from lxml import etree
 from numpy.typing import NDArray
 
-from telecommands.errors import DiskFull, OutputNotWritable, ProductExists, UsageError
+from telecommands.ground.errors import DiskFull, OutputNotWritable, ProductExists, UsageError
 from telecommands.groundsim.cli import main
-from telecommands.groundsim.product_names import BANDS, grid_position
-from telecommands.groundsim.scene import SceneRequest, SimulatedScene, simulate_scene
+from telecommands.groundsim.scenes.product_names import BANDS, grid_position
+from telecommands.groundsim.scenes.scene import SceneRequest, SimulatedScene, simulate_scene
 
 
 @pytest.fixture(scope="module")

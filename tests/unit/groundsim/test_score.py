@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
-from telecommands.errors import NotAMask, ShapeMismatch
+from telecommands.ground.errors import NotAMask, ShapeMismatch
 from telecommands.groundsim.cli import main
-from telecommands.groundsim.score import EDGE, score, score_files
+from telecommands.groundsim.scenes.score import EDGE, score, score_files
 
 MASK = np.array([[1, 1, 0, 0, 255], [1, 0, 0, 1, 1]], dtype=np.uint8)
 TRUTH = np.array([[1, 2, 3, 0, 1], [0, 0, 0, 3, 255]], dtype=np.uint8)

@@ -24,16 +24,16 @@ from telecommands.dictionary import (
     Stage,
     Verification,
 )
-from telecommands.groundsim.arguments import fields_of
-from telecommands.groundsim.cli import main
-from telecommands.groundsim.limits import Level, level_of
-from telecommands.groundsim.live_table import live_table
-from telecommands.groundsim.situation import (
+from telecommands.ground.arguments import fields_of
+from telecommands.ground.limits import Level, level_of
+from telecommands.ground.situation import (
     EVENTS_KEPT,
     JOBS_KEPT,
     TELECOMMANDS_KEPT,
     Situation,
 )
+from telecommands.groundsim.cli import main
+from telecommands.groundsim.live_table import live_table
 from tests.unit.groundsim.flight_stand_in import FlightStandIn, event, housekeeping
 
 Capture = pytest.CaptureFixture[str]

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from deploy.model.packaging import checksum_lines
-from flightsw.disk import sha256
+from flightsw.host.disk import sha256
 from flightsw.model.package import load_package
 
 

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from flightsw.disk import sha256
 from flightsw.errors import (
     DiskFull,
     OutputNotWritable,
@@ -21,6 +20,7 @@ from flightsw.errors import (
     StateUnavailable,
     StateUnusable,
 )
+from flightsw.host.disk import sha256
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import load_package
 from flightsw.model.slots import FACT, ModelSlots, SlotState

@@ -27,8 +27,8 @@ from flightsw.pipeline.stages import StopSignal
 from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
 from flightsw.scene.scene import Strip
+from flightsw.scene.tiling import Grid
 from flightsw.testing import ArithmeticEngine, ArrayScene
-from flightsw.tiling import Grid
 
 
 class _Frame:

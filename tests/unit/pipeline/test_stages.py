@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.flight_unit import wait_until
+from deploy.rig.flight_unit import wait_until
 from flightsw.errors import InferenceFailed, Interrupted
 from flightsw.pipeline.stages import Stages, StopSignal
 

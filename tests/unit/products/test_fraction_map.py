@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
 from flightsw.products.fraction_map import NO_VALID_PIXEL, FractionMap
-from flightsw.tiling import Grid
+from flightsw.scene.tiling import Grid
 
 
 def _rows(top: int, mask: np.ndarray) -> FinishedRows:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from flightsw.cuda import cuda_answers
 from flightsw.errors import CorruptImage, SceneError
+from flightsw.host.cuda import cuda_answers
 from flightsw.scene import open_scene
 from flightsw.scene.codestream import inspect
 from flightsw.scene.gpu_jp2 import GpuBands, GpuCodec, GpuError, _mapped, choose_decoder

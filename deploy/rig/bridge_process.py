@@ -1,0 +1,122 @@
+"""The bridge as an operator starts it: in a process of its own, on a port of its own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from deploy.rig.flight_unit import FlightUnit, wait_until
+
+_START_S = 30.0
+
+
+class BridgeProcess:
+    """``groundsim dashboard`` beside a flight unit; it may be killed and started again.
+
+    ``archive`` lies below ``folder`` unless given; ``options`` are further ones of the command.
+    """
+
+    def __init__(
+        self,
+        unit: FlightUnit,
+        folder: Path,
+        *,
+        keys: Path | None = None,
+        archive: Path | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.archive = archive or folder / "telemetry.sqlite"
+        self._log = folder / "bridge.log"
+        self._command = [
+            *(sys.executable, "-m", "telecommands.groundsim", "dashboard"),
+            *("--port", str(self.port), "--archive", str(self.archive)),
+            *("--received", str(folder / "received"), "--keys", str(keys or unit.ground)),
+            *("--endpoints", str(unit.state / "endpoints.json"), *options),
+        ]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def operators_address(self) -> str:
+        """With the operator's token, as the command tells it."""
+        command = [*self._command, "--address"]
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_START_S)
+        return told.stdout.strip()
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("ab") as log:
+            # Ctrl-C is its owner's, who ends it in order.
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, start_new_session=True
+            )
+        wait_until(self._answers, _START_S)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            self.ask("/api/status")
+        except urllib.error.URLError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        """As a crash would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+
+    def stop(self) -> None:
+        """In order, where it runs."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def ask(self, path: str) -> Any:
+        """What it answers to a GET, decoded."""
+        with urllib.request.urlopen(self.address + path, timeout=10) as answer:  # noqa: S310 - http
+            return json.load(answer)
+
+    def post_telecommand(self, name: str, args: Mapping[str, Any]) -> tuple[int, Any]:
+        """As the page does, but by hand; status and answer."""
+        headers = {
+            "Content-Type": "application/json",
+            "Origin": self.address,
+            "X-Flightsw-Token": self.operators_address.partition("#token=")[2],
+        }
+        body = json.dumps({"name": name, "args": args}).encode()
+        request = urllib.request.Request(f"{self.address}/api/telecommands", body, headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listens at now."""
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        port: int = asked.getsockname()[1]
+        return port

@@ -1,0 +1,202 @@
+"""A flight unit as an operator sets it up: keys, settings, the daemon in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flightsw.keys import KeyFolder
+from telecommands.dictionary import Record, Verification
+from telecommands.ground.commanding import (
+    GroundKeys,
+    SequenceFile,
+    TelecommandClient,
+    TelemetryClient,
+    read_ground_keys,
+)
+from telecommands.ground.downlink import DownlinkReceiver
+from telecommands.keys import generate_curve_pair, generate_telecommand_key
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 30.0
+
+
+class FlightUnit:
+    """Its folders, its daemon, and an operator with keys."""
+
+    def __init__(
+        self, folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+    ) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.scenes = folder / "scenes"
+        self.ground = folder / "ground"
+        self.settings = folder / "flight.toml"
+        self.scenes.mkdir(parents=True)
+        self.ground.mkdir(mode=0o700)
+        self.settings.write_text(
+            f"engines = {json.dumps(engines)}\n"
+            f'[service]\nstate_dir = "{self.state}"\nscene_root = "{self.scenes}"\n'
+            "telecommand_port = 0\ntelemetry_port = 0\ndownlink_port = 0\n"
+            f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
+        )
+        keys = KeyFolder(self.state / "keys")
+        public = keys.generate()
+        generate_curve_pair(self.ground, "operator")
+        secret = generate_telecommand_key(self.ground, "operator")
+        keys.authorise(self.ground / "operator.key", secret)
+        (self.ground / "service.key").write_bytes(public.read_bytes())
+        self.process: subprocess.Popen[str] | None = None
+        self.log: list[dict[str, Any]] = []
+        self.announced = threading.Event()
+        self._reader: threading.Thread | None = None
+
+    def add_scene(self, product: Path) -> str:
+        """Link a product's files below the scene root; its path there."""
+        target = self.scenes / product.name
+        for source in product.rglob("*"):
+            place = target / source.relative_to(product)
+            if source.is_dir():
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.link(source, place)
+        return product.name
+
+    # --- The daemon --------------------------------------------------------------------------
+
+    def start(self, *, wait: bool = True, environ: Mapping[str, str] | None = None) -> None:
+        """Start the daemon; ``wait`` until it says that it is ready."""
+        self.announced.clear()
+        (self.state / "endpoints.json").unlink(missing_ok=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "flightsw", "serve", "--settings", str(self.settings)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **(environ or {})},
+        )
+        self._reader = threading.Thread(target=self._read_log, args=(self.process,))
+        self._reader.start()
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Until SERVICE_STARTED is in the log; fails with the log where the daemon ended."""
+        assert self.announced.wait(_START_SECONDS), self.log[-5:]
+        assert self.process is not None
+        assert self.events("SERVICE_STARTED"), self.log[-5:]
+
+    def kill(self) -> None:
+        """As a power cut would."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self._join()
+
+    def stop(self) -> int:
+        """As systemd does; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self._join()
+
+    def wait_for_end(self) -> int:
+        """Until the daemon ends by itself; the exit status."""
+        return self._join()
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Lines of the log with this event, over all runs."""
+        return [line for line in self.log if line.get("event") == name]
+
+    # --- The operator ------------------------------------------------------------------------
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where the daemon listens."""
+        found: dict[str, str] = json.loads((self.state / "endpoints.json").read_text())
+        return found
+
+    @property
+    def keys(self) -> GroundKeys:
+        """The operator's keys."""
+        return read_ground_keys(self.ground, "operator")
+
+    def client(self) -> TelecommandClient:
+        """A telecommand client of the operator."""
+        sequence = SequenceFile(self.ground / "operator.sequence")
+        return TelecommandClient(self.endpoints["telecommand"], self.keys, sequence)
+
+    def execute(self, name: str, /, timeout_s: float = 120.0, **args: Any) -> Verification:
+        """Send a telecommand; its closing stage."""
+        with self.client() as client:
+            return client.execute(name, args, timeout_s)
+
+    def telemetry(self, *topics: str) -> TelemetryClient:
+        """A subscriber."""
+        return TelemetryClient(self.endpoints["telemetry"], self.keys, topics or ("",))
+
+    def receiver(self, folder: Path) -> DownlinkReceiver:
+        """A receiver of products."""
+        return DownlinkReceiver(self.endpoints["downlink"], self.keys, folder)
+
+    def next_packet(self, topic: str, timeout_s: float = 30.0) -> Record:
+        """The next packet of a topic, or its latest."""
+        with self.telemetry(topic) as telemetry:
+            for _, _, body in telemetry.packets(timeout_s):
+                return body
+        raise AssertionError(f"no packet of {topic} within {timeout_s} s")
+
+    # --- Inside ------------------------------------------------------------------------------
+
+    def _read_log(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                self.log.append(json.loads(line))
+            except ValueError:
+                self.log.append({"event": "", "text": line.rstrip()})
+            if self.log[-1].get("event") == "SERVICE_STARTED":
+                self.announced.set()
+        self.announced.set()  # it ended: nobody need wait any longer
+
+    def _join(self) -> int:
+        assert self.process is not None
+        assert self._reader is not None
+        status = self.process.wait(_STOP_SECONDS)
+        self._reader.join(_STOP_SECONDS)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+
+@contextmanager
+def flight_unit(
+    folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+) -> Iterator[FlightUnit]:
+    """A flight unit that leaves nothing running."""
+    unit = FlightUnit(folder, threads=threads, lines=lines, engines=engines)
+    try:
+        yield unit
+    finally:
+        unit.close()
+
+
+def wait_until(told: Any, seconds: float = 60.0) -> None:
+    """Ask again until it holds: for what nobody announces."""
+    deadline = time.monotonic() + seconds
+    while not told():
+        assert time.monotonic() < deadline, "it did not come to hold"
+        threading.Event().wait(0.02)

@@ -1,0 +1,120 @@
+"""Lanes: the buffers and the recorded network that one batch in flight needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from flightsw.engines.engine import Tiles
+from flightsw.engines.torch.devices import Device, Mark, Queue, QueueT
+
+CUDA_LANES: Final = 2
+"""One computes while the other's tiles and answers travel."""
+
+_ANSWER_SECONDS: Final = 30.0
+_POLL_SECONDS: Final = 0.0002
+_SIGNS: Final = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+"""How the CUDA runtime, cuDNN and cuBLAS, and torch on the CPU tell of too little memory."""
+
+
+@dataclass(frozen=True)
+class BatchForm:
+    """Shape and arithmetic of a batch: ``batch`` tiles of ``tile_size`` squared."""
+
+    batch: int
+    tile_size: int
+    bands: int
+    classes: int
+    dtype: torch.dtype
+
+
+class Lane:
+    """Takes a batch to the device, through the network, and back.
+
+    Copies run in a queue of the lane's own, so that they overlap with the other lanes' computing;
+    computing is one queue for all lanes.
+    """
+
+    def __init__(
+        self, device: Device[QueueT], network: nn.Module, form: BatchForm, computing: QueueT
+    ) -> None:
+        self.batch = form.batch
+        self.device_name = device.name
+        pixels = (form.batch, form.tile_size, form.tile_size)
+        self._host_input = device.host_buffer((*pixels, form.bands), form.dtype)
+        self._host_output = device.host_buffer((*pixels, form.classes), form.dtype)
+        self._input = source = device.device_buffer(self._host_input)
+        self._output = answer = device.device_buffer(self._host_output)
+        self._copying: Queue = device.queue()
+        self._computing: Queue = computing
+        self._weights = network  # a CUDA graph reads them, but does not keep them
+        self._tiles = 0
+        self._done: Mark = self._copying.mark()
+
+        def work() -> None:
+            # NHWC seen as NCHW is what torch calls channels last: no copy.
+            answer.copy_(network(source.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+
+        with torch.inference_mode():
+            self._recorded = device.record(work, computing)
+
+    @torch.inference_mode()
+    def start(self, tiles: Tiles) -> None:
+        """Send 1 to ``batch`` tiles on their way; the lane's last answer must have been taken."""
+        self._tiles = len(tiles)
+        # Behind a short batch lie tiles of an earlier one: computed again, and not answered.
+        np.copyto(self._host_input[: len(tiles)].numpy(), tiles)
+        self._copying.copy(self._input, self._host_input)
+        self._computing.after(self._copying)
+        self._computing.run(self._recorded)
+        self._copying.after(self._computing)
+        self._copying.copy(self._host_output, self._output)
+        self._done = self._copying.mark()
+
+    def answer(self) -> NDArray[np.float32]:
+        """Logits of the tiles started last, in memory of their own.
+
+        Raises ``RuntimeError`` with what went wrong on the device, or after 30 s without answer.
+        """
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while not self._done.query():
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"no answer within {_ANSWER_SECONDS:g} s")
+            time.sleep(_POLL_SECONDS)
+        answer = self._host_output[: self._tiles].to(torch.float32, copy=True)
+        return np.asarray(answer.numpy())
+
+
+def open_lanes(
+    new_device: Callable[[], Device[QueueT]], network: nn.Module, form: BatchForm, count: int
+) -> tuple[Lane, ...]:
+    """``count`` lanes of the largest batch that fits: ``form.batch``, or halved until it does.
+
+    Raises ``RuntimeError``, also where not even one tile fits (:func:`is_out_of_memory`).
+    """
+    while True:
+        try:
+            device = new_device()
+            placed, computing = device.place(network.to(form.dtype)), device.queue()
+            return tuple(Lane(device, placed, form, computing) for _ in range(count))
+        except RuntimeError as error:
+            if form.batch == 1 or not is_out_of_memory(error):
+                raise
+        torch.cuda.empty_cache()  # only here, where the error no longer holds the buffers
+        form = replace(form, batch=form.batch // 2)
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory was too small, be it under a later error: a broken capture adds its own."""
+    while error is not None:
+        if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
+            return True
+        error = error.__context__
+    return False

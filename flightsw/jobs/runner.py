@@ -1,0 +1,260 @@
+"""One job from its start to its recorded end."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+import structlog
+
+from flightsw.chain import ProcessedScene, ProcessingChain, SceneRequest
+from flightsw.commanding.parameters import ParameterStore
+from flightsw.commanding.verification import failure_code
+from flightsw.downlink.catalogue import ProductCatalogue
+from flightsw.downlink.storage import make_room
+from flightsw.engines.engine import EngineInfo
+from flightsw.errors import (
+    DeadlinePassed,
+    DiskFull,
+    EngineError,
+    FlightError,
+    Interrupted,
+    JobCancelled,
+)
+from flightsw.host.confinement import confined
+from flightsw.jobs.outcome import JobEnds
+from flightsw.jobs.queue import Job, JobQueue
+from flightsw.model.golden import GoldenReport
+from flightsw.pipeline.stages import StopSignal
+from flightsw.products.contents import RowSink
+from flightsw.products.fraction_map import FractionMap
+from flightsw.products.size import bytes_needed
+from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.tiling import Grid
+from telecommands.dictionary import (
+    CloudFraction,
+    Code,
+    Progress,
+    Record,
+    Stage,
+    Topic,
+)
+from telecommands.refusal import Refusal
+
+_log: Final = structlog.get_logger(__name__)
+
+_COOLING_SECONDS: Final = 1.0
+
+
+class JobRun:
+    """A job that runs now, and the ways to stop it; any thread may call."""
+
+    def __init__(self, job: Job, now_ns: int, monotonic: float) -> None:
+        self.job = job
+        self.stop = StopSignal()
+        self.started = monotonic
+        deadline = job.request.deadline
+        # From here on the monotonic clock counts: UTC may jump.
+        self._ends_at = None if deadline is None else monotonic + (deadline - now_ns) / 1e9
+
+    def cancel(self) -> None:
+        """A telecommand wants it to end."""
+        self.stop.request(JobCancelled(self.job.id, "was cancelled by telecommand"))
+
+    def interrupt(self, why: str) -> None:
+        """It must wait for its turn again."""
+        self.stop.request(Interrupted(self.job.id, why))
+
+    def check_deadline(self, monotonic: float) -> None:
+        """Stop it where its deadline has passed."""
+        if self._ends_at is not None and monotonic > self._ends_at:
+            self.stop.request(DeadlinePassed(self.job.id, "did not end before its deadline"))
+
+
+class Bench(Protocol):
+    """The engine, as a job needs it (:class:`flightsw.jobs.worker.Processing`)."""
+
+    @property
+    def chain(self) -> _Chain:
+        """The chain of the model that flies."""
+        ...
+
+    def check_engine(self) -> GoldenReport | None:
+        """Golden tiles; SAFE mode where they fail."""
+        ...
+
+
+class _Chain(Protocol):
+    def ready(self) -> ProcessingChain: ...
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class JobRunner:
+    """Carries jobs out, one at a time, in one thread.
+
+    ``free_bytes`` tells what the products' disk can still take, ``under_transfer`` which products
+    a receiver asked for; ``cool`` is set while work may go on.
+    """
+
+    ends: JobEnds
+    jobs: JobQueue
+    catalogue: ProductCatalogue
+    parameters: ParameterStore
+    scene_root: Path
+    products: Path
+    report: Callable[..., object]
+    publish: Callable[[Topic, Record], None]
+    event: Callable[..., None]
+    heartbeat: Callable[[], None]
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]
+    free_bytes: Callable[[], int]
+    under_transfer: Callable[[], Collection[str]]
+    cool: threading.Event
+
+    def carry_out(self, run: JobRun, bench: Bench) -> None:
+        """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
+        job, ends = run.job, self.ends
+        ends.begun(job)
+        try:
+            processed, fraction = self._process(run, bench)
+            ends.completed(job, processed.products, fraction, self.monotonic() - run.started)
+            self.publish("sci.cloud_fraction", fraction)
+        except Interrupted as interruption:
+            ends.stopped(job, run.stop.reason or interruption)
+        except DiskFull as full:
+            ends.found_no_room(job, full)
+        except EngineError as error:
+            bench.chain.close()
+            ends.engine_failed(job, error)
+            bench.check_engine()
+        except FlightError as error:
+            ends.failed(job, failure_code(error), f"{error.subject}: {error.cause}", error.cure)
+        except Refusal as refusal:
+            ends.failed(job, refusal.code, refusal.cause, refusal.cure)
+        except Exception as fault:  # noqa: BLE001 - whatever a scene does, the service lives
+            _log.error("job failed", job=job.id, exc_info=fault)
+            self.event("INTERNAL_FAULT", f"{job.id}: {type(fault).__name__}", job=job.id)
+            ends.failed(job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
+
+    def _process(self, run: JobRun, bench: Bench) -> tuple[ProcessedScene, CloudFraction]:
+        request = run.job.request
+        confined(self.scene_root, request.scene)
+        shutil.rmtree(self.products / run.job.id, ignore_errors=True)  # of an attempt cut short
+        chain = bench.chain.ready()
+        if self.parameters.value("processing.self_test"):
+            report = bench.check_engine()
+            if report is None or not report.passed:
+                raise Interrupted(run.job.id, "the engine failed its self-test")
+        if run.stop.reason:
+            raise run.stop.reason
+        fractions: list[FractionMap] = []
+
+        def begun(metadata: SceneMetadata, engine: EngineInfo) -> Sequence[RowSink]:
+            self._make_room(bytes_needed(request.products, metadata), run.job.id)
+            grid = Grid(metadata.height, metadata.width, engine.tile_size, engine.stride)
+            fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
+            return fractions[-1:]
+
+        self.products.mkdir(parents=True, exist_ok=True)
+        processed = chain.process(
+            self._scene_request(run.job),
+            self._progress(run),
+            begun=begun,
+            upcoming=self._upcoming,
+            stop=run.stop,
+        )
+        return processed, _cloud_fraction(run.job, processed, fractions[-1])
+
+    def _scene_request(self, job: Job) -> SceneRequest:
+        request = job.request
+        return SceneRequest(
+            scene=confined(self.scene_root, request.scene),
+            out=self.products / job.id,
+            products=frozenset(request.products),
+            ground_sample_distance=request.ground_sample_distance,
+            fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
+            engine=None if request.engine == "auto" else request.engine,
+        )
+
+    def _upcoming(self) -> SceneRequest | None:
+        """The scene whose turn is next, as far as one can tell now."""
+        job = self.jobs.waiting(self.clock())
+        try:
+            return None if job is None else self._scene_request(job)
+        except Refusal:
+            return None  # its own turn will come, and fail then on its own record
+
+    def _progress(self, run: JobRun) -> Callable[[int, int], None]:
+        last = -1.0
+
+        def tell(done: int, rows: int) -> None:
+            nonlocal last
+            self._wait_until_cool(run)
+            self.heartbeat()
+            now = self.monotonic()
+            if done < rows and now - last < self.parameters.number("progress.period_s"):
+                return
+            last = now
+            progress = Progress(
+                job=run.job.id,
+                scene=run.job.request.scene,
+                rows_done=done,
+                rows=rows,
+                elapsed_s=now - run.started,
+            )
+            self.publish("sci.progress", progress)
+            self.report(run.job.telecommand, Stage.PROGRESS, step=done, of=rows)
+
+        return tell
+
+    def _wait_until_cool(self, run: JobRun) -> None:
+        """Rows wait here, so the queues fill and the card rests."""
+        while not self.cool.wait(_COOLING_SECONDS):
+            self.heartbeat()
+            if run.stop.reason:
+                raise run.stop.reason
+
+    def _make_room(self, needed: int, job: str) -> None:
+        removed = make_room(
+            self.catalogue,
+            needed,
+            quota_bytes=int(self.parameters.number("storage.quota_bytes")),
+            disk_bytes=self.free_bytes() - int(self.parameters.number("storage.reserve_bytes")),
+            keep_job=job,
+            under_transfer=self.under_transfer(),
+        )
+        for product in removed:
+            message = f"{product.product} ({product.state.value}) made room for {job}"
+            self.event("PRODUCT_REMOVED", message, product=product.product, job=product.job)
+
+
+def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap) -> CloudFraction:
+    scene, summary, cells = processed.scene, processed.summary, fractions.values()
+    return CloudFraction(
+        job=job.id,
+        scene=scene.name,
+        model=processed.engine.model_id,
+        engine=processed.engine.device,
+        ground_sample_distance=scene.ground_sample_distance,
+        height=scene.height,
+        width=scene.width,
+        valid_pixels=summary.valid_pixels,
+        contaminated=summary.contaminated_share,
+        fractions={
+            name: count / summary.valid_pixels for name, count in summary.pixels_by_class.items()
+        },
+        rows=cells.shape[0],
+        columns=cells.shape[1],
+        tile_map=cells.tobytes(),
+        seconds=summary.seconds,
+        inference_seconds=summary.inference_seconds,
+        stages_ms={name: msgspec.to_builtins(one) for name, one in summary.stages.items()},
+        energy_j=summary.energy_joules,
+    )

@@ -1,0 +1,442 @@
+"""The daemon: builds its parts, owns its threads, starts and stops them.
+
+Threads: ``commanding``, ``telemetry`` and ``downlink`` own a socket each, ``processing`` the
+engine; the main thread looks after health, housekeeping and the watchdog.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from math import inf
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from flightsw import __version__
+from flightsw.commanding.dispatcher import Dispatcher
+from flightsw.commanding.gate import Gate
+from flightsw.commanding.ledger import VerificationLedger
+from flightsw.commanding.link import TelecommandLink
+from flightsw.commanding.parameters import ParameterStore
+from flightsw.commanding.schedule import TelecommandSchedule
+from flightsw.config import Settings
+from flightsw.downlink.catalogue import ProductCatalogue
+from flightsw.downlink.contact import ContactWindow
+from flightsw.downlink.link import DownlinkLink
+from flightsw.downlink.transfer import Transfer
+from flightsw.engines.fallback import EngineNotices
+from flightsw.errors import EngineError, LinkError, StateUnavailable
+from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
+from flightsw.fdir.lasting_safe import LastingSafe
+from flightsw.fdir.modes import ModeMachine, SafeReason
+from flightsw.fdir.notify import ServiceNotifier
+from flightsw.fdir.watchdog import Heartbeats
+from flightsw.host.real_time import allows_real_time
+from flightsw.jobs.outcome import JobEnds, Patience
+from flightsw.jobs.queue import JobQueue
+from flightsw.jobs.runner import JobRunner
+from flightsw.jobs.worker import FlightChain, Processing
+from flightsw.keys import KeyFolder
+from flightsw.model.slots import ModelSlots
+from flightsw.service.handlers import RESTART_STATUS, Handlers
+from flightsw.service.health import Health, HealthSources
+from flightsw.service.key_watch import KeyWatch
+from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoints
+from flightsw.state import StateFile
+from flightsw.telemetry.events import EventReporter
+from flightsw.telemetry.link import TelemetryLink
+from flightsw.telemetry.packets import PacketStream
+from flightsw.telemetry.sensors import Sensors
+from telecommands.dictionary import Code, Mode, ProductRecord, Stage, Value
+
+_LOOK_SECONDS: Final = 1.0
+_LONGEST_WAIT: Final = 0.25
+_LINK_SECONDS: Final = 10.0  # within which a link's thread must answer
+_START_SECONDS: Final = 60.0  # more, as long as every thread answers
+_OPENING_SECONDS: Final = 900.0  # TensorRT builds an engine in minutes, once
+_LINK_STOP_SECONDS: Final = 1.0
+_MACHINE_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class FlightService:
+    """One run of the service; :meth:`run` returns its exit status.
+
+    Raises, when built: :class:`~flightsw.errors.StateError` and
+    :class:`~flightsw.errors.LinkError`, each with its cure; nothing is left open then.
+    """
+
+    def __init__(self, settings: Settings, notifier: ServiceNotifier) -> None:
+        self._settings = settings.service
+        self._notifier = notifier
+        self._log = structlog.get_logger("flightsw.service")
+        self._started = time.monotonic()
+        self._ending = threading.Event()
+        self._signalled = False
+        self._exit_status = 0
+        self._processing_ended = True
+        self._stalled: frozenset[str] = frozenset()
+        with ExitStack() as opened:
+            self._build(settings, opened)
+            self._opened = opened.pop_all()
+
+    # --- Building ----------------------------------------------------------------------------
+
+    def _build(self, settings: Settings, opened: ExitStack) -> None:
+        service = self._settings
+        self._state = opened.enter_context(StateFile(service.state_dir))
+        keys = KeyFolder(service.keys_folder)
+        sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
+        self._keys = KeyWatch(keys, read_curve_keys, self._tell_refused_keys)
+        self._boots = BootRecord(self._state)
+        self._boot = self._boots.begin(time.time_ns(), _machine_boot())
+        self._heartbeats = Heartbeats()
+        self._build_telemetry(sockets)
+        self._build_processing(settings)
+        self._build_commanding(sockets)
+        self._build_downlink(sockets)
+        self._build_health()
+        write_endpoints(service.state_dir, sockets.endpoints)
+        self._log.info("listening", boot=self._boot.number, state=str(service.state_dir))
+        if not allows_real_time(settings.dimc.thread_priority):
+            cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
+            self._log.warning("the card's thread is an ordinary one", cure=cure)
+
+    def _build_telemetry(self, sockets: FlightSockets) -> None:
+        self._telemetry = TelemetryLink(
+            sockets.telemetry,
+            PacketStream(self._boot.number),
+            self._beat("telemetry"),
+            time.time_ns,
+            self._tell_drops,
+        )
+        self._events = EventReporter(
+            lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
+        )
+        self._parameters = ParameterStore(self._state, self._tell_parameter)
+        self._modes = ModeMachine(self._follow_mode)
+        self._safe = LastingSafe(self._state, self._modes)
+
+    def _build_processing(self, settings: Settings) -> None:
+        state_dir = self._settings.state_dir
+        self._jobs = JobQueue(
+            self._state, lambda: int(self._parameters.number("processing.waiting_jobs"))
+        )
+        self._catalogue = ProductCatalogue(self._state)
+        self._slots = ModelSlots(
+            state_dir / "models", self._settings.inbox, self._state, shipped=settings.model
+        )
+        self._sensors = Sensors(state_dir)
+        self._contact = ContactWindow()
+        self._transfer = Transfer(
+            self._catalogue,
+            self._contact,
+            lambda: int(self._parameters.number("downlink.chunk_bytes")),
+            self._tell_delivered,
+            self._tell_lost,
+            time.time_ns,
+            time.monotonic,
+        )
+        self._cool = threading.Event()
+        self._cool.set()
+        self._patience = Patience()
+        ends = JobEnds(
+            state=self._state,
+            jobs=self._jobs,
+            catalogue=self._catalogue,
+            parameters=self._parameters,
+            modes=self._modes,
+            report=self._report,
+            event=self._events.report,
+            heartbeat=self._beat("processing"),
+            clock=time.time_ns,
+            monotonic=time.monotonic,
+            free_bytes=self._free_bytes,
+            patience=self._patience,
+        )
+        runner = JobRunner(
+            ends=ends,
+            jobs=self._jobs,
+            catalogue=self._catalogue,
+            parameters=self._parameters,
+            scene_root=self._settings.scene_root,
+            products=state_dir / "products",
+            report=self._report,
+            publish=self._telemetry.publish,
+            event=self._events.report,
+            heartbeat=self._beat("processing"),
+            clock=time.time_ns,
+            monotonic=time.monotonic,
+            free_bytes=self._free_bytes,
+            under_transfer=self._transfer.under_transfer,
+            cool=self._cool,
+        )
+        self._processing = Processing(
+            FlightChain(settings, self._slots.active, self._engine_notices()),
+            self._jobs,
+            runner,
+            self._modes,
+            report=self._report,
+            event=self._events.report,
+            heartbeat=self._beat("processing"),
+            clock=time.time_ns,
+            monotonic=time.monotonic,
+        )
+        self._processing_seconds = settings.pipeline.stall_seconds + 60
+
+    def _build_commanding(self, sockets: FlightSockets) -> None:
+        handlers = Handlers(
+            jobs=self._jobs,
+            catalogue=self._catalogue,
+            contact=self._contact,
+            parameters=self._parameters,
+            modes=self._modes,
+            slots=self._slots,
+            processing=self._processing,
+            scene_root=self._settings.scene_root,
+            report=self._report,
+            event=self._events.report,
+            resend=self._telemetry.resend,
+            end=self.end,
+            clock=time.time_ns,
+            monotonic=time.monotonic,
+            started=self._started,
+        )
+        self._schedule = TelecommandSchedule(self._state)
+        self._dispatcher = Dispatcher(
+            Gate(
+                self._state,
+                lambda: self._keys.telecommand_keys,
+                lambda: self._parameters.number("commanding.rate_per_second"),
+            ),
+            VerificationLedger(self._state),
+            self._schedule,
+            handlers.table(),
+            mode=lambda: self._modes.mode,
+            publish=lambda verification: self._telemetry.publish("ver", verification),
+            clock=time.time_ns,
+            state=self._state,
+            event=lambda name, message, fields: self._events.report(name, message, **fields),
+        )
+        self._due_since_boot = True
+        self._commanding = TelecommandLink(
+            sockets.telecommand, self._dispatcher, self._beat("commanding"), self._tick_commanding
+        )
+
+    def _build_downlink(self, sockets: FlightSockets) -> None:
+        self._downlink = DownlinkLink(
+            sockets.downlink, self._transfer, self._beat("downlink"), self._tell_fault
+        )
+
+    def _build_health(self) -> None:
+        sources = HealthSources(
+            boot=self._boot,
+            started=self._started,
+            jobs=self._jobs,
+            catalogue=self._catalogue,
+            contact=self._contact,
+            parameters=self._parameters,
+            slots=self._slots,
+            processing=self._processing,
+            heartbeats=self._heartbeats,
+            sensors=self._sensors,
+            telecommands=self._dispatcher.counts,
+            scheduled=self._schedule.count,
+            packets_dropped=lambda: self._telemetry.dropped,
+            events_squelched=lambda: self._events.squelched,
+        )
+        self._health = Health(
+            sources, self._modes, self._events.report, time.time_ns, time.monotonic, self._cool
+        )
+
+    # --- Running: the main thread -------------------------------------------------------------
+
+    def run(self) -> int:
+        """Serve until :meth:`end`; the exit status."""
+        with self._opened:
+            self._recover()
+            self._start()
+            while not (self._ending.is_set() or self._signalled):
+                self._look_after()
+            self._stop()
+        return self._exit_status
+
+    def end(self, exit_status: int) -> None:
+        """Stop in order; may be called by any thread."""
+        self._exit_status = exit_status
+        self._ending.set()
+
+    def end_by_signal(self) -> None:
+        """Stop in order; for a signal's handler, which must not touch a lock."""
+        self._signalled = True
+
+    @property
+    def processing_ended(self) -> bool:
+        """Whether nothing is left at work: else the interpreter would wait for a decoder."""
+        return self._processing_ended
+
+    def _engine_notices(self) -> EngineNotices:
+        def reporter(event: str) -> Callable[[EngineError], None]:
+            return lambda why: self._events.report(event, str(why), code=why.code)
+
+        return EngineNotices(
+            reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
+        )
+
+    @contextmanager
+    def _while_opening(self) -> Iterator[None]:
+        """The watchdog has patience with the processing thread."""
+        self._heartbeats.expect("processing", _OPENING_SECONDS, time.monotonic())
+        try:
+            yield
+        finally:
+            self._heartbeats.expect("processing", self._processing_seconds, time.monotonic())
+
+    def _recover(self) -> None:
+        """What the run before left behind."""
+        now_ns, boot = time.time_ns(), self._boot
+        if not boot.last_was_clean:
+            self._events.report("UNCLEAN_RESTART", boot.reset_cause, boot=boot.number)
+        recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
+        for job in recovered.requeued:
+            self._events.report("JOB_REQUEUED", f"{job.id} ran when the service died", job=job.id)
+        for job in recovered.failed:
+            code, cause = Code.ATTEMPTS_EXHAUSTED, self._jobs.record(job.id).cause
+            self._report(job.telecommand, Stage.FAILED, code=code, cause=cause)
+            self._events.report("JOB_FAILED", f"{job.id}: {cause}", job=job.id, code=code.value)
+        for job in recovered.cancelled:
+            cause = self._jobs.record(job.id).cause
+            self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+        self._dispatcher.close_orphans(self._jobs.is_open)
+        self._safe.restore()
+        if boot.loop:
+            self._events.report("BOOT_LOOP", "SAFE until a telecommand says otherwise")
+            self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
+
+    def _start(self) -> None:
+        now = time.monotonic()
+        for name in ("commanding", "telemetry", "downlink"):
+            self._heartbeats.expect(name, _LINK_SECONDS, now)
+        self._heartbeats.expect("processing", self._processing_seconds, now)
+        self._telemetry.start()
+        self._commanding.start()
+        self._downlink.start()
+        self._processing.start()
+        self._announced = False
+        self._look_at, self._packet_sent = now, -inf
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if not self._announced and self._processing.started.is_set():
+            self._announce()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self._look()
+        period = self._parameters.number("housekeeping.period_s")  # it may have changed meanwhile
+        if now >= self._packet_sent + period:
+            self._packet_sent = now  # also when the loop was late: one packet, not a burst
+            with suppress(StateUnavailable):  # the next one makes up for it
+                self._telemetry.publish("hk", self._health.packet())
+        until = min(self._look_at, self._packet_sent + period, now + _LONGEST_WAIT)
+        self._ending.wait(max(0.0, until - time.monotonic()))
+
+    def _look(self) -> None:
+        with suppress(StateUnavailable):  # told by whoever changes something
+            self._health.look()
+            self._processing.tick()
+            self._dispatcher.flush()
+            self._safe.keep()
+            counts = self._jobs.counts()
+            self._notifier.status(
+                f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
+            )
+        self._keys.look()
+        self._feed_watchdog()
+
+    def _announce(self) -> None:
+        self._announced = True
+        message = f"flightsw {__version__}, boot {self._boot.number}: {self._boot.reset_cause}"
+        self._events.report("SERVICE_STARTED", message, mode=self._modes.mode.value)
+        self._notifier.ready()
+
+    def _feed_watchdog(self) -> None:
+        stalled = frozenset(self._heartbeats.stalled(time.monotonic()))
+        for name in stalled - self._stalled:
+            self._events.report("THREAD_STALLED", f"{name} answers no more", thread=name)
+        self._stalled = stalled
+        if not stalled:
+            self._notifier.watchdog()
+            if not self._announced:
+                self._notifier.extend_timeout(_START_SECONDS)
+
+    def _stop(self) -> None:
+        """In order: nothing new, the running job back into the queue, everything told, the end."""
+        self._notifier.stopping()
+        self._events.report("SERVICE_STOPPING", "the service stops in order")
+        self._commanding.stop(_LINK_STOP_SECONDS)
+        self._downlink.stop(_LINK_STOP_SECONDS)
+        self._patience.stopping.set()
+        self._cool.set()
+        self._processing_ended = self._processing.stop()
+        reason = RESTART_COMMANDED if self._exit_status == RESTART_STATUS else CLEAN_SHUTDOWN
+        with suppress(StateUnavailable):  # then the next boot finds an unclean end, which is true
+            self._dispatcher.flush()
+            self._safe.keep()
+            if self._processing_ended:
+                self._boots.end_clean(time.time_ns(), reason)
+        self._telemetry.stop(_LINK_STOP_SECONDS)
+
+    # --- Told by other threads ---------------------------------------------------------------
+
+    def _tick_commanding(self) -> None:
+        if not self._processing.started.is_set():
+            return  # in BOOT nothing of the schedule runs
+        self._dispatcher.run_due(time.time_ns(), at_boot=self._due_since_boot)
+        self._due_since_boot = False
+
+    def _report(self, telecommand: str, stage: Stage, **told: Any) -> None:
+        self._dispatcher.report(telecommand, stage, **told)
+
+    def _follow_mode(self, before: Mode, after: Mode, why: str) -> None:
+        self._events.report("MODE_CHANGED", f"{before.value} to {after.value}: {why}")
+        if after is not Mode.OPERATIONAL:
+            self._processing.interrupt(f"the mode is {after.value}")
+        self._processing.wake()
+
+    def _tell_parameter(self, name: str, value: Value) -> None:
+        self._patience.until = 0.0  # there may be room for the next job now
+        self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
+
+    def _tell_refused_keys(self, error: LinkError) -> None:
+        self._events.report("KEYS_REFUSED", str(error))
+
+    def _tell_drops(self, dropped: int) -> None:
+        self._events.report("PACKETS_DROPPED", f"{dropped} packets found no room", packets=dropped)
+
+    def _tell_delivered(self, product: ProductRecord) -> None:
+        self._patience.until = 0.0  # there may be room for the next job now
+        self._events.report("PRODUCT_DELIVERED", product.product, product=product.product)
+
+    def _tell_lost(self, product: ProductRecord, cause: str) -> None:
+        message = f"{product.product}: {cause}"
+        self._events.report("PRODUCT_LOST", message, product=product.product)
+
+    def _tell_fault(self, fault: Exception) -> None:
+        self._log.error("downlink failed", exc_info=fault)
+        self._events.report("INTERNAL_FAULT", f"downlink: {fault}")
+
+    def _free_bytes(self) -> int:
+        return shutil.disk_usage(self._settings.state_dir).free
+
+    def _beat(self, name: str) -> Callable[[], None]:
+        return lambda: self._heartbeats.beat(name, time.monotonic())
+
+
+def _machine_boot() -> str:
+    with suppress(OSError):
+        return _MACHINE_BOOT.read_text().strip()
+    return ""

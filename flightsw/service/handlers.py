@@ -1,0 +1,223 @@
+"""What each telecommand does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from flightsw.commanding.orders import Done, Handler, Later, Order, Outcome
+from flightsw.commanding.parameters import ParameterStore, parameter_handlers
+from flightsw.downlink.catalogue import ProductCatalogue
+from flightsw.downlink.contact import ContactWindow
+from flightsw.errors import EngineUnavailable
+from flightsw.fdir.modes import ModeMachine
+from flightsw.host.confinement import confined
+from flightsw.jobs.queue import JobQueue
+from flightsw.jobs.worker import Processing
+from flightsw.model.slots import ModelSlots, SlotState
+from telecommands.dictionary import (
+    ActivateModel,
+    CancelJob,
+    CloseContact,
+    Code,
+    DeleteProduct,
+    HoldProduct,
+    JobState,
+    LatestPackets,
+    ListJobs,
+    ListProducts,
+    Mode,
+    ModelResult,
+    OpenContact,
+    Ping,
+    Pong,
+    PrioritiseProduct,
+    ProcessScene,
+    ReleaseProduct,
+    ReportLatest,
+    Restart,
+    RollBackModel,
+    SelfTest,
+    SelfTestResult,
+    SetMode,
+    ShutDown,
+    Stage,
+    StageModel,
+    Topic,
+)
+from telecommands.refusal import Refusal
+
+RESTART_STATUS: Final = 75
+"""Exit status after RESTART: EX_TEMPFAIL, at which systemd starts the service again."""
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """The handlers of all telecommands but SCHEDULE and its kin.
+
+    ``report`` adds a stage to a telecommand, ``resend`` repeats the latest packets, ``end`` makes
+    the service stop with an exit status; ``started`` is monotonic seconds.
+    """
+
+    jobs: JobQueue
+    catalogue: ProductCatalogue
+    contact: ContactWindow
+    parameters: ParameterStore
+    modes: ModeMachine
+    slots: ModelSlots
+    processing: Processing
+    scene_root: Path
+    report: Callable[..., object]
+    event: Callable[..., None]
+    resend: Callable[[tuple[Topic, ...]], int]
+    end: Callable[[int], None]
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]
+    started: float
+
+    def table(self) -> Mapping[str, Handler]:
+        """Handlers by the telecommand's name."""
+        return {
+            **parameter_handlers(self.parameters),
+            Ping.NAME: self._ping,
+            ProcessScene.NAME: self._process_scene,
+            CancelJob.NAME: self._cancel_job,
+            ListJobs.NAME: lambda request, _: Done(self.jobs.list(request)),
+            SetMode.NAME: self._set_mode,
+            SelfTest.NAME: self._self_test,
+            ListProducts.NAME: lambda request, _: Done(self.catalogue.list(request)),
+            HoldProduct.NAME: self._hold,
+            ReleaseProduct.NAME: self._release,
+            PrioritiseProduct.NAME: self._prioritise,
+            DeleteProduct.NAME: self._delete,
+            OpenContact.NAME: self._open_contact,
+            CloseContact.NAME: self._close_contact,
+            StageModel.NAME: self._stage_model,
+            ActivateModel.NAME: self._activate_model,
+            RollBackModel.NAME: self._roll_back_model,
+            ReportLatest.NAME: self._report_latest,
+            Restart.NAME: self._restart,
+            ShutDown.NAME: self._shut_down,
+        }
+
+    # --- The service -------------------------------------------------------------------------
+
+    def _ping(self, _: Ping, _order: Order) -> Outcome:
+        uptime_s = self.monotonic() - self.started
+        return Done(Pong(t=self.clock(), mode=self.modes.mode, uptime_s=uptime_s))
+
+    def _set_mode(self, request: SetMode, _: Order) -> Outcome:
+        self.modes.request(Mode(request.mode))
+        return Done()
+
+    def _report_latest(self, request: ReportLatest, _: Order) -> Outcome:
+        return Done(LatestPackets(sent=self.resend(request.topics)))
+
+    def _restart(self, _: Restart, _order: Order) -> Outcome:
+        self.end(RESTART_STATUS)
+        return Done()
+
+    def _shut_down(self, _: ShutDown, _order: Order) -> Outcome:
+        self.end(0)
+        return Done()
+
+    # --- Jobs --------------------------------------------------------------------------------
+
+    def _process_scene(self, request: ProcessScene, order: Order) -> Outcome:
+        if not confined(self.scene_root, request.scene).exists():
+            cause = f"no {request.scene} below the scene root"
+            raise Refusal(Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path")
+        job = self.jobs.add(order.id, request, self.clock())
+        self.processing.wake()
+        return Later({"job": job.id})
+
+    def _cancel_job(self, request: CancelJob, _: Order) -> Outcome:
+        record = self.jobs.cancel(request.job, self.clock())
+        if record.state is JobState.CANCELLED:
+            job = self.jobs.job(request.job)
+            cause = record.cause
+            self.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+            self.event("JOB_FAILED", f"{job.id}: {cause}", job=job.id, code=Code.CANCELLED.value)
+        else:
+            self.processing.cancel(request.job)
+        return Done()
+
+    # --- Engine and models: between two scenes, by the processing thread -----------------------
+
+    def _self_test(self, _: SelfTest, order: Order) -> Outcome:
+        self.processing.take_on(order.id, self._tested)
+        return Later()
+
+    def _tested(self) -> SelfTestResult:
+        self.processing.chain.close()  # the first engine of the chain gets its chance again
+        report = self.processing.check_engine()
+        if report is None:
+            raise EngineUnavailable("the engine", "cannot be opened", "See its events")
+        if not report.passed:
+            raise Refusal(Code.SELF_TEST_FAILED, report.as_text(), "Restart, or change the model")
+        return SelfTestResult(
+            passed=report.passed,
+            device=report.engine,
+            model=report.model_id,
+            tiles=report.tiles,
+            findings=(),
+        )
+
+    def _stage_model(self, request: StageModel, order: Order) -> Outcome:
+        def stage() -> ModelResult:
+            slots = self.slots.stage(request.package, request.sha256)
+            self.event("MODEL_STAGED", f"{slots.staged} is ready", model=slots.staged)
+            return _model_result(slots)
+
+        self.processing.take_on(order.id, stage)
+        return Later()
+
+    def _activate_model(self, request: ActivateModel, order: Order) -> Outcome:
+        def activate() -> ModelResult:
+            return self._flies(self.slots.activate(request.model, self.processing.chain.test))
+
+        self.processing.take_on(order.id, activate)
+        return Later()
+
+    def _roll_back_model(self, _: RollBackModel, order: Order) -> Outcome:
+        self.processing.take_on(order.id, lambda: self._flies(self.slots.roll_back()))
+        return Later()
+
+    def _flies(self, slots: SlotState) -> ModelResult:
+        self.event("MODEL_ACTIVATED", f"{slots.active} flies", model=slots.active)
+        self.processing.check_engine()
+        return _model_result(slots)
+
+    # --- Downlink ----------------------------------------------------------------------------
+
+    def _hold(self, request: HoldProduct, _: Order) -> Outcome:
+        self.catalogue.hold(request.product)
+        return Done()
+
+    def _release(self, request: ReleaseProduct, _: Order) -> Outcome:
+        self.catalogue.release(request.product)
+        return Done()
+
+    def _prioritise(self, request: PrioritiseProduct, _: Order) -> Outcome:
+        self.catalogue.prioritise(request.product, request.priority)
+        return Done()
+
+    def _delete(self, request: DeleteProduct, _: Order) -> Outcome:
+        self.catalogue.delete(request.product)
+        return Done()
+
+    def _open_contact(self, request: OpenContact, _: Order) -> Outcome:
+        self.contact.open(request, self.monotonic())
+        message = f"{request.bytes} bytes, {request.seconds:g} s"
+        self.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
+        return Done()
+
+    def _close_contact(self, _: CloseContact, _order: Order) -> Outcome:
+        self.contact.close()
+        return Done()
+
+
+def _model_result(slots: SlotState) -> ModelResult:
+    return ModelResult(active=slots.active, staged=slots.staged, previous=slots.previous)

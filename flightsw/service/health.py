@@ -1,0 +1,168 @@
+"""The state of health: looked at every second, told as housekeeping, acted upon where due."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from flightsw.commanding.parameters import ParameterStore
+from flightsw.downlink.catalogue import ProductCatalogue
+from flightsw.downlink.contact import ContactWindow
+from flightsw.fdir.boots import Boot
+from flightsw.fdir.modes import ModeMachine, SafeReason
+from flightsw.fdir.monitors import (
+    ClockMonitor,
+    LimitMonitor,
+    Limits,
+    LimitState,
+    Look,
+    disk_limits,
+    housekeeping_limits,
+    temperature_limits,
+)
+from flightsw.fdir.watchdog import Heartbeats
+from flightsw.jobs.queue import JobQueue
+from flightsw.jobs.worker import Processing
+from flightsw.model.slots import ModelSlots
+from flightsw.telemetry.sensors import SensorReadings, Sensors
+from telecommands.dictionary import Housekeeping, TelecommandCounts
+
+_CARD: Final = "card_temperature_c"
+_DISK: Final = "disk_free_bytes"
+
+
+@dataclass(frozen=True)
+class HealthSources:
+    """Where the figures of housekeeping come from."""
+
+    boot: Boot
+    started: float
+    jobs: JobQueue
+    catalogue: ProductCatalogue
+    contact: ContactWindow
+    parameters: ParameterStore
+    slots: ModelSlots
+    processing: Processing
+    heartbeats: Heartbeats
+    sensors: Sensors
+    telecommands: Callable[[], TelecommandCounts]
+    scheduled: Callable[[], int]
+    packets_dropped: Callable[[], int]
+    events_squelched: Callable[[], int]
+
+
+@dataclass
+class Health:
+    """Watches limits and clock; used by the main thread.  ``cool`` is set while work may go on."""
+
+    sources: HealthSources
+    modes: ModeMachine
+    event: Callable[..., None]
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]
+    cool: threading.Event
+    _card: LimitMonitor = field(default_factory=lambda: LimitMonitor(_CARD))
+    _disk: LimitMonitor = field(default_factory=lambda: LimitMonitor(_DISK))
+    _clock: ClockMonitor = field(default_factory=ClockMonitor)
+    _limits: dict[str, Limits] = field(default_factory=housekeeping_limits)
+    _passive: dict[str, LimitMonitor] = field(default_factory=dict)
+    _readings: SensorReadings | None = None
+    _contact_open: bool = False
+
+    def look(self) -> None:
+        """Take readings, once a second, and react to what left its limits."""
+        now, sources = self.monotonic(), self.sources
+        readings = self._readings = sources.sensors.read()
+        self._look_at_card(now)
+        self._look_at_disk(now, readings)
+        self._look_at_limits(now)
+        if jump := self._clock.look(self.clock(), now):
+            self.event("CLOCK_JUMPED", f"UTC moved by {jump:+.3f} s", seconds=jump)
+        is_open = sources.contact.state(now).open
+        if self._contact_open and not is_open:
+            spent = sources.contact.spent_bytes
+            self.event("CONTACT_CLOSED", f"{spent} bytes went down", bytes=spent)
+        self._contact_open = is_open
+
+    def packet(self) -> Housekeeping:
+        """Everything that housekeeping tells, now."""
+        sources, now = self.sources, self.monotonic()
+        readings = self._readings or sources.sensors.read()
+        card, info = sources.processing.chain.readings, sources.processing.chain.info
+        return Housekeeping(
+            mode=self.modes.mode,
+            uptime_s=now - sources.started,
+            boots=sources.boot.number,
+            unclean_boots=sources.boot.unclean_count,
+            reset_cause=sources.boot.reset_cause,
+            jobs=sources.jobs.counts(),
+            products=sources.catalogue.counts(),
+            telecommands=sources.telecommands(),
+            scheduled=sources.scheduled(),
+            contact=sources.contact.state(now),
+            packets_dropped=sources.packets_dropped(),
+            events_squelched=sources.events_squelched(),
+            card_temperature_c=card.temperature_celsius if card else None,
+            card_power_w=(card.power_watts if card else None) or readings.card_power_w,
+            card_energy_j=card.energy_joules if card else None,
+            cpu_temperature_c=readings.cpu_temperature_c,
+            cpu_share=readings.cpu_share or 0.0,
+            memory_bytes=readings.memory_bytes or 0,
+            disk_free_bytes=readings.disk_free_bytes or 0,
+            storage_used_bytes=sources.catalogue.bytes_on_board(),
+            storage_quota_bytes=int(sources.parameters.number("storage.quota_bytes")),
+            active_model=sources.slots.state().active,
+            engine=info.name if info else "",
+            device=info.device if info else "",
+            device_state=sources.processing.device_state,
+            heartbeats=sources.heartbeats.ages(now),
+        )
+
+    def _look_at_card(self, now: float) -> None:
+        card = self.sources.processing.chain.readings
+        number = self.sources.parameters.number
+        limits = temperature_limits(
+            number("fdir.warm_c"), number("fdir.hot_c"), number("fdir.hysteresis_c")
+        )
+        look = self._card.look(card.temperature_celsius if card else None, now, limits)
+        self._tell(look)
+        if look.level is LimitState.IN_LIMITS:
+            self.cool.set()
+            self.modes.cleared(SafeReason.TEMPERATURE)
+            return
+        self.cool.clear()
+        if look.acts:
+            if look.changed:
+                self.event("TOO_HOT", f"the card has {look.value:.1f} °C", value=look.value)
+            self.modes.unsafe(SafeReason.TEMPERATURE, f"the card has {look.value:.1f} °C")
+
+    def _look_at_disk(self, now: float, readings: SensorReadings) -> None:
+        reserve = self.sources.parameters.number("storage.reserve_bytes")
+        look = self._disk.look(readings.disk_free_bytes, now, disk_limits(reserve))
+        self._tell(look)
+        if not look.acts:
+            self.modes.cleared(SafeReason.DISK_FULL)
+            return
+        if look.changed:
+            self.event("DISK_FULL", f"{look.value:.0f} bytes are free", value=look.value)
+        self.modes.unsafe(SafeReason.DISK_FULL, f"{look.value:.0f} bytes are free")
+
+    def _look_at_limits(self, now: float) -> None:
+        """Values with limits in the dictionary that nothing acts upon."""
+        packet = self.packet()
+        for name, limits in self._limits.items():
+            if name != _CARD:
+                monitor = self._passive.setdefault(name, LimitMonitor(name, passive=True))
+                self._tell(monitor.look(getattr(packet, name), now, limits))
+
+    def _tell(self, look: Look) -> None:
+        if not look.changed or look.state is LimitState.STALE:
+            return
+        if look.state is not LimitState.IN_LIMITS:
+            message = f"{look.name} is {look.value:g}: {look.state.value}"
+            self.event("LIMIT_EXCEEDED", message, name=look.name, value=look.value)
+        elif look.before is not LimitState.STALE:
+            message = f"{look.name} is {look.value:g}"
+            self.event("LIMIT_CLEARED", message, name=look.name, value=look.value)

@@ -1,0 +1,231 @@
+"""What the archive knows of a point between two times, in as few data as were asked for."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, Final, Literal, TypeAlias
+
+import msgspec
+
+from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
+from telecommands.dashboard.archive.writer import LEVELS_NS
+from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
+from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, Point
+from telecommands.dashboard.points.reduction import Gap, Sample, is_number, merged, minmax
+from telecommands.dictionary import PACKETS, Record
+from telecommands.ground.errors import UsageError
+
+Strategy: TypeAlias = Literal["latest", "minmax"]
+
+MOST: Final = 50_000
+"""Data of one answer."""
+
+MOST_READ: Final = 30_000
+"""Packets that are read for a plot, about 0.15 s of work; of more, the roll-ups are."""
+
+MOST_GAPS: Final = 1000
+LATEST_MS: Final = 4_102_444_800_000.0
+"""2100-01-01: times beyond it are absurd."""
+
+_DEFAULT_SIZE: Final = 2000
+_DATUM_SPANS: Final = 2  # a span gives its lowest and its highest
+
+
+class Range(msgspec.Struct, frozen=True):
+    """A checked request; times are UTC nanoseconds, both ends included."""
+
+    start: int
+    end: int
+    size: int | None = None
+    strategy: Strategy | None = None
+
+
+def read_range(query: Mapping[str, str]) -> Range:
+    """``start``, ``end`` (UTC milliseconds), ``size``, ``strategy``; each may be absent.
+
+    Raises :class:`UsageError` for what makes no sense.
+    """
+    start = _milliseconds("start", query.get("start"), 0.0)
+    end = _milliseconds("end", query.get("end"), LATEST_MS)
+    if start > end:
+        raise UsageError("start", "is later than end", "Exchange the two")
+    strategy = query.get("strategy") or None
+    if strategy not in (None, "latest", "minmax"):
+        raise UsageError("strategy", f"{strategy!r:.80} is none", "Give latest, minmax or neither")
+    size = query.get("size") or None
+    if size is not None and not (size.isascii() and size.isdigit() and 1 <= int(size[:9]) <= MOST):
+        raise UsageError("size", f"{size!r:.80} is no number from 1 to {MOST}", "Correct it")
+    return Range(
+        start=round(start * NS_PER_MS),
+        end=round(end * NS_PER_MS),
+        size=None if size is None else int(size),
+        strategy=strategy,  # type: ignore[arg-type]
+    )
+
+
+def history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
+    """Data of the point, ascending, with the gaps between them.
+
+    ``latest``: the last ``size`` (1).  ``minmax``: at most ``size`` (2,000) that keep the peaks.
+    Neither: all, and as minmax where there are more than 50,000 (of texts: the newest 50,000).
+    """
+    if point.topic == "link":
+        return _link_history(reader, point, asked)
+    if asked.strategy == "latest":
+        return _latest(reader, point, asked)
+    if point.type in ("number", "state"):
+        most = MOST_READ if asked.strategy == "minmax" else MOST
+        few = reader.count(point.topic, asked.start, asked.end, most + 1) <= most
+        if asked.strategy == "minmax" or not few:
+            return _peaks(reader, point, asked, few=few)
+    bodies = list(reader.bodies(point.topic, asked.start, asked.end, MOST, newest=True))[::-1]
+    return _with_gaps(_data(point, bodies), _gaps(reader, point, bodies))
+
+
+def _latest(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
+    most = asked.size or 1
+    bodies = list(reader.bodies(point.topic, asked.start, asked.end, most, newest=True))[::-1]
+    gaps = _gaps(reader, point, bodies) if most > 1 else ()
+    return _with_gaps(_data(point, bodies), gaps)[-most:]
+
+
+def _peaks(reader: ArchiveReader, point: Point, asked: Range, *, few: bool) -> list[dict[str, Any]]:
+    size = asked.size or (_DEFAULT_SIZE if asked.strategy == "minmax" else MOST)
+    start, end = _narrowed(reader, point.topic, asked)
+    if few:
+        samples: Iterable[Sample] = samples_of(point, reader.bodies(point.topic, start, end))
+        found = list(samples)
+        if len(found) > size:
+            found = minmax(found, start, end, size)
+    else:
+        level = _level((end - start) * _DATUM_SPANS // max(1, size))
+        rolled = reader.rollups(point.key, level, start, end)
+        found = minmax((one for one in rolled if start <= one.t <= end), start, end, size)
+    gaps = merged(reader.gaps(point.topic, start, end), start, end, min(MOST_GAPS, size))
+    return _with_gaps((value_datum(one) for one in found), gaps)
+
+
+def _narrowed(reader: ArchiveReader, topic: str, asked: Range) -> tuple[int, int]:
+    """The asked span without what is empty at its ends: ``0`` to ``2100`` is a fair question."""
+    first = next(reader.bodies(topic, asked.start, asked.end, 1), None)
+    last = next(reader.bodies(topic, asked.start, asked.end, 1, newest=True), None)
+    if first is None or last is None:
+        return asked.start, asked.end
+    return first.t, last.t
+
+
+def _level(span: int) -> int:
+    """The coarsest roll-up of which two fit into a span of the answer, or the finest."""
+    fitting = [level for level in LEVELS_NS if 2 * level <= span]
+    return max(fitting, default=min(LEVELS_NS))
+
+
+def _gaps(reader: ArchiveReader, point: Point, bodies: list[StoredBody]) -> list[Gap]:
+    """Between the first and the last of these packets."""
+    if not bodies:
+        return []
+    start, end = bodies[0].t, bodies[-1].t
+    inside = (gap for gap in reader.gaps(point.topic, start, end) if start <= gap.t <= end)
+    return merged(inside, start, end, MOST_GAPS)
+
+
+def _data(point: Point, bodies: Iterable[StoredBody]) -> Iterator[dict[str, Any]]:
+    if point.type == "table":
+        for t, boot, seq, record in records_of(point, bodies):
+            yield row_datum(t, seq, boot, record)
+    else:
+        for sample in samples_of(point, bodies):
+            yield value_datum(sample)
+
+
+def link_samples(reader: ArchiveReader, point: Point, start: int, end: int) -> Iterator[Sample]:
+    """Of a point that tells of the link itself, ascending."""
+    if point.key == LINK_STATE:
+        yield from reader.link(start, end)
+        return
+    for sample in reader.dropped(None if point.key == LINK_DROPPED else point.path[0]):
+        if start <= sample.t <= end:
+            yield sample
+
+
+def records_of(
+    point: Point, bodies: Iterable[StoredBody]
+) -> Iterator[tuple[int, int, int, Record]]:
+    """Time, boot, number and body of each packet of a table."""
+    decoder = _decoder_of(PACKETS[point.topic])  # type: ignore[index]
+    for t, boot, seq, body in bodies:
+        yield t, boot, seq, decoder.decode(body)
+
+
+def samples_of(point: Point, bodies: Iterable[StoredBody]) -> Iterator[Sample]:
+    """The point's value out of each packet in which it stands."""
+    path = ("job",) if point.type == "tile_map" else point.path
+    decode = _decoder_of(_only(path)).decode
+    for t, boot, seq, body in bodies:
+        value: Any = decode(body)
+        for _ in path:
+            if value is msgspec.UNSET:
+                break
+            value = value.inner
+        if value is not msgspec.UNSET:
+            yield Sample(t, point.coded(value), seq, boot)
+
+
+@lru_cache(maxsize=1024)
+def _only(path: tuple[str, ...]) -> Any:
+    """A type that reads the one field at this path, and skips all others undecoded."""
+    kind: Any = Any
+    for name in reversed(path):
+        field = ("inner", kind | msgspec.UnsetType if kind is not Any else kind, msgspec.UNSET)
+        kind = msgspec.defstruct("Only", [field], rename={"inner": name})
+    return kind
+
+
+@lru_cache(maxsize=1024)
+def _decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
+
+
+def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict[str, Any]]:
+    told = [gap_datum(gap) for gap in gaps]
+    if not told:
+        return list(data)
+    return list(heapq.merge(data, told, key=lambda datum: float(datum["timestamp"])))
+
+
+def _link_history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
+    if asked.strategy == "latest":
+        samples = _latest_of_link(reader, point, asked.end)[-(asked.size or 1) :]
+        return [value_datum(sample) for sample in samples]
+    samples = list(link_samples(reader, point, asked.start, asked.end))
+    if len(samples) > (asked.size or MOST):
+        samples = minmax(samples, asked.start, asked.end, asked.size or MOST)
+    return [value_datum(sample) for sample in samples]
+
+
+def _latest_of_link(reader: ArchiveReader, point: Point, end: int) -> list[Sample]:
+    """Up to ``end``, however long ago: told is what changes, and it holds until the next change.
+
+    Nothing was missing when the archive began, with the first state of the link.
+    """
+    samples = list(link_samples(reader, point, 0, end))
+    if not samples and point.key != LINK_STATE:
+        began = next(reader.link(0, end), None)
+        return [] if began is None else [Sample(began.t, 0)]
+    return samples
+
+
+def _milliseconds(name: str, text: str | None, default: float) -> float:
+    if not text:
+        return default
+    try:
+        number = float(text[:40])
+    except ValueError:
+        number = math.nan
+    if not (is_number(number) and 0 <= number <= LATEST_MS):
+        cause = f"{text!r:.80} is no time in UTC milliseconds before 2100"
+        raise UsageError(name, cause, "Correct it")
+    return number

@@ -1,0 +1,274 @@
+"""The ground archive: every packet as it came, gaps, and each number's extremes by minute.
+
+One SQLite file (docs/decisions/0011).  One thread writes; each batch of packets, its gaps and its
+roll-ups are one transaction, so that a killed bridge leaves them in step.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple
+
+from typing_extensions import Self
+
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
+from telecommands.dictionary import Packet, Record
+from telecommands.ground.errors import ArchiveError
+from telecommands.ground.telemetry import PacketOrder, Place
+
+VERSION: Final = 1
+LEVELS_NS: Final = (60 * 10**9, 600 * 10**9)
+"""Spans of the roll-ups: a day is plotted from minutes, a year from ten minutes."""
+
+_BUSY_S: Final = 5.0
+_SCHEMA: Final = """
+CREATE TABLE topic (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL,
+    boot INTEGER, seq INTEGER, t INTEGER);
+CREATE TABLE packet (id INTEGER PRIMARY KEY, topic INTEGER NOT NULL, t INTEGER NOT NULL,
+    boot INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX packet_by_time ON packet (topic, t);
+CREATE TABLE gap (topic INTEGER NOT NULL, after INTEGER NOT NULL, before INTEGER NOT NULL,
+    missing INTEGER NOT NULL);
+CREATE INDEX gap_by_time ON gap (topic, after);
+CREATE TABLE key (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL);
+CREATE TABLE rollup (level INTEGER NOT NULL, key INTEGER NOT NULL, span INTEGER NOT NULL,
+    count INTEGER NOT NULL, low REAL NOT NULL, low_t INTEGER NOT NULL, high REAL NOT NULL,
+    high_t INTEGER NOT NULL, PRIMARY KEY (level, key, span)) WITHOUT ROWID;
+CREATE TABLE link (t INTEGER NOT NULL, up INTEGER NOT NULL);
+"""
+_ADD_ROLLUP: Final = """
+INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    count = count + excluded.count,
+    low_t = CASE WHEN excluded.low < low THEN excluded.low_t ELSE low_t END,
+    low = min(low, excluded.low),
+    high_t = CASE WHEN excluded.high > high THEN excluded.high_t ELSE high_t END,
+    high = max(high, excluded.high)
+"""
+
+
+class Arrival(NamedTuple):
+    """A packet as the link gave it."""
+
+    topic: str
+    packet: Packet
+    record: Record
+
+
+class Stored(NamedTuple):
+    """A packet that is in the archive now, and the gap right before it."""
+
+    arrival: Arrival
+    gap: Gap | None
+
+
+class Archive:
+    """The writer's end.  One thread at a time; a context manager.
+
+    Raises :class:`ArchiveError` where the file is none, newer, or in use by another bridge.
+    """
+
+    def __init__(self, path: Path, catalogue: Catalogue) -> None:
+        self._path = path
+        self._catalogue = catalogue
+        self._lock = _locked(path)
+        try:
+            self._connection = _opened(path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._topics: dict[str, int] = {}
+        self._keys: dict[str, int] = {}
+        self._order = PacketOrder()
+        try:
+            self._resume()
+        except BaseException:
+            self.close()
+            raise
+
+    def write(self, arrivals: Sequence[Arrival]) -> list[Stored]:
+        """Add packets, all or none; those that were new, in the order of their coming.
+
+        Raises :class:`ArchiveError` where the file cannot be written: the packets may be given
+        again.
+        """
+        try:
+            with self._transaction():
+                stored = [Stored(one, gap) for one in arrivals for gap in self._gap_before(one)]
+                self._add_packets(stored)
+                self._add_rollups(stored)
+        except ArchiveError:
+            self._resume()
+            raise
+        return stored
+
+    def write_link(self, t: int, *, up: bool) -> None:
+        """Record that the link came or went at ``t`` (UTC nanoseconds)."""
+        with self._transaction():
+            self._connection.execute("INSERT INTO link VALUES (?, ?)", (t, int(up)))
+
+    def close(self) -> None:
+        """Close the file; another bridge may have it now."""
+        self._connection.close()
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _resume(self) -> None:
+        """Take over from the file what is known of topics, keys and the last packets."""
+        with _told(self._path):
+            self._order = PacketOrder()
+            rows = self._connection.execute("SELECT name, id, boot, seq, t FROM topic").fetchall()
+            for name, _, boot, seq, t in rows:
+                if boot is not None:
+                    self._order.resume(name, Place(boot, seq, t))
+            self._topics = {name: number for name, number, *_ in rows}
+            self._keys = dict(self._connection.execute("SELECT name, id FROM key"))
+        for key in self._keys:
+            self._catalogue.discover(key)
+
+    def _gap_before(self, arrival: Arrival) -> Iterator[Gap | None]:
+        """One item, or none for a packet that is here already."""
+        last = self._order.last(arrival.topic)
+        missing = self._order.missing_before(arrival.topic, arrival.packet)
+        if missing is not None:
+            after = last.t if last is not None else arrival.packet.t
+            yield Gap(after, arrival.packet.t, missing) if missing else None
+
+    def _add_packets(self, stored: Sequence[Stored]) -> None:
+        execute = self._connection.execute
+        for (topic, packet, _), gap in stored:
+            number = self._number("topic", self._topics, topic)
+            execute(
+                "INSERT INTO packet (topic, t, boot, seq, body) VALUES (?, ?, ?, ?, ?)",
+                (number, packet.t, packet.boot, packet.seq, bytes(packet.body)),
+            )
+            if gap is not None:
+                execute("INSERT INTO gap VALUES (?, ?, ?, ?)", (number, *gap))
+        for topic in {one.arrival.topic for one in stored}:
+            last = self._order.last(topic)
+            assert last is not None
+            execute("UPDATE topic SET boot = ?, seq = ?, t = ? WHERE name = ?", (*last, topic))
+
+    def _add_rollups(self, stored: Sequence[Stored]) -> None:
+        spans: dict[tuple[int, int, int], Extremes] = {}
+        for (topic, packet, record), _ in stored:
+            t = packet.t
+            for point, value in self._catalogue.values(topic, record):
+                if not is_number(value):
+                    continue
+                value = float(value)  # type: ignore[arg-type]  # noqa: PLW2901
+                number = self._keys.get(point.key) or self._number("key", self._keys, point.key)
+                for level in LEVELS_NS:
+                    place = (level, number, t // level)
+                    known = spans.get(place)
+                    if known is None:
+                        spans[place] = Extremes(t, value)
+                    else:
+                        known.add(t, value)
+        self._connection.executemany(
+            _ADD_ROLLUP,
+            [(*place, e.count, e.low, e.low_t, e.high, e.high_t) for place, e in spans.items()],
+        )
+
+    def _number(self, table: str, known: dict[str, int], name: str) -> int:
+        number = known.get(name)
+        if number is None:
+            sql = f"INSERT INTO {table} (name) VALUES (?)"  # noqa: S608 - one of two tables
+            number = known[name] = int(self._connection.execute(sql, (name,)).lastrowid or 0)
+        return number
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with _told(self._path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """A connection in mode ``ro`` or ``rwc``; transactions are the caller's."""
+    place = urllib.parse.quote(str(path.absolute()))
+    return sqlite3.connect(
+        f"file:{place}?mode={mode}",
+        timeout=_BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        uri=True,
+    )
+
+
+def check_version(path: Path, connection: sqlite3.Connection) -> int:
+    """Version of the file's schema; :class:`ArchiveError` for one that is not known here."""
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version not in (0, VERSION):
+        cause = f"its schema is version {version}, this release knows {VERSION}"
+        raise ArchiveError(path, cause, "Use the release that wrote it, or another file")
+    return version
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    with _told(path):
+        connection = connect(path, "rwc")
+        try:
+            if check_version(path, connection) == 0:
+                others = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+                if others:
+                    raise ArchiveError(path, "is a database of something else", "Give another file")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(
+                    f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;"
+                )
+            connection.execute("PRAGMA synchronous = NORMAL")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _locked(path: Path) -> int:
+    """A lock beside the file that ends with the process that holds it."""
+    lock = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        cause = f"cannot be written ({error.strerror})"
+        raise ArchiveError(lock, cause, "Give a file in a folder that can be written") from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        cure = "End it, or give another --archive"
+        raise ArchiveError(path, "another dashboard writes it", cure) from error
+    return handle
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        cure = "Free space, or give another --archive"
+        raise ArchiveError(path, f"cannot be used ({error})", cure) from error

@@ -1,0 +1,225 @@
+"""The bridge's web side: routes, their checks, and errors as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+import anyio.to_thread
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.staticfiles import StaticFiles
+from starlette.websockets import WebSocket
+
+from telecommands.auth import TelecommandKey
+from telecommands.dashboard.archive.history import history, read_range
+from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
+from telecommands.dashboard.archive.tile_map import tile_map_of
+from telecommands.dashboard.commanding import Commanding
+from telecommands.dashboard.forms import forms
+from telecommands.dashboard.hub import Hub
+from telecommands.dashboard.link import LinkState
+from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.data import milliseconds
+from telecommands.dashboard.products import ReceivedProducts, picture
+from telecommands.dashboard.stages import StageLog
+from telecommands.dashboard.web.access import OwnPagesOnly, obstacle
+from telecommands.dashboard.web.realtime import serve_page
+from telecommands.dashboard.web.responses import ERRORS, json_response, refusal
+from telecommands.dictionary import EVENTS, VERSION, Severity
+from telecommands.ground.errors import LinkError, UsageError
+
+MOST_BODY_BYTES: Final = 128 * 1024
+MOST_REQUESTS: Final = 32
+"""Requests that wait for archive or disk; further ones are told to come again."""
+
+_MISSION: Final = "flightsw"
+
+Result = TypeVar("Result")
+
+
+class Bridge(msgspec.Struct):
+    """What the routes answer from.  Without ``operator``, whose key it is, pages only look."""
+
+    catalogue: Catalogue
+    hub: Hub
+    readers: ReaderPool
+    link: Callable[[], LinkState]
+    stages: StageLog
+    products: ReceivedProducts
+    commanding: Commanding
+    operator: TelecommandKey | None
+    port: int
+    page: Path
+    openmct: Path
+
+
+def application(bridge: Bridge) -> Starlette:
+    """The ASGI application."""
+    api = _Api(bridge)
+    routes = [
+        Route("/", api.index),
+        Mount("/app", StaticFiles(directory=bridge.page)),
+        Mount("/openmct", StaticFiles(directory=bridge.openmct)),
+        Route("/api/status", api.status),
+        Route("/api/dictionary", api.dictionary),
+        Route("/api/history/{key:path}", api.history),
+        Route("/api/products", api.products),
+        Route("/api/products/{product}/image", api.image),
+        Route("/api/products/{product}/file", api.file),
+        Route("/api/scenes/{job}/tile_map", api.tile_map),
+        Route("/api/telecommands", api.send, methods=["POST"]),
+        Route("/api/telecommands/{id}", api.stages),
+        WebSocketRoute("/api/realtime", api.realtime),
+    ]
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(OwnPagesOnly, port=bridge.port)],
+        exception_handlers=ERRORS,
+    )
+
+
+class _Api:
+    """One method a route."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+        self._waiting = 0
+
+    async def index(self, _request: Request) -> Response:
+        return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def status(self, request: Request) -> Response:
+        bridge = self._bridge
+        forbidden = obstacle(request.headers, bridge.operator)
+        count, first, last = await self._from_archive(ArchiveReader.extent)
+        archive = {"packets": count, "first": milliseconds(first), "last": milliseconds(last)}
+        return json_response(
+            {
+                "mission": _MISSION,
+                "can_command": bridge.operator is not None,
+                "operator": bridge.operator and bridge.operator.key_id,
+                "authorised": forbidden is None,
+                "reason": forbidden and f"{forbidden.cause}. {forbidden.cure}",
+                "link": bridge.link(),
+                "archive": archive,
+            }
+        )
+
+    async def dictionary(self, _request: Request) -> Response:
+        events = [
+            {"name": name, "severity": kind.severity, "doc": kind.doc}
+            for name, kind in EVENTS.items()
+        ]
+        return json_response(
+            {
+                "version": VERSION,
+                "folders": self._bridge.catalogue.folders(),
+                "telecommands": forms(),
+                "events": events,
+                "severities": [severity.value for severity in Severity],
+            }
+        )
+
+    async def history(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        point = self._bridge.catalogue.get(key)
+        if point is None:
+            cause = f"no point has the key {key[:80]}"
+            return refusal(404, "UNKNOWN_KEY", cause, "See /api/dictionary")
+        asked = read_range(request.query_params)
+        return await self._from_archive(lambda reader: json_response(history(reader, point, asked)))
+
+    async def products(self, _request: Request) -> Response:
+        return json_response(self._bridge.products.listed())
+
+    async def image(self, request: Request) -> Response:
+        path = self._product(request)
+        content, media_type = await self._in_thread(lambda: picture(path))
+        return Response(content, media_type=media_type, headers={"Cache-Control": "max-age=3600"})
+
+    async def file(self, request: Request) -> Response:
+        path = self._product(request)
+        if not path.is_file():
+            return refusal(404, "GONE", f"{path.name} is not there any more", "Receive it again")
+        return FileResponse(path, filename=path.name)
+
+    async def tile_map(self, request: Request) -> Response:
+        job = request.path_params["job"]
+        found = await self._from_archive(lambda reader: tile_map_of(reader, job))
+        if found is None:
+            cause = f"no outcome of a job {job[:80]} is in the archive"
+            return refusal(404, "UNKNOWN_JOB", cause, "See sci.cloud_fraction.job")
+        return json_response(found)
+
+    async def send(self, request: Request) -> Response:
+        bridge = self._bridge
+        forbidden = obstacle(request.headers, bridge.operator)
+        if forbidden is not None:
+            return refusal(403, *forbidden)
+        order = _order(await _body(request))
+        return json_response({"id": bridge.commanding.submit(order.name, order.args)}, 202)
+
+    async def stages(self, request: Request) -> Response:
+        found = self._bridge.stages.of(request.path_params["id"])
+        if found is None:
+            cause = "no such telecommand was sent from here or told by telemetry lately"
+            return refusal(404, "UNKNOWN_TELECOMMAND_ID", cause)
+        return json_response(found)
+
+    async def realtime(self, socket: WebSocket) -> None:
+        bridge = self._bridge
+        await serve_page(socket, bridge.hub, bridge.catalogue, bridge.link)
+
+    def _product(self, request: Request) -> Path:
+        try:
+            return self._bridge.products.path_of(request.path_params["product"])
+        except UsageError as error:
+            raise HTTPException(404, str(error)) from error
+
+    async def _from_archive(self, ask: Callable[[ArchiveReader], Result]) -> Result:
+        def borrowed() -> Result:
+            with self._bridge.readers.borrowed() as reader:
+                return ask(reader)
+
+        return await self._in_thread(borrowed)
+
+    async def _in_thread(self, work: Callable[[], Result]) -> Result:
+        if self._waiting >= MOST_REQUESTS:
+            cause = f"{MOST_REQUESTS} requests wait already"
+            raise LinkError("the bridge", cause, "Try again in a moment")
+        self._waiting += 1
+        try:
+            return await anyio.to_thread.run_sync(work)
+        finally:
+            self._waiting -= 1
+
+
+class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    args: dict[str, Any] = {}
+
+
+def _order(body: bytes) -> _Order:
+    try:
+        return msgspec.json.decode(body, type=_Order)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        cause = f"not understood: {error!s:.200}"
+        raise UsageError("the request", cause, 'Send {"name": ..., "args": {...}}') from error
+
+
+async def _body(request: Request) -> bytes:
+    body = b""
+    with anyio.fail_after(10.0):
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BODY_BYTES:
+                raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
+    return body

@@ -1,0 +1,69 @@
+"""JSON for the page, and every error as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from telecommands.ground.errors import ArchiveError, GroundError, LinkError, UsageError
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Anything that msgspec encodes."""
+    return Response(
+        msgspec.json.encode(content),
+        status_code=status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
+    """An error as the page reads it."""
+    error = {"code": code, "cause": cause, "cure": cure}
+    return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def refused(status: int, error: GroundError) -> Response:
+    """A ground error as the page reads it."""
+    return refusal(status, error.code, f"{error.subject}: {error.cause}", error.cure)
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return refusal(error.status_code, f"HTTP_{error.status_code}", error.detail)
+
+
+async def _usage_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, GroundError)
+    return refused(400, error)
+
+
+async def _unavailable(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, GroundError)
+    return refused(503, error)
+
+
+async def _ground_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, GroundError)
+    return refused(500, error)
+
+
+async def _fault(_request: Request, _error: Exception) -> Response:
+    return refusal(500, "INTERNAL", "a fault of the bridge's own; its terminal tells more")
+
+
+ERRORS: Final[Mapping[Any, Any]] = {
+    HTTPException: _http_error,
+    UsageError: _usage_error,
+    ArchiveError: _unavailable,
+    LinkError: _unavailable,
+    GroundError: _ground_error,
+    Exception: _fault,
+}
+"""Starlette's exception handlers."""

@@ -1,0 +1,206 @@
+"""``key=value`` of a command line as a telecommand's arguments, typed by the dictionary."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect
+
+from telecommands.dictionary import TELECOMMANDS, Telecommand
+from telecommands.ground.commanding import check_arguments
+from telecommands.ground.errors import UsageError
+
+_TRUTH: Final = {"true": True, "yes": True, "false": False, "no": False}
+_SPAN: Final = re.compile(r"^\+\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)?\Z")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def read_arguments(name: str, pairs: Sequence[str], now_ns: int) -> dict[str, Any]:
+    """Arguments of the named telecommand; ``now_ns`` is what ``+30s`` counts from.
+
+    Lists are separated by commas, ``null`` is nothing, structures are JSON, times are ``+30s``
+    (ms, s, min, h, d), ISO 8601 in UTC or nanoseconds.  Raises :class:`UsageError` that names
+    the argument, and the nearest name where there is none of that name.
+    """
+    fields = {field.name: field.type for field in fields_of(telecommand_named(name))}
+    args: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise UsageError(name, f"{pair!r} is not key=value", f"Arguments: {_names(fields)}")
+        if key not in fields:
+            cause = f"has no argument {key!r}{_nearest(key, fields)}"
+            raise UsageError(name, cause, f"Arguments: {_names(fields)}")
+        if key in args:
+            raise UsageError(name, f"{key} is given twice", "Give it once")
+        try:
+            args[key] = _read(fields[key], text, now_ns)
+        except ValueError as error:
+            cure = f"See groundsim send {name} --help-arguments"
+            raise UsageError(f"{name} {key}", str(error), cure) from error
+    check_arguments(name, args)
+    return args
+
+
+def read_times(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
+    """The same arguments with times written as text (``+30s``, ISO 8601) as UTC nanoseconds.
+
+    Everything else stays as it is, wrong or right: for telecommands that are meant to be refused.
+    """
+    kind = TELECOMMANDS.get(name)
+    fields = {field.name: field.type for field in fields_of(kind)} if kind else {}
+    return {
+        key: read_time(value, now_ns)
+        if isinstance(value, str) and key in fields and is_time(fields[key])
+        else value
+        for key, value in args.items()
+    }
+
+
+def read_time(text: str, now_ns: int) -> int:
+    """UTC nanoseconds of ``+30s``, of ISO 8601 (UTC unless it says otherwise) or of digits.
+
+    :class:`ValueError` for anything else.
+    """
+    if text.isdigit():
+        return int(text)
+    if text.startswith("+"):
+        return now_ns + round(read_span(text) * 1e9)
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", text))
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no time: +30s, ISO 8601 in UTC, or nanoseconds") from error
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
+
+
+def read_span(text: str) -> float:
+    """Seconds of ``+30s``, ``+250ms``, ``+5min``, ``+2h``, ``+1d``; :class:`ValueError` if none."""
+    found = _SPAN.match(text)
+    if not found:
+        raise ValueError(f"{text!r} is no span of time: +30s, +250ms, +5min, +2h, +1d")
+    return float(found["number"]) * _SECONDS[found["unit"] or "s"]
+
+
+def telecommand_named(name: str) -> type[Telecommand]:
+    """The dictionary's type; :class:`UsageError` names the nearest ones where there is none."""
+    kind = TELECOMMANDS.get(name)
+    if kind is None:
+        cause = f"is no telecommand{_nearest(name.upper(), TELECOMMANDS)}"
+        raise UsageError(name, cause, "See groundsim send --list")
+    return kind
+
+
+def fields_of(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+    """A type's fields as the dictionary declares them."""
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    return described.fields
+
+
+def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
+    """The values that are allowed."""
+    if isinstance(kind, inspect.EnumType):
+        return tuple(member.value for member in kind.cls)
+    return tuple(kind.values)
+
+
+def _read(kind: inspect.Type, text: str, now_ns: int) -> Any:
+    """A word of the command line as a value of that type."""
+    if isinstance(kind, inspect.UnionType):
+        return _read_any_of(kind, text, now_ns)
+    if isinstance(kind, inspect.Metadata):
+        return read_time(text, now_ns) if is_time(kind) else _read(kind.type, text, now_ns)
+    if isinstance(kind, inspect.VarTupleType):
+        return [_read(kind.item_type, item, now_ns) for item in text.split(",") if item]
+    if isinstance(kind, (inspect.LiteralType, inspect.EnumType)):
+        return _choice(choices_of(kind), text)
+    reader = _READERS.get(type(kind), _json)
+    return reader(text)
+
+
+def _read_any_of(kind: inspect.UnionType, text: str, now_ns: int) -> Any:
+    if text == "null" and kind.includes_none:
+        return None
+    members = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+    for member in members[:-1]:
+        try:
+            return _read(member, text, now_ns)
+        except ValueError:
+            continue
+    return _read(members[-1], text, now_ns)
+
+
+def _choice(values: Iterable[Any], text: str) -> Any:
+    for value in values:
+        if str(value) == text:
+            return value
+    raise ValueError(f"{text!r} is none of {', '.join(str(value) for value in values)}")
+
+
+def _truth(text: str) -> bool:
+    try:
+        return _TRUTH[text.lower()]
+    except KeyError:
+        raise ValueError(f"{text!r} is neither true nor false") from None
+
+
+def _whole(text: str) -> int:
+    """Digits, or a figure like ``2e9``: bytes are long numbers."""
+    try:
+        return int(text)
+    except ValueError:
+        number = _number(text)
+        if number != int(number):
+            raise ValueError(f"{text!r} is no whole number") from None
+        return int(number)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{text!r} is no finite number")
+    return number
+
+
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{text!r} is no JSON: {error}") from error
+
+
+_READERS: Final[Mapping[type[inspect.Type], Callable[[str], Any]]] = {
+    inspect.BoolType: _truth,
+    inspect.IntType: _whole,
+    inspect.FloatType: _number,
+    inspect.StrType: str,
+}
+
+
+def is_time(kind: inspect.Type) -> bool:
+    """Whether it is UTC in nanoseconds."""
+    if isinstance(kind, inspect.UnionType):
+        return any(is_time(member) for member in kind.types)
+    if isinstance(kind, inspect.Metadata):
+        return (kind.extra or {}).get("unit") == "ns" or is_time(kind.type)
+    return False
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(names), n=3, cutoff=0.5)
+    return f"; the nearest are {', '.join(close)}" if close else ""
+
+
+def _names(fields: Mapping[str, object]) -> str:
+    return ", ".join(fields) or "none"

@@ -1,0 +1,256 @@
+"""Command the service, and follow what becomes of each telecommand."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from telecommands.auth import sign
+from telecommands.codec import convert_arguments, decode_as
+from telecommands.dictionary import (
+    MAX_BODY_BYTES,
+    Code,
+    Schedule,
+    Stage,
+    TelecommandBody,
+    Verification,
+)
+from telecommands.ground.connection import Connection, GroundKeys, LinkClient, read_ground_keys
+from telecommands.ground.errors import LinkError, UnusableKey, UsageError
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.telemetry import TelemetryClient
+from telecommands.refusal import Refusal
+
+__all__ = [
+    "GroundKeys",
+    "SequenceFile",
+    "TelecommandClient",
+    "TelemetryClient",
+    "check_arguments",
+    "read_ground_keys",
+]
+
+RESEND_S: Final = 3.0
+"""A telecommand that nobody answered is sent again after so long."""
+
+ASK_AGAIN_S: Final = 15.0
+"""One that was answered is asked after when nothing came for so long (a restart?)."""
+
+_MOST_OPEN: Final = 10_000
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def check_arguments(name: str, args: Mapping[str, Any]) -> None:
+    """:class:`UsageError` where the service would not understand the telecommand."""
+    try:
+        telecommand = convert_arguments(name, args)
+        if isinstance(telecommand, Schedule):
+            convert_arguments(telecommand.telecommand.name, telecommand.telecommand.args)
+    except Refusal as refusal:
+        raise UsageError(name, refusal.cause.removeprefix(f"{name}: "), refusal.cure) from refusal
+
+
+class TelecommandClient(LinkClient):
+    """Sends telecommands and reads their verification.  Not for several threads at once.
+
+    Nothing is lost by a broken link: a telecommand without an answer goes out again under the same
+    id, which the service runs once only.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        keys: GroundKeys,
+        sequence: SequenceFile,
+        *,
+        resend_s: float = RESEND_S,
+        ask_again_s: float = ASK_AGAIN_S,
+    ) -> None:
+        if keys.telecommand is None:
+            cure = "Generate one (groundsim keys) and have it authorised"
+            raise UnusableKey(endpoint, "there is no telecommand key to sign with", cure)
+        self._key = keys.telecommand
+        self._sequence = sequence
+        self._resend_s = resend_s
+        self._ask_again_s = ask_again_s
+        self._open: dict[str, _Open] = {}
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
+
+    def send(
+        self,
+        name: str,
+        args: Mapping[str, Any] = _NONE,
+        *,
+        id: str | None = None,  # noqa: A002 - the interface's own name
+        check: bool = True,
+    ) -> str:
+        """Send a telecommand; its id, which is made up unless given.
+
+        Raises :class:`UsageError` for arguments that do not fit, unless ``check`` is off.
+        """
+        if check:
+            check_arguments(name, args)
+        if len(self._open) >= _MOST_OPEN:
+            cause = f"{_MOST_OPEN} telecommands are open"
+            raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
+        body = _body(id or secrets.token_hex(8), name, args)
+        one = _Open(body)
+        self._open[body.id] = one
+        self._transmit(one)
+        return body.id
+
+    def stages(self, id: str, timeout_s: float) -> Iterator[Verification]:  # noqa: A002
+        """Stages of a telecommand as they come, each once; the last one closes it.
+
+        Raises :class:`NoAnswer` when it is not closed after ``timeout_s``; it stays open then, and
+        may be asked for again.
+        """
+        one = self._open.get(id)
+        if one is None:
+            raise UsageError(id, "no such telecommand is open", "Send it first")
+        deadline = time.monotonic() + timeout_s
+        while True:
+            while one.arrived:
+                verification = one.arrived.popleft()
+                if verification.stage.closes:
+                    self.forget(id)
+                    yield verification
+                    return
+                yield verification
+            self._wait(one, deadline, timeout_s)
+
+    def arrivals(self, timeout_s: float) -> Iterator[Verification]:
+        """Stages of all open telecommands that come within ``timeout_s``, each once.
+
+        Silence ends it and is no error: whoever follows many at once has deadlines of their own.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for id, one in list(self._open.items()):  # noqa: A001
+                while one.arrived:
+                    verification = one.arrived.popleft()
+                    if verification.stage.closes:
+                        self.forget(id)
+                    yield verification
+            due_at = min((self._due_at(one) for one in self._open.values()), default=deadline)
+            frames = self._connection.receive(min(deadline, due_at))
+            if frames is not None:
+                self._take(self._decoded(frames))
+                continue
+            now = time.monotonic()
+            for one in [one for one in self._open.values() if now >= self._due_at(one)]:
+                self._transmit(one)
+            if now >= deadline:
+                return
+
+    def execute(
+        self,
+        name: str,
+        args: Mapping[str, Any] = _NONE,
+        timeout_s: float = 10.0,
+        *,
+        id: str | None = None,  # noqa: A002
+        check: bool = True,
+    ) -> Verification:
+        """Send a telecommand and wait until it is closed; the closing stage."""
+        *_, last = self.stages(self.send(name, args, id=id, check=check), timeout_s)
+        return last
+
+    def forget(self, id: str) -> None:  # noqa: A002
+        """Care no longer for a telecommand; on board it goes on."""
+        self._open.pop(id, None)
+
+    def _wait(self, one: _Open, deadline: float, timeout_s: float) -> None:
+        """Until a message came, or the telecommand is due to be sent again."""
+        frames = self._connection.receive(min(deadline, self._due_at(one)))
+        if frames is not None:
+            self._take(self._decoded(frames))
+        elif time.monotonic() >= deadline:
+            what = one.body.name + (f" after {one.last.value}" if one.last else "")
+            raise self._connection.no_answer(f"{what} was not closed within {timeout_s:g} s")
+        elif time.monotonic() >= self._due_at(one):
+            self._transmit(one)
+
+    def _due_at(self, one: _Open) -> float:
+        """When it is sent again unless something comes (monotonic seconds)."""
+        return one.heard_at + (self._ask_again_s if one.answered else self._resend_s)
+
+    def _transmit(self, one: _Open) -> None:
+        one.heard_at = time.monotonic()
+        self._connection.send(*sign(self._key, self._sequence.next(), one.body))
+
+    def _decoded(self, frames: list[zmq.Frame]) -> Verification:
+        try:
+            return decode_as(Verification, frames[-1].bytes, "the answer")
+        except Refusal as refusal:
+            cure = "Use a client of the service's version"
+            raise LinkError(self._connection.endpoint, refusal.cause, cure) from refusal
+
+    def _take(self, verification: Verification) -> None:
+        one = self._addressed(verification)
+        if one is None:
+            return
+        if one.answered and verification.stage is Stage.REJECTED:
+            return  # a repeat was, the original was not
+        highest = verification.data.get("highest")
+        if (
+            verification.code in (Code.REPLAYED, Code.OUT_OF_WINDOW)
+            and isinstance(highest, int)
+            and not one.renumbered
+        ):
+            one.renumbered = True
+            self._sequence.advance(highest)
+            self._transmit(one)
+            return
+        one.take(verification)
+
+    def _addressed(self, verification: Verification) -> _Open | None:
+        if verification.id:
+            return self._open.get(verification.id)
+        # The service could not read the id; it answers each client in order.
+        return next((one for one in self._open.values() if not one.answered), None)
+
+
+class _Open:
+    """A telecommand that is not closed yet."""
+
+    def __init__(self, body: TelecommandBody) -> None:
+        self.body = body
+        self.arrived: deque[Verification] = deque()
+        self.last: Stage | None = None
+        self.heard_at = 0.0
+        self.renumbered = False
+        self._seen: set[tuple[Stage, int, int]] = set()
+
+    @property
+    def answered(self) -> bool:
+        return self.last is not None
+
+    def take(self, verification: Verification) -> None:
+        """Keep a stage, unless it came before: a repeated id is answered with all known stages."""
+        self.heard_at = time.monotonic()
+        self.last = verification.stage
+        stage = (verification.stage, verification.at, verification.step)
+        if stage not in self._seen:
+            self._seen.add(stage)
+            self.arrived.append(verification)
+
+
+def _body(telecommand_id: str, name: str, args: Mapping[str, Any]) -> TelecommandBody:
+    fields = {"id": telecommand_id, "name": name, "args": args, "sent_at": time.time_ns()}
+    try:
+        body = msgspec.convert(fields, TelecommandBody)
+        size = len(msgspec.msgpack.encode(body))
+    except (msgspec.ValidationError, TypeError, OverflowError, RecursionError) as error:
+        raise UsageError(name, str(error), "Correct the telecommand (docs/interface.md)") from error
+    if size > MAX_BODY_BYTES:
+        cause = f"takes {size} bytes, at most {MAX_BODY_BYTES} are read"
+        raise UsageError(name, cause, "Send less at once")
+    return body

@@ -1,0 +1,199 @@
+"""The ground's end of a link: one ZeroMQ socket, CURVE keys, and why nobody answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+import msgspec
+import zmq
+from typing_extensions import Self
+
+from telecommands.auth import TelecommandKey
+from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey
+from telecommands.ground.handshake import UNFIT, Finding, HandshakeMonitor
+from telecommands.keys import (
+    SECRET_SUFFIX,
+    SERVICE_KEY,
+    TELECOMMAND_SUFFIX,
+    CurvePair,
+    KeyRefused,
+    check_name,
+    read_curve_pair,
+    read_curve_public,
+    read_telecommand_key,
+)
+
+_LINGER_MS: Final = 1000
+_LONGEST_RETRY_MS: Final = 500  # between two attempts to reach a service that is not there
+_PROBE_S: Final = 1.0
+_PEER_CHECK_MS: Final = 5000
+_MOST_FRAME_BYTES: Final = 16 << 20
+
+
+class GroundKeys(msgspec.Struct, frozen=True):
+    """What a client holds.  Both CURVE fields None: the link is plain.
+
+    Without ``telecommand`` it may listen and receive products, but not command.
+    """
+
+    curve: CurvePair | None = None
+    service_public: bytes | None = None
+    telecommand: TelecommandKey | None = None
+
+
+def read_ground_keys(folder: Path, name: str, *, curve: bool = True) -> GroundKeys:
+    """Keys of the client ``name``: ``NAME.key_secret``, ``service.key``, ``NAME.telecommand_key``.
+
+    The last may be absent; without ``curve`` the others are not read.  Raises
+    :class:`UnusableKey` that names the file and the cure.
+    """
+    telecommand = folder / f"{name}{TELECOMMAND_SUFFIX}"
+    try:
+        check_name(name)
+        return GroundKeys(
+            curve=read_curve_pair(folder / f"{name}{SECRET_SUFFIX}") if curve else None,
+            service_public=read_curve_public(folder / SERVICE_KEY) if curve else None,
+            telecommand=read_telecommand_key(telecommand) if telecommand.exists() else None,
+        )
+    except KeyRefused as refused:
+        raise UnusableKey(refused.path, refused.cause, refused.cure) from refused
+
+
+class Connection:
+    """A socket that one thread uses; every wait has a deadline.
+
+    ``kind`` is zmq.DEALER or zmq.SUB.  Raises :class:`LinkError` for an endpoint that is none.
+    """
+
+    def __init__(
+        self,
+        kind: int,
+        endpoint: str,
+        keys: GroundKeys,
+        *,
+        topics: Sequence[str] = (),
+        monitored: bool = False,
+    ) -> None:
+        self._kind = kind
+        self.endpoint = endpoint
+        self._keys = keys
+        self._context = zmq.Context()
+        self._monitor: HandshakeMonitor | None = None
+        try:
+            self._socket = _socket(self._context, kind, keys)
+            if monitored:
+                self._monitor = HandshakeMonitor(self._socket)
+            for topic in topics:
+                self._socket.subscribe(topic)
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            cure = "Give an endpoint such as tcp://127.0.0.1:5701"
+            raise LinkError(endpoint, f"cannot be used ({error.strerror})", cure) from error
+        except UnusableKey:
+            self.close()
+            raise
+
+    def send(self, frame: bytes, *more: bytes) -> None:
+        """Send one message; :class:`LinkError` where too many wait to be sent already."""
+        try:
+            self._socket.send_multipart([frame, *more], zmq.DONTWAIT)
+        except zmq.Again as error:
+            raise self.no_answer("takes nothing more") from error
+
+    def receive(self, deadline: float) -> list[zmq.Frame] | None:
+        """One message, or None when the monotonic clock reaches ``deadline`` (s)."""
+        left_ms = max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
+        if not self._socket.poll(left_ms):
+            return None
+        return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+
+    def no_answer(self, cause: str) -> NoAnswer:
+        """The error to raise after silence; looks once more what the matter is."""
+        finding = _probe(self._kind, self.endpoint, self._keys)
+        return NoAnswer(self.endpoint, f"{cause}: {finding.cause}", finding.cure)
+
+    @property
+    def finding(self) -> Finding | None:
+        """What is known of the other end; None before anything is.
+
+        Only a ``monitored`` connection knows, and it wants to be asked now and then.
+        """
+        if self._monitor is None:
+            return None
+        self._monitor.look(0)
+        return self._monitor.finding
+
+    def close(self) -> None:
+        """Close it; what was sent has a second to leave."""
+        self._context.destroy(linger=_LINGER_MS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class LinkClient:
+    """One end of a link: owns its connection, which it closes at the end of a ``with``."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def close(self) -> None:
+        """Close the link."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _socket(
+    context: zmq.Context[zmq.Socket[bytes]], kind: int, keys: GroundKeys
+) -> zmq.Socket[bytes]:
+    socket = context.socket(kind)
+    socket.linger = _LINGER_MS
+    socket.setsockopt(zmq.MAXMSGSIZE, _MOST_FRAME_BYTES)
+    socket.setsockopt(zmq.RECONNECT_IVL_MAX, _LONGEST_RETRY_MS)
+    socket.setsockopt(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # notices a peer that lost its power
+    socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _PEER_CHECK_MS)
+    if keys.curve is not None:
+        if keys.service_public is None:
+            cause = "a CURVE pair, but not the service's public key"
+            raise UnusableKey(SERVICE_KEY, cause, f"Copy the service's {SERVICE_KEY}")
+        socket.curve_publickey = keys.curve.public
+        socket.curve_secretkey = keys.curve.secret
+        socket.curve_serverkey = keys.service_public
+    return socket
+
+
+def _probe(kind: int, endpoint: str, keys: GroundKeys) -> Finding:
+    """Connect anew and watch the handshake."""
+    deadline = time.monotonic() + _PROBE_S
+    with zmq.Context() as context, _socket(context, kind, keys) as socket:
+        socket.linger = 0
+        with closing(HandshakeMonitor(socket)) as monitor:
+            socket.connect(endpoint)
+            # What somebody broke off may go better the next time: the service may just start.
+            while monitor.finding in (None, UNFIT) and (left := deadline - time.monotonic()) > 0:
+                monitor.look(int(left * 1000))
+            return monitor.finding or UNFIT

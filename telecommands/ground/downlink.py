@@ -1,0 +1,254 @@
+"""Receive products: whole, checked, gone on with where a transfer broke off."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar, cast
+
+import msgspec
+import zmq
+
+from telecommands.codec import decode_as, encode
+from telecommands.dictionary import (
+    Chunk,
+    ChunkRequest,
+    Code,
+    DownlinkRefused,
+    DownlinkReply,
+    DownlinkRequest,
+    NextProduct,
+    NothingNow,
+    ProductDelivered,
+    ProductOffer,
+    ProductReceived,
+)
+from telecommands.ground.connection import Connection, GroundKeys, LinkClient
+from telecommands.ground.errors import LinkError, TransferFailed
+from telecommands.ground.part_file import PartFile, is_complete, place_of
+from telecommands.refusal import Refusal
+
+WINDOW_BYTES: Final = 32 << 20
+"""So much is asked for at once, and is then on its way at most.
+
+The next window is asked for when the last one is stored.  The pause is one round trip, which at
+32 MiB a window costs nothing that a link to orbit would notice.
+"""
+
+RESEND_S: Final = 2.0
+"""A request is sent again when nothing came for so long."""
+
+MOST_CREDIT: Final = 256
+"""Chunks of one request, at most: the range of ChunkRequest."""
+
+_OFFERS: Final[tuple[type[ProductOffer | NothingNow], ...]] = (ProductOffer, NothingNow)
+_MOST_SKIPPED: Final = 100
+
+Progress: TypeAlias = Callable[[ProductOffer, int], None]
+"""Told the product and how many of its bytes are stored."""
+
+Reply = TypeVar("Reply")
+
+
+class ReceivedProduct(msgspec.Struct, frozen=True):
+    """A product that lies at ``path`` and that the service recorded as delivered.
+
+    ``transferred`` counts the bytes that came this time: fewer than ``size`` after an interruption,
+    none where the file was complete already.
+    """
+
+    product: str
+    job: str
+    kind: str
+    path: Path
+    size: int
+    sha256: str
+    transferred: int
+
+
+class DownlinkReceiver(LinkClient):
+    """Fetches one product after the other into ``folder/JOB/NAME``.  Not for several threads.
+
+    A file appears whole and with the right SHA-256, or not at all.  What an interruption leaves is
+    a hidden ``.part`` beside it, from which the next call goes on.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        keys: GroundKeys,
+        folder: Path,
+        *,
+        progress: Progress | None = None,
+        window_bytes: int = WINDOW_BYTES,
+        resend_s: float = RESEND_S,
+    ) -> None:
+        self._folder = folder
+        self._progress = progress or (lambda _offer, _stored: None)
+        self._window_bytes = window_bytes
+        self._resend_s = resend_s
+        self._skip: dict[str, None] = {}
+        self._why_nothing = ""
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
+
+    @property
+    def why_nothing(self) -> str:
+        """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
+        return self._why_nothing
+
+    def receive_next(self, timeout_s: float = 10.0) -> ReceivedProduct | None:
+        """Receive the next product; None where none goes down now (:attr:`why_nothing`).
+
+        ``timeout_s`` bounds the service's silence, not the transfer.  Raises :class:`NoAnswer`
+        after it, :class:`TransferFailed` for a product that cannot be received (the next call goes
+        on to another one) and :class:`~telecommands.ground.errors.ProductError` where it cannot be stored.
+        """
+        reply: ProductOffer | NothingNow = self._ask(
+            NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s
+        )
+        if isinstance(reply, NothingNow):
+            self._why_nothing = reply.code
+            self._skip.clear()
+            return None
+        try:
+            return self._receive(reply, timeout_s)
+        except _ContactEnded:
+            self._why_nothing = "NO_CONTACT"
+            return None
+        except TransferFailed:
+            if len(self._skip) < _MOST_SKIPPED:
+                self._skip[reply.product] = None
+            raise
+
+    def _receive(self, offer: ProductOffer, timeout_s: float) -> ReceivedProduct:
+        place = place_of(offer, self._folder)
+        transferred = 0
+        if not is_complete(place, offer):
+            with PartFile(place, offer) as part:
+                transferred = self._fetch_whole(part, offer, timeout_s)
+                part.publish()
+        self._progress(offer, offer.size)
+        self._confirm(offer.product, offer.sha256, timeout_s)
+        return ReceivedProduct(
+            product=offer.product,
+            job=offer.job,
+            kind=offer.kind,
+            path=place,
+            size=offer.size,
+            sha256=offer.sha256,
+            transferred=transferred,
+        )
+
+    def _confirm(self, product: str, sha256: str, timeout_s: float) -> None:
+        received = ProductReceived(product=product, sha256=sha256)
+        self._ask(received, (ProductDelivered,), timeout_s)
+
+    def _fetch_whole(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> int:
+        """Until the part file is complete and right; twice at most.  The bytes that came."""
+        transferred = 0
+        for _ in range(2):
+            start = part.position
+            self._fetch(part, offer, timeout_s)
+            transferred += part.position - start
+            if part.fits():
+                return transferred
+            wrong = part.sha256
+            part.restart()
+        part.remove()
+        cause = "arrived twice with another SHA-256 than the service promised"
+        with suppress(
+            TransferFailed, _ContactEnded
+        ):  # told what came, the service looks at its own file
+            self._confirm(offer.product, wrong, timeout_s)
+        raise TransferFailed(offer.product, cause, "See which events the service reports")
+
+    def _fetch(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> None:
+        """Window after window until the end, asking again for what does not come."""
+        patience = min(self._resend_s, timeout_s)
+        heard_at = time.monotonic()
+        while part.position < offer.size:
+            before = part.position
+            if self._fetch_window(part, offer, patience):
+                patience = min(2 * patience, timeout_s)  # chunks were slow, not lost
+            if part.position > before:
+                heard_at = time.monotonic()
+            elif time.monotonic() >= heard_at + timeout_s:
+                raise self._connection.no_answer(f"{offer.name} does not come")
+
+    def _fetch_window(self, part: PartFile, offer: ProductOffer, patience: float) -> bool:
+        """Ask for a window and store what comes of it; whether chunks came that were there."""
+        end = self._request_window(part.position, offer)
+        repeated = False
+        while part.position < end:
+            received = self._reply(time.monotonic() + patience)
+            if received is None:
+                break
+            reply, data = received
+            chunk = self._expected(reply, (Chunk,), offer.product)
+            if chunk is None or data is None or len(data) != chunk.size:
+                continue
+            if chunk.offset == part.position:
+                part.append(data)
+                self._progress(offer, part.position)
+            elif chunk.offset < part.position:
+                repeated = True
+            elif chunk.offset + chunk.size >= end:
+                break  # something before it was lost
+        return repeated
+
+    def _request_window(self, position: int, offer: ProductOffer) -> int:
+        """Ask for the chunks that follow; the position to which they lead."""
+        chunk_bytes = max(1, offer.chunk_bytes)
+        credit = min(MOST_CREDIT, max(1, self._window_bytes // chunk_bytes))
+        self._connection.send(
+            encode(ChunkRequest(product=offer.product, offset=position, credit=credit))
+        )
+        return min(offer.size, position + credit * chunk_bytes)
+
+    def _ask(
+        self, request: DownlinkRequest, kinds: tuple[type[Reply], ...], timeout_s: float
+    ) -> Reply:
+        """Send a request until it is answered; other messages are left over from before."""
+        product = "" if isinstance(request, NextProduct) else request.product
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            self._connection.send(encode(request))
+            resend_at = min(deadline, time.monotonic() + self._resend_s)
+            while (received := self._reply(resend_at)) is not None:
+                reply = self._expected(received[0], kinds, product)
+                if reply is not None:
+                    return reply
+        raise self._connection.no_answer(f"no answer within {timeout_s:g} s")
+
+    def _expected(
+        self, reply: DownlinkReply, kinds: tuple[type[Reply], ...], product: str
+    ) -> Reply | None:
+        """The reply where it is of these kinds and product; what the service refuses is raised."""
+        if isinstance(reply, kinds) and (not product or getattr(reply, "product", "") == product):
+            return reply
+        if isinstance(reply, NothingNow) and product and reply.code == "NO_CONTACT":
+            raise _ContactEnded
+        if isinstance(reply, DownlinkRefused) and reply.product in ("", product):
+            if reply.code is Code.NO_CONTACT:
+                raise _ContactEnded
+            raise TransferFailed(
+                reply.product or self._connection.endpoint, f"{reply.code.value}: {reply.cause}"
+            )
+        return None
+
+    def _reply(self, deadline: float) -> tuple[DownlinkReply, memoryview | None] | None:
+        frames = self._connection.receive(deadline)
+        if frames is None:
+            return None
+        try:
+            reply: DownlinkReply = decode_as(cast(Any, DownlinkReply), frames[0].bytes, "the reply")
+        except Refusal as refusal:
+            cure = "Use a client of the service's version"
+            raise LinkError(self._connection.endpoint, refusal.cause, cure) from refusal
+        return reply, frames[1].buffer if len(frames) == 2 else None
+
+
+class _ContactEnded(Exception):  # noqa: N818 - no fault
+    """The contact window closed, or its budget is used up."""

@@ -1,0 +1,179 @@
+"""A product on its way: a hidden file beside its place, hashed as it grows, renamed at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from typing_extensions import Self
+
+from telecommands.dictionary import ProductOffer
+from telecommands.ground.errors import TransferFailed, product_error
+
+_READ_BYTES: Final = 1 << 20
+_FLUSH_BYTES: Final = 16 << 20
+_MOST_NAME_BYTES: Final = 200
+_LOG: Final = "Look into the service's log"
+_SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
+_PLAIN: Final = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\Z")
+
+
+def place_of(offer: ProductOffer, folder: Path) -> Path:
+    """``folder/JOB/NAME``; :class:`TransferFailed` where these could lead elsewhere."""
+    for part in (offer.job, offer.name):
+        if _PLAIN.match(part) is None or len(part.encode()) > _MOST_NAME_BYTES:
+            cause = f"its name {part!r:.80} is no plain file name"
+            raise TransferFailed(offer.product, cause, _LOG)
+    if _SHA256.match(offer.sha256) is None:
+        raise TransferFailed(offer.product, f"{offer.sha256!r:.80} is no SHA-256", _LOG)
+    return folder / offer.job / offer.name
+
+
+def is_complete(place: Path, offer: ProductOffer) -> bool:
+    """Whether the product lies at its place already, by size and SHA-256."""
+    try:
+        if not place.is_file():
+            return False
+        with place.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != offer.size:
+                return False
+            return _digest(file.fileno(), offer.size).hexdigest() == offer.sha256
+    except OSError as error:
+        raise product_error(place, error) from error
+
+
+class PartFile:
+    """The hidden file ``.NAME.SHA.part``: what a broken transfer left is gone on with.
+
+    A context manager; one process at a time has it.  Raises
+    :class:`~telecommands.ground.errors.ProductError` for the system's refusals and
+    :class:`TransferFailed` where another receiver has it.
+    """
+
+    def __init__(self, place: Path, offer: ProductOffer) -> None:
+        self._place = place
+        self._offer = offer
+        self._path = place.with_name(f".{place.name}.{offer.sha256[:16]}.part")
+        self._on_its_way = 0
+        self.position = 0
+        """Bytes that are stored, from the start, without a gap."""
+        self._handle = self._opened()
+        try:
+            self._resume()
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def append(self, data: memoryview) -> None:
+        """Store the bytes that follow."""
+        self._hash.update(data)
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._handle, data[written:])
+        except OSError as error:
+            raise product_error(self._place, error) from error
+        self.position += len(data)
+        if self.position - self._on_its_way >= _FLUSH_BYTES:
+            self._on_its_way = self.position
+            # Starts the writing to disk now, so that the fsync at the end has little left to do.
+            os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def fits(self) -> bool:
+        """Whether all is here and has the SHA-256 that the service promised."""
+        return self.position == self._offer.size and self.sha256 == self._offer.sha256
+
+    @property
+    def sha256(self) -> str:
+        """Of what is stored, in hex."""
+        return self._hash.hexdigest()
+
+    def publish(self) -> None:
+        """Put the file at its place, on the disk before anybody is told."""
+        try:
+            os.fsync(self._handle)
+            self._path.replace(self._place)
+            for folder in (self._place.parent, self._place.parent.parent):
+                _sync_folder(folder)
+        except OSError as error:
+            raise product_error(self._place, error) from error
+
+    def restart(self) -> None:
+        """Throw away what was received."""
+        self._begin_at(0)
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._handle)
+
+    def _opened(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            self._place.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(self._path, flags, 0o644)
+        except OSError as error:
+            raise product_error(self._place, error) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(handle), self._path.lstat()):
+                raise FileNotFoundError(self._path)  # published a moment ago
+        except OSError as error:
+            os.close(handle)
+            cause = "another receiver writes it"
+            raise TransferFailed(self._path, cause, "Run one receiver a folder") from error
+        return handle
+
+    def _resume(self) -> None:
+        """Keep whole chunks of what is there; the last one may have been torn by a power cut."""
+        stored = os.fstat(self._handle).st_size
+        if stored > self._offer.size:
+            stored = 0
+        elif stored < self._offer.size:
+            stored -= stored % max(1, self._offer.chunk_bytes)
+        self._begin_at(stored)
+
+    def _begin_at(self, position: int) -> None:
+        try:
+            os.ftruncate(self._handle, position)
+            self._hash = _digest(self._handle, position)
+            self.position = self._on_its_way = os.lseek(self._handle, position, os.SEEK_SET)
+        except OSError as error:
+            raise product_error(self._place, error) from error
+
+
+def _digest(handle: int, size: int) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    os.lseek(handle, 0, os.SEEK_SET)
+    while size > 0:
+        data = os.read(handle, min(size, _READ_BYTES))
+        if not data:
+            break
+        digest.update(data)
+        size -= len(data)
+    return digest
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,70 @@
+"""A product appears whole or not at all: a hidden folder beside it, renamed at the end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from telecommands.ground.errors import ProductExists, product_error
+
+
+@contextmanager
+def hidden_folder(out: Path) -> Iterator[Path]:
+    """Yield a new hidden folder in ``out`` (made where absent); whatever happens, it goes.
+
+    Raises :class:`OutputNotWritable` or :class:`DiskFull` for the system's refusals
+    while the folder is in use.
+    """
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    folder: Path | None = None
+    published = False
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".groundsim-", dir=out))
+        yield folder
+        published = True
+    except OSError as error:
+        raise product_error(out, error) from error
+    finally:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not published:
+            for empty in missing:
+                _remove_if_empty(empty)
+
+
+def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> None:
+    """Move the named entries from the hidden folder to ``out``; the last one makes it complete."""
+    refuse_existing(out, names, force=force)
+    retired = hidden / "replaced"
+    retired.mkdir()
+    for name in names:
+        if (out / name).exists():
+            (out / name).rename(retired / name)
+        (hidden / name).rename(out / name)
+    for folder in (hidden, out):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
+    """Raise :class:`ProductExists` where an entry of that name is there already."""
+    for name in names:
+        if (out / name).exists() and not force:
+            raise ProductExists(
+                out / name, "exists already", "Remove it, choose another seed, or give --force"
+            )
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:
+        return

@@ -1,0 +1,94 @@
+"""Bands written as ESA codes them: lossless JPEG 2000 in tiles of 1024 x 1024 pixels.
+
+5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64,
+LRCP, one layer, whole-tile precincts, 15 bits (read from a 10 m file of baseline
+04.00).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import glymur
+import numpy as np
+from glymur.lib.openjp2 import OpenJPEGLibraryError
+from numpy.typing import NDArray
+
+from telecommands.ground.errors import OutputNotWritable
+
+TILE: Final = 1024
+LARGEST_DIGITAL_NUMBER: Final = 2**15 - 1
+
+_END_OF_CODESTREAM: Final = b"\xff\xd9"
+_CODING: Final[dict[str, Any]] = {
+    "tilesize": (TILE, TILE),
+    "cbsize": (64, 64),
+    "numres": 5,
+    "prog": "LRCP",
+    "irreversible": False,
+}
+
+
+class _FifteenBits(glymur.Jp2k):  # type: ignore[misc]  # the library is untyped
+    """The library declares every uint16 image as 16 bits; ESA's have 15."""
+
+    def _populate_comptparms(self, img_array: NDArray[np.uint16]) -> None:
+        super()._populate_comptparms(img_array)
+        self._comptparms[0].prec = 15
+        self._comptparms[0].bpp = 15
+
+
+class BandWriter:
+    """One band of ``size`` x ``size`` pixels, given tile by tile in raster order.
+
+    Tiles are uint16 ``(rows, columns)``, up to 1024 x 1024.  Not for two threads at
+    once; encoding releases the interpreter's lock.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        self._path = path
+        self._left = (-(-size // TILE)) ** 2
+        self._single = self._left == 1
+        with _library_failures(path):
+            if self._single:
+                self._image = _FifteenBits(path, **(_CODING | {"tilesize": (size, size)}))
+            else:
+                self._image = _FifteenBits(path, shape=(size, size), **_CODING)
+                self._tiles: Iterator[Any] = iter(self._image.get_tilewriters())
+
+    def write(self, tile: NDArray[np.uint16]) -> None:
+        """Encode the next tile.  Raises :class:`OutputNotWritable` where the file cannot grow."""
+        self._left -= 1
+        with _library_failures(self._path):
+            if self._single:
+                self._image[:] = tile
+            else:
+                next(self._tiles)[:] = tile
+        if self._left == 0:
+            self._check_end()
+
+    def _check_end(self) -> None:
+        """The library does not report what its buffer failed to write at the end."""
+        with self._path.open("rb") as file:
+            file.seek(-len(_END_OF_CODESTREAM), os.SEEK_END)
+            if file.read() != _END_OF_CODESTREAM:
+                raise OutputNotWritable(self._path, "was cut short", "Free space on the disk")
+
+
+class _library_failures:  # noqa: N801  # reads as a phrase in a with statement
+    """Turn the library's failures into one that names the file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (OpenJPEGLibraryError, OSError)):
+            raise OutputNotWritable(
+                self._path, "cannot be written", "Check the folder and the space on its disk"
+            ) from error

@@ -1,0 +1,214 @@
+"""A simulated Sentinel-2 product of any size, with the mask that is true for it."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telecommands.ground.errors import DiskFull, UsageError
+from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, refuse_existing
+from telecommands.groundsim.scenes.fractal import Window
+from telecommands.groundsim.scenes.jp2_writer import TILE, BandWriter
+from telecommands.groundsim.scenes.product_files import Contents, write_metadata
+from telecommands.groundsim.scenes.product_names import BANDS, Level, ProductName, name_product
+from telecommands.groundsim.scenes.radiometry import OFFSET
+from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
+from telecommands.groundsim.scenes.studio import Studio, furnish
+
+Progress = Callable[[int, int], None]
+Rendered = tuple[Window, NDArray[np.uint16], NDArray[np.uint8]]
+
+_SMALLEST: Final = 64
+_LARGEST: Final = 20_000
+
+
+@dataclass(frozen=True)
+class SceneRequest:
+    """What to simulate, and where.
+
+    ``size`` pixels of 10 m a side; ``cloud_cover`` 0..1 of the pixels under thick or
+    thin cloud (shadows come on top); ``bits`` a pixel that the four bands cost on
+    average, the no-data corner included.
+    """
+
+    out: Path
+    size: int = 10_980
+    seed: int = 0
+    tile_id: str = "T32TQM"
+    level: Level = "L2A"
+    baseline: str = "05.10"
+    cloud_cover: float = 0.35
+    no_data: bool = True
+    bits: float = 7.0
+    workers: int = 2
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class SimulatedScene:
+    """Where product and truth lie, and what they hold (fractions of the valid pixels)."""
+
+    scene: Path
+    truth: Path
+    size: int
+    cloud_fraction: float
+    shadow_fraction: float
+    contaminated_fraction: float
+    no_data_fraction: float
+    bits_per_pixel: float
+    sun_azimuth: float
+    sun_zenith: float
+
+
+def simulate_scene(
+    request: SceneRequest, progress: Progress = lambda _done, _of: None
+) -> SimulatedScene:
+    """Write ``<name>.SAFE`` and ``<name>_truth.npy`` (uint8 classes) into ``request.out``.
+
+    Truth classes: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud shadow, 255 no
+    data.  The same request gives the same pixels, whatever ``workers``; memory is a
+    few tiles of 1024 x 1024.  ``progress`` is told the tiles done, and of how many.
+    Raises :class:`UsageError`, or a :class:`~telecommands.ground.errors.ProductError`, and
+    then leaves nothing behind.
+    """
+    name = _checked(request)
+    entries = (f"{name.product}_truth.npy", f"{name.product}.SAFE")
+    refuse_existing(request.out, entries, force=request.force)
+    with hidden_folder(request.out) as hidden:
+        _check_space(request, hidden)
+        studio, sun = furnish(
+            seed=request.seed,
+            size=request.size,
+            level=request.level,
+            offset=OFFSET if name.has_offset else 0,
+            cloud_cover=request.cloud_cover,
+            edge=request.no_data,
+            bits=request.bits,
+        )
+        product = hidden / entries[1]
+        paths = [product / f"{name.image(band)}.jp2" for band in BANDS]
+        counts = _write_pixels(request, studio, paths, hidden / entries[0], progress)
+        pixels = request.size**2
+        valid = max(1, pixels - int(counts[NO_DATA]))
+        cloud = int(counts[THICK_CLOUD] + counts[THIN_CLOUD])
+        shadow = int(counts[CLOUD_SHADOW])
+        coded = sum(path.stat().st_size for path in paths)
+        contents = Contents(
+            size=request.size,
+            sun=sun,
+            cloudy=100 * cloud / valid,
+            shadowed=100 * shadow / valid,
+            no_data=100 * int(counts[NO_DATA]) / pixels,
+        )
+        write_metadata(product, name, contents)
+        tiles = len(_tiles(request.size))
+        progress(tiles, tiles)  # the last chance to stop it
+        publish(hidden, request.out, entries, force=request.force)
+    return SimulatedScene(
+        scene=request.out / entries[1],
+        truth=request.out / entries[0],
+        size=request.size,
+        cloud_fraction=cloud / valid,
+        shadow_fraction=shadow / valid,
+        contaminated_fraction=(cloud + shadow) / valid,
+        no_data_fraction=int(counts[NO_DATA]) / pixels,
+        bits_per_pixel=coded * 8 / len(BANDS) / pixels,
+        sun_azimuth=sun.azimuth,
+        sun_zenith=sun.zenith,
+    )
+
+
+def _checked(request: SceneRequest) -> ProductName:
+    """Refuse what cannot be simulated; return the product's name."""
+    limits = (
+        ("size", request.size, _SMALLEST, _LARGEST),
+        ("seed", request.seed, 0, 2**31 - 1),
+        ("cloud cover", request.cloud_cover, 0, 1),
+        ("bits", request.bits, 5.5, 8.5),
+        ("workers", request.workers, 1, 64),
+    )
+    for what, value, least, most in limits:
+        if not least <= value <= most:
+            raise UsageError(what, f"{value} is out of range", f"Give {least} to {most}")
+    return name_product(request.tile_id, request.level, request.baseline, request.seed)
+
+
+def _check_space(request: SceneRequest, folder: Path) -> None:
+    needed = int(request.size**2 * (1 + 1.15 * len(BANDS) * request.bits / 8))
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskFull(
+            request.out,
+            f"has {free / 1e6:.0f} MB free, the product needs {needed / 1e6:.0f} MB",
+            "Free space, or go elsewhere",
+            free=free,
+            needed=needed,
+        )
+
+
+def _write_pixels(
+    request: SceneRequest,
+    studio: Studio,
+    paths: list[Path],
+    truth_path: Path,
+    progress: Progress,
+) -> NDArray[np.int64]:
+    """Write the bands and the truth; return how many pixels each class has, ``(256,)``."""
+    paths[0].parent.mkdir(parents=True)
+    truth = np.lib.format.open_memmap(
+        truth_path, mode="w+", dtype=np.uint8, shape=(request.size, request.size)
+    )
+    counts = np.zeros(256, dtype=np.int64)
+    windows = _tiles(request.size)
+    writers = [BandWriter(path, request.size) for path in paths]
+    pool = ThreadPoolExecutor(request.workers)
+    try:
+        for done, (window, numbers, classes) in enumerate(
+            _rendered(pool, studio, windows, ahead=request.workers), start=1
+        ):
+            # The four bands are coded at once; each codes its tiles in order.
+            for coded in [
+                pool.submit(writer.write, band)
+                for writer, band in zip(writers, numbers, strict=True)
+            ]:
+                coded.result()
+            rows = slice(window.top, window.top + window.height)
+            truth[rows, window.left : window.left + window.width] = classes
+            counts += np.bincount(classes.ravel(), minlength=256)
+            progress(done, len(windows))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    truth.flush()
+    return counts
+
+
+def _rendered(
+    pool: Executor, studio: Studio, windows: list[Window], ahead: int
+) -> Iterator[Rendered]:
+    """Render windows in order, at most so many ahead of the one given out."""
+    running: deque[tuple[Window, Future[tuple[NDArray[np.uint16], NDArray[np.uint8]]]]] = deque()
+    for window in windows:
+        running.append((window, pool.submit(studio.render, window)))
+        if len(running) > ahead:
+            first, future = running.popleft()
+            yield first, *future.result()
+    for first, future in running:
+        yield first, *future.result()
+
+
+def _tiles(size: int) -> list[Window]:
+    """The JPEG 2000 tiles of a scene, row by row."""
+    starts = range(0, size, TILE)
+    return [
+        Window(top, left, min(TILE, size - top), min(TILE, size - left))
+        for top in starts
+        for left in starts
+    ]
