@@ -17,7 +17,7 @@ import msgspec
 from flightsw import __version__
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
-from flightsw.engines.fallback import EngineNotices, FallbackChain
+from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
@@ -26,7 +26,7 @@ from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
-from flightsw.pipeline.process import Progress
+from flightsw.pipeline.process import ProgressCallback
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
@@ -70,7 +70,7 @@ class ProcessedScene:
     products: PublishedProducts
 
 
-class ProcessingChain:
+class SceneProcessor:
     """A verified model package and an engine of the chain, ready for one scene after the other.
 
     Used by one thread; any thread may ask for ``info`` and ``readings``.
@@ -80,12 +80,12 @@ class ProcessingChain:
         self._package = package
         self._settings = settings
         self._notices = notices
-        self._engines = FallbackChain(settings.engines, package, settings, notices)
+        self._engines = EngineFallback(settings.engines, package, settings, notices)
         self._ahead = SceneAhead()
         self._golden: GoldenAnswers | None = None
 
     def open(self) -> EngineInfo:
-        """Open the first engine that can be; raises what :meth:`FallbackChain.engine` raises."""
+        """Open the first engine that can be; raises what :meth:`EngineFallback.engine` raises."""
         with memory_errors(self._package.model_id):
             return self._engines.engine().info
 
@@ -104,7 +104,7 @@ class ProcessingChain:
     def process(
         self,
         request: SceneRequest,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
         *,
         begun: Begun = lambda _scene, _engine: (),
         upcoming: Callable[[], SceneRequest | None] = lambda: None,
@@ -164,7 +164,7 @@ class ProcessingChain:
         self,
         request: SceneRequest,
         engine: ReconnectingEngine,
-        progress: Progress | None,
+        progress: ProgressCallback | None,
         begun: Begun,
         upcoming: Callable[[], SceneRequest | None],
         stop: StopSignal | None,
@@ -197,17 +197,17 @@ class ProcessingChain:
         return ProcessedScene(metadata, engine.info, summary, published)
 
     @contextmanager
-    def _engines_for(self, name: EngineName | None) -> Iterator[FallbackChain]:
+    def _engines_for(self, name: EngineName | None) -> Iterator[EngineFallback]:
         """The chain; or the one engine that a request names, unless it serves already."""
         if name is None or (self.info and self.info.name == name):
             yield self._engines
             return
         with closing(
-            FallbackChain([name], self._package, self._settings, self._notices)
+            EngineFallback([name], self._package, self._settings, self._notices)
         ) as engines:
             yield engines
 
-    def _recovers(self, engines: FallbackChain, only: EngineName | None) -> bool:
+    def _recovers(self, engines: EngineFallback, only: EngineName | None) -> bool:
         """Whether the engine that failed, opened anew, answers the golden tiles."""
         try:
             return check_golden_tiles(engines.engine(only), self._package).passed
@@ -292,13 +292,13 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
 def open_chain(
     settings: Settings,
     notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
-) -> Iterator[ProcessingChain]:
+) -> Iterator[SceneProcessor]:
     """Load the model package, open the first engine that can be, and close it at the end.
 
     Tunes the whole process, see :func:`tune_interpreter`.
     """
     tune_interpreter()
-    with closing(ProcessingChain(load_package(settings.model), settings, notices)) as chain:
+    with closing(SceneProcessor(load_package(settings.model), settings, notices)) as chain:
         chain.open()
         yield chain
 

@@ -177,7 +177,7 @@ Identifier: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+\Z")
 ]
 RelativePath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
-Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
+Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 ByteCount: TypeAlias = Annotated[int, Meta(ge=0, extra={"unit": "byte"})]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=500, description="at most so many are listed")]
@@ -233,7 +233,7 @@ class SceneResult(Record, frozen=True, kw_only=True):
 
     job: Identifier
     scene: str
-    contaminated: Annotated[Share, Meta(description="contaminated share of the valid pixels")]
+    contaminated: Annotated[Fraction, Meta(description="contaminated share of the valid pixels")]
     valid_pixels: Count
     seconds: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
     model: str
@@ -444,7 +444,7 @@ class ProductRecord(Record, frozen=True, kw_only=True):
     sha256: str
     state: ProductState
     priority: Annotated[int, Meta(description="0 unless PRIORITISE_PRODUCT raised it")]
-    clear: Annotated[Share, Meta(description="clear share of the scene's valid pixels")]
+    clear: Annotated[Fraction, Meta(description="clear share of the scene's valid pixels")]
     created_at: UtcNanoseconds
     confirmed: Annotated[ByteCount, Meta(description="bytes that the receiver confirmed")]
 
@@ -727,7 +727,7 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     height: Annotated[int, Meta(extra={"unit": "pixel"})]
     width: Annotated[int, Meta(extra={"unit": "pixel"})]
     valid_pixels: Count
-    contaminated: Share
+    contaminated: Fraction
     fractions: Annotated[dict[str, float], Meta(description="share of the valid pixels by class")]
     rows: Annotated[int, Meta(description="of the tile map; 53 for a whole scene at 10 m")]
     columns: Count

@@ -23,7 +23,7 @@ from telecommands.codec import decode_packet, encode_packet
 from telecommands.dashboard.archive.history import Range, history
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.writer import Archive, Arrival
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Sample, minmax
 from telecommands.dictionary import (
     ContactState,
@@ -77,7 +77,7 @@ def build(path: Path, days: int, day: int = _DAY) -> float:
     ``day`` is a whole number of the roll-ups' spans.
     """
     spent = 0.0
-    with Archive(path, Catalogue()) as archive:
+    with Archive(path, PointCatalogue()) as archive:
         batch: list[Arrival] = []
         for packet in packets(day):
             batch.append(packet)
@@ -130,7 +130,7 @@ def archive_of(folder: Path, days: int) -> Path:
 def measure_archive(folder: Path, days: int) -> dict[str, Any]:
     """Milliseconds of what a plot asks for, medians of five."""
     path = archive_of(folder, days)
-    point = Catalogue().get(KEY)
+    point = PointCatalogue().get(KEY)
     assert point is not None
     packets_in_all = days * _DAY
     end = _START + packets_in_all * _SECOND

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from flightsw.bench.peers import band_images, decode_strips
-from flightsw.chain import ProcessingChain, SceneRequest, open_chain
+from flightsw.chain import SceneProcessor, SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
 
 SCENES: Final = 10
@@ -76,7 +76,7 @@ def _fill(scene: Path, out: Path, latency_ms: float, rounds: int) -> FilledPipe:
         return FilledPipe(latency_ms, tuple(_round(chain, scene, out) for _ in range(rounds)))
 
 
-def _round(chain: ProcessingChain, scene: Path, out: Path) -> PipeRound:
+def _round(chain: SceneProcessor, scene: Path, out: Path) -> PipeRound:
     """Bare decodes before and after, so that a slow minute of the machine hits both alike."""
     before, cpu_before = _decoding(scene)
     busy_ns, started, cpu_started = _busy_ns(chain), perf_counter(), process_time()
@@ -95,7 +95,7 @@ def _round(chain: ProcessingChain, scene: Path, out: Path) -> PipeRound:
     )
 
 
-def _busy_ns(chain: ProcessingChain) -> int:
+def _busy_ns(chain: SceneProcessor) -> int:
     readings = chain.readings
     return 0 if readings is None else readings.busy_ns
 

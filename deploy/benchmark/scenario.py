@@ -19,7 +19,7 @@ import msgspec
 
 from flightsw.bench.peers import band_images, decode_strips
 from flightsw.bench.usage import measure_usage
-from flightsw.chain import ProcessingChain, SceneRequest, open_chain
+from flightsw.chain import SceneProcessor, SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
 
 _MASK: Final = frozenset({"mask", "geotiff", "report"})
@@ -51,7 +51,7 @@ SCENARIOS: Final = {
 
 def run(scenario: Scenario, scene: Path, out: Path) -> dict[str, Any]:
     """Run one scenario and measure it."""
-    chain: AbstractContextManager[ProcessingChain | None] = nullcontext()
+    chain: AbstractContextManager[SceneProcessor | None] = nullcontext()
     if scenario.settings:
         chain = open_chain(scenario.settings)
     with chain as ready:

@@ -9,7 +9,7 @@ from typing import Final, cast, get_args
 
 from tqdm import tqdm
 
-from flightsw.bench.protocol import Progress
+from flightsw.bench.protocol import ProgressCallback
 from flightsw.bench.report import as_json, as_markdown
 from flightsw.bench.results import BenchResult, Protocol
 from flightsw.bench.run import BenchRequest, run_bench
@@ -52,7 +52,7 @@ def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[],
 
 
 def _run(
-    request: BenchRequest, settings: Settings, advance: Progress, check: Callable[[], None]
+    request: BenchRequest, settings: Settings, advance: ProgressCallback, check: Callable[[], None]
 ) -> BenchResult:
     try:
         return run_bench(request, settings, advance)

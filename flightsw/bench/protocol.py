@@ -38,7 +38,7 @@ from flightsw.errors import EngineError, EngineUnavailable
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
 
-Progress: TypeAlias = Callable[[str, int, int], None]
+ProgressCallback: TypeAlias = Callable[[str, int, int], None]
 """Told which stretch of work this is, how much of it is done, and of how much."""
 
 Figures: TypeAlias = dict[str, float]
@@ -52,7 +52,7 @@ class Bench:
     scene: MemoryScene
     protocol: Protocol
     golden: GoldenAgreement
-    progress: Progress
+    progress: ProgressCallback
 
 
 def measure(subject: Subject, bench: Bench) -> EngineResult:

@@ -17,7 +17,7 @@ from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.folder import BenchFolder
 from flightsw.bench.machine import describe_machine
 from flightsw.bench.peers import PEERS, band_images, run_peer
-from flightsw.bench.protocol import Bench, Progress, measure
+from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
 from flightsw.bench.scene import MemoryScene, read_scene, reference_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
@@ -45,7 +45,7 @@ class BenchRequest:
     baseline: bool = False
 
 
-def run_bench(request: BenchRequest, settings: Settings, progress: Progress) -> BenchResult:
+def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallback) -> BenchResult:
     """Measure what was asked for.
 
     Engines and peers that cannot run become rows that say why.  What ends the run early, an

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import structlog
 
+from flightsw.commanding.context import Completed, Deferred, Handler, Outcome, TelecommandContext
 from flightsw.commanding.gate import Admitted, Gate
 from flightsw.commanding.ledger import VerificationLedger
-from flightsw.commanding.orders import Done, Handler, Later, Order, Outcome
 from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule_handlers
 from flightsw.commanding.tally import TelecommandTally
 from flightsw.commanding.verification import failure_stages, outcome_stages, stage_of
@@ -20,7 +20,7 @@ from telecommands.codec import convert_arguments
 from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
 from telecommands.refusal import Refusal
 
-__all__ = ["Dispatcher", "Done", "Handler", "Later", "Order", "Outcome"]
+__all__ = ["Completed", "Deferred", "Dispatcher", "Handler", "Outcome", "TelecommandContext"]
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -91,7 +91,7 @@ class Dispatcher:
         of: int = 0,
         data: Mapping[str, Any] | None = None,
     ) -> Verification:
-        """Add a stage to a telecommand (its id) whose handler answered :class:`Later`.
+        """Add a stage to a telecommand (its id) whose handler answered :class:`Deferred`.
 
         After a closing stage nothing changes: that one is returned.  Inside a transaction of the
         caller the stage is kept, or undone, with the rest of it.  Raises StateUnavailable where it
@@ -104,7 +104,7 @@ class Dispatcher:
             if latest.stage.closes:
                 return latest
             verification = stage_of(
-                Order(telecommand, latest.key_id, latest.at, latest.name),
+                TelecommandContext(telecommand, latest.key_id, latest.at, latest.name),
                 stage,
                 self._clock(),
                 cause=cause,
@@ -171,48 +171,52 @@ class Dispatcher:
     def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
         """Tell the sender alone, and keep nothing: the id may be another's."""
         data = refusal.data
-        order = Order(data.pop("id", ""), data.pop("key_id", ""), 0, data.pop("name", ""))
-        stages = failure_stages(order, refusal, self._clock())
+        context = TelecommandContext(
+            data.pop("id", ""), data.pop("key_id", ""), 0, data.pop("name", "")
+        )
+        stages = failure_stages(context, refusal, self._clock())
         self._count(stages[0])
         return stages
 
     def _begin(self, admitted: Admitted) -> tuple[Verification, ...]:
         body, key_id = admitted.body, admitted.key_id
-        order = Order(body.id, key_id, self._clock(), body.name)
+        context = TelecommandContext(body.id, key_id, self._clock(), body.name)
         try:
             telecommand = convert_arguments(body.name, body.args)
-            action = partial(self._handle, telecommand, order)
+            action = partial(self._handle, telecommand, context)
             if not telecommand.READ_ONLY:
-                return self._change(order, action, partial(self._gate.keep, key_id))
-            return self._answer(order, outcome_stages(order, action(), self._clock()))
+                return self._change(context, action, partial(self._gate.keep, key_id))
+            return self._answer(context, outcome_stages(context, action(), self._clock()))
         except Exception as error:  # noqa: BLE001 - whatever a handler does, the service lives
-            return self._answer(order, self._failed(order, error))
+            return self._answer(context, self._failed(context, error))
 
-    def _answer(self, order: Order, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
-        self._keep(order, stages, durable=False)
+    def _answer(
+        self, context: TelecommandContext, stages: tuple[Verification, ...]
+    ) -> tuple[Verification, ...]:
+        self._keep(context, stages, durable=False)
         return self._tell(stages)
 
     def _run(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
-        order = Order(due.entry, due.key_id, now_ns, due.name)
+        context = TelecommandContext(due.entry, due.key_id, now_ns, due.name)
 
         def action() -> Outcome:
-            return self._handle(convert_arguments(due.name, due.args), order)
+            return self._handle(convert_arguments(due.name, due.args), context)
 
-        return self._change(order, action, partial(self._schedule.take, due.entry))
+        return self._change(context, action, partial(self._schedule.take, due.entry))
 
     def _miss(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
-        order = Order(due.entry, due.key_id, now_ns, due.name)
+        context = TelecommandContext(due.entry, due.key_id, now_ns, due.name)
         cause = f"its time passed {(now_ns - due.at) / 1e9:.1f} s ago, while the service was down"
-        stages = (stage_of(order, Stage.FAILED, self._clock(), code=Code.MISSED, cause=cause),)
+        stages = (stage_of(context, Stage.FAILED, self._clock(), code=Code.MISSED, cause=cause),)
         with self._state.transaction():
             self._schedule.take(due.entry)
-            self._keep(order, stages, durable=True)
+            self._keep(context, stages, durable=True)
         fields = {"entry": due.entry, "name": due.name, "at": due.at}
         self._event("SCHEDULE_MISSED", f"{due.name}: {cause}", fields)
         return self._tell(stages)
 
     def _change(
-        self, order: Order, action: Callable[[], Outcome], claim: Callable[[], None]
+        self, context: TelecommandContext, action: Callable[[], Outcome], claim: Callable[[], None]
     ) -> tuple[Verification, ...]:
         """Do all of it, with its verification, or nothing; ``claim`` uses up what led to it.
 
@@ -222,26 +226,26 @@ class Dispatcher:
             try:
                 with self._state.transaction():
                     claim()
-                    stages = outcome_stages(order, action(), self._clock())
-                    self._keep(order, stages, durable=True)
+                    stages = outcome_stages(context, action(), self._clock())
+                    self._keep(context, stages, durable=True)
             except StateUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever a handler does, the service lives
-                stages = self._failed(order, error)
+                stages = self._failed(context, error)
                 with self._state.transaction():
                     claim()
-                    self._keep(order, stages, durable=True)
+                    self._keep(context, stages, durable=True)
             return self._tell(stages)
 
-    def _handle(self, telecommand: Telecommand, order: Order) -> Outcome:
+    def _handle(self, telecommand: Telecommand, context: TelecommandContext) -> Outcome:
         mode = self._mode()
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
-            cause = f"{order.name} is not carried out in {mode.value}"
+            cause = f"{context.name} is not carried out in {mode.value}"
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Change the mode with SET_MODE")
-        handler = self._handlers.get(order.name)
+        handler = self._handlers.get(context.name)
         if handler is None:
-            raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{order.name} is not carried out here")
-        return handler(telecommand, order)
+            raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} is not carried out here")
+        return handler(telecommand, context)
 
     # --- Verification ------------------------------------------------------------------------
 
@@ -252,15 +256,19 @@ class Dispatcher:
             cure = "Send it once more"
             raise Refusal(Code.STATE_UNAVAILABLE, str(error), cure, id=telecommand) from error
 
-    def _failed(self, order: Order, error: Exception) -> tuple[Verification, ...]:
+    def _failed(self, context: TelecommandContext, error: Exception) -> tuple[Verification, ...]:
         if not isinstance(error, (Refusal, FlightError)):
-            _log.error("telecommand failed", id=order.id, name=order.name, exc_info=error)
-            message = f"{order.name} failed: {type(error).__name__}"
-            self._event("INTERNAL_FAULT", message, {"id": order.id, "name": order.name})
-        return failure_stages(order, error, self._clock())
+            _log.error("telecommand failed", id=context.id, name=context.name, exc_info=error)
+            message = f"{context.name} failed: {type(error).__name__}"
+            self._event("INTERNAL_FAULT", message, {"id": context.id, "name": context.name})
+        return failure_stages(context, error, self._clock())
 
-    def _keep(self, order: Order, stages: Sequence[Verification], *, durable: bool) -> None:
-        self._ledger.open(order.id, order.name, order.key_id, order.received_ns, durable=durable)
+    def _keep(
+        self, context: TelecommandContext, stages: Sequence[Verification], *, durable: bool
+    ) -> None:
+        self._ledger.open(
+            context.id, context.name, context.key_id, context.received_ns, durable=durable
+        )
         for stage in stages:
             self._ledger.record(stage)
 

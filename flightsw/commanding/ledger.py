@@ -35,7 +35,7 @@ class VerificationLedger:
     def __init__(self, state: StateFile) -> None:
         self._state = state
         self._lock = threading.Lock()  # of what is in memory; innermost
-        self._passing = _PassingStages()
+        self._passing = _VolatileStages()
         self._progress: dict[str, Verification] = {}  # of open durable telecommands
         with state.reading() as db:
             rows = db.execute("SELECT id FROM telecommands").fetchall()
@@ -135,7 +135,7 @@ class VerificationLedger:
         return len(rows)
 
 
-class _PassingStages:
+class _VolatileStages:
     """Encoded stages by id; the telecommands looked at longest ago go when it is full."""
 
     def __init__(self) -> None:

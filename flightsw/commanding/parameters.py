@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from flightsw.commanding.orders import Done, Handler, Order, Outcome
+from flightsw.commanding.context import Completed, Handler, Outcome, TelecommandContext
 from flightsw.state import StateFile
 from telecommands.dictionary import (
     PARAMETERS,
@@ -107,15 +107,17 @@ class ParameterStore:
 def parameter_handlers(store: ParameterStore) -> Mapping[str, Handler]:
     """GET_PARAMETER, SET_PARAMETER and SET_HOUSEKEEPING_RATE."""
 
-    def read(telecommand: GetParameter, _order: Order) -> Outcome:
-        return Done(store.values(telecommand.name))
+    def read(telecommand: GetParameter, _context: TelecommandContext) -> Outcome:
+        return Completed(store.values(telecommand.name))
 
-    def write(telecommand: SetParameter, _order: Order) -> Outcome:
-        return Done(ParameterValues(parameters=(store.set(telecommand.name, telecommand.value),)))
+    def write(telecommand: SetParameter, _context: TelecommandContext) -> Outcome:
+        return Completed(
+            ParameterValues(parameters=(store.set(telecommand.name, telecommand.value),))
+        )
 
-    def set_rate(telecommand: SetHousekeepingRate, _order: Order) -> Outcome:
+    def set_rate(telecommand: SetHousekeepingRate, _context: TelecommandContext) -> Outcome:
         store.set("housekeeping.period_s", telecommand.period_s)
-        return Done()
+        return Completed()
 
     return {GetParameter.NAME: read, SetParameter.NAME: write, SetHousekeepingRate.NAME: set_rate}
 

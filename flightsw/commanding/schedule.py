@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from flightsw.commanding.orders import Done, Handler, Order, Outcome
+from flightsw.commanding.context import Completed, Handler, Outcome, TelecommandContext
 from flightsw.state import StateFile
 from telecommands.codec import convert_arguments, encode
 from telecommands.dictionary import (
@@ -134,16 +134,16 @@ def schedule_handlers(
 ) -> Mapping[str, Handler]:
     """SCHEDULE, UNSCHEDULE and LIST_SCHEDULE; ``clock`` tells UTC in nanoseconds."""
 
-    def add(telecommand: Schedule, order: Order) -> Outcome:
+    def add(telecommand: Schedule, context: TelecommandContext) -> Outcome:
         entry = f"S{uuid.uuid4().hex}"
-        schedule.add(entry, telecommand, order.key_id, clock())
-        return Done(Scheduled(entry=entry))
+        schedule.add(entry, telecommand, context.key_id, clock())
+        return Completed(Scheduled(entry=entry))
 
-    def remove(telecommand: Unschedule, _order: Order) -> Outcome:
+    def remove(telecommand: Unschedule, _context: TelecommandContext) -> Outcome:
         schedule.remove(telecommand.entry)
-        return Done()
+        return Completed()
 
-    def list_entries(_telecommand: ListSchedule, _order: Order) -> Outcome:
-        return Done(ScheduleList(entries=schedule.entries()))
+    def list_entries(_telecommand: ListSchedule, _context: TelecommandContext) -> Outcome:
+        return Completed(ScheduleList(entries=schedule.entries()))
 
     return {Schedule.NAME: add, Unschedule.NAME: remove, ListSchedule.NAME: list_entries}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from flightsw.commanding.orders import Later, Order, Outcome
+from flightsw.commanding.context import Deferred, Outcome, TelecommandContext
 from flightsw.errors import FlightError
 from telecommands.dictionary import Code, Stage, Verification
 from telecommands.refusal import Refusal
@@ -15,35 +15,45 @@ _TEXT: Final = 1000  # characters of a cause or cure that are told
 
 
 def stage_of(
-    order: Order, stage: Stage, at: int, *, cause: str = "", cure: str = "", **told: Any
+    context: TelecommandContext,
+    stage: Stage,
+    at: int,
+    *,
+    cause: str = "",
+    cure: str = "",
+    **told: Any,
 ) -> Verification:
     """One stage, reached at ``at`` (UTC, ns); ``told`` are further fields of Verification."""
     return Verification(
-        id=order.id,
-        name=order.name,
+        id=context.id,
+        name=context.name,
         stage=stage,
         at=at,
-        key_id=order.key_id,
+        key_id=context.key_id,
         cause=_sendable(cause),
         cure=_sendable(cure),
         **told,
     )
 
 
-def outcome_stages(order: Order, outcome: Outcome, at: int) -> tuple[Verification, ...]:
+def outcome_stages(
+    context: TelecommandContext, outcome: Outcome, at: int
+) -> tuple[Verification, ...]:
     """What is answered at once, when the handler has returned at ``at``."""
-    if isinstance(outcome, Later):
-        return (stage_of(order, Stage.ACCEPTED, at, data=dict(outcome.data)),)
+    if isinstance(outcome, Deferred):
+        return (stage_of(context, Stage.ACCEPTED, at, data=dict(outcome.data)),)
     data = {} if outcome.data is None else msgspec.to_builtins(outcome.data)
-    return (*_begun(order), stage_of(order, Stage.COMPLETED, at, data=data))
+    return (*_begun(context), stage_of(context, Stage.COMPLETED, at, data=data))
 
 
-def failure_stages(order: Order, error: Exception, at: int) -> tuple[Verification, ...]:
+def failure_stages(
+    context: TelecommandContext, error: Exception, at: int
+) -> tuple[Verification, ...]:
     """REJECTED for a Refusal; for anything else FAILED, with its code or as INTERNAL."""
     if isinstance(error, Refusal):
         code, cause, cure, data = error.code, error.cause, error.cure, error.data
         stage = stage_of(
-            order, Stage.REJECTED, at, code=code, cause=cause, cure=cure, data=dict(data)
+            context, Stage.REJECTED, at, code=code, cause=cause, cure=cure, data=dict(data)
         )
         return (stage,)
     if isinstance(error, FlightError):
@@ -51,8 +61,8 @@ def failure_stages(order: Order, error: Exception, at: int) -> tuple[Verificatio
         cause, cure = f"{error.subject}: {error.cause}", error.cure
     else:
         code, cause, cure = Code.INTERNAL, Code.INTERNAL.doc, ""
-    failed = stage_of(order, Stage.FAILED, at, code=code, cause=cause, cure=cure)
-    return (*_begun(order), failed)
+    failed = stage_of(context, Stage.FAILED, at, code=code, cause=cause, cure=cure)
+    return (*_begun(context), failed)
 
 
 def failure_code(error: FlightError) -> Code:
@@ -60,9 +70,9 @@ def failure_code(error: FlightError) -> Code:
     return Code.__members__.get(error.code, Code.INTERNAL)
 
 
-def _begun(order: Order) -> tuple[Verification, Verification]:
-    at = order.received_ns
-    return stage_of(order, Stage.ACCEPTED, at), stage_of(order, Stage.STARTED, at)
+def _begun(context: TelecommandContext) -> tuple[Verification, Verification]:
+    at = context.received_ns
+    return stage_of(context, Stage.ACCEPTED, at), stage_of(context, Stage.STARTED, at)
 
 
 def _sendable(text: str) -> str:

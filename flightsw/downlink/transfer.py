@@ -69,7 +69,7 @@ class Transfer:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._asked: dict[str, _Asked] = {}
+        self._asked: dict[str, _TransferMark] = {}
 
     def answer(self, request: DownlinkRequest) -> Generator[Step, None, None]:
         """The replies to a request, made one by one as they are asked for; at least one.
@@ -184,7 +184,7 @@ class Transfer:
             waited = before is None or now - before.confirmed_at >= _CONFIRM_SECONDS
             due = waited and offset != record.confirmed and record.state is ProductState.QUEUED
             confirmed_at = now if due or before is None else before.confirmed_at
-            self._asked[record.product] = _Asked(now, confirmed_at)
+            self._asked[record.product] = _TransferMark(now, confirmed_at)
         if due:
             self._catalogue.confirm(record.product, offset)
 
@@ -194,7 +194,7 @@ class Transfer:
             self._lost(self._catalogue.delete(record.product), cause)
 
 
-class _Asked(NamedTuple):
+class _TransferMark(NamedTuple):
     """When a product was last asked for, and its confirmed bytes last recorded; monotonic s."""
 
     at: float

@@ -30,8 +30,8 @@ class EngineInfo:
     The input's real value is reflectance; real value = (int8 - zero point) * scale where
     ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
     pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
-    real-time priority (:func:`~flightsw.host.real_time.real_time`) of the thread that uses it: not 0
-    only where that thread mostly waits.  ``simulated`` tells a card's simulator from a card.
+    real-time priority (:func:`~flightsw.host.real_time.real_time`) of the thread that uses
+    it: above 0 only if that thread mostly waits.  ``simulated`` tells a card's simulator from a card.
     """
 
     name: str

@@ -57,7 +57,7 @@ def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> 
     return open_torch_engine(package, settings.torch, "cuda" if name == "torch-cuda" else "cpu")
 
 
-class FallbackChain:
+class EngineFallback:
     """The engines of a chain, one of them open at a time.  Used by one thread."""
 
     def __init__(

@@ -62,7 +62,7 @@ def housekeeping_limits() -> dict[str, Limits]:
 
 
 @dataclass(frozen=True)
-class Look:
+class LimitCheck:
     """What one look found.  ``level`` is the state but for staleness: the last one known."""
 
     name: str
@@ -102,7 +102,7 @@ class LimitMonitor:
         self._value: float | None = None
         self._measured_at = -math.inf
 
-    def look(self, value: float | None, monotonic: float, limits: Limits) -> Look:
+    def look(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
         """Evaluate a reading; None, or what is no number, is no reading."""
         if value is not None and not math.isnan(value):
             self._value, self._measured_at = value, monotonic
@@ -110,7 +110,7 @@ class LimitMonitor:
             self._level = _level(self._value, limits, self._level)
         stale = monotonic - self._measured_at > self._stale_after_s
         before, self._state = self._state, LimitState.STALE if stale else self._level
-        return Look(self._name, self._value, before, self._state, self._level, self._passive)
+        return LimitCheck(self._name, self._value, before, self._state, self._level, self._passive)
 
 
 class ClockMonitor:

@@ -39,7 +39,7 @@ class ServiceNotifier:
 
     @property
     def watchdog_period_s(self) -> float | None:
-        """Feed the watchdog that often: half its time, as systemd advises.  None: there is none."""
+        """Seconds between two feeds: half the time limit, as systemd advises; None without one."""
         return None if self._watchdog_s is None else self._watchdog_s / 2
 
     def ready(self) -> bool:

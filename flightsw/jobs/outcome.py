@@ -31,7 +31,7 @@ _STATE_SECONDS: Final = 1.0  # between two attempts to write to the state
 
 
 @dataclass
-class Patience:
+class RetryAfter:
     """What jobs wait for: room until a monotonic moment, or the service's end."""
 
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -39,7 +39,7 @@ class Patience:
 
 
 @dataclass(frozen=True)
-class JobEnds:
+class JobOutcomes:
     """Records what becomes of jobs.  Used by the processing thread, ``expired`` by the main one.
 
     A job's end, its products and the closing stage of its telecommand are one transaction.  Where
@@ -58,7 +58,7 @@ class JobEnds:
     clock: Callable[[], int]
     monotonic: Callable[[], float]
     free_bytes: Callable[[], int]
-    patience: Patience
+    patience: RetryAfter
 
     @property
     def waiting_for_room(self) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import msgspec
 import structlog
 
-from flightsw.chain import ProcessedScene, ProcessingChain, SceneRequest
+from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
 from flightsw.commanding.parameters import ParameterStore
 from flightsw.commanding.verification import failure_code
 from flightsw.downlink.catalogue import ProductCatalogue
@@ -27,7 +27,7 @@ from flightsw.errors import (
     JobCancelled,
 )
 from flightsw.host.confinement import confined
-from flightsw.jobs.outcome import JobEnds
+from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
@@ -76,7 +76,7 @@ class JobRun:
             self.stop.request(DeadlinePassed(self.job.id, "did not end before its deadline"))
 
 
-class Bench(Protocol):
+class EngineAccess(Protocol):
     """The engine, as a job needs it (:class:`flightsw.jobs.worker.Processing`)."""
 
     @property
@@ -90,7 +90,7 @@ class Bench(Protocol):
 
 
 class _Chain(Protocol):
-    def ready(self) -> ProcessingChain: ...
+    def ready(self) -> SceneProcessor: ...
     def close(self) -> None: ...
 
 
@@ -102,7 +102,7 @@ class JobRunner:
     a receiver asked for; ``cool`` is set while work may go on.
     """
 
-    ends: JobEnds
+    ends: JobOutcomes
     jobs: JobQueue
     catalogue: ProductCatalogue
     parameters: ParameterStore
@@ -118,7 +118,7 @@ class JobRunner:
     under_transfer: Callable[[], Collection[str]]
     cool: threading.Event
 
-    def carry_out(self, run: JobRun, bench: Bench) -> None:
+    def carry_out(self, run: JobRun, bench: EngineAccess) -> None:
         """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
         job, ends = run.job, self.ends
         ends.begun(job)
@@ -143,7 +143,7 @@ class JobRunner:
             self.event("INTERNAL_FAULT", f"{job.id}: {type(fault).__name__}", job=job.id)
             ends.failed(job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
 
-    def _process(self, run: JobRun, bench: Bench) -> tuple[ProcessedScene, CloudFraction]:
+    def _process(self, run: JobRun, bench: EngineAccess) -> tuple[ProcessedScene, CloudFraction]:
         request = run.job.request
         confined(self.scene_root, request.scene)
         shutil.rmtree(self.products / run.job.id, ignore_errors=True)  # of an attempt cut short

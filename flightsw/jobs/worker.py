@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 import structlog
 
-from flightsw.chain import ProcessingChain, open_chain
+from flightsw.chain import SceneProcessor, open_chain
 from flightsw.commanding.verification import failure_code
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
@@ -46,7 +46,7 @@ _STOP_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
-class Errand:
+class EngineTask:
     """Work of a telecommand that needs the engine: done between two scenes."""
 
     telecommand: str
@@ -54,7 +54,7 @@ class Errand:
     taken_on: float
 
 
-class FlightChain:
+class ActiveChain:
     """The processing chain of the model that flies: opened when needed, again after a fault.
 
     Opened, used and closed by the processing thread; any thread may ask about it.
@@ -70,11 +70,11 @@ class FlightChain:
         self._model = model
         self._notices = notices
         self._opened = ExitStack()
-        self._chain: ProcessingChain | None = None
+        self._chain: SceneProcessor | None = None
         self._flies: Path | None = None
         self.failed = False
 
-    def ready(self) -> ProcessingChain:
+    def ready(self) -> SceneProcessor:
         """The open chain; raises what :func:`open_chain` raises."""
         model = self._model() or self._settings.model
         if self._chain is not None and model == self._flies:
@@ -127,7 +127,7 @@ class Processing:
 
     def __init__(
         self,
-        chain: FlightChain,
+        chain: ActiveChain,
         jobs: JobQueue,
         runner: JobRunner,
         modes: ModeMachine,
@@ -148,8 +148,8 @@ class Processing:
         self._clock = clock
         self._monotonic = monotonic
         self._changed = threading.Condition()
-        self._errands: deque[Errand] = deque()
-        self._current: Errand | None = None
+        self._errands: deque[EngineTask] = deque()
+        self._current: EngineTask | None = None
         self._run: JobRun | None = None
         self._stopping = False
         self._roused = False
@@ -183,7 +183,7 @@ class Processing:
         with self._changed:
             if len(self._errands) >= _ERRANDS:
                 raise Refusal(Code.QUEUE_FULL, f"{_ERRANDS} such telecommands wait", "Wait")
-            self._errands.append(Errand(telecommand, work, self._monotonic()))
+            self._errands.append(EngineTask(telecommand, work, self._monotonic()))
         self.wake()
 
     def cancel(self, job: str) -> None:
@@ -290,7 +290,7 @@ class Processing:
             self._current = None
         return True
 
-    def _tell(self, errand: Errand, stage: Stage, **told: object) -> None:
+    def _tell(self, errand: EngineTask, stage: Stage, **told: object) -> None:
         """Add a stage as soon as the state can be written; at boot it would be found unclosed."""
         while not self._stopping:
             try:
@@ -301,7 +301,7 @@ class Processing:
             else:
                 return
 
-    def _result(self, errand: Errand) -> dict[str, object]:
+    def _result(self, errand: EngineTask) -> dict[str, object]:
         result: dict[str, object] = msgspec.to_builtins(errand.work())
         return result
 
@@ -329,5 +329,5 @@ class Processing:
                 self._changed.wait(_IDLE_SECONDS)
             self._roused = False  # before the look for work, so that no call is missed
 
-    def _is_late(self, errand: Errand) -> bool:
+    def _is_late(self, errand: EngineTask) -> bool:
         return self._monotonic() - errand.taken_on > _ERRAND_SECONDS

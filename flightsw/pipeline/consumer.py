@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from flightsw.engines.engine import Engine, Logits, Tiles
 from flightsw.errors import InferenceFailed
 from flightsw.pipeline.latency import LatencyRecord
-from flightsw.pipeline.work import Answered, AnsweredBatch, Prepared, RowEnd, TileBatch
+from flightsw.pipeline.work import Answered, AnsweredBatch, GridRowDone, PipelineItem, TileBatch
 
 _CURE: Final = "Run the self-test; the mask was not written"
 
@@ -53,11 +53,11 @@ class EngineConsumer:
         self._probe = probe if probe_every else None
         self._probe_every = probe_every
         self._since_probe = 0
-        self._owed: deque[Prepared | _Probed] = deque()
+        self._owed: deque[PipelineItem | _Probed] = deque()
         self.first_push_ns: int | None = None
         self.last_answer_ns: int | None = None
 
-    def answer(self, prepared: Iterable[Prepared]) -> Iterator[Answered]:
+    def answer(self, prepared: Iterable[PipelineItem]) -> Iterator[Answered]:
         """Yield every batch with its logits, and every row end after its row's tiles."""
         for item in prepared:
             self._owed.append(item)
@@ -115,6 +115,6 @@ class EngineConsumer:
         yield from self._row_ends()
 
     def _row_ends(self) -> Iterator[Answered]:
-        while self._owed and isinstance(end := self._owed[0], RowEnd):
+        while self._owed and isinstance(end := self._owed[0], GridRowDone):
             self._owed.popleft()
             yield end

@@ -29,7 +29,7 @@ _ANSWERS_WAITING: Final = 64
 _ANSWERS_GATHERED: Final = 16
 """Batches that fusion takes at a time."""
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told the finished rows and the scene's height as rows finish; may take its time."""
 
 
@@ -38,7 +38,7 @@ def process_scene(
     engine: Engine,
     settings: PipelineSettings,
     sinks: Sequence[RowSink] = (),
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     *,
     probe: Probe | None = None,
     ending: Callable[[], None] = lambda: None,

@@ -13,7 +13,7 @@ from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
-from flightsw.pipeline.work import Hole, Prepared, RowEnd, TileBatch
+from flightsw.pipeline.work import GridRowDone, NoDataPatch, PipelineItem, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
 
@@ -35,17 +35,17 @@ class TileProducer:
         self._places: list[tuple[int, int]] = []
         self._tiles = self._new_batch()
         self._ahead = self._empty_ahead()  # the windows that come next, side by side
-        self._holes: defaultdict[int, list[Hole]] = defaultdict(list)  # by grid row
+        self._holes: defaultdict[int, list[NoDataPatch]] = defaultdict(list)  # by grid row
         self._without_data: Counter[int] = Counter()  # tiles, by grid row
-        self._waiting_ends: list[RowEnd] = []
+        self._waiting_ends: list[GridRowDone] = []
 
-    def prepare(self, strips: Iterable[Strip]) -> Iterator[Prepared]:
+    def prepare(self, strips: Iterable[Strip]) -> Iterator[PipelineItem]:
         """Yield batches and row ends, in order, for strips of any height and width."""
         for span in grid_spans(strips, self._grid):
             yield from self._prepare_span(span)
         yield from self._send()
 
-    def _prepare_span(self, span: GridSpan) -> Iterator[Prepared]:
+    def _prepare_span(self, span: GridSpan) -> Iterator[PipelineItem]:
         started = perf_counter_ns()
         no_data = [no_data_pixels(piece) for piece in span.own.pieces]
         columns = self._columns_with_data(span, no_data)
@@ -100,16 +100,16 @@ class TileProducer:
 
     def _finished_holes(
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
-    ) -> Iterator[Hole]:
+    ) -> Iterator[NoDataPatch]:
         """Where the rows that the grid row finishes have no data, in the span's own panel."""
         finished = self._grid.finished_rows(span.row)
         top = finished.start
         for piece, there in zip(span.own.pieces, no_data, strict=True):
             if there is not None and top < finished.stop:
-                yield Hole(top, span.own.left, there[: finished.stop - top])
+                yield NoDataPatch(top, span.own.left, there[: finished.stop - top])
             top += piece.shape[1]
 
-    def _row_end(self, span: GridSpan) -> RowEnd:
+    def _row_end(self, span: GridSpan) -> GridRowDone:
         finished = []
         if span.own.left == 0:  # the panel is the whole row
             due = len(self._grid.finished_rows(span.row))
@@ -118,9 +118,9 @@ class TileProducer:
                     finished.append(piece[:, :due])
                 due -= piece.shape[1]
         holes = tuple(self._holes.pop(span.row))
-        return RowEnd(span.row, holes, tuple(finished), self._without_data.pop(span.row))
+        return GridRowDone(span.row, holes, tuple(finished), self._without_data.pop(span.row))
 
-    def _send(self) -> Iterator[Prepared]:
+    def _send(self) -> Iterator[PipelineItem]:
         if self._places:
             yield TileBatch(tuple(self._places), self._tiles[: len(self._places)])
             self._places = []

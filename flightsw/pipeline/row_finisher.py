@@ -10,7 +10,7 @@ import numpy as np
 from flightsw.engines.engine import EngineInfo
 from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
-from flightsw.pipeline.work import AnsweredBatch, Hole, RowEnd
+from flightsw.pipeline.work import AnsweredBatch, GridRowDone, NoDataPatch
 from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
 from flightsw.scene.tiling import Grid
 
@@ -66,7 +66,7 @@ class RowFinisher:
             self._fusion.add(row, column, logits)
         self._latencies.add("fusion", perf_counter_ns() - started, len(batch.places))
 
-    def finish(self, end: RowEnd) -> Iterator[FinishedRows]:
+    def finish(self, end: GridRowDone) -> Iterator[FinishedRows]:
         """Count and give out the rows that a grid row finishes, piece by piece."""
         fused = self._fusion.finish(end.row)
         for hole in end.holes:
@@ -84,7 +84,7 @@ class RowFinisher:
             below = span.stop
 
 
-def _lay_no_data(fused: FusedRows, hole: Hole) -> None:
+def _lay_no_data(fused: FusedRows, hole: NoDataPatch) -> None:
     top, (rows, columns) = hole.top - fused.top, hole.there.shape
     for plane in (fused.mask, fused.classes):
         if plane is not None:

@@ -28,7 +28,7 @@ class AnsweredBatch:
 
 
 @dataclass(frozen=True)
-class Hole:
+class NoDataPatch:
     """Pixels without data: ``there``, bool, from scene row ``top`` and column ``left`` on."""
 
     top: int
@@ -37,7 +37,7 @@ class Hole:
 
 
 @dataclass(frozen=True)
-class RowEnd:
+class GridRowDone:
     """All tiles of a grid row have been sent before this.
 
     ``digital_numbers`` uint16 ``(bands, rows, width)`` are, one below the other, the rows that
@@ -45,10 +45,10 @@ class RowEnd:
     """
 
     row: int
-    holes: tuple[Hole, ...]
+    holes: tuple[NoDataPatch, ...]
     digital_numbers: tuple[NDArray[np.uint16], ...]
     tiles_without_data: int
 
 
-Prepared: TypeAlias = TileBatch | RowEnd
-Answered: TypeAlias = AnsweredBatch | RowEnd
+PipelineItem: TypeAlias = TileBatch | GridRowDone
+Answered: TypeAlias = AnsweredBatch | GridRowDone

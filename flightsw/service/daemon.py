@@ -37,10 +37,10 @@ from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
 from flightsw.host.real_time import allows_real_time
-from flightsw.jobs.outcome import JobEnds, Patience
+from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRunner
-from flightsw.jobs.worker import FlightChain, Processing
+from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
 from flightsw.service.handlers import RESTART_STATUS, Handlers
@@ -143,8 +143,8 @@ class FlightService:
         )
         self._cool = threading.Event()
         self._cool.set()
-        self._patience = Patience()
-        ends = JobEnds(
+        self._patience = RetryAfter()
+        ends = JobOutcomes(
             state=self._state,
             jobs=self._jobs,
             catalogue=self._catalogue,
@@ -176,7 +176,7 @@ class FlightService:
             cool=self._cool,
         )
         self._processing = Processing(
-            FlightChain(settings, self._slots.active, self._engine_notices()),
+            ActiveChain(settings, self._slots.active, self._engine_notices()),
             self._jobs,
             runner,
             self._modes,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from flightsw.commanding.orders import Done, Handler, Later, Order, Outcome
+from flightsw.commanding.context import Completed, Deferred, Handler, Outcome, TelecommandContext
 from flightsw.commanding.parameters import ParameterStore, parameter_handlers
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
@@ -84,10 +84,10 @@ class Handlers:
             Ping.NAME: self._ping,
             ProcessScene.NAME: self._process_scene,
             CancelJob.NAME: self._cancel_job,
-            ListJobs.NAME: lambda request, _: Done(self.jobs.list(request)),
+            ListJobs.NAME: lambda request, _: Completed(self.jobs.list(request)),
             SetMode.NAME: self._set_mode,
             SelfTest.NAME: self._self_test,
-            ListProducts.NAME: lambda request, _: Done(self.catalogue.list(request)),
+            ListProducts.NAME: lambda request, _: Completed(self.catalogue.list(request)),
             HoldProduct.NAME: self._hold,
             ReleaseProduct.NAME: self._release,
             PrioritiseProduct.NAME: self._prioritise,
@@ -104,36 +104,36 @@ class Handlers:
 
     # --- The service -------------------------------------------------------------------------
 
-    def _ping(self, _: Ping, _order: Order) -> Outcome:
+    def _ping(self, _: Ping, _context: TelecommandContext) -> Outcome:
         uptime_s = self.monotonic() - self.started
-        return Done(Pong(t=self.clock(), mode=self.modes.mode, uptime_s=uptime_s))
+        return Completed(Pong(t=self.clock(), mode=self.modes.mode, uptime_s=uptime_s))
 
-    def _set_mode(self, request: SetMode, _: Order) -> Outcome:
+    def _set_mode(self, request: SetMode, _: TelecommandContext) -> Outcome:
         self.modes.request(Mode(request.mode))
-        return Done()
+        return Completed()
 
-    def _report_latest(self, request: ReportLatest, _: Order) -> Outcome:
-        return Done(LatestPackets(sent=self.resend(request.topics)))
+    def _report_latest(self, request: ReportLatest, _: TelecommandContext) -> Outcome:
+        return Completed(LatestPackets(sent=self.resend(request.topics)))
 
-    def _restart(self, _: Restart, _order: Order) -> Outcome:
+    def _restart(self, _: Restart, _context: TelecommandContext) -> Outcome:
         self.end(RESTART_STATUS)
-        return Done()
+        return Completed()
 
-    def _shut_down(self, _: ShutDown, _order: Order) -> Outcome:
+    def _shut_down(self, _: ShutDown, _context: TelecommandContext) -> Outcome:
         self.end(0)
-        return Done()
+        return Completed()
 
     # --- Jobs --------------------------------------------------------------------------------
 
-    def _process_scene(self, request: ProcessScene, order: Order) -> Outcome:
+    def _process_scene(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
         if not confined(self.scene_root, request.scene).exists():
             cause = f"no {request.scene} below the scene root"
             raise Refusal(Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path")
-        job = self.jobs.add(order.id, request, self.clock())
+        job = self.jobs.add(context.id, request, self.clock())
         self.processing.wake()
-        return Later({"job": job.id})
+        return Deferred({"job": job.id})
 
-    def _cancel_job(self, request: CancelJob, _: Order) -> Outcome:
+    def _cancel_job(self, request: CancelJob, _: TelecommandContext) -> Outcome:
         record = self.jobs.cancel(request.job, self.clock())
         if record.state is JobState.CANCELLED:
             job = self.jobs.job(request.job)
@@ -142,13 +142,13 @@ class Handlers:
             self.event("JOB_FAILED", f"{job.id}: {cause}", job=job.id, code=Code.CANCELLED.value)
         else:
             self.processing.cancel(request.job)
-        return Done()
+        return Completed()
 
     # --- Engine and models: between two scenes, by the processing thread -----------------------
 
-    def _self_test(self, _: SelfTest, order: Order) -> Outcome:
-        self.processing.take_on(order.id, self._tested)
-        return Later()
+    def _self_test(self, _: SelfTest, context: TelecommandContext) -> Outcome:
+        self.processing.take_on(context.id, self._tested)
+        return Deferred()
 
     def _tested(self) -> SelfTestResult:
         self.processing.chain.close()  # the first engine of the chain gets its chance again
@@ -165,25 +165,25 @@ class Handlers:
             findings=(),
         )
 
-    def _stage_model(self, request: StageModel, order: Order) -> Outcome:
+    def _stage_model(self, request: StageModel, context: TelecommandContext) -> Outcome:
         def stage() -> ModelResult:
             slots = self.slots.stage(request.package, request.sha256)
             self.event("MODEL_STAGED", f"{slots.staged} is ready", model=slots.staged)
             return _model_result(slots)
 
-        self.processing.take_on(order.id, stage)
-        return Later()
+        self.processing.take_on(context.id, stage)
+        return Deferred()
 
-    def _activate_model(self, request: ActivateModel, order: Order) -> Outcome:
+    def _activate_model(self, request: ActivateModel, context: TelecommandContext) -> Outcome:
         def activate() -> ModelResult:
             return self._flies(self.slots.activate(request.model, self.processing.chain.test))
 
-        self.processing.take_on(order.id, activate)
-        return Later()
+        self.processing.take_on(context.id, activate)
+        return Deferred()
 
-    def _roll_back_model(self, _: RollBackModel, order: Order) -> Outcome:
-        self.processing.take_on(order.id, lambda: self._flies(self.slots.roll_back()))
-        return Later()
+    def _roll_back_model(self, _: RollBackModel, context: TelecommandContext) -> Outcome:
+        self.processing.take_on(context.id, lambda: self._flies(self.slots.roll_back()))
+        return Deferred()
 
     def _flies(self, slots: SlotState) -> ModelResult:
         self.event("MODEL_ACTIVATED", f"{slots.active} flies", model=slots.active)
@@ -192,31 +192,31 @@ class Handlers:
 
     # --- Downlink ----------------------------------------------------------------------------
 
-    def _hold(self, request: HoldProduct, _: Order) -> Outcome:
+    def _hold(self, request: HoldProduct, _: TelecommandContext) -> Outcome:
         self.catalogue.hold(request.product)
-        return Done()
+        return Completed()
 
-    def _release(self, request: ReleaseProduct, _: Order) -> Outcome:
+    def _release(self, request: ReleaseProduct, _: TelecommandContext) -> Outcome:
         self.catalogue.release(request.product)
-        return Done()
+        return Completed()
 
-    def _prioritise(self, request: PrioritiseProduct, _: Order) -> Outcome:
+    def _prioritise(self, request: PrioritiseProduct, _: TelecommandContext) -> Outcome:
         self.catalogue.prioritise(request.product, request.priority)
-        return Done()
+        return Completed()
 
-    def _delete(self, request: DeleteProduct, _: Order) -> Outcome:
+    def _delete(self, request: DeleteProduct, _: TelecommandContext) -> Outcome:
         self.catalogue.delete(request.product)
-        return Done()
+        return Completed()
 
-    def _open_contact(self, request: OpenContact, _: Order) -> Outcome:
+    def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
         self.contact.open(request, self.monotonic())
         message = f"{request.bytes} bytes, {request.seconds:g} s"
         self.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
-        return Done()
+        return Completed()
 
-    def _close_contact(self, _: CloseContact, _order: Order) -> Outcome:
+    def _close_contact(self, _: CloseContact, _context: TelecommandContext) -> Outcome:
         self.contact.close()
-        return Done()
+        return Completed()
 
 
 def _model_result(slots: SlotState) -> ModelResult:

@@ -14,10 +14,10 @@ from flightsw.fdir.boots import Boot
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.monitors import (
     ClockMonitor,
+    LimitCheck,
     LimitMonitor,
     Limits,
     LimitState,
-    Look,
     disk_limits,
     housekeeping_limits,
     temperature_limits,
@@ -157,7 +157,7 @@ class Health:
                 monitor = self._passive.setdefault(name, LimitMonitor(name, passive=True))
                 self._tell(monitor.look(getattr(packet, name), now, limits))
 
-    def _tell(self, look: Look) -> None:
+    def _tell(self, look: LimitCheck) -> None:
         if not look.changed or look.state is LimitState.STALE:
             return
         if look.state is not LimitState.IN_LIMITS:

@@ -21,7 +21,7 @@ from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.link import TelemetryFeed, encoded
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.products import ReceivedProducts
 from telecommands.dashboard.reception import Reception
 from telecommands.dashboard.stages import StageLog
@@ -59,8 +59,9 @@ class Dashboard:
     """A context manager that owns everything; ``serve`` blocks until :meth:`stop`.
 
     ``station`` is asked whenever a link is opened, and may raise a
-    :class:`~telecommands.ground.errors.GroundError`: the page says so, and it is asked again.  Raises
-    :class:`UsageError` for a port in use and :class:`~telecommands.ground.errors.ArchiveError`.
+    :class:`~telecommands.ground.errors.GroundError`: the page says so, and it is asked again.
+    Raises :class:`UsageError` for a port in use and
+    :class:`~telecommands.ground.errors.ArchiveError`.
     """
 
     def __init__(self, settings: DashboardSettings, station: Callable[[], Station]) -> None:
@@ -70,7 +71,7 @@ class Dashboard:
         with ExitStack() as opened:
             self._socket = opened.enter_context(_bound(settings.port))
             self.port: int = self._socket.getsockname()[1]
-            catalogue, hub = Catalogue(), Hub()
+            catalogue, hub = PointCatalogue(), Hub()
             archive = opened.enter_context(Archive(settings.archive, catalogue))
             self._readers = ReaderPool(settings.archive, _READERS)
             opened.callback(self._readers.close)

@@ -12,7 +12,7 @@ import msgspec
 
 from telecommands.dashboard.archive.writer import Archive, Arrival, Stored
 from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points.reduction import Gap, Sample
@@ -57,7 +57,7 @@ class TelemetryFeed:
         self,
         station: Callable[[], Station],
         archive: Archive,
-        catalogue: Catalogue,
+        catalogue: PointCatalogue,
         hub: Hub,
         stage: Callable[[Verification, int, int], None],
         dropped: dict[str, int],

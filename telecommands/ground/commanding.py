@@ -80,7 +80,7 @@ class TelecommandClient(LinkClient):
         self._sequence = sequence
         self._resend_s = resend_s
         self._ask_again_s = ask_again_s
-        self._open: dict[str, _Open] = {}
+        self._open: dict[str, OpenTelecommand] = {}
         super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     def send(
@@ -101,7 +101,7 @@ class TelecommandClient(LinkClient):
             cause = f"{_MOST_OPEN} telecommands are open"
             raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
         body = _body(id or secrets.token_hex(8), name, args)
-        one = _Open(body)
+        one = OpenTelecommand(body)
         self._open[body.id] = one
         self._transmit(one)
         return body.id
@@ -167,7 +167,7 @@ class TelecommandClient(LinkClient):
         """Care no longer for a telecommand; on board it goes on."""
         self._open.pop(id, None)
 
-    def _wait(self, one: _Open, deadline: float, timeout_s: float) -> None:
+    def _wait(self, one: OpenTelecommand, deadline: float, timeout_s: float) -> None:
         """Until a message came, or the telecommand is due to be sent again."""
         frames = self._connection.receive(min(deadline, self._due_at(one)))
         if frames is not None:
@@ -178,11 +178,11 @@ class TelecommandClient(LinkClient):
         elif time.monotonic() >= self._due_at(one):
             self._transmit(one)
 
-    def _due_at(self, one: _Open) -> float:
+    def _due_at(self, one: OpenTelecommand) -> float:
         """When it is sent again unless something comes (monotonic seconds)."""
         return one.heard_at + (self._ask_again_s if one.answered else self._resend_s)
 
-    def _transmit(self, one: _Open) -> None:
+    def _transmit(self, one: OpenTelecommand) -> None:
         one.heard_at = time.monotonic()
         self._connection.send(*sign(self._key, self._sequence.next(), one.body))
 
@@ -211,14 +211,14 @@ class TelecommandClient(LinkClient):
             return
         one.take(verification)
 
-    def _addressed(self, verification: Verification) -> _Open | None:
+    def _addressed(self, verification: Verification) -> OpenTelecommand | None:
         if verification.id:
             return self._open.get(verification.id)
         # The service could not read the id; it answers each client in order.
         return next((one for one in self._open.values() if not one.answered), None)
 
 
-class _Open:
+class OpenTelecommand:
     """A telecommand that is not closed yet."""
 
     def __init__(self, body: TelecommandBody) -> None:

@@ -103,7 +103,8 @@ class DownlinkReceiver(LinkClient):
 
         ``timeout_s`` bounds the service's silence, not the transfer.  Raises :class:`NoAnswer`
         after it, :class:`TransferFailed` for a product that cannot be received (the next call goes
-        on to another one) and :class:`~telecommands.ground.errors.ProductError` where it cannot be stored.
+        on to another one) and :class:`~telecommands.ground.errors.ProductError` if it cannot be
+        stored.
         """
         reply: ProductOffer | NothingNow = self._ask(
             NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s

@@ -16,7 +16,7 @@ from telecommands.dictionary import Housekeeping, Mode, Severity, Stage
 from telecommands.ground.arguments import fields_of
 from telecommands.ground.limits import Level, extra_of, level_of
 from telecommands.ground.readable import duration, pairs, size, utc, value_text
-from telecommands.ground.situation import Situation
+from telecommands.ground.telemetry_state import TelemetryState
 
 _LEVELS: Final = {
     Level.NOMINAL: "",
@@ -39,7 +39,7 @@ _MODES: Final = {
 _STALE: Final = "magenta"
 
 
-def live_table(situation: Situation, lost: Mapping[str, int], now: float) -> RenderableType:
+def live_table(situation: TelemetryState, lost: Mapping[str, int], now: float) -> RenderableType:
     """The situation at ``now`` (monotonic seconds)."""
     parts: list[RenderableType] = [
         Panel(_housekeeping(situation, now), title=_headline(situation, now)),
@@ -57,7 +57,7 @@ def live_table(situation: Situation, lost: Mapping[str, int], now: float) -> Ren
     return Group(*parts)
 
 
-def _headline(situation: Situation, now: float) -> Text:
+def _headline(situation: TelemetryState, now: float) -> Text:
     housekeeping = situation.housekeeping
     if housekeeping is None:
         return Text("waiting for housekeeping", style=_STALE)
@@ -70,7 +70,7 @@ def _headline(situation: Situation, now: float) -> Text:
     return head
 
 
-def _housekeeping(situation: Situation, now: float) -> RenderableType:
+def _housekeeping(situation: TelemetryState, now: float) -> RenderableType:
     housekeeping = situation.housekeeping
     if housekeeping is None:
         return Text("nothing came yet")
@@ -115,7 +115,7 @@ def _job(scene: str, done: int, rows: int, elapsed_s: float) -> RenderableType:
     return row
 
 
-def _events(situation: Situation) -> RenderableType:
+def _events(situation: TelemetryState) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for t, event in reversed(situation.events):
         left_out = f" (+{event.squelched} left out)" if event.squelched else ""
@@ -129,7 +129,7 @@ def _events(situation: Situation) -> RenderableType:
     return grid
 
 
-def _telecommands(situation: Situation) -> RenderableType:
+def _telecommands(situation: TelemetryState) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
     for one in reversed(situation.telecommands.values()):
         bad = one.stage.closes and one.stage is not Stage.COMPLETED
@@ -145,7 +145,7 @@ def _telecommands(situation: Situation) -> RenderableType:
     return grid
 
 
-def _footer(situation: Situation, lost: Mapping[str, int]) -> Text:
+def _footer(situation: TelemetryState, lost: Mapping[str, int]) -> Text:
     count = sum(lost.values())
     text = Text("packets " + " ".join(f"{k} {v}" for k, v in sorted(situation.packets.items())))
     missing = " ".join(f"{topic} {number}" for topic, number in sorted(lost.items()) if number)

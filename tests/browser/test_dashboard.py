@@ -20,8 +20,8 @@ from telecommands.dictionary import TELECOMMANDS, Code, Stage
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Endpoints, Station
 from tests.conftest import Simulated
-from tests.unit.dashboard.running import running
-from tests.unit.groundsim.flight_stand_in import FlightStandIn, housekeeping
+from tests.unit.telecommands.dashboard.running import running
+from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
 COMMANDING = "flightsw:payload/flightsw:commanding"

@@ -13,8 +13,8 @@ import rasterio
 
 from flightsw.cli import main
 from tests.conftest import Simulated, run_command
-from tests.unit.products.conftest import Simulated as Products
-from tests.unit.products.conftest import simulated_scene
+from tests.unit.flightsw.products.conftest import Simulated as Products
+from tests.unit.flightsw.products.conftest import simulated_scene
 
 
 @pytest.fixture(scope="module")

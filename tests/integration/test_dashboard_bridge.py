@@ -23,7 +23,7 @@ from telecommands.keys import (
     generate_telecommand_key,
 )
 from tests.conftest import Simulated, run_command
-from tests.unit.dashboard.running import Client, answers, page_and_library, until
+from tests.unit.telecommands.dashboard.running import Client, answers, page_and_library, until
 
 _STOP_S = 4.0
 

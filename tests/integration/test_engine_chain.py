@@ -23,7 +23,7 @@ from flightsw.pipeline import stages
 from flightsw.products.contents import FinishedRows
 from telecommands.dictionary import EngineName
 from tests.conftest import Simulated, run_command
-from tests.unit.scene.safe_writer import SafeProduct
+from tests.unit.flightsw.scene.safe_writer import SafeProduct
 
 CARD = DimcSettings(card="simulator")
 MASK = frozenset({"mask"})

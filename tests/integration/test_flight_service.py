@@ -39,7 +39,7 @@ from telecommands.ground.connection import Connection
 from telecommands.ground.errors import NoAnswer
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
-from tests.unit.model.another_package import another_package
+from tests.unit.flightsw.model.another_package import another_package
 
 
 @pytest.fixture(scope="module")

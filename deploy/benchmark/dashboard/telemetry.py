@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from deploy.benchmark.archive import housekeeping
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import is_number
 from telecommands.dictionary import (
     LATENCY_STAGES,
@@ -34,13 +34,13 @@ def telemetry_of(number: int, boot: int) -> dict[Topic, Record]:
 
 def values_of(topic: str, record: Record) -> int:
     """Numbers that the bridge finds in a packet."""
-    values = Catalogue().values(topic, record)
+    values = PointCatalogue().values(topic, record)
     return sum(is_number(value) for _, value in values)
 
 
 def shown_points() -> tuple[str, ...]:
     """Keys of the first 50 that the dictionary declares and that tell a number each period."""
-    catalogue = Catalogue()
+    catalogue = PointCatalogue()
     declared = {point.key for folder in catalogue.folders() for point in folder.points}
     found = [
         point.key

@@ -61,8 +61,8 @@ class SimulatedDevice:
             board_type=BoardType.m2,
             firmware_version="simulator",
         )
-        self.sub_devices = Share("sub-devices", CORES)
-        self.cores = Share("cores", CORES)
+        self.sub_devices = CorePool("sub-devices", CORES)
+        self.cores = CorePool("cores", CORES)
         self._configuration = dict(_DEFAULT_CONFIGURATION)
 
     def configure(self, properties: Mapping[str, int]) -> None:
@@ -82,7 +82,7 @@ class SimulatedDevice:
         return {name: str(value) for name, value in self._configuration.items()}
 
 
-class Share:
+class CorePool:
     """A number of equal parts that are lent and given back."""
 
     def __init__(self, name: str, count: int) -> None:

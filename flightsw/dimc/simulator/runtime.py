@@ -41,8 +41,8 @@ from flightsw.dimc.errors import (
 from flightsw.dimc.simulator.brightness import BrightnessThreshold
 from flightsw.dimc.simulator.device import (
     BoardType,
+    CorePool,
     DeviceInfo,
-    Share,
     SimulatedDevice,
     require_integer,
 )
@@ -205,7 +205,7 @@ class Connection(Object):
         self._device = device
         self._count = count
         self._twin = twin
-        self._sub_devices = Share("sub-devices of the connection", count)
+        self._sub_devices = CorePool("sub-devices of the connection", count)
 
     def load_model_instance(self, model: object, **properties: int) -> ModelInstance:
         """Load a model onto the reserved sub-devices.

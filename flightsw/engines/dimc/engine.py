@@ -18,8 +18,8 @@ from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.dimc.agreement import ModelPackage, read_agreed_model
-from flightsw.engines.dimc.feed import CURE, Feed, open_feed
-from flightsw.engines.dimc.instances import ParallelFeeds
+from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_feed
+from flightsw.engines.dimc.instance_pool import InstancePool
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
@@ -77,15 +77,15 @@ class DimcEngine(ClosingEngine):
         settings: DimcSettings,
         model: CompiledModel,
         runtime: Runtime,
-        feeds: Sequence[Feed],
+        feeds: Sequence[InstanceDriver],
     ) -> None:
         super().__init__(_engine_info(package, settings, model, runtime, len(feeds)))
         self._runtime = runtime
         self._feeds = feeds
         self._twinned = settings.twin is not None
-        self._feed: Feed | ParallelFeeds = feeds[0]
+        self._feed: InstanceDriver | InstancePool = feeds[0]
         if len(feeds) > 1:
-            self._feed = ParallelFeeds(feeds, _delay(settings), self._info.device)
+            self._feed = InstancePool(feeds, _delay(settings), self._info.device)
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
@@ -124,7 +124,7 @@ class DimcEngine(ClosingEngine):
         return self._feed.busy
 
     def _release(self) -> None:
-        if isinstance(self._feed, ParallelFeeds):
+        if isinstance(self._feed, InstancePool):
             self._feed.close()
         with suppress(*self._runtime.faults):  # a card that is gone has nothing to release
             self._runtime.context.release()
@@ -134,7 +134,7 @@ class DimcEngine(ClosingEngine):
 
 def _open_feed(
     runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
-) -> Feed:
+) -> InstanceDriver:
     """Instance ``number`` on a connection of its own."""
     instances = settings.arrangement == "instances"
     sub_devices = model.input.shape[0] if settings.arrangement == "batch" else 1

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from typing_extensions import Self
 
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
 from telecommands.dictionary import Packet, Record
 from telecommands.ground.errors import ArchiveError
@@ -75,7 +75,7 @@ class Archive:
     Raises :class:`ArchiveError` where the file is none, newer, or in use by another bridge.
     """
 
-    def __init__(self, path: Path, catalogue: Catalogue) -> None:
+    def __init__(self, path: Path, catalogue: PointCatalogue) -> None:
         self._path = path
         self._catalogue = catalogue
         self._lock = _locked(path)

@@ -53,7 +53,7 @@ class Folder(msgspec.Struct, frozen=True):
     points: tuple[Point, ...]
 
 
-class Catalogue:
+class PointCatalogue:
     """All points.  Maps whose names the dictionary leaves open gain points as packets tell them."""
 
     def __init__(self) -> None:

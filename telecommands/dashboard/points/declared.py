@@ -20,7 +20,7 @@ from telecommands.dashboard.points.point import (
 from telecommands.dictionary import PACKETS, Record
 from telecommands.ground.arguments import choices_of, fields_of
 from telecommands.ground.limits import extra_of
-from telecommands.ground.situation import STALE_AFTER_S
+from telecommands.ground.telemetry_state import STALE_AFTER_S
 
 LIMITS: Final = ("warning_low", "critical_low", "warning_high", "critical_high")
 _SUFFIXES: Final = ("_c", "_w", "_j", "_s", "_ms")

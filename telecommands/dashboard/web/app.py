@@ -26,7 +26,7 @@ from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.forms import forms
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.link import LinkState
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.data import milliseconds
 from telecommands.dashboard.products import ReceivedProducts, picture
 from telecommands.dashboard.stages import StageLog
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 class Bridge(msgspec.Struct):
     """What the routes answer from.  Without ``operator``, whose key it is, pages only look."""
 
-    catalogue: Catalogue
+    catalogue: PointCatalogue
     hub: Hub
     readers: ReaderPool
     link: Callable[[], LinkState]

@@ -13,7 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from telecommands.dashboard.hub import MOST_KEYS, Hub, Mailbox
 from telecommands.dashboard.link import encoded
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 
 SEND_S: Final = 20.0
 """A page that takes nothing for so long is disconnected; it comes again by itself."""
@@ -27,7 +27,7 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def serve_page(
-    socket: WebSocket, hub: Hub, catalogue: Catalogue, link: Callable[[], Any]
+    socket: WebSocket, hub: Hub, catalogue: PointCatalogue, link: Callable[[], Any]
 ) -> None:
     """Until the page is gone, or takes nothing any more."""
     await socket.accept()
@@ -60,7 +60,7 @@ def _wake(loop: asyncio.AbstractEventLoop, filled: asyncio.Event) -> None:
         return
 
 
-async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: Catalogue) -> None:
+async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: PointCatalogue) -> None:
     """Each wish is answered when it holds: what is archived from then on is told to the page."""
     for count in itertools.count(1):
         try:
@@ -75,7 +75,7 @@ async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: Catalogue) -> No
         mailbox.post(encoded({"heeded": count}))
 
 
-def _heed(text: str, mailbox: Mailbox, catalogue: Catalogue) -> bytes | None:
+def _heed(text: str, mailbox: Mailbox, catalogue: PointCatalogue) -> bytes | None:
     """Do what a page wishes; what to answer where that makes no sense."""
     try:
         wish = msgspec.json.decode(text, type=_Wish)

@@ -15,7 +15,7 @@ from typing import IO, Any, Final
 
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.table import ExportRow, rows_of
-from telecommands.dashboard.points.catalogue import Catalogue
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.point import Point
 from telecommands.ground.arguments import read_time
 from telecommands.ground.errors import UsageError, product_error
@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if output is not None and output.suffix not in (".csv", ".parquet"):
         raise UsageError(output, "is neither .csv nor .parquet", "Name it after its format")
     with ArchiveReader(arguments.archive) as reader:
-        catalogue = Catalogue()
+        catalogue = PointCatalogue()
         for key in reader.known_keys():
             catalogue.discover(key)
         points = _points(catalogue, arguments.keys)
@@ -75,7 +75,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _points(catalogue: Catalogue, wanted: tuple[str, ...]) -> list[Point]:
+def _points(catalogue: PointCatalogue, wanted: tuple[str, ...]) -> list[Point]:
     """Those of these keys or beginnings, in the dictionary's order."""
     points = [point for folder in catalogue.folders() for point in folder.points]
     for key in wanted:

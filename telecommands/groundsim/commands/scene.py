@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 if TYPE_CHECKING:
-    from telecommands.groundsim.scenes.scene import Progress
+    from telecommands.groundsim.scenes.scene import ProgressCallback
 
 _EPILOG = (
     "The truth is a uint8 .npy beside the product: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud "
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _progress_bar() -> Iterator[Progress]:
+def _progress_bar() -> Iterator[ProgressCallback]:
     with (
         tqdm(unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar,
         _lasting_interrupts() as check,

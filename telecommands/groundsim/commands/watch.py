@@ -17,8 +17,8 @@ from telecommands.dictionary import PACKETS, Packet, Record
 from telecommands.ground.commanding import TelemetryClient
 from telecommands.ground.errors import LinkError
 from telecommands.ground.handshake import GONE
-from telecommands.ground.situation import Situation
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.ground.telemetry_state import TelemetryState
 from telecommands.groundsim.live_table import live_table
 
 Show: TypeAlias = Callable[[str, Packet, Record], None]
@@ -124,7 +124,7 @@ def _lines(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
 
 @contextmanager
 def _table(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
-    situation = Situation()
+    situation = TelemetryState()
 
     def picture() -> Any:
         return live_table(situation, client.lost, time.monotonic())

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from telecommands.ground.errors import DiskFull, UsageError
 from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, refuse_existing
 from telecommands.groundsim.scenes.fractal import Window
+from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
 from telecommands.groundsim.scenes.jp2_writer import TILE, BandWriter
 from telecommands.groundsim.scenes.product_files import Contents, write_metadata
 from telecommands.groundsim.scenes.product_names import BANDS, Level, ProductName, name_product
 from telecommands.groundsim.scenes.radiometry import OFFSET
 from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
-from telecommands.groundsim.scenes.studio import Studio, furnish
 
-Progress = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 Rendered = tuple[Window, NDArray[np.uint16], NDArray[np.uint8]]
 
 _SMALLEST: Final = 64
@@ -69,7 +69,7 @@ class SimulatedScene:
 
 
 def simulate_scene(
-    request: SceneRequest, progress: Progress = lambda _done, _of: None
+    request: SceneRequest, progress: ProgressCallback = lambda _done, _of: None
 ) -> SimulatedScene:
     """Write ``<name>.SAFE`` and ``<name>_truth.npy`` (uint8 classes) into ``request.out``.
 
@@ -84,7 +84,7 @@ def simulate_scene(
     refuse_existing(request.out, entries, force=request.force)
     with hidden_folder(request.out) as hidden:
         _check_space(request, hidden)
-        studio, sun = furnish(
+        studio, sun = build_generator(
             seed=request.seed,
             size=request.size,
             level=request.level,
@@ -156,10 +156,10 @@ def _check_space(request: SceneRequest, folder: Path) -> None:
 
 def _write_pixels(
     request: SceneRequest,
-    studio: Studio,
+    studio: SceneGenerator,
     paths: list[Path],
     truth_path: Path,
-    progress: Progress,
+    progress: ProgressCallback,
 ) -> NDArray[np.int64]:
     """Write the bands and the truth; return how many pixels each class has, ``(256,)``."""
     paths[0].parent.mkdir(parents=True)
@@ -191,7 +191,7 @@ def _write_pixels(
 
 
 def _rendered(
-    pool: Executor, studio: Studio, windows: list[Window], ahead: int
+    pool: Executor, studio: SceneGenerator, windows: list[Window], ahead: int
 ) -> Iterator[Rendered]:
     """Render windows in order, at most so many ahead of the one given out."""
     running: deque[tuple[Window, Future[tuple[NDArray[np.uint16], NDArray[np.uint8]]]]] = deque()

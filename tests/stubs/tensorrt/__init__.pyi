@@ -6,8 +6,9 @@ same ones, and more overloads.  Overloads and last parameters that flightsw has 
 out.  ``Buffer`` stands for pybind11's ``buffer``, ``Dims | Sequence[int]`` for the conversion from
 tuples and lists that the bindings declare, ``| None`` for the null pointers of failed calls.
 
-mypy checks the flight side's calls against this file; tests/unit/engines/tensorrt_on_cpu.py is the
-library's stand-in with exactly these signatures.
+mypy checks the flight side's calls against this file;
+tests/unit/flightsw/engines/tensorrt/tensorrt_on_cpu.py is the library's stand-in with
+exactly these signatures.
 """
 
 from collections.abc import Sequence

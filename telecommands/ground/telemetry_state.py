@@ -1,0 +1,94 @@
+"""What telemetry tells so far: the state behind the live table."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from typing import Final, TypeVar
+
+from telecommands.dictionary import (
+    PARAMETERS,
+    CloudFraction,
+    Event,
+    Housekeeping,
+    Packet,
+    Progress,
+    Record,
+    Verification,
+)
+
+Kept = TypeVar("Kept")
+
+EVENTS_KEPT: Final = 12
+TELECOMMANDS_KEPT: Final = 10
+JOBS_KEPT: Final = 4
+
+PERIODS_UNTIL_STALE: Final = 3
+"""Housekeeping is stale when it is so many of its periods old."""
+
+STALE_AFTER_S: Final = PERIODS_UNTIL_STALE * float(PARAMETERS["housekeeping.period_s"].default)
+"""The same before two packets told the period: three of the default periods."""
+
+_LEAST_STALE_S: Final = 2.0
+_JOB_SILENT_S: Final = 120.0
+
+
+class TelemetryState:
+    """Fed packet by packet; ``now`` is monotonic seconds.  Bounded, whatever comes."""
+
+    def __init__(self) -> None:
+        self.housekeeping: Housekeeping | None = None
+        self.housekeeping_at = 0.0
+        self.boot = 0
+        self.events: deque[tuple[int, Event]] = deque(maxlen=EVENTS_KEPT)
+        self.telecommands: OrderedDict[str, Verification] = OrderedDict()
+        self.cloud: CloudFraction | None = None
+        self.packets: Counter[str] = Counter()
+        self._jobs: OrderedDict[str, tuple[float, Progress]] = OrderedDict()
+        self._stale_after_s = STALE_AFTER_S
+
+    def take(self, topic: str, packet: Packet, record: Record, now: float) -> None:
+        """Add a packet."""
+        self.packets[topic] += 1
+        if packet.boot != self.boot:
+            self.boot = packet.boot
+            self._jobs.clear()
+        if isinstance(record, Housekeeping):
+            self._take_housekeeping(record, now)
+        elif isinstance(record, Event):
+            self.events.append((packet.t, record))
+        elif isinstance(record, Verification):
+            self._keep(self.telecommands, record.id, record, TELECOMMANDS_KEPT)
+        elif isinstance(record, Progress):
+            self._keep(self._jobs, record.job, (now, record), JOBS_KEPT)
+        elif isinstance(record, CloudFraction):
+            self.cloud = record
+            self._jobs.pop(record.job, None)
+
+    def is_stale(self, now: float) -> bool:
+        """Whether housekeeping is older than three of its periods, or never came."""
+        return self.housekeeping is None or now - self.housekeeping_at > self._stale_after_s
+
+    def jobs(self, now: float) -> list[Progress]:
+        """Jobs that run: told of lately, and not denied by housekeeping that came later."""
+        idle_since = -1.0
+        if self.housekeeping is not None and self.housekeeping.jobs.running == 0:
+            idle_since = self.housekeeping_at
+        return [
+            progress
+            for at, progress in self._jobs.values()
+            if at > idle_since and now - at < _JOB_SILENT_S
+        ]
+
+    def _take_housekeeping(self, record: Housekeeping, now: float) -> None:
+        if self.packets["hk"] > 1:
+            period = now - self.housekeeping_at
+            self._stale_after_s = max(_LEAST_STALE_S, PERIODS_UNTIL_STALE * period)
+        self.housekeeping, self.housekeeping_at = record, now
+
+    @staticmethod
+    def _keep(kept: OrderedDict[str, Kept], key: str, value: Kept, most: int) -> None:
+        """Newest last; the oldest goes where there are too many."""
+        kept[key] = value
+        kept.move_to_end(key)
+        if len(kept) > most:
+            kept.popitem(last=False)

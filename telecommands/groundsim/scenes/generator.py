@@ -1,0 +1,83 @@
+"""Renders any window of a scene: land, sky, swath and detector put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from telecommands.groundsim.scenes.fractal import Field, Window
+from telecommands.groundsim.scenes.landscape import Illumination, Landscape
+from telecommands.groundsim.scenes.product_names import Level
+from telecommands.groundsim.scenes.radiometry import Detector, gain_for
+from telecommands.groundsim.scenes.sky import NO_DATA, Sky, through_the_air
+from telecommands.groundsim.scenes.swath import Swath
+
+# Pixels: the instrument passes 0.15 to 0.3 of the contrast at two pixels a wave,
+# and the resampling to the map grid takes its share.
+_POINT_SPREAD: Final = 0.6
+_FRINGE: Final = 12  # pixels that the sky blurs look beyond a window
+_SAMPLE: Final = 256  # pixels of a side of the patches that set the noise
+_DETAIL: Final = (0.4, 1.4)  # land stays recognisable between these, whatever the noise
+_PLACES: Final = ((0.2, 0.15), (0.2, 0.6), (0.5, 0.4), (0.75, 0.1), (0.8, 0.65))
+
+
+@dataclass(frozen=True)
+class SceneGenerator:
+    """Everything a window's pixels follow from; free of state, so that threads may share it."""
+
+    seed: int
+    level: Level
+    landscape: Landscape
+    sky: Sky
+    swath: Swath
+    detector: Detector
+
+    def render(self, window: Window) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Digital numbers ``(4, height, width)`` and truth ``(height, width)`` of a window."""
+        reflectance, truth = self.reflectance(window)
+        noise = np.random.default_rng((self.seed, window.top, window.left))
+        numbers = self.detector.digital_numbers(reflectance, noise)
+        valid = self.swath.valid(window)
+        truth[~valid] = NO_DATA
+        return numbers * valid, truth
+
+    def reflectance(self, window: Window) -> tuple[Field, NDArray[np.uint8]]:
+        """Noiseless reflectance at the product's level, and the truth without swath."""
+        low, high = _DETAIL
+        detail = min(max(self.detector.gain**0.5, low), high)
+        wide = window.grown(_FRINGE)
+        reflectance, truth = self.sky.cover(self.landscape.reflectance(wide, detail), wide)
+        inside = slice(_FRINGE, -_FRINGE)
+        blurred = np.stack([cv2.GaussianBlur(band, (0, 0), _POINT_SPREAD) for band in reflectance])
+        reflectance, truth = blurred[:, inside, inside], truth[inside, inside]
+        return (through_the_air(reflectance) if self.level == "L1C" else reflectance), truth
+
+
+def build_generator(
+    *, seed: int, size: int, level: Level, offset: int, cloud_cover: float, edge: bool, bits: float
+) -> tuple[SceneGenerator, Illumination]:
+    """Build the studio whose scene costs ``bits`` a pixel, and say where its sun stands."""
+    draw = np.random.default_rng(seed)
+    azimuth, zenith = draw.uniform(140, 165), draw.uniform(28, 48)
+    sun = Illumination(round(float(azimuth), 3), round(float(zenith), 3))
+    studio = SceneGenerator(
+        seed,
+        level,
+        Landscape(seed, size, sun),
+        Sky(seed, size, sun, cloud_cover),
+        Swath(size, edge),
+        Detector(offset),
+    )
+    side = min(_SAMPLE, size)
+    corners = [(int(down * (size - side)), int(right * (size - side))) for down, right in _PLACES]
+
+    def patches(gain: float) -> list[Field]:
+        attempt = replace(studio, detector=Detector(offset, gain))
+        return [attempt.reflectance(Window(top, left, side, side))[0] for top, left in corners]
+
+    found = gain_for(bits / studio.swath.share, patches, offset, seed)
+    return replace(studio, detector=Detector(offset, found)), sun

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deploy.model.label import TaughtTile, read_taught_tiles
+from deploy.model.train import Recipe, distillation_loss, train
+from tests.unit.deploy.model.simulated_taught import write_taught_tiles
+
+CLEAR, THICK, THIN, SHADOW = range(4)
+
+
+def answer(kind: int) -> torch.Tensor:
+    return 4.0 * torch.nn.functional.one_hot(torch.tensor(kind), 4).float()[None, :, None, None]
+
+
+def loss(
+    found: int, taught: tuple[float, ...], blue: float = 0.5, recipe: Recipe | None = None
+) -> float:
+    targets = torch.tensor(taught)[None, :, None, None]
+    reflectance = torch.full((1, 4, 1, 1), blue)
+    return float(
+        distillation_loss(
+            answer(found), targets, torch.ones(1, 1, 1), reflectance, recipe or Recipe()
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("taught", "right", "wrong"),
+    [
+        ((1.0, 0.0, 0.0), CLEAR, THICK),
+        ((0.0, 1.0, 0.0), THICK, CLEAR),
+        ((0.0, 0.0, 1.0), SHADOW, CLEAR),
+        ((0.1, 0.2, 0.7), SHADOW, THICK),
+    ],
+)
+def test_the_loss_prefers_the_teacher_s_answer(
+    taught: tuple[float, float, float], right: int, wrong: int
+) -> None:
+    assert loss(right, taught) < loss(wrong, taught)
+
+
+def test_bright_cloud_is_taught_as_thick_and_dim_cloud_as_thin() -> None:
+    cloud = (0.0, 1.0, 0.0)
+    assert loss(THICK, cloud, blue=0.6) < loss(THIN, cloud, blue=0.6)
+    assert loss(THIN, cloud, blue=0.1) < loss(THICK, cloud, blue=0.1)
+
+
+def test_pixels_without_weight_teach_nothing() -> None:
+    targets = torch.tensor((0.0, 1.0, 0.0))[None, :, None, None]
+    found = distillation_loss(
+        answer(CLEAR), targets, torch.zeros(1, 1, 1), torch.zeros(1, 4, 1, 1), Recipe()
+    )
+    assert float(found) == 0.0
+
+
+def test_a_few_steps_lower_the_loss_and_leave_weights_and_history(tmp_path: Path) -> None:
+    taught = write_taught_tiles(tmp_path / "taught", 224, ("training",))
+    tiles = read_taught_tiles(taught)
+    validation = write_taught_tiles(tmp_path / "judged", 64, ("validation",))
+    recipe = Recipe(steps=3, batch=1, validate_every=1, learning_rate=0.1, threads=1)
+    train([*tiles, *read_taught_tiles(validation)[:1]], recipe, tmp_path)
+    history = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in history] == [1, 2, 3]
+    assert history[-1]["training_loss"] < history[0]["training_loss"]
+    assert "segmentation_head.0.weight" in torch.load(tmp_path / "weights.pt", weights_only=True)
+
+
+def test_class_weights_scale_the_share_of_their_class_in_the_loss() -> None:
+    weights, shares = (1.0, 3.0, 0.5), (0.2, 0.3, 0.5)
+    taught = [tuple(float(index == kind) for index in range(3)) for kind in range(3)]
+    plain = Recipe(thick_thin_weight=0.0)
+    weighted = replace(plain, class_weights=weights)
+    alone = [loss(CLEAR, target, recipe=plain) for target in taught]
+    for weight, target, unweighted in zip(weights, taught, alone, strict=True):
+        assert loss(CLEAR, target, recipe=weighted) == pytest.approx(weight * unweighted)
+    together = sum(w * s * one for w, s, one in zip(weights, shares, alone, strict=True))
+    assert loss(CLEAR, shares, recipe=weighted) == pytest.approx(together)
+
+
+@pytest.fixture
+def stalling_tiles(tmp_path: Path) -> list[TaughtTile]:
+    """Tiles to learn from, and one to be judged on, all without a single valid pixel to learn."""
+    learnt = read_taught_tiles(write_taught_tiles(tmp_path / "learnt", 64, ("training",)))[:1]
+    judged = read_taught_tiles(write_taught_tiles(tmp_path / "judged", 64, ("validation",)))[:1]
+    return [replace(tile, valid=np.zeros_like(tile.valid)) for tile in (*learnt, *judged)]
+
+
+STALLING = Recipe(
+    schedule="plateau",
+    steps=8,
+    batch=1,
+    validate_every=1,
+    learning_rate=0.1,
+    plateau_patience=0,
+    stop_patience=3,
+    threads=1,
+)
+"""No pixel counts, so the first validation loss is 0 and no later one can be lower."""
+
+
+def history_of(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def test_a_stalled_validation_lowers_the_rate_on_the_plateau_schedule(
+    stalling_tiles: list[TaughtTile], tmp_path: Path
+) -> None:
+    train(stalling_tiles, STALLING, tmp_path)
+    rates = [record["learning_rate"] for record in history_of(tmp_path)]
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
+
+
+def test_the_plateau_schedule_stops_after_the_stalled_validations_it_was_given(
+    stalling_tiles: list[TaughtTile], tmp_path: Path
+) -> None:
+    train(stalling_tiles, STALLING, tmp_path)
+    assert [record["step"] for record in history_of(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_the_cosine_schedule_goes_on_to_its_last_step_however_stalled(
+    stalling_tiles: list[TaughtTile], tmp_path: Path
+) -> None:
+    train(stalling_tiles, replace(STALLING, schedule="cosine", steps=5), tmp_path)
+    assert len(history_of(tmp_path)) == 5

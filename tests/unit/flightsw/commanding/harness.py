@@ -1,0 +1,118 @@
+"""The whole commanding room without its link, on a real state file, with a clock that is set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flightsw.commanding.dispatcher import (
+    Completed,
+    Deferred,
+    Dispatcher,
+    Handler,
+    Outcome,
+    TelecommandContext,
+)
+from flightsw.commanding.gate import Gate
+from flightsw.commanding.ledger import VerificationLedger
+from flightsw.commanding.schedule import TelecommandSchedule
+from flightsw.state import StateFile
+from telecommands.auth import SECRET_BYTES, TelecommandKey, sign
+from telecommands.dictionary import (
+    Mode,
+    Ping,
+    Pong,
+    ProcessScene,
+    SetMode,
+    TelecommandBody,
+    Verification,
+)
+
+KEY = TelecommandKey("ground", bytes(range(SECRET_BYTES)))
+NOON = 1_800_000_000 * 10**9
+
+
+class Harness:
+    """Sends signed telecommands to a dispatcher and remembers what it told."""
+
+    def __init__(self, folder: Path, handlers: Mapping[str, Handler] | None = None) -> None:
+        self.folder = folder
+        self.now = NOON
+        self.monotonic = 0.0
+        self.mode = Mode.OPERATIONAL
+        self.rate = 1000.0
+        self.sequence = 0
+        self.ran: list[str] = []  # ids that handlers were called with
+        self.published: list[Verification] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.handlers: dict[str, Handler] = {
+            Ping.NAME: self._ping,
+            SetMode.NAME: self._set_mode,
+            ProcessScene.NAME: self._process,
+            **(handlers or {}),
+        }
+        self.open()
+
+    def open(self) -> None:
+        self.state = StateFile(self.folder)
+        with self.state.reading() as db:
+            db.execute("PRAGMA synchronous = OFF")  # the tests cut no real power: be quick
+        self.gate = Gate(self.state, lambda: {KEY.key_id: KEY}, lambda: self.rate)
+        self.ledger = VerificationLedger(self.state)
+        self.schedule = TelecommandSchedule(self.state)
+        self.handle({})
+
+    def handle(self, handlers: Mapping[str, Handler]) -> None:
+        """From now on these handlers carry their telecommands out."""
+        self.handlers.update(handlers)
+        self.dispatcher = Dispatcher(
+            self.gate,
+            self.ledger,
+            self.schedule,
+            self.handlers,
+            mode=lambda: self.mode,
+            publish=self.published.append,
+            clock=lambda: self.now,
+            state=self.state,
+            event=lambda name, _message, fields: self.events.append((name, fields)),
+        )
+
+    def power_cut(self) -> None:
+        """What was not in the state file is gone."""
+        self.state.close()
+        self.open()
+
+    def frames(self, name: str, args: Mapping[str, Any], id_: str = "") -> tuple[bytes, bytes]:
+        self.sequence += 1
+        body = TelecommandBody(
+            id=id_ or f"t{self.sequence}", name=name, args=dict(args), sent_at=self.now
+        )
+        return sign(KEY, self.sequence, body)
+
+    def send(
+        self, name: str, args: Mapping[str, Any] | None = None, id_: str = ""
+    ) -> tuple[Verification, ...]:
+        return self.dispatcher.receive(self.frames(name, args or {}, id_), self.monotonic)
+
+    def rows(self, table: str) -> int:
+        with self.state.reading() as db:
+            return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+    def _ping(self, _telecommand: Ping, order: TelecommandContext) -> Outcome:
+        self.ran.append(order.id)
+        return Completed(Pong(t=self.now, mode=self.mode, uptime_s=1.0))
+
+    def _set_mode(self, _telecommand: SetMode, order: TelecommandContext) -> Outcome:
+        self.ran.append(order.id)
+        return Completed()
+
+    def _process(self, _telecommand: ProcessScene, order: TelecommandContext) -> Outcome:
+        self.ran.append(order.id)
+        self.state.set_fact("job", order.id.encode())
+        return Deferred({"job": "J1"})
+
+
+def told(stages: tuple[Verification, ...]) -> list[str]:
+    """Stages as words, with their codes."""
+    return [one.stage.value + (f" {one.code.value}" if one.code else "") for one in stages]

@@ -1,0 +1,304 @@
+"""What each request of a receiver is answered with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flightsw.downlink.contact import ContactWindow
+from flightsw.downlink.transfer import Step, Transfer
+from telecommands.dictionary import (
+    Chunk,
+    ChunkRequest,
+    Code,
+    DownlinkRefused,
+    NextProduct,
+    NothingNow,
+    OpenContact,
+    ProductDelivered,
+    ProductOffer,
+    ProductReceived,
+    ProductRecord,
+    ProductState,
+)
+from tests.unit.flightsw.downlink.conftest import Board
+
+_CHUNK = 100
+
+
+class Station:
+    """A transfer under test: an open contact, clocks to move, and what the service was told."""
+
+    def __init__(self, board: Board) -> None:
+        self.now = 1000.0
+        self.board = board
+        self.contact = ContactWindow()
+        self.contact.open(OpenContact(bytes=2**40, seconds=86_400), self.now)
+        self.delivered: list[ProductRecord] = []
+        self.lost: list[tuple[str, str]] = []
+        self.transfer = Transfer(
+            board.catalogue,
+            self.contact,
+            lambda: _CHUNK,
+            self.delivered.append,
+            lambda record, cause: self.lost.append((record.product, cause)),
+            lambda: int(self.now * 10**9),
+            lambda: self.now,
+        )
+
+    def next(self, *skip: str) -> ProductOffer | NothingNow:
+        ((reply, _),) = self._answers(NextProduct(skip=skip))
+        assert isinstance(reply, (ProductOffer, NothingNow))
+        return reply
+
+    def chunks(self, product: str, offset: int = 0, credit: int = 256) -> Iterator[Step]:
+        return self.transfer.answer(ChunkRequest(product=product, offset=offset, credit=credit))
+
+    def fetch(self, product: str, offset: int = 0, credit: int = 256) -> bytes:
+        """The bytes of the chunks, which follow one another."""
+        content = b""
+        for step in self.chunks(product, offset, credit):
+            assert step is not None
+            reply, data = step
+            assert reply == Chunk(product=product, offset=offset + len(content), size=len(data))
+            content += data
+        return content
+
+    def received(self, record: ProductRecord, sha256: str = "") -> ProductDelivered | Code:
+        *_, (reply, _) = self._answers(
+            ProductReceived(product=record.product, sha256=sha256 or record.sha256)
+        )
+        return _code(reply) if isinstance(reply, DownlinkRefused) else reply
+
+    def refusal(self, product: str, offset: int = 0) -> Code:
+        ((reply, _),) = self.chunks(product, offset)
+        return _code(reply)
+
+    def state(self, record: ProductRecord) -> ProductState:
+        return self.board.catalogue.stored(record.product).record.state
+
+    def _answers(self, request: NextProduct | ProductReceived) -> list[Step]:
+        return [step for step in self.transfer.answer(request) if step is not None]
+
+
+def _code(reply: object) -> Code:
+    assert isinstance(reply, DownlinkRefused)
+    assert reply.cause
+    return reply.code
+
+
+@pytest.fixture
+def station(board: Board) -> Station:
+    return Station(board)
+
+
+def test_an_offer_tells_all_about_the_product(station: Station) -> None:
+    record = station.board.add("geotiff", size=250)
+    assert station.next() == ProductOffer(
+        product=record.product,
+        job=record.job,
+        kind="geotiff",
+        downlink_class=record.downlink_class,
+        name=record.name,
+        size=250,
+        sha256=record.sha256,
+        chunk_bytes=_CHUNK,
+        confirmed=0,
+    )
+
+
+def test_skipped_products_are_not_offered(station: Station) -> None:
+    first, second = station.board.add(), station.board.add()
+    assert station.next(first.product).product == second.product
+    assert station.next(first.product, second.product) == NothingNow(code="EMPTY")
+
+
+def test_a_product_comes_down_whole_in_chunks(station: Station) -> None:
+    record = station.board.add(size=250)
+    content = station.fetch(record.product)
+    assert hashlib.sha256(content).hexdigest() == record.sha256
+    assert station.received(record) == ProductDelivered(product=record.product)
+    assert [one.product for one in station.delivered] == [record.product]
+    assert station.state(record) is ProductState.DELIVERED
+    assert station.next() == NothingNow(code="EMPTY")
+
+
+def test_no_more_chunks_come_than_the_credit(station: Station) -> None:
+    record = station.board.add(size=1000)
+    assert len(station.fetch(record.product, 130, credit=2)) == 2 * _CHUNK
+
+
+def test_chunks_start_at_any_offset(station: Station) -> None:
+    record = station.board.add(size=250)
+    whole = station.fetch(record.product)
+    assert station.fetch(record.product, 133) == whole[133:]
+
+
+@pytest.mark.parametrize("size", [0, 250])
+def test_asking_from_the_end_gives_one_empty_chunk(station: Station, size: int) -> None:
+    record = station.board.add(size=size)
+    ((reply, data),) = station.chunks(record.product, size)
+    assert (reply, data) == (Chunk(product=record.product, offset=size, size=0), b"")
+
+
+def test_an_offset_beyond_the_end_is_refused(station: Station) -> None:
+    record = station.board.add(size=250)
+    assert station.refusal(record.product, 251) is Code.BAD_ARGUMENTS
+
+
+def test_unknown_held_and_deleted_products_do_not_go_down(station: Station) -> None:
+    held, deleted = station.board.add(), station.board.add()
+    station.board.catalogue.hold(held.product)
+    station.board.catalogue.delete(deleted.product)
+    assert station.refusal("job-9.mask.1") is Code.UNKNOWN_PRODUCT
+    assert station.refusal(held.product) is Code.PRODUCT_STATE
+    assert station.refusal(deleted.product) is Code.PRODUCT_STATE
+
+
+def test_a_product_held_during_its_transfer_stops_there(station: Station) -> None:
+    record = station.board.add(size=1000)
+    steps = station.chunks(record.product)
+    next(steps)
+    station.board.catalogue.hold(record.product)
+    ((reply, _),) = steps
+    assert _code(reply) is Code.PRODUCT_STATE
+
+
+def test_outside_a_contact_nothing_goes_down(station: Station) -> None:
+    record = station.board.add()
+    station.contact.close()
+    assert station.next() == NothingNow(code="NO_CONTACT")
+    assert station.refusal(record.product) is Code.NO_CONTACT
+
+
+def test_a_product_that_was_received_is_recorded_outside_a_contact_too(station: Station) -> None:
+    record = station.board.add()
+    station.fetch(record.product)
+    station.contact.close()
+    assert station.received(record) == ProductDelivered(product=record.product)
+
+
+def test_a_chunk_that_exceeds_the_budget_is_not_sent(station: Station) -> None:
+    record = station.board.add(size=1000)
+    station.contact.open(OpenContact(bytes=250, seconds=60), station.now)
+    *sent, (reply, _) = station.chunks(record.product)
+    assert len(sent) == 2
+    assert _code(reply) is Code.NO_CONTACT
+    assert station.contact.spent_bytes == 200
+    assert not station.contact.state(station.now).open
+
+
+def test_a_contact_that_ends_stops_the_chunks(station: Station) -> None:
+    record = station.board.add(size=1000)
+    station.contact.open(OpenContact(bytes=10**6, seconds=60), station.now)
+    steps = station.chunks(record.product)
+    next(steps)
+    station.now += 60
+    ((reply, _),) = steps
+    assert _code(reply) is Code.NO_CONTACT
+
+
+def test_delivery_is_told_once_however_often_it_is_confirmed(station: Station) -> None:
+    record = station.board.add()
+    for _ in range(3):
+        assert station.received(record) == ProductDelivered(product=record.product)
+    assert len(station.delivered) == 1
+
+
+def test_a_second_receiver_may_finish_what_the_first_confirmed(station: Station) -> None:
+    record = station.board.add(size=250)
+    steps = station.chunks(record.product)
+    next(steps)
+    station.received(record)
+    assert sum(len(data) for _, data in steps) == 150
+    assert station.received(record) == ProductDelivered(product=record.product)
+
+
+def test_a_wrong_sha256_is_no_delivery(station: Station) -> None:
+    record = station.board.add()
+    assert station.received(record, "0" * 64) is Code.BAD_ARGUMENTS
+    assert station.state(record) is ProductState.QUEUED
+    assert station.delivered == station.lost == []
+
+
+def test_a_wrong_sha256_of_a_damaged_file_tells_that_the_product_is_lost(station: Station) -> None:
+    record = station.board.add()
+    station.board.path(record.product).write_bytes(b"damaged???"[: record.size])
+    assert station.received(record, "0" * 64) is Code.PRODUCT_STATE
+    assert station.lost == [(record.product, "its file is damaged")]
+    assert station.state(record) is ProductState.DELETED
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _shorten(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _make_link(path: Path) -> None:
+    path.rename(path.with_suffix(".moved"))
+    path.symlink_to(path.with_suffix(".moved"))
+
+
+@pytest.mark.parametrize("damage", [_remove, _shorten, _make_link])
+def test_the_next_product_is_offered_in_place_of_a_lost_one(station: Station, damage) -> None:
+    lost, whole = station.board.add("report"), station.board.add("mask")
+    damage(station.board.path(lost.product))
+    assert station.next().product == whole.product
+    assert [product for product, _ in station.lost] == [lost.product]
+    assert station.state(lost) is ProductState.DELETED
+
+
+def test_a_product_whose_file_is_lost_during_the_transfer_is_refused(station: Station) -> None:
+    record = station.board.add(size=1000)
+    steps = station.chunks(record.product)
+    next(steps)
+    station.board.path(record.product).write_bytes(b"short")
+    ((reply, _),) = steps
+    assert _code(reply) is Code.PRODUCT_STATE
+    assert station.lost == [(record.product, "its file became shorter")]
+
+
+def test_a_product_deleted_by_telecommand_is_not_called_lost(station: Station) -> None:
+    record = station.board.add()
+    station.board.catalogue.delete(record.product)
+    assert station.received(record, "0" * 64) is Code.PRODUCT_STATE
+    assert station.lost == []
+
+
+def test_what_a_receiver_has_stored_is_recorded_once_a_second(station: Station) -> None:
+    record = station.board.add(size=1000)
+    for at, offset, recorded in ((0, 0, 0), (0.9, 300, 0), (1.2, 500, 500), (2.1, 700, 500)):
+        station.now = 2000.0 + at
+        next(station.chunks(record.product, offset))
+        assert station.next().confirmed == recorded
+
+
+def test_a_receiver_that_begins_anew_is_believed(station: Station) -> None:
+    record = station.board.add(size=1000)
+    for offset in (500, 0):
+        station.now += 2
+        next(station.chunks(record.product, offset))
+        assert station.next().confirmed == offset
+
+
+def test_products_asked_for_within_a_minute_are_under_transfer(station: Station) -> None:
+    first, second = station.board.add(), station.board.add()
+    station.fetch(first.product)
+    station.now += 40
+    station.fetch(second.product)
+    assert station.transfer.under_transfer() == {first.product, second.product}
+    station.now += 40
+    assert station.transfer.under_transfer() == {second.product}
+    station.received(second)
+    assert station.transfer.under_transfer() == frozenset()
+
+
+def test_requests_of_another_version_are_refused(station: Station) -> None:
+    ((reply, _),) = station.transfer.answer(NextProduct(v=2))
+    assert _code(reply) is Code.WRONG_VERSION

@@ -1,0 +1,246 @@
+"""GeoTIFF and COG as scenes."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.windows import Window
+
+from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
+from flightsw.scene import open_scene
+from flightsw.scene.scene import Georeference, Scene
+from tests.unit.flightsw.scene.safe_writer import BANDS, band_pixels
+from tests.unit.flightsw.scene.test_strips import panels_of, together
+
+HEIGHT, WIDTH = 1301, 150
+PIXELS = np.stack([band_pixels(band, HEIGHT, WIDTH) for band in BANDS])
+
+
+def write_tiff(
+    path: Path,
+    pixels: NDArray[Any] = PIXELS,
+    *,
+    names: tuple[str, ...] = BANDS,
+    scale: float | None = 0.0001,
+    offset: float = -0.1,
+    size: float = 10,
+    overviews: tuple[int, ...] = (),
+    crs: str | None = "EPSG:32629",
+    **profile: Any,
+) -> Path:
+    layout = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    count, height, width = pixels.shape
+    grid = rasterio.Affine(size, 0, 499980, 0, -size, 5900040)
+    settings = {**layout, "dtype": pixels.dtype, "transform": grid, "crs": crs, **profile}
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, **settings
+    ) as file:
+        file.write(pixels)
+        file.descriptions = names
+        if scale:
+            file.scales = (scale,) * count
+            file.offsets = (offset,) * count
+        if overviews:
+            file.build_overviews(overviews, Resampling.average)
+    return path
+
+
+def pixels_of(scene: Scene) -> NDArray[np.uint16]:
+    with scene.strips(2) as strips:
+        found = list(strips)
+    assert found[-1].top + found[-1].digital_numbers.shape[1] == scene.metadata.height
+    return np.concatenate([strip.digital_numbers for strip in found], axis=1)
+
+
+@pytest.mark.parametrize(
+    "names", [BANDS, ("blue", "green", "red", "nir"), ("B2", "b03", "B4", "B8")]
+)
+@pytest.mark.parametrize("order", [BANDS, ("B08", "B04", "B03", "B02")])
+def test_one_file_with_all_bands(
+    tmp_path: Path, names: tuple[str, ...], order: tuple[str, ...]
+) -> None:
+    path = write_tiff(tmp_path / "S2A_T29UNU_20221005T115411.tif", names=names)
+    scene = open_scene(path, order)
+    known = scene.metadata
+    assert known.offsets == dict.fromkeys(order, -1000)
+    assert known.quantification == 10_000
+    assert (known.level, known.tile_id, known.ground_sample_distance) == ("", "T29UNU", 10)
+    assert known.sensed_at == datetime(2022, 10, 5, 11, 54, 11, tzinfo=timezone.utc)
+    assert known.georeference == Georeference(
+        "EPSG:32629", (10.0, 0.0, 499980.0, 0.0, -10.0, 5900040.0)
+    )
+    expected = PIXELS[[BANDS.index(band) for band in order]]
+    np.testing.assert_array_equal(pixels_of(scene), expected)
+
+
+@pytest.mark.parametrize("form", ["{}.tif", "T29UNU_20221005T115411_{}_10m.TIF"])
+def test_a_folder_with_one_file_a_band(tmp_path: Path, form: str) -> None:
+    for band, pixels in zip(BANDS, PIXELS, strict=True):
+        write_tiff(tmp_path / form.format(band), pixels[None], names=("",), offset=0)
+    scene = open_scene(tmp_path)
+    assert scene.metadata.offsets == dict.fromkeys(BANDS, 0)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS)
+
+
+@pytest.mark.parametrize(("distance", "step"), [(20, 2), (40, 4)])
+def test_coarser_without_overviews_takes_every_nth_pixel(
+    tmp_path: Path, distance: int, step: int
+) -> None:
+    scene = open_scene(write_tiff(tmp_path / "a.tif"), ground_sample_distance=distance)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[:, ::step, ::step])
+    assert any("every" in remark for remark in scene.metadata.remarks)
+    assert scene.metadata.georeference is not None
+    assert scene.metadata.georeference.transform[0] == distance
+
+
+def test_coarser_takes_the_files_own_overview(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", overviews=(2, 4))
+    scene = open_scene(path, ground_sample_distance=40)
+    with rasterio.open(path, overview_level=1) as file:
+        np.testing.assert_array_equal(pixels_of(scene), file.read())
+    assert any("overview" in remark for remark in scene.metadata.remarks)
+
+
+@pytest.mark.parametrize("overviews", [(), (2, 4)])
+@pytest.mark.parametrize("distance", [10, 20, 40])
+def test_a_file_in_panels_has_the_same_pixels(
+    tmp_path: Path, distance: int, overviews: tuple[int, ...]
+) -> None:
+    wide = np.random.default_rng(5).integers(1, 9000, (4, 90, 450 * distance), np.uint16)
+    path = write_tiff(tmp_path / "a.tif", wide, overviews=overviews)
+    whole, in_panels = (
+        open_scene(path, ground_sample_distance=distance, panels=panels) for panels in (False, True)
+    )
+    assert panels_of(whole) == [0]
+    assert panels_of(in_panels) == [0, 2048, 4096]
+    np.testing.assert_array_equal(together(in_panels), pixels_of(whole))
+
+
+def test_panels_follow_the_blocks_of_the_overview_that_is_read(tmp_path: Path) -> None:
+    wide = np.random.default_rng(5).integers(1, 9000, (4, 60, 8400), np.uint16)
+    path = write_tiff(tmp_path / "a.tif", wide, blockxsize=192, blockysize=192)
+    with rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=512), rasterio.open(path, "r+") as file:
+        file.build_overviews([2], Resampling.average)
+    with rasterio.open(path, overview_level=0) as file:
+        assert file.block_shapes[0] == (512, 512)
+    assert panels_of(open_scene(path, panels=True)) == [0, 1920, 3840, 5760, 7680]
+    assert panels_of(open_scene(path, ground_sample_distance=20, panels=True)) == [0, 2048, 4096]
+
+
+@pytest.mark.parametrize("layout", [{}, {"tiled": False, "blockysize": 1}, {"interleave": "band"}])
+@pytest.mark.parametrize("distance", [10, 40])
+def test_no_block_is_decoded_twice_however_little_gdal_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layout: dict[str, Any], distance: int
+) -> None:
+    path = write_tiff(tmp_path / "a.tif", **layout)
+    asked: list[tuple[int, int]] = []
+    read = rasterio.DatasetReader.read
+
+    def watched(file: Any, indexes: Any, *, window: Window) -> Any:
+        asked.append((window.row_off, window.row_off + window.height))
+        return read(file, indexes, window=window)
+
+    monkeypatch.setattr(rasterio.DatasetReader, "read", watched)
+    pixels_of(open_scene(path, ground_sample_distance=distance))
+    rows = 64 if not layout or "interleave" in layout else 1
+    asked.sort()
+    assert [top for top, _ in asked] == [0, *(bottom for _, bottom in asked[:-1])]
+    assert asked[-1][1] == HEIGHT
+    assert all(top % rows == 0 for top, _ in asked)
+    assert len(asked) < 10
+
+
+def test_60_m_stay_60_m(tmp_path: Path) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", size=60)).metadata
+    assert known.ground_sample_distance == 60
+    assert any("60 m, not 10 m" in remark for remark in known.remarks)
+
+
+def test_without_scale_and_offset_an_offset_must_be_given(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", scale=None)
+    with pytest.raises(BadMetadata, match="--offset"):
+        open_scene(path)
+    known = open_scene(path, offset=-1000).metadata
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+    assert any("was given" in remark for remark in known.remarks)
+
+
+@pytest.mark.parametrize("offset", [0.1, -0.10005, -2.0, float("nan"), float("-inf")])
+def test_an_offset_tag_in_doubt_is_refused(tmp_path: Path, offset: float) -> None:
+    path = write_tiff(tmp_path / "a.tif", offset=offset)
+    with pytest.raises(BadMetadata, match="--offset"):
+        open_scene(path)
+    assert open_scene(path, offset=0).metadata.offsets["B02"] == 0
+
+
+def test_a_missing_or_doubled_band_is_named(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", names=("B02", "B03", "B04", "cloud"))
+    with pytest.raises(MissingBand, match="B08"):
+        open_scene(path)
+    path = write_tiff(tmp_path / "a.tif", names=("B02", "blue", "B04", "B08"))
+    with pytest.raises(BadMetadata, match="B02"):
+        open_scene(path)
+
+
+def test_a_folder_tells_missing_doubled_and_unequal_bands(tmp_path: Path) -> None:
+    for band, pixels in zip(BANDS[:3], PIXELS[:3], strict=True):
+        write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",))
+    with pytest.raises(MissingBand, match="B08"):
+        open_scene(tmp_path)
+    write_tiff(tmp_path / "B08.tif", PIXELS[3:, 1:], names=("",))
+    with pytest.raises(BandSizeMismatch, match=r"B08.tif is 150 x 1300"):
+        open_scene(tmp_path)
+    write_tiff(tmp_path / "x_B08.tif", PIXELS[3:], names=("",))
+    with pytest.raises(BadMetadata, match=r"B08.tif and x_B08.tif"):
+        open_scene(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"size": 30}, BadMetadata, "30 x -30"),
+        ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "metres"),
+        ({"crs": None}, BadMetadata, "no coordinate system"),
+        ({"nodata": 65535}, BadMetadata, "no data as 65535"),
+        ({"pixels": PIXELS.astype(np.float32)}, CorruptImage, "float32"),
+    ],
+)
+def test_unsuitable_files_are_refused(
+    tmp_path: Path, settings: dict[str, Any], error: type[Exception], told: str
+) -> None:
+    with pytest.raises(error, match=told):
+        open_scene(write_tiff(tmp_path / "a.tif", **settings))
+
+
+def test_a_file_without_any_grid_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    with pytest.warns(rasterio.errors.NotGeoreferencedWarning):
+        write_tiff(path, crs=None, transform=None)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")  # as in flight, where a warning is no error
+        with pytest.raises(BadMetadata, match="georeference"):
+            open_scene(path)
+    assert not told
+
+
+def test_a_damaged_file_is_corrupt(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif")
+    content = path.read_bytes()
+    path.write_bytes(b"no TIFF at all")
+    with pytest.raises(CorruptImage):
+        open_scene(path)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises((CorruptImage, MissingBand)):
+        pixels_of(open_scene(path))
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + b"\xff" * 60_000 + content[middle + 60_000 :])
+    with pytest.raises(CorruptImage):
+        pixels_of(open_scene(path))

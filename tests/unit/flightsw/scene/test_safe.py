@@ -1,0 +1,258 @@
+"""Finding a SAFE product's files, its distances, and what is wrong with it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flightsw.errors import (
+    BadMetadata,
+    BandSizeMismatch,
+    CorruptImage,
+    MissingBand,
+    SceneError,
+    SceneNotFound,
+    UsageError,
+)
+from flightsw.scene import open_scene
+from flightsw.scene.scene import Georeference, Scene
+from tests.unit.flightsw.scene.safe_writer import (
+    BANDS,
+    GRANULE,
+    NAME,
+    SafeProduct,
+    band_file,
+    band_pixels,
+    write_jp2,
+)
+
+
+def pixels_of(scene: Scene) -> np.ndarray:
+    with scene.strips(2) as strips:
+        return np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+
+
+def test_real_60_m_product_is_read_with_b8a_for_b08(shared_data: Path) -> None:
+    (root,) = (shared_data / "safe").glob("*.SAFE")
+    scene = open_scene(root)
+    known = scene.metadata
+    assert (known.name, known.tile_id, known.level, known.baseline) == (
+        "S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454",
+        "T29UNU",
+        "L2A",
+        "04.00",
+    )
+    assert (known.height, known.width, known.ground_sample_distance) == (1830, 1830, 60)
+    assert known.substituted == {"B08": "B8A"}
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+    assert known.georeference == Georeference(
+        "EPSG:32629", (60.0, 0.0, 499980.0, 0.0, -60.0, 5900040.0)
+    )
+    assert known.sensed_at == datetime(2022, 10, 5, 11, 56, 49, 581767, tzinfo=timezone.utc)
+    assert known.platform == "Sentinel-2A"
+    told = " / ".join(known.remarks)
+    assert "60 m" in told
+    assert "B8A stands in for band B08" in told
+    with np.load(shared_data / "tiles" / "t29unu_n0400_60m.npz") as expected:
+        np.testing.assert_array_equal(pixels_of(scene), np.squeeze(expected["bands"]))
+
+
+@pytest.mark.parametrize("algorithm", ["SHA3-256", "MD5"])
+def test_metadata_of_a_whole_product(tmp_path: Path, algorithm: str) -> None:
+    known = open_scene(SafeProduct(checksum=algorithm).write(tmp_path)).metadata
+    assert known.name == NAME
+    assert known.remarks == ()
+    assert known.georeference == Georeference(
+        "EPSG:32629", (10.0, 0.0, 499980.0, 0.0, -10.0, 5900040.0)
+    )
+
+
+def test_georeference_follows_the_processed_distance(tmp_path: Path) -> None:
+    known = open_scene(SafeProduct().write(tmp_path), ground_sample_distance=40).metadata
+    assert known.georeference is not None
+    assert known.georeference.transform == (40.0, 0.0, 499980.0, 0.0, -40.0, 5900040.0)
+    assert (known.height, known.width) == (40, 51)
+
+
+def test_the_folder_around_a_product_will_do(tmp_path: Path) -> None:
+    SafeProduct().write(tmp_path)
+    assert open_scene(tmp_path).metadata.name == NAME
+
+
+def test_l1c_has_its_bands_in_one_folder(tmp_path: Path) -> None:
+    known = open_scene(SafeProduct(level="L1C").write(tmp_path)).metadata
+    assert (known.level, known.ground_sample_distance) == ("L1C", 10)
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+
+
+def test_a_bare_image_folder_takes_its_offset_from_the_tile_id(tmp_path: Path) -> None:
+    root = SafeProduct(product_xml=False, checksum=None).write(tmp_path, "Image_Land")
+    known = open_scene(root).metadata
+    assert (known.name, known.tile_id, known.level) == ("Image_Land", "T29UNU", "L2A")
+    assert known.baseline == "04.00"  # not 02.07 of the L1C tile that it was made from
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+    assert any("offset -1000 follows from baseline 04.00" in remark for remark in known.remarks)
+
+
+def test_an_old_bare_image_folder_has_no_offset(tmp_path: Path) -> None:
+    product = SafeProduct(product_xml=False, checksum=None, baseline="02.14")
+    assert set(open_scene(product.write(tmp_path, "Image_Land")).metadata.offsets.values()) == {0}
+
+
+def test_a_bare_image_folder_without_any_metadata_needs_an_offset(tmp_path: Path) -> None:
+    product = SafeProduct(product_xml=False, tile_xml=False, checksum=None)
+    root = product.write(tmp_path, "Image_Land")
+    with pytest.raises(BadMetadata, match="--offset"):
+        open_scene(root)
+    known = open_scene(root, offset=-1000).metadata
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+    assert known.georeference is None
+    assert any("no georeference" in remark for remark in known.remarks)
+
+
+def test_coarser_bands_are_used_where_there_are_no_finer_ones(tmp_path: Path) -> None:
+    bands = ("B02", "B03", "B04", "B8A")
+    root = SafeProduct(at={20: bands, 60: bands}).write(tmp_path)
+    scene = open_scene(root, ("B08", "B02"))
+    assert scene.metadata.ground_sample_distance == 20
+    assert scene.metadata.substituted == {"B08": "B8A"}
+    assert scene.metadata.georeference is not None
+    assert scene.metadata.georeference.transform[0] == 20.0
+    assert any("not 10 m" in remark for remark in scene.metadata.remarks)
+    expected = np.stack([band_pixels("B8A", 157, 203), band_pixels("B02", 157, 203)])
+    np.testing.assert_array_equal(pixels_of(scene), expected)
+
+
+def test_bands_of_20_m_are_halved_when_40_m_are_asked_for(tmp_path: Path) -> None:
+    root = SafeProduct(at={20: ("B02", "B03", "B04", "B8A")}).write(tmp_path)
+    known = open_scene(root, ground_sample_distance=40).metadata
+    assert (known.ground_sample_distance, known.height, known.width) == (40, 79, 102)
+
+
+def test_complete_20_m_bands_serve_20_m_when_the_10_m_ones_are_incomplete(tmp_path: Path) -> None:
+    root = SafeProduct(at={10: ("B02",), 20: ("B02", "B03", "B04", "B8A")}).write(tmp_path)
+    assert open_scene(root, ground_sample_distance=20).metadata.substituted == {"B08": "B8A"}
+    with pytest.raises(MissingBand, match="B03"):
+        open_scene(root)
+
+
+def test_reduced_10_m_bands_serve_20_m_when_they_are_complete(tmp_path: Path) -> None:
+    bands = ("B02", "B03", "B04", "B8A")
+    root = SafeProduct(at={10: BANDS, 20: bands}).write(tmp_path)
+    assert open_scene(root, ground_sample_distance=20).metadata.height == 79
+
+
+def test_a_missing_band_is_named_with_its_folder(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    path = band_file(root, "B04")
+    path.unlink()
+    with pytest.raises(MissingBand, match="R10m: band B04 is missing") as caught:
+        open_scene(root)
+    assert caught.value.fields["band"] == "B04"
+
+
+def test_no_band_at_all_is_a_missing_band(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    for band in BANDS:
+        band_file(root, band).unlink()
+    with pytest.raises(MissingBand, match="B02, B03, B04, B08"):
+        open_scene(root)
+
+
+def test_two_files_for_one_band_are_both_named(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    shutil.copy(band_file(root, "B03"), band_file(root, "B03").with_name("copy_B03_10m.jp2"))
+    with pytest.raises(BadMetadata, match=r"T29UNU_20221005T115411_B03_10m.jp2 and copy_B03"):
+        open_scene(root)
+
+
+def test_hidden_files_are_no_bands(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    path = band_file(root, "B03")
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    assert open_scene(root).metadata.name == NAME
+
+
+def test_bands_of_different_size_are_named_with_their_sizes(tmp_path: Path) -> None:
+    root = SafeProduct(checksum=None).write(tmp_path)
+    write_jp2(band_file(root, "B08"), band_pixels("B08", 157, 204))
+    with pytest.raises(BandSizeMismatch, match=r"B08_10m.jp2 is 204 x 157") as caught:
+        open_scene(root)
+    assert "B02_10m.jp2 is 203 x 157" in str(caught.value)
+
+
+def test_an_image_of_another_size_than_told_is_a_remark(tmp_path: Path) -> None:
+    root = SafeProduct(checksum=None).write(tmp_path)
+    for band in BANDS:
+        write_jp2(band_file(root, band), band_pixels(band, 100, 90))
+    assert any("MTD_TL.xml says 203 x 157" in one for one in open_scene(root).metadata.remarks)
+
+
+def test_too_few_resolutions_are_told(tmp_path: Path) -> None:
+    root = SafeProduct(checksum=None).write(tmp_path)
+    write_jp2(band_file(root, "B02"), band_pixels("B02", 157, 203), levels=0)
+    with pytest.raises(SceneError, match="reduced resolutions"):
+        open_scene(root, ground_sample_distance=40)
+
+
+@pytest.mark.parametrize("name", ["nothing", "no\0name", "surrogate\udc80"])
+def test_a_path_that_is_not_there_is_not_found(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SceneNotFound):
+        open_scene(tmp_path / name)
+
+
+def test_what_is_no_product_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with pytest.raises(SceneNotFound, match="no product that is understood"):
+            open_scene(path)
+
+
+def test_several_products_or_granules_are_not_guessed_at(tmp_path: Path) -> None:
+    root = SafeProduct().write(tmp_path)
+    shutil.copytree(root, tmp_path / "other.SAFE")
+    with pytest.raises(SceneNotFound, match=r"other.SAFE"):
+        open_scene(tmp_path)
+    shutil.copytree(root / "GRANULE" / GRANULE, root / "GRANULE" / "second")
+    with pytest.raises(SceneNotFound, match="second"):
+        open_scene(root)
+
+
+def test_an_empty_safe_folder_is_not_found(tmp_path: Path) -> None:
+    (tmp_path / "X.SAFE").mkdir()
+    with pytest.raises(SceneNotFound):
+        open_scene(tmp_path)
+    with pytest.raises(SceneNotFound):
+        open_scene(tmp_path / "X.SAFE")
+
+
+@pytest.mark.parametrize("distance", [0, 15, 60, -10])
+def test_other_distances_are_refused(tmp_path: Path, distance: int) -> None:
+    with pytest.raises(UsageError, match="10, 20 or 40"):
+        open_scene(tmp_path, ground_sample_distance=distance)
+
+
+@pytest.mark.parametrize("bands", [(), ("B02", "B02"), ("B99",), ("../B02",)])
+def test_bands_that_are_none_are_refused(tmp_path: Path, bands: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match="bands"):
+        open_scene(tmp_path, bands)
+
+
+@pytest.mark.parametrize("offset", [1, -10_001])
+def test_an_implausible_offset_is_refused(tmp_path: Path, offset: int) -> None:
+    with pytest.raises(UsageError, match="offset"):
+        open_scene(tmp_path, offset=offset)
+
+
+def test_sample_formats_other_than_uint16_are_corrupt(tmp_path: Path) -> None:
+    root = SafeProduct(checksum=None).write(tmp_path)
+    write_jp2(band_file(root, "B02"), np.full((157, 203), 7, np.uint8))
+    with pytest.raises(CorruptImage, match="8 bits"):
+        open_scene(root)
+    write_jp2(band_file(root, "B02"), np.full((157, 203, 3), 7, np.uint8))
+    with pytest.raises(CorruptImage, match="3 components"):
+        open_scene(root)

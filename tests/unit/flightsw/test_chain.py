@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
+from flightsw.config import Settings
+from flightsw.errors import MemoryExhausted
+from flightsw.model.package import load_package
+from flightsw.products.kinds import DEFAULT_PRODUCTS
+from flightsw.testing import scene_metadata
+from tests.unit.flightsw.scene.safe_writer import SafeProduct
+
+
+@pytest.mark.parametrize(
+    ("level", "distance", "told"),
+    [
+        ("L2A", 10, []),
+        ("L1C", 20, []),
+        ("", 10, []),
+        ("L2A", 40, ["10 and 20 m, this scene is at 40 m"]),
+        ("L2B", 60, ["L1C and L2A, this scene is L2B", "10 and 20 m, this scene is at 60 m"]),
+    ],
+)
+def test_a_scene_that_the_model_was_not_made_for_is_remarked_on(
+    level: str, distance: int, told: list[str]
+) -> None:
+    package = replace(load_package(), levels=("L1C", "L2A"), ground_sample_distances=(10, 20))
+    scene = scene_metadata(900, 900, level=level, ground_sample_distance=distance)
+    assert unfit(package, scene) == tuple(f"the model was made for {one}" for one in told)
+
+
+@pytest.mark.parametrize(
+    ("products", "classes", "helps"),
+    [
+        (DEFAULT_PRODUCTS, ("clear", "contaminated"), True),
+        (DEFAULT_PRODUCTS | {"fill"}, ("clear", "contaminated"), False),
+        (DEFAULT_PRODUCTS, ("clear", "thick cloud", "thin cloud", "cloud shadow"), False),
+    ],
+)
+def test_a_scene_comes_in_panels_where_that_saves_memory(
+    products: frozenset[str], classes: tuple[str, ...], helps: bool
+) -> None:
+    assert panels_help(products, classes) == helps
+
+
+@pytest.fixture(scope="module")
+def chain() -> Iterator[SceneProcessor]:
+    with open_chain(Settings()) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("stage", ["producer", "consumer", "decode"])
+def test_a_thread_for_which_there_is_no_room_fails_the_scene_as_exhausted_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chain: SceneProcessor, stage: str
+) -> None:
+    request = SceneRequest(SafeProduct().write(tmp_path), tmp_path / "out")
+    start = threading.Thread.start
+
+    def unless_it_is(thread: threading.Thread) -> None:
+        if stage in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", unless_it_is)
+        with pytest.raises(MemoryExhausted, match=request.scene.name):
+            chain.process(request)
+    assert not request.out.exists()
+    assert chain.process(request).products.files

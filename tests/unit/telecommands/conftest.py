@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from telecommands.keys import generate_telecommand_key, read_telecommand_key
+from tests.unit.telecommands.flight_stand_in import FlightStandIn
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    generate_telecommand_key(folder, "operator")
+    return folder
+
+
+@pytest.fixture
+def flight(keys: Path) -> Iterator[FlightStandIn]:
+    with FlightStandIn(read_telecommand_key(keys / "operator.telecommand_key")) as service:
+        yield service
+
+
+@pytest.fixture
+def options(flight: FlightStandIn, keys: Path, tmp_path: Path) -> list[str]:
+    """How ``groundsim`` finds the stand-in, over plain links."""
+    endpoints = flight.endpoints(tmp_path)
+    return ["--keys", str(keys), "--endpoints", str(endpoints), "--no-curve"]

@@ -1,0 +1,379 @@
+"""The bridge's edges: real server, real sockets, a stand-in for the service."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zmq
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.codec import encode_packet
+from telecommands.dashboard.address import address_of, token_of
+from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
+from telecommands.dashboard.web.access import TOKEN_HEADER
+from telecommands.dictionary import CloudFraction
+from telecommands.ground.connection import read_ground_keys
+from telecommands.ground.errors import UsageError
+from telecommands.ground.station import Endpoints, Station
+from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
+from tests.unit.telecommands.dashboard.running import Client, page_and_library, running, until
+from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housekeeping
+
+KEY = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    folder = tmp_path / "keys"
+    folder.mkdir(mode=0o700)
+    publish_key_file(folder / f"operator{TELECOMMAND_SUFFIX}", KEY.secret.hex().encode())
+    return folder
+
+
+@pytest.fixture
+def flight() -> Iterator[FlightStandIn]:
+    with FlightStandIn(KEY) as service:
+        yield service
+
+
+def _settings(folder: Path, **fields: Any) -> DashboardSettings:
+    values: dict[str, Any] = {
+        "archive": folder / "archive.sqlite",
+        "port": 0,
+        "received": folder / "received",
+        "operator": KEY,
+        **page_and_library(folder),
+    }
+    return DashboardSettings(**{**values, **fields})
+
+
+def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
+    links = json.loads(flight.endpoints(folder).read_text())
+    return Station(
+        Endpoints(**links),
+        read_ground_keys(keys, "operator", curve=False),
+        keys / "operator.sequence",
+    )
+
+
+@pytest.fixture
+def client(flight: FlightStandIn, keys: Path, tmp_path: Path) -> Iterator[Client]:
+    station = _station(flight, keys, tmp_path)
+    with running(_settings(tmp_path, fetch=True), lambda: station) as client:
+        until(lambda: client.get("/api/status")["archive"]["packets"])
+        yield client
+
+
+def test_page_library_status_and_dictionary_are_served(client: Client) -> None:
+    assert client.ask("/").body == b"this is index.html"
+    assert client.ask("/app/index.html").body == b"this is index.html"
+    assert client.ask("/openmct/openmct.js").body == b"this is openmct.js"
+    status = client.get("/api/status")
+    assert status["link"]["state"] == "up"
+    assert (status["can_command"], status["operator"]) == (True, "operator")
+    assert status["archive"]["first"] == status["archive"]["last"]
+    dictionary = client.get("/api/dictionary")
+    assert "thermal" in [folder["key"] for folder in dictionary["folders"]]
+    assert dictionary["telecommands"][0]["name"] == "PING"
+    assert dictionary["severities"][-1] == "CRITICAL"
+
+
+def test_live_values_come_and_are_found_again(client: Client, flight: FlightStandIn) -> None:
+    with client.realtime("hk.card_power_w", "evt", "hk.mode") as page:
+        assert page.first(lambda message: "link" in message)["link"]["state"] == "up"
+        page.send({"unsubscribe": ["hk.mode"]}).send({"subscribe": ["nonsense"]})
+        assert page.first(lambda message: "error" in message)["error"]["code"] == "UNKNOWN_KEY"
+        flight.telemetry.publish("hk", housekeeping(card_power_w=17.5))
+        datum = page.datum("hk.card_power_w")
+        assert (datum["value"], datum["seq"]) == (17.5, 2)
+        flight.telemetry.publish("evt", event("JOB_STARTED", message="go"))
+        assert page.datum("evt")["message"] == "go"
+    assert client.get("/api/history/hk.card_power_w?strategy=latest") == [datum]
+    assert client.get("/api/history/evt")[0]["event"] == "JOB_STARTED"
+
+
+def test_pages_are_told_when_packets_bring_new_names(client: Client, flight: FlightStandIn) -> None:
+    with client.realtime() as page:
+        before = page.first(lambda message: "points" in message)["points"]
+        flight.telemetry.publish("hk", housekeeping(heartbeats={"newcomer": 0.1}))
+        assert page.first(lambda message: "points" in message)["points"] == before + 1
+    folders = client.get("/api/dictionary")["folders"]
+    keys = [point["key"] for folder in folders for point in folder["points"]]
+    assert len(keys) == before + 1
+    assert "hk.heartbeats.newcomer" in keys
+
+
+@pytest.mark.parametrize(
+    "nonsense", ["{", "[]", '{"subscribe": 5}', '{"other": []}', "[" * 5000, '{"subscribe": [1]}']
+)
+def test_a_page_that_talks_nonsense_is_told_and_stays(client: Client, nonsense: str) -> None:
+    with client.realtime() as page:
+        page.send(nonsense)
+        assert page.first(lambda message: "error" in message)["error"]["code"] == "MALFORMED"
+        page.send({"subscribe": [f"key-{number}" for number in range(100)]})
+        assert page.first(lambda message: "error" in message)["error"]["code"] == "UNKNOWN_KEY"
+
+
+def test_every_wish_is_answered_when_it_holds_or_was_refused(client: Client) -> None:
+    with client.realtime() as page:
+        for wish in ({"subscribe": ["hk.uptime_s"]}, "{", {"unsubscribe": ["hk.uptime_s"]}):
+            page.send(wish)
+        for count in (1, 2, 3):
+            assert page.first(lambda message: "heeded" in message)["heeded"] == count
+
+
+def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Path) -> None:
+    with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
+        publisher.linger = 0
+        port = publisher.bind_to_random_port("tcp://127.0.0.1")
+        endpoints = Endpoints(*(f"tcp://127.0.0.1:{port}" for _ in range(3)))
+        station = Station(
+            endpoints, read_ground_keys(keys, "operator", curve=False), tmp_path / "sequence"
+        )
+        with running(_settings(tmp_path), lambda: station) as client:
+            assert publisher.poll(20_000)
+            for frames in ([b"hk"], [b"hk", b"\xc1"], [b"hk", b"\x81" * 9000], [b"", b""]):
+                publisher.send_multipart(frames)
+            huge = housekeeping(memory_bytes=2**64 - 1, heartbeats={"t" * 5000: 1.0, "a/b": 2.0})
+            for number in (2**64 - 1, 1):
+                frames = encode_packet("hk", huge, boot=number, sequence=number, t=1)
+                publisher.send_multipart(frames)
+            until(lambda: client.get("/api/status")["link"]["unreadable"] == 5)
+            until(lambda: client.get("/api/status")["archive"]["packets"] == 1)
+            assert client.get("/api/history/hk.memory_bytes")[0]["value"] == 2**64 - 1
+            assert client.get("/api/history/hk.heartbeats.a%2Fb")[0]["value"] == 2.0
+            assert client.get("/api/status")["link"]["state"] == "up"
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/api/history/nonsense", 404, "UNKNOWN_KEY"),
+        ("/api/history/hk.mode?start=5&end=4", 400, "USAGE"),
+        ("/api/history/hk.mode?size=1e9", 400, "USAGE"),
+        ("/api/products/abc/image", 404, "HTTP_404"),
+        ("/api/products/..%2F..%2Fetc%2Fpasswd/file", 404, "HTTP_404"),
+        ("/app/..%2F..%2Fkeys", 404, "HTTP_404"),
+        ("/api/scenes/nobody/tile_map", 404, "UNKNOWN_JOB"),
+        ("/api/telecommands/nobody", 404, "UNKNOWN_TELECOMMAND_ID"),
+        ("/api/telecommands", 405, "HTTP_405"),
+        ("/nonsense", 404, "HTTP_404"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_as_json(
+    client: Client, path: str, status: int, code: str
+) -> None:
+    answer = client.ask(path)
+    assert (answer.status, answer.json["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1:1"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+    ],
+)
+def test_foreign_hosts_and_origins_are_kept_out(client: Client, headers: dict[str, str]) -> None:
+    answer = client.ask("/api/status", headers=headers)
+    assert (answer.status, answer.json["error"]["code"]) == (403, "FOREIGN_ORIGIN")
+
+
+def test_a_foreign_page_gets_no_socket(client: Client) -> None:
+    for origin in ("http://evil.example", "null", f"http://127.0.0.1:{client.port + 1}"):
+        headers = {"Origin": origin}
+        url = f"ws://127.0.0.1:{client.port}/api/realtime"
+        with pytest.raises(InvalidStatus, match="403"):
+            connect(url, additional_headers=headers)
+
+
+def test_a_telecommand_goes_up_and_its_stages_come_back_live(
+    client: Client, flight: FlightStandIn
+) -> None:
+    with client.realtime("ver") as page:
+        answer = client.command("PROCESS_SCENE", scene="a.SAFE")
+        assert answer.status == 202
+        sent = answer.json["id"]
+        stages = []
+        while not stages or stages[-1] != "COMPLETED":
+            datum = page.datum("ver")
+            assert (datum["id"], datum["name"]) == (sent, "PROCESS_SCENE")
+            stages.append(datum["stage"])
+    assert stages == ["ACCEPTED", "STARTED", "PROGRESS", "COMPLETED"]
+    assert [one["stage"] for one in client.closed(sent)] == stages
+    assert flight.ran[-1].args == {"scene": "a.SAFE"}
+
+
+def test_the_services_refusal_comes_through(client: Client, flight: FlightStandIn) -> None:
+    sent = client.command("PROCESS_SCENE", scene="../elsewhere").json["id"]
+    [stage] = client.closed(sent)
+    assert (stage["stage"], stage["code"]) == ("REJECTED", "OUTSIDE_SCENE_ROOT")
+
+
+def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightStandIn) -> None:
+    answer = client.command("SET_HOUSEKEEPING_RATE", period_s=0)
+    assert answer.status == 400
+    assert "period_s" in answer.json["error"]["cause"]
+    assert client.ask("/api/telecommands", b"{", client.token).status == 400
+    assert client.ask("/api/telecommands", b" " * 200_000, client.token).status == 413
+    assert flight.ran == []
+
+
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [
+        (None, "NO_TOKEN"),
+        ("", "WRONG_TOKEN"),
+        ("wrong", "WRONG_TOKEN"),
+        (token_of(KEY)[:-1], "WRONG_TOKEN"),
+        (token_of(KEY) + "0", "WRONG_TOKEN"),
+        (token_of(TelecommandKey("operator", bytes(SECRET_BYTES))), "WRONG_TOKEN"),
+        (KEY.secret.hex(), "WRONG_TOKEN"),
+        ("\xe9", "WRONG_TOKEN"),
+    ],
+)
+def test_who_does_not_show_the_operators_token_only_looks(
+    client: Client, flight: FlightStandIn, token: str | None, code: str
+) -> None:
+    headers = {} if token is None else {TOKEN_HEADER: token}
+    answer = client.ask("/api/telecommands", b'{"name": "PING"}', headers)
+    assert (answer.status, answer.json["error"]["code"]) == (403, code)
+    assert flight.ran == []
+    status = client.ask("/api/status", headers=headers).json
+    assert (status["can_command"], status["authorised"]) == (True, False)
+    assert status["reason"].endswith(answer.json["error"]["cure"])
+    assert client.get("/api/history/hk.mode")
+
+
+def test_the_status_tells_who_shows_the_token_so_and_nobody_the_token(client: Client) -> None:
+    for headers in ({}, client.token):
+        answer = client.ask("/api/status", headers=headers)
+        assert answer.json["authorised"] is bool(headers)
+        assert (answer.json["reason"] is None) is bool(headers)
+        for secret in (token_of(KEY), KEY.secret.hex()):
+            assert secret not in f"{answer.headers}{answer.body.decode()}"
+
+
+def test_a_token_holds_as_long_as_its_key() -> None:
+    again = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
+    other = TelecommandKey("operator", bytes(SECRET_BYTES))
+    assert token_of(again) == token_of(KEY) != token_of(other)
+    assert address_of(8090, KEY) == f"http://127.0.0.1:8090/#token={token_of(KEY)}"
+    assert address_of(8090, None) == "http://127.0.0.1:8090/"
+
+
+def test_without_a_telecommand_key_it_only_looks(
+    flight: FlightStandIn, keys: Path, tmp_path: Path
+) -> None:
+    station = _station(flight, keys, tmp_path)
+    with running(_settings(tmp_path, operator=None), lambda: station) as client:
+        for headers in ({}, {TOKEN_HEADER: token_of(KEY)}):
+            status = client.ask("/api/status", headers=headers).json
+            assert (status["can_command"], status["authorised"]) == (False, False)
+            assert status["operator"] is None
+            assert "has no telecommand key" in status["reason"]
+            answer = client.ask("/api/telecommands", b'{"name": "PING"}', headers)
+            assert (answer.status, answer.json["error"]["code"]) == (403, "LISTEN_ONLY")
+
+
+def test_products_come_down_when_a_contact_opens(client: Client, flight: FlightStandIn) -> None:
+    client.closed(client.command("PROCESS_SCENE", scene="a.SAFE").json["id"])
+    client.closed(client.command("OPEN_CONTACT", bytes=1_000_000, seconds=60).json["id"])
+    [product] = until(lambda: client.get("/api/products"))
+    assert (product["job"], product["kind"], product["image"]) == ("job-1", "report", None)
+    content = client.ask(f"/api/products/{product['product']}/file").body
+    assert content.startswith(b"contaminated: 25 %")
+    answer = client.ask(f"/api/products/{product['product']}/image")
+    assert (answer.status, answer.json["error"]["code"]) == (400, "USAGE")
+
+
+def test_a_scenes_tile_map_is_told_in_fractions(client: Client, flight: FlightStandIn) -> None:
+    cells = np.array([[0, 125, 250], [255, 250, 0]], np.uint8)
+    flight.telemetry.publish(
+        "sci.cloud_fraction",
+        CloudFraction(
+            job="job-7", scene="a.SAFE", model="m", engine="dimc", ground_sample_distance=10,
+            height=10, width=10, valid_pixels=100, contaminated=0.5,
+            fractions={"thick cloud": 0.5}, rows=2, columns=3, tile_map=cells.tobytes(),
+            seconds=1.0, inference_seconds=0.5,
+            stages_ms={"fusion": {"mean": 1.5}}, energy_j=None,
+        ),
+    )  # fmt: skip
+    until(lambda: client.ask("/api/scenes/job-7/tile_map").status == 200)
+    found = client.get("/api/scenes/job-7/tile_map")
+    assert found["fractions"] == [[0, 0.5, 1], [None, 1, 0]]
+    for key, value in (
+        ("tile_map", "job-7"),
+        ("fractions.thick cloud", 0.5),
+        ("stages_ms.fusion.mean", 1.5),
+    ):
+        path = f"/api/history/sci.cloud_fraction.{key}".replace(" ", "%20")
+        assert client.get(path)[0]["value"] == value
+
+
+def test_without_a_service_it_says_so_and_connects_when_there_is_one(
+    keys: Path, tmp_path: Path
+) -> None:
+    places: list[Station] = []
+
+    def station() -> Station:
+        if not places:
+            raise UsageError("endpoints.json", "cannot be read", "Start the service")
+        return places[-1]
+
+    with running(_settings(tmp_path), station) as client, client.realtime() as page:
+        link = client.get("/api/status")["link"]
+        assert link["state"] == "down"
+        for number in range(2):  # the second time elsewhere
+            with FlightStandIn(KEY) as flight:
+                places.append(_station(flight, keys, tmp_path))
+                page.first(lambda message: message.get("link", {}).get("state") == "up")
+                until(lambda n=number: client.get("/api/status")["archive"]["packets"] == n + 1)
+            page.first(lambda message: message.get("link", {}).get("state") == "down")
+        states = [datum["value"] for datum in client.get("/api/history/link.state")]
+        assert states == [0, 1, 0, 1, 0]
+
+
+def test_a_telecommand_that_cannot_be_sent_ends(keys: Path, tmp_path: Path) -> None:
+    def station() -> Station:
+        raise UsageError("endpoints.json", "cannot be read", "Start the service")
+
+    with running(_settings(tmp_path), station) as client:
+        [stage] = client.closed(client.command("PING").json["id"])
+        assert (stage["stage"], stage["code"]) == ("NO_ANSWER", "USAGE")
+        assert "endpoints.json" in stage["cause"]
+
+
+def test_an_archive_that_cannot_be_read_is_told(client: Client, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "archive.sqlite") as connection:
+        connection.execute("ALTER TABLE packet RENAME TO lost")
+    connection.close()
+    answer = client.ask("/api/history/hk.mode")
+    assert (answer.status, answer.json["error"]["code"]) == (503, "ARCHIVE")
+
+
+def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = _settings(tmp_path, port=other.getsockname()[1])
+        with pytest.raises(UsageError, match="already in use"):
+            Dashboard(settings, lambda: pytest.fail("not asked"))
+
+
+def test_open_mct_is_looked_for_and_its_absence_told(tmp_path: Path) -> None:
+    library = page_and_library(tmp_path)["openmct"]
+    assert find_openmct(library) == library
+    with pytest.raises(UsageError, match="npm ci"):
+        find_openmct(tmp_path / "elsewhere")

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import json
+import threading
+
+from telecommands.dashboard.archive.writer import Archive
+from telecommands.dashboard.hub import Hub, Mailbox
+from telecommands.dashboard.link import TelemetryFeed
+from telecommands.dashboard.points.catalogue import PointCatalogue
+from telecommands.ground.errors import UsageError
+from telecommands.ground.station import Station
+
+
+def _nowhere() -> Station:
+    raise UsageError("endpoints.json", "cannot be read", "Start the service")
+
+
+def test_a_page_that_is_there_first_is_told_what_was_dropped_so_far(
+    archive: Archive, catalogue: PointCatalogue
+) -> None:
+    hub, page = Hub(), Mailbox(lambda: None)
+    page.keys = frozenset({"link.dropped", "link.dropped.hk", "link.dropped.evt"})
+    hub.add(page)
+    stop = threading.Event()
+    stop.set()
+    feed = TelemetryFeed(
+        _nowhere, archive, catalogue, hub, lambda stage, seq, boot: None, {"hk": 3}
+    )
+    feed.run(stop)
+    told = [json.loads(message) for message in page.take()[1]]
+    assert {one["key"]: one["datum"]["value"] for one in told} == {
+        "link.dropped": 3,
+        "link.dropped.hk": 3,
+        "link.dropped.evt": 0,
+    }
