@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 class Failure(Exception):  # noqa: N818 - its kinds are named for what failed
     """A failure with a code, the thing it is about, its cause and its cure.
 
-    ``fields`` holds further JSON-able facts (band, file, expected, found).
+    ``cause`` is the predicate of a sentence whose subject is ``subject`` ("does not exist");
+    ``cure`` is an imperative sentence without its full stop.  ``fields`` holds further JSON-able
+    facts (band, file, expected, found).
     """
 
     code: ClassVar[str]
@@ -19,7 +21,16 @@ class Failure(Exception):  # noqa: N818 - its kinds are named for what failed
         self.cause = cause
         self.cure = cure
         self.fields = fields
-        super().__init__(": ".join((self.subject, cause)) + (f". {cure}" if cure else ""))
+        super().__init__(f"{self.sentence}. {cure}" if cure else self.sentence)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle all parts: an exception alone would be rebuilt from its message."""
+        return _rebuilt, (type(self), self.subject, self.cause, self.cure, self.fields)
+
+    @property
+    def sentence(self) -> str:
+        """What failed and why, in one sentence without its full stop."""
+        return f"{self.subject} {self.cause}"
 
     def as_record(self) -> dict[str, Any]:
         """The error as JSON-able fields: code, subject, cause, cure and the rest."""
@@ -30,3 +41,9 @@ class Failure(Exception):  # noqa: N818 - its kinds are named for what failed
             "cure": self.cure,
             **self.fields,
         }
+
+
+def _rebuilt(
+    kind: type[Failure], subject: str, cause: str, cure: str, fields: dict[str, Any]
+) -> Failure:
+    return kind(subject, cause, cure, **fields)

@@ -16,3 +16,11 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.cure = cure
         self.data = data
         super().__init__(f"{code.value}: {cause}" + (f". {cure}" if cure else ""))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle all parts: an exception alone would be rebuilt from its message."""
+        return _rebuilt, (self.code, self.cause, self.cure, self.data)
+
+
+def _rebuilt(code: Code, cause: str, cure: str, data: dict[str, Any]) -> Refusal:
+    return Refusal(code, cause, cure, **data)

@@ -58,7 +58,7 @@ def failure_stages(
         return (stage,)
     if isinstance(error, FlightError):
         code = failure_code(error)
-        cause, cure = f"{error.subject}: {error.cause}", error.cure
+        cause, cure = error.sentence, error.cure
     else:
         code, cause, cure = Code.INTERNAL, Code.INTERNAL.doc, ""
     failed = stage_of(context, Stage.FAILED, at, code=code, cause=cause, cure=cure)

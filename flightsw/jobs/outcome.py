@@ -130,7 +130,7 @@ class JobOutcomes:
         if job.attempts < self.parameters.number("processing.attempts"):
             self._requeue(job, str(error), counts=True)
         else:
-            self.failed(job, failure_code(error), f"{error.subject}: {error.cause}", error.cure)
+            self.failed(job, failure_code(error), error.sentence, error.cure)
 
     def failed(self, job: Job, code: Code, cause: str, cure: str) -> None:
         """It cannot be done."""

@@ -135,7 +135,7 @@ class JobRunner:
             ends.engine_failed(job, error)
             bench.check_engine()
         except FlightError as error:
-            ends.failed(job, failure_code(error), f"{error.subject}: {error.cause}", error.cure)
+            ends.failed(job, failure_code(error), error.sentence, error.cure)
         except Refusal as refusal:
             ends.failed(job, refusal.code, refusal.cause, refusal.cure)
         except Exception as fault:  # noqa: BLE001 - whatever a scene does, the service lives

@@ -31,7 +31,7 @@ def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
 
 def refused(status: int, error: GroundError) -> Response:
     """A ground error as the page reads it."""
-    return refusal(status, error.code, f"{error.subject}: {error.cause}", error.cure)
+    return refusal(status, error.code, error.sentence, error.cure)
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -60,11 +60,11 @@ class SceneGenerator:
 def build_generator(
     *, seed: int, size: int, level: Level, offset: int, cloud_cover: float, edge: bool, bits: float
 ) -> tuple[SceneGenerator, Illumination]:
-    """Build the studio whose scene costs ``bits`` a pixel, and say where its sun stands."""
+    """Build the generator whose scene costs ``bits`` a pixel, and say where its sun stands."""
     draw = np.random.default_rng(seed)
     azimuth, zenith = draw.uniform(140, 165), draw.uniform(28, 48)
     sun = Illumination(round(float(azimuth), 3), round(float(zenith), 3))
-    studio = SceneGenerator(
+    generator = SceneGenerator(
         seed,
         level,
         Landscape(seed, size, sun),
@@ -76,8 +76,8 @@ def build_generator(
     corners = [(int(down * (size - side)), int(right * (size - side))) for down, right in _PLACES]
 
     def patches(gain: float) -> list[Field]:
-        attempt = replace(studio, detector=Detector(offset, gain))
+        attempt = replace(generator, detector=Detector(offset, gain))
         return [attempt.reflectance(Window(top, left, side, side))[0] for top, left in corners]
 
-    found = gain_for(bits / studio.swath.share, patches, offset, seed)
-    return replace(studio, detector=Detector(offset, found)), sun
+    found = gain_for(bits / generator.swath.share, patches, offset, seed)
+    return replace(generator, detector=Detector(offset, found)), sun

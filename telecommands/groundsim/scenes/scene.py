@@ -84,7 +84,7 @@ def simulate_scene(
     refuse_existing(request.out, entries, force=request.force)
     with hidden_folder(request.out) as hidden:
         _check_space(request, hidden)
-        studio, sun = build_generator(
+        generator, sun = build_generator(
             seed=request.seed,
             size=request.size,
             level=request.level,
@@ -95,7 +95,7 @@ def simulate_scene(
         )
         product = hidden / entries[1]
         paths = [product / f"{name.image(band)}.jp2" for band in BANDS]
-        counts = _write_pixels(request, studio, paths, hidden / entries[0], progress)
+        counts = _write_pixels(request, generator, paths, hidden / entries[0], progress)
         pixels = request.size**2
         valid = max(1, pixels - int(counts[NO_DATA]))
         cloud = int(counts[THICK_CLOUD] + counts[THIN_CLOUD])
@@ -156,7 +156,7 @@ def _check_space(request: SceneRequest, folder: Path) -> None:
 
 def _write_pixels(
     request: SceneRequest,
-    studio: SceneGenerator,
+    generator: SceneGenerator,
     paths: list[Path],
     truth_path: Path,
     progress: ProgressCallback,
@@ -172,7 +172,7 @@ def _write_pixels(
     pool = ThreadPoolExecutor(request.workers)
     try:
         for done, (window, numbers, classes) in enumerate(
-            _rendered(pool, studio, windows, ahead=request.workers), start=1
+            _rendered(pool, generator, windows, ahead=request.workers), start=1
         ):
             # The four bands are coded at once; each codes its tiles in order.
             for coded in [
@@ -191,12 +191,12 @@ def _write_pixels(
 
 
 def _rendered(
-    pool: Executor, studio: SceneGenerator, windows: list[Window], ahead: int
+    pool: Executor, generator: SceneGenerator, windows: list[Window], ahead: int
 ) -> Iterator[Rendered]:
     """Render windows in order, at most so many ahead of the one given out."""
     running: deque[tuple[Window, Future[tuple[NDArray[np.uint16], NDArray[np.uint8]]]]] = deque()
     for window in windows:
-        running.append((window, pool.submit(studio.render, window)))
+        running.append((window, pool.submit(generator.render, window)))
         if len(running) > ahead:
             first, future = running.popleft()
             yield first, *future.result()
