@@ -26,7 +26,7 @@ _BANNED: Final = {
     r"\b(?i:for ever)\b": "permanently",
     r"(?<=\s)Where [^,.;:|]+, ": "If, When",
     r", where (?:it|that|there|this|they|nothing|nobody|no|none)\b": "if, when",
-    r"\b(?i:raises?|none|error|refused|absent|except|only|even|but|also|already) where\b": "if, when",
+    r"\b(?i:raises?|none|error|refused|absent|except|only|even|but|also) where\b": "if, when",
     r"\bwhere (?:absent|missing|needed|possible|there (?:is|are|was|were))\b": "if, when",
 }
 """Patterns of the habits that make a text read like a translation, and what to write instead."""
