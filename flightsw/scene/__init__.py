@@ -7,7 +7,7 @@ from typing import Final
 
 from flightsw import sentinel_2
 from flightsw.errors import SceneNotFound, UsageError
-from flightsw.scene import cog, safe
+from flightsw.scene import geotiff, safe
 from flightsw.scene.gpu_jp2 import Decoder as Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import Scene
@@ -62,8 +62,8 @@ def open_scene(
             return safe.open_product(
                 root, bands, ground_sample_distance, offset, decoder, panels=panels
             )
-        if files := cog.find_files(path) if is_folder or is_file else []:
-            return cog.open_geotiff(
+        if files := geotiff.find_files(path) if is_folder or is_file else []:
+            return geotiff.open_geotiff(
                 path, files, bands, ground_sample_distance, offset, panels=panels
             )
     except OSError as error:

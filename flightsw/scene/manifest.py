@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, Final
 
 from flightsw.errors import BadMetadata, CorruptImage
-from flightsw.scene.documents import Document, parse_document, read_bytes
+from flightsw.scene.xml_document import Document, parse_document, read_bytes
 
 _CHUNK_BYTES: Final = 1 << 22
 _CURE: Final = "Fetch the file again"

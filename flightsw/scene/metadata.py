@@ -15,8 +15,8 @@ from rasterio.errors import CRSError
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata
-from flightsw.scene.documents import Document, text_of
 from flightsw.scene.scene import Georeference
+from flightsw.scene.xml_document import Document, text_of
 
 LOWEST_OFFSET: Final = -10_000
 """A DN offset below this would shift reflectance by more than 1: no product has it."""

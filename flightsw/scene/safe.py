@@ -17,7 +17,6 @@ from flightsw.errors import (
 )
 from flightsw.scene.band_files import children_of, choose_bands
 from flightsw.scene.codestream import Codestream, inspect
-from flightsw.scene.documents import Document
 from flightsw.scene.gpu_jp2 import Decoder, choose_decoder
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.manifest import Manifest, read_manifest
@@ -32,6 +31,7 @@ from flightsw.scene.metadata import (
 )
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.xml_document import Document
 
 _STEPS: Final = (1, 2, 4)
 _CURE: Final = "Fetch the product again"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, SceneError
 from flightsw.scene import open_scene
-from flightsw.scene.documents import Document, parse_document, read_bytes
+from flightsw.scene.xml_document import Document, parse_document, read_bytes
 from flightsw.scene.metadata import (
     georeference_of,
     level_of_product,
