@@ -39,8 +39,8 @@ class _Geotiff:
     """One compressed band, kept in memory until it is complete.
 
     GDAL notices a full disk when it closes a file, and does not report it.  So it
-    writes to memory, where the compressed image is small (a real mask takes 1 MB or
-    less, pure noise 32 MB), and writes that are checked bring the bytes to the disk.
+    writes to memory, and :meth:`finish` writes the bytes to the disk, with its errors
+    reported.  Compressed, a real mask takes 1 MB or less, pure noise 32 MB.
     """
 
     suffixes: tuple[str, ...]

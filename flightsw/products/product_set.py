@@ -19,26 +19,13 @@ from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.contents import FinishedRows, SceneSummary
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
-from flightsw.products.kinds import (
-    DEFAULT_PRODUCTS,
-    PRODUCT_KINDS,
-    ProductContext,
-    check_products,
-)
+from flightsw.products.kinds import ProductContext, check_products
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.products.quicklook import QuickLook
 from flightsw.products.report import FileRecord, SceneReport, encode_report, make_report
 from flightsw.products.size import bytes_needed
 from flightsw.products.stac import encode_item
 from flightsw.scene.scene import SceneMetadata
-
-__all__ = [
-    "DEFAULT_PRODUCTS",
-    "PRODUCT_KINDS",
-    "ProductContext",
-    "ProductSet",
-    "PublishedProducts",
-]
 
 _HASH_THREADS: Final = 4
 _STAC: Final = "stac.json"

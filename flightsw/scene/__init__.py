@@ -8,7 +8,7 @@ from typing import Final
 from flightsw import sentinel_2
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import geotiff, safe
-from flightsw.scene.gpu_jp2 import Decoder as Decoder
+from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import Scene
 

@@ -109,6 +109,11 @@ def check_sizes(folder: Path, sizes: Mapping[str, tuple[int, int]], cure: str) -
         raise BandSizeMismatch(folder, f"has bands of different sizes: {listed}", cure, sizes=sizes)
 
 
+def distance_remarks(processed: int, wanted: int) -> tuple[str, ...]:
+    """A remark if a scene is not processed at the requested distance."""
+    return (f"the scene is processed at {processed} m, not {wanted} m",) * (processed != wanted)
+
+
 def children_of(folder: Path) -> list[Path]:
     """The content of a folder, sorted by name, without hidden files."""
     try:

@@ -20,7 +20,7 @@ from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
-from flightsw.scene.band_files import check_sizes, children_of
+from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
 from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
 from flightsw.scene.scene import Georeference, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
@@ -239,8 +239,7 @@ def _reduction(
     """Step, overview level (None for the file itself), and remarks for the operator."""
     step, rest = divmod(wanted, distance)
     if step == 1 or rest or step not in (2, 4):
-        same = distance == wanted
-        return 1, None, () if same else (f"the scene is processed at {distance} m, not {wanted} m",)
+        return 1, None, distance_remarks(distance, wanted)
     levels = {one.overviews for one in facts.values()}
     if len(levels) == 1 and step in (factors := levels.pop()):
         return step, factors.index(step), (f"the file's own overview of {wanted} m is used",)

@@ -15,7 +15,12 @@ from flightsw.errors import (
     CorruptImage,
     SceneNotFound,
 )
-from flightsw.scene.band_files import check_sizes, children_of, choose_bands
+from flightsw.scene.band_files import (
+    check_sizes,
+    children_of,
+    choose_bands,
+    distance_remarks,
+)
 from flightsw.scene.codestream import Codestream, inspect
 from flightsw.scene.gpu_jp2 import Decoder, choose_decoder
 from flightsw.scene.jp2 import Jp2Band
@@ -124,7 +129,7 @@ def open_product(
         substituted=files.substituted,
         remarks=(
             *files.remarks,
-            *_distance_remarks(files.distance * step, ground_sample_distance),
+            *distance_remarks(files.distance * step, ground_sample_distance),
             *radiometry.remarks,
             *(() if georeference else ("there is no georeference in MTD_TL.xml",)),
             *_size_remarks(tile, files.distance, first),
@@ -203,10 +208,6 @@ def _platform(known: Document | None, tile: Document | None) -> str:
     named = known.text("SPACECRAFT_NAME") if known else None
     unit = re.match(r"S2([A-Z])_", (tile.text("TILE_ID") if tile else None) or "")
     return named or (f"Sentinel-2{unit[1]}" if unit else "")
-
-
-def _distance_remarks(processed: int, wanted: int) -> tuple[str, ...]:
-    return (f"processed at {processed} m, not {wanted} m",) if processed != wanted else ()
 
 
 def _size_remarks(tile: Document | None, distance: int, image: Codestream) -> tuple[str, ...]:

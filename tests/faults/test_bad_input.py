@@ -1,4 +1,4 @@
-"""Each bad input, as a user meets it: one line with thing, cause and cure; nothing written."""
+"""Each bad input, as a user sees it: one line with subject, cause and cure; nothing is written."""
 
 from __future__ import annotations
 

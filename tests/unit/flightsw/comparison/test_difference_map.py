@@ -1,4 +1,4 @@
-"""The map of where two masks differ."""
+"""The map of the pixels on which two masks differ."""
 
 from __future__ import annotations
 

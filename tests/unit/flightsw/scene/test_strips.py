@@ -276,7 +276,7 @@ def test_openjpeg_complaints_of_one_file_stay_with_that_file(tmp_path: Path) -> 
 
 
 class _Reads:
-    """Where the decodes that were begun begin; fails on request."""
+    """The corners of the decodes that were begun; fails on request."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.begun: set[tuple[int, int]] = set()
