@@ -104,7 +104,7 @@ def test_fifty_power_cuts_lose_no_job_and_deliver_every_product_once(
         for product in listed:
             path = tmp_path / "got" / product["job"] / product["name"]
             assert hashlib.sha256(path.read_bytes()).hexdigest() == product["sha256"]
-        assert len(received) == 5  # the same scene gives the same names, however often it is interrupted
+        assert len(received) == 5  # a scene has the same names, however often interrupted
         masks = {one["sha256"] for one in listed if one["kind"] == "geotiff"}
         assert len(masks) == 1  # and the same bytes
         delivered = [line["fields"]["product"] for line in unit.events("PRODUCT_DELIVERED")]
