@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import rasterio
@@ -23,8 +23,6 @@ from flightsw.scene.scene import Georeference, SceneMetadata
 CLASS_COLOURS: Final = ((139, 64, 0), (220, 220, 220), (180, 180, 180), (60, 60, 60))
 """RGB of clear, thick cloud, thin cloud and cloud shadow, as CloudSEN12 draws them."""
 
-_MASK_STRIP: Final = 128  # rows; larger strips compress 3 % better and hold more memory
-_CLASS_TILE: Final = 512
 _CACHE_BYTES: Final = 4 << 20  # rows are written once, from top to bottom
 
 
@@ -44,20 +42,14 @@ class _Geotiff:
     """
 
     suffixes: tuple[str, ...]
+    _title: str
+    _block_rows: int
+    _options: ClassVar[Mapping[str, Any]]
 
-    def __init__(
-        self,
-        folder: Path,
-        scene: SceneMetadata,
-        context: ProductContext,
-        *,
-        title: str,
-        meaning: str,
-        block_rows: int,
-        options: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, folder: Path, scene: SceneMetadata, context: ProductContext) -> None:
+        meaning = self._meaning(context)
         self._path = folder / self.suffixes[0]
-        self._blocks = RowBlocks(scene.height, block_rows)
+        self._blocks = RowBlocks(scene.height, self._block_rows)
         self._width = scene.width
         self._memory = MemoryFile()
         with _gdal(), warnings.catch_warnings():
@@ -68,15 +60,15 @@ class _Geotiff:
                 width=scene.width,
                 count=1,
                 dtype="uint8",
-                blockysize=block_rows,
+                blockysize=self._block_rows,
                 **grid_options(scene.georeference),
-                **options,
+                **self._options,
             )
             self._dataset.set_band_description(1, meaning)
             self._dataset.update_tags(
                 AREA_OR_POINT="Area",
                 TIFFTAG_SOFTWARE=f"flightsw {context.software_version}",
-                TIFFTAG_IMAGEDESCRIPTION=f"{title} of {scene.name} ({meaning})",
+                TIFFTAG_IMAGEDESCRIPTION=f"{self._title} of {scene.name} ({meaning})",
                 scene=scene.name,
                 model=context.model_id,
                 engine=f"{context.engine} {context.precision}",
@@ -97,6 +89,9 @@ class _Geotiff:
             self._dataset.close()
         self._memory.close()
 
+    def _meaning(self, context: ProductContext) -> str:
+        raise NotImplementedError
+
     def _window(self, top: int, rows: NDArray[np.uint8]) -> Window:
         return Window(0, top, self._width, len(rows))
 
@@ -105,17 +100,9 @@ class MaskGeotiff(_Geotiff):
     """``cloud_mask.tif``: 1 bit a pixel (1 = contaminated), CCITT G4, no data as internal mask."""
 
     suffixes = ("cloud_mask.tif",)
-
-    def __init__(self, folder: Path, scene: SceneMetadata, context: ProductContext) -> None:
-        super().__init__(
-            folder,
-            scene,
-            context,
-            title="Cloud mask",
-            meaning="0 clear, 1 contaminated; no data is masked out",
-            block_rows=_MASK_STRIP,
-            options={"nbits": 1, "compress": "CCITTFAX4"},
-        )
+    _title = "Cloud mask"
+    _block_rows = 128  # larger strips compress 3 % better and hold more memory
+    _options = {"nbits": 1, "compress": "CCITTFAX4"}  # noqa: RUF012 - the base says ClassVar
 
     def write(self, rows: FinishedRows) -> None:
         """Compress the strips that these rows complete."""
@@ -126,28 +113,26 @@ class MaskGeotiff(_Geotiff):
                 self._dataset.write((mask == CONTAMINATED).view(np.uint8), 1, window=window)
                 self._dataset.write_mask(valid, window=window)
 
+    def _meaning(self, context: ProductContext) -> str:  # noqa: ARG002
+        return "0 clear, 1 contaminated; no data is masked out"
+
 
 class ClassGeotiff(_Geotiff):
     """``cloud_classes.tif``: uint8 class index, 255 no data, DEFLATE tiles, colour table."""
 
     suffixes = ("cloud_classes.tif",)
+    _title = "Class map"
+    _block_rows = 512
+    _options = {  # noqa: RUF012 - the base says ClassVar
+        "compress": "DEFLATE",
+        "tiled": True,
+        "blockxsize": 512,
+        "nodata": NO_DATA,
+        "photometric": "palette",
+    }
 
     def __init__(self, folder: Path, scene: SceneMetadata, context: ProductContext) -> None:
-        super().__init__(
-            folder,
-            scene,
-            context,
-            title="Class map",
-            meaning=", ".join(f"{index} {name}" for index, name in enumerate(context.classes)),
-            block_rows=_CLASS_TILE,
-            options={
-                "compress": "DEFLATE",
-                "tiled": True,
-                "blockxsize": _CLASS_TILE,
-                "nodata": NO_DATA,
-                "photometric": "palette",
-            },
-        )
+        super().__init__(folder, scene, context)
         with _gdal():
             colours = dict(enumerate(CLASS_COLOURS[: len(context.classes)]))
             self._dataset.write_colormap(1, colours)
@@ -160,6 +145,9 @@ class ClassGeotiff(_Geotiff):
         for top, (classes,) in self._blocks.add(rows.classes):
             with _gdal():
                 self._dataset.write(classes, 1, window=self._window(top, classes))
+
+    def _meaning(self, context: ProductContext) -> str:
+        return ", ".join(f"{index} {name}" for index, name in enumerate(context.classes))
 
 
 def _gdal() -> rasterio.Env:

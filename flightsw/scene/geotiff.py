@@ -133,7 +133,7 @@ def open_geotiff(
         remarks=(
             *remarks,
             *radiometric,
-            "without a checksum, bit errors cannot be detected",
+            "a GeoTIFF has no checksum, so bit errors cannot be detected",
         ),
     )
     heights, widths = zip(*(one.block for one in stored), strict=True)

@@ -62,7 +62,7 @@ class Jp2Band:
             raise SceneError(
                 self.path,
                 f"has only {self.codestream.levels} reduced resolutions",
-                f"Process it at a distance of at most {1 << self.codestream.levels} times its own",
+                f"Process it at most {1 << self.codestream.levels} times coarser",
             )
 
     def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
