@@ -100,7 +100,7 @@ def test_a_reader_sees_the_figures_in_aligned_lines(
 
 
 @pytest.mark.parametrize(("least", "status"), [("0.99", 0), ("0.999", 1)])
-def test_too_little_agreement_is_told_by_the_exit_status(
+def test_too_little_agreement_sets_the_exit_status(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], least: str, status: int
 ) -> None:
     found = _compare(capsys, *folders, "--least-agreement", least, status=status)
@@ -135,7 +135,7 @@ def test_masks_of_different_scenes_are_compared_with_a_remark(
     assert remarks == [f"A is of the scene {scene.metadata.name}, B of S2B_another"]
 
 
-def test_a_reference_without_any_edge_is_told(
+def test_a_reference_without_any_edge_is_a_remark(
     folders: tuple[Path, Path],
     scene: Products,
     tmp_path: Path,

@@ -136,7 +136,7 @@ def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
 
 
 def _shown_on_a_terminal(arguments: list[str]) -> str:
-    """What a command writes to standard error where that is a terminal."""
+    """What a command writes to standard error if that is a terminal."""
     terminal, end = pty.openpty()
     with os.fdopen(terminal, "rb", buffering=0) as shown:
         with os.fdopen(end, "wb", buffering=0) as error:
@@ -172,7 +172,7 @@ def test_a_terminal_that_wants_quiet_shows_no_bar(simulated: Simulated, tmp_path
     assert _shown_on_a_terminal(command) == ""
 
 
-def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
+def test_an_interrupt_while_the_program_loads_is_reported_in_one_line(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     process = _start(simulated.scene, tmp_path)
@@ -182,7 +182,7 @@ def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines() == [
-        "flightsw: the command: was stopped by SIGINT. Run it again: nothing is left half-written"
+        "flightsw: the command was stopped by SIGINT. Run it again: nothing is left half-written"
     ]
     assert list(tmp_path.iterdir()) == []
 
