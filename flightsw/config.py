@@ -12,12 +12,15 @@ from telecommands.dictionary import EngineName
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Timing of the reference card, reproduced by the simulator.
+    """The simulator's timing of the reference card.
 
-    ``latency_ms`` is the mean a tile, ``sigma_ms`` its spread; transfers, powers and
-    temperatures are those of the reference benchmark.  Without ``compute`` the
-    host CPU is left alone, as beside a real card: the answer is then a mere
-    brightness threshold, good for timing and for nothing else.
+    Transfers, power and temperatures are those of the reference benchmark.
+
+    - ``latency_ms``: mean latency of a tile, milliseconds.
+    - ``sigma_ms``: standard deviation of the latency, milliseconds.
+    - ``seed``: seed of the random latencies, any integer.
+    - ``compute``: whether the simulator computes the model.  Without it the host CPU stays idle,
+      as beside a real card, and masks come from a brightness threshold: for timing only.
     """
 
     latency_ms: Annotated[float, msgspec.Meta(gt=0, le=1000)] = 0.94
@@ -27,14 +30,18 @@ class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which card, and how its four cores share the work.
+    """The D-IMC card, and how its four cores share the work.
 
-    ``spatial``: one tile over four cores.  ``batch``: four tiles over four cores.
-    ``instances``: the model four times, on a core and with a thread each.  ``dma_buffers``
-    ``auto`` takes them where the runtime offers them.  ``thread_priority`` is the real-time
-    priority of the thread that drives the card, 0 for none; where the machine does not allow it
-    it is an ordinary one, as those of the ``instances`` are: they have tiles ahead.
-    ``threads`` is for the simulator's INT8 arithmetic.
+    - ``card``: ``card`` forbids the simulator, ``simulator`` forbids the card; ``auto`` uses the
+      card, or the simulator if there is no card.
+    - ``arrangement``: ``spatial`` computes one tile on four cores; ``batch`` computes four tiles on
+      four cores; ``instances`` runs the model four times, each on one core with one thread.
+    - ``double_buffer``: transfer a tile while another one is computed.
+    - ``dma_buffers``: ``auto`` uses DMA buffers if the runtime offers them.
+    - ``thread_priority``: real-time priority of the thread that drives the card; 0 is none.  The
+      thread stays an ordinary one if the machine does not permit it.  Those of ``instances``
+      always are: they have tiles queued.
+    - ``threads``: threads of the simulator's INT8 arithmetic.
     """
 
     card: Literal["auto", "card", "simulator"] = "auto"
@@ -49,10 +56,16 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TorchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The engines ``torch-cpu`` (FP32, one tile at a time) and ``torch-cuda``.
 
-    ``threads`` is for the CPU; ``batch`` and ``precision`` are for CUDA.  ``torchscript`` is a file
-    of published weights instead of the package's network, with its bands in their order; such a
-    file is code, so give only one that you trust.  ``tile_size`` 2048 with ``overlap`` 128 is the
-    reference benchmark's baseline; without it, tiles and stride are the package's.
+    - ``threads``: CPU threads of ``torch-cpu``.
+    - ``batch``: tiles in one call of ``torch-cuda``.
+    - ``precision``: arithmetic of ``torch-cuda``.
+    - ``torchscript``: a TorchScript file of published weights that replaces the package's network.
+      Such a file is code, so give only one that you trust.
+    - ``torchscript_bands``: that file's bands, in its order.
+    - ``tile_size``: side of a tile, pixels, a multiple of 32; without it, tiles and stride are the
+      package's.  2048 with ``overlap`` 128 is the reference benchmark's baseline.
+    - ``overlap``: overlap of neighbouring tiles, pixels, less than ``tile_size``.  Only used with
+      ``tile_size``.
     """
 
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
@@ -65,9 +78,12 @@ class TorchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TensorRtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The engine ``tensorrt``: FP16, built on the target and kept in ``cache``.
+    """The engine ``tensorrt``: FP16, built on the target.
 
-    Without ``cache``: ``flightsw/engines`` below ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    - ``batch``: tiles in one call.
+    - ``cache``: folder of the built engines; without it, ``flightsw/engines`` below
+      ``$XDG_CACHE_HOME`` or ``~/.cache``.
+    - ``workspace_mb``: most device memory for the build, MiB.
     """
 
     batch: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
@@ -76,11 +92,18 @@ class TensorRtSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How a scene streams.
+    """How a scene passes through the pipeline.
 
-    ``queue_depth`` counts batches between producer and consumer.  When nothing has moved for
-    ``stall_seconds``, the scene fails rather than hang.  A golden tile goes through the engine
-    every ``golden_every`` tiles, 0 for never.  ``device`` quantises, ``decoder`` decodes JPEG 2000.
+    - ``fusion``: how overlapping tiles are combined.  ``or``: a pixel is contaminated if it is in
+      any tile; ``blend``: if the mean probability of its tiles is above 0.5.
+    - ``queue_depth``: batches between producer and consumer.
+    - ``decode_workers``: threads that decode the scene.
+    - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
+    - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
+      CPU and that have checksums.
+    - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
+      sends none.
+    - ``stall_seconds``: seconds without progress after which the scene fails.
     """
 
     fusion: Literal["or", "blend"] = "or"
@@ -96,11 +119,19 @@ Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The daemon: where its state, scenes and keys lie, and where it listens.
+    """The service's folders and endpoints.
 
-    ``keys`` and ``model_inbox`` lie below ``state_dir`` unless given.  Port 0 takes a free port,
-    which the service tells in ``state_dir/endpoints.json``.  Without ``curve`` everybody who
-    reaches the ports can listen, and whoever has a telecommand key can command.
+    - ``state_dir``: folder of the service's state.
+    - ``scene_root``: folder of the scenes that telecommands name.
+    - ``model_inbox``: folder that STAGE_MODEL reads packages from; without it, ``model_inbox``
+      below ``state_dir``.
+    - ``keys``: folder of the keys; without it, ``keys`` below ``state_dir``.
+    - ``host``: address to listen on.
+    - ``telecommand_port``, ``telemetry_port``, ``downlink_port``: TCP ports.  Port 0 takes any free
+      port, which ``endpoints.json`` below ``state_dir`` names.
+    - ``curve``: encrypt and authenticate the links.  Without it, anyone who reaches the ports can
+      listen, and anyone who has a telecommand key can command.
+    - ``log_level``: lowest severity that is logged.
     """
 
     state_dir: Path = Path("/var/lib/flightsw")
@@ -116,7 +147,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def keys_folder(self) -> Path:
-        """Folder of the service's own CURVE pair and of the authorised keys."""
+        """Folder of the service's CURVE key pair and of the authorised keys."""
         return self.keys or self.state_dir / "keys"
 
     @property
@@ -128,7 +159,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole settings file.
 
-    ``engines`` is the chain: the first that opens serves, the next one follows where it fails.
+    - ``model``: folder of the model package; without it, the shipped package.
+    - ``engines``: the engines in order of preference.  The first one that opens is used; if it
+      fails, the next one takes over.
     """
 
     model: Path | None = None
@@ -146,7 +179,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a TOML file; raise :class:`UsageError` that names the key and what was expected."""
+    """Read a TOML file; :class:`UsageError` names the wrong key and what was expected."""
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_as_path)
     except OSError as error:
@@ -154,11 +187,13 @@ def read_settings(path: Path) -> Settings:
             path, f"cannot be read ({error.strerror})", "Give a readable file"
         ) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise UsageError(path, str(error), "Correct the file, or leave it out") from error
+        raise UsageError(
+            path, f"is not a valid settings file ({error})", "Correct the file, or omit it"
+        ) from error
 
 
 def _as_path(kind: type, value: object) -> Path:
-    """What TOML has no type for; msgspec asks for nothing else."""
+    """Paths, the only values for which TOML has no type."""
     if kind is not Path or not isinstance(value, str):
         raise TypeError(f"Expected a path as text, got {value!r}")
     return Path(value)

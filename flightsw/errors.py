@@ -5,27 +5,27 @@
     FlightError
     ├── UsageError            2  the command line or a settings file is wrong
     ├── SceneError            3
-    │   ├── SceneNotFound        no product there, or no product that is understood
+    │   ├── SceneNotFound        the path does not exist, or does not hold a known kind of product
     │   ├── MissingBand          a band file is absent
     │   ├── BandSizeMismatch     bands of one product differ in size
     │   ├── CorruptImage         an image cannot be decoded, or is not what its metadata says
-    │   ├── BadMetadata          metadata absent, unreadable, contradictory or implausible
-    │   └── EmptyScene           not a single valid pixel
+    │   ├── BadMetadata          metadata is absent, unreadable, contradictory or implausible
+    │   └── EmptyScene           the scene has no valid pixel
     ├── ModelError            4
     │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
     │   └── PackageTampered      a file of the model package is not the one that was released
     ├── EngineError           5
-    │   ├── EngineUnavailable    library, device or file absent
-    │   └── InferenceFailed      the accelerator raised, hung or answered wrongly
-    │       └── AnswerWrong         a golden tile came out wrong
+    │   ├── EngineUnavailable    a library, device or file is absent
+    │   └── InferenceFailed      the accelerator failed, hung or gave a wrong answer
+    │       └── AnswerWrong         a golden tile's answer was wrong
     ├── ProductError          6
-    │   ├── OutputNotWritable    folder missing, read-only, or not a folder
-    │   └── DiskFull             no space left for the products
+    │   ├── OutputNotWritable    the folder is missing, read-only, or not a folder
+    │   └── DiskFull             there is no space left for the products
     ├── StateError            7
-    │   ├── StateUnusable        the state file is corrupt, newer than this software, or not ours
-    │   ├── StateInUse           another service runs on the same state
-    │   ├── StateUnavailable     the state cannot be written now
-    │   └── StateContradiction   a step that the recorded state rules out: a fault of the service
+    │   ├── StateUnusable        the state file is corrupt, of a newer version, or not a state file
+    │   ├── StateInUse           another service uses the same state
+    │   ├── StateUnavailable     the state cannot be written at present
+    │   └── StateContradiction   a step that contradicts the recorded state: an internal error
     ├── MemoryExhausted       9  the machine, or the limit set to this process, has no memory left
     ├── LinkError             8  a link cannot be opened: port in use, keys missing or unsafe
     └── Interrupted         130  the operator or the service asked to stop
@@ -103,7 +103,7 @@ class InferenceFailed(EngineError):
 
 
 class AnswerWrong(InferenceFailed):
-    """A golden tile came out wrong, so no answer since the last good one can be trusted."""
+    """A golden tile's answer was wrong, so no answer since the last correct one can be trusted."""
 
 
 class ProductError(FlightError):

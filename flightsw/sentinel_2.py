@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 BANDS: Final = (
     "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12",
 )  # fmt: skip
 """Spectral bands in the order of their band identifiers, from 0 on."""
+
+
+def tile_id(*names: str) -> str:
+    """The tile, such as ``T29UNU``, in the first file name that has one; empty if none has."""
+    found = (re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|\.|$)", name) for name in names)
+    return next((match[1] for match in found if match), "")

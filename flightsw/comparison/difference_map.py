@@ -1,10 +1,10 @@
-"""A map of where two masks differ: a PNG picture to look at, or a GeoTIFF of every pixel."""
+"""A map of two masks' differences: a reduced PNG picture, or a GeoTIFF of every pixel."""
 
 from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -18,12 +18,13 @@ from flightsw.comparison.edge_distance import MaskRows
 from flightsw.comparison.figures import OF_VALID, Finding, check_comparable, findings
 from flightsw.errors import OutputNotWritable, UsageError
 from flightsw.host.disk import disk_errors
+from flightsw.products.geotiff import grid_options
 from flightsw.products.panels import CLEAR_COLOUR, CONTAMINATED_COLOUR, NO_DATA_COLOUR, bgr
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.scene.scene import Georeference
 
 LARGEST_SIDE: Final = 2196
-"""Pixels of a picture's longer side at most: a full tile of 10,980 is reduced by 5."""
+"""Longest side of a picture, pixels: a full tile of 10,980 is reduced by 5."""
 
 COLOURS: Final = {
     Finding.BOTH_CLEAR: CLEAR_COLOUR,
@@ -32,7 +33,7 @@ COLOURS: Final = {
     Finding.BOTH_CONTAMINATED: CONTAMINATED_COLOUR,
     Finding.NO_DATA: NO_DATA_COLOUR,
 }
-"""Red, green, blue; what only one mask has stands out from what both have."""
+"""Red, green, blue; pixels of only one mask stand out from those of both."""
 
 _ROWS: Final = 512
 _TILE: Final = 512
@@ -40,18 +41,19 @@ _CACHE_BYTES: Final = 32 << 20
 
 
 def check_map(path: Path) -> None:
-    """Raise :class:`UsageError` unless the name is one of a ``.png`` or ``.tif``, and
-    :class:`OutputNotWritable` where its folder is absent."""
+    """Raise :class:`UsageError` unless the name ends with ``.png`` or ``.tif``, and
+    :class:`OutputNotWritable` if its folder does not exist."""
     if path.suffix.lower() not in (".png", ".tif"):
-        raise UsageError(path, "is neither .png nor .tif", "Give the map one of these names")
+        raise UsageError(path, "is neither .png nor .tif", "Give it one of these endings")
     if not path.parent.is_dir():
-        raise OutputNotWritable(path, f"there is no folder {path.parent}", "Make it first")
+        cause = f"cannot be written because {path.parent} is not a folder"
+        raise OutputNotWritable(path, cause, "Make the folder first")
     if path.is_dir():
-        raise OutputNotWritable(path, "is a folder", "Give the map a name of its own")
+        raise OutputNotWritable(path, "is a folder", "Give the map another name")
 
 
 def write_map(path: Path, a: MaskRows, b: MaskRows, georeference: Georeference | None) -> None:
-    """Write the map; it appears whole or not at all.
+    """Write the map, completely or not at all.
 
     Raises as :func:`check_map`, and :class:`~flightsw.errors.DiskFull`.
     """
@@ -72,9 +74,9 @@ def write_map(path: Path, a: MaskRows, b: MaskRows, georeference: Georeference |
 def reduced(found: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """One finding for each block of ``factor`` by ``factor`` pixels, in part at the far edges.
 
-    A disagreement wins over any agreement, so that a single pixel stays visible, and
-    no data shows only where the block has nothing else.  Between the two of a kind the
-    more frequent one wins; contaminated, and only A, win a tie.
+    A disagreement takes precedence over agreement, so that a single pixel stays visible;
+    no data is used only if the block has nothing else.  Of the two disagreements, and of
+    the two agreements, the more frequent is used; contaminated, and only A, win a tie.
     """
     height, width = found.shape
     padding = ((0, -height % factor), (0, -width % factor))
@@ -110,11 +112,7 @@ def _as_png(a: MaskRows, b: MaskRows) -> bytes:
 
 def _as_geotiff(a: MaskRows, b: MaskRows, georeference: Georeference | None) -> bytes:
     height, width = a.shape
-    place: dict[str, Any] = {}
-    if georeference is not None:
-        transform = rasterio.Affine(*georeference.transform)
-        place = {"crs": georeference.crs, "transform": transform}
-    # GDAL notices a full disk when it closes a file, and then tells nobody: see geotiff.py.
+    # In memory, because GDAL does not report a full disk on closing: see products/geotiff.py.
     with (
         rasterio.Env(GDAL_CACHEMAX=_CACHE_BYTES),
         warnings.catch_warnings(),
@@ -133,7 +131,7 @@ def _as_geotiff(a: MaskRows, b: MaskRows, georeference: Georeference | None) -> 
             tiled=True,
             blockxsize=_TILE,
             blockysize=_TILE,
-            **place,
+            **grid_options(georeference),
         ) as file:
             names = (f"{finding.value} {finding.name.lower()}" for finding in Finding)
             file.set_band_description(1, ", ".join(names).replace("_", " "))

@@ -1,4 +1,4 @@
-"""How far the pixels on which two masks disagree lie from the nearest cloud edge."""
+"""The distance of the pixels on which two masks disagree from the nearest cloud edge."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 NEAR: Final = (1, 2, 3, 8)
-"""Distances in pixels whose shares are told; 3 is what people disagree by as well."""
+"""Distances in pixels for which shares are given; people also disagree by about 3."""
 
 _ROWS: Final = 256
-_REACH: Final = 256  # rows read above and below those
+_REACH: Final = 256  # rows read above and below
 _REDUCTION: Final = 4
 _BINS: Final = 100  # a pixel
 
 
 class MaskRows(Protocol):
-    """A mask that gives out its rows: an array, or a file.
+    """A mask whose rows can be read: an array, or a file.
 
     uint8: 0 clear, 1 contaminated, 255 no data.
     """
@@ -38,7 +38,7 @@ class MaskRows(Protocol):
 
 @dataclass(frozen=True)
 class EdgeDistances:
-    """Euclidean distances in pixels, an edge pixel itself being at 0.
+    """Euclidean distances in pixels; an edge pixel has distance 0.
 
     ``median`` and ``p95`` are nearest-rank percentiles, to a hundredth of a pixel;
     ``within`` has the share of the pixels, 0 to 1, for each of :data:`NEAR`.
@@ -56,11 +56,11 @@ def edge_distances(
 ) -> EdgeDistances | None:
     """Distances of the disagreeing pixels, valid in both, from the nearest cloud edge of ``a``.
 
-    An edge is a valid pixel of ``a`` with one of the other class to its left or right,
-    above or below.  None when no pixel disagrees, or ``a`` has no edge.  Distances up to
-    ``reach`` are exact; farther ones are found on a grid reduced by 4, within 5 pixels.
-    ``rows_at_once`` is a multiple of 4.  Memory: what the rows at once take, and half a
-    byte for each pixel of the scene.
+    An edge is a valid pixel of ``a`` with a pixel of the other class to its left or right,
+    above or below.  None if no pixel disagrees, or ``a`` has no edge.  Distances up to
+    ``reach`` are exact; larger ones are measured on a grid reduced by 4, to 5 pixels.
+    ``rows_at_once``, the height of a block, is a multiple of 4.  Memory: one block, and
+    half a byte for each pixel of the scene.
     """
     height, width = a.shape
     reduced = _reduced_edges(a, rows_at_once)
@@ -68,10 +68,10 @@ def edge_distances(
         return None
     far = _distance_to(reduced)
     far *= _REDUCTION
-    np.maximum(far, reach + 1, out=far)  # an edge that the block does not show is so far at least
+    np.maximum(far, reach + 1, out=far)  # an edge outside the block is at least that far
     counts = np.zeros(_BINS * ceil(hypot(height, width)) + 1, np.int64)
     maximum = 0.0
-    around = reach + 1  # the outermost row tells whether the next one is an edge
+    around = reach + 1  # the outermost row shows whether the next row is an edge
     for top, first, rows in _blocks(a, rows_at_once, around):
         inner = slice(top - first, top - first + min(rows_at_once, height - top))
         disagreeing = (rows[inner] ^ b[top : top + rows_at_once]) == 1

@@ -1,4 +1,4 @@
-"""Where two masks of one scene agree and where they do not, in figures."""
+"""The agreement of two masks of one scene, in figures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ROWS: Final = 512
 
 
 class Finding(IntEnum):
-    """What two masks say of one pixel: twice the bit of A, plus the bit of B."""
+    """What two masks say about a pixel: twice A's bit plus B's bit."""
 
     BOTH_CLEAR = 0
     ONLY_B = 1
@@ -32,11 +32,11 @@ OF_VALID: Final = (
     Finding.ONLY_A,
     Finding.BOTH_CONTAMINATED,
 )
-"""What is found where both masks are valid."""
+"""The findings of pixels that are valid in both masks."""
 
 
 def findings(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A :class:`Finding` for each pixel; no data where either mask has none."""
+    """A :class:`Finding` for each pixel; no data if either mask has no data."""
     found: NDArray[np.uint8] = np.bitwise_or(a << np.uint8(1), b)
     found[(a == NO_DATA) | (b == NO_DATA)] = Finding.NO_DATA
     return found
@@ -44,10 +44,10 @@ def findings(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Pixel counts by finding, and what follows from them.
+    """Pixel counts by finding, and the figures that follow from them.
 
-    Counts are of the pixels valid in both masks, but for ``valid_only_in_a`` and
-    ``valid_only_in_b``.  Shares are 0 to 1; one whose denominator is 0 is None.  A is
+    Counts are of the pixels valid in both masks, except ``valid_only_in_a`` and
+    ``valid_only_in_b``.  Shares are 0 to 1, or None if the denominator is 0.  A is
     the reference, contaminated the positive class.
     """
 
@@ -58,31 +58,31 @@ class Comparison:
     valid_only_in_a: int
     valid_only_in_b: int
     distances: EdgeDistances | None
-    """None when nothing disagrees, or A has no cloud edge."""
+    """None if no pixel disagrees, or A has no cloud edge."""
 
     @property
     def pixels(self) -> int:
-        """Valid in both."""
+        """Pixels that are valid in both masks."""
         return self.both_clear + self.both_contaminated + self.disagreeing
 
     @property
     def disagreeing(self) -> int:
-        """Contaminated in one mask alone."""
+        """Pixels that are contaminated in one mask only."""
         return self.only_a + self.only_b
 
     @property
     def agreement(self) -> float:
-        """Share of the pixels of which both say the same."""
+        """Share of the pixels on which both agree."""
         return (self.both_clear + self.both_contaminated) / self.pixels
 
     @property
     def precision(self) -> float | None:
-        """Share of B's contaminated pixels that A has."""
+        """Share of B's contaminated pixels that are contaminated in A."""
         return _ratio(self.both_contaminated, self.both_contaminated + self.only_b)
 
     @property
     def recall(self) -> float | None:
-        """Share of A's contaminated pixels that B has."""
+        """Share of A's contaminated pixels that are contaminated in B."""
         return _ratio(self.both_contaminated, self.both_contaminated + self.only_a)
 
     @property
@@ -125,7 +125,7 @@ def check_comparable(a: MaskRows, b: MaskRows) -> None:
 def compare(a: MaskRows, b: MaskRows) -> Comparison:
     """Compare two masks, uint8 ``(height, width)``: 0 clear, 1 contaminated, 255 no data.
 
-    Raises :class:`UsageError` where their sizes differ and :class:`ProductError` where
+    Raises :class:`UsageError` if their sizes differ and :class:`ProductError` if
     no pixel is valid in both.
     """
     check_comparable(a, b)

@@ -1,4 +1,4 @@
-"""Two mask files compared: figures, remarks and the map, for people and for scripts."""
+"""The comparison of two mask files: figures, remarks and the map, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flightsw.products.mask_file import MaskFile, open_mask
 
 @dataclass(frozen=True)
 class MaskSource:
-    """Where a mask came from; ``scene`` and ``engine`` are None where nothing tells them."""
+    """Where a mask came from; ``scene`` and ``engine`` are None if unknown."""
 
     path: str
     scene: str | None
@@ -23,7 +23,7 @@ class MaskSource:
 
 @dataclass(frozen=True)
 class ComparedMasks:
-    """The outcome; ``map`` is None unless one was asked for."""
+    """The outcome; ``map`` is None unless a map was requested."""
 
     a: MaskSource
     b: MaskSource
@@ -32,7 +32,7 @@ class ComparedMasks:
     map: Path | None
 
     def as_record(self) -> dict[str, Any]:
-        """Everything, JSON-able."""
+        """All of it, JSON-able."""
         return {
             "a": vars(self.a),
             "b": vars(self.b),
@@ -64,7 +64,7 @@ class ComparedMasks:
 
 
 def compare_files(a: Path, b: Path, difference_map: Path | None = None) -> ComparedMasks:
-    """Compare two masks, each a file or a product folder, and draw the map if one is named.
+    """Compare two masks, each a file or a product folder, and write the map if it is named.
 
     Raises :class:`~flightsw.errors.UsageError` and
     :class:`~flightsw.errors.ProductError`.
@@ -89,9 +89,7 @@ def compare_files(a: Path, b: Path, difference_map: Path | None = None) -> Compa
 def _check_not_an_input(difference_map: Path, *masks: MaskFile) -> None:
     for mask in masks:
         if difference_map.exists() and difference_map.samefile(mask.path):
-            raise UsageError(
-                difference_map, "is one of the masks", "Give the map a name of its own"
-            )
+            raise UsageError(difference_map, "is one of the masks", "Give the map another name")
 
 
 def _source(mask: MaskFile) -> MaskSource:
@@ -104,7 +102,7 @@ def _remarks(a: MaskFile, b: MaskFile, comparison: Comparison) -> list[str]:
         remarks.append(f"A is of the scene {a.scene}, B of {b.scene}")
     places = [mask.georeference.transform for mask in (a, b) if mask.georeference]
     if len(set(places)) > 1:
-        remarks.append("A and B do not lie on the same place of the map")
+        remarks.append("A and B differ in their georeference")
     if comparison.disagreeing and comparison.distances is None:
         remarks.append("A has no cloud edge, so there are no distances from it")
     return remarks

@@ -26,13 +26,13 @@ class ArrayFile:
         self.data_offset = self.file.tell()
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Write the rows, all of them, or raise :class:`OSError`."""
+        """Write all of the rows, or raise :class:`OSError`."""
         unwritten = np.ascontiguousarray(rows).data.cast("B")
         while unwritten:
             unwritten = unwritten[self.file.write(unwritten) :]
 
     def close(self) -> None:
-        """Give the file back; may be called more than once."""
+        """Close the file; may be called more than once."""
         self.file.close()
 
 
@@ -52,10 +52,10 @@ class MaskArray:
         self._file.append(rows.mask)
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:  # noqa: ARG002
-        """Nothing is left to do once all rows are there."""
+        """Close the file: nothing else is left to do."""
         self.close()
         return ()
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         self._file.close()

@@ -1,7 +1,7 @@
 """Cloud-filled bands: contaminated pixels take the mean reflectance of the clear ones.
 
-The mean is known only when the last row has come, so the bands are spooled on
-disk with contaminated pixels marked, and a second pass replaces the marks.
+The mean is known only after the last row, so the bands are written to disk with
+contaminated pixels marked, and a second pass replaces the marks.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from flightsw.scene.scene import SceneMetadata
 
 FILLED_BANDS: Final = ("B02", "B03", "B04")
 
-_MARK: Final = 0x7E00  # the bits of a float16 NaN; no reflectance has them
+_MARK: Final = 0x7E00  # a float16 NaN, which no reflectance is
 _PASS_BYTES: Final = 4 << 20
 
-# By value of the mask: the bits that mark a contaminated pixel, else none.
+# By mask value: the bits that mark a contaminated pixel, 0 for any other.
 _MARKS: Final = np.zeros((1, 256), np.uint16)
 _MARKS[0, CONTAMINATED] = _MARK
 
@@ -32,9 +32,9 @@ _MARKS[0, CONTAMINATED] = _MARK
 class CloudFill:
     """``rgb_b0{2,3,4}_rec.npy``: float16 reflectance (height, width), no data 0.
 
-    The mean counts clear pixels whose DN is not 0; without any, contaminated
-    pixels become 0 and a remark says so.  Sums are whole digital numbers, exact
-    below 2**53, so that the mean does not depend on how the rows arrived.
+    The mean is over clear pixels whose DN is not 0; if there are none, contaminated
+    pixels become 0 and a remark says so.  Sums are of integers, exact below 2**53,
+    so that the mean does not depend on how the rows are divided.
     """
 
     suffixes = tuple(f"rgb_{band.lower()}_rec.npy" for band in FILLED_BANDS)
@@ -51,7 +51,7 @@ class CloudFill:
             raise
 
     def write(self, rows: FinishedRows) -> None:
-        """Spool the rows with their contaminated pixels marked."""
+        """Write the rows with their contaminated pixels marked."""
         clear = (rows.mask == CLEAR).view(np.uint8)
         marks = cv2.LUT(rows.mask, _MARKS).astype(np.uint16, copy=False)
         for band in self._bands:
@@ -64,7 +64,7 @@ class CloudFill:
         return remarks
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         for band in self._bands:
             band.file.close()
 
@@ -88,7 +88,7 @@ class _FilledBand:
         marks: NDArray[np.uint16],
     ) -> None:
         numbers = digital_numbers[self._index]
-        seen = cv2.bitwise_and(numbers, numbers, mask=clear)  # 0 where not clear
+        seen = cv2.bitwise_and(numbers, numbers, mask=clear)  # 0 unless clear
         self._clear_sum += int(cv2.sumElems(seen)[0])
         self._clear_count += cv2.countNonZero(seen)
         self.file.append(cv2.bitwise_or(cv2.LUT(seen, self._table), marks))
@@ -99,7 +99,7 @@ class _FilledBand:
             mean = self._clear_sum / self._clear_count
             value = np.float16((mean + self._offset) / self._quantification)
         else:
-            remark = f"{self._name} has no clear pixel: its contaminated pixels are filled with 0"
+            remark = f"{self._name} has no clear pixel, so contaminated pixels are filled with 0"
         _replace_marks(self.file, value.view(np.uint16))
         return remark
 

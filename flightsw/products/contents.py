@@ -1,4 +1,4 @@
-"""What the pipeline hands to the products: finished rows, then the scene's figures."""
+"""What the pipeline passes to the products: finished rows, then the scene's figures."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class FinishedRows:
     """Rows of the scene that no later tile can change.
 
     ``digital_numbers`` uint16 ``(bands, rows, width)`` in the scene's band
-    order, None where the scene comes in panels; ``mask`` uint8 ``(rows, width)``:
+    order, None if the scene is read in panels; ``mask`` uint8 ``(rows, width)``:
     0 clear, 1 contaminated, 255 no data; ``classes`` uint8 ``(rows, width)``
-    class index or 255, None where the model has only two classes.  The arrays
-    are lent for the call only.
+    class index or 255, None if the model has only two classes.  The arrays
+    are valid during the call only.
     """
 
     top: int
@@ -33,9 +33,9 @@ class FinishedRows:
 
     @property
     def bands(self) -> NDArray[np.uint16]:
-        """The digital numbers; :class:`ValueError` where there are none."""
+        """The digital numbers; raises :class:`ValueError` if there are none."""
         if self.digital_numbers is None:
-            raise ValueError("the bands were not kept: the scene was read in panels")
+            raise ValueError("the bands were not kept because the scene was read in panels")
         return self.digital_numbers
 
 
@@ -63,7 +63,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     """The figures of one processed scene.
 
     ``pixels_by_class`` counts valid pixels by class name (``clear`` and
-    ``contaminated``, and the model's own classes where it has more than two);
+    ``contaminated``, and the model's classes if it has more than two);
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
     reading).

@@ -1,4 +1,4 @@
-"""Cloud fraction of each cell of the tile grid, gathered while the scene streams."""
+"""Cloud fraction of each cell of the tile grid, counted while the scene streams."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from flightsw.products.contents import CONTAMINATED, NO_DATA, FinishedRows
 
 NO_VALID_PIXEL: Final = 255
 STEPS: Final = 250
-"""Of a cell's value: 0 is clear, 250 wholly contaminated, 255 without a valid pixel."""
+"""Range of a cell's value: 0 clear, 250 fully contaminated; 255 has no valid pixel."""
 
 
 class FractionMap:
     """A row sink that counts cells of ``cell`` x ``cell`` pixels.
 
-    The last row and column take the pixels that are left over, so that a scene has as many cells
+    The last row and column include the remaining pixels, so that a scene has as many cells
     as windows: 53 x 53 at 10 m.
     """
 
@@ -28,7 +28,7 @@ class FractionMap:
         self._valid = np.zeros((rows, columns), dtype=np.int64)
 
     def write(self, rows: FinishedRows) -> None:
-        """Count rows, of one row of cells or several."""
+        """Count rows, which belong to one row of cells or several."""
         last = len(self._valid) - 1
         numbers = np.minimum(np.arange(rows.top, rows.top + len(rows.mask)) // self._cell, last)
         for number in range(numbers[0], numbers[-1] + 1):

@@ -1,4 +1,4 @@
-"""Which products there are, and what each needs of the scene and the model."""
+"""The kinds of product, and what each needs of the scene and the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flightsw.scene.scene import SceneMetadata
 
 
 class ProductKind(NamedTuple):
-    """A name for ``--products``, what it gives, and the bands it draws on."""
+    """The name for ``--products``, a description, and the bands that the product is made of."""
 
     name: str
     description: str
@@ -19,9 +19,9 @@ class ProductKind(NamedTuple):
 
 
 PRODUCT_KINDS: Final = (
-    ProductKind("mask", "cloud mask as a NumPy array: 0 clear, 1 contaminated, 255 no data"),
+    ProductKind("mask", "cloud mask as a NumPy array (0 clear, 1 contaminated, 255 no data)"),
     ProductKind("geotiff", "cloud mask as a 1-bit CCITT G4 GeoTIFF, no data as internal mask"),
-    ProductKind("classes", "class map as a GeoTIFF with colours; models of more than two classes"),
+    ProductKind("classes", "class map as a coloured GeoTIFF, for models of more than two classes"),
     ProductKind("fill", "B02, B03, B04 in reflectance, clouds filled", ("B02", "B03", "B04")),
     ProductKind("quicklook", "six panels in one JPEG", ("B02", "B03", "B04", "B08")),
     ProductKind("stac", "STAC item that describes the files"),
@@ -33,10 +33,10 @@ DEFAULT_PRODUCTS: Final = frozenset({"mask", "geotiff", "report"})
 
 @dataclass(frozen=True)
 class ProductContext:
-    """What made the mask: goes into names, report and STAC item.
+    """What made the mask; recorded in file names, report and STAC item.
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
-    are the model's own, clear first.
+    are the model's, clear first.
     """
 
     tag: str
@@ -50,7 +50,7 @@ class ProductContext:
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:
-    """Whether any of the products is made of more than the mask: of the bands themselves."""
+    """Whether any of the products is made of the scene's bands, not of the mask alone."""
     return any(kind.bands for kind in PRODUCT_KINDS if kind.name in chosen)
 
 
@@ -59,19 +59,19 @@ def check_products(chosen: Iterable[str], scene: SceneMetadata, context: Product
     kinds = {kind.name: kind for kind in PRODUCT_KINDS}
     wanted = set(chosen)
     if unknown := sorted(wanted - kinds.keys()):
+        cause = "is not a product" if len(unknown) == 1 else "are not products"
         raise UsageError(
-            ", ".join(unknown), "no such product", f"Choose from {', '.join(kinds)}", known=[*kinds]
+            ", ".join(unknown), cause, f"Choose from {', '.join(kinds)}", known=[*kinds]
         )
     if not wanted:
-        raise UsageError("products", "none chosen", f"Choose from {', '.join(kinds)}")
+        raise UsageError("the list of products", "is empty", f"Choose from {', '.join(kinds)}")
     if "classes" in wanted and len(context.classes) <= 2:
         raise UsageError(
             "classes",
-            f"model {context.model_id} only tells clear from contaminated",
-            "Leave this product out, or use a model of more than two classes",
+            f"cannot be made: model {context.model_id} only distinguishes clear and contaminated",
+            "Omit this product, or use a model with more than two classes",
         )
     for name in sorted(wanted):
         if missing := [band for band in kinds[name].bands if band not in scene.bands]:
-            raise UsageError(
-                name, f"needs {', '.join(missing)}, which is not read", "Leave this product out"
-            )
+            cause = f"needs bands that are not read ({', '.join(missing)})"
+            raise UsageError(name, cause, "Omit this product")

@@ -1,4 +1,4 @@
-"""Cloud masks read back from disk, some rows at a time."""
+"""Cloud masks read from disk, some rows at a time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from flightsw.scene.scene import Georeference
 _MASK_PRODUCTS: Final = ("mask", "geotiff")  # the array is read faster
 _GEOTIFF: Final = (".tif", ".tiff")
 _CACHE_BYTES: Final = 32 << 20
-_CURE: Final = "Give a cloud mask (.npy or GeoTIFF) or the folder of flightsw process"
+_CURE: Final = "Give a cloud mask (.npy or GeoTIFF) or an output folder of flightsw process"
 
 _INVALID: Final = 254
 
@@ -39,7 +39,7 @@ def _meaning(contaminated: Collection[int]) -> NDArray[np.uint8]:
 
 
 _OF_MASK: Final = _meaning([1])
-_OF_ARRAY: Final = _meaning([1, 2, 3])  # the truth of a simulated scene tells classes
+_OF_ARRAY: Final = _meaning([1, 2, 3])  # the truth of a simulated scene has classes
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class MaskFile:
     """A mask on disk; ``mask[top:bottom]`` reads these rows.
 
     Rows are uint8 ``(rows, width)``: 0 clear, 1 contaminated, 255 no data.  In an array
-    the classes 2 and 3, as the truth of a simulated scene has them, are contaminated, too.
-    Reading raises :class:`~flightsw.errors.ProductError` where the file is damaged or
-    holds other values.  ``scene`` and ``engine`` are None where nothing tells them.
+    the classes 2 and 3 of a simulated scene's truth count as contaminated, too.
+    Reading raises :class:`~flightsw.errors.ProductError` if the file is damaged or
+    holds other values.  ``scene`` and ``engine`` are None if unknown.
     """
 
     path: Path
@@ -65,22 +65,22 @@ class MaskFile:
         top, bottom, _ = rows.indices(self.shape[0])
         values = self._read(top, bottom)
         mask = cv2.LUT(values, self._meaning).astype(np.uint8, copy=False)
-        if (strange := mask == _INVALID).any():
+        if (invalid := mask == _INVALID).any():
             raise ProductError(
                 self.path,
-                f"is no mask: it holds the value {values[strange][0]}",
-                "Give a file of 0 clear, 1 contaminated, 255 no data",
+                f"is not a mask: it holds the value {values[invalid][0]}",
+                "Give a file with 0 clear, 1 contaminated, 255 no data",
             )
         return mask
 
 
 @contextmanager
 def open_mask(path: Path) -> Iterator[MaskFile]:
-    """Open a mask file, or the one of a product folder.
+    """Open a mask file, or the mask file of a product folder.
 
-    A folder is read by its ``report.json``; without one it must hold one
-    ``*_cloud_mask``.  Raises :class:`~flightsw.errors.UsageError` where no mask can be
-    chosen and :class:`~flightsw.errors.ProductError` where the file cannot be read.
+    The folder's ``report.json`` names the mask; without a report the folder must hold one
+    ``*_cloud_mask``.  Raises :class:`~flightsw.errors.UsageError` if no mask can be
+    chosen and :class:`~flightsw.errors.ProductError` if the file cannot be read.
     """
     if not path.exists():
         raise UsageError(path, "does not exist", _CURE)
@@ -117,11 +117,11 @@ def _mask_of_report(path: Path, report: SceneReport) -> Path:
             mask = path.parent / record.name
             size = mask.stat().st_size if mask.is_file() else None
             if size != record.bytes:
-                found = "is absent" if size is None else f"has {size:,} bytes"
-                cause = f"{found}, where {path.name} tells of {record.bytes:,} bytes"
+                found = "does not exist" if size is None else f"has {size:,} bytes"
+                cause = f"{found}, but {path.name} lists {record.bytes:,} bytes"
                 raise ProductError(mask, cause, "Process the scene again")
             return mask
-    raise UsageError(path, "tells of no mask", "Process the scene with --products mask")
+    raise UsageError(path, "lists no mask", "Process the scene with --products mask")
 
 
 def _ambiguous(folder: Path, found: list[Path]) -> UsageError:
@@ -137,7 +137,7 @@ def _array(path: Path, report: SceneReport | None) -> MaskFile:
     except (ValueError, EOFError, TokenError) as error:
         raise _unreadable(path, str(error)) from error
     if array.ndim != 2:
-        raise ProductError(path, f"is no mask: it has the shape {array.shape}", _CURE)
+        raise ProductError(path, f"is not a mask: it has the shape {array.shape}", _CURE)
     _check_kind(path, array.dtype, array.size)
     return MaskFile(
         path,
@@ -153,7 +153,7 @@ def _array(path: Path, report: SceneReport | None) -> MaskFile:
 def _rows_of_array(array: NDArray[np.uint8], top: int, bottom: int) -> NDArray[np.uint8]:
     rows = np.array(array[top:bottom])
     if isinstance(array.base, mmap):
-        array.base.madvise(MADV_DONTNEED)  # or else the whole file stays in memory
+        array.base.madvise(MADV_DONTNEED)  # otherwise the whole file stays in memory
     return rows
 
 
@@ -173,7 +173,7 @@ def _geotiff(path: Path) -> Iterator[MaskFile]:
             raise _unreadable(path, str(error)) from error
         with file:
             if file.count != 1:
-                raise ProductError(path, f"is no mask: it has {file.count} bands", _CURE)
+                raise ProductError(path, f"is not a mask: it has {file.count} bands", _CURE)
             _check_kind(path, np.dtype(file.dtypes[0]), file.height * file.width)
             place = Georeference(file.crs.to_string(), file.transform[:6]) if file.crs else None
             tags = file.tags()
@@ -200,9 +200,9 @@ def _rows_of_geotiff(file: Any, path: Path, top: int, bottom: int) -> NDArray[np
 
 def _check_kind(path: Path, dtype: np.dtype[Any], size: int) -> None:
     if dtype != np.uint8:
-        raise ProductError(path, f"is no mask: it holds {dtype}", _CURE)
+        raise ProductError(path, f"is not a mask: it holds {dtype}", _CURE)
     if not size:
-        raise ProductError(path, "is no mask: it has no pixel", _CURE)
+        raise ProductError(path, "is not a mask: it has no pixel", _CURE)
 
 
 def _unreadable(path: Path, reason: str) -> ProductError:

@@ -24,17 +24,17 @@ OVERLAY_COLOUR: Final[Colour] = (255, 64, 32)
 _OVERLAY_OPACITY: Final = 0.55
 _GRID_CELLS: Final = 40
 _LARGEST_SAMPLE: Final = 500_000
-_SMALLEST_SPAN: Final = 400  # digital numbers, 0.04 in reflectance: keeps noise of dark scenes dark
+_SMALLEST_SPAN: Final = 400  # digital numbers, 0.04 in reflectance: noise of dark scenes stays dark
 _GAMMA: Final = 1 / 1.4
 
 
 def true_colour(preview: Preview) -> Picture:
-    """B04, B03, B02 with one stretch for all three, so that hues stay."""
+    """B04, B03, B02 with one stretch for all three, so that hues are kept."""
     return _composite(preview, ("B04", "B03", "B02"), shared_span=True)
 
 
 def false_colour(preview: Preview) -> Picture:
-    """B08, B04, B03, each stretched by itself: vegetation red."""
+    """B08, B04, B03, each stretched separately: vegetation is red."""
     return _composite(preview, ("B08", "B04", "B03"), shared_span=False)
 
 
@@ -93,7 +93,7 @@ def heat(share: NDArray[np.float32]) -> Picture:
 
 
 def bgr(colour: Colour) -> Colour:
-    """The order in which OpenCV wants a colour."""
+    """A colour in OpenCV's order of channels."""
     red, green, blue = colour
     return blue, green, red
 
@@ -124,8 +124,8 @@ def _clear(preview: Preview) -> NDArray[np.bool_]:
 
 
 def _clear_land(preview: Preview, step: int) -> NDArray[np.bool_]:
-    """Where brightness is judged, in every so many rows and columns: clear land where there is
-    some, or else clear water, or else cloud."""
+    """The pixels, one row and column in ``step``, that set the brightness: clear land if there is
+    enough, otherwise any clear pixels, otherwise all valid ones."""
     green, near_infrared = (
         preview.digital_numbers[PREVIEW_BANDS.index(band)] for band in ("B03", "B08")
     )
@@ -141,5 +141,5 @@ def _without_no_data(picture: Picture, preview: Preview) -> Picture:
 
 
 def _picture(drawn: NDArray[Any]) -> Picture:
-    """OpenCV's picture with its true type."""
+    """OpenCV's picture with its real type."""
     return drawn.astype(np.uint8, copy=False)

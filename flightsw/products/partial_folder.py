@@ -1,8 +1,8 @@
 """Files that appear together or not at all.
 
-They grow in a hidden folder inside the output folder, so that a rename brings
-them out.  A locked file marks the folder as in use; the lock dies with its
-process, so that the next run can tell what was left behind.
+They are written in a hidden folder inside the output folder, and a rename publishes
+them.  A locked file marks the folder as in use; the lock ends with its process, so
+that the next run can see what was left behind.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class PartialFolder:
         self._lock = _create_locked(self.path)
 
     def publish(self, names: Sequence[tuple[str, str]], last: str) -> None:
-        """Bring files out: pairs of (name here, name in the output folder).
+        """Publish files: pairs of (name here, name in the output folder).
 
-        ``last`` is the output name that says all others are there: one of an
-        earlier run goes first, the new one comes when the others are on disk.
-        If anything goes wrong the output folder is put back as it was.
+        ``last`` is the output name that shows that all others are complete: an earlier
+        run's is deleted first, the new one is published when the others are on disk.
+        If anything fails, the output folder is restored as it was.
         """
         for name, _ in names:
             sync(self.path / name)
@@ -56,17 +56,17 @@ class PartialFolder:
             raise
 
     def remove(self) -> None:
-        """Delete the folder with all that is in it, and let go of the lock."""
+        """Delete the folder with its content, and release the lock."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
     def _keep(self, final: str, touched: list[str]) -> None:
-        """Keep what has this name in the output folder, for it is about to be replaced."""
+        """Keep the output folder's file of this name, which is about to be replaced."""
         original, kept = self._out / final, self._replaced / final
         if original.exists():
             try:
                 kept.hardlink_to(original)
-            except OSError:  # a file system without links, or somebody else's file
+            except OSError:  # a file system without links, or another user's file
                 shutil.copy2(original, kept)
         touched.append(final)
 
@@ -79,7 +79,7 @@ class PartialFolder:
 
 
 def remove_stale(out: Path) -> None:
-    """Delete what processes that are gone have left; leave those of living ones alone."""
+    """Delete the folders of processes that have ended; keep those of running ones."""
     for folder in out.glob(".*.[0-9]*.partial"):
         if folder.is_dir() and (lock := _try_lock(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -87,22 +87,22 @@ def remove_stale(out: Path) -> None:
 
 
 def _create_locked(folder: Path) -> int:
-    """Make the folder and lock it, though a neighbour may sweep it before it is locked."""
+    """Make the folder and lock it; another process may delete it before it is locked."""
     for _ in range(_ATTEMPTS):
         try:
             folder.mkdir()
         except FileExistsError:
             raise OutputNotWritable(
-                folder, "the scene is being written there already", "Wait for it to finish"
+                folder, "is already in use by a run of this scene", "Wait for it to finish"
             ) from None
         lock = _try_lock(folder)
         if lock is not None:
             return lock
-    raise OutputNotWritable(folder, "vanishes whenever it is made", "See who cleans this folder")
+    raise OutputNotWritable(folder, "is deleted whenever it is made", "Find out what deletes it")
 
 
 def _try_lock(folder: Path) -> int | None:
-    """Lock a partial folder, or None where it is in use, gone, or somebody else's."""
+    """Lock a partial folder, or return None if it is in use, deleted, or another user's."""
     path = folder / _LOCK
     try:
         lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -110,7 +110,7 @@ def _try_lock(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # The folder may have been deleted, even made anew, between open and lock.
+        # The folder may have been deleted, and even made again, between open and lock.
         if os.path.samestat(path.stat(), os.fstat(lock)):
             return lock
     except (BlockingIOError, FileNotFoundError):

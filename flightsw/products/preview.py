@@ -38,14 +38,14 @@ class Preview:
 
 
 def reduction_factor(height: int, width: int) -> int:
-    """Pixels a side of a block: 6, less for a small scene, more beyond a full tile."""
+    """Pixels a side of a block: 6, fewer for a small scene, more beyond a full tile."""
     small_enough = min(height, width) // _SMALLEST_SIDE
     large_enough = -(-max(height, width) // _LARGEST_SIDE)
     return max(1, min(USUAL_FACTOR, small_enough), large_enough)
 
 
 class PreviewAccumulator:
-    """Takes finished rows of any heights; blocks that pass the edge count as part filled."""
+    """Takes finished rows of any heights; blocks that extend beyond the edge are partly filled."""
 
     def __init__(self, scene: SceneMetadata) -> None:
         self._factor = reduction_factor(scene.height, scene.width)
@@ -66,15 +66,15 @@ class PreviewAccumulator:
             self._reduce(top // self._factor, numbers, mask)
 
     def preview(self) -> Preview:
-        """The reduced scene, once all rows were added."""
+        """The reduced scene, after all rows were added."""
         return self._preview
 
     def _reduce(self, top: int, numbers: NDArray[np.uint16], mask: NDArray[np.uint8]) -> None:
-        valid = _white_where(mask != NO_DATA)
+        valid = _as_255(mask != NO_DATA)
         valid_share = self._area_mean(valid)
         rows = slice(top, top + len(valid_share))
         self._preview.valid[rows] = valid_share
-        self._preview.contaminated[rows] = self._area_mean(_white_where(mask == CONTAMINATED))
+        self._preview.contaminated[rows] = self._area_mean(_as_255(mask == CONTAMINATED))
         part_filled = (valid_share > 0) & (valid_share < 255)
         for target, band in zip(self._preview.digital_numbers, self._bands, strict=True):
             mean = self._area_mean(cv2.bitwise_and(numbers[band], numbers[band], mask=valid))
@@ -94,5 +94,5 @@ class PreviewAccumulator:
         return reduced
 
 
-def _white_where(chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _as_255(chosen: NDArray[np.bool_]) -> NDArray[np.uint8]:
     return chosen.view(np.uint8) * np.uint8(255)

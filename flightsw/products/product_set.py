@@ -19,12 +19,7 @@ from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.contents import FinishedRows, SceneSummary
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
-from flightsw.products.kinds import (
-    DEFAULT_PRODUCTS,
-    PRODUCT_KINDS,
-    ProductContext,
-    check_products,
-)
+from flightsw.products.kinds import ProductContext, check_products
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.products.quicklook import QuickLook
 from flightsw.products.report import FileRecord, SceneReport, encode_report, make_report
@@ -32,25 +27,17 @@ from flightsw.products.size import bytes_needed
 from flightsw.products.stac import encode_item
 from flightsw.scene.scene import SceneMetadata
 
-__all__ = [
-    "DEFAULT_PRODUCTS",
-    "PRODUCT_KINDS",
-    "ProductContext",
-    "ProductSet",
-    "PublishedProducts",
-]
-
 _HASH_THREADS: Final = 4
 _STAC: Final = "stac.json"
 _REPORT: Final = "report.json"
 
 
 class Product(Protocol):
-    """One kind of product, growing in the partial folder."""
+    """One kind of product, while it is written in the partial folder."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The ends of its file names, which are their names in the partial folder."""
+        """The ends of its file names, which are the names in the partial folder."""
         ...
 
     def write(self, rows: FinishedRows) -> None:
@@ -58,17 +45,17 @@ class Product(Protocol):
         ...
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:
-        """Complete the files; return remarks in words."""
+        """Complete the files; return remarks."""
         ...
 
     def close(self) -> None:
-        """Give back what is open, finished or not."""
+        """Close what is open, finished or not."""
         ...
 
 
 @dataclass(frozen=True)
 class PublishedProducts:
-    """What lies in the output folder now; ``files`` includes the report where it was chosen."""
+    """What the output folder holds now; ``files`` includes the report if it was chosen."""
 
     folder: Path
     files: tuple[FileRecord, ...]
@@ -85,7 +72,7 @@ class ProductSet:
     Raises :class:`~flightsw.errors.UsageError` when built for products that do
     not exist or cannot be made from this scene and model;
     :class:`~flightsw.errors.OutputNotWritable` and
-    :class:`~flightsw.errors.DiskFull` when entered, and at any later moment.
+    :class:`~flightsw.errors.DiskFull` when entered, and at any time later.
     Leaving the context without :meth:`publish` leaves ``out`` as it was.
     """
 
@@ -126,11 +113,11 @@ class ProductSet:
         self._undo.close()
 
     def write(self, rows: FinishedRows) -> None:
-        """Add rows to every product; :class:`ValueError` unless they follow the last ones."""
+        """Add rows to every product; :class:`ValueError` unless they follow the previous rows."""
         if rows.top != self._next_row or rows.top + len(rows.mask) > self._scene.height:
             raise ValueError(
                 f"rows {rows.top} to {rows.top + len(rows.mask)} of {self._scene.height} came"
-                f" where row {self._next_row} was due"
+                f" when row {self._next_row} was due"
             )
         with disk_errors(self._out, self._needed):
             for product in self._products.values():
@@ -138,10 +125,10 @@ class ProductSet:
         self._next_row += len(rows.mask)
 
     def publish(self, summary: SceneSummary) -> PublishedProducts:
-        """Complete the files and bring them out, the report last.
+        """Complete the files and publish them, the report last.
 
         Raises :class:`~flightsw.errors.EmptyScene` without a valid pixel and
-        :class:`ValueError` when rows are missing.
+        :class:`ValueError` if rows are missing.
         """
         if self._next_row != self._scene.height:
             raise ValueError(f"{self._next_row} of {self._scene.height} rows came")
@@ -182,7 +169,7 @@ class ProductSet:
                 return CloudFill(folder, scene)
             case "quicklook":
                 return QuickLook(folder, scene, context)
-        return None  # STAC item and report are written last, from what the others gave
+        return None  # STAC item and report are written last: they describe the others
 
     def _finish(self, summary: SceneSummary) -> list[str]:
         notes: list[str] = []
@@ -191,7 +178,7 @@ class ProductSet:
         if self._scene.georeference is None:
             notes.append("the scene has no georeference, so no product has coordinates")
         if "stac" in self._chosen and self._scene.sensed_at is None:
-            notes.append("no STAC item: the scene's time is unknown, and an item must have one")
+            notes.append("there is no STAC item because the scene's time is unknown")
         return notes
 
     def _records(self, prefix: str) -> list[FileRecord]:
@@ -212,15 +199,14 @@ class ProductSet:
 
 
 def _make_folder(out: Path) -> bool:
-    """Make the output folder where it is absent; tell whether it was."""
+    """Make the output folder if it is absent; return whether it was."""
     if out.is_dir():
         return False
     if out.exists():
         raise OutputNotWritable(out, "is not a folder", "Give the path of a folder")
     if not out.parent.is_dir():
-        raise OutputNotWritable(
-            out, f"there is no folder {out.parent} to make it in", "Give a folder that exists"
-        )
+        cause = f"cannot be made because {out.parent} is not a folder"
+        raise OutputNotWritable(out, cause, "Give a folder that exists")
     out.mkdir()
     return True
 

@@ -27,7 +27,7 @@ _JPEG_QUALITY: Final = 85
 
 
 class QuickLook:
-    """``visualization.jpg``: what was seen, what was masked and what was filled, at a glance."""
+    """``visualization.jpg``: the scene, its mask and its cloud-filled version in one picture."""
 
     suffixes = ("visualization.jpg",)
 
@@ -42,7 +42,7 @@ class QuickLook:
         self._reduced.add(rows)
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:
-        """Draw the sheet and put it on disk."""
+        """Draw the sheet and write it."""
         sheet = self._draw(summary)
         _, encoded = cv2.imencode(".jpg", sheet.canvas, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
         self._path.write_bytes(encoded.data)

@@ -14,7 +14,7 @@ from flightsw.products.kinds import ProductContext
 from flightsw.scene.scene import SceneMetadata
 
 REPORT_FORMAT: Final = 1
-"""Raised when a field changes its meaning or goes; new fields leave it as it is."""
+"""Increases when a field is removed or changes its meaning, not for new fields."""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -27,7 +27,7 @@ class FileRecord(msgspec.Struct, frozen=True):
 
 
 class SceneRecord(msgspec.Struct, frozen=True):
-    """What the scene was, as :class:`~flightsw.scene.scene.SceneMetadata` has it.
+    """The scene, as :class:`~flightsw.scene.scene.SceneMetadata` describes it.
 
     ``sensed_at`` is ISO 8601; ``transform`` (a, b, c, d, e, f) and ``crs`` are
     None without a georeference.
@@ -61,7 +61,7 @@ class EngineRecord(msgspec.Struct, frozen=True):
 
 
 class ModelRecord(msgspec.Struct, frozen=True):
-    """Which model: its id, and its classes in order."""
+    """The model: its id, and its classes in order."""
 
     id: str
     classes: tuple[str, ...]
@@ -73,8 +73,8 @@ class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
     ``cloud_percentage`` is contaminated (cloud and shadow) of valid pixels,
     0 to 100; ``fractions`` are shares of the valid pixels by class name, 0 to 1;
     ``valid_fraction`` is valid of all pixels.  Stage timings in ``summary`` are
-    milliseconds, durations there seconds.  ``files`` lists everything but the
-    report itself.
+    milliseconds, durations there seconds.  ``files`` lists every file except the
+    report.
     """
 
     format: int
@@ -98,7 +98,7 @@ def make_report(
     files: Sequence[FileRecord],
     notes: Sequence[str],
 ) -> SceneReport:
-    """Put the report together; ``notes`` tell in words what the products came to."""
+    """Put the report together; ``notes`` say what is special about the products."""
     return SceneReport(
         format=REPORT_FORMAT,
         software_version=context.software_version,
@@ -121,11 +121,11 @@ def encode_report(report: SceneReport) -> bytes:
 
 
 def read_report(path: Path) -> SceneReport:
-    """Read a report; raise :class:`ProductError` where it is none, or of a newer format."""
+    """Read a report; raise :class:`ProductError` if it is not one, or of a newer format."""
     try:
         report = msgspec.json.decode(path.read_bytes(), type=SceneReport)
     except (OSError, msgspec.DecodeError) as error:
-        raise ProductError(path, f"is not a report that can be read ({error})") from error
+        raise ProductError(path, f"is not a readable report ({error})") from error
     if report.format > REPORT_FORMAT:
         raise ProductError(
             path, f"has format {report.format}, newer than {REPORT_FORMAT}", "Update the software"

@@ -1,4 +1,4 @@
-"""Rows that arrive in any heights, handed on in blocks of one height."""
+"""Rows that arrive in any heights, passed on in blocks of one height."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Planes = tuple[NDArray[Any], ...]
 
 
 class RowBlocks:
-    """Regroups rows so that a file's bytes never depend on how the rows arrived.
+    """Regroups rows so that a file's bytes do not depend on how the rows arrive.
 
     Blocks have ``rows_per_block`` rows; the last one of the scene may have fewer.
     """
@@ -27,7 +27,7 @@ class RowBlocks:
     def add(self, *planes: NDArray[Any]) -> Iterator[tuple[int, Planes]]:
         """Take arrays ``(..., rows, width)`` of equal rows; yield (first row, blocks) as they fill.
 
-        A block is valid until the next one is asked for.
+        A block is valid until the next one is requested.
         """
         rows = planes[0].shape[-2]
         start = 0

@@ -1,4 +1,4 @@
-"""What the products will take on the disk."""
+"""The disk space that products take."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 from flightsw.scene.scene import SceneMetadata
 
-# Bytes a pixel, on the generous side of what real masks take.
+# Bytes a pixel, somewhat more than real masks take.
 _BYTES_PER_PIXEL: Final = {
     "mask": 1.0,
     "geotiff": 1 / 16,
@@ -19,7 +19,7 @@ _SMALL_FILES: Final = 256 << 10
 
 
 def bytes_needed(chosen: Collection[str], scene: SceneMetadata) -> int:
-    """Estimate of what the products take, in bytes."""
+    """Estimate of the products' size, in bytes."""
     pixels = scene.height * scene.width
     share = sum(_BYTES_PER_PIXEL.get(product, 0.0) for product in chosen)
     return int(pixels * share) + _SMALL_FILES

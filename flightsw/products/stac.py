@@ -33,7 +33,7 @@ _MEDIA_TYPES: Final = {
     ".jpg": MediaType.JPEG,
 }
 _TITLES: Final = {
-    "mask": "Cloud mask: 0 clear, 1 contaminated by cloud or shadow, 255 no data",
+    "mask": "Cloud mask (0 clear, 1 contaminated by cloud or shadow, 255 no data)",
     "geotiff": "Cloud mask, 1 bit a pixel, no data as internal mask",
     "classes": "Class map, 255 no data",
     "fill": "Reflectance with contaminated pixels set to the mean of the clear ones",
@@ -51,9 +51,9 @@ def encode_item(
 ) -> bytes:
     """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
 
-    The prefix does not tell two dates of a tile apart, so the item is named
-    after the scene and the engine.  ``scene.sensed_at`` must be known, for STAC
-    has no undated item.
+    The prefix is the same for two dates of a tile, so the item is named after the
+    scene and the engine.  ``scene.sensed_at`` must be known, because STAC items
+    have a date.
     """
     item = _item(scene, context, summary)
     for record in files:

@@ -7,17 +7,17 @@ from typing import Final
 
 from flightsw import sentinel_2
 from flightsw.errors import SceneNotFound, UsageError
-from flightsw.scene import cog, safe
-from flightsw.scene.gpu_jp2 import Decoder as Decoder
+from flightsw.scene import geotiff, safe
+from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import Scene
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
-"""Metres a pixel that can be asked for."""
+"""Metres a pixel that can be processed."""
 
-_UNDERSTOOD: Final = (
-    "Give a folder X.SAFE, a folder with one X.SAFE in it, a folder with GRANULE in it, "
-    "a GeoTIFF, or a folder of GeoTIFFs"
+_EXPECTED: Final = (
+    "Expected a SAFE product: a folder X.SAFE, a folder with one X.SAFE in it, or a folder with "
+    "GRANULE in it; or a GeoTIFF, or a folder of GeoTIFFs"
 )
 
 
@@ -34,40 +34,39 @@ def open_scene(
 
     ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
     is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
-    every DN, takes the place of the product's own.  ``decoder`` decodes JPEG 2000;
-    :func:`~flightsw.scene.gpu_jp2.choose_decoder` tells what each does.  With ``panels`` a wide
-    scene comes in panels of some 2,048 columns, which takes less memory; else in one.  Raises
+    every DN, replaces the product's own.  ``decoder`` decodes JPEG 2000; see
+    :func:`~flightsw.scene.gpu_jp2.choose_decoder`.  With ``panels`` a wide scene is read in
+    panels of about 2,048 columns, which takes less memory; otherwise in one panel.  Raises
     :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
-        cause = f"{ground_sample_distance} m cannot be processed"
-        raise UsageError("ground sample distance", cause, "Give 10, 20 or 40")
+        cause = f"cannot be {ground_sample_distance} m"
+        raise UsageError("the ground sample distance", cause, "Give 10, 20 or 40")
     if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(sentinel_2.BANDS):
-        cause = f"({', '.join(bands)}) are not different bands of Sentinel-2"
-        raise UsageError("bands", cause, "Give names such as B02")
+        cause = f"must be different bands of Sentinel-2, got ({', '.join(bands)})"
+        raise UsageError("the bands", cause, "Give names such as B02")
     if offset is not None and not LOWEST_OFFSET <= offset <= 0:
-        raise UsageError(
-            "--offset", f"{offset} is not from {LOWEST_OFFSET} to 0", "Give -1000 or 0"
-        )
+        cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
+        raise UsageError("the offset", cause, "Give --offset -1000 or 0")
     try:
         path = path.resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise SceneNotFound(
-            ascii(str(path)), f"is no usable path ({error})", _UNDERSTOOD
+            ascii(str(path)), f"is not a usable path ({error})", _EXPECTED
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):
             return safe.open_product(
                 root, bands, ground_sample_distance, offset, decoder, panels=panels
             )
-        if files := cog.find_files(path) if is_folder or is_file else []:
-            return cog.open_geotiff(
+        if files := geotiff.find_files(path) if is_folder or is_file else []:
+            return geotiff.open_geotiff(
                 path, files, bands, ground_sample_distance, offset, panels=panels
             )
     except OSError as error:
-        found = f"cannot be looked through ({error.strerror}: {error.filename})"
-        raise SceneNotFound(path, found, "Let the service's user read it") from error
-    cause = "holds no product that is understood" if is_folder or is_file else "is not there"
-    raise SceneNotFound(path, cause, _UNDERSTOOD)
+        found = f"cannot be read ({error.strerror}: {error.filename})"
+        raise SceneNotFound(path, found, "Give the service's user permission to read it") from error
+    cause = "is not a known kind of product" if is_folder or is_file else "does not exist"
+    raise SceneNotFound(path, cause, _EXPECTED)

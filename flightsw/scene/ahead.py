@@ -1,4 +1,4 @@
-"""The next scene begins to be decoded while the present one is still computed."""
+"""Decoding of the next scene begins while the current scene is still being computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BEGIN_SECONDS: Final = 60.0  # opening reads metadata only
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """All that :func:`~flightsw.scene.open_scene` must know, and the threads that decode."""
+    """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
 
     path: Path
     bands: tuple[str, ...]
@@ -47,9 +47,9 @@ class SceneRecipe:
 
 
 class SceneAhead:
-    """At most one scene whose first strips are decoded before its turn has come.
+    """At most one scene whose first strips are decoded before its turn.
 
-    ``begin`` may be called by any thread, the rest by the one that processes scenes.
+    Any thread may call ``begin``; only the thread that processes scenes calls the other methods.
     """
 
     def __init__(self) -> None:
@@ -59,14 +59,14 @@ class SceneAhead:
         self._stuck = False
 
     def begin(self, upcoming: Callable[[], SceneRecipe | None]) -> None:
-        """Begin the next scene in a thread of its own, unless one was begun; returns at once."""
+        """Begin the next scene in a separate thread unless one was begun; returns immediately."""
         with self._changing:
             if self._begun is None:
                 self._begun = self._beginner.submit(_begin, upcoming)
 
     @contextmanager
     def scene(self, recipe: SceneRecipe) -> Iterator[Scene]:
-        """The scene that was begun by this recipe, or the scene newly opened."""
+        """The scene that was begun with this recipe; otherwise the scene is opened now."""
         begun = self._take()
         if begun is not None and begun.recipe != recipe:
             begun.leave()
@@ -80,14 +80,14 @@ class SceneAhead:
             begun.leave()
 
     def leave(self) -> None:
-        """Leave the scene that was begun."""
+        """Abandon the scene that was begun."""
         if begun := self._take():
             begun.leave()
 
     def close(self) -> None:
-        """Leave the scene that was begun, and begin no more."""
+        """Abandon the scene that was begun, and begin no other."""
         self.leave()
-        # What could not be opened in time must not hold the service's end.
+        # A scene that is still being opened must not delay the service's shutdown.
         self._beginner.shutdown(wait=not self._stuck, cancel_futures=True)
 
     def _take(self) -> _BegunScene | None:
@@ -104,7 +104,7 @@ class SceneAhead:
 
 
 class _BegunScene:
-    """A :class:`~flightsw.scene.scene.Scene` whose strips are being read already, once."""
+    """A :class:`~flightsw.scene.scene.Scene` whose strips are already being read, once."""
 
     def __init__(self, recipe: SceneRecipe) -> None:
         self.recipe = recipe
@@ -119,7 +119,7 @@ class _BegunScene:
         return self._metadata
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
-        """The strips that were begun, by the recipe's threads."""
+        """The strips that were begun; the recipe says how many threads decode them."""
         del workers
         return self._reading()
 
@@ -137,9 +137,9 @@ def _begin(upcoming: Callable[[], SceneRecipe | None]) -> _BegunScene | None:
     try:
         recipe = upcoming()
         return None if recipe is None else _BegunScene(recipe)
-    except Exception as error:  # noqa: BLE001 - nobody else's job may fail for it
-        # Its own turn will come, and fail then on its own record.
-        _log.info("the next scene cannot be begun ahead", cause=repr(error))
+    except Exception as error:  # noqa: BLE001 - the job that runs now must not fail for it
+        # The scene's own job will open it again, fail and record why.
+        _log.info("cannot decode the next scene ahead of its turn", cause=repr(error))
         return None
 
 

@@ -1,4 +1,4 @@
-"""What a JPEG 2000 file holds, read from its structure alone: no pixel is decoded.
+"""What a JPEG 2000 file holds, read from its structure; no pixel is decoded.
 
 Boxes, markers and fields: ISO/IEC 15444-1, annex A (codestream) and annex I
 (JP2 file format).
@@ -20,7 +20,7 @@ _SOT, _EOC = 0xFF90, 0xFFD9
 _SOT_BYTES: Final = 12
 _LONGEST_HEADER: Final = 1 << 20  # of boxes and of markers; real ones have a few kilobytes
 _LARGEST_SIDE: Final = 32_768  # pixels; a whole Sentinel-2 tile has 10,980 at 10 m
-_MOST_PACKETS: Final = 1 << 22  # in a tile; more is a damaged header, not a picture
+_MOST_PACKETS: Final = 1 << 22  # in a tile; a larger number means a damaged header
 _CURE: Final = "Fetch the file again"
 
 
@@ -30,7 +30,7 @@ class Codestream:
 
     Lengths in pixels; ``precision`` in bits; ``levels`` counts the wavelet
     decompositions, so that steps up to ``2 ** levels`` can be decoded;
-    ``reversible`` is the 5/3 wavelet, of integers that decoders compute alike;
+    ``reversible`` is the 5/3 integer wavelet, which all decoders compute identically;
     ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
     ``end`` are its first byte in the file and the first after it.
     """
@@ -56,8 +56,8 @@ class Codestream:
 def inspect(path: Path) -> Codestream:
     """Read the header and follow the chain of tile-parts to the end of the codestream.
 
-    Raises :class:`CorruptImage` with byte numbers where the file is no JPEG
-    2000 image, is cut off, lacks a tile, or has a header that cannot be true.
+    Raises :class:`CorruptImage` with byte numbers if the file is not a JPEG
+    2000 image, is cut off, lacks a tile, or has an impossible header.
     """
     try:
         if not path.is_file():
@@ -76,21 +76,20 @@ class _Inspection:
 
     def run(self) -> Codestream:
         start = self._read(0, 12)
-        if start[:4] == struct.pack(">HH", _SOC, _SIZ):
-            codestream, first_part = self._main_header(0, self.size, None)
-            self._tile_parts(first_part, self.size, codestream.tiles)
-            return codestream
-        if start != _SIGNATURE_BOX:
+        if start == _SIGNATURE_BOX:
+            header, begin, end = self._find_codestream()
+        elif start[:4] == struct.pack(">HH", _SOC, _SIZ):
+            header, begin, end = None, 0, self.size
+        else:
             beginning = start[:8].hex(" ") or "nothing"
-            raise self._corrupt(f"is no JPEG 2000 file, it begins with {beginning}")
-        header, begin, end = self._find_codestream()
+            raise self._corrupt(f"is not a JPEG 2000 file: it begins with {beginning}")
         codestream, first_part = self._main_header(begin, end, header)
         self._tile_parts(first_part, end, codestream.tiles)
         return codestream
 
-    def _find_codestream(self) -> tuple[bytes, int, int]:
+    def _find_codestream(self) -> tuple[bytes | None, int, int]:
         """The content of the image header box, and the bounds of the codestream."""
-        image_header = b""
+        image_header = None
         position = len(_SIGNATURE_BOX)
         while position < min(self.size, _LONGEST_HEADER):
             kind, begin, end = self._box(position, self.size)
@@ -101,7 +100,7 @@ class _Inspection:
                     raise self._corrupt("has no image header box before its codestream")
                 return image_header, begin, end
             position = end
-        raise self._corrupt(f"holds no codestream in its {self.size} bytes")
+        raise self._corrupt(f"has no codestream in its {self.size} bytes")
 
     def _image_header(self, begin: int, end: int) -> bytes:
         kind, first, last = self._box(begin, end)
@@ -126,7 +125,7 @@ class _Inspection:
     def _main_header(
         self, begin: int, end: int, image_header: bytes | None
     ) -> tuple[Codestream, int]:
-        """What the main header says, and where the first tile-part begins."""
+        """What the main header says, and the position of the first tile-part."""
         if self._exactly(begin, 4) != struct.pack(">HH", _SOC, _SIZ):
             raise self._corrupt(f"has no codestream at byte {begin}")
         segments: dict[int, bytes] = {}
@@ -157,14 +156,14 @@ class _Inspection:
             raise self._corrupt(
                 f"has its image or its tiles offset on the reference grid "
                 f"({left}, {top}; {tile_left}, {tile_top}), which is not supported",
-                "Write it without image offset",
+                "Write the file without an image offset",
             )
         if not (0 < right <= _LARGEST_SIDE and 0 < bottom <= _LARGEST_SIDE):
             raise self._corrupt(f"claims to be {right} x {bottom} pixels")
         if not (tile_width and tile_height):
             raise self._corrupt(f"claims tiles of {tile_width} x {tile_height} pixels")
         if components != 1 or size[37:39] != b"\x01\x01":
-            raise self._corrupt(f"has {components} components or subsampling, not one plain band")
+            raise self._corrupt(f"has {components} components or subsampling, not one band")
         codestream = Codestream(
             width=right,
             height=bottom,
@@ -192,7 +191,7 @@ class _Inspection:
             )
 
     def _tile_parts(self, position: int, end: int, tiles: int) -> None:
-        """Follow the tile-parts from one to the next (A.4.2): all there, in order, then EOC."""
+        """Follow the tile-parts (A.4.2): all must be present and in order, then EOC."""
         parts = [0] * tiles
         while (marker := self._number(position)) == _SOT:
             fields = struct.unpack(">HHIBB", self._exactly(position + 2, _SOT_BYTES - 2))
@@ -211,7 +210,7 @@ class _Inspection:
             raise self._corrupt(f"has neither a tile nor its end at byte {position}")
         if missing := parts.count(0):
             raise self._corrupt(
-                f"lacks {missing} of its {tiles} tiles, the first is {parts.index(0)}"
+                f"lacks {missing} of its {tiles} tiles; the first one missing is {parts.index(0)}"
             )
 
     def _number(self, position: int) -> int:
@@ -229,7 +228,7 @@ class _Inspection:
     def _truncated(self, needed: int, what: str) -> CorruptImage:
         return CorruptImage(
             self.path,
-            f"is cut off: it has {self.size} bytes, {what} needs {needed}",
+            f"is cut off: it has {self.size} bytes, but {what} needs {needed}",
             _CURE,
             found_bytes=self.size,
             needed_bytes=needed,

@@ -1,10 +1,11 @@
-"""JPEG 2000 decoded on the GPU with NVIDIA's nvImageCodec: the CPU's samples, or the CPU.
+"""JPEG 2000 decoded on the GPU with nvImageCodec, with the same samples as on the CPU.
 
 The calls are those of nvImageCodec 0.9
 (https://docs.nvidia.com/cuda/nvimagecodec/py_api.html), which hands JPEG 2000 to
 nvJPEG2000.  Its Python calls decode regions but no reduced resolutions.  It refuses
 the boxes of ESA's files ("Invalid box size"), so it is given their bare codestreams.
-The 9/7 wavelet is left to the CPU, for each decoder rounds it in its own way.
+The CPU decodes the 9/7 wavelet, because decoders round it differently.  After a failure
+of the GPU the CPU decodes.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ Decoder = Literal["auto", "cpu", "gpu"]
 _LIBRARY: Final = "nvidia.nvimgcodec"
 _LIBRARY_ERRORS: Final = (RuntimeError, OSError, MemoryError, AttributeError, TypeError, ValueError)
 _COMPARED_SIDE: Final = 1024  # pixels, a tile of a real 10 m band
-_TURN_SECONDS: Final = 60.0  # longest wait for another thread's strip; one takes a second
+_TURN_SECONDS: Final = 60.0  # longest wait for another thread's strip, which takes a second
 _CURE: Final = "Set pipeline.decoder to auto or cpu"
 _log: Final = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
 class ChosenDecoder:
-    """What reads the strips, and in words why it is not the GPU where there is one."""
+    """What reads the strips, and remarks that say why an existing GPU is not used."""
 
     parts: tuple[StripPart, ...]
     remarks: tuple[str, ...] = ()
@@ -46,11 +47,11 @@ class ChosenDecoder:
 def choose_decoder(bands: tuple[Jp2Band, ...], decoder: Decoder, *, checked: bool) -> ChosenDecoder:
     """The GPU for all bands together or the CPU for each of them.
 
-    The GPU decodes files that decoders compute alike, where a CUDA device and
-    nvImageCodec are there and a tile in the middle of the first band comes out
-    the same on both.  ``auto`` further asks that the files be ``checked`` against
+    The GPU decodes files that all decoders compute identically, if a CUDA device and
+    nvImageCodec are available and a tile in the middle of the first band is decoded
+    identically by both.  ``auto`` also requires that the files are ``checked`` against
     checksums meanwhile, because nvJPEG2000 may overlook damage that OpenJPEG
-    tells; ``gpu`` raises :class:`SceneError` where device or library is absent.
+    reports; ``gpu`` raises :class:`SceneError` if the device or the library is absent.
     """
     if decoder == "cpu" or (decoder == "auto" and not cuda_answers()):
         return ChosenDecoder(bands)
@@ -60,7 +61,8 @@ def choose_decoder(bands: tuple[Jp2Band, ...], decoder: Decoder, *, checked: boo
         codec = _open_codec(bands)
     except GpuError as error:
         if decoder == "gpu":
-            raise SceneError("pipeline.decoder gpu", str(error), _CURE) from error
+            cause = f"cannot be used because {error}"
+            raise SceneError("pipeline.decoder gpu", cause, _CURE) from error
         return _on_cpu(bands, str(error))
     try:
         _compare(codec, bands[0])
@@ -70,20 +72,20 @@ def choose_decoder(bands: tuple[Jp2Band, ...], decoder: Decoder, *, checked: boo
 
 
 class GpuError(Exception):
-    """Why the GPU does not decode something; the CPU does instead, so it ends in this module."""
+    """Why the GPU does not decode something, as a clause; caught here, and the CPU decodes."""
 
 
 def _on_cpu(bands: tuple[Jp2Band, ...], reason: str) -> ChosenDecoder:
-    return ChosenDecoder(bands, (f"JPEG 2000 is decoded on the CPU: {reason}",))
+    return ChosenDecoder(bands, (f"JPEG 2000 is decoded on the CPU because {reason}",))
 
 
 def _unfit(bands: Sequence[Jp2Band], *, checked: bool) -> str:
-    """What in the files keeps them from the GPU; empty if nothing does."""
+    """Why the GPU cannot decode the files; empty if it can."""
     if any(band.step > 1 for band in bands):
-        return "nvImageCodec decodes no reduced resolution"
+        return "nvImageCodec cannot decode reduced resolutions"
     if not all(band.codestream.reversible for band in bands):
-        return "each decoder rounds the 9/7 wavelet in its own way"
-    return "" if checked else "no checksum tells whether the files are sound"
+        return "decoders round the 9/7 wavelet differently"
+    return "" if checked else "no checksum shows whether the files are intact"
 
 
 def _open_codec(bands: Sequence[Jp2Band]) -> GpuCodec:
@@ -97,7 +99,7 @@ def _open_codec(bands: Sequence[Jp2Band]) -> GpuCodec:
 
 
 def _compare(codec: GpuCodec, band: Jp2Band) -> None:
-    """Decode the tile in the middle of the first band on both; it must be the same."""
+    """Decode the tile in the middle of the first band on GPU and CPU; they must agree."""
     image = band.codestream
     rows, columns = (min(side, _COMPARED_SIDE) for side in (image.tile_height, image.tile_width))
     top, left = image.height // 2 // rows * rows, image.width // 2 // columns * columns
@@ -107,16 +109,16 @@ def _compare(codec: GpuCodec, band: Jp2Band) -> None:
     try:
         band.read_area(top, left, [expected])
     except CorruptImage as error:
-        raise GpuError(f"{error.subject} {error.cause}") from error
+        raise GpuError(error.sentence) from error
     found = codec.decode(band.area(top, left, expected.shape))[0]
     if not np.array_equal(found, expected):
-        raise GpuError(f"the GPU gives other samples at row {top}, column {left}")
+        raise GpuError(f"the GPU gives different samples at row {top}, column {left}")
 
 
 class GpuCodec:
-    """The library's own calls: one area of every file in one batch.
+    """The library's calls: one area of every file in one batch.
 
-    Raises :class:`GpuError` for whatever the library does not do.
+    Raises :class:`GpuError` if a call fails.
     """
 
     def __init__(self, library: Any, bands: Sequence[Jp2Band]) -> None:
@@ -140,7 +142,7 @@ class GpuCodec:
             region = self._library.Region(area.top, area.left, area.bottom, area.right)
             sources = [stream.get_sub_code_stream(region=region) for stream in self._streams]
             images = self._decoder.decode(sources, params=self._parameters)
-            # An image that could not be decoded is None; cpu() waits until the pixels are there.
+            # An image that could not be decoded is None; cpu() waits for the pixels.
             copies = [None if image is None else image.cpu() for image in images]
         except _LIBRARY_ERRORS as error:
             raise GpuError(f"nvImageCodec fails ({error})") from error
@@ -150,7 +152,7 @@ class GpuCodec:
 
 
 def _mapped(band: Jp2Band) -> NDArray[np.uint8]:
-    """The bytes of the codestream, which the library keeps and the disk is read for on demand."""
+    """The bytes of the codestream: the library keeps them, the disk is read on demand."""
     image = band.codestream
     return np.memmap(band.path, np.uint8, "r", image.begin, (image.end - image.begin,))
 
@@ -166,9 +168,9 @@ def _pixels(image: Any, area: Area, path: Path) -> NDArray[np.uint16]:
 
 
 class GpuBands:
-    """All bands of each strip out of one call, for :class:`~flightsw.scene.strips.StripPart`.
+    """All bands of each strip in one call, a :class:`~flightsw.scene.strips.StripPart`.
 
-    From the first failure on the CPU reads, which has the last word on whether a file is damaged.
+    After the first failure the CPU reads; it decides whether a file is damaged.
     """
 
     def __init__(self, codec: GpuCodec, bands: tuple[Jp2Band, ...]) -> None:
@@ -195,7 +197,7 @@ class GpuBands:
         if self._given_up.is_set():
             return False
         if not self._turn.acquire(timeout=_TURN_SECONDS):
-            self._give_up("another strip does not come to an end", top)
+            self._give_up("another strip has not been finished", top)
             return False
         try:
             if self._given_up.is_set():

@@ -1,9 +1,9 @@
 """One band in a JPEG 2000 file, decoded row range by row range with OpenJPEG.
 
-The calls go through glymur's own bindings instead of ``Jp2k[...]``, because that
-sends OpenJPEG's errors of all threads into one list and its warnings through
-:mod:`warnings`, whose state is the process's.  Here each decode has its own
-ears.  glymur's option ``lib.num_threads`` is not used: threads are the caller's.
+The calls use glymur's bindings instead of ``Jp2k[...]``, which collects OpenJPEG's
+errors of all threads in one list and sends its warnings through :mod:`warnings`, whose
+state is global.  Here each decode collects its own messages.  glymur's option
+``lib.num_threads`` is not used: the caller provides the threads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from flightsw.scene.codestream import Codestream
 
 _Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
 _STREAM_BYTES: Final = 1 << 16
-_MESSAGES_KEPT: Final = 4  # a damaged file can complain without end
+_MESSAGES_KEPT: Final = 4  # a damaged file can cause any number
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Area:
 
 @dataclass(frozen=True)
 class Jp2Band:
-    """Rows of one band at every ``step``-th pixel, for :class:`~flightsw.scene.strips.StripPart`.
+    """Rows of one band at every ``step``-th pixel, a :class:`~flightsw.scene.strips.StripPart`.
 
-    ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.  ``columns`` is how many, at
-    full resolution, are decoded at once where tiles end there: four tiles of a real 10 m band.
-    OpenJPEG holds four bytes a pixel until the call ends; calls narrower than a panel would save
-    little of what a scene takes.
+    ``step`` is a power of two; reduced sizes are ``ceil(n / step)``.  ``columns`` is the
+    number of columns, at full resolution, that one call decodes, rounded down to whole tiles:
+    four tiles of a real 10 m band.  OpenJPEG holds four bytes a pixel until the call ends; calls
+    narrower than a panel would save little of a scene's memory.
     """
 
     path: Path
@@ -62,7 +62,7 @@ class Jp2Band:
             raise SceneError(
                 self.path,
                 f"has only {self.codestream.levels} reduced resolutions",
-                f"Process it at a distance at most {1 << self.codestream.levels} times its own",
+                f"Process it at most {1 << self.codestream.levels} times coarser",
             )
 
     def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
@@ -72,9 +72,9 @@ class Jp2Band:
         """
         width = targets[0].shape[2]
         tiles = self.columns // self.codestream.tile_width
-        at_once = tiles * self.codestream.tile_width // self.step or width
-        for start in range(0, width, at_once):
-            parts = [target[0, :, start : start + at_once] for target in targets]
+        columns = tiles * self.codestream.tile_width // self.step or width
+        for start in range(0, width, columns):
+            parts = [target[0, :, start : start + columns] for target in targets]
             self.read_area(top, left + start, parts)
 
     def read_area(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
@@ -83,16 +83,16 @@ class Jp2Band:
         Both count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
         area = self.area(top, left, stacked_shape(targets))
-        heard: list[str] = []
+        messages: list[str] = []
         try:
-            self._decode(area, targets, heard)
+            self._decode(area, targets, messages)
         except openjp2.OpenJPEGLibraryError as error:
-            raise self._corrupt(heard, area) from error
-        if heard:
-            raise self._corrupt(heard, area)
+            raise self._corrupt(messages, area) from error
+        if messages:
+            raise self._corrupt(messages, area)
 
     def area(self, top: int, left: int, shape: tuple[int, int]) -> Area:
-        """Where ``(rows, columns)`` at the reduced resolution lie at full resolution."""
+        """The area at full resolution of ``(rows, columns)`` at the reduced resolution."""
         first, begin = top * self.step, left * self.step
         return Area(
             first,
@@ -101,8 +101,10 @@ class Jp2Band:
             min(begin + shape[1] * self.step, self.codestream.width),
         )
 
-    def _decode(self, area: Area, targets: Sequence[NDArray[np.uint16]], heard: list[str]) -> None:
-        listen = _Message(lambda text, _data: _note(heard, text))
+    def _decode(
+        self, area: Area, targets: Sequence[NDArray[np.uint16]], messages: list[str]
+    ) -> None:
+        listen = _Message(lambda text, _data: _note(messages, text))
         ignore = _Message(lambda _text, _data: None)
         with ExitStack() as stack:
             stream = _open_stream(self.path)
@@ -113,7 +115,7 @@ class Jp2Band:
             codec = openjp2.create_decompress(kind)
             stack.callback(openjp2.destroy_codec, codec)
             openjp2.set_error_handler(codec, listen)
-            # Headers may hold what OpenJPEG does not know; only pixels must be beyond doubt.
+            # A header may hold what OpenJPEG does not know; only warnings about pixels count.
             openjp2.set_warning_handler(codec, ignore)
             parameters = openjp2.set_default_decoder_parameters()
             parameters.cp_reduce = self.step.bit_length() - 1
@@ -123,24 +125,24 @@ class Jp2Band:
             openjp2.set_warning_handler(codec, listen)
             openjp2.set_decode_area(codec, image, area.left, area.top, area.right, area.bottom)
             openjp2.decode(codec, stream, image)
-            self._copy(image.contents, targets, heard)
+            self._copy(image.contents, targets, messages)
 
     def _copy(
-        self, image: openjp2.ImageType, targets: Sequence[NDArray[np.uint16]], heard: list[str]
+        self, image: openjp2.ImageType, targets: Sequence[NDArray[np.uint16]], messages: list[str]
     ) -> None:
         component, wanted = image.comps[0], stacked_shape(targets)
         rows, width = component.h, component.w
         if not component.data or (rows, width) != wanted:
-            heard.append(f"{width} x {rows} pixels came out, not {wanted[1]} x {wanted[0]}")
+            messages.append(f"{width} x {rows} pixels were decoded, not {wanted[1]} x {wanted[0]}")
             return
         # OpenJPEG clips to the band's precision.
         copy_rows(np.ctypeslib.as_array(component.data, shape=(rows, width)), targets)
 
-    def _corrupt(self, heard: list[str], area: Area) -> CorruptImage:
-        said = "; ".join(heard) or "OpenJPEG gives no reason"
+    def _corrupt(self, messages: list[str], area: Area) -> CorruptImage:
+        reason = "; ".join(messages) or "OpenJPEG gives no reason"
         return CorruptImage(
             self.path,
-            f"cannot be decoded from row {area.top}, column {area.left}: {said}",
+            f"cannot be decoded from row {area.top}, column {area.left}: {reason}",
             "Fetch the file again",
             row=area.top,
             column=area.left,
@@ -161,10 +163,10 @@ def copy_rows(pixels: NDArray[Any], targets: Sequence[NDArray[np.uint16]]) -> No
 
 
 def _open_stream(path: Path) -> Any:
-    """A stream with a small buffer, which the binding does not offer; None where there is none.
+    """A stream with a small buffer, which the binding does not offer; None if it cannot be opened.
 
-    OpenJPEG walks through the tiles before the wanted ones by their headers, and fills its
-    buffer, a megabyte by default, for each of these.
+    OpenJPEG skips the tiles before the wanted ones by their headers, and fills its
+    buffer, a megabyte by default, for each of them.
     """
     create = openjp2.OPENJP2.opj_stream_create_file_stream
     create.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32)
@@ -172,6 +174,6 @@ def _open_stream(path: Path) -> Any:
     return create(os.fsencode(path), _STREAM_BYTES, 1)
 
 
-def _note(heard: list[str], text: bytes) -> None:
-    if len(heard) < _MESSAGES_KEPT:
-        heard.append(text.decode("utf-8", "replace").strip())
+def _note(messages: list[str], text: bytes) -> None:
+    if len(messages) < _MESSAGES_KEPT:
+        messages.append(text.decode("utf-8", "replace").strip())

@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any, Final
 
 from flightsw.errors import BadMetadata, CorruptImage
-from flightsw.scene.documents import Document, parse_document, read_bytes
+from flightsw.scene.xml_document import Document, parse_document, read_bytes
 
 _CHUNK_BYTES: Final = 1 << 22
 _CURE: Final = "Fetch the file again"
@@ -23,27 +23,27 @@ _ALGORITHMS: Final[Mapping[str, Callable[[], Any]]] = {
 
 @dataclass(frozen=True)
 class Checksum:
-    """What one file must be: its size in bytes (None: not told) and its digest in hex."""
+    """What one file must be: its size in bytes (None if not stated) and its digest in hex."""
 
     algorithm: str
     digest: str
     size: int | None
 
     def check_size(self, path: Path, size: int) -> None:
-        """Raise :class:`CorruptImage` when the file has not the size that it must have."""
+        """Raise :class:`CorruptImage` if the file has another size."""
         if self.size not in (None, size):
             raise CorruptImage(
                 path,
-                f"has {size} bytes, manifest.safe says {self.size}",
+                f"has {size} bytes, but manifest.safe says {self.size}",
                 _CURE,
                 found_bytes=size,
                 needed_bytes=self.size,
             )
 
     def check_file(self, path: Path, stop: Event) -> None:
-        """Read the file and raise :class:`CorruptImage` when its digest is another.
+        """Read the file and raise :class:`CorruptImage` if its digest differs.
 
-        Returns early, without a verdict, once ``stop`` is set.  Hashing releases
+        Returns early, without a result, once ``stop`` is set.  Hashing releases
         the interpreter lock.
         """
         digest = _ALGORITHMS[self.algorithm]()
@@ -59,7 +59,7 @@ class Checksum:
         if digest.hexdigest() != self.digest:
             raise CorruptImage(
                 path,
-                f"is damaged: its {self.algorithm} is not the one in manifest.safe",
+                f"is damaged: its {self.algorithm} differs from that in manifest.safe",
                 _CURE,
                 expected=self.digest,
                 found=digest.hexdigest(),
@@ -68,38 +68,38 @@ class Checksum:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Checksums by path below ``root``; empty where there is no usable manifest."""
+    """Checksums by path below ``root``; empty if there is no usable manifest."""
 
     root: Path
     checksums: Mapping[str, Checksum] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
     def of(self, path: Path) -> Checksum | None:
-        """The checksum of a file of the product, None where it is not listed."""
+        """The checksum of a file of the product, None if it is not listed."""
         return self.checksums.get(path.relative_to(self.root).as_posix())
 
     def document(self, path: Path) -> Document:
-        """Parse an XML file; raise :class:`BadMetadata` when it is not what the manifest lists."""
+        """Parse an XML file; raise :class:`BadMetadata` if its digest is not the listed one."""
         content = read_bytes(path)
         listed = self.of(path)
         if listed is not None:
             digest = _ALGORITHMS[listed.algorithm]()
             digest.update(content)
             if digest.hexdigest() != listed.digest:
-                cause = f"is damaged: its {listed.algorithm} is not the one in manifest.safe"
+                cause = f"is damaged: its {listed.algorithm} differs from that in manifest.safe"
                 raise BadMetadata(path, cause, _CURE)
         return parse_document(path, content)
 
 
 def read_manifest(root: Path) -> Manifest:
-    """Read ``root/manifest.safe``; what cannot be used of it becomes a remark."""
+    """Read ``root/manifest.safe``; a remark says what of it cannot be used."""
     path = root / "manifest.safe"
     if not path.is_file():
-        return Manifest(root, remarks=("no manifest.safe: bit errors cannot be noticed",))
+        return Manifest(root, remarks=("without a manifest.safe, bit errors cannot be detected",))
     try:
         document = parse_document(path, read_bytes(path))
     except BadMetadata as error:
-        return Manifest(root, remarks=(f"manifest.safe is not used, it {error.cause}",))
+        return Manifest(root, remarks=(f"manifest.safe is not used because it {error.cause}",))
     checksums = {}
     for stream in document.elements("byteStream"):
         location = stream.find("{*}fileLocation")
@@ -116,5 +116,5 @@ def read_manifest(root: Path) -> Manifest:
                 int(size) if size.isascii() and size.isdigit() else None,
             )
     if not checksums:
-        return Manifest(root, remarks=("manifest.safe lists no checksum that is understood",))
+        return Manifest(root, remarks=("manifest.safe lists no checksum of a known algorithm",))
     return Manifest(root, checksums)

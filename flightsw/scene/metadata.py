@@ -1,4 +1,4 @@
-"""What a product's XML files say of its digital numbers, its place and its time."""
+"""What a product's XML files say about its digital numbers, its location and its time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from rasterio.errors import CRSError
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata
-from flightsw.scene.documents import Document, text_of
 from flightsw.scene.scene import Georeference
+from flightsw.scene.xml_document import Document, text_of
 
 LOWEST_OFFSET: Final = -10_000
-"""A DN offset below this would shift reflectance by more than 1: no product has it."""
+"""A DN offset below this would shift reflectance by more than 1; no product has one."""
 
 _CRS_CURE: Final = "Fetch the file again, or correct the code"
 OFFSET_CURE: Final = "Fetch the file again, or give the offset with --offset (-1000 or 0)"
@@ -47,16 +47,16 @@ class Radiometry:
 
 def level_of_product(document: Document) -> str:
     """``L1C`` or ``L2A``, from MTD_MSIL*.xml; raises :class:`BadMetadata`."""
-    text = document.text("PROCESSING_LEVEL") or "nothing"
+    text = document.text("PROCESSING_LEVEL") or ""
     for level in _OFFSET_ELEMENTS:
         if text.startswith(f"Level-{level[1:]}"):
             return level
-    cause = f"PROCESSING_LEVEL is {text}, neither Level-1C nor Level-2A"
+    cause = f"has PROCESSING_LEVEL '{text}', neither Level-1C nor Level-2A"
     raise BadMetadata(document.path, cause, "Give an L1C or L2A product")
 
 
 def level_of_tile(document: Document) -> str:
-    """``L1C`` or ``L2A``, from the name of the root of MTD_TL.xml; empty if it is another."""
+    """``L1C`` or ``L2A``, from the name of the root of MTD_TL.xml; empty if it is another level."""
     name = re.fullmatch(r"(?:\{.*\})?Level-(1C|2A)_Tile_ID", str(document.root.tag))
     return f"L{name[1]}" if name else ""
 
@@ -66,7 +66,7 @@ def radiometry_of_product(
 ) -> Radiometry:
     """Offsets of the (physical) bands and quantification value from MTD_MSIL*.xml.
 
-    An ``offset`` that is given takes the place of the file's.  Raises
+    A given ``offset`` replaces the file's.  Raises
     :class:`BadMetadata` naming file, element, cause and cure.
     """
     baseline = document.text("PROCESSING_BASELINE") or ""
@@ -78,10 +78,10 @@ def radiometry_of_product(
         offsets = _listed_offsets(document, element, bands)
         parsed = _parse_baseline(baseline)
         known = parsed is not None and parsed[0] <= _LAST_KNOWN_MAJOR
-        remark = f"processing baseline '{baseline}' is not known; its own offsets are used"
+        remark = f"processing baseline '{baseline}' is unknown; the product's own offsets are used"
         return Radiometry(baseline, offsets, quantification, () if known else (remark,))
     if _offset_of_baseline(document, baseline, element) != 0:
-        cause = f"PROCESSING_BASELINE {baseline} calls for {element}, which is not there"
+        cause = f"has PROCESSING_BASELINE {baseline} but lacks {element}"
         raise BadMetadata(document.path, cause, OFFSET_CURE, element=element)
     return Radiometry(baseline, dict.fromkeys(bands, 0), quantification)
 
@@ -89,9 +89,9 @@ def radiometry_of_product(
 def radiometry_of_tile(
     document: Document | None, level: str, bands: Sequence[str], offset: int | None, subject: Path
 ) -> Radiometry:
-    """The same where MTD_MSIL*.xml is absent: the baseline in MTD_TL.xml's tile id decides.
+    """The same if MTD_MSIL*.xml is absent: the baseline in MTD_TL.xml's tile id decides.
 
-    ``subject`` is the product, which an error is about when there is no MTD_TL.xml either.
+    ``subject`` is the product, named in the error if there is no MTD_TL.xml either.
     """
     baseline = _baseline_of_tile(document, level) if document is not None else ""
     if offset is not None:
@@ -100,16 +100,16 @@ def radiometry_of_tile(
         offset = _offset_of_baseline(document, baseline, "MTD_MSIL*.xml")
         remark = f"offset {offset} follows from baseline {baseline} in the tile id of MTD_TL.xml"
     else:
-        cause = "has neither MTD_MSIL*.xml nor MTD_TL.xml, so its DN offset is not known"
+        cause = "has neither MTD_MSIL*.xml nor MTD_TL.xml, so its DN offset is unknown"
         raise BadMetadata(subject, cause, OFFSET_CURE)
-    assumed = f"no MTD_MSI{level}.xml: quantification value 10000 is assumed"
+    assumed = f"there is no MTD_MSI{level}.xml, so quantification value 10000 is assumed"
     return Radiometry(
         baseline, dict.fromkeys(bands, offset), USUAL_QUANTIFICATION, (remark, assumed)
     )
 
 
 def georeference_of(document: Document, distance: int, step: int) -> Georeference | None:
-    """The grid at ``distance`` metres, every ``step``-th pixel; None where the file lacks it."""
+    """The grid at ``distance`` metres, every ``step``-th pixel; None if the file lacks it."""
     code = document.text("HORIZONTAL_CS_CODE")
     for place in document.elements("Geoposition"):
         if code and place.get("resolution") == str(distance):
@@ -124,14 +124,14 @@ def _known(code: str, document: Document) -> str:
     try:
         CRS.from_string(code)
     except CRSError as error:
-        cause = f"{code} is no coordinate system that is known ({error})"
+        cause = f"names {code}, which is not a known coordinate system ({error})"
         element = "HORIZONTAL_CS_CODE"
         raise BadMetadata(document.path, cause, _CRS_CURE, element=element) from error
     return code.upper()
 
 
 def size_of_tile(document: Document, distance: int) -> tuple[int, int] | None:
-    """Rows and columns at ``distance`` metres, None where the file does not say."""
+    """Rows and columns at ``distance`` metres, None if the file does not say."""
     for size in document.elements("Size"):
         rows, columns = (_number(size.findtext(f"{{*}}{name}")) for name in ("NROWS", "NCOLS"))
         if size.get("resolution") == str(distance) and rows and columns:
@@ -150,11 +150,11 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def _given(offset: int) -> str:
-    return f"offset {offset} was given and takes the place of the product's"
+    return f"offset {offset} was given and replaces the product's"
 
 
 def _listed_offsets(document: Document, name: str, bands: Sequence[str]) -> dict[str, int]:
-    """Offsets of these bands; those of other bands need not make sense."""
+    """Offsets of these bands; those of other bands are not checked."""
 
     def bad(band: str, cause: str) -> BadMetadata:
         return BadMetadata(document.path, cause, OFFSET_CURE, element=name, band=band)
@@ -168,17 +168,17 @@ def _listed_offsets(document: Document, name: str, bands: Sequence[str]) -> dict
         text = text_of(element)
         value = int(text) if re.fullmatch(r"[+-]?[0-9]{1,9}", text) else None
         if value is None or not LOWEST_OFFSET <= value <= 0:
-            raise bad(band, f"{name} of band {band} is '{text}', not an integer from -10000 to 0")
+            raise bad(band, f"has {name} '{text}' for band {band}, not an integer from -10000 to 0")
         if offsets.setdefault(band, value) != value:
-            raise bad(band, f"{name} of band {band} is both {offsets[band]} and {value}")
+            raise bad(band, f"has both {offsets[band]} and {value} as {name} of band {band}")
     for band in bands:
         if band not in offsets:
-            raise bad(band, f"{name} is missing for band {band}")
+            raise bad(band, f"lacks {name} for band {band}")
     return offsets
 
 
 def _band_names(document: Document) -> dict[str, str]:
-    """Band name by band id: what the file says, over the product specification's table."""
+    """Band name by band id: the product specification's table, overridden by the file."""
     names = {str(number): name for number, name in enumerate(sentinel_2.BANDS)}
     for element in document.elements("Spectral_Information"):
         physical = re.fullmatch(r"B(\d{1,2}|8A)", element.get("physicalBand", ""))
@@ -191,7 +191,7 @@ def _offset_of_baseline(document: Document, baseline: str, missing: str) -> int:
     """-1000 from baseline 04.00 on, else 0 (product specification, change of January 2022)."""
     parsed = _parse_baseline(baseline)
     if parsed is None:
-        cause = f"processing baseline '{baseline}' and no {missing}: the DN offset is not known"
+        cause = f"gives no DN offset: its baseline is '{baseline}' and {missing} is absent"
         raise BadMetadata(document.path, cause, OFFSET_CURE, element=missing)
     return -1000 if parsed >= _FIRST_WITH_OFFSETS else 0
 
@@ -217,7 +217,7 @@ def _quantification(document: Document, level: str) -> float:
     text = next((text for name in names if (text := document.text(name)) is not None), None)
     value = _number(text)
     if value is None or value <= 0:
-        cause = f"{names[0]} is {text or 'not there'}, not a number above 0"
+        cause = f"has {names[0]} {text}, not a number above 0" if text else f"lacks {names[0]}"
         raise BadMetadata(document.path, cause, "Fetch the file again", element=names[0])
     return value
 

@@ -1,4 +1,4 @@
-"""Sentinel-2 products in ESA's SAFE format, whole or cut down to their image folder."""
+"""Sentinel-2 products in ESA's SAFE format, complete or reduced to their image folder."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from flightsw import sentinel_2
 from flightsw.errors import (
     BadMetadata,
-    BandSizeMismatch,
     CorruptImage,
     SceneNotFound,
 )
-from flightsw.scene.band_files import children_of, choose_bands
+from flightsw.scene.band_files import (
+    check_sizes,
+    children_of,
+    choose_bands,
+    distance_remarks,
+)
 from flightsw.scene.codestream import Codestream, inspect
-from flightsw.scene.documents import Document
 from flightsw.scene.gpu_jp2 import Decoder, choose_decoder
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.manifest import Manifest, read_manifest
@@ -32,6 +36,7 @@ from flightsw.scene.metadata import (
 )
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.xml_document import Document
 
 _STEPS: Final = (1, 2, 4)
 _CURE: Final = "Fetch the product again"
@@ -39,7 +44,7 @@ _CURE: Final = "Fetch the product again"
 
 @dataclass(frozen=True)
 class _Product:
-    """Where the pieces of one product lie."""
+    """The locations of one product's parts."""
 
     root: Path
     granule: Path
@@ -54,14 +59,14 @@ class _Product:
 def find_product(path: Path) -> Path | None:
     """The folder with ``GRANULE`` in it: ``path`` or the only ``.SAFE`` there; None if neither.
 
-    Raises :class:`SceneNotFound` where there are several products.
+    Raises :class:`SceneNotFound` if there are several products.
     """
     if (path / "GRANULE").is_dir():
         return path
     products = [child for child in children_of(path) if child.suffix.upper() == ".SAFE"]
     if len(products) > 1:
         names = ", ".join(child.name for child in products)
-        raise SceneNotFound(path, f"holds {len(products)} products: {names}", "Name one of them")
+        raise SceneNotFound(path, f"contains {len(products)} products: {names}", "Name one of them")
     if products and not (products[0] / "GRANULE").is_dir():
         raise SceneNotFound(products[0], "has no folder GRANULE", _CURE)
     return products[0] if products else None
@@ -78,7 +83,7 @@ def open_product(
 ) -> StripScene:
     """Check a product's metadata and the structure of its images; no pixel is decoded yet.
 
-    Where a GPU is to decode, one tile is, to be compared with the CPU's.  Raises
+    If a GPU is to decode, one tile is decoded on it and compared with the CPU's.  Raises
     :class:`~flightsw.errors.SceneError`.
     """
     product = _locate(root)
@@ -107,7 +112,7 @@ def open_product(
     )
     metadata = SceneMetadata(
         name=re.sub(r"\.SAFE$", "", root.name, flags=re.IGNORECASE),
-        tile_id=_tile_id(product),
+        tile_id=sentinel_2.tile_id(product.granule.name, root.name),
         level=level,
         baseline=radiometry.baseline,
         bands=bands,
@@ -124,9 +129,9 @@ def open_product(
         substituted=files.substituted,
         remarks=(
             *files.remarks,
-            *_distance_remarks(files.distance * step, ground_sample_distance),
+            *distance_remarks(files.distance * step, ground_sample_distance),
             *radiometry.remarks,
-            *(() if georeference else ("no georeference: MTD_TL.xml does not tell one",)),
+            *(() if georeference else ("there is no georeference in MTD_TL.xml",)),
             *_size_remarks(tile, files.distance, first),
             *_manifest_remarks(manifest, files.paths.values()),
             *chosen.remarks,
@@ -153,7 +158,7 @@ def _locate(root: Path) -> _Product:
     granules = [child for child in children_of(root / "GRANULE") if (child / "IMG_DATA").is_dir()]
     if len(granules) != 1:
         names = ", ".join(child.name for child in granules) or "none"
-        cause = f"must hold one granule with a folder IMG_DATA, it holds {names}"
+        cause = f"must contain one granule with a folder IMG_DATA, but contains {names}"
         raise SceneNotFound(root / "GRANULE", cause, "Give a product of one tile")
     product_xmls = [
         child for child in children_of(root) if re.fullmatch(r"MTD_MSIL\w+\.xml", child.name)
@@ -179,7 +184,7 @@ def _inspect(path: Path, manifest: Manifest) -> Codestream:
     image = inspect(path)
     if image.signed or not 8 < image.precision <= 16:
         sign = "signed" if image.signed else "unsigned"
-        cause = f"holds {sign} numbers of {image.precision} bits, not unsigned ones of 9 to 16"
+        cause = f"holds {sign} numbers of {image.precision} bits, not unsigned of 9 to 16 bits"
         raise CorruptImage(path, cause, "Give a product of digital numbers")
     if checksum := manifest.of(path):
         checksum.check_size(path, path.stat().st_size)
@@ -188,10 +193,7 @@ def _inspect(path: Path, manifest: Manifest) -> Codestream:
 
 def _same_size(paths: Mapping[str, Path], images: Mapping[str, Codestream]) -> Codestream:
     sizes = {paths[band].name: (image.width, image.height) for band, image in images.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} is {width} x {height}" for name, (width, height) in sizes.items())
-        folder = next(iter(paths.values())).parent
-        raise BandSizeMismatch(folder, f"the bands differ in size: {told}", _CURE, sizes=sizes)
+    check_sizes(next(iter(paths.values())).parent, sizes, _CURE)
     return next(iter(images.values()))
 
 
@@ -202,29 +204,18 @@ def _level(known: Document | None, tile: Document | None, product: _Product) -> 
     return (level_of_tile(tile) if tile else "") or ("L2A" if layered else "L1C")
 
 
-def _tile_id(product: _Product) -> str:
-    """``T29UNU``, as in the granule's folder name or else the product's; empty if in neither."""
-    for name in (product.granule.name, product.root.name):
-        if match := re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|\.|$)", name):
-            return match[1]
-    return ""
-
-
 def _platform(known: Document | None, tile: Document | None) -> str:
     named = known.text("SPACECRAFT_NAME") if known else None
     unit = re.match(r"S2([A-Z])_", (tile.text("TILE_ID") if tile else None) or "")
     return named or (f"Sentinel-2{unit[1]}" if unit else "")
 
 
-def _distance_remarks(processed: int, wanted: int) -> tuple[str, ...]:
-    return (f"processed at {processed} m, not {wanted} m",) if processed != wanted else ()
-
-
 def _size_remarks(tile: Document | None, distance: int, image: Codestream) -> tuple[str, ...]:
-    told = size_of_tile(tile, distance) if tile else None
-    if told in (None, (image.height, image.width)):
+    size = size_of_tile(tile, distance) if tile else None
+    if size in (None, (image.height, image.width)):
         return ()
-    return (f"the bands are {image.width} x {image.height}, MTD_TL.xml says {told[1]} x {told[0]}",)
+    stated, found = f"{size[1]} x {size[0]}", f"{image.width} x {image.height}"
+    return (f"the bands are {found} pixels, but MTD_TL.xml says {stated}",)
 
 
 def _manifest_remarks(manifest: Manifest, paths: Iterable[Path]) -> tuple[str, ...]:

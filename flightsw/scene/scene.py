@@ -1,4 +1,4 @@
-"""What every kind of product on disk looks like to the rest of the service."""
+"""A scene as the rest of the service sees it, whatever product it is read from."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Georeference:
-    """Coordinate system and affine transform of the pixel grid that is processed.
+    """Coordinate system and affine transform of the processed pixel grid.
 
     ``transform`` is ``(a, b, c, d, e, f)``: x = a * column + b * row + c,
     y = d * column + e * row + f, in the units of ``crs`` (for example
@@ -27,15 +27,14 @@ class Georeference:
 
 @dataclass(frozen=True)
 class SceneMetadata:
-    """What is known of a scene before its first pixel is decoded.
+    """What is known about a scene before its first pixel is decoded.
 
     ``bands`` is the order of the strips' first axis, in the names that were
-    asked for; ``substituted`` names the band that stands in for one of them
+    requested; ``substituted`` names the band that stands in for a requested band
     (``{"B08": "B8A"}``).  Reflectance = (DN + ``offsets[band]``) /
     ``quantification``; DN 0 is no data, 65,535 saturated.  ``height`` and
     ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
-    is really processed; ``remarks`` says in words what differs from what was
-    asked for.
+    is really processed; ``remarks`` says in words what differs from the request.
     """
 
     name: str
@@ -59,8 +58,8 @@ class SceneMetadata:
 class Strip:
     """Some rows of a panel: uint16 digital numbers ``(bands, rows, columns)``.
 
-    They begin with the scene's row ``top`` and column ``left``.  ``decodes_after`` tells how many
-    decodes follow the one that gave this strip.
+    They begin at the scene's row ``top`` and column ``left``.  ``decodes_after`` counts the
+    decodes that follow the decode of this strip.
     """
 
     top: int
@@ -78,11 +77,12 @@ class Scene(Protocol):
         ...
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
-        """Decode with so many threads; leaving the context stops them.
+        """Decode with ``workers`` threads; leaving the context stops them.
 
-        A scene is one panel, or several side by side, whose columns never change.  Some rows of
-        the first panel come, in one strip or several, then the same rows of the next ones, then
-        the rows below, without gap or overlap, and cover every pixel; the memory of one is free
-        when its reader drops it.  Raises :class:`~flightsw.errors.CorruptImage` from the iterator.
+        A scene is one panel, or several side by side with fixed columns.  The iterator gives some
+        rows of the first panel, in one strip or several, then the same rows of the next panels,
+        then the rows below.  Strips cover every pixel without gap or overlap; the memory of a
+        strip is freed when its reader drops it.
+        The iterator raises :class:`~flightsw.errors.CorruptImage`.
         """
         ...

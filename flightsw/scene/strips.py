@@ -20,22 +20,22 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, Interrupted, UsageError
 from flightsw.scene.scene import SceneMetadata, Strip
 
-_DECODES_AHEAD: Final = 2  # each of all bands, over the whole width
+_DECODES_AHEAD: Final = 2  # each of them all bands, over the whole width
 _PANELS_AHEAD: Final = 3  # smaller; with two, the card waits 0.1 s a scene for the third
-STRIPS_AT_ONCE: Final = 8  # that a decode is given out in: each is freed when it is used up
-ROWS_WANTED: Final = 1024  # rows at full resolution: those of a tile of a real 10 m band
+STRIPS_AT_ONCE: Final = 8  # strips of one decode; each is freed when it is used up
+ROWS_WANTED: Final = 1024  # rows at full resolution: the height of a tile of a real 10 m band
 COLUMNS_WANTED: Final = 2048  # columns of a panel
 _READ_SECONDS: Final = 100.0
-"""Longest wait for a decode, which takes a few seconds: a slow disk is told as such, before the
-pipeline finds that nothing moves (``pipeline.stall_seconds``, 120)."""
+"""Longest wait for a decode, which takes a few seconds: a slow disk is reported before the
+pipeline reports a stall (``pipeline.stall_seconds``, 120)."""
 _LEAVE_SECONDS: Final = 60.0  # longest wait for decodes that cannot be interrupted
 
 Check = Callable[[Event], None]
-"""Looks at a file beside the decoding; gives up when the event is set."""
+"""Checks a file in parallel with the decoding; stops when the event is set."""
 
 
 class StripPart(Protocol):
-    """Some neighbouring bands of each strip, out of one file."""
+    """Some neighbouring bands of each strip, read from one file."""
 
     @property
     def bands(self) -> slice:
@@ -45,7 +45,7 @@ class StripPart(Protocol):
     def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Fill arrays that lie one below the other, each uint16 ``(bands, rows, columns)``.
 
-        The first begins with row ``top``, all with column ``left``.  Called by several threads.
+        The first begins at row ``top``, all begin at column ``left``.  Called by several threads.
         """
         ...
 
@@ -54,7 +54,7 @@ class StripPart(Protocol):
 class StripScene:
     """A :class:`~flightsw.scene.scene.Scene` made of parts.
 
-    So many rows and columns are decoded at once: ``columns`` is the width of a panel.
+    One decode reads ``rows`` rows of ``columns`` columns; ``columns`` is the width of a panel.
     """
 
     metadata: SceneMetadata
@@ -65,27 +65,27 @@ class StripScene:
 
     @property
     def decodes_ahead(self) -> int:
-        """How many decodes are begun before they are asked for."""
+        """How many decodes are begun before they are needed."""
         return _DECODES_AHEAD if self.columns >= self.metadata.width else _PANELS_AHEAD
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
-        """Decode with so many threads from now on; leaving the context stops them.
+        """Decode with ``workers`` threads from now on; leaving the context stops them.
 
-        What is decoded at once is given out in several strips.  The first ``decodes_ahead`` begin
-        at once, each of the others with the last strip of an earlier one.
-        One more thread runs the checks; the iterator does not end before they have ended
-        well.  Leaving waits for the decodes that are under way, each of one band.
+        A decode gives several strips.  The first ``decodes_ahead`` decodes begin immediately,
+        each of the others when the last strip of an earlier decode is taken.
+        One more thread runs the checks; the iterator does not end before all have passed.
+        Leaving waits for the decodes that are running, each of one band.
         """
         if workers < 1:
-            raise UsageError("workers", f"{workers} threads cannot decode", "Give at least 1")
+            raise UsageError("workers", f"must be at least 1, got {workers}")
         return _reading(self, workers)
 
 
 def rows_at_once(heights: Sequence[int], step: int) -> int:
     """Rows of a decode at full resolution, for images stored in tiles of these heights.
 
-    The largest multiple of tile heights and step that is not above 1,024, so
-    that no tile is decoded twice; 1,024 where there is none.
+    The largest multiple of tile heights and step up to 1,024, so that no tile is
+    decoded twice; 1,024 if there is no such multiple.
     """
     unit = math.lcm(step, *heights)
     return ROWS_WANTED if unit > ROWS_WANTED else ROWS_WANTED // unit * unit
@@ -94,8 +94,8 @@ def rows_at_once(heights: Sequence[int], step: int) -> int:
 def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
     """Columns of a panel, of the scene's ``width``, for images stored in tiles of these widths.
 
-    The largest multiple of the tiles' widths, at every ``step``-th column, that is not above
-    2,048, so that no tile is decoded twice; the scene's width where there is none.
+    The largest multiple of the tiles' widths, at every ``step``-th column, up to 2,048, so
+    that no tile is decoded twice; the scene's width if there is no such multiple.
     """
     unit = math.lcm(step, *widths) // step
     return width if unit > COLUMNS_WANTED else min(width, COLUMNS_WANTED // unit * unit)
@@ -119,7 +119,7 @@ def _reading(scene: StripScene, workers: int) -> Iterator[Iterator[Strip]]:
         running = [future for future in (*begun, *verdicts) if not future.cancelled()]
         if not wait(running, timeout=_LEAVE_SECONDS).not_done:
             for pool in (decoders, checkers):
-                pool.shutdown(wait=True)  # nothing is left to do: only the threads' own end
+                pool.shutdown(wait=True)  # the threads have nothing left to do but end
 
 
 def _in_order(
@@ -129,11 +129,11 @@ def _in_order(
     verdicts: Sequence[Future[None]],
     stop: Event,
 ) -> Iterator[Strip]:
-    """Begin the first decodes, give out an empty strip, then the strips; begin more meanwhile."""
+    """Begin the first decodes, yield an empty strip, then the strips; begin more meanwhile."""
 
     def begin() -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
-            raise Interrupted(name, "the strips were left before the last one was read")
+            raise Interrupted(name, "was abandoned before its last strip was read")
         top, left = corners.popleft()
         strips = _unread(scene, top, left, decodes_after=len(corners))
         futures = [
@@ -163,7 +163,7 @@ def _in_order(
                 _await(verdict, name, until)
         while len(strips) > 1:
             yield strips.popleft()
-        # Not sooner: where the card sets the pace, one more decode would wait in memory.
+        # Not sooner: if the card sets the pace, one more decode would wait in memory.
         if corners:
             ahead.append(begin())
         yield strips.popleft()
@@ -173,7 +173,7 @@ def _in_order(
 
 
 def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque[Strip]:
-    """Strips for the decode from this row and column on, each in memory of its own."""
+    """Strips for the decode that begins at this row and column, each in separate memory."""
     known = scene.metadata
     rows = range(top, min(top + scene.rows, known.height))
     columns = min(scene.columns, known.width - left)
@@ -186,9 +186,9 @@ def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque
 
 
 def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
-    """Memory that goes back to the system at once when it is dropped.
+    """Memory that is returned to the system as soon as it is dropped.
 
-    The C library keeps blocks of this size for its next one, which no other thread may find.
+    The C library would keep blocks of this size for reuse, which other threads may not see.
     """
     block = mmap.mmap(-1, math.prod(shape) * np.dtype(np.uint16).itemsize)
     return np.frombuffer(block, np.uint16).reshape(shape)
@@ -198,7 +198,7 @@ def _await(future: Future[None], name: str, until: float) -> None:
     try:
         future.result(max(0.0, until - monotonic()))
     except CancelledError:
-        raise Interrupted(name, "the strips were left before the last one was read") from None
+        raise Interrupted(name, "was abandoned before its last strip was read") from None
     except FutureTimeoutError:
-        cause = f"its next rows were not read within {_READ_SECONDS:.0f} s"
+        cause = f"gave no further rows within {_READ_SECONDS:.0f} s"
         raise CorruptImage(name, cause, "Check the disk, then the files") from None

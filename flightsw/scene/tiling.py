@@ -16,7 +16,7 @@ STRIDE: Final = 210
 class Grid:
     """Windows of ``tile_size`` every ``stride`` pixels, from the upper left corner on.
 
-    The last window of a row or column may pass the scene's edge; what lies
+    The last window of a row or column may extend beyond the scene's edge; the part
     outside is padding.  Every pixel is covered, whatever the size.
     """
 
@@ -42,18 +42,18 @@ class Grid:
         return self._count(self.width)
 
     def needed_rows(self, row: int) -> range:
-        """Scene rows that the windows of grid row ``row`` look at."""
+        """Scene rows that the windows of grid row ``row`` cover."""
         top = row * self.stride
         return range(top, min(top + self.tile_size, self.height))
 
     def finished_rows(self, row: int) -> range:
-        """Scene rows that no window below grid row ``row`` touches, and none above finished."""
+        """Scene rows that grid row ``row`` finishes: no later grid row covers them."""
         top = row * self.stride
         bottom = self.height if row == self.rows - 1 else top + self.stride
         return range(top, bottom)
 
     def columns_of(self, column: int) -> range:
-        """Scene columns that the windows of grid column ``column`` look at."""
+        """Scene columns that the windows of grid column ``column`` cover."""
         left = column * self.stride
         return range(left, min(left + self.tile_size, self.width))
 

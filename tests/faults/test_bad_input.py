@@ -1,4 +1,4 @@
-"""Each bad input, as a user meets it: one line with thing, cause and cure; nothing written."""
+"""Each bad input, as a user sees it: one line with subject, cause and cure; nothing is written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def good_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def scene(good_scene: Path, tmp_path: Path) -> Path:
-    """A copy that the test may spoil, without the manifest that would notice at once."""
+    """A copy that the test may spoil, without the manifest that would reveal it immediately."""
     copy = tmp_path / good_scene.name
     shutil.copytree(good_scene, copy)
     (copy / "manifest.safe").unlink()
@@ -130,11 +130,11 @@ def test_a_spoiled_scene_is_refused_and_nothing_is_written(
     out = tmp_path / "products"
     out.mkdir()
     assert main(["process", str(scene), "-o", str(out), "--json"]) == 3
-    told = capfd.readouterr()
-    error = json.loads(told.out)["error"]
+    output = capfd.readouterr()
+    error = json.loads(output.out)["error"]
     assert error["code"] == case.code
-    assert case.says in told.err
-    assert len(told.err.splitlines()) == 1
+    assert case.says in output.err
+    assert len(output.err.splitlines()) == 1
     assert list(out.iterdir()) == []
 
 
@@ -187,9 +187,9 @@ def test_an_unknown_product_is_refused_with_the_known_ones(
 ) -> None:
     options = ["process", str(good_scene), "-o", str(tmp_path / "out"), "--products", "mask,poster"]
     assert main(options) == 2
-    told = capfd.readouterr().err
-    assert "poster" in told
-    assert "quicklook" in told
+    message = capfd.readouterr().err
+    assert "poster" in message
+    assert "quicklook" in message
 
 
 def test_a_settings_file_with_an_unknown_key_is_refused(
@@ -199,9 +199,9 @@ def test_a_settings_file_with_an_unknown_key_is_refused(
     settings.write_text("[pipeline]\nqueue = 3\n")
     options = ["process", str(good_scene), "-o", str(tmp_path / "out"), "--settings", str(settings)]
     assert main(options) == 2
-    told = capfd.readouterr().err
-    assert str(settings) in told
-    assert "queue" in told
+    message = capfd.readouterr().err
+    assert str(settings) in message
+    assert "queue" in message
 
 
 @pytest.fixture

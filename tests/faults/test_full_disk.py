@@ -1,4 +1,4 @@
-"""A disk that fills up, a limit that says so early: nothing is lost, the service lives."""
+"""The disk fills up and a limit warns early: nothing is lost, the service keeps running."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MEGABYTE = 1 << 20
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 MB of its own; skips where mounting one is not allowed."""
+    """A separate disk of 64 MB; skips if mounting one is not allowed."""
     disk = tmp_path / "disk"
     disk.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]

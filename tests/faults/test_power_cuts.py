@@ -19,7 +19,7 @@ _ATTEMPTS = 10
 
 
 def _ready(unit: FlightUnit) -> None:
-    """Start, and out of the SAFE mode that so many power cuts lead to."""
+    """Start, and leave the SAFE mode that repeated power cuts cause."""
     unit.start()
     assert unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED
 
@@ -29,7 +29,7 @@ def _jobs(unit: FlightUnit) -> dict[str, str]:
 
 
 def _cut_jobs_short(unit: FlightUnit, scene: str, random_moment: random.Random) -> list[str]:
-    """Jobs under power cuts; the ids of all that were accepted."""
+    """Jobs under power cuts; returns the ids of all accepted jobs."""
     _ready(unit)
     unit.execute("SET_PARAMETER", name="processing.attempts", value=_ATTEMPTS)
     accepted: list[str] = []
@@ -49,7 +49,7 @@ def _cut_jobs_short(unit: FlightUnit, scene: str, random_moment: random.Random) 
 
 
 def _receive_all(unit: FlightUnit, folder: Path, got: dict[str, Path]) -> bool:
-    """Receive until nothing is left; False where the service died meanwhile."""
+    """Receive until nothing is left; False if the service died meanwhile."""
     try:
         unit.execute("OPEN_CONTACT", timeout_s=20, bytes=10**12, seconds=3600)
         with unit.receiver(folder) as receiver:
@@ -86,25 +86,25 @@ def test_fifty_power_cuts_lose_no_job_and_deliver_every_product_once(
         scene = unit.add_scene(simulated.scene)
         accepted = _cut_jobs_short(unit, scene, random_moment)
         jobs = unit.execute("LIST_JOBS").data["jobs"]
-        assert [job["job"] for job in jobs] == accepted[::-1]  # each once, none more, none less
+        assert [job["job"] for job in jobs] == accepted[::-1]  # each exactly once
         completed = [job for job in jobs if job["state"] == "COMPLETED"]
         assert completed
         for job in jobs:
-            if job not in completed:  # cut short as often as is allowed, and it says so
+            if job not in completed:  # interrupted as often as is allowed, and recorded as such
                 assert (job["code"], job["attempts"]) == ("ATTEMPTS_EXHAUSTED", _ATTEMPTS)
 
         listed = unit.execute("LIST_PRODUCTS", limit=500).data["products"]
         assert len(listed) == len(completed) * 5  # three filled bands, mask, report of each
         _cut_transfers_short(unit, tmp_path / "got", random_moment)
 
-        assert unit.execute("LIST_PRODUCTS").data["total"] == 0  # nothing waits any more
+        assert unit.execute("LIST_PRODUCTS").data["total"] == 0  # nothing is left to downlink
         whole = [path for path in (tmp_path / "got").rglob("*") if path.is_file()]
         assert len(whole) == len(listed)  # and no part of a file is left
         received = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in whole}
         for product in listed:
             path = tmp_path / "got" / product["job"] / product["name"]
             assert hashlib.sha256(path.read_bytes()).hexdigest() == product["sha256"]
-        assert len(received) == 5  # the same scene gives the same names, whatever cut it short
+        assert len(received) == 5  # a scene has the same names, however often interrupted
         masks = {one["sha256"] for one in listed if one["kind"] == "geotiff"}
         assert len(masks) == 1  # and the same bytes
         delivered = [line["fields"]["product"] for line in unit.events("PRODUCT_DELIVERED")]

@@ -46,8 +46,8 @@ def _compare(
     capsys: pytest.CaptureFixture[str], *arguments: object, status: int = 0
 ) -> dict[str, Any]:
     assert main(["compare", *map(str, arguments), "--json"]) == status
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return told
+    record: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return record
 
 
 def _refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
@@ -61,28 +61,28 @@ def _refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[in
 def test_two_product_folders_are_compared(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], scene: Products
 ) -> None:
-    told = _compare(capsys, *folders)
-    assert told["pixels"] == 110 * 90
-    assert (told["only_a"], told["only_b"]) == (30, 1)
-    assert told["agreement"] == pytest.approx(1 - 31 / 9900)
-    assert told["recall"] == pytest.approx(870 / 900)
-    assert told["precision"] == pytest.approx(870 / 871)
-    assert told["distances"]["median"] == 0
-    assert told["distances"]["maximum"] == 11  # clear pixels beside the cloud are edge, too
-    assert told["distances"]["within"]["8"] == pytest.approx(30 / 31)
-    assert told["a"]["scene"] == scene.metadata.name
-    assert told["b"]["engine"] == "dimc int8"
-    assert told["remarks"] == []
-    assert told["map"] is None
+    found = _compare(capsys, *folders)
+    assert found["pixels"] == 110 * 90
+    assert (found["only_a"], found["only_b"]) == (30, 1)
+    assert found["agreement"] == pytest.approx(1 - 31 / 9900)
+    assert found["recall"] == pytest.approx(870 / 900)
+    assert found["precision"] == pytest.approx(870 / 871)
+    assert found["distances"]["median"] == 0
+    assert found["distances"]["maximum"] == 11  # clear pixels beside the cloud are edge, too
+    assert found["distances"]["within"]["8"] == pytest.approx(30 / 31)
+    assert found["a"]["scene"] == scene.metadata.name
+    assert found["b"]["engine"] == "dimc int8"
+    assert found["remarks"] == []
+    assert found["map"] is None
 
 
 def test_array_and_geotiff_of_one_mask_agree_wholly(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    told = _compare(capsys, next(folders[0].glob("*.npy")), next(folders[0].glob("*.tif")))
-    assert told["agreement"] == 1
-    assert told["distances"] is None
-    assert told["valid_only_in_a"] == told["valid_only_in_b"] == 0
+    found = _compare(capsys, next(folders[0].glob("*.npy")), next(folders[0].glob("*.tif")))
+    assert found["agreement"] == 1
+    assert found["distances"] is None
+    assert found["valid_only_in_a"] == found["valid_only_in_b"] == 0
 
 
 def test_a_reader_sees_the_figures_in_aligned_lines(
@@ -100,11 +100,11 @@ def test_a_reader_sees_the_figures_in_aligned_lines(
 
 
 @pytest.mark.parametrize(("least", "status"), [("0.99", 0), ("0.999", 1)])
-def test_too_little_agreement_is_told_by_the_exit_status(
+def test_too_little_agreement_sets_the_exit_status(
     folders: tuple[Path, Path], capsys: pytest.CaptureFixture[str], least: str, status: int
 ) -> None:
-    told = _compare(capsys, *folders, "--least-agreement", least, status=status)
-    assert told["pixels"] == 9900
+    found = _compare(capsys, *folders, "--least-agreement", least, status=status)
+    assert found["pixels"] == 9900
 
 
 def test_the_map_is_a_picture_or_a_geotiff_on_the_place_of_a(
@@ -135,16 +135,16 @@ def test_masks_of_different_scenes_are_compared_with_a_remark(
     assert remarks == [f"A is of the scene {scene.metadata.name}, B of S2B_another"]
 
 
-def test_a_reference_without_any_edge_is_told(
+def test_a_reference_without_any_edge_is_a_remark(
     folders: tuple[Path, Path],
     scene: Products,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     np.save(tmp_path / "clear.npy", np.zeros_like(scene.mask))
-    told = _compare(capsys, tmp_path / "clear.npy", folders[1])
-    assert told["distances"] is None
-    assert told["remarks"] == ["A has no cloud edge, so there are no distances from it"]
+    found = _compare(capsys, tmp_path / "clear.npy", folders[1])
+    assert found["distances"] is None
+    assert found["remarks"] == ["A has no cloud edge, so there are no distances from it"]
 
 
 def test_bad_input_is_one_line_and_writes_no_map(
@@ -161,12 +161,12 @@ def test_bad_input_is_one_line_and_writes_no_map(
     drawn = ("-o", tmp_path / "map.png")
     for arguments, status, cause in (
         ((a, small, *drawn), 2, "A has 120 x 90 pixels, B 60 x 45"),
-        ((a, seven, *drawn), 6, "is no mask: it holds the value 7"),
+        ((a, seven, *drawn), 6, "is not a mask: it holds the value 7"),
         ((a, nothing, *drawn), 6, "no pixel that is valid in both"),
         ((a, empty, *drawn), 2, "holds no cloud mask"),
         ((tmp_path / "none", b, *drawn), 2, "does not exist"),
         ((a, b, "-o", tmp_path / "map.jpg"), 2, "neither .png nor .tif"),
-        ((a, b, "-o", tmp_path / "none" / "map.png"), 6, "there is no folder"),
+        ((a, b, "-o", tmp_path / "none" / "map.png"), 6, "none is not a folder"),
         ((a, b, "-o", next(b.glob("*.tif"))), 2, "is one of the masks"),
         ((a, b, "--least-agreement", "99"), 2, "99.0 is no share"),
     ):
@@ -183,11 +183,11 @@ def test_a_processed_scene_is_compared_with_its_simulated_truth(
     assert done.returncode == 0, done.stderr
     done = run_command("flightsw", ["compare", str(simulated.truth), str(out), "--json"])
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    found = json.loads(done.stdout)
     mask = next(out.glob("*_cloud_mask.npy"))
     scored = run_command(
         "telecommands.groundsim", ["score", str(mask), str(simulated.truth), "--json"]
     )
     score = json.loads(scored.stdout)
     for figure in ("agreement", "precision", "recall", "f2", "iou", "pixels"):
-        assert told[figure] == pytest.approx(score[figure])
+        assert found[figure] == pytest.approx(score[figure])

@@ -51,9 +51,9 @@ def test_the_mask_matches_the_simulated_truth(simulated: Simulated, processed: P
         "telecommands.groundsim", ["score", str(mask), str(simulated.truth), "--json"]
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["agreement"] >= 0.85
-    assert told["f2"] >= 0.85
+    record = json.loads(done.stdout)
+    assert record["agreement"] >= 0.85
+    assert record["f2"] >= 0.85
 
 
 def test_every_file_has_the_sha256_of_the_report(processed: Path) -> None:
@@ -87,22 +87,22 @@ def test_four_tiles_at_a_time_give_the_same_bytes_as_one(
 def test_the_twins_timing_changes_no_pixel(
     simulated: Simulated, processed: Path, tmp_path: Path
 ) -> None:
-    told = _process(simulated.scene, tmp_path, "--twin")
+    record = _process(simulated.scene, tmp_path, "--twin")
     np.testing.assert_array_equal(_mask(tmp_path), _mask(processed))
-    assert told["summary"]["energy_joules"] > 0
+    assert record["summary"]["energy_joules"] > 0
 
 
 def test_a_scene_at_20_m_has_half_the_sides(simulated: Simulated, tmp_path: Path) -> None:
-    told = _process(simulated.scene, tmp_path, "--ground-sample-distance", "20")
-    assert told["ground_sample_distance"] == 20
+    record = _process(simulated.scene, tmp_path, "--ground-sample-distance", "20")
+    assert record["ground_sample_distance"] == 20
     assert _mask(tmp_path).shape == (450, 450)
 
 
 def test_blending_is_chosen_on_the_command_line(
     simulated: Simulated, processed: Path, tmp_path: Path
 ) -> None:
-    told = _process(simulated.scene, tmp_path, "--fusion", "blend")
-    assert told["summary"]["fusion"] == "blend"
+    record = _process(simulated.scene, tmp_path, "--fusion", "blend")
+    assert record["summary"]["fusion"] == "blend"
     blended, either = _mask(tmp_path) == 1, _mask(processed) == 1
     assert not (blended & ~either).any()
     assert 0.98 < np.mean(blended == either) < 1
@@ -112,8 +112,8 @@ def test_an_l1c_product_without_offsets_is_processed(tmp_path: Path) -> None:
     options = ["scene", str(tmp_path), "--size", "450", "--level", "L1C", "--baseline", "02.14"]
     done = run_command("telecommands.groundsim", [*options, "--json"])
     assert done.returncode == 0, done.stderr
-    told = _process(Path(json.loads(done.stdout)["scene"]), tmp_path / "products")
-    assert told["summary"]["valid_pixels"] > 0
+    record = _process(Path(json.loads(done.stdout)["scene"]), tmp_path / "products")
+    assert record["summary"]["valid_pixels"] > 0
 
 
 def test_without_json_a_reader_sees_fraction_and_files(
@@ -136,7 +136,7 @@ def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
 
 
 def _shown_on_a_terminal(arguments: list[str]) -> str:
-    """What a command writes to standard error where that is a terminal."""
+    """What a command writes to standard error if that is a terminal."""
     terminal, end = pty.openpty()
     with os.fdopen(terminal, "rb", buffering=0) as shown:
         with os.fdopen(end, "wb", buffering=0) as error:
@@ -147,12 +147,12 @@ def _shown_on_a_terminal(arguments: list[str]) -> str:
                 stderr=error,
                 env=os.environ | {"TQDM_MININTERVAL": "0", "TQDM_MINITERS": "1"},
             )
-        told = bytearray()
-        with contextlib.suppress(OSError):  # how Linux tells that the other end is closed
+        output = bytearray()
+        with contextlib.suppress(OSError):  # Linux raises it when the other end is closed
             while part := shown.read(4096):
-                told += part
-        assert process.wait(timeout=60) == 0, told
-    return told.decode()
+                output += part
+        assert process.wait(timeout=60) == 0, output
+    return output.decode()
 
 
 def test_on_a_terminal_a_bar_counts_up_to_the_scenes_rows(
@@ -172,7 +172,7 @@ def test_a_terminal_that_wants_quiet_shows_no_bar(simulated: Simulated, tmp_path
     assert _shown_on_a_terminal(command) == ""
 
 
-def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
+def test_an_interrupt_while_the_program_loads_is_reported_in_one_line(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     process = _start(simulated.scene, tmp_path)
@@ -182,7 +182,7 @@ def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines() == [
-        "flightsw: the command: was stopped by SIGINT. Run it again: nothing is left half-written"
+        "flightsw: the command was stopped by SIGINT. Run it again: nothing is left half-written"
     ]
     assert list(tmp_path.iterdir()) == []
 

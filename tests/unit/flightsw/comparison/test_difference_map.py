@@ -1,4 +1,4 @@
-"""The map of where two masks differ."""
+"""The map of the pixels on which two masks differ."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_map_replaces_an_earlier_one_and_leaves_nothing_else(tmp_path: Path) -
     ("name", "error", "cause"),
     [
         ("map.jpg", UsageError, "neither .png nor .tif"),
-        ("none/map.png", OutputNotWritable, "there is no folder"),
+        ("none/map.png", OutputNotWritable, "none is not a folder"),
         ("folder.png", OutputNotWritable, "is a folder"),
         ("x" * 250 + ".png", OutputNotWritable, "name too long"),
     ],

@@ -1,4 +1,4 @@
-"""Masks read back: arrays and GeoTIFFs, alone or in their product folder, and what is no mask."""
+"""Masks read back: arrays and GeoTIFFs, alone or in a product folder, and what is not a mask."""
 
 from __future__ import annotations
 
@@ -147,28 +147,28 @@ def _truncated_geotiff(path: Path) -> Path:
         (_header_cut_off, "a.npy", "cannot be read"),
         (_truncated_array, "a.npy", "cannot be read"),
         (_truncated_geotiff, "a.tif", "cannot be read"),
-        (lambda path: _save(path, [[0, 7]]), "a.npy", "is no mask: it holds the value 7"),
-        (lambda path: _save(path, [[0, 1]], np.float32), "a.npy", "is no mask: it holds float32"),
-        (lambda path: _save(path, [0, 1]), "a.npy", "is no mask: it has the shape (2,)"),
-        (lambda path: _save(path, np.zeros((0, 4))), "a.npy", "is no mask: it has no pixel"),
+        (lambda path: _save(path, [[0, 7]]), "a.npy", "is not a mask: it holds the value 7"),
+        (lambda path: _save(path, [[0]], np.float32), "a.npy", "is not a mask: it holds float32"),
+        (lambda path: _save(path, [0, 1]), "a.npy", "is not a mask: it has the shape (2,)"),
+        (lambda path: _save(path, np.zeros((0, 4))), "a.npy", "is not a mask: it has no pixel"),
         (
             lambda path: _save_geotiff(path, np.array([[0, 2]], np.uint8)),
             "a.tif",
-            "is no mask: it holds the value 2",
+            "is not a mask: it holds the value 2",
         ),
         (
             lambda path: _save_geotiff(path, np.zeros((2, 3, 3), np.uint8)),
             "a.tif",
-            "is no mask: it has 2 bands",
+            "is not a mask: it has 2 bands",
         ),
         (
             lambda path: _save_geotiff(path, np.zeros((3, 3), np.uint16)),
             "a.tif",
-            "is no mask: it holds uint16",
+            "is not a mask: it holds uint16",
         ),
     ],
 )
-def test_what_is_no_mask_is_refused_in_one_line(
+def test_what_is_not_a_mask_is_refused_in_one_line(
     tmp_path: Path, make: Callable[[Path], Path], name: str, cause: str
 ) -> None:
     path = make(tmp_path / name)
@@ -216,14 +216,14 @@ def test_a_mask_that_is_not_the_reports_is_refused(simulate: Simulate, tmp_path:
     published = simulate(60, 50).publish(tmp_path, "mask", "report")
     mask = published.paths("mask")[0]
     _save(mask, np.zeros((60, 49)))
-    assert "has 3,068 bytes, where" in _refusal(tmp_path).cause
+    assert "has 3,068 bytes, but" in _refusal(tmp_path).cause
     mask.unlink()
-    assert "is absent, where" in _refusal(tmp_path).cause
+    assert "does not exist, but" in _refusal(tmp_path).cause
 
 
-def test_a_report_of_no_mask_is_told(simulate: Simulate, tmp_path: Path) -> None:
+def test_a_report_without_a_mask_is_named(simulate: Simulate, tmp_path: Path) -> None:
     simulate(60, 50).publish(tmp_path, "stac", "report")
-    assert "tells of no mask" in _refusal(tmp_path).cause
+    assert "lists no mask" in _refusal(tmp_path).cause
 
 
 def test_a_report_that_cannot_be_read_is_refused(simulate: Simulate, tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ def test_report_of_a_newer_format_is_refused(simulate, tmp_path):
 def test_file_that_is_no_report_is_refused(tmp_path):
     (tmp_path / "report.json").write_text('{"format": "one"}')
 
-    with pytest.raises(ProductError, match="not a report"):
+    with pytest.raises(ProductError, match="not a readable report"):
         read_report(tmp_path / "report.json")
 
 
@@ -151,7 +151,7 @@ def test_class_map_of_a_two_class_model_is_a_usage_error(simulate, tmp_path):
     scene = simulate(8, 8)
     binary = replace(scene, context=replace(scene.context, classes=("clear", "contaminated")))
 
-    with pytest.raises(UsageError, match="only tells clear from contaminated"):
+    with pytest.raises(UsageError, match="only distinguishes clear and contaminated"):
         binary.product_set(tmp_path, "classes")
 
 

@@ -210,7 +210,7 @@ def test_two_writers_of_one_scene_in_one_process_are_told_apart(simulate, out):
 
     with (
         scene.product_set(out, "mask") as products,
-        pytest.raises(OutputNotWritable, match="already"),
+        pytest.raises(OutputNotWritable, match="already in use"),
         scene.product_set(out, "mask"),
     ):
         pass

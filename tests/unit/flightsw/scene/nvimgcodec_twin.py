@@ -2,7 +2,7 @@
 
 Names, argument names, defaults and what is keyword-only are those of the
 docstrings of the distribution nvidia-nvimgcodec-cu12 0.9.0.20 (module
-nvidia.nvimgcodec); ``test_gpu_jp2.py`` compares them where it is installed.
+nvidia.nvimgcodec); ``test_gpu_jp2.py`` compares them if it is installed.
 """
 
 from __future__ import annotations

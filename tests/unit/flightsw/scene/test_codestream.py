@@ -73,7 +73,7 @@ def _tiff(path: Path) -> None:
     "spoil",
     [
         lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("This is no picture. " * 50),
+        lambda path: path.write_text("This is not a picture. " * 50),
         lambda path: path.write_bytes(path.read_bytes()[:12]),
         _tiff,
     ],
@@ -81,7 +81,7 @@ def _tiff(path: Path) -> None:
 )
 def test_what_is_no_jpeg_2000_is_corrupt(image: Path, spoil: Callable[[Path], None]) -> None:
     spoil(image)
-    with pytest.raises(CorruptImage, match=r"no JPEG 2000 file|no codestream"):
+    with pytest.raises(CorruptImage, match=r"not a JPEG 2000 file|no codestream"):
         inspect(image)
 
 
@@ -107,7 +107,7 @@ def test_a_missing_tile_is_named(image: Path) -> None:
     box = content.index(b"jp2c") - 4
     length = struct.pack(">I", last + 2 - box)
     image.write_bytes(content[:box] + length + content[box + 4 : last] + b"\xff\xd9")
-    with pytest.raises(CorruptImage, match="lacks 1 of its 12 tiles, the first is 11"):
+    with pytest.raises(CorruptImage, match="lacks 1 of its 12 tiles; the first one missing is 11"):
         inspect(image)
 
 
@@ -155,24 +155,24 @@ OTHER_FILE_LISTED = """<a><byteStream size="x"><fileLocation href="./other"/>
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "remark"),
     [
-        ("<a", "no well-formed XML"),
-        ("", "no well-formed XML"),
+        ("<a", "not well-formed XML"),
+        ("", "not well-formed XML"),
         ("<a/>", "no checksum"),
         (OTHER_FILE_LISTED, "does not list T29UNU"),
     ],
 )
-def test_a_useless_manifest_is_a_remark(tmp_path: Path, text: str, told: str) -> None:
+def test_a_useless_manifest_is_a_remark(tmp_path: Path, text: str, remark: str) -> None:
     root = SafeProduct().write(tmp_path)
     (root / "manifest.safe").write_text(text)
-    assert any(told in remark for remark in open_scene(root).metadata.remarks)
+    assert any(remark in one for one in open_scene(root).metadata.remarks)
     assert read_all(root).shape == (4, 157, 203)
 
 
 def test_a_missing_manifest_is_a_remark(tmp_path: Path) -> None:
     root = SafeProduct(checksum=None).write(tmp_path)
-    assert any("no manifest.safe" in remark for remark in open_scene(root).metadata.remarks)
+    assert any("without a manifest.safe" in remark for remark in open_scene(root).metadata.remarks)
 
 
 @pytest.fixture(scope="module")

@@ -86,7 +86,7 @@ def test_without_a_cuda_device_the_cpu_decodes_and_nothing_is_said(
 ) -> None:
     monkeypatch.setattr("flightsw.scene.gpu_jp2.cuda_answers", lambda: False)
     assert open_scene(product).metadata.remarks == ()
-    with pytest.raises(SceneError, match=r"decoder gpu: no CUDA device answers\. Set"):
+    with pytest.raises(SceneError, match=r"cannot be used because no CUDA device answers\. Set"):
         open_scene(product, decoder="gpu")
     assert not gpu.batches
 
@@ -96,7 +96,7 @@ def test_without_the_library_the_cpu_decodes_and_the_remarks_say_why(
 ) -> None:
     monkeypatch.setitem(sys.modules, _NAME, None)
     (remark,) = open_scene(product).metadata.remarks
-    assert "decoded on the CPU: nvImageCodec cannot be loaded" in remark
+    assert "decoded on the CPU because nvImageCodec cannot be loaded" in remark
     with pytest.raises(SceneError, match="cannot be loaded"):
         open_scene(product, decoder="gpu")
 
@@ -114,14 +114,14 @@ def test_other_samples_in_the_compared_tile_leave_the_scene_to_the_cpu(
 ) -> None:
     gpu.spoils = True
     scene = open_scene(product, decoder=decoder)
-    assert "other samples at row 1152, column 0" in scene.metadata.remarks[0]
+    assert "different samples at row 1152, column 0" in scene.metadata.remarks[0]
     np.testing.assert_array_equal(together(scene), together(open_scene(product, decoder="cpu")))
     assert len(gpu.batches) == 1
 
 
 def test_reduced_resolutions_are_the_cpus(product: Path, gpu: Faults) -> None:
     scene = open_scene(product, ground_sample_distance=20)
-    assert any("no reduced resolution" in one for one in scene.metadata.remarks)
+    assert any("cannot decode reduced resolutions" in one for one in scene.metadata.remarks)
     assert not gpu.batches
 
 
@@ -173,14 +173,14 @@ def test_a_damaged_file_gives_the_cpus_error(tmp_path: Path, gpu: Faults) -> Non
     packets = content.rindex(b"\xff\x93") + 2  # the packets of the last tile
     content[packets : packets + 40] = b"\xff" * 40
     damaged.write_bytes(content)
-    told = []
+    records = []
     for decoder in ("gpu", "cpu"):
         scene = open_scene(root, decoder=decoder)
         gpu.fails_from_row = 0
         with pytest.raises(CorruptImage) as caught:
             together(scene)
-        told.append(caught.value.as_record())
-    assert told[0] == told[1]
+        records.append(caught.value.as_record())
+    assert records[0] == records[1]
 
 
 def test_a_file_damaged_in_the_compared_tile_opens_and_fails_when_read(
@@ -210,7 +210,7 @@ def test_a_hanging_gpu_is_left_to_its_strip(
     with part._turn, capture_logs() as logs:
         found = together(scene, workers=1)
     np.testing.assert_array_equal(found, together(open_scene(product, decoder="cpu")))
-    assert [entry["cause"] for entry in logs] == ["another strip does not come to an end"]
+    assert [entry["cause"] for entry in logs] == ["another strip has not been finished"]
 
 
 @pytest.mark.parametrize("suffix", [".jp2", ".j2k"])

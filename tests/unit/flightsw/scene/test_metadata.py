@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, SceneError
 from flightsw.scene import open_scene
-from flightsw.scene.documents import Document, parse_document, read_bytes
 from flightsw.scene.metadata import (
     georeference_of,
     level_of_product,
@@ -23,6 +22,7 @@ from flightsw.scene.metadata import (
     radiometry_of_product,
     radiometry_of_tile,
 )
+from flightsw.scene.xml_document import Document, parse_document, read_bytes
 from tests.unit.flightsw.scene.safe_writer import BANDS, SafeProduct, write_manifest
 
 ALL = sentinel_2.BANDS
@@ -88,30 +88,35 @@ def product_document(tmp_path: Path, product: SafeProduct, extra: str = "") -> D
 
 
 @pytest.mark.parametrize(
-    ("baseline", "offsets", "extra", "told"),
+    ("baseline", "offsets", "extra", "cause"),
     [
-        ("04.00", None, "", "calls for BOA_ADD_OFFSET"),
-        ("05.11", None, "", "calls for BOA_ADD_OFFSET"),
-        ("99.99", None, "", "calls for BOA_ADD_OFFSET"),
-        ("", None, "", "no BOA_ADD_OFFSET"),
-        ("4", None, "", "no BOA_ADD_OFFSET"),
-        ("04.00", {**MINUS, "3": "-1000.5"}, "", "B04 is '-1000.5'"),
-        ("04.00", {**MINUS, "3": ""}, "", "B04 is ''"),
-        ("04.00", {**MINUS, "3": "1000"}, "", "B04 is '1000'"),
-        ("04.00", {**MINUS, "3": "-10001"}, "", "B04 is '-10001'"),
-        ("04.00", {"1": "-1000", "2": "-1000", "3": "-1000"}, "", "missing for band B08"),
-        ("03.01", {"77": "-1000"}, "", "missing for band B02"),
+        ("04.00", None, "", "lacks BOA_ADD_OFFSET"),
+        ("05.11", None, "", "lacks BOA_ADD_OFFSET"),
+        ("99.99", None, "", "lacks BOA_ADD_OFFSET"),
+        ("", None, "", "BOA_ADD_OFFSET is absent"),
+        ("4", None, "", "BOA_ADD_OFFSET is absent"),
+        ("04.00", {**MINUS, "3": "-1000.5"}, "", "'-1000.5' for band B04"),
+        ("04.00", {**MINUS, "3": ""}, "", "'' for band B04"),
+        ("04.00", {**MINUS, "3": "1000"}, "", "'1000' for band B04"),
+        ("04.00", {**MINUS, "3": "-10001"}, "", "'-10001' for band B04"),
+        (
+            "04.00",
+            {"1": "-1000", "2": "-1000", "3": "-1000"},
+            "",
+            "lacks BOA_ADD_OFFSET for band B08",
+        ),
+        ("03.01", {"77": "-1000"}, "", "lacks BOA_ADD_OFFSET for band B02"),
         ("04.00", MINUS, '<BOA_ADD_OFFSET band_id="7">0</BOA_ADD_OFFSET>', "both -1000 and 0"),
     ],
 )
 def test_an_offset_that_is_in_doubt_is_refused(
-    tmp_path: Path, baseline: str, offsets: Mapping[str, str] | None, extra: str, told: str
+    tmp_path: Path, baseline: str, offsets: Mapping[str, str] | None, extra: str, cause: str
 ) -> None:
     product = SafeProduct(baseline=baseline, offsets=offsets)
     found = product_document(tmp_path, product, extra)
     with pytest.raises(BadMetadata) as caught:
         radiometry_of_product(found, "L2A", BANDS, None)
-    assert told in caught.value.cause
+    assert cause in caught.value.cause
     assert caught.value.subject == str(found.path)
     assert "--offset" in caught.value.cure
     assert caught.value.fields["element"] == "BOA_ADD_OFFSET"

@@ -200,8 +200,8 @@ def test_a_decode_is_begun_ahead_and_the_next_with_the_last_strip_before_it(
 
 def test_a_strip_tells_how_many_decodes_come_after_its_own(tall_product: Path) -> None:
     with replace(_safe_scene(tall_product), rows=192).strips(2) as strips:
-        told = [(strip.top // 192, strip.decodes_after) for strip in strips]
-    assert {decode + after for decode, after in told} == {2311 // 192}
+        decodes = [(strip.top // 192, strip.decodes_after) for strip in strips]
+    assert {decode + after for decode, after in decodes} == {2311 // 192}
 
 
 def test_the_strips_of_one_decode_can_be_freed_one_by_one(tall_product: Path) -> None:
@@ -276,7 +276,7 @@ def test_openjpeg_complaints_of_one_file_stay_with_that_file(tmp_path: Path) -> 
 
 
 class _Reads:
-    """Where the decodes that were begun begin; fails on request."""
+    """The corners of the decodes that were begun; fails on request."""
 
     def __init__(self, fails_at: int | None = None) -> None:
         self.begun: set[tuple[int, int]] = set()

@@ -1,4 +1,4 @@
-"""XML files of a product, read with nothing but their own bytes."""
+"""XML files of a product, read without access to any other file or to the network."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Document:
         return list(self.root.iter(f"{{*}}{name}"))
 
     def text(self, name: str) -> str | None:
-        """The text of the element of that name, None where there is none.
+        """The text of the element of that name, None if there is no such element.
 
-        Raises :class:`BadMetadata` where several elements of that name differ.
+        Raises :class:`BadMetadata` if several elements of that name differ.
         """
         texts = sorted({text_of(element) for element in self.elements(name)})
         if len(texts) > 1:
-            cause = f"{name} is there with different values: {', '.join(texts[:3])}"
+            cause = f"gives different values for {name}: {', '.join(texts[:3])}"
             raise BadMetadata(self.path, cause, _CURE, element=name)
         return texts[0] if texts else None
 
@@ -43,7 +43,7 @@ def text_of(element: Any) -> str:
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a metadata file; raise :class:`BadMetadata` where it cannot be had."""
+    """The content of a metadata file; raise :class:`BadMetadata` if it cannot be read."""
     try:
         if path.stat().st_size > _LARGEST_BYTES:
             raise BadMetadata(path, f"is larger than {_LARGEST_BYTES} bytes", _CURE)
@@ -60,7 +60,7 @@ def parse_document(path: Path, content: bytes) -> Document:
     try:
         root = etree.fromstring(content, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise BadMetadata(path, f"is no well-formed XML ({error})", _CURE) from error
+        raise BadMetadata(path, f"is not well-formed XML ({error})", _CURE) from error
     if root.getroottree().docinfo.doctype:
-        raise BadMetadata(path, "has a document type, as no product has", _CURE)
+        raise BadMetadata(path, "has a document type, which no product has", _CURE)
     return Document(path, root)

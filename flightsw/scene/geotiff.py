@@ -1,4 +1,4 @@
-"""GeoTIFF and cloud-optimised GeoTIFF: one file with all bands, or one file a band."""
+"""Scenes in GeoTIFFs, cloud-optimised or not: one file with all bands, or one file a band."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
-from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
-from flightsw.scene.band_files import children_of
+from flightsw import sentinel_2
+from flightsw.errors import BadMetadata, CorruptImage, MissingBand
+from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
 from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
 from flightsw.scene.scene import Georeference, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
@@ -32,7 +33,7 @@ _ROWS_READ: Final = 256  # in one call, at least
 
 @dataclass(frozen=True)
 class _Facts:
-    """What one file says of one of its bands."""
+    """What a file says about one of its bands."""
 
     path: Path
     index: int
@@ -51,10 +52,10 @@ class _Facts:
 
 @dataclass(frozen=True)
 class TiffBands:
-    """Rows of some bands of one file, for :class:`~flightsw.scene.strips.StripPart`.
+    """Rows of some bands of one file, a :class:`~flightsw.scene.strips.StripPart`.
 
     ``indexes`` count from 1, as GDAL's do.  With ``overview`` the rows are those
-    of that overview; else every ``step``-th row and column is taken.
+    of that overview; otherwise every ``step``-th row and column is taken.
     """
 
     path: Path
@@ -76,7 +77,7 @@ class TiffBands:
             raise CorruptImage(self.path, cause, _CURE, row=top, column=left) from error
 
     def _read(self, file: Any, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
-        """Read whole rows of blocks: whatever GDAL's cache forgets, none is decoded twice."""
+        """Read whole rows of blocks: none is decoded twice, whatever GDAL's cache drops."""
         step = 1 if self.overview is not None else self.step
         unit = math.lcm(step, *(rows for rows, _ in file.block_shapes)) // step
         rows_read = -(-_ROWS_READ // unit) * unit
@@ -92,7 +93,7 @@ class TiffBands:
 
 
 def find_files(path: Path) -> list[Path]:
-    """The GeoTIFF itself, or those in the folder, by name; hidden files are left out."""
+    """The GeoTIFF itself, or the folder's GeoTIFFs by name, without hidden files."""
     files = [path] if path.is_file() else children_of(path)
     return [file for file in files if file.suffix.lower() in (".tif", ".tiff")]
 
@@ -118,7 +119,7 @@ def open_geotiff(
     a, _, c, _, e, f = first.transform[:6]
     metadata = SceneMetadata(
         name=path.stem if path.is_file() else path.name,
-        tile_id=_tile_id(path, first.path),
+        tile_id=sentinel_2.tile_id(path.name, first.path.name),
         level="",
         baseline="",
         bands=bands,
@@ -129,7 +130,11 @@ def open_geotiff(
         ground_sample_distance=distance * step,
         georeference=Georeference(first.crs, (a * step, 0.0, c, 0.0, e * step, f)),
         sensed_at=_sensed_at(path, first.path),
-        remarks=(*remarks, *radiometric, "no checksum: bit errors cannot be noticed"),
+        remarks=(
+            *remarks,
+            *radiometric,
+            "a GeoTIFF has no checksum, so bit errors cannot be detected",
+        ),
     )
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
@@ -141,7 +146,7 @@ def open_geotiff(
 
 
 def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
-    """Facts by band, found by the bands' descriptions; a lone band by the file's name."""
+    """Facts by band, found by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
     with _open_checked(path) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
@@ -154,8 +159,7 @@ def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
                 named[band] = index
         for band in bands:
             if band not in named:
-                told = ", ".join(descriptions)
-                cause = f"band {band} is missing, the bands are described as ({told})"
+                cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
                 cure = "Describe the bands as B02, B03, … or blue, green, red, nir"
                 raise MissingBand(path, cause, cure, band=band)
         return {band: _facts(path, file, named[band]) for band in bands}
@@ -166,13 +170,13 @@ def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str
     for file in files:
         if band := _band_in_name(file):
             if band in found:
-                cause = f"band {band} is there twice: {found[band].name} and {file.name}"
+                cause = f"has two files for band {band}: {found[band].name} and {file.name}"
                 raise BadMetadata(path, cause, "Keep one of the files", band=band)
             found[band] = file
     facts = {}
     for band in bands:
         if band not in found:
-            raise MissingBand(path, f"band {band} is missing", "Name its file B02.tif or …_B02.tif")
+            raise MissingBand(path, f"lacks band {band}", "Name its file B02.tif or …_B02.tif")
         with _open_checked(found[band]) as opened:
             if opened.count != 1:
                 cause = f"has {opened.count} bands, not only {band}"
@@ -202,21 +206,16 @@ def _facts(path: Path, file: Any, index: int) -> _Facts:
 
 
 def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
-    """The first band's facts, when all bands lie on one grid and hold plain uint16."""
+    """The first band's facts, once all bands are known to be uint16 on one grid."""
     first = next(iter(facts.values()))
-    sizes = {band: (one.width, one.height) for band, one in facts.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(
-            f"{facts[band].path.name} is {width} x {height}"
-            for band, (width, height) in sizes.items()
-        )
-        raise BandSizeMismatch(first.path.parent, f"the bands differ in size: {told}", _CURE)
+    sizes = {one.path.name: (one.width, one.height) for one in facts.values()}
+    check_sizes(first.path.parent, sizes, _CURE)
     for band, one in facts.items():
         if one.dtype != "uint16":
-            cause = f"band {band} holds {one.dtype}, not uint16"
+            cause = f"has {one.dtype} values in band {band}, not uint16"
             raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
         if (one.transform, one.crs) != (first.transform, first.crs):
-            cause = f"does not lie on the grid of {first.path.name}"
+            cause = f"is not on the grid of {first.path.name}"
             raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
         if one.no_data not in (None, 0.0):
             cause = f"marks no data as {one.no_data:g}"
@@ -227,9 +226,8 @@ def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
 def _distance(facts: _Facts) -> int:
     a, b, _, d, e, _ = facts.transform[:6]
     if not facts.metric or b or d or a != -e or a not in _NATIVE_DISTANCES:
-        cause = (
-            f"its pixels are {a:g} x {e:g} units of ({facts.crs[:40] or 'no coordinate system'})"
-        )
+        units = f"units of {facts.crs[:40]}" if facts.crs else "in no coordinate system"
+        cause = f"has pixels of {a:g} x {e:g} {units}"
         cure = "Give a north-up file in metres, of 10, 20 or 60 m a pixel"
         raise BadMetadata(facts.path, cause, cure)
     return int(a)
@@ -238,19 +236,18 @@ def _distance(facts: _Facts) -> int:
 def _reduction(
     facts: Mapping[str, _Facts], distance: int, wanted: int
 ) -> tuple[int, int | None, tuple[str, ...]]:
-    """Step, overview level (None: the file itself), and what the operator should know."""
+    """Step, overview level (None for the file itself), and remarks for the operator."""
     step, rest = divmod(wanted, distance)
     if step == 1 or rest or step not in (2, 4):
-        same = distance == wanted
-        return 1, None, () if same else (f"processed at {distance} m, not {wanted} m",)
+        return 1, None, distance_remarks(distance, wanted)
     levels = {one.overviews for one in facts.values()}
     if len(levels) == 1 and step in (factors := levels.pop()):
-        return step, factors.index(step), (f"{wanted} m are the file's own overview",)
-    return step, None, (f"no overview of {wanted} m: every {step}. row and column is taken",)
+        return step, factors.index(step), (f"the file's own overview of {wanted} m is used",)
+    return step, None, (f"no overview has {wanted} m, so one row and column in {step} is used",)
 
 
 def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
-    """Facts with the size and blocks of the overview, which are its own; None: the file's."""
+    """Facts with the overview's size and blocks; unchanged if ``overview`` is None."""
     if overview is None:
         return facts
     with _open_checked(facts.path, overview) as file:
@@ -261,34 +258,35 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
 def _radiometry(
     facts: Mapping[str, _Facts], offset: int | None
 ) -> tuple[dict[str, int], float, tuple[str, ...]]:
-    """DN offsets and quantification value out of GDAL's scale and offset tags."""
+    """DN offsets and quantification value from GDAL's scale and offset tags."""
     scales = {one.scale for one in facts.values()}
     scale = scales.pop()
     path = next(iter(facts.values())).path
     if scales or not 0 < scale <= 1:
-        cause = f"its scale tags are no reflectance ({', '.join(map(str, (scale, *scales)))})"
+        found = ", ".join(map(str, (scale, *scales)))
+        cause = f"has scale tags that do not give reflectance ({found})"
         raise BadMetadata(path, cause, _CURE)
-    untold = scale == 1.0  # GDAL's value for a file without the tag
-    quantification = USUAL_QUANTIFICATION if untold else round(1 / scale, 6)
+    untagged = scale == 1.0  # GDAL's value for a file without the tag
+    quantification = USUAL_QUANTIFICATION if untagged else round(1 / scale, 6)
     if offset is not None:
-        remark = f"offset {offset} was given and takes the place of the file's"
+        remark = f"offset {offset} was given and replaces the file's"
         return dict.fromkeys(facts, offset), quantification, (remark,)
-    if untold:
-        cause = "has no scale and offset tags, so its DN offset is not known"
+    if untagged:
+        cause = "has no scale and offset tags, so its DN offset is unknown"
         raise BadMetadata(path, cause, OFFSET_CURE)
     offsets = {}
     for band, one in facts.items():
         value = one.offset / scale
-        sound = LOWEST_OFFSET <= value <= 0 and abs(value - round(value)) <= 1e-6  # no NaN is
-        if not sound:
-            cause = f"the offset tag of band {band} is {one.offset:g}, which is {value:g} DN"
+        valid = LOWEST_OFFSET <= value <= 0 and abs(value - round(value)) <= 1e-6  # not for NaN
+        if not valid:
+            cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
             raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
         offsets[band] = round(value)
     return offsets, quantification, ()
 
 
 def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:
-    """One part a file, so that blocks which hold several bands are read once."""
+    """One part a file, so that blocks of several bands are read once."""
     everything = list(facts.values())
     if len({one.path for one in everything}) == 1:
         indexes = tuple(one.index for one in everything)
@@ -307,10 +305,10 @@ def _open(path: Path, overview: int | None = None) -> Any:
 def _open_checked(path: Path, overview: int | None = None) -> Any:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # told below, and better
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
             file = _open(path, overview)
     except (RasterioIOError, OSError, ValueError) as error:
-        raise CorruptImage(path, f"is no GeoTIFF that can be read: {error}", _CURE) from error
+        raise CorruptImage(path, f"is not a readable GeoTIFF: {error}", _CURE) from error
     if file.transform.is_identity:
         file.close()
         raise BadMetadata(path, "has no georeference", "Write it with its grid")
@@ -325,13 +323,6 @@ def _band_of(text: str) -> str | None:
 def _band_in_name(path: Path) -> str | None:
     match = re.search(r"(?:^|_)(B\d[\dA])(?:_\d\dm)?$", path.stem, re.IGNORECASE)
     return match[1].upper() if match else None
-
-
-def _tile_id(*paths: Path) -> str:
-    for path in paths:
-        if match := re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|$)", path.stem):
-            return match[1]
-    return ""
 
 
 def _sensed_at(*paths: Path) -> datetime | None:
