@@ -62,7 +62,7 @@ def test_a_key_that_was_replaced_signs_the_next_telecommand(tmp_path: Path) -> N
         assert ping() == "COMPLETED"
 
 
-def test_a_link_that_refused_the_key_is_opened_anew_after_silence(
+def test_a_link_that_refused_the_key_is_reopened_after_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telecommands.dashboard.commanding.ANSWER_S", 0.5)
