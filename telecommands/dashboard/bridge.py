@@ -80,7 +80,7 @@ class Dashboard:
             )
             products = ReceivedProducts(settings.received)
             runs: dict[str, Callable[[threading.Event], None]] = {"telemetry": self._feed.run}
-            commanding = Commanding(station, stages)
+            commanding = Commanding(station, stages, archive.write_sent)
             if settings.operator is not None:
                 runs["commanding"] = commanding.run
             if settings.received is not None:

@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from queue import Empty, Full, Queue
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ import msgspec
 from telecommands.dashboard.forms import filled_in
 from telecommands.dashboard.stages import StageLog
 from telecommands.ground.commanding import TelecommandClient
-from telecommands.ground.errors import GroundError, LinkError
+from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.station import Station
 
 MOST_WAITING: Final = 50
@@ -34,13 +34,20 @@ class _Request(msgspec.Struct, frozen=True):
     id: str
     name: str
     args: dict[str, Any]
+    entered: str
 
 
 class Commanding:
-    """``submit`` is for any thread; ``run`` needs its own."""
+    """``submit`` is for any thread; ``run`` needs its own.
 
-    def __init__(self, station: Callable[[], Station], log: StageLog) -> None:
+    ``keep`` is called with the id of each telecommand and the JSON of its arguments as entered.
+    """
+
+    def __init__(
+        self, station: Callable[[], Station], log: StageLog, keep: Callable[[str, str], None]
+    ) -> None:
         self._station = station
+        self._keep = keep
         self._log = log
         self._requests: Queue[_Request] = Queue(MOST_WAITING)
         self._open: dict[str, tuple[str, float]] = {}
@@ -53,13 +60,15 @@ class Commanding:
         Raises :class:`~telecommands.ground.errors.UsageError` for invalid arguments, and
         :class:`LinkError` if the queue is full.
         """
-        request = _Request(secrets.token_hex(8), name, filled_in(name, args, time.time_ns()))
+        entered = msgspec.json.encode(args).decode() if args else ""
+        filled = filled_in(name, args, time.time_ns())
+        request = _Request(secrets.token_hex(8), name, filled, entered)
         try:
             self._requests.put_nowait(request)
         except Full:
             cause = f"cannot be sent: {MOST_WAITING} telecommands are waiting"
             raise LinkError(name, cause, "Check the link, and try again") from None
-        self._log.open(request.id, args)
+        self._log.open(request.id, entered)
         return request.id
 
     def run(self, stop: threading.Event) -> None:
@@ -76,6 +85,8 @@ class Commanding:
                 self._give_up()
 
     def _send(self, request: _Request, clients: ExitStack) -> None:
+        with suppress(ArchiveError):  # the feed reports it; telecommands must be sent nevertheless
+            self._keep(request.id, request.entered)
         try:
             self._connected(clients).send(request.name, request.args, id=request.id)
         except GroundError as error:

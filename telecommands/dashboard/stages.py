@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from telecommands.dashboard.points.data import NS_PER_MS, row_datum
 from telecommands.dictionary import Verification
@@ -35,44 +33,36 @@ class StageLog:
         self._stages = OrderedDict()
         self._arguments: dict[str, str] = {}
 
-    def open(self, telecommand: str, args: Mapping[str, Any]) -> None:
-        """Register a telecommand and its arguments before its first stage is received."""
+    def open(self, telecommand: str, args: str) -> None:
+        """Register a telecommand and the JSON of its arguments before its first stage."""
         with self._lock:
             self._of(telecommand)
-            self._arguments[telecommand] = msgspec.json.encode(args).decode() if args else ""
-
-    def with_arguments(self, data: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Stages with the arguments of their telecommand if this bridge has sent it recently."""
-        return [{**one, "args": self._arguments.get(one.get("id", ""), "")} for one in data]
+            self._arguments[telecommand] = args
 
     def take(self, stage: Verification, seq: int | None = None, boot: int | None = None) -> None:
         """Add a stage from telemetry (with its number and boot) or from an answer (without)."""
         datum = row_datum(stage.at, seq, boot, stage)
         with self._lock:
             known = self._of(stage.id)
+            datum["args"] = self._arguments.get(stage.id, "")
             label = (stage.stage.value, stage.at, stage.step)
             if label in known:
                 return
             known[label] = datum
             if len(known) > _MOST_STAGES:
                 known.popitem(last=False)
-        self._publish(*self.with_arguments([datum]))
+        self._publish(datum)
 
     def fail(self, telecommand: str, name: str, at_ns: int, error: GroundError) -> None:
         """Close a telecommand that could not be sent or was not answered."""
         at = at_ns / NS_PER_MS
         datum = {"timestamp": at, "id": telecommand, "name": name, "stage": NO_ANSWER}
-        datum |= {
-            "at": at,
-            "key_id": "",
-            "code": error.code,
-            "cause": error.sentence,
-            "cure": error.cure,
-        }
-        datum |= {"step": 0, "of": 0, "data": "", "seq": None, "boot": None}
+        datum |= {"at": at, "key_id": "", "step": 0, "of": 0, "data": "", "seq": None, "boot": None}
+        datum |= {"code": error.code, "cause": error.sentence, "cure": error.cure}
         with self._lock:
+            datum["args"] = self._arguments.get(telecommand, "")
             self._of(telecommand)[(NO_ANSWER, at_ns, 0)] = datum
-        self._publish(*self.with_arguments([datum]))
+        self._publish(datum)
 
     def of(self, telecommand: str) -> list[dict[str, Any]] | None:
         """Its stages so far; None if it is unknown or no longer kept."""

@@ -15,7 +15,7 @@ from telecommands.dashboard.archive.writer import LEVELS_NS
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, Point
 from telecommands.dashboard.points.reduction import Gap, Sample, is_number, merged, minmax
-from telecommands.dictionary import PACKETS, Record
+from telecommands.dictionary import PACKETS, Record, Verification
 from telecommands.ground.errors import UsageError
 
 Strategy: TypeAlias = Literal["latest", "minmax"]
@@ -84,14 +84,14 @@ def history(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str,
         if query.strategy == "minmax" or not few:
             return _peaks(reader, point, query, few=few)
     bodies = list(reader.bodies(point.topic, query.start, query.end, MOST, newest=True))[::-1]
-    return _with_gaps(_data(point, bodies), _gaps(reader, point, bodies))
+    return _with_gaps(_data(reader, point, bodies), _gaps(reader, point, bodies))
 
 
 def _latest(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str, Any]]:
     most = query.size or 1
     bodies = list(reader.bodies(point.topic, query.start, query.end, most, newest=True))[::-1]
     gaps = _gaps(reader, point, bodies) if most > 1 else ()
-    return _with_gaps(_data(point, bodies), gaps)[-most:]
+    return _with_gaps(_data(reader, point, bodies), gaps)[-most:]
 
 
 def _peaks(reader: ArchiveReader, point: Point, query: Range, *, few: bool) -> list[dict[str, Any]]:
@@ -134,10 +134,15 @@ def _gaps(reader: ArchiveReader, point: Point, bodies: list[StoredBody]) -> list
     return merged(inside, start, end, MOST_GAPS)
 
 
-def _data(point: Point, bodies: Iterable[StoredBody]) -> Iterator[dict[str, Any]]:
+def _data(
+    reader: ArchiveReader, point: Point, bodies: Iterable[StoredBody]
+) -> Iterator[dict[str, Any]]:
     if point.type == "table":
         for t, boot, seq, record in records_of(point, bodies):
-            yield row_datum(t, seq, boot, record)
+            datum = row_datum(t, seq, boot, record)
+            if isinstance(record, Verification):
+                datum["args"] = reader.arguments_of(record.id)
+            yield datum
     else:
         for sample in samples_of(point, bodies):
             yield value_datum(sample)

@@ -131,6 +131,11 @@ class ArchiveReader:
             for row in self._connection.execute(sql, (start, end)):
                 yield Sample(*row)
 
+    def arguments_of(self, telecommand: str) -> str:
+        """JSON of the arguments of a telecommand sent from the dashboard; otherwise empty."""
+        found = self._all("SELECT args FROM sent WHERE id = ?", telecommand)
+        return str(found[0][0]) if found else ""
+
     def known_keys(self) -> list[str]:
         """Keys of all archived numbers."""
         with self._guarded():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,8 @@ CREATE TABLE rollup (level INTEGER NOT NULL, key INTEGER NOT NULL, span INTEGER 
     high_t INTEGER NOT NULL, PRIMARY KEY (level, key, span)) WITHOUT ROWID;
 CREATE TABLE link (t INTEGER NOT NULL, up INTEGER NOT NULL);
 """
+# Apart from the schema, as archives of earlier releases lack it.
+_SENT: Final = "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID"
 _ADD_ROLLUP: Final = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     count = count + excluded.count,
@@ -69,7 +72,7 @@ class Stored(NamedTuple):
 
 
 class Archive:
-    """The archive's writer.  One thread at a time; a context manager.
+    """The archive's writer.  One thread at a time, except ``write_sent``; a context manager.
 
     Raises :class:`ArchiveError` if the file is not an archive, is newer, or is in use by another
     bridge.
@@ -79,6 +82,7 @@ class Archive:
         self._path = path
         self._catalogue = catalogue
         self._lock = _locked(path)
+        self._writing = threading.Lock()
         try:
             self._connection = _opened(path)
         except BaseException:
@@ -112,6 +116,13 @@ class Archive:
         """Record that the link went up or down at ``t`` (UTC nanoseconds)."""
         with self._transaction():
             self._connection.execute("INSERT INTO link VALUES (?, ?)", (t, int(up)))
+
+    def write_sent(self, telecommand: str, args: str) -> None:
+        """Record the arguments of a telecommand sent from here.  For any thread."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO sent VALUES (?, ?)", (telecommand, args)
+            )
 
     def close(self) -> None:
         """Close the file, and release it for another bridge."""
@@ -190,7 +201,7 @@ class Archive:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _guarded(self._path):
+        with self._writing, _guarded(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -235,6 +246,7 @@ def _opened(path: Path) -> sqlite3.Connection:
                     f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;"
                 )
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_SENT)
         except BaseException:
             connection.close()
             raise

@@ -135,13 +135,7 @@ class _Api:
             cause = f"The key {key[:80]} is unknown"
             return refusal(404, "UNKNOWN_KEY", cause, "See /api/dictionary")
         query = read_range(request.query_params)
-        stages = self._bridge.stages
-
-        def answer(reader: ArchiveReader) -> Response:
-            data = history(reader, point, query)
-            return json_response(stages.with_arguments(data) if key == "ver" else data)
-
-        return await self._from_archive(answer)
+        return await self._from_archive(lambda reader: json_response(history(reader, point, query)))
 
     async def products(self, _request: Request) -> Response:
         return json_response(self._bridge.products.listed())

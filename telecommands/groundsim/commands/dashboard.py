@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.address:
         return _serve(arguments, operator)
     if arguments.port == 0:
-        raise UsageError("--port 0", "has no fixed address", "Give the dashboard's port")
+        raise UsageError("--port 0", "has no fixed address", "Give the port in use")
     print(address_of(arguments.port, operator))
     return 0
 
