@@ -1,1 +1,1 @@
-"""The web dashboard's bridge: from the three links to a browser, and an archive of what came."""
+"""The web dashboard's bridge: the three links in a browser, and an archive of all telemetry."""

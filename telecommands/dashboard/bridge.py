@@ -1,4 +1,4 @@
-"""The composition of the bridge: parts, threads, and the server that the page talks to."""
+"""The composition of the bridge: its parts, its threads, and the page's server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -20,7 +19,7 @@ from telecommands.dashboard.archive.reader import ReaderPool
 from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.link import TelemetryFeed, encoded
+from telecommands.dashboard.link import TelemetryFeed, encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.products import ReceivedProducts
 from telecommands.dashboard.reception import Reception
@@ -40,10 +39,10 @@ _IN_CHECKOUT: Final = Path("node_modules", "openmct", "dist")
 
 
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command line says.  Port 0 is a free one; without ``received`` there are no products.
+    """Settings.  Port 0: any free port; without ``received`` there are no products.
 
-    ``fetch`` receives them here; otherwise another process fills the folder.  Without ``operator``,
-    whose key telecommands are signed with, pages only look.
+    With ``fetch`` the bridge receives them; otherwise another process fills the folder.
+    ``operator`` is the key that signs telecommands; without it pages are read-only.
     """
 
     archive: Path
@@ -56,10 +55,10 @@ class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dashboard:
-    """A context manager that owns everything; ``serve`` blocks until :meth:`stop`.
+    """Owns all parts.  A context manager; ``serve`` blocks until :meth:`stop`.
 
-    ``station`` is asked whenever a link is opened, and may raise a
-    :class:`~telecommands.ground.errors.GroundError`: the page says so, and it is asked again.
+    ``station`` is called whenever a link is opened, and may raise a
+    :class:`~telecommands.ground.errors.GroundError`: the page shows it, and the call is repeated.
     Raises :class:`UsageError` for a port in use and
     :class:`~telecommands.ground.errors.ArchiveError`.
     """
@@ -75,20 +74,20 @@ class Dashboard:
             archive = opened.enter_context(Archive(settings.archive, catalogue))
             self._readers = ReaderPool(settings.archive, _READERS)
             opened.callback(self._readers.close)
-            stages = StageLog(lambda datum: _tell_stage(hub, datum))
+            stages = StageLog(lambda datum: _publish_stage(hub, datum))
             self._feed = TelemetryFeed(
                 station, archive, catalogue, hub, stages.take, _dropped(self._readers)
             )
             products = ReceivedProducts(settings.received)
             runs: dict[str, Callable[[threading.Event], None]] = {"telemetry": self._feed.run}
-            commanding = Commanding(station, stages)
+            commanding = Commanding(station, stages, archive.write_sent)
             if settings.operator is not None:
                 runs["commanding"] = commanding.run
             if settings.received is not None:
                 runs["products"] = products.run
                 if settings.fetch:
                     runs["reception"] = Reception(
-                        station, settings.received, lambda error: _tell_error(hub, error)
+                        station, settings.received, lambda error: _publish_error(hub, error)
                     ).run
             bridge = Bridge(
                 catalogue=catalogue,
@@ -118,7 +117,7 @@ class Dashboard:
         return self._feed.state.state
 
     def serve(self) -> None:
-        """Serve until :meth:`stop`; raises what a thread failed with."""
+        """Serve until :meth:`stop`; raises the exception of a failed thread."""
         for thread in self._threads:
             thread.start()
         try:
@@ -129,7 +128,7 @@ class Dashboard:
             raise self._fault
 
     def stop(self) -> None:
-        """End; from any thread, or a signal's handler."""
+        """Stop; may be called by any thread or a signal handler."""
         self._stop.set()
         self._readers.interrupt()
         self._server.should_exit = True
@@ -137,12 +136,7 @@ class Dashboard:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
             if thread.ident is not None:
@@ -153,15 +147,15 @@ class Dashboard:
     def _run(self, run: Callable[[threading.Event], None]) -> None:
         try:
             run(self._stop)
-        except BaseException as fault:  # noqa: BLE001 - raised again where everything ends
+        except BaseException as fault:  # noqa: BLE001 - raised again by serve()
             self._fault = fault
             self.stop()
 
 
 def find_openmct(folder: Path | None) -> Path:
-    """Open MCT's ``dist``: ``folder``, or what npm installed in the checkout or here.
+    """Open MCT's ``dist``: ``folder``, or npm's in the checkout or the working directory.
 
-    Raises :class:`UsageError` with the cure where it is not there.
+    Raises :class:`UsageError` if it does not exist.
     """
     beside = Path(__file__).resolve().parents[2] / _IN_CHECKOUT
     places = [beside, Path.cwd() / _IN_CHECKOUT] if folder is None else [folder]
@@ -169,11 +163,11 @@ def find_openmct(folder: Path | None) -> Path:
         if (place / "openmct.js").is_file():
             return place
     cure = "Run npm ci in the checkout, or give the package's dist folder with --openmct"
-    raise UsageError(places[0], "Open MCT is not there", cure)
+    raise UsageError(places[0], "does not contain Open MCT", cure)
 
 
 class _Server(uvicorn.Server):
-    """Signals are the command's own: only it can end the other threads in order."""
+    """Leaves signals to the command, which stops the other threads cleanly."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -196,29 +190,29 @@ def _config(bridge: Bridge) -> uvicorn.Config:
 
 @contextmanager
 def _bound(port: int) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as one:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            one.bind((HOST, port))
-            one.listen()  # who comes before the server is ready waits a moment
+            listener.bind((HOST, port))
+            listener.listen()  # early clients wait until the server is ready
         except OSError as error:
-            cause = f"cannot be listened at ({(error.strerror or str(error)).lower()})"
-            cure = "End what listens there, or give another --port (0: a free one)"
+            cause = f"cannot be opened ({(error.strerror or str(error)).lower()})"
+            cure = "Stop the process that listens there, or give another --port (0: any free port)"
             raise UsageError(f"{HOST}:{port}", cause, cure) from error
-        yield one
+        yield listener
 
 
 def _dropped(readers: ReaderPool) -> dict[str, int]:
-    """Packets that were missing when the bridge ended last."""
+    """Missing packets by topic, as the archive counts them."""
     with readers.borrowed() as reader:
         counts = {topic: [one.value for one in reader.dropped(topic)] for topic in PACKETS}
     return {topic: values[-1] for topic, values in counts.items() if values}
 
 
-def _tell_stage(hub: Hub, datum: dict[str, Any]) -> None:
+def _publish_stage(hub: Hub, datum: dict[str, Any]) -> None:
     if hub.wants("ver"):
-        hub.tell("ver", encoded({"key": "ver", "datum": datum}))
+        hub.publish("ver", encoded({"key": "ver", "datum": datum}))
 
 
-def _tell_error(hub: Hub, error: GroundError) -> None:
-    hub.tell_all([encoded({"error": error.as_record()})])
+def _publish_error(hub: Hub, error: GroundError) -> None:
+    hub.publish_all([error_message(error.code, error.sentence, error.cure)])

@@ -1,4 +1,4 @@
-"""Telecommands of the pages, sent one after the other by a thread that owns the link."""
+"""Sends the telecommands of all pages in order, on the thread that owns the link."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from queue import Empty, Full, Queue
 from typing import Any, Final
 
@@ -15,76 +15,87 @@ import msgspec
 from telecommands.dashboard.forms import filled_in
 from telecommands.dashboard.stages import StageLog
 from telecommands.ground.commanding import TelecommandClient
-from telecommands.ground.errors import GroundError, LinkError
+from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.station import Station
 
 MOST_WAITING: Final = 50
-"""Telecommands that wait to be sent."""
+"""Telecommands that may wait to be sent."""
 
 ANSWER_S: Final = 30.0
-"""A telecommand of which nothing was heard for so long is given up, and said to be."""
+"""A telecommand without an answer for this long is closed as NO_ANSWER."""
 
 FOLLOW_S: Final = 86_400.0
-"""An accepted one is followed so long: a job may wait its turn."""
+"""An accepted telecommand is followed for this long: a job may wait in the queue."""
 
 _TURN_S: Final = 0.05
 
 
-class _Order(msgspec.Struct, frozen=True):
+class _Request(msgspec.Struct, frozen=True):
     id: str
     name: str
     args: dict[str, Any]
+    entered: str
 
 
 class Commanding:
-    """``submit`` from any thread; ``run`` on one of its own."""
+    """``submit`` is for any thread; ``run`` needs its own.
 
-    def __init__(self, station: Callable[[], Station], log: StageLog) -> None:
+    ``keep`` is called with the id of each telecommand and the JSON of its arguments as entered.
+    """
+
+    def __init__(
+        self, station: Callable[[], Station], log: StageLog, keep: Callable[[str, str], None]
+    ) -> None:
         self._station = station
+        self._keep = keep
         self._log = log
-        self._orders: Queue[_Order] = Queue(MOST_WAITING)
+        self._requests: Queue[_Request] = Queue(MOST_WAITING)
         self._open: dict[str, tuple[str, float]] = {}
         self._client: TelecommandClient | None = None
         self._connected_to: Station | None = None
 
     def submit(self, name: str, args: Mapping[str, Any]) -> str:
-        """Check a telecommand and have it sent; its id.
+        """Check a telecommand and queue it; return its id.
 
-        Raises :class:`~telecommands.ground.errors.UsageError` in the dictionary's own words, and
-        :class:`LinkError` where too many wait.
+        Raises :class:`~telecommands.ground.errors.UsageError` for invalid arguments, and
+        :class:`LinkError` if the queue is full.
         """
-        order = _Order(secrets.token_hex(8), name, filled_in(name, args, time.time_ns()))
+        entered = msgspec.json.encode(args).decode() if args else ""
+        filled = filled_in(name, args, time.time_ns())
+        request = _Request(secrets.token_hex(8), name, filled, entered)
         try:
-            self._orders.put_nowait(order)
+            self._requests.put_nowait(request)
         except Full:
-            cause = f"{MOST_WAITING} telecommands wait to be sent"
-            raise LinkError(name, cause, "Look at the link, and try again") from None
-        self._log.open(order.id)
-        return order.id
+            cause = f"cannot be sent: {MOST_WAITING} telecommands are waiting"
+            raise LinkError(name, cause, "Check the link, and try again") from None
+        self._log.open(request.id, entered)
+        return request.id
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set."""
+        """Send and read stages until ``stop`` is set."""
         with ExitStack() as clients:
             while not stop.is_set():
                 try:
-                    order = self._orders.get(timeout=_TURN_S)
+                    request = self._requests.get(timeout=_TURN_S)
                 except Empty:
-                    order = None
-                if order is not None:
-                    self._send(order, clients)
+                    request = None
+                if request is not None:
+                    self._send(request, clients)
                 self._read()
                 self._give_up()
 
-    def _send(self, order: _Order, clients: ExitStack) -> None:
+    def _send(self, request: _Request, clients: ExitStack) -> None:
+        with suppress(ArchiveError):  # the feed reports it; telecommands must be sent nevertheless
+            self._keep(request.id, request.entered)
         try:
-            self._connected(clients).send(order.name, order.args, id=order.id)
+            self._connected(clients).send(request.name, request.args, id=request.id)
         except GroundError as error:
-            self._fail(order.id, order.name, error)
+            self._fail(request.id, request.name, error)
         else:
-            self._open[order.id] = (order.name, time.monotonic() + ANSWER_S)
+            self._open[request.id] = (request.name, time.monotonic() + ANSWER_S)
 
     def _connected(self, clients: ExitStack) -> TelecommandClient:
-        """The client; a new one where the service listens elsewhere now, or keys are others."""
+        """The client; a new one if the service's endpoints or the keys have changed."""
         station = self._station()
         if self._client is None or self._connected_to != station:
             clients.close()
@@ -112,12 +123,12 @@ class Commanding:
         now = time.monotonic()
         for id, (name, until) in list(self._open.items()):  # noqa: A001
             if now >= until:
-                self._fail(id, name, LinkError(name, f"nobody answered within {ANSWER_S:g} s"))
+                self._fail(id, name, LinkError(name, f"was not answered within {ANSWER_S:g} s"))
 
     def _fail(self, id: str, name: str, error: GroundError) -> None:  # noqa: A002
         self._open.pop(id, None)
         if self._client is not None:
             self._client.forget(id)
-        if not self._open:  # a link whose key was refused does not try again by itself
+        if not self._open:  # a link whose key was refused does not reconnect
             self._connected_to = None
-        self._log.fail(id, name, time.time_ns(), error.code, str(error))
+        self._log.fail(id, name, time.time_ns(), error)

@@ -1,4 +1,4 @@
-"""Telecommands as forms: each argument with its type, range, unit and default; and back."""
+"""Forms of telecommands: arguments with type, range, unit and default; and filled-in forms."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Form(msgspec.Struct, frozen=True):
-    """A telecommand as an operator fills it in."""
+    """A telecommand as a form."""
 
     name: str
     doc: str
@@ -65,19 +65,19 @@ def forms() -> tuple[Form, ...]:
 
 
 def filled_in(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    """What a form was sent with as the telecommand's arguments, times as UTC nanoseconds.
+    """A filled-in form as the telecommand's arguments, times as UTC nanoseconds.
 
-    Raises :class:`UsageError` in the dictionary's own words.
+    Raises :class:`UsageError` for an unknown telecommand or an invalid argument.
     """
     kind = telecommand_named(name)
     times = {field.name for field in fields_of(kind) if is_time(field.type)}
-    meant = {key: _nanoseconds(value) if key in times else value for key, value in args.items()}
+    converted = {key: _nanoseconds(value) if key in times else value for key, value in args.items()}
     try:
-        meant = read_times(name, meant, now_ns)
+        converted = read_times(name, converted, now_ns)
     except (ValueError, OverflowError) as error:
-        raise UsageError(name, str(error), "Correct the time") from error
-    check_arguments(name, meant)
-    return meant
+        raise UsageError(name, f"has an invalid time: {error}", "Correct the time") from error
+    check_arguments(name, converted)
+    return converted
 
 
 def _nanoseconds(value: Any) -> Any:
@@ -129,7 +129,7 @@ def _kind(bare: inspect.Type) -> tuple[ArgumentKind, tuple[Any, ...] | None]:
 
 
 def _peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """The type below metadata and None, and all that the metadata say of it."""
+    """The type without metadata and None, and the facts in the metadata."""
     if isinstance(kind, inspect.Metadata):
         bare, meta = _peeled(kind.type)
         return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}

@@ -1,4 +1,4 @@
-"""Realtime data to many pages: each has a bounded mailbox, and a slow one loses data, counted."""
+"""Distributes realtime data to pages by bounded mailboxes; losses of slow pages are counted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 MOST_WAITING: Final = 5000
-"""Messages in a mailbox: ten seconds of 50 values at 10 Hz.  The oldest go first."""
+"""Messages in a mailbox: ten seconds of 50 values at 10 Hz.  The oldest are dropped first."""
 
 MOST_KEYS: Final = 2000
 """Subscriptions of one page."""
@@ -17,9 +17,9 @@ MOST_AT_ONCE: Final = 500
 
 
 class Mailbox:
-    """Of one page.  Any thread may post; the page's own side takes.
+    """Messages for one page.  Any thread may post; the page's task takes.
 
-    ``wake`` is called, on the poster's thread, when there is something after there was nothing.
+    ``wake`` is called, on the posting thread, when an empty mailbox gets a message.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -28,10 +28,10 @@ class Mailbox:
         self._waiting: deque[bytes] = deque()
         self._lagged = 0
         self.keys: frozenset[str] = frozenset()
-        """Changed by the page's side only."""
+        """Subscribed keys; changed by the page's task only."""
 
     def post(self, message: bytes) -> None:
-        """Add a message; where there is no room, the oldest goes and is counted."""
+        """Add a message; if the mailbox is full, the oldest is dropped and counted."""
         with self._lock:
             was_empty = not self._waiting
             if len(self._waiting) >= MOST_WAITING:
@@ -42,7 +42,7 @@ class Mailbox:
             self._wake()
 
     def take(self) -> tuple[int, list[bytes]]:
-        """How many messages were lost since the last call, and the next ones."""
+        """Number of messages dropped since the last call, and the next messages."""
         with self._lock:
             lagged, self._lagged = self._lagged, 0
             count = min(MOST_AT_ONCE, len(self._waiting))
@@ -50,7 +50,7 @@ class Mailbox:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether the mailbox has no messages."""
         return not self._waiting
 
 
@@ -62,27 +62,27 @@ class Hub:
         self._mailboxes: tuple[Mailbox, ...] = ()
 
     def add(self, mailbox: Mailbox) -> None:
-        """From now on it gets what it subscribes to."""
+        """Deliver to this mailbox from now on."""
         with self._lock:
             self._mailboxes = (*self._mailboxes, mailbox)
 
     def remove(self, mailbox: Mailbox) -> None:
-        """Its page is gone."""
+        """Stop delivering to this mailbox."""
         with self._lock:
             self._mailboxes = tuple(one for one in self._mailboxes if one is not mailbox)
 
     def wants(self, key: str) -> bool:
-        """Whether any page subscribed to it: what nobody wants need not be encoded."""
+        """Whether any page subscribes to the key: other data need not be encoded."""
         return any(key in mailbox.keys for mailbox in self._mailboxes)
 
-    def tell(self, key: str, message: bytes) -> None:
-        """To those who subscribed to the key."""
+    def publish(self, key: str, message: bytes) -> None:
+        """Send to the subscribers of the key."""
         for mailbox in self._mailboxes:
             if key in mailbox.keys:
                 mailbox.post(message)
 
-    def tell_all(self, messages: Iterable[bytes]) -> None:
-        """To every page."""
+    def publish_all(self, messages: Iterable[bytes]) -> None:
+        """Send to every page."""
         for message in messages:
             for mailbox in self._mailboxes:
                 mailbox.post(message)

@@ -1,4 +1,4 @@
-"""From the telemetry link into the archive and on to the pages, on a thread of its own."""
+"""Writes the telemetry link to the archive and the pages, on its own thread."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points.reduction import Gap, Sample
 from telecommands.dictionary import PACKETS, Verification
 from telecommands.ground.commanding import TelemetryClient
-from telecommands.ground.errors import ArchiveError, GroundError
+from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.handshake import THERE
 from telecommands.ground.station import Station
 
-TURN_S: Final = 0.1
-"""Packets are archived and shown in batches of so long."""
+BATCH_S: Final = 0.1
+"""Duration of a batch of packets, which is archived and shown together."""
 
 MOST_UNWRITTEN: Final = 10_000
-"""Packets kept while the archive cannot be written; the oldest go first, counted."""
+"""Packets kept while the archive cannot be written; the oldest are dropped first, and counted."""
 
 _BATCH: Final = 2000
-_MOST_NUMBER: Final = 2**62  # no service counts so far, and no database
-_LOOK_AGAIN_S: Final = 1.0
+_MOST_NUMBER: Final = 2**62  # beyond it are neither valid counters nor database integers
+_RECHECK_S: Final = 1.0
 
 
 class LinkState(msgspec.Struct, frozen=True):
-    """What a page is told of the link; times are UTC milliseconds."""
+    """The link's state as shown on the page; times are UTC milliseconds."""
 
     state: str
     since: float
@@ -46,11 +46,10 @@ class LinkState(msgspec.Struct, frozen=True):
 
 
 class TelemetryFeed:
-    """Owns the archive's writing end and the subscription.
+    """Owns the archive's writer and the subscription.
 
-    ``station`` is asked again while the link is down: a restarted service may listen elsewhere, and
-    keys may have been exchanged.
-    ``stage`` is told each stage of a telecommand.
+    ``station`` is called again while the link is down: a restarted service may have other
+    endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand.
     """
 
     def __init__(
@@ -72,53 +71,53 @@ class TelemetryFeed:
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
-        self._absurd = 0
+        self._out_of_range = 0
         self._unarchived = 0
-        self._trouble = ""
-        self.state = LinkState("down", _now_ms(), None, cause="nobody answered yet")
+        self._reported = ""
+        self.state = LinkState("down", _now_ms(), None, cause="The service has not answered yet")
         """Replaced as a whole; any thread may read it."""
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set; goes on over every end of the link."""
+        """Follow the link until ``stop`` is set; reconnects after each loss."""
         self._record_link(up=False)
-        self._tell_dropped(time.time_ns(), *PACKETS)
+        self._publish_dropped(time.time_ns(), *PACKETS)
         while not stop.is_set():
             try:
                 station = self._station()
                 with station.telemetry(monitored=True) as client:
                     self._follow(client, station, stop)
             except GroundError as error:
-                self._tell_state("down", error.cause, error.cure)
-                stop.wait(_LOOK_AGAIN_S)
+                self._set_state("down", error)
+                stop.wait(_RECHECK_S)
         self._write([])
 
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
-        """While the service is where it was, with the same keys, and the link may come about."""
-        unreadable_before = self._unreadable - self._absurd
-        look_again_at = time.monotonic() + _LOOK_AGAIN_S
+        """Follow the link while endpoints and keys stay the same and it can be established."""
+        unreadable_before = self._unreadable - self._out_of_range
+        recheck_at = time.monotonic() + _RECHECK_S
         while not stop.is_set():
             batch = self._batch(client)
-            self._unreadable = self._absurd + client.unreadable + unreadable_before
+            self._unreadable = self._out_of_range + client.unreadable + unreadable_before
             if batch:
                 self._last_packet = _now_ms()
             finding = client.finding
             if finding is THERE:
-                self._tell_state("up")
+                self._set_state("up")
             elif finding is not None:
-                cause = f"{station.endpoints.telemetry}: {finding.cause}"
-                self._tell_state("down", cause, finding.cure)
+                endpoint = station.endpoints.telemetry
+                self._set_state("down", LinkError(endpoint, finding.cause, finding.cure))
             self._write(batch)
-            if finding is not THERE and time.monotonic() >= look_again_at:
+            if finding is not THERE and time.monotonic() >= recheck_at:
                 if self._station() != station or (finding is not None and finding.is_final):
                     return
-                look_again_at = time.monotonic() + _LOOK_AGAIN_S
+                recheck_at = time.monotonic() + _RECHECK_S
 
     def _batch(self, client: TelemetryClient) -> list[Arrival]:
-        """What comes within a turn."""
+        """The packets of a batch's duration."""
         batch = []
-        for topic, packet, record in client.packets(TURN_S):
+        for topic, packet, record in client.packets(BATCH_S):
             if max(packet.seq, abs(packet.boot)) > _MOST_NUMBER:
-                self._absurd += 1
+                self._out_of_range += 1
                 continue
             batch.append(Arrival(topic, packet, record))
             if len(batch) >= _BATCH:
@@ -126,7 +125,7 @@ class TelemetryFeed:
         return batch
 
     def _write(self, batch: list[Arrival]) -> None:
-        """Archive, then show: whatever a page was shown, it finds again."""
+        """Archive, then show: every packet shown is in the archive."""
         self._unwritten += batch
         if not self._unwritten:
             return
@@ -137,19 +136,19 @@ class TelemetryFeed:
             if too_many > 0:
                 del self._unwritten[:too_many]
                 self._unarchived += too_many
-            self._tell_trouble(error)
+            self._report_error(error)
             return
-        self._trouble = ""
+        self._reported = ""
         self._unwritten.clear()
-        self._tell_growth()
+        self._publish_growth()
         for one in stored:
             self._show(one)
 
-    def _tell_growth(self) -> None:
-        """Pages look up what is new among the points."""
+    def _publish_growth(self) -> None:
+        """Let pages request the new points."""
         if len(self._catalogue) != self._points:
             self._points = len(self._catalogue)
-            self._hub.tell_all([encoded({"points": self._points})])
+            self._hub.publish_all([encoded({"points": self._points})])
 
     def _show(self, stored: Stored) -> None:
         (topic, packet, record), gap = stored
@@ -158,30 +157,31 @@ class TelemetryFeed:
         if isinstance(record, Verification):
             self._stage(record, packet.seq, packet.boot)
         elif topic in TABLES:
-            self._tell(topic, row_datum(packet.t, packet.seq, packet.boot, record))
+            self._publish(topic, row_datum(packet.t, packet.seq, packet.boot, record))
         for point, value in self._catalogue.values(topic, record):
             if self._hub.wants(point.key):
                 if gap is not None:
-                    self._tell(point.key, gap_datum(gap))
+                    self._publish(point.key, gap_datum(gap))
                 sample = Sample(packet.t, value, packet.seq, packet.boot)
-                self._tell(point.key, value_datum(sample))
+                self._publish(point.key, value_datum(sample))
 
     def _show_gap(self, topic: str, gap: Gap) -> None:
         self._dropped[topic] += gap.missing
         timestamp = gap_datum(gap)["timestamp"]
-        told = {"topic": topic, "count": gap.missing, "timestamp": timestamp}
-        self._hub.tell_all([encoded({"dropped": told})])
+        loss = {"topic": topic, "count": gap.missing, "timestamp": timestamp}
+        self._hub.publish_all([encoded({"dropped": loss})])
         if topic in TABLES:
-            self._tell(topic, gap_datum(gap))
-        self._tell_dropped(gap.before, topic)
+            self._publish(topic, gap_datum(gap))
+        self._publish_dropped(gap.before, topic)
 
-    def _tell_dropped(self, t: int, *topics: str) -> None:
-        self._tell(LINK_DROPPED, value_datum(Sample(t, self._dropped.total())))
+    def _publish_dropped(self, t: int, *topics: str) -> None:
+        self._publish(LINK_DROPPED, value_datum(Sample(t, self._dropped.total())))
         for topic in topics:
-            self._tell(f"{LINK_DROPPED}.{topic}", value_datum(Sample(t, self._dropped[topic])))
+            self._publish(f"{LINK_DROPPED}.{topic}", value_datum(Sample(t, self._dropped[topic])))
 
-    def _tell_state(self, state: str, cause: str = "", cure: str = "") -> None:
+    def _set_state(self, state: str, error: GroundError | None = None) -> None:
         before = self.state
+        cause = error.sentence if error is not None else ""
         changed = state != before.state
         self.state = LinkState(
             state=state,
@@ -190,35 +190,40 @@ class TelemetryFeed:
             unreadable=self._unreadable,
             unarchived=self._unarchived,
             cause=cause,
-            cure=cure,
+            cure=error.cure if error is not None else "",
         )
         if changed:
             self._record_link(up=state == "up")
         if changed or cause != before.cause or self._unreadable != before.unreadable:
-            self._hub.tell_all([encoded({"link": self.state})])
+            self._hub.publish_all([encoded({"link": self.state})])
 
     def _record_link(self, *, up: bool) -> None:
         now = time.time_ns()
         try:
             self._archive.write_link(now, up=up)
         except ArchiveError as error:
-            self._tell_trouble(error)
-        self._tell(LINK_STATE, value_datum(Sample(now, int(up))))
+            self._report_error(error)
+        self._publish(LINK_STATE, value_datum(Sample(now, int(up))))
 
-    def _tell_trouble(self, error: ArchiveError) -> None:
-        """The same once only: it is tried ten times a second."""
-        if str(error) != self._trouble:
-            self._trouble = str(error)
-            self._hub.tell_all([encoded({"error": error.as_record()})])
+    def _report_error(self, error: ArchiveError) -> None:
+        """Report a repeated error once: writing is retried ten times a second."""
+        if str(error) != self._reported:
+            self._reported = str(error)
+            self._hub.publish_all([error_message(error.code, error.sentence, error.cure)])
 
-    def _tell(self, key: str, datum: dict[str, Any]) -> None:
+    def _publish(self, key: str, datum: dict[str, Any]) -> None:
         if self._hub.wants(key):
-            self._hub.tell(key, encoded({"key": key, "datum": datum}))
+            self._hub.publish(key, encoded({"key": key, "datum": datum}))
 
 
 def encoded(message: Any) -> bytes:
-    """A message to a page."""
+    """Encode a message for a page."""
     return msgspec.json.encode(message)
+
+
+def error_message(code: str, cause: str, cure: str) -> bytes:
+    """An error for a page; ``cause`` is a sentence without its full stop."""
+    return encoded({"error": {"code": code, "cause": cause, "cure": cure}})
 
 
 def _now_ms() -> float:

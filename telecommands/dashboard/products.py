@@ -1,4 +1,4 @@
-"""Products that came down: what lies in the receiver's folder, and pictures of it."""
+"""Downlinked products: the files in the receiver's folder, and pictures of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from telecommands.dashboard.points.data import NS_PER_MS
 from telecommands.ground.errors import GroundError, UsageError
 
 MOST_LISTED: Final = 1000
-"""Products; the oldest are left out."""
+"""Products listed at most; the oldest are omitted."""
 
 MOST_PIXELS: Final = 2048
-"""Of a picture's longer side: a mask of 10,980 pixels is thinned out."""
+"""A picture's longer side at most: a mask of 10,980 pixels is subsampled."""
 
 SCAN_S: Final = 1.0
 
@@ -40,7 +40,7 @@ _KINDS: Final = {
 
 
 class Product(msgspec.Struct, frozen=True):
-    """A file that the receiver put at its place: whole, and with the promised SHA-256."""
+    """A completely received file, whose SHA-256 was verified."""
 
     product: str
     job: str
@@ -61,7 +61,7 @@ class _Seen(NamedTuple):
 
 
 class ReceivedProducts:
-    """The folder's products, newest first.  ``scan`` on one thread, the rest on any."""
+    """The folder's products, newest first.  ``scan`` is for one thread, the rest for any."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
@@ -70,24 +70,24 @@ class ReceivedProducts:
         self._listed: tuple[Product, ...] = ()
 
     def listed(self) -> tuple[Product, ...]:
-        """Newest first."""
+        """The products, newest first."""
         return self._listed
 
     def path_of(self, product: str) -> Path:
-        """Its file; :class:`UsageError` for a product that is not listed."""
+        """The product's file.  Raises :class:`UsageError` for a product that is not listed."""
         path = self._paths.get(product)
         if path is None:
-            raise UsageError(f"{product:.80}", "is no received product", "See /api/products")
+            raise UsageError(f"{product:.80}", "is not a received product", "See /api/products")
         return path
 
     def run(self, stop: threading.Event) -> None:
-        """Look into the folder until ``stop`` is set."""
+        """Scan the folder until ``stop`` is set."""
         while not stop.is_set():
             self.scan(stop)
             stop.wait(SCAN_S)
 
     def scan(self, stop: threading.Event) -> None:
-        """Look once; what is new is hashed, which takes about a second a gigabyte."""
+        """Scan once; new files are hashed, which takes about a second per gigabyte."""
         seen = sorted(self._seen(), key=lambda one: one.modified, reverse=True)[:MOST_LISTED]
         known = {one: self._known.get(one) or _product(one, stop) for one in seen}
         if stop.is_set():
@@ -105,25 +105,26 @@ class ReceivedProducts:
                     if not file.name.startswith(".") and file.is_file(follow_symlinks=False):
                         stat = file.stat(follow_symlinks=False)
                         yield _Seen(job.name, Path(file.path), stat.st_size, stat.st_mtime_ns)
-                except OSError:  # gone since
+                except OSError:  # deleted in the meantime
                     continue
 
 
 def picture(path: Path) -> tuple[bytes, str]:
     """Bytes and media type of a product's picture.
 
-    A quick-look as it is; a GeoTIFF of a mask as PNG: clear brown, contaminated white, no data
-    transparent; of classes in its own colours.  Raises :class:`UsageError` where there is none.
+    A quick-look unchanged; a GeoTIFF mask as PNG: clear brown, contaminated white, no data
+    transparent; classes in the file's colours.  Raises :class:`UsageError` for other products,
+    :class:`GroundError` for a file that cannot be drawn.
     """
     if _kind(path.name)[0] == "quicklook":
         return _read(path), "image/jpeg"
     if _kind(path.name)[0] not in ("geotiff", "classes"):
-        raise UsageError(path.name, "has no picture", "Load the file itself")
+        raise UsageError(path.name, "has no picture", "Download the file itself")
     try:
         return _png(path), "image/png"
     except (RasterioError, OSError) as error:
         cause = f"cannot be drawn ({error!s:.200})"
-        raise GroundError(path.name, cause, "Load the file itself") from error
+        raise GroundError(path.name, cause, "Download the file itself") from error
 
 
 def _png(path: Path) -> bytes:
@@ -167,7 +168,7 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
 
 
 def _kind(name: str) -> tuple[str, str]:
-    """Kind and scene, from the end and the beginning of a product's name."""
+    """Kind and scene, from the suffix and the prefix of a product's name."""
     for suffix, kind in _KINDS.items():
         if name.endswith(suffix):
             return kind, name.removesuffix(suffix).rstrip("_")
@@ -175,7 +176,7 @@ def _kind(name: str) -> tuple[str, str]:
 
 
 def _sha256(path: Path, stop: threading.Event) -> str | None:
-    """None where it is gone, or there is no time left."""
+    """The digest; None if the file was deleted or ``stop`` is set."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -194,7 +195,7 @@ def _entries(folder: Path | None) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return list(entries)
-    except OSError:  # nothing was received yet
+    except OSError:  # no product received yet
         return []
 
 
@@ -202,4 +203,4 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UsageError(path.name, "is gone", "Receive it again") from error
+        raise UsageError(path.name, "does not exist any more", "Receive it again") from error

@@ -1,4 +1,4 @@
-"""Products into the received folder whenever a contact is open, on a thread of its own."""
+"""Receives products whenever a contact is open, on its own thread."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from telecommands.ground.errors import GroundError
 from telecommands.ground.station import Station
 
 ASK_S: Final = 0.5
-"""Between two questions whether a product goes down now."""
+"""Pause between two requests for the next product."""
 
 _SILENCE_S: Final = 0.5
-_LOOK_AGAIN_S: Final = 1.0
+_RETRY_S: Final = 1.0
 
 
 class Reception:
-    """Receives for ever; ``trouble`` is told what went wrong, and it goes on."""
+    """Receives products into ``folder``; ``failed`` is called with each new error."""
 
     def __init__(
         self,
         station: Callable[[], Station],
         folder: Path,
-        trouble: Callable[[GroundError], None],
+        failed: Callable[[GroundError], None],
     ) -> None:
         self._station = station
         self._folder = folder
-        self._trouble = trouble
-        self._told = ""
+        self._failed = failed
+        self._reported = ""
 
     def run(self, stop: threading.Event) -> None:
-        """Until ``stop`` is set; what is on its way then is gone on with another time."""
+        """Receive until ``stop`` is set; an interrupted transfer is resumed next time."""
 
         def progress(_offer: ProductOffer, _stored: int) -> None:
             if stop.is_set():
@@ -48,24 +48,24 @@ class Reception:
             except _StoppedError:
                 return
             except GroundError as error:
-                self._tell(error)
-                stop.wait(_LOOK_AGAIN_S)
+                self._report(error)
+                stop.wait(_RETRY_S)
 
     def _receive(self, receiver: DownlinkReceiver, station: Station, stop: threading.Event) -> None:
-        """As long as the service is where it was, with the same keys."""
+        """Receive while the service's endpoints and the keys stay the same."""
         while not stop.is_set():
             if receiver.receive_next(_SILENCE_S) is None:
                 stop.wait(ASK_S)
                 if self._station() != station:
                     return
             else:
-                self._told = ""
+                self._reported = ""
 
-    def _tell(self, error: GroundError) -> None:
-        """The same trouble once only: without a service it comes every second."""
-        if str(error) != self._told and error.code != "NO_ANSWER":
-            self._trouble(error)
-        self._told = str(error)
+    def _report(self, error: GroundError) -> None:
+        """Report a repeated error once: without a service it occurs every second."""
+        if str(error) != self._reported and error.code != "NO_ANSWER":
+            self._failed(error)
+        self._reported = str(error)
 
 
 class _StoppedError(Exception):

@@ -1,4 +1,4 @@
-"""What became of each telecommand, told by telemetry and by the answers to this bridge's own."""
+"""The stages of each telecommand, from telemetry and from answers to this bridge."""
 
 from __future__ import annotations
 
@@ -9,58 +9,63 @@ from typing import Any, Final
 
 from telecommands.dashboard.points.data import NS_PER_MS, row_datum
 from telecommands.dictionary import Verification
+from telecommands.ground.errors import GroundError
 
 NO_ANSWER: Final = "NO_ANSWER"
-"""The stage that the ground itself adds: nothing more is awaited."""
+"""The closing stage that the ground adds if no answer is expected any more."""
 
 MOST_KEPT: Final = 1000
-"""Telecommands; the oldest go first."""
+"""Telecommands kept at most; the oldest are dropped first."""
 
 _MOST_STAGES: Final = 200
 
 
 class StageLog:
-    """Each stage once, whichever way it comes first.  Any thread may call.
+    """Keeps each stage once, whether telemetry or an answer is received first.  For any thread.
 
-    ``tell`` is called with each new one as a datum.
+    ``publish`` is called with each new stage as a datum.
     """
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
-        self._tell = tell
+    def __init__(self, publish: Callable[[dict[str, Any]], None]) -> None:
+        self._publish = publish
         self._lock = threading.Lock()
         self._stages: OrderedDict[str, OrderedDict[tuple[str, int, int], dict[str, Any]]]
         self._stages = OrderedDict()
+        self._arguments: dict[str, str] = {}
 
-    def open(self, telecommand: str) -> None:
-        """Know a telecommand before its first stage comes."""
+    def open(self, telecommand: str, args: str) -> None:
+        """Register a telecommand and the JSON of its arguments before its first stage."""
         with self._lock:
             self._of(telecommand)
+            self._arguments[telecommand] = args
 
     def take(self, stage: Verification, seq: int | None = None, boot: int | None = None) -> None:
-        """A stage by telemetry (with its number and boot) or by an answer (without)."""
+        """Add a stage from telemetry (with its number and boot) or from an answer (without)."""
         datum = row_datum(stage.at, seq, boot, stage)
         with self._lock:
             known = self._of(stage.id)
+            datum["args"] = self._arguments.get(stage.id, "")
             label = (stage.stage.value, stage.at, stage.step)
             if label in known:
                 return
             known[label] = datum
             if len(known) > _MOST_STAGES:
                 known.popitem(last=False)
-        self._tell(datum)
+        self._publish(datum)
 
-    def fail(self, telecommand: str, name: str, at_ns: int, code: str, cause: str) -> None:
-        """The ground's own end of a telecommand: it could not be sent, or nobody answered."""
+    def fail(self, telecommand: str, name: str, at_ns: int, error: GroundError) -> None:
+        """Close a telecommand that could not be sent or was not answered."""
         at = at_ns / NS_PER_MS
         datum = {"timestamp": at, "id": telecommand, "name": name, "stage": NO_ANSWER}
-        datum |= {"at": at, "key_id": "", "code": code, "cause": cause, "cure": ""}
-        datum |= {"step": 0, "of": 0, "data": "", "seq": None, "boot": None}
+        datum |= {"at": at, "key_id": "", "step": 0, "of": 0, "data": "", "seq": None, "boot": None}
+        datum |= {"code": error.code, "cause": error.sentence, "cure": error.cure}
         with self._lock:
+            datum["args"] = self._arguments.get(telecommand, "")
             self._of(telecommand)[(NO_ANSWER, at_ns, 0)] = datum
-        self._tell(datum)
+        self._publish(datum)
 
     def of(self, telecommand: str) -> list[dict[str, Any]] | None:
-        """Its stages so far; None where it is not known (any more)."""
+        """Its stages so far; None if it is unknown or no longer kept."""
         with self._lock:
             known = self._stages.get(telecommand)
             return None if known is None else list(known.values())
@@ -68,5 +73,6 @@ class StageLog:
     def _of(self, telecommand: str) -> OrderedDict[tuple[str, int, int], dict[str, Any]]:
         known = self._stages.setdefault(telecommand, OrderedDict())
         if len(self._stages) > MOST_KEPT:
-            self._stages.popitem(last=False)
+            oldest, _ = self._stages.popitem(last=False)
+            self._arguments.pop(oldest, None)
         return known

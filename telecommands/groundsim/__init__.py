@@ -1,1 +1,1 @@
-"""The ground side's tools: the scene simulator and the judge of its masks."""
+"""Ground station simulator: commanding, telemetry, downlink, scenarios, scenes, mask scores."""

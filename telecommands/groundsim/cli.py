@@ -1,6 +1,6 @@
-"""``groundsim``: the ground side's command line.  Parsing and exit status only.
+"""``groundsim``: the ground station simulator's command line.  Parsing and exit status only.
 
-0 done; 1 failed, or not as expected; 2 wrong usage; 3 a telecommand was rejected; 4 no answer;
+0 success; 1 failed, or not as expected; 2 wrong usage; 3 a telecommand was rejected; 4 no answer;
 130 interrupted.
 """
 
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     try:
         arguments = _parser().parse_args(argv)
-    except SystemExit as stopped:  # argparse has said why
+    except SystemExit as stopped:  # argparse has printed the reason
         return int(stopped.code or 0)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
         return command(arguments)
     except KeyboardInterrupt:
-        return _fail(Interrupted(arguments.name, "interrupted", arguments.after_interrupt))
-    except BrokenPipeError:  # who read our output has seen enough, as in `| head`
+        return _fail(Interrupted(arguments.name, "was interrupted", arguments.after_interrupt))
+    except BrokenPipeError:  # the reader of the output has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except GroundError as error:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="groundsim", description="The ground side, simulated.")
+    parser = argparse.ArgumentParser(prog="groundsim", description="Ground station simulator.")
     parser.set_defaults(after_interrupt="")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     for command in (keys, send, watch, fetch, run, dashboard, export, scene, score):

@@ -1,4 +1,4 @@
-"""The dictionary's telecommands as an operator reads them on a terminal."""
+"""The dictionary's telecommands as help texts for a terminal."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _BOUNDS: Final = (
     ("min_length", "at least {}"),
     ("max_length", "at most {}"),
 )
-_LARGEST: Final = 2**63 - 1  # what any integer may be: no range worth telling
+_LARGEST: Final = 2**63 - 1  # of every integer: not worth printing as a range
 
 
 def all_telecommands() -> str:
-    """A line for each telecommand and one for its arguments."""
+    """For each telecommand a line with its summary and a line with its arguments."""
     lines: list[str] = []
     for name, kind in TELECOMMANDS.items():
         mark = "  (asks for confirmation)" if kind.HAZARDOUS else ""
@@ -46,12 +46,12 @@ def all_telecommands() -> str:
 
 
 def one_telecommand(kind: type[Telecommand]) -> str:
-    """What it does, each argument with type, range, default and meaning, and what it answers."""
+    """Its purpose, each argument with type, range, default and meaning, and its result."""
     lines = [f"{kind.NAME}: {python.cleandoc(kind.__doc__ or '')}"]
     lines += [_field_line(field) for field in fields_of(kind)] or ["  no arguments"]
     if kind.RESULT is not None:
-        answer = ", ".join(field.name for field in fields_of(kind.RESULT))
-        lines.append(f"answers {kind.RESULT.__name__}: {answer}")
+        result = ", ".join(field.name for field in fields_of(kind.RESULT))
+        lines.append(f"returns {kind.RESULT.__name__}: {result}")
     traits = [
         *(["read-only"] if kind.READ_ONLY else []),
         "runs in SAFE mode" if kind.IN_SAFE else "does not run in SAFE mode",
@@ -95,7 +95,7 @@ def _type(kind: inspect.Type) -> str:
 
 
 def _notes(kind: inspect.Type) -> Iterator[str]:
-    """Ranges and descriptions, from the outside in."""
+    """Descriptions and ranges, outermost type first."""
     if isinstance(kind, inspect.Metadata):
         description = (kind.extra_json_schema or {}).get("description")
         if description:

@@ -1,4 +1,4 @@
-"""The live table: housekeeping with its limits, events, running jobs, telecommands, losses."""
+"""The live table: housekeeping with limits, running jobs, events, telecommands, lost packets."""
 
 from __future__ import annotations
 
@@ -39,42 +39,42 @@ _MODES: Final = {
 _STALE: Final = "magenta"
 
 
-def live_table(situation: TelemetryState, lost: Mapping[str, int], now: float) -> RenderableType:
-    """The situation at ``now`` (monotonic seconds)."""
+def live_table(state: TelemetryState, lost: Mapping[str, int], now: float) -> RenderableType:
+    """The telemetry state at ``now`` (monotonic seconds); ``lost`` counts packets by topic."""
     parts: list[RenderableType] = [
-        Panel(_housekeeping(situation, now), title=_headline(situation, now)),
+        Panel(_housekeeping(state, now), title=_headline(state, now)),
         *(_job(progress.scene, progress.rows_done, progress.rows, progress.elapsed_s)
-          for progress in situation.jobs(now)),
+          for progress in state.jobs(now)),
     ]  # fmt: skip
-    if situation.cloud is not None:
-        cloud = situation.cloud
+    if state.cloud is not None:
+        cloud = state.cloud
         parts.append(Text(f"{cloud.scene}: {cloud.contaminated:.1%} contaminated"))
     parts += [
-        Panel(_events(situation), title="events"),
-        Panel(_telecommands(situation), title="telecommands"),
-        _footer(situation, lost),
+        Panel(_events(state), title="events"),
+        Panel(_telecommands(state), title="telecommands"),
+        _footer(state, lost),
     ]
     return Group(*parts)
 
 
-def _headline(situation: TelemetryState, now: float) -> Text:
-    housekeeping = situation.housekeeping
+def _headline(state: TelemetryState, now: float) -> Text:
+    housekeeping = state.housekeeping
     if housekeeping is None:
         return Text("waiting for housekeeping", style=_STALE)
     head = Text.assemble(
         (housekeeping.mode.value, _MODES[housekeeping.mode]),
-        f"  boot {situation.boot}  up {duration(housekeeping.uptime_s)}",
+        f"  boot {state.boot}  up {duration(housekeeping.uptime_s)}",
     )
-    if situation.is_stale(now):
-        head.append(f"  STALE for {duration(now - situation.housekeeping_at)}", style=_STALE)
+    if state.is_stale(now):
+        head.append(f"  STALE for {duration(now - state.housekeeping_at)}", style=_STALE)
     return head
 
 
-def _housekeeping(situation: TelemetryState, now: float) -> RenderableType:
-    housekeeping = situation.housekeeping
+def _housekeeping(state: TelemetryState, now: float) -> RenderableType:
+    housekeeping = state.housekeeping
     if housekeeping is None:
-        return Text("nothing came yet")
-    stale = situation.is_stale(now)
+        return Text("no housekeeping received yet")
+    stale = state.is_stale(now)
     grid = Table.grid(padding=(0, 2), expand=True)
     for _ in range(2):
         grid.add_column(style="dim", no_wrap=True)
@@ -115,39 +115,39 @@ def _job(scene: str, done: int, rows: int, elapsed_s: float) -> RenderableType:
     return row
 
 
-def _events(situation: TelemetryState) -> RenderableType:
+def _events(state: TelemetryState) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for t, event in reversed(situation.events):
-        left_out = f" (+{event.squelched} left out)" if event.squelched else ""
+    for t, event in reversed(state.events):
+        suppressed = f" (+{event.squelched} suppressed)" if event.squelched else ""
         style = _SEVERITIES[event.severity]
         grid.add_row(
             Text(utc(t), style="dim"),
             Text(event.severity.value, style=style),
             Text(event.event, style=style),
-            Text(event.message + left_out),
+            Text(event.message + suppressed),
         )
     return grid
 
 
-def _telecommands(situation: TelemetryState) -> RenderableType:
+def _telecommands(state: TelemetryState) -> RenderableType:
     grid = Table.grid(padding=(0, 2))
-    for one in reversed(situation.telecommands.values()):
-        bad = one.stage.closes and one.stage is not Stage.COMPLETED
-        step = f"{one.step} of {one.of}" if one.stage is Stage.PROGRESS else ""
-        code = one.code.value if one.code is not None else ""
+    for sent in reversed(state.telecommands.values()):
+        bad = sent.stage.closes and sent.stage is not Stage.COMPLETED
+        step = f"{sent.step} of {sent.of}" if sent.stage is Stage.PROGRESS else ""
+        code = sent.code.value if sent.code is not None else ""
         grid.add_row(
-            Text(utc(one.at), style="dim"),
-            Text(one.name),
-            Text(one.stage.value, style="yellow" if bad else ""),
-            Text(" ".join(filter(None, [step, code, one.cause]))),
-            Text(one.id, style="dim"),
+            Text(utc(sent.at), style="dim"),
+            Text(sent.name),
+            Text(sent.stage.value, style="yellow" if bad else ""),
+            Text(" ".join(filter(None, [step, code, sent.cause]))),
+            Text(sent.id, style="dim"),
         )
     return grid
 
 
-def _footer(situation: TelemetryState, lost: Mapping[str, int]) -> Text:
+def _footer(state: TelemetryState, lost: Mapping[str, int]) -> Text:
     count = sum(lost.values())
-    text = Text("packets " + " ".join(f"{k} {v}" for k, v in sorted(situation.packets.items())))
+    text = Text("packets " + " ".join(f"{k} {v}" for k, v in sorted(state.packets.items())))
     missing = " ".join(f"{topic} {number}" for topic, number in sorted(lost.items()) if number)
     text.append(f"   lost {missing or 0}", style="bold yellow" if count else "dim")
     return text

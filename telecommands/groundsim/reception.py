@@ -1,4 +1,4 @@
-"""How long to go on receiving products: until nothing is left, or what was asked for came."""
+"""Receives products until none is left, or until the requested number has been received."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from telecommands.ground.downlink import DownlinkReceiver, ReceivedProduct
 from telecommands.ground.errors import TransferFailed
 
 POLL_S: Final = 0.25
-"""Between two questions whether there is a product now."""
+"""Pause between two requests for the next product."""
 
 SILENCE_S: Final = 30.0
-"""Without an answer so long the link counts as dead: a service that restarts needs less."""
+"""A link without an answer for this long is considered dead: a service restarts faster."""
 
 MayWait: TypeAlias = Callable[[int, float], bool]
-"""Told how many came and for how many seconds none did: whether to ask again."""
+"""Whether to request again, given the number received and the seconds since the last one."""
 
 
 def receive_products(
@@ -26,21 +26,21 @@ def receive_products(
     *,
     most: int | None = None,
 ) -> Iterator[ReceivedProduct]:
-    """Products as they come, ``most`` at most; ends when none goes down now and none is awaited.
+    """Yield products as they are received, ``most`` at most.
 
-    A product that cannot be received is told to ``failed`` and passed over; the same failure
-    once more is raised.
+    Ends when no product is offered and ``may_wait`` returns false.  A product that cannot be
+    received is reported to ``failed`` and skipped; if the same failure is repeated, it is raised.
     """
     count = 0
-    told: set[str] = set()
+    reported: set[str] = set()
     heard_at = time.monotonic()
     while most is None or count < most:
         try:
             product = receiver.receive_next(SILENCE_S)
         except TransferFailed as error:
-            if str(error) in told:
+            if str(error) in reported:
                 raise
-            told.add(str(error))
+            reported.add(str(error))
             failed(error)
             continue
         if product is not None:

@@ -1,4 +1,4 @@
-"""A real browser before the real page, the real bridge and the real daemon."""
+"""A real browser with the real page, bridge and flight service."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def bridge(
 
 @pytest.fixture(scope="module")
 def page(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
-    """The dashboard as an operator finds it first; any error in the page fails the test run."""
+    """The dashboard as first opened; any error in the page fails the test run."""
     context = chromium.new_context(viewport={"width": 1600, "height": 900})
     context.set_default_timeout(20_000)
     page = context.new_page()
@@ -65,7 +65,7 @@ def page(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
 
 @pytest.fixture
 def screenshot(page: Any) -> Any:
-    """Keeps a picture for the manual, where FLIGHTSW_SCREENSHOTS asks for it."""
+    """Takes a screenshot for the manual if FLIGHTSW_SCREENSHOTS is set."""
 
     def take(name: str) -> None:
         if os.environ.get("FLIGHTSW_SCREENSHOTS"):

@@ -40,12 +40,12 @@ _AXIS = """() => {
 }"""
 
 INVENTED = "hk.card_temperature_c"
-"""Key of the value that a test makes up: the real one does not come between."""
+"""Key of the value that a test invents; the real value is suppressed."""
 
 Screenshot = Callable[[str], None]
 
 
-# As Open MCT's own links do: the time settings stay in the address, so that none is rewritten late.
+# Like Open MCT's links: keep the time settings in the address, so that it is not rewritten later.
 _FOLLOW = """(path) => {
     const settings = new URLSearchParams(location.hash.split('?')[1]);
     settings.delete('view');
@@ -61,7 +61,7 @@ def browse(page: Any, bridge: BridgeProcess, path: str) -> None:
 
 
 def wait_until_plot_rises(page: Any) -> None:
-    """Uptime only ever grows: its plot's axis follows when data come."""
+    """Uptime only grows: its plot's axis follows when data are received."""
     page.wait_for_function(f"() => ({_AXIS})() !== null")
     before = page.evaluate(_AXIS)["top"]
     page.wait_for_function(f"(before) => ({_AXIS})()?.top > before + 0.5", arg=before)
@@ -103,10 +103,10 @@ def test_the_page_says_that_it_loads_until_it_is_there(
     held: list[Any] = []
     page.route("**/openmct.js", lambda route: held.append(route))  # noqa: PLW0108
     page.goto(bridge.address, wait_until="commit")
-    told = page.locator(".boot-message", has_text="loading")
-    told.wait_for()
+    message = page.locator(".boot-message", has_text="loading")
+    message.wait_for()
     held[0].continue_()
-    told.wait_for(state="detached")
+    message.wait_for(state="detached")
     page.get_by_role("tree", name="Main Tree").wait_for()
     page.close()
 
@@ -170,7 +170,7 @@ _COLLECT = """async () => {
     const take = (name) => (data) => {
         window[name] = [...(window[name] ?? []), ...data.map(({ seq }) => seq)];
     };
-    telemetry.subscribe(point, take('told'), { strategy: 'batch' });
+    telemetry.subscribe(point, take('live'), { strategy: 'batch' });
     telemetry.request(point, { start: 0, end: Date.now() + 60_000 }).then(take('archived'));
 }"""
 
@@ -189,7 +189,7 @@ def test_nothing_is_missing_between_history_and_realtime(
     def connect(socket: Any) -> None:
         server = socket.connect_to_server()
         socket.on_message(
-            lambda told: held.append(lambda: server.send(told)) if is_held else server.send(told)
+            lambda text: held.append(lambda: server.send(text)) if is_held else server.send(text)
         )
 
     page.route_web_socket(re.compile("/api/realtime$"), connect)
@@ -201,9 +201,9 @@ def test_nothing_is_missing_between_history_and_realtime(
     is_held = False
     for send in held:
         send()
-    page.wait_for_function("() => window.archived && window.told")
-    archived, told = page.evaluate("() => [window.archived, window.told]")
-    assert told[0] <= archived[-1] + 1
+    page.wait_for_function("() => window.archived && window.live")
+    archived, live = page.evaluate("() => [window.archived, window.live]")
+    assert live[0] <= archived[-1] + 1
     page.close()
 
 
@@ -211,7 +211,7 @@ def test_the_page_reconnects_after_the_bridge_is_killed(page: Any, bridge: Bridg
     browse(page, bridge, UPTIME)
     wait_until_plot_rises(page)
     bridge.kill()
-    indicator(page, "Bridge gone")
+    indicator(page, "Bridge down")
     bridge.start()
     indicator(page, "Link up")
     wait_until_plot_rises(page)
@@ -227,14 +227,14 @@ def test_what_was_missed_meanwhile_is_kept_as_a_gap(bridge: BridgeProcess) -> No
 
 @pytest.fixture
 def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[..., None]]]:
-    """A page of its own, and a way to slip messages into its WebSocket to the real bridge."""
+    """A separate page, and a function that injects messages into its WebSocket."""
     page = chromium.new_page(viewport={"width": 1600, "height": 900})
     sockets: list[Any] = []
 
     def connect(socket: Any) -> None:
         sockets.append(socket)
         server = socket.connect_to_server()
-        server.on_message(lambda told: socket.send(_without_invented(told)))
+        server.on_message(lambda text: socket.send(_without_invented(text)))
 
     page.route_web_socket(re.compile("/api/realtime$"), connect)
     page.goto(bridge.address)
@@ -243,8 +243,8 @@ def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[.
     page.close()
 
 
-def _without_invented(told: str) -> str:
-    return json.dumps([message for message in json.loads(told) if message.get("key") != INVENTED])
+def _without_invented(text: str) -> str:
+    return json.dumps([message for message in json.loads(text) if message.get("key") != INVENTED])
 
 
 def test_dropped_telemetry_is_said_aloud(link: tuple[Any, Callable[..., None]]) -> None:
@@ -351,7 +351,7 @@ def test_a_token_that_the_bridge_does_not_take_is_forgotten(
 ) -> None:
     visitor.locator(".is-obstacle").wait_for()
     visitor.goto(bridge.operators_address[:-1])
-    visitor.get_by_text("it is forgotten: see Commanding").first.wait_for()
+    visitor.get_by_text("which was removed: see Commanding").first.wait_for()
     visitor.locator(".is-obstacle", has_text="does not belong to the operator's key").wait_for()
     assert visitor.get_by_role("button", name="Send PING").is_disabled()
     assert _held(visitor) is None
@@ -367,6 +367,16 @@ def test_a_telecommand_goes_from_the_form_to_completed(
     sent.locator("[data-stage=COMPLETED]").wait_for()
     stages = sent.locator(".sent__stage").evaluate_all("all => all.map(one => one.dataset.stage)")
     assert stages == ["ACCEPTED", "STARTED", "COMPLETED"]
+
+
+def test_the_history_shows_telecommand_arguments_sender_and_time(
+    page: Any, bridge: BridgeProcess
+) -> None:
+    browse(page, bridge, "flightsw:payload/flightsw:folder.commanding/flightsw:ver")
+    row = page.locator("tr", has_text='{"period_s":0.25}').filter(has_text="COMPLETED").first
+    time = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d.*Z")
+    for shown in ("SET_HOUSEKEEPING_RATE", "operator", time):
+        row.get_by_role("cell").filter(has_text=shown).first.wait_for()
 
 
 def test_every_telecommand_has_a_form_with_a_field_for_each_argument(
@@ -434,7 +444,7 @@ def test_a_hazardous_telecommand_is_sent_only_after_a_confirmation(
 
 @pytest.fixture(scope="module")
 def job(bridge: BridgeProcess, unit: FlightUnit, simulated: Simulated) -> str:
-    """A scene that was processed and whose pictures came down."""
+    """A scene that was processed and whose pictures were downlinked."""
     products = ["geotiff", "quicklook", "report"]
     unit.execute("OPEN_CONTACT", bytes=10**8, seconds=600)
     done = unit.execute("PROCESS_SCENE", scene=simulated.scene.name, products=products)

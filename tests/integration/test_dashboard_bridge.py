@@ -52,9 +52,9 @@ def _bridge(
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            told = process.stdout.readline()
-            found = re.match(r"http://127\.0\.0\.1:(\d+)/ ", told)
-            assert found, told
+            line = process.stdout.readline()
+            found = re.match(r"http://127\.0\.0\.1:(\d+)/ ", line)
+            assert found, line
             client = Client(int(found[1]), read_ground_keys(keys, name).telecommand)
             until(lambda: process.poll() is not None or answers(client))
             yield client, process
@@ -154,12 +154,12 @@ def test_the_link_says_which_key_does_not_fit_and_comes_up_once_they_do(
         client.realtime() as page,
     ):
 
-        def told(cause: str) -> None:
+        def reported(cause: str) -> None:
             page.first(lambda message: cause in message.get("link", {}).get("cause", ""))
 
-        told("keys of the two sides do not fit")
+        reported("keys of the two sides do not fit")
         trusted.write_bytes((unit.ground / SERVICE_KEY).read_bytes())
-        told("refuses this client's key")
+        reported("refuses this client's key")
         KeyFolder(unit.state / "keys").authorise(
             keys / "visitor.key", keys / "visitor.telecommand_key"
         )

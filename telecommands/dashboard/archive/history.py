@@ -1,4 +1,4 @@
-"""What the archive knows of a point between two times, in as few data as were asked for."""
+"""The archive's data of a point between two times, reduced to the requested number."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from telecommands.dashboard.archive.writer import LEVELS_NS
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, Point
 from telecommands.dashboard.points.reduction import Gap, Sample, is_number, merged, minmax
-from telecommands.dictionary import PACKETS, Record
+from telecommands.dictionary import PACKETS, Record, Verification
 from telecommands.ground.errors import UsageError
 
 Strategy: TypeAlias = Literal["latest", "minmax"]
 
 MOST: Final = 50_000
-"""Data of one answer."""
+"""Data in one answer at most."""
 
 MOST_READ: Final = 30_000
-"""Packets that are read for a plot, about 0.15 s of work; of more, the roll-ups are."""
+"""Packets read for a plot (about 0.15 s); for more, roll-ups are used."""
 
 MOST_GAPS: Final = 1000
 LATEST_MS: Final = 4_102_444_800_000.0
-"""2100-01-01: times beyond it are absurd."""
+"""2100-01-01: later times are refused."""
 
 _DEFAULT_SIZE: Final = 2000
-_DATUM_SPANS: Final = 2  # a span gives its lowest and its highest
+_DATUM_SPANS: Final = 2  # lowest and highest value of a span
 
 
 class Range(msgspec.Struct, frozen=True):
@@ -46,18 +46,20 @@ class Range(msgspec.Struct, frozen=True):
 def read_range(query: Mapping[str, str]) -> Range:
     """``start``, ``end`` (UTC milliseconds), ``size``, ``strategy``; each may be absent.
 
-    Raises :class:`UsageError` for what makes no sense.
+    Raises :class:`UsageError` for an invalid value.
     """
     start = _milliseconds("start", query.get("start"), 0.0)
     end = _milliseconds("end", query.get("end"), LATEST_MS)
     if start > end:
-        raise UsageError("start", "is later than end", "Exchange the two")
+        raise UsageError("start", "is later than end", "Swap the two times")
     strategy = query.get("strategy") or None
     if strategy not in (None, "latest", "minmax"):
-        raise UsageError("strategy", f"{strategy!r:.80} is none", "Give latest, minmax or neither")
+        raise UsageError(
+            "strategy", f"must be latest or minmax, got {strategy!r:.80}", "Correct or omit it"
+        )
     size = query.get("size") or None
     if size is not None and not (size.isascii() and size.isdigit() and 1 <= int(size[:9]) <= MOST):
-        raise UsageError("size", f"{size!r:.80} is no number from 1 to {MOST}", "Correct it")
+        raise UsageError("size", f"must be from 1 to {MOST}, got {size!r:.80}", "Correct it")
     return Range(
         start=round(start * NS_PER_MS),
         end=round(end * NS_PER_MS),
@@ -66,35 +68,35 @@ def read_range(query: Mapping[str, str]) -> Range:
     )
 
 
-def history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
+def history(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str, Any]]:
     """Data of the point, ascending, with the gaps between them.
 
     ``latest``: the last ``size`` (1).  ``minmax``: at most ``size`` (2,000) that keep the peaks.
-    Neither: all, and as minmax where there are more than 50,000 (of texts: the newest 50,000).
+    Neither: all data, or as minmax if there are more than 50,000 (of texts: the newest 50,000).
     """
     if point.topic == "link":
-        return _link_history(reader, point, asked)
-    if asked.strategy == "latest":
-        return _latest(reader, point, asked)
+        return _link_history(reader, point, query)
+    if query.strategy == "latest":
+        return _latest(reader, point, query)
     if point.type in ("number", "state"):
-        most = MOST_READ if asked.strategy == "minmax" else MOST
-        few = reader.count(point.topic, asked.start, asked.end, most + 1) <= most
-        if asked.strategy == "minmax" or not few:
-            return _peaks(reader, point, asked, few=few)
-    bodies = list(reader.bodies(point.topic, asked.start, asked.end, MOST, newest=True))[::-1]
-    return _with_gaps(_data(point, bodies), _gaps(reader, point, bodies))
+        most = MOST_READ if query.strategy == "minmax" else MOST
+        few = reader.count(point.topic, query.start, query.end, most + 1) <= most
+        if query.strategy == "minmax" or not few:
+            return _peaks(reader, point, query, few=few)
+    bodies = list(reader.bodies(point.topic, query.start, query.end, MOST, newest=True))[::-1]
+    return _with_gaps(_data(reader, point, bodies), _gaps(reader, point, bodies))
 
 
-def _latest(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
-    most = asked.size or 1
-    bodies = list(reader.bodies(point.topic, asked.start, asked.end, most, newest=True))[::-1]
+def _latest(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str, Any]]:
+    most = query.size or 1
+    bodies = list(reader.bodies(point.topic, query.start, query.end, most, newest=True))[::-1]
     gaps = _gaps(reader, point, bodies) if most > 1 else ()
-    return _with_gaps(_data(point, bodies), gaps)[-most:]
+    return _with_gaps(_data(reader, point, bodies), gaps)[-most:]
 
 
-def _peaks(reader: ArchiveReader, point: Point, asked: Range, *, few: bool) -> list[dict[str, Any]]:
-    size = asked.size or (_DEFAULT_SIZE if asked.strategy == "minmax" else MOST)
-    start, end = _narrowed(reader, point.topic, asked)
+def _peaks(reader: ArchiveReader, point: Point, query: Range, *, few: bool) -> list[dict[str, Any]]:
+    size = query.size or (_DEFAULT_SIZE if query.strategy == "minmax" else MOST)
+    start, end = _narrowed(reader, point.topic, query)
     if few:
         samples: Iterable[Sample] = samples_of(point, reader.bodies(point.topic, start, end))
         found = list(samples)
@@ -108,23 +110,23 @@ def _peaks(reader: ArchiveReader, point: Point, asked: Range, *, few: bool) -> l
     return _with_gaps((value_datum(one) for one in found), gaps)
 
 
-def _narrowed(reader: ArchiveReader, topic: str, asked: Range) -> tuple[int, int]:
-    """The asked span without what is empty at its ends: ``0`` to ``2100`` is a fair question."""
-    first = next(reader.bodies(topic, asked.start, asked.end, 1), None)
-    last = next(reader.bodies(topic, asked.start, asked.end, 1, newest=True), None)
+def _narrowed(reader: ArchiveReader, topic: str, query: Range) -> tuple[int, int]:
+    """The requested span without empty ends: ``0`` to ``2100`` is a valid request."""
+    first = next(reader.bodies(topic, query.start, query.end, 1), None)
+    last = next(reader.bodies(topic, query.start, query.end, 1, newest=True), None)
     if first is None or last is None:
-        return asked.start, asked.end
+        return query.start, query.end
     return first.t, last.t
 
 
 def _level(span: int) -> int:
-    """The coarsest roll-up of which two fit into a span of the answer, or the finest."""
+    """The coarsest roll-up of which two fit into a span of the answer; otherwise the finest."""
     fitting = [level for level in LEVELS_NS if 2 * level <= span]
     return max(fitting, default=min(LEVELS_NS))
 
 
 def _gaps(reader: ArchiveReader, point: Point, bodies: list[StoredBody]) -> list[Gap]:
-    """Between the first and the last of these packets."""
+    """Gaps between the first and the last of these packets."""
     if not bodies:
         return []
     start, end = bodies[0].t, bodies[-1].t
@@ -132,17 +134,22 @@ def _gaps(reader: ArchiveReader, point: Point, bodies: list[StoredBody]) -> list
     return merged(inside, start, end, MOST_GAPS)
 
 
-def _data(point: Point, bodies: Iterable[StoredBody]) -> Iterator[dict[str, Any]]:
+def _data(
+    reader: ArchiveReader, point: Point, bodies: Iterable[StoredBody]
+) -> Iterator[dict[str, Any]]:
     if point.type == "table":
         for t, boot, seq, record in records_of(point, bodies):
-            yield row_datum(t, seq, boot, record)
+            datum = row_datum(t, seq, boot, record)
+            if isinstance(record, Verification):
+                datum["args"] = reader.arguments_of(record.id)
+            yield datum
     else:
         for sample in samples_of(point, bodies):
             yield value_datum(sample)
 
 
 def link_samples(reader: ArchiveReader, point: Point, start: int, end: int) -> Iterator[Sample]:
-    """Of a point that tells of the link itself, ascending."""
+    """Samples of a point of the link itself, ascending."""
     if point.key == LINK_STATE:
         yield from reader.link(start, end)
         return
@@ -161,7 +168,7 @@ def records_of(
 
 
 def samples_of(point: Point, bodies: Iterable[StoredBody]) -> Iterator[Sample]:
-    """The point's value out of each packet in which it stands."""
+    """The point's value in each packet that has one."""
     path = ("job",) if point.type == "tile_map" else point.path
     decode = _decoder_of(_only(path)).decode
     for t, boot, seq, body in bodies:
@@ -176,7 +183,7 @@ def samples_of(point: Point, bodies: Iterable[StoredBody]) -> Iterator[Sample]:
 
 @lru_cache(maxsize=1024)
 def _only(path: tuple[str, ...]) -> Any:
-    """A type that reads the one field at this path, and skips all others undecoded."""
+    """A type that decodes only the field at this path."""
     kind: Any = Any
     for name in reversed(path):
         field = ("inner", kind | msgspec.UnsetType if kind is not Any else kind, msgspec.UNSET)
@@ -190,26 +197,26 @@ def _decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 
 
 def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict[str, Any]]:
-    told = [gap_datum(gap) for gap in gaps]
-    if not told:
+    gap_data = [gap_datum(gap) for gap in gaps]
+    if not gap_data:
         return list(data)
-    return list(heapq.merge(data, told, key=lambda datum: float(datum["timestamp"])))
+    return list(heapq.merge(data, gap_data, key=lambda datum: float(datum["timestamp"])))
 
 
-def _link_history(reader: ArchiveReader, point: Point, asked: Range) -> list[dict[str, Any]]:
-    if asked.strategy == "latest":
-        samples = _latest_of_link(reader, point, asked.end)[-(asked.size or 1) :]
+def _link_history(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str, Any]]:
+    if query.strategy == "latest":
+        samples = _latest_of_link(reader, point, query.end)[-(query.size or 1) :]
         return [value_datum(sample) for sample in samples]
-    samples = list(link_samples(reader, point, asked.start, asked.end))
-    if len(samples) > (asked.size or MOST):
-        samples = minmax(samples, asked.start, asked.end, asked.size or MOST)
+    samples = list(link_samples(reader, point, query.start, query.end))
+    if len(samples) > (query.size or MOST):
+        samples = minmax(samples, query.start, query.end, query.size or MOST)
     return [value_datum(sample) for sample in samples]
 
 
 def _latest_of_link(reader: ArchiveReader, point: Point, end: int) -> list[Sample]:
-    """Up to ``end``, however long ago: told is what changes, and it holds until the next change.
+    """All samples up to ``end``: only changes are recorded, and each holds until the next.
 
-    Nothing was missing when the archive began, with the first state of the link.
+    No packets were missing when the archive began, with the first state of the link.
     """
     samples = list(link_samples(reader, point, 0, end))
     if not samples and point.key != LINK_STATE:
@@ -226,6 +233,6 @@ def _milliseconds(name: str, text: str | None, default: float) -> float:
     except ValueError:
         number = math.nan
     if not (is_number(number) and 0 <= number <= LATEST_MS):
-        cause = f"{text!r:.80} is no time in UTC milliseconds before 2100"
+        cause = f"must be UTC milliseconds before 2100, got {text!r:.80}"
         raise UsageError(name, cause, "Correct it")
     return number

@@ -1,4 +1,4 @@
-"""The archive as rows of a table, for programs that know nothing of packets."""
+"""The archive as rows of a table, for programs that do not read packets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telecommands.ground.readable import utc
 
 
 class ExportRow(NamedTuple):
-    """A value, or a gap.  ``t`` is UTC nanoseconds; of states ``value`` is the number on plots."""
+    """A value, or a gap.  ``t`` is UTC nanoseconds; ``value`` of a state is its number."""
 
     key: str
     t: int
@@ -30,10 +30,9 @@ class ExportRow(NamedTuple):
 
 
 def rows_of(reader: ArchiveReader, point: Point, start: int, end: int) -> Iterator[ExportRow]:
-    """All that the archive has of a point in that time, ascending."""
+    """All rows of a point in that time, ascending."""
     if point.topic == "link":
-        values = (_row(point, sample) for sample in link_samples(reader, point, start, end))
-        yield from values
+        yield from (_row(point, sample) for sample in link_samples(reader, point, start, end))
         return
     bodies = reader.bodies(point.topic, start, end)
     if point.type == "table":

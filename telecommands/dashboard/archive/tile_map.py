@@ -1,4 +1,4 @@
-"""Where in a scene the clouds are, out of the archive."""
+"""A scene's map of cloud fractions by tile, from the archive."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ALWAYS: Final = 2**63 - 1
 
 
 def tile_map_of(reader: ArchiveReader, job: str) -> dict[str, Any] | None:
-    """Rows of contaminated shares, 0 to 1, None without data; None for a job not lately there."""
+    """Rows of contaminated fractions (0 to 1, None: no data); None if no recent job matches."""
     label = msgspec.msgpack.Decoder(msgspec.defstruct("Label", [("job", str)]))
     found = reader.bodies("sci.cloud_fraction", 0, _ALWAYS, _SEARCHED, newest=True)
     for t, _, _, body in found:

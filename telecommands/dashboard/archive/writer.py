@@ -1,7 +1,7 @@
-"""The ground archive: every packet as it came, gaps, and each number's extremes by minute.
+"""The ground archive: every packet as received, gaps, and each number's extremes by minute.
 
 One SQLite file (docs/decisions/0011).  One thread writes; each batch of packets, its gaps and its
-roll-ups are one transaction, so that a killed bridge leaves them in step.
+roll-ups are one transaction, so that they stay consistent if the bridge is killed.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import threading
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Final, NamedTuple
 
 from typing_extensions import Self
@@ -44,6 +44,8 @@ CREATE TABLE rollup (level INTEGER NOT NULL, key INTEGER NOT NULL, span INTEGER 
     high_t INTEGER NOT NULL, PRIMARY KEY (level, key, span)) WITHOUT ROWID;
 CREATE TABLE link (t INTEGER NOT NULL, up INTEGER NOT NULL);
 """
+# Apart from the schema, as archives of earlier releases lack it.
+_SENT: Final = "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID"
 _ADD_ROLLUP: Final = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     count = count + excluded.count,
@@ -55,7 +57,7 @@ INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 
 
 class Arrival(NamedTuple):
-    """A packet as the link gave it."""
+    """A packet as received."""
 
     topic: str
     packet: Packet
@@ -63,22 +65,24 @@ class Arrival(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """A packet that is in the archive now, and the gap right before it."""
+    """An archived packet, and the gap right before it."""
 
     arrival: Arrival
     gap: Gap | None
 
 
 class Archive:
-    """The writer's end.  One thread at a time; a context manager.
+    """The archive's writer.  One thread at a time, except ``write_sent``; a context manager.
 
-    Raises :class:`ArchiveError` where the file is none, newer, or in use by another bridge.
+    Raises :class:`ArchiveError` if the file is not an archive, is newer, or is in use by another
+    bridge.
     """
 
     def __init__(self, path: Path, catalogue: PointCatalogue) -> None:
         self._path = path
         self._catalogue = catalogue
         self._lock = _locked(path)
+        self._writing = threading.Lock()
         try:
             self._connection = _opened(path)
         except BaseException:
@@ -94,10 +98,9 @@ class Archive:
             raise
 
     def write(self, arrivals: Sequence[Arrival]) -> list[Stored]:
-        """Add packets, all or none; those that were new, in the order of their coming.
+        """Add packets, all or none; return those that were new, in order.
 
-        Raises :class:`ArchiveError` where the file cannot be written: the packets may be given
-        again.
+        Raises :class:`ArchiveError` if the file cannot be written; the call may be repeated.
         """
         try:
             with self._transaction():
@@ -110,29 +113,31 @@ class Archive:
         return stored
 
     def write_link(self, t: int, *, up: bool) -> None:
-        """Record that the link came or went at ``t`` (UTC nanoseconds)."""
+        """Record that the link went up or down at ``t`` (UTC nanoseconds)."""
         with self._transaction():
             self._connection.execute("INSERT INTO link VALUES (?, ?)", (t, int(up)))
 
+    def write_sent(self, telecommand: str, args: str) -> None:
+        """Record the arguments of a telecommand sent from here.  For any thread."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO sent VALUES (?, ?)", (telecommand, args)
+            )
+
     def close(self) -> None:
-        """Close the file; another bridge may have it now."""
+        """Close the file, and release it for another bridge."""
         self._connection.close()
         os.close(self._lock)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _resume(self) -> None:
-        """Take over from the file what is known of topics, keys and the last packets."""
-        with _told(self._path):
+        """Load topics, keys and the last packets from the file."""
+        with _guarded(self._path):
             self._order = PacketOrder()
             rows = self._connection.execute("SELECT name, id, boot, seq, t FROM topic").fetchall()
             for name, _, boot, seq, t in rows:
@@ -144,7 +149,7 @@ class Archive:
             self._catalogue.discover(key)
 
     def _gap_before(self, arrival: Arrival) -> Iterator[Gap | None]:
-        """One item, or none for a packet that is here already."""
+        """One item, or none for a packet that is already archived."""
         last = self._order.last(arrival.topic)
         missing = self._order.missing_before(arrival.topic, arrival.packet)
         if missing is not None:
@@ -196,7 +201,7 @@ class Archive:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with _told(self._path):
+        with self._writing, _guarded(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -208,10 +213,10 @@ class Archive:
 
 
 def connect(path: Path, mode: str) -> sqlite3.Connection:
-    """A connection in mode ``ro`` or ``rwc``; transactions are the caller's."""
-    place = urllib.parse.quote(str(path.absolute()))
+    """A connection in mode ``ro`` or ``rwc``; the caller manages transactions."""
+    quoted = urllib.parse.quote(str(path.absolute()))
     return sqlite3.connect(
-        f"file:{place}?mode={mode}",
+        f"file:{quoted}?mode={mode}",
         timeout=_BUSY_S,
         isolation_level=None,
         check_same_thread=False,
@@ -220,27 +225,28 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def check_version(path: Path, connection: sqlite3.Connection) -> int:
-    """Version of the file's schema; :class:`ArchiveError` for one that is not known here."""
+    """Version of the file's schema.  Raises :class:`ArchiveError` if it is not supported."""
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version not in (0, VERSION):
-        cause = f"its schema is version {version}, this release knows {VERSION}"
-        raise ArchiveError(path, cause, "Use the release that wrote it, or another file")
+        cause = f"has schema version {version}, but this release supports {VERSION}"
+        raise ArchiveError(path, cause, "Use the release that wrote it, or give another file")
     return version
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    with _told(path):
+    with _guarded(path):
         connection = connect(path, "rwc")
         try:
             if check_version(path, connection) == 0:
                 others = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
                 if others:
-                    raise ArchiveError(path, "is a database of something else", "Give another file")
+                    raise ArchiveError(path, "is another kind of database", "Give another file")
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(
                     f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;"
                 )
             connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute(_SENT)
         except BaseException:
             connection.close()
             raise
@@ -248,25 +254,25 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _locked(path: Path) -> int:
-    """A lock beside the file that ends with the process that holds it."""
+    """A lock file beside the archive, released when its process ends."""
     lock = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         cause = f"cannot be written ({error.strerror})"
-        raise ArchiveError(lock, cause, "Give a file in a folder that can be written") from error
+        raise ArchiveError(lock, cause, "Give a file in a writable folder") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        cure = "End it, or give another --archive"
-        raise ArchiveError(path, "another dashboard writes it", cure) from error
+        cure = "Stop it, or give another --archive"
+        raise ArchiveError(path, "is in use by another dashboard", cure) from error
     return handle
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _guarded(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

@@ -3,7 +3,7 @@ import { element } from './element.js';
 
 /** @typedef {import('./bridge.js').Argument} Argument */
 
-/** One argument of the form: label, control, hint, and the cause where it is refused. */
+/** One argument of the form: label, control, hint, and the cause if it is refused. */
 export class ArgumentField {
   #control;
   #cause;

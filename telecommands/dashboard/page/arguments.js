@@ -1,13 +1,13 @@
 /**
- * The rules for what an operator types, out of the dictionary.  No DOM here.
+ * The dictionary's rules for what an operator enters.  Does not use the DOM.
  *
  * @typedef {import('./bridge.js').Argument} Argument
- * @typedef {{value?: any, cause?: string}} Reading a value, or why there is none; neither: absent
+ * @typedef {{value?: any, cause?: string}} Reading a value, or why it is refused; neither: absent
  */
 
 /**
  * @param {Argument} argument
- * @param {string|string[]} entered text, or the choices that are ticked
+ * @param {string|string[]} entered text, or the checked choices
  * @returns {Reading}
  */
 export function readArgument(argument, entered) {
@@ -17,7 +17,7 @@ export function readArgument(argument, entered) {
 }
 
 /**
- * What may be entered, in words: range, unit, length, default.
+ * A description of what may be entered: range, unit, length, default.
  *
  * @param {Argument} argument
  */
@@ -76,25 +76,25 @@ function readText({ max_length, pattern }, text) {
   if (max_length && text.length > max_length) {
     return { cause: `has ${text.length} characters, at most ${max_length} are allowed` };
   }
-  if (pattern && !new RegExp(pattern).test(text)) return { cause: `does not fit ${pattern}` };
+  if (pattern && !new RegExp(pattern).test(text)) return { cause: `does not match ${pattern}` };
   return { value: text };
 }
 
 function readChoice({ choices }, text) {
   const value = choices.find((choice) => String(choice) === text);
-  return value === undefined ? { cause: `${text} is none of ${choices.join(', ')}` } : { value };
+  return value === undefined ? { cause: `${text} is not one of ${choices.join(', ')}` } : { value };
 }
 
 function readChoices({ choices, max_length }, entered) {
-  if (max_length && entered.length > max_length) return { cause: `at most ${max_length}` };
+  if (max_length && entered.length > max_length) return { cause: `at most ${max_length} allowed` };
   return { value: choices.filter((choice) => entered.includes(String(choice))) };
 }
 
 function readTime(_, text) {
-  if (text.startsWith('+')) return { value: text }; // the bridge knows its units
+  if (text.startsWith('+')) return { value: text }; // the bridge reads its unit
   const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`;
   const value = Date.parse(zoned);
-  if (Number.isNaN(value)) return { cause: `${text} is no time such as 2027-01-31T12:00:00Z` };
+  if (Number.isNaN(value)) return { cause: `${text} is not a time such as 2027-01-31T12:00:00Z` };
   return { value };
 }
 
@@ -102,7 +102,7 @@ function readJson(_, text) {
   try {
     return { value: JSON.parse(text) };
   } catch {
-    return { cause: 'is no JSON (text needs quotation marks, e.g. "or")' };
+    return { cause: 'is not JSON (text needs quotation marks, e.g. "or")' };
   }
 }
 

@@ -1,17 +1,17 @@
 import { getStatus } from './bridge.js';
-import { forgetToken, heldToken, onTokenChange } from './token.js';
+import { removeToken, heldToken, onTokenChange } from './token.js';
 
-const FORGOTTEN = 'The bridge does not take the token of this page, it is forgotten: see Commanding';
+const REMOVED = 'The bridge refused the token of this page, which was removed: see Commanding';
 
-/** @typedef {{obstacle: string|null, operator: string|null}} Right why it may not, or as whom */
+/** @typedef {{obstacle: string|null, operator: string|null}} Right why not, or the operator */
 
-/** Whether this page may command: the bridge says so of the token that the page holds. */
+/** Whether this page may command: the bridge decides by the page's token. */
 export class Authority {
   #openmct;
   /** @type {Set<(right: Right) => void>} */
   #listeners = new Set();
   /** @type {Right} */
-  #right = { obstacle: 'The bridge was not asked yet', operator: null };
+  #right = { obstacle: 'The bridge has not answered yet', operator: null };
 
   /**
    * @param {object} openmct
@@ -24,8 +24,8 @@ export class Authority {
   }
 
   /**
-   * @param {(right: Right) => void} listener told now, and of each change
-   * @returns {() => void} ends it
+   * @param {(right: Right) => void} listener called now and on each change
+   * @returns {() => void} unsubscribes
    */
   on(listener) {
     this.#listeners.add(listener);
@@ -33,14 +33,14 @@ export class Authority {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Ask the bridge again; a token that it does not take is forgotten. */
+  /** Ask the bridge again; a token that it refuses is removed. */
   async ask() {
     const shown = heldToken();
     const { right, refused } = await answered();
-    if (heldToken() !== shown) return; // another came meanwhile, and is asked about on its own
+    if (heldToken() !== shown) return; // replaced in the meantime, and checked separately
     if (refused && shown !== null) {
-      forgetToken();
-      this.#openmct.notifications.alert(FORGOTTEN);
+      removeToken();
+      this.#openmct.notifications.alert(REMOVED);
     }
     this.#right = right;
     for (const listener of this.#listeners) listener(right);

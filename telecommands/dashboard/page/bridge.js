@@ -1,14 +1,14 @@
 import { tokenHeader } from './token.js';
 
 /**
- * What the bridge answers, and the one place that asks it.
+ * The bridge's HTTP interface; all requests are made here.
  *
  * @typedef {{value: number|string, text: string}} State
  * @typedef {{warning_low?: number, critical_low?: number, warning_high?: number,
  *   critical_high?: number}} Limits
  * @typedef {{key: string, name: string, type: string, unit?: string|null}} Field
  * @typedef {{key: string, topic: string, name: string, doc: string, unit: string|null,
- *   type: 'number'|'text'|'state'|'table'|'tile_map', states: State[]|null,
+ *   type: 'number'|'text'|'state'|'table'|'tile_map'|'time', states: State[]|null,
  *   limits: Limits|null, stale_after_s: number|null, fields: Field[]|null}} Point
  * @typedef {{name: string, doc: string, type: string, unit: string|null, min: number|null,
  *   max: number|null, choices: Array<string|number>|null, default: any, required: boolean,
@@ -26,7 +26,7 @@ import { tokenHeader } from './token.js';
  *   size: number, received: number, sha256: string, image: string|null}} Product
  */
 
-/** An answer that is no success: what is wrong, and what helps. */
+/** A failed request: its cause and its cure. */
 export class BridgeError extends Error {
   /**
    * @param {string} code
@@ -72,7 +72,7 @@ export function getHistory(key, range, signal) {
 
 /**
  * @param {string} id
- * @returns {Promise<object[]>} the stages that came so far
+ * @returns {Promise<object[]>} the stages so far
  */
 export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)}`);
 
@@ -100,7 +100,7 @@ async function ask(path, options = {}) {
   );
 }
 
-/** The response and what it holds; null where that is no JSON. */
+/** The response and its content; null if that is not JSON. */
 async function fetched(path, options) {
   try {
     const response = await fetch(path, options);

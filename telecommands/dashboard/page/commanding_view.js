@@ -9,7 +9,7 @@ import { TelecommandForm } from './telecommand_form.js';
  */
 
 /**
- * Commanding: choose a telecommand, fill in its form, follow its verification.
+ * Commanding: select a telecommand, fill in its form, follow its verification.
  *
  * @param {object} openmct
  * @param {Telecommand[]} telecommands
@@ -17,7 +17,7 @@ import { TelecommandForm } from './telecommand_form.js';
  * @param {Authority} authority
  */
 export function commandingViewProvider(openmct, telecommands, realtime, authority) {
-  // What was sent stays in sight when the operator looks elsewhere and comes back.
+  // Kept outside the view, so that it survives when the operator opens another one.
   const sent = new SentTelecommands(realtime);
   return {
     key: 'flightsw.commanding',
@@ -62,7 +62,7 @@ class CommandingView {
     const right = element('section', { className: 'commanding__sent' }, heading, this.#sent.node);
     container.append(element('div', { className: 'commanding' }, left, right));
     this.#open(choice.value);
-    this.#unsubscribe = this.#authority.on((right) => this.#heed(right));
+    this.#unsubscribe = this.#authority.on((right) => this.#showRight(right));
   }
 
   destroy() {
@@ -71,17 +71,17 @@ class CommandingView {
   }
 
   /** @param {import('./authority.js').Right} right */
-  #heed({ obstacle, operator }) {
+  #showRight({ obstacle, operator }) {
     this.#obstacle = obstacle;
     this.#who.textContent = obstacle ?? `Telecommands are signed as ${operator}.`;
     this.#who.classList.toggle('is-obstacle', obstacle !== null);
-    this.#form.heed(obstacle);
+    this.#form.setObstacle(obstacle);
   }
 
   #open(name) {
     const telecommand = this.#telecommands.find((one) => one.name === name);
     this.#form = new TelecommandForm(telecommand, (one, args) => this.#submit(one, args));
-    this.#form.heed(this.#obstacle);
+    this.#form.setObstacle(this.#obstacle);
     this.#place.replaceChildren(this.#form.node);
   }
 
@@ -95,7 +95,7 @@ class CommandingView {
       const { id } = await sendTelecommand(telecommand.name, args);
       this.#sent.add(id, telecommand.name, args);
     } catch (error) {
-      this.#authority.ask(); // it may be this page that is refused
+      this.#authority.ask(); // the page's token may have been refused
       throw error;
     }
   }
@@ -106,11 +106,11 @@ class CommandingView {
         resolve(answer);
         dialog.dismiss();
       };
-      const told = Object.keys(args).length ? ` with ${JSON.stringify(args)}` : '';
+      const given = Object.keys(args).length ? ` with ${JSON.stringify(args)}` : '';
       const dialog = this.#openmct.overlays.dialog({
         iconClass: 'alert',
         title: `Send ${name}?`,
-        message: `${name}${told}: ${doc}`,
+        message: `${name}${given}: ${doc}`,
         buttons: [
           { label: `Send ${name}`, callback: close(true) },
           { label: 'Cancel', emphasis: true, callback: close(false) },

@@ -6,63 +6,63 @@ const NAMESPACE = 'displays';
 const SPACE = 'flightsw.displays';
 
 /**
- * The ready-made displays: written once into the browser's storage, the operator's from then on.
+ * The default displays: written once to the browser's storage, where the operator may change them.
  *
  * @param {object} openmct
  * @param {Point[]} points of the dictionary
  */
 export function installDisplays(openmct, points) {
   if (window.localStorage.getItem(SPACE) === null) {
-    window.localStorage.setItem(SPACE, JSON.stringify(readyMade(points)));
+    window.localStorage.setItem(SPACE, JSON.stringify(defaults(points)));
   }
   openmct.install(openmct.plugins.LocalStorage(NAMESPACE, SPACE));
   openmct.objects.addRoot({ namespace: NAMESPACE, key: 'root' }, openmct.priority.HIGH);
 }
 
-/** Path of the display that a fresh page opens. */
+/** Path of the display that a new page opens. */
 export const FIRST_DISPLAY = `/browse/${NAMESPACE}:root/${NAMESPACE}:overview`;
 
 /** @param {Point[]} points */
-function readyMade(points) {
-  const shelf = new Shelf(points);
-  const displays = [overview, scene, health, downlink].map((display) => display(shelf));
-  shelf.put('root', 'folder', 'Displays', displays, {}, 'ROOT');
-  return shelf.objects;
+function defaults(points) {
+  const builder = new DisplayBuilder(points);
+  const displays = [overview, scene, health, downlink].map((display) => display(builder));
+  builder.put('root', 'folder', 'Displays', displays, {}, 'ROOT');
+  return builder.objects;
 }
 
-function overview(shelf) {
-  return shelf.layout('overview', 'Overview', [
-    [30, shelf.latest('overview.state', 'State', [
+function overview(builder) {
+  return builder.layout('overview', 'Overview', [
+    [30, builder.latest('overview.state', 'State', [
       'hk.mode', 'link.state', 'hk.engine', 'hk.device', 'hk.device_state', 'hk.active_model',
       'hk.jobs.queued', 'hk.jobs.running', 'hk.products.queued', 'hk.cpu_temperature_c',
       'hk.card_temperature_c', 'hk.card_power_w', 'hk.uptime_s', 'link.dropped',
-    ]), shelf.received('sci.cloud_fraction.tile_map')],
-    [70, shelf.plot('overview.cloud', 'Cloud fraction', ['sci.cloud_fraction.contaminated']),
-      shelf.plot('overview.processor', 'Processor', ['hk.cpu_share']),
-      shelf.received('evt')],
+    ]), builder.received('sci.cloud_fraction.tile_map')],
+    [70, builder.plot('overview.cloud', 'Cloud fraction', ['sci.cloud_fraction.contaminated']),
+      builder.plot('overview.processor', 'Processor', ['hk.cpu_share']),
+      builder.received('evt')],
   ]);
 }
 
-function scene(shelf) {
-  return shelf.layout('scene', 'Scene', [
-    [50, shelf.received('sci.cloud_fraction.tile_map'),
-      shelf.plot('scene.cloud', 'Cloud fraction', ['sci.cloud_fraction.contaminated'])],
-    [50, shelf.received('quicklooks'), shelf.received('masks'),
-      shelf.latest('scene.progress', 'Running job', [
+function scene(builder) {
+  return builder.layout('scene', 'Scene', [
+    [50, builder.received('sci.cloud_fraction.tile_map'),
+      builder.plot('scene.cloud', 'Cloud fraction', ['sci.cloud_fraction.contaminated'])],
+    [50, builder.received('quicklooks'), builder.received('masks'),
+      builder.latest('scene.progress', 'Running job', [
         'sci.progress.job', 'sci.progress.scene', 'sci.progress.rows_done', 'sci.progress.rows',
         'sci.progress.elapsed_s',
       ])],
   ]);
 }
 
-function health(shelf) {
-  return shelf.layout('health', 'Health', [
-    [50, shelf.plot('health.temperatures', 'Temperatures', /^hk\..*temperature_c$/),
-      shelf.stack('health.energy', 'Power and energy', /^hk\..*(power_w|energy_j)$/),
-      shelf.plot('health.latency', 'Latency per stage, 95 %', /stages_ms\..*\.p95$/)],
-    [50, shelf.stack('health.resources', 'Processor and memory',
+function health(builder) {
+  return builder.layout('health', 'Health', [
+    [50, builder.plot('health.temperatures', 'Temperatures', /^hk\..*temperature_c$/),
+      builder.stack('health.energy', 'Power and energy', /^hk\..*(power_w|energy_j)$/),
+      builder.plot('health.latency', 'Latency per stage, 95th percentile', /stages_ms\..*\.p95$/)],
+    [50, builder.stack('health.resources', 'Processor and memory',
       /^hk\.(cpu_share|memory_bytes)$/),
-      shelf.latest('health.values', 'Health', [
+      builder.latest('health.values', 'Health', [
         'hk.mode', 'hk.boots', 'hk.unclean_boots', 'hk.reset_cause', 'hk.device_state',
         'hk.disk_free_bytes', 'hk.packets_dropped', 'hk.events_squelched',
         'hk.telecommands.accepted', 'hk.telecommands.rejected',
@@ -70,22 +70,22 @@ function health(shelf) {
   ]);
 }
 
-function downlink(shelf) {
-  return shelf.layout('downlink', 'Downlink', [
-    [50, shelf.plot('downlink.queues', 'Queue depths',
+function downlink(builder) {
+  return builder.layout('downlink', 'Downlink', [
+    [50, builder.plot('downlink.queues', 'Queue depths',
       /^hk\.(jobs\.(queued|running)|products\.(queued|held)|scheduled)$/),
-      shelf.plot('downlink.bytes', 'Bytes that wait', ['hk.products.queued_bytes']),
-      shelf.plot('downlink.dropped', 'Packets dropped', ['link.dropped'])],
-    [50, shelf.latest('downlink.contact', 'Contact', [
+      builder.plot('downlink.bytes', 'Queued bytes', ['hk.products.queued_bytes']),
+      builder.plot('downlink.dropped', 'Packets dropped', ['link.dropped'])],
+    [50, builder.latest('downlink.contact', 'Contact', [
       'hk.contact.open', 'hk.contact.bytes_left', 'hk.contact.seconds_left',
       'hk.products.queued', 'hk.products.held', 'hk.products.delivered',
       'hk.storage_used_bytes', 'hk.storage_quota_bytes',
-    ]), shelf.received('ver')],
+    ]), builder.received('ver')],
   ]);
 }
 
-/** Collects Open MCT's objects of the displays; what the dictionary does not know is left out. */
-class Shelf {
+/** Collects Open MCT's objects of the displays; keys not in the dictionary are omitted. */
+class DisplayBuilder {
   /** @type {Record<string, object>} */
   objects = {};
   #keys;
@@ -96,7 +96,7 @@ class Shelf {
   }
 
   /**
-   * @param {[number, ...(object|undefined)[]][]} columns width in percent, then what stands in it
+   * @param {[number, ...(object|undefined)[]][]} columns width in percent, then the frames
    */
   layout(key, name, columns) {
     const present = columns.map(([size, ...frames]) => [size, frames.filter(Boolean)]);
@@ -131,7 +131,7 @@ class Shelf {
     return this.#collection(key, 'telemetry.plot.stacked', name, wanted, configuration);
   }
 
-  /** An object of the tree as it is. */
+  /** An object of the tree. */
   received(key) {
     return this.#keys.includes(key) ? identifierOf(key) : undefined;
   }

@@ -1,5 +1,5 @@
 /**
- * A DOM element; text is set as text, so that nothing received is ever read as markup.
+ * A DOM element; text is set as text, so that received data are never parsed as markup.
  *
  * @param {string} tag
  * @param {Record<string, any>} [properties]

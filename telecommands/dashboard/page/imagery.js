@@ -10,7 +10,7 @@ const SHOWS = {
   masks: ({ kind }) => kind !== 'quicklook',
 };
 
-/** Received pictures as Open MCT imagery: oldest first, so that the newest is the one shown. */
+/** Received pictures as Open MCT imagery: oldest first, so that the newest is shown. */
 export class ImageryProvider {
   supportsRequest({ type }) {
     return type === 'flightsw.imagery';
@@ -27,7 +27,7 @@ export class ImageryProvider {
     return strategy === 'latest' ? images.slice(-(size ?? 1)) : images;
   }
 
-  /** The bridge does not announce products: ask while somebody looks. */
+  /** The bridge does not announce products: poll while a view is open. */
   subscribe({ identifier }, callback) {
     let shown;
     let timer;
@@ -39,7 +39,7 @@ export class ImageryProvider {
         shown = new Set(images.map(({ product }) => product));
         if (fresh.length && !ended) callback(fresh);
       } catch (error) {
-        console.debug('products are asked for again', error.message);
+        console.debug('products are requested again', error.message);
       }
       if (!ended) timer = setTimeout(poll, POLL_MS);
     };

@@ -10,7 +10,7 @@ const ORANGE = { cssClass: 'is-limit--orange', name: 'WARNING' };
 const SEVERITY = { CRITICAL: RED, WARNING_HIGH: ORANGE, WARNING_LOW: YELLOW };
 const STAGE = { REJECTED: RED, FAILED: RED, TIMED_OUT: RED, CANCELLED: YELLOW };
 
-/** Open MCT's limit provider: values out of limits, grave events and failed stages are coloured. */
+/** Open MCT's limit provider: colours values out of limits, severe events and failed stages. */
 export class LimitProvider {
   #pointOf;
 
@@ -54,7 +54,7 @@ export function evaluateValue(limits, value) {
   return undefined;
 }
 
-/** The column that says how grave a row is; a lost packet colours the whole row. */
+/** Colours the column of severity or stage; a gap colours the whole row. */
 function evaluateRow(datum, field) {
   if (datum.gap) return ORANGE;
   if (field?.key === 'severity') return SEVERITY[datum.severity];
@@ -70,7 +70,7 @@ function limitLines(limits) {
     ['WARNING', limits.warning_low, limits.warning_high, 'yellow'],
     ['CRITICAL', limits.critical_low, limits.critical_high, 'red'],
   ]) {
-    // An absent side is '': Open MCT's plots skip it, its LAD tables read a property of it.
+    // An absent side is '': Open MCT's plots skip it, but its LAD tables read its properties.
     const line = { low: side(low, color), high: side(high, color) };
     if (line.low || line.high) lines[level] = line;
   }

@@ -1,8 +1,8 @@
 /** @typedef {import('./bridge.js').Link} Link */
 
-const TELL_EVERY_MS = 5000;
+const ANNOUNCE_EVERY_MS = 5000;
 
-/** The link's state, always in sight in the status bar, and losses said aloud. */
+/** Shows the link's state and losses in the status bar, and announces losses. */
 export class LinkIndicator {
   #openmct;
   #indicator;
@@ -43,7 +43,7 @@ export class LinkIndicator {
 
   #showLosses() {
     this.#losses.text(this.#lost ? `Dropped ${this.#lost}` : 'Dropped 0');
-    this.#losses.description('Telemetry packets that never came, since this page was opened');
+    this.#losses.description('Telemetry packets lost on the link since this page was opened');
     this.#losses.iconClass('icon-database-query');
     this.#losses.statusClass(this.#lost ? 's-status-warning-hi' : 's-status-on');
   }
@@ -58,18 +58,18 @@ export class LinkIndicator {
   #announceLag(counts) {
     const count = counts.get('');
     this.#openmct.notifications.alert(
-      `This page was too slow for ${count} realtime values; the archive has them (reload)`,
+      `This page was too slow for ${count} realtime values; reload to see them from the archive`,
     );
   }
 }
 
 function described(connected, link) {
   if (!connected) {
-    return ['Bridge gone', 'The bridge does not answer: reconnecting', 's-status-error'];
+    return ['Bridge down', 'The bridge does not answer; reconnecting', 's-status-error'];
   }
-  if (!link) return ['Link …', 'The bridge has not told the link yet', 's-status-warning-lo'];
+  if (!link) return ['Link …', 'The bridge has not reported the link yet', 's-status-warning-lo'];
   const since = `since ${new Date(link.since).toISOString()}`;
-  if (link.state === 'up') return ['Link up', `Telemetry comes ${since}`, 's-status-on'];
+  if (link.state === 'up') return ['Link up', `Telemetry is received ${since}`, 's-status-on'];
   const why = [link.cause, link.cure].filter(Boolean).join('. ');
   return ['Link down', `No telemetry ${since}. ${why}`, 's-status-warning-hi'];
 }
@@ -82,15 +82,15 @@ function addIndicator(openmct, key) {
   return indicator;
 }
 
-/** The first of a burst is told at once, the rest together. */
+/** Announces the first of a burst immediately, the rest together. */
 class Announcer {
-  #tell;
+  #announce;
   #counts = new Map();
   #timer;
 
-  /** @param {(counts: Map<string, number>) => void} tell */
-  constructor(tell) {
-    this.#tell = tell;
+  /** @param {(counts: Map<string, number>) => void} announce */
+  constructor(announce) {
+    this.#announce = announce;
   }
 
   add(topic, count) {
@@ -101,8 +101,8 @@ class Announcer {
   #flush() {
     this.#timer = undefined;
     if (!this.#counts.size) return;
-    this.#tell(this.#counts);
+    this.#announce(this.#counts);
     this.#counts = new Map();
-    this.#timer = setTimeout(() => this.#flush(), TELL_EVERY_MS);
+    this.#timer = setTimeout(() => this.#flush(), ANNOUNCE_EVERY_MS);
   }
 }

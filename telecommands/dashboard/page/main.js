@@ -1,4 +1,4 @@
-/** Composition of the page: asks the bridge what there is, and hands it to Open MCT. */
+/** Composition of the page: requests the dictionary from the bridge, and sets up Open MCT. */
 
 import { Authority } from './authority.js';
 import { getDictionary, getStatus } from './bridge.js';
@@ -23,7 +23,7 @@ function start(dictionary, { mission }) {
   const { openmct } = window;
   const { plugins } = openmct;
   openmct.setAssetPath('/openmct');
-  const own = [
+  const installed = [
     plugins.LocalStorage(),
     plugins.MyItems(),
     plugins.Espresso(),
@@ -34,7 +34,7 @@ function start(dictionary, { mission }) {
     plugins.SummaryWidget(),
     plugins.Clock({ enableClockIndicator: true }),
   ];
-  for (const plugin of own) openmct.install(plugin);
+  for (const plugin of installed) openmct.install(plugin);
   openmct.install(plugins.Conductor(conductor(Date.now())));
 
   const realtime = new Realtime(`ws://${window.location.host}/api/realtime`);
@@ -51,30 +51,30 @@ function start(dictionary, { mission }) {
   );
   installDisplays(openmct, tree.points);
   tree.install(openmct);
-  realtime.on('points', (count) => count !== tree.points.length && lookUpNew(tree));
+  realtime.on('points', (count) => count !== tree.points.length && addNewPoints(tree));
   new LinkIndicator(openmct, realtime);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
   openmct.start(document.getElementById('app'));
 }
 
-/** The bridge has points that the tree has not: packets told names that the dictionary leaves open. */
-async function lookUpNew(tree) {
+/** Add points that the bridge discovered in packets under names not in the dictionary. */
+async function addNewPoints(tree) {
   try {
     tree.grow(await getDictionary());
   } catch (error) {
-    console.warn('New points are shown when more come, or after a reload', error);
+    console.warn('New points are shown with the next ones, or after a reload', error);
   }
 }
 
-/** Until the bridge answers; then the page starts, once, in place of the boot message. */
+/** Retry until the bridge answers, then start the page in place of the boot message. */
 async function open() {
-  const told = document.querySelector('.boot-message');
+  const message = document.querySelector('.boot-message');
   try {
     const [dictionary, status] = await Promise.all([getDictionary(), getStatus()]);
     start(dictionary, status);
   } catch (error) {
-    told.textContent = error.message;
+    message.textContent = error.message;
     if (error.code === 'NO_BRIDGE') setTimeout(open, RETRY_MS);
     else console.error(error);
   }

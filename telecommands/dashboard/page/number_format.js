@@ -1,4 +1,4 @@
-/** Numbers as an operator reads them: whole ones whole, others to six digits; nothing for a gap. */
+/** Numbers for operators: integers in full, others to six digits, an empty text for a gap. */
 export const numberFormat = {
   key: 'flightsw.number',
   /** @param {any} value */

@@ -1,6 +1,6 @@
 /**
- * The dictionary as Open MCT's object tree.  Namespace `flightsw` holds what the spacecraft is;
- * what operators may change lives in namespace `displays` (displays.js).
+ * The dictionary as Open MCT's object tree.  Namespace `flightsw` holds the spacecraft's points;
+ * namespace `displays` holds what operators may change (displays.js).
  *
  * @typedef {import('./bridge.js').Point} Point
  * @typedef {import('./bridge.js').Dictionary} Dictionary
@@ -19,13 +19,13 @@ const TYPES = {
   'flightsw.commanding': { name: 'Commanding', cssClass: 'icon-command' },
 };
 
-/** All objects of the spacecraft, and the points behind those that are telemetry. */
+/** All objects of the spacecraft, and the points of those that are telemetry. */
 export class ObjectTree {
   /** @type {Map<string, object>} */
   #objects = new Map();
   /** @type {Map<string, Point>} */
   #points = new Map();
-  /** @type {Map<string, Set<(child: object) => void>>} of open folders, told what is new in them */
+  /** @type {Map<string, Set<(child: object) => void>>} of open folders, for new children */
   #listeners = new Map();
 
   /**
@@ -74,7 +74,7 @@ export class ObjectTree {
     identifier.namespace === NAMESPACE ? this.#points.get(identifier.key) : undefined;
 
   /**
-   * Add the points that are not known yet; open folders show them at once.
+   * Add the new points; open folders show them immediately.
    *
    * @param {Dictionary} dictionary
    */
@@ -110,6 +110,7 @@ export class ObjectTree {
     this.#points.set(point.key, point);
     const type = { table: 'flightsw.table', tile_map: 'flightsw.tile_map' }[point.type];
     const telemetry = point.type === 'tile_map' ? {} : { telemetry: { values: valuesOf(point) } };
+    // Open MCT's column `name` would repeat the table's name in each row.
     const configuration = point.type === 'table' ? { hiddenColumns: { name: true } } : {};
     const rest = { notes: point.doc, configuration, ...telemetry };
     return this.#add(point.key, type ?? 'flightsw.point', point.name, rest);
@@ -136,7 +137,7 @@ const TIME = { key: 'utc', source: 'timestamp', name: 'Time', format: 'utc', hin
  * @param {Point} point
  */
 function valuesOf(point) {
-  if (point.type === 'table') return [TIME, ...point.fields.map(columnOf).filter(Boolean)];
+  if (point.type === 'table') return [TIME, ...point.fields.map(columnOf)];
   const value = { key: 'value', name: point.name, unit: point.unit ?? undefined };
   if (point.type === 'state') {
     const enumerations = point.states.map(({ value, text }) => ({ value, string: text }));
@@ -148,10 +149,15 @@ function valuesOf(point) {
   return [TIME, { ...value, format: 'string', hints: {} }];
 }
 
-/** @param {import('./bridge.js').Field} field */
-function columnOf({ key, name, unit }) {
-  if (key === 'timestamp') return undefined;
-  return { key, name, unit: unit ?? undefined, format: 'string', hints: {} };
+/**
+ * A column of a table.  Open MCT fills a column of key `name` with the table's name.
+ *
+ * @param {import('./bridge.js').Field} field
+ */
+function columnOf({ key: source, name, type, unit }) {
+  const key = source === 'name' ? 'telecommand' : source;
+  const format = type === 'time' ? 'utc' : 'string';
+  return { key, source, name, unit: unit ?? undefined, format, hints: {} };
 }
 
 function imagery() {

@@ -7,11 +7,11 @@ const LONGEST_RETRY_MS = 500;
 const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 
 /**
- * The one WebSocket to the bridge.  After an interruption it comes back by itself, subscribes
- * again, and hands out from the archive what was missed in between, in order.
+ * The page's WebSocket to the bridge.  After an interruption it reconnects, subscribes again, and
+ * delivers the data missed in between from the archive, in order.
  *
  * Events: `connection` (true or false), `link`, `points` (how many there are), `dropped`, `lagged`,
  * `error`.
@@ -19,15 +19,15 @@ const PATIENCE_MS = 5000;
 export class Realtime {
   /** @type {Map<string, Subscription>} */
   #subscriptions = new Map();
-  /** @type {Map<string, Set<(told: any) => void>>} */
+  /** @type {Map<string, Set<(message: any) => void>>} */
   #listeners = new Map();
   #retryMs = FIRST_RETRY_MS;
   #url;
   /** @type {WebSocket|undefined} */
   #socket;
-  /** Wishes sent over this socket, and how many of them the bridge has heeded. */
+  /** Requests sent over this socket, and how many of them the bridge has applied. */
   #sent = 0;
-  #heeded = 0;
+  #applied = 0;
   /** @type {Set<() => void>} */
   #settling = new Set();
   connected = false;
@@ -41,8 +41,8 @@ export class Realtime {
 
   /**
    * @param {string} event
-   * @param {(told: any) => void} listener
-   * @returns {() => void} ends it
+   * @param {(message: any) => void} listener
+   * @returns {() => void} unsubscribes
    */
   on(event, listener) {
     const listeners = this.#listeners.get(event) ?? new Set();
@@ -53,7 +53,7 @@ export class Realtime {
   /**
    * @param {string} key of a point
    * @param {(data: Datum[]) => void} callback
-   * @returns {() => void} ends it
+   * @returns {() => void} unsubscribes
    */
   subscribe(key, callback) {
     let subscription = this.#subscriptions.get(key);
@@ -67,16 +67,16 @@ export class Realtime {
   }
 
   /**
-   * When the bridge heeds all subscriptions so far: what is asked of the archive from then on and
-   * what is told leave nothing out between them.  Where no bridge answers there is no waiting.
+   * Resolves when the bridge has applied all subscriptions so far: archived data requested from
+   * then on and realtime data have no gap between them.  Without a bridge it resolves immediately.
    */
   async settled() {
     const { readyState } = this.#socket;
     const opening = readyState === WebSocket.CONNECTING;
-    if (!opening && (readyState !== WebSocket.OPEN || this.#heeded === this.#sent)) return;
+    if (!opening && (readyState !== WebSocket.OPEN || this.#applied === this.#sent)) return;
     await new Promise((resolve) => {
       this.#settling.add(resolve);
-      setTimeout(resolve, PATIENCE_MS);
+      setTimeout(resolve, TIMEOUT_MS);
     });
   }
 
@@ -105,17 +105,17 @@ export class Realtime {
   #opened() {
     this.#retryMs = FIRST_RETRY_MS;
     this.connected = true;
-    this.#sent = this.#heeded = 0;
+    this.#sent = this.#applied = 0;
     this.#send({ subscribe: [...this.#subscriptions.keys()] });
     for (const subscription of this.#subscriptions.values()) subscription.catchUp(this.settled());
-    this.#tell('connection', true);
+    this.#emit('connection', true);
   }
 
   #closed() {
     this.#settle();
     if (this.connected) {
       this.connected = false;
-      this.#tell('connection', false);
+      this.#emit('connection', false);
     }
     setTimeout(() => this.#connect(), this.#retryMs);
     this.#retryMs = Math.min(2 * this.#retryMs, LONGEST_RETRY_MS);
@@ -132,29 +132,29 @@ export class Realtime {
       this.#subscriptions.get(message.key)?.add(message.datum);
       return;
     }
-    if (message.heeded !== undefined) {
-      this.#heeded = message.heeded;
-      if (this.#heeded === this.#sent) this.#settle();
+    if (message.applied !== undefined) {
+      this.#applied = message.applied;
+      if (this.#applied === this.#sent) this.#settle();
       return;
     }
     for (const event of ['link', 'points', 'dropped', 'lagged', 'error']) {
-      if (message[event] !== undefined) this.#tell(event, message[event]);
+      if (message[event] !== undefined) this.#emit(event, message[event]);
     }
   }
 
   #flush() {
     for (const subscription of this.#subscriptions.values()) {
       const overflow = subscription.flush();
-      if (overflow) this.#tell('lagged', overflow);
+      if (overflow) this.#emit('lagged', overflow);
     }
   }
 
-  #tell(event, told) {
-    for (const listener of this.#listeners.get(event) ?? []) listener(told);
+  #emit(event, message) {
+    for (const listener of this.#listeners.get(event) ?? []) listener(message);
   }
 }
 
-/** One point's data on their way to its views. */
+/** Buffers one point's data for its views. */
 class Subscription {
   /** @type {Set<(data: Datum[]) => void>} */
   callbacks = new Set();
@@ -177,9 +177,9 @@ class Subscription {
   }
 
   /**
-   * Ask the archive for what came while nobody listened; realtime data wait for it.
+   * Request the data missed meanwhile from the archive; realtime data wait for them.
    *
-   * @param {Promise<void>} settled when realtime data come again
+   * @param {Promise<void>} settled when realtime data are received again
    */
   async catchUp(settled) {
     if (this.#catchingUp || !this.#last) return;
@@ -191,13 +191,13 @@ class Subscription {
       const missed = await getHistory(this.key, range);
       this.#waiting = joined(missed.filter((one) => isNew(one, this.#last)), this.#waiting);
     } catch (error) {
-      console.warn(`${this.key}: not caught up after the interruption`, error);
+      console.warn(`${this.key}: data missed in the interruption were not loaded`, error);
     } finally {
       this.#catchingUp = false;
     }
   }
 
-  /** Hand out what waits; how much was left out for want of room. */
+  /** Deliver the waiting data; return how many were dropped because the buffer was full. */
   flush() {
     const overflow = this.#overflow;
     this.#overflow = 0;
@@ -216,7 +216,7 @@ function isNew(datum, last) {
   return datum.seq !== last.seq || datum.boot !== last.boot || datum.gap !== last.gap;
 }
 
-/** What was missed, then what came in the meantime, without what is in both. */
+/** The missed data, then the realtime data, without duplicates. */
 function joined(missed, live) {
   if (!missed.length) return live;
   const end = missed[missed.length - 1];

@@ -4,7 +4,7 @@ import { element } from './element.js';
 const MOST_KEPT = 100;
 const OPEN = new Set(['ACCEPTED', 'STARTED', 'PROGRESS']);
 
-/** What was sent from this page, newest first, each with its verification stages as they come. */
+/** The telecommands sent from this page, newest first, with their verification stages. */
 export class SentTelecommands {
   /** @type {Map<string, SentTelecommand>} */
   #sent = new Map();
@@ -54,22 +54,22 @@ class SentTelecommand {
 
   constructor(id, name, args) {
     this.#id = id;
-    const told = Object.keys(args).length ? JSON.stringify(args) : '';
+    const given = Object.keys(args).length ? JSON.stringify(args) : '';
     this.node = element(
       'li',
       { className: 'sent__telecommand', dataset: { id, name } },
       element('span', { className: 'sent__name', textContent: name }),
-      element('code', { className: 'sent__args', textContent: told }),
+      element('code', { className: 'sent__args', textContent: given }),
       this.#stages,
     );
   }
 
-  /** Stages may have come before the id was known here, or while the bridge was gone. */
+  /** Load stages from before the id was known here, or from while the bridge was down. */
   async ask() {
     try {
       for (const stage of await getStages(this.#id)) this.add(stage);
     } catch (error) {
-      console.debug(`${this.#id}: its stages come over the WebSocket`, error.message);
+      console.debug(`${this.#id}: waiting for its stages on the WebSocket`, error.message);
     }
   }
 
@@ -85,7 +85,8 @@ class SentTelecommand {
     }
     if (stage === 'PROGRESS') this.#stages.querySelector('[data-stage=PROGRESS]')?.remove();
     const progress = stage === 'PROGRESS' ? ` ${step} of ${of}` : '';
-    const reason = [code, cause, cure].filter(Boolean).join(': ');
+    const causes = [cause, cure].filter(Boolean).join('. ');
+    const reason = [code, causes].filter(Boolean).join(': ');
     this.#stages.append(
       element(
         'li',

@@ -3,7 +3,7 @@ import { getHistory } from './bridge.js';
 const CHECK_MS = 500;
 const LATEST = { strategy: 'latest', size: 1 };
 
-/** Open MCT's staleness provider: a value is stale when no newer one came for too long. */
+/** Open MCT's staleness provider: a value is stale if no newer one was received for too long. */
 export class StalenessProvider {
   #realtime;
   #pointOf;
@@ -24,7 +24,7 @@ export class StalenessProvider {
     return Boolean(this.#pointOf(domainObject)?.stale_after_s);
   }
 
-  /** What is known already; the first to subscribe is told by its subscription. */
+  /** The state known so far; the first subscriber gets it by its subscription. */
   async isStale(domainObject) {
     return this.#watches.get(this.#pointOf(domainObject).key)?.answer;
   }
@@ -34,12 +34,12 @@ export class StalenessProvider {
     const { key, stale_after_s } = this.#pointOf(domainObject);
     const watch = new Watch(1000 * stale_after_s, callback);
     const unsubscribe = this.#realtime.subscribe(key, (data) =>
-      watch.heard(data[data.length - 1].timestamp),
+      watch.receive(data[data.length - 1].timestamp),
     );
     this.#watches.set(key, watch);
     getHistory(key, LATEST).then(
-      ([latest]) => watch.heard(latest?.timestamp ?? 0),
-      () => watch.heard(0),
+      ([latest]) => watch.receive(latest?.timestamp ?? 0),
+      () => watch.receive(0),
     );
     return () => {
       watch.end();
@@ -49,42 +49,42 @@ export class StalenessProvider {
   }
 }
 
-/** When one point was heard last; tells each change. */
+/** The time of one point's latest value; reports each change of its staleness. */
 class Watch {
   /** @type {{isStale: boolean, timestamp: number}|undefined} */
   answer;
   #last = 0;
   #ended = false;
-  #patience;
+  #limit;
   #callback;
 
   /**
-   * @param {number} patience milliseconds
+   * @param {number} limit milliseconds
    * @param {(answer: {isStale: boolean, timestamp: number}) => void} callback
    */
-  constructor(patience, callback) {
-    this.#patience = patience;
+  constructor(limit, callback) {
+    this.#limit = limit;
     this.#callback = callback;
   }
 
-  /** @param {number} timestamp of a datum; 0: there is none */
-  heard(timestamp) {
+  /** @param {number} timestamp of a datum; 0 without data */
+  receive(timestamp) {
     this.#last = Math.max(this.#last, timestamp);
-    this.#tell();
+    this.#report();
   }
 
   check() {
-    if (this.answer !== undefined) this.#tell();
+    if (this.answer !== undefined) this.#report();
   }
 
-  /** A view that is gone must not be told any more. */
+  /** Stop reporting: the view was closed. */
   end() {
     this.#ended = true;
   }
 
-  #tell() {
+  #report() {
     const timestamp = Date.now();
-    const isStale = timestamp - this.#last > this.#patience;
+    const isStale = timestamp - this.#last > this.#limit;
     if (this.#ended || isStale === this.answer?.isStale) return;
     this.answer = { isStale, timestamp };
     this.#callback(this.answer);

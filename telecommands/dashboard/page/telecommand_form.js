@@ -40,8 +40,8 @@ export class TelecommandForm {
     });
   }
 
-  /** @param {string|null} obstacle why nobody may command from here */
-  heed(obstacle) {
+  /** @param {string|null} obstacle why this page may not command */
+  setObstacle(obstacle) {
     this.#obstacle = obstacle;
     this.#button.title = obstacle ?? '';
     this.#enable();
@@ -67,7 +67,7 @@ export class TelecommandForm {
     }
   }
 
-  /** Arguments by name; undefined where a field refuses what is entered. */
+  /** Arguments by name; undefined if a field refuses its input. */
   #read() {
     const readings = this.#fields.map((field) => [field.argument.name, field.read()]);
     if (readings.some(([, { cause }]) => cause)) return undefined;
@@ -78,6 +78,6 @@ export class TelecommandForm {
 }
 
 function hazard() {
-  const text = 'Hazardous: it is sent only after a confirmation.';
+  const text = 'Hazardous: needs a confirmation before it is sent.';
   return element('p', { className: 'telecommand__hazard icon-alert-triangle', textContent: text });
 }

@@ -35,12 +35,12 @@ export class TelemetryProvider {
     const point = this.#pointOf(domainObject);
     await this.#realtime.settled(); // views subscribe first
     const data = await getHistory(point.key, rangeFor(point, { start, end, size, strategy }), signal);
-    return withoutRepeatedNothing()(data).map((datum) => displayed(point, datum));
+    return withoutRepeatedGaps()(data).map((datum) => displayed(point, datum));
   }
 
   subscribe(domainObject, callback) {
     const point = this.#pointOf(domainObject);
-    const worthShowing = withoutRepeatedNothing();
+    const worthShowing = withoutRepeatedGaps();
     return this.#realtime.subscribe(point.key, (data) => {
       const shown = worthShowing(data).map((datum) => displayed(point, datum));
       if (shown.length) callback(shown);
@@ -48,13 +48,13 @@ export class TelemetryProvider {
   }
 }
 
-/** One break in a line is enough: of several data without a value in a row the first is kept. */
-function withoutRepeatedNothing() {
-  let nothing = false;
+/** Of consecutive data without a value, keep the first: it breaks the line of a plot. */
+function withoutRepeatedGaps() {
+  let isGap = false;
   return (data) =>
     data.filter((datum) => {
-      const repeated = nothing && datum.value === null;
-      nothing = datum.value === null;
+      const repeated = isGap && datum.value === null;
+      isGap = datum.value === null;
       return !repeated;
     });
 }
@@ -68,8 +68,8 @@ function rangeFor(point, { start, end, size, strategy }) {
 }
 
 /**
- * A datum as the views want it: a gap, or what no sensor tells, has no value (plots break the line);
- * a gap says itself in tables; records inside a row are written out.
+ * A datum for the views: a gap, or a missing sensor value, has no value (plots break the line);
+ * tables show a gap as a row; structures in a row are shown as JSON.
  *
  * @param {Point} point
  * @param {Datum} datum
@@ -77,13 +77,11 @@ function rangeFor(point, { start, end, size, strategy }) {
 function displayed(point, datum) {
   if (point.type !== 'table') return { ...datum, value: datum.value ?? undefined };
   const row = { ...datum };
-  for (const { key } of point.fields) {
+  for (const { key, type } of point.fields) {
+    if (type === 'time') continue;
     if (row[key] === undefined || row[key] === null) row[key] = '';
-    else if (typeof row[key] === 'object') row[key] = JSON.stringify(row[key]);
-    else if (key !== 'timestamp') row[key] = String(row[key]);
+    else row[key] = typeof row[key] === 'object' ? JSON.stringify(row[key]) : String(row[key]);
   }
-  if (datum.gap) row[firstTextOf(point)] = `${datum.gap} missing`;
+  if (datum.gap) row[point.fields[0].key] = `${datum.gap} missing`;
   return row;
 }
-
-const firstTextOf = (point) => point.fields.find(({ key }) => key !== 'timestamp')?.key;

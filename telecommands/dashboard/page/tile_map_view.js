@@ -4,7 +4,7 @@ import { element } from './element.js';
 const SCENES_LISTED = 50;
 
 /**
- * The scene page: cloud fractions tile by tile, of the newest scene or one that is chosen.
+ * The scene page: cloud fractions by tile, of the newest or a selected scene.
  *
  * @param {import('./realtime.js').Realtime} realtime
  */
@@ -90,13 +90,13 @@ class TileMapView {
 
 /** @param {number|null} fraction */
 function cell(fraction) {
-  const made = element('span', { className: 'tile-map__cell' });
-  made.title = fraction === null ? 'no data' : `${Math.round(100 * fraction)} % contaminated`;
-  if (fraction !== null) made.style.backgroundColor = colourOf(fraction);
-  return made;
+  const node = element('span', { className: 'tile-map__cell' });
+  node.title = fraction === null ? 'no data' : `${Math.round(100 * fraction)} % contaminated`;
+  if (fraction !== null) node.style.backgroundColor = colourOf(fraction);
+  return node;
 }
 
-/** From the ground's brown to the clouds' white, as in the masks. */
+/** From brown (clear) to white (contaminated), as in the masks. */
 function colourOf(fraction) {
   return `color-mix(in srgb, #ffffff ${100 * fraction}%, #8b4000)`;
 }
@@ -104,7 +104,7 @@ function colourOf(fraction) {
 function factsOf({ scene, rows, columns, fractions }) {
   const valid = fractions.flat().filter((one) => one !== null);
   const mean = valid.reduce((sum, one) => sum + one, 0) / (valid.length || 1);
-  return `${scene}: ${rows} × ${columns} tiles, mean of the tiles ${(100 * mean).toFixed(1)} %`;
+  return `${scene}: ${rows} × ${columns} tiles, mean ${(100 * mean).toFixed(1)} %`;
 }
 
 function legend() {

@@ -3,7 +3,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const AHEAD = 15_000;
 
-/** Realtime presets: how far back; fixed presets: the last so long. */
+/** Presets: the time shown before now, in realtime and fixed mode. */
 const SPANS = [
   ['1 minute', MINUTE],
   ['5 minutes', 5 * MINUTE],
@@ -16,7 +16,7 @@ const SPANS = [
 ];
 
 /**
- * Open MCT's time conductor: realtime at first, fixed spans for the archive.
+ * Open MCT's time conductor: realtime by default, fixed spans for the archive.
  *
  * @param {number} now
  */

@@ -1,17 +1,17 @@
 /**
- * The operator's token: it comes in the address that `groundsim dashboard` prints, and is kept in
- * this browser for this origin.  Only the bridge knows whether it is right.
+ * The operator's token, from the address that `groundsim dashboard` prints.  The browser stores it
+ * for this origin; the bridge checks it.
  */
 
 const FRAGMENT = '#token=';
 const PLACE = 'flightsw.token';
 
 /**
- * Keep the token of the address, and show another address instead: the bar and the history of the
- * browser do not keep it.
+ * Store the address's token, and replace the address, so that the browser's address bar and history
+ * do not keep the token.
  *
  * @param {string} [instead]
- * @returns {boolean} whether there was one
+ * @returns {boolean} whether the address had a token
  */
 export function takeToken(instead = window.location.pathname) {
   const { hash } = window.location;
@@ -24,16 +24,16 @@ export function takeToken(instead = window.location.pathname) {
 /** @returns {string|null} */
 export const heldToken = () => window.localStorage.getItem(PLACE);
 
-export const forgetToken = () => window.localStorage.removeItem(PLACE);
+export const removeToken = () => window.localStorage.removeItem(PLACE);
 
-/** Headers that show it; none where this page holds none. */
+/** The header with the token; none if this page has no token. */
 export function tokenHeader() {
   const token = heldToken();
   return token === null ? {} : { 'X-Flightsw-Token': token };
 }
 
 /**
- * Tell when one comes: in the address of this page while it is open, or by another page of this
+ * Call when a new token is given: in the address of this open page, or by another page of this
  * browser.
  *
  * @param {() => void} listener

@@ -1,4 +1,4 @@
-"""The dictionary as a tree of points, and packets as values of these points."""
+"""The dictionary as a tree of points, and packets as their values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from telecommands.dictionary import PACKETS, Record
 from telecommands.ground.arguments import fields_of
 
 MOST_DISCOVERED: Final = 500
-"""Values under names that the dictionary leaves open (threads, classes, codes), at most."""
+"""Points with names not in the dictionary (threads, classes, codes), at most."""
 
 _MOST_LETTERS: Final = 200
 _FOLDERS: Final = {
@@ -46,7 +46,7 @@ _RECORD_FOLDERS: Final = {
 
 
 class Folder(msgspec.Struct, frozen=True):
-    """Of the page's object tree."""
+    """A folder of the page's object tree."""
 
     key: str
     name: str
@@ -54,7 +54,7 @@ class Folder(msgspec.Struct, frozen=True):
 
 
 class PointCatalogue:
-    """All points.  Maps whose names the dictionary leaves open gain points as packets tell them."""
+    """All points.  Maps with names not in the dictionary gain points from packets."""
 
     def __init__(self) -> None:
         self._points: dict[str, Point] = {}
@@ -86,14 +86,14 @@ class PointCatalogue:
         return tuple(Folder(key, _FOLDERS[key], tuple(points)) for key, points in inside.items())
 
     def values(self, topic: str, record: Record) -> Iterator[tuple[Point, Scalar]]:
-        """What a packet says, point by point; nothing for tables."""
+        """A packet's value of each point; none for tables."""
         if topic in TABLES:
             return
         body = msgspec.to_builtins(record, builtin_types=(bytes,))
         yield from self._walk(topic, body, ())
 
     def discover(self, key: str) -> None:
-        """Learn a key that an archive holds, where a map of the dictionary has room for it."""
+        """Add a point for an archived key if it belongs to a map of the dictionary."""
         for prefix, pattern in self._maps.items():
             if key.startswith(f"{prefix}.") and key not in self._points:
                 name = key.removeprefix(f"{prefix}.")
@@ -111,7 +111,7 @@ class PointCatalogue:
             point = self._points.get(key) or self._new(topic, (*path, name))
             if point is not None:
                 if point.type == "tile_map":
-                    value = str(body.get("job", ""))  # noqa: PLW2901 - told by its own request
+                    value = str(body.get("job", ""))  # noqa: PLW2901 - the page requests the map by its job
                 yield point, point.coded(value)
 
     def _new(self, topic: str, path: tuple[str, ...]) -> Point | None:

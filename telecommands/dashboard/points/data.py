@@ -1,4 +1,4 @@
-"""What the page gets to see of a value, a row of a table or a gap: data with UTC milliseconds."""
+"""Values, table rows and gaps as the page's data, with UTC milliseconds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NS_PER_MS: Final = 1e6
 
 
 def milliseconds(t: int | None) -> float | None:
-    """UTC nanoseconds as the page counts time."""
+    """UTC nanoseconds as UTC milliseconds."""
     return None if t is None else t / NS_PER_MS
 
 
 def value_datum(sample: Sample) -> dict[str, Any]:
-    """One value.  ``sample`` holds it as the point codes it."""
+    """One value, as coded by the point."""
     t, value, seq, boot = sample
     return {"timestamp": t / NS_PER_MS, "value": value, "seq": seq, "boot": boot}
 
 
 def row_datum(packet_t: int, seq: int | None, boot: int | None, record: Record) -> dict[str, Any]:
-    """A row of the events or of the verification stages; what is no plain value as JSON."""
+    """A row of the events or of the verification stages; structures as JSON."""
     datum = {name: _cell(value) for name, value in msgspec.to_builtins(record).items()}
     datum |= {"timestamp": packet_t / NS_PER_MS, "seq": seq, "boot": boot}
     if isinstance(record, Verification):
@@ -33,7 +33,7 @@ def row_datum(packet_t: int, seq: int | None, boot: int | None, record: Record) 
 
 
 def gap_datum(gap: Gap) -> dict[str, Any]:
-    """Where packets are missing."""
+    """A gap of missing packets."""
     return {"timestamp": gap.t / NS_PER_MS, "value": None, "gap": gap.missing}
 
 

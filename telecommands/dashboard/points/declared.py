@@ -1,4 +1,4 @@
-"""Points out of the dictionary's own words: name, unit, limits, states, columns."""
+"""Points from the dictionary's declarations: name, unit, limits, states, columns."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ from telecommands.dashboard.points.point import (
     Point,
 )
 from telecommands.dictionary import PACKETS, Record
-from telecommands.ground.arguments import choices_of, fields_of
+from telecommands.ground.arguments import choices_of, fields_of, is_time
 from telecommands.ground.limits import extra_of
 from telecommands.ground.telemetry_state import STALE_AFTER_S
 
 LIMITS: Final = ("warning_low", "critical_low", "warning_high", "critical_high")
 _SUFFIXES: Final = ("_c", "_w", "_j", "_s", "_ms")
 _UPPER: Final = {"cpu": "CPU"}
+_HEADINGS: Final = {"name": "Telecommand", "key_id": "Sender", "at": "Stage time"}
+_FIRST: Final = ("name", "args", "key_id", "stage", "at", "code", "cause", "cure")
 
 
 def declared_names(pattern: Point) -> Iterator[tuple[str, ...]]:
-    """Names in a map that are always there."""
+    """The declared names in a map."""
     for field in fields_of(PACKETS[pattern.topic]):  # type: ignore[index]
         names = extra_of(field.type).get("names")
         if (field.encode_name,) == pattern.path and names:
@@ -69,20 +71,24 @@ def point_of(
 
 def table(topic: str, kind: type[Record]) -> Point:
     """All packets of a topic as one table."""
-    columns = tuple(
-        Column(field.encode_name, _words((field.encode_name,)), _column_type(field.type), None)
+    columns = [
+        Column(name, _HEADINGS.get(name, _words((name,))), _column_type(field.type), None)
         for field in fields_of(kind)
-    )
+        for name in [field.encode_name]
+    ]
+    if topic == "ver":  # telecommand, arguments and sender first
+        columns.append(Column("args", "Arguments", "text", None))
+        columns.sort(key=lambda one: (*_FIRST, one.key).index(one.key))
     doc = (kind.__doc__ or "").partition("\n")[0].replace("``", "")
     name = "Events" if topic == "evt" else "Verification of telecommands"
-    return Point(key=topic, topic=topic, name=name, doc=doc, type="table", fields=columns)
+    return Point(key=topic, topic=topic, name=name, doc=doc, type="table", fields=tuple(columns))
 
 
 def link_points() -> Iterator[Point]:
-    """What the bridge itself tells of the link."""
+    """The bridge's own points: the state and losses of the link."""
     states = (Choice(0, "down"), Choice(1, "up"))
     yield Point(key=LINK_STATE, topic="link", name="Link", type="state", states=states,
-                doc="whether the service's telemetry link is there")  # fmt: skip
+                doc="whether the telemetry link to the service is up")  # fmt: skip
     doc = "packets missing by their sequence numbers, since the archive began"
     yield Point(key=LINK_DROPPED, topic="link", name="Packets dropped", doc=doc)
     for topic in PACKETS:
@@ -91,6 +97,8 @@ def link_points() -> Iterator[Point]:
 
 
 def _column_type(kind: inspect.Type) -> Kind:
+    if is_time(kind):
+        return "time"
     inner = bare(kind)
     return "number" if isinstance(inner, (inspect.IntType, inspect.FloatType)) else "text"
 
@@ -104,7 +112,7 @@ def _states(inner: inspect.Type) -> tuple[Choice, ...] | None:
 
 
 def bare(kind: inspect.Type) -> inspect.Type:
-    """Without metadata, and without None beside it."""
+    """The type without metadata and None."""
     if isinstance(kind, inspect.Metadata):
         return bare(kind.type)
     if isinstance(kind, inspect.UnionType):

@@ -1,4 +1,4 @@
-"""A value over time, or a table of what happened: what the page shows, and how it is told."""
+"""A point: a value over time or a table, as shown on the page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from telecommands.dictionary import Topic
 
-Kind: TypeAlias = Literal["number", "text", "state", "table", "tile_map"]
+Kind: TypeAlias = Literal["number", "text", "state", "table", "tile_map", "time"]
 Scalar: TypeAlias = float | int | str | None
 
 TABLES: Final[tuple[Topic, ...]] = ("evt", "ver")
@@ -25,7 +25,7 @@ class Choice(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """Of a table."""
+    """A column of a table."""
 
     key: str
     name: str
@@ -34,7 +34,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One value over time, or a table of what happened; the page's object."""
+    """A value over time or a table; one object on the page."""
 
     key: str
     topic: str
@@ -47,10 +47,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     stale_after_s: float | None = None
     fields: tuple[Column, ...] | None = None
     path: tuple[str, ...] = ()
-    """Where the value stands in the packet's body."""
+    """Path of the value in the packet's body."""
 
     def coded(self, value: Any) -> Scalar:
-        """A value of a packet as it is told: states as their number, the rest as it is."""
+        """A packet's value for the page: states as their number, other values unchanged."""
         if self.states is not None and value is not None:
             text = str(value).lower() if isinstance(value, bool) else str(value)
             return next((one.value for one in self.states if one.text == text), None)

@@ -1,4 +1,4 @@
-"""Many samples as few, without hiding a peak; and what a span of time comes to as it fills."""
+"""Reduces samples without hiding a peak, and keeps the extremes of a time span."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Sample(NamedTuple):
-    """A value at UTC nanoseconds.  Without ``seq`` and ``boot`` where it comes from a roll-up."""
+    """A value at UTC nanoseconds.  ``seq`` and ``boot`` are None in roll-ups."""
 
     t: int
     value: Any
@@ -17,7 +17,7 @@ class Sample(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """So many packets are missing between two that came (UTC nanoseconds)."""
+    """``missing`` packets between two received packets (UTC nanoseconds)."""
 
     after: int
     before: int
@@ -25,12 +25,12 @@ class Gap(NamedTuple):
 
     @property
     def t(self) -> int:
-        """Where a plot breaks its line."""
+        """Time at which a plot breaks its line."""
         return (self.after + self.before) // 2
 
 
 class Extremes:
-    """Lowest and highest value of a span, and when they were.  Numbers only."""
+    """Lowest and highest value of a span, and their times.  Numbers only."""
 
     __slots__ = ("count", "high", "high_t", "low", "low_t")
 
@@ -40,7 +40,7 @@ class Extremes:
         self.low_t = self.high_t = t
 
     def add(self, t: int, value: float) -> None:
-        """One value more."""
+        """Add a value."""
         self.count += 1
         if value < self.low:
             self.low, self.low_t = value, t
@@ -49,7 +49,7 @@ class Extremes:
 
 
 def is_number(value: Any) -> bool:
-    """Whether it can be plotted and compared."""
+    """Whether the value can be plotted and compared."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
@@ -57,7 +57,7 @@ def minmax(samples: Iterable[Sample], start: int, end: int, size: int) -> list[S
     """At most ``size`` samples, ascending: lowest and highest of each of ``size // 2`` spans.
 
     ``start`` and ``end`` are UTC nanoseconds; samples outside count for the first or last span.
-    What is no number is left out.
+    Values that are not numbers are omitted.
     """
     if size < 2:
         return []
@@ -82,7 +82,7 @@ def minmax(samples: Iterable[Sample], start: int, end: int, size: int) -> list[S
 
 
 def merged(gaps: Iterable[Gap], start: int, end: int, most: int) -> list[Gap]:
-    """Gaps, those of one of ``most`` spans as one: none is lost, only where exactly it was."""
+    """Gaps, merged within each of ``most`` spans: no gap is lost, only its exact time."""
     width = max(1, -(-(end - start + 1) // max(1, most)))
     kept: dict[int, Gap] = {}
     for gap in gaps:

@@ -1,4 +1,4 @@
-"""Who may ask: pages of this bridge itself, on this machine; and who of them may command."""
+"""Access control: only this bridge's pages, on this machine; commanding only with the token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPEN: Final = "Open the address that groundsim dashboard --address prints"
 
 
 class Obstacle(NamedTuple):
-    """Why a page may not command, and what helps."""
+    """Why a page may not command, and the cure."""
 
     code: str
     cause: str
@@ -27,23 +27,23 @@ class Obstacle(NamedTuple):
 
 
 def obstacle(headers: Headers, operator: TelecommandKey | None) -> Obstacle | None:
-    """Why whoever sent these headers may not command; None where he may."""
+    """Why the sender of these headers may not command; None if it may."""
     if operator is None:
-        cure = "Start it as an operator who holds one (groundsim keys generate, --as)"
-        return Obstacle("LISTEN_ONLY", "The bridge has no telecommand key, it only looks", cure)
+        cure = "Start it with --as and a name that has one (groundsim keys generate)"
+        return Obstacle("LISTEN_ONLY", "The bridge has no telecommand key and is read-only", cure)
     token = headers.get(TOKEN_HEADER)
     if token is None:
-        return Obstacle("NO_TOKEN", "This page holds no token of the operator's", _OPEN)
+        return Obstacle("NO_TOKEN", "This page has no token, so it is read-only", _OPEN)
     if not hmac.compare_digest(token.encode(), token_of(operator).encode()):
-        cause = "The token does not belong to the operator's key, or not any more"
+        cause = "This page's token does not belong to the operator's key"
         return Obstacle("WRONG_TOKEN", cause, _OPEN)
     return None
 
 
 def is_own(headers: Headers, port: int) -> bool:
-    """Whether Host is a loopback name with this port, and Origin (where there is one) too.
+    """Whether Host is a loopback name with this port, and Origin (if present) too.
 
-    A page of another origin, or one that a forged name server led here, is kept out by it.
+    This keeps out pages of another origin, and DNS rebinding.
     """
     hosts = [f"{name}:{port}" for name in _NAMES]
     origins = headers.getlist("origin")
@@ -55,20 +55,20 @@ def is_own(headers: Headers, port: int) -> bool:
 
 
 class OwnPagesOnly:
-    """ASGI middleware: refuses foreign hosts and origins."""
+    """ASGI middleware that refuses foreign hosts and origins."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
         self._port = port
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request or socket."""
+        """Handle one request or socket."""
         if scope["type"] == "lifespan" or is_own(Headers(scope=scope), self._port):
             await self._app(scope, receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "foreign origin"})
         else:
-            cause = "Host or Origin is not this bridge's own"
+            cause = "The Host or Origin header is not this bridge's"
             cure = f"Open {address_of(self._port, None)}"
             await refusal(403, "FOREIGN_ORIGIN", cause, cure)(scope, receive, send)

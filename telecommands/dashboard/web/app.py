@@ -1,4 +1,4 @@
-"""The bridge's web side: routes, their checks, and errors as JSON."""
+"""The bridge's web application: routes, their checks, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from telecommands.ground.errors import LinkError, UsageError
 
 MOST_BODY_BYTES: Final = 128 * 1024
 MOST_REQUESTS: Final = 32
-"""Requests that wait for archive or disk; further ones are told to come again."""
+"""Requests that may wait for archive or disk; further requests are refused."""
 
 _MISSION: Final = "flightsw"
 
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 
 class Bridge(msgspec.Struct):
-    """What the routes answer from.  Without ``operator``, whose key it is, pages only look."""
+    """The parts that the routes use.  Without ``operator`` pages are read-only."""
 
     catalogue: PointCatalogue
     hub: Hub
@@ -87,7 +87,7 @@ def application(bridge: Bridge) -> Starlette:
 
 
 class _Api:
-    """One method a route."""
+    """One method for each route."""
 
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
@@ -132,10 +132,10 @@ class _Api:
         key = request.path_params["key"]
         point = self._bridge.catalogue.get(key)
         if point is None:
-            cause = f"no point has the key {key[:80]}"
+            cause = f"The key {key[:80]} is unknown"
             return refusal(404, "UNKNOWN_KEY", cause, "See /api/dictionary")
-        asked = read_range(request.query_params)
-        return await self._from_archive(lambda reader: json_response(history(reader, point, asked)))
+        query = read_range(request.query_params)
+        return await self._from_archive(lambda reader: json_response(history(reader, point, query)))
 
     async def products(self, _request: Request) -> Response:
         return json_response(self._bridge.products.listed())
@@ -148,14 +148,14 @@ class _Api:
     async def file(self, request: Request) -> Response:
         path = self._product(request)
         if not path.is_file():
-            return refusal(404, "GONE", f"{path.name} is not there any more", "Receive it again")
+            return refusal(404, "GONE", f"{path.name} does not exist any more", "Receive it again")
         return FileResponse(path, filename=path.name)
 
     async def tile_map(self, request: Request) -> Response:
         job = request.path_params["job"]
         found = await self._from_archive(lambda reader: tile_map_of(reader, job))
         if found is None:
-            cause = f"no outcome of a job {job[:80]} is in the archive"
+            cause = f"The archive has no cloud fraction of job {job[:80]}"
             return refusal(404, "UNKNOWN_JOB", cause, "See sci.cloud_fraction.job")
         return json_response(found)
 
@@ -164,13 +164,13 @@ class _Api:
         forbidden = obstacle(request.headers, bridge.operator)
         if forbidden is not None:
             return refusal(403, *forbidden)
-        order = _order(await _body(request))
-        return json_response({"id": bridge.commanding.submit(order.name, order.args)}, 202)
+        wanted = _request(await _body(request))
+        return json_response({"id": bridge.commanding.submit(wanted.name, wanted.args)}, 202)
 
     async def stages(self, request: Request) -> Response:
         found = self._bridge.stages.of(request.path_params["id"])
         if found is None:
-            cause = "no such telecommand was sent from here or told by telemetry lately"
+            cause = "The telecommand was not sent from here, nor reported by telemetry recently"
             return refusal(404, "UNKNOWN_TELECOMMAND_ID", cause)
         return json_response(found)
 
@@ -193,7 +193,7 @@ class _Api:
 
     async def _in_thread(self, work: Callable[[], Result]) -> Result:
         if self._waiting >= MOST_REQUESTS:
-            cause = f"{MOST_REQUESTS} requests wait already"
+            cause = f"is busy: {MOST_REQUESTS} requests are waiting"
             raise LinkError("the bridge", cause, "Try again in a moment")
         self._waiting += 1
         try:
@@ -202,16 +202,16 @@ class _Api:
             self._waiting -= 1
 
 
-class _Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     args: dict[str, Any] = {}
 
 
-def _order(body: bytes) -> _Order:
+def _request(body: bytes) -> _Request:
     try:
-        return msgspec.json.decode(body, type=_Order)
+        return msgspec.json.decode(body, type=_Request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        cause = f"not understood: {error!s:.200}"
+        cause = f"is invalid: {error!s:.200}"
         raise UsageError("the request", cause, 'Send {"name": ..., "args": {...}}') from error
 
 
@@ -221,5 +221,5 @@ async def _body(request: Request) -> bytes:
         async for part in request.stream():
             body += part
             if len(body) > MOST_BODY_BYTES:
-                raise HTTPException(413, f"more than {MOST_BODY_BYTES} bytes")
+                raise HTTPException(413, f"The request has more than {MOST_BODY_BYTES} bytes")
     return body

@@ -1,4 +1,4 @@
-"""A page's WebSocket: what it subscribes to, and what it is sent."""
+"""A page's WebSocket: subscriptions in, realtime data out."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from telecommands.dashboard.hub import MOST_KEYS, Hub, Mailbox
-from telecommands.dashboard.link import encoded
+from telecommands.dashboard.link import encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
 
 SEND_S: Final = 20.0
-"""A page that takes nothing for so long is disconnected; it comes again by itself."""
+"""A page that accepts no data for this long is disconnected; it reconnects by itself."""
 
 _CLOSE_S: Final = 1.0
 
 
-class _Wish(msgspec.Struct, forbid_unknown_fields=True):
+class _Request(msgspec.Struct, forbid_unknown_fields=True):
     subscribe: tuple[str, ...] = ()
     unsubscribe: tuple[str, ...] = ()
 
@@ -29,7 +29,7 @@ class _Wish(msgspec.Struct, forbid_unknown_fields=True):
 async def serve_page(
     socket: WebSocket, hub: Hub, catalogue: PointCatalogue, link: Callable[[], Any]
 ) -> None:
-    """Until the page is gone, or takes nothing any more."""
+    """Serve a page until it disconnects or accepts no more data."""
     await socket.accept()
     loop, filled = asyncio.get_running_loop(), asyncio.Event()
     mailbox = Mailbox(lambda: _wake(loop, filled))
@@ -48,7 +48,7 @@ async def serve_page(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     if socket.application_state is WebSocketState.CONNECTED:
-        # The page may be gone in this moment.
+        # The page may have disconnected just now.
         with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
             await asyncio.wait_for(socket.close(), _CLOSE_S)
 
@@ -56,12 +56,12 @@ async def serve_page(
 def _wake(loop: asyncio.AbstractEventLoop, filled: asyncio.Event) -> None:
     try:
         loop.call_soon_threadsafe(filled.set)
-    except RuntimeError:  # the bridge ends, its loop is closed
+    except RuntimeError:  # the bridge is stopping, its loop is closed
         return
 
 
 async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: PointCatalogue) -> None:
-    """Each wish is answered when it holds: what is archived from then on is told to the page."""
+    """Acknowledge each request once it applies: data archived later are sent to the page."""
     for count in itertools.count(1):
         try:
             message = await socket.receive()
@@ -69,32 +69,34 @@ async def _read(socket: WebSocket, mailbox: Mailbox, catalogue: PointCatalogue) 
             return
         if message["type"] == "websocket.disconnect":
             return
-        complaint = _heed(message.get("text") or "", mailbox, catalogue)
-        if complaint is not None:
-            mailbox.post(complaint)
-        mailbox.post(encoded({"heeded": count}))
+        error = _apply(message.get("text") or "", mailbox, catalogue)
+        if error is not None:
+            mailbox.post(error)
+        mailbox.post(encoded({"applied": count}))
 
 
-def _heed(text: str, mailbox: Mailbox, catalogue: PointCatalogue) -> bytes | None:
-    """Do what a page wishes; what to answer where that makes no sense."""
+def _apply(text: str, mailbox: Mailbox, catalogue: PointCatalogue) -> bytes | None:
+    """Apply a page's request; return an error message if it is invalid."""
     try:
-        wish = msgspec.json.decode(text, type=_Wish)
+        request = msgspec.json.decode(text, type=_Request)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         cure = 'Send {"subscribe": [key, ...]} or {"unsubscribe": [key, ...]}'
-        return _error("MALFORMED", f"not understood: {error!s:.200}", cure)
-    unknown = [key for key in wish.subscribe if key not in catalogue]
-    keys = (mailbox.keys | set(wish.subscribe)) - set(unknown) - set(wish.unsubscribe)
+        return error_message("MALFORMED", f"The request is invalid: {error!s:.200}", cure)
+    unknown = [key for key in request.subscribe if key not in catalogue]
+    keys = (mailbox.keys | set(request.subscribe)) - set(unknown) - set(request.unsubscribe)
     if len(keys) > MOST_KEYS:
-        return _error("TOO_MANY_KEYS", f"more than {MOST_KEYS} keys", "Unsubscribe from some")
+        return error_message(
+            "TOO_MANY_KEYS", f"The page has more than {MOST_KEYS} keys", "Unsubscribe from some"
+        )
     mailbox.keys = frozenset(keys)
     if unknown:
         named = ", ".join(key[:80] for key in unknown[:5])
-        return _error("UNKNOWN_KEY", f"no point has the key {named}", "See /api/dictionary")
+        return error_message("UNKNOWN_KEY", f"The key {named} is unknown", "See /api/dictionary")
     return None
 
 
 async def _send(socket: WebSocket, mailbox: Mailbox, filled: asyncio.Event) -> None:
-    """Send what is in the mailbox; ends where the page takes nothing in time."""
+    """Send the mailbox's messages; ends if the page accepts none in time."""
     while True:
         await filled.wait()
         filled.clear()
@@ -106,9 +108,5 @@ async def _send(socket: WebSocket, mailbox: Mailbox, filled: asyncio.Event) -> N
 
 
 def _frame(messages: list[bytes]) -> str:
-    """All that waited as one JSON array: each frame costs both ends more than what is in it."""
+    """The messages as one JSON array: a frame costs both ends more than its contents."""
     return (b"[" + b",".join(messages) + b"]").decode()
-
-
-def _error(code: str, cause: str, cure: str) -> bytes:
-    return encoded({"error": {"code": code, "cause": cause, "cure": cure}})

@@ -14,7 +14,7 @@ from telecommands.ground.errors import ArchiveError, GroundError, LinkError, Usa
 
 
 def json_response(content: Any, status: int = 200) -> Response:
-    """Anything that msgspec encodes."""
+    """A response with anything that msgspec encodes."""
     return Response(
         msgspec.json.encode(content),
         status_code=status,
@@ -24,13 +24,13 @@ def json_response(content: Any, status: int = 200) -> Response:
 
 
 def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
-    """An error as the page reads it."""
+    """An error in the form that the page reads."""
     error = {"code": code, "cause": cause, "cure": cure}
     return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
 
 
 def refused(status: int, error: GroundError) -> Response:
-    """A ground error as the page reads it."""
+    """A ground error in the form that the page reads."""
     return refusal(status, error.code, error.sentence, error.cure)
 
 
@@ -55,7 +55,7 @@ async def _ground_error(_request: Request, error: Exception) -> Response:
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:
-    return refusal(500, "INTERNAL", "a fault of the bridge's own; its terminal tells more")
+    return refusal(500, "INTERNAL", "Internal error of the bridge; see its terminal")
 
 
 ERRORS: Final[Mapping[Any, Any]] = {

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 _NEEDED: Final = ("starlette", "uvicorn", "websockets")
 _EPILOG: Final = (
-    "Listens on the loopback only.  Goes on over restarts of the service; Ctrl-C ends it.  A page "
-    "commands with the telecommand key of --as when it was opened with the token of the address "
-    "that is printed; others only look.  Without a terminal the token is not printed, for logs "
-    "are read by others: --address tells it, now and later."
+    "Listens on the loopback interface only.  Reconnects when the service restarts; Ctrl-C ends "
+    "it.  With the token in the printed address the page can send telecommands, signed with the "
+    "telecommand key of --as; without it, it is read-only.  The token is printed on a terminal "
+    "only, because others may read logs; --address prints it at any time."
 )
 
 
@@ -32,28 +32,28 @@ def add_parser(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "dashboard",
-        help="watch and command from a browser",
+        help="serve telemetry and commanding to a browser",
         description="Archive telemetry, and serve the dashboard to browsers on this machine.",
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run)
-    parser.add_argument("--port", type=_port, default=PORT, help="0: a free one (%(default)s)")
     parser.add_argument(
-        "--address", action="store_true", help="only print the address with the token, and end"
+        "--port", type=_port, default=PORT, help="TCP port; 0: any free port (%(default)s)"
     )
+    parser.add_argument("--address", action="store_true", help="print address and token, and exit")
     parser.add_argument(
         "--archive",
         type=Path,
         default=Path("telemetry.sqlite"),
         metavar="FILE",
-        help="where all packets are kept (%(default)s)",
+        help="archive of all packets (%(default)s)",
     )
     parser.add_argument(
         "--received",
         type=Path,
         default=Path("received"),
         metavar="FOLDER",
-        help="products that came down, as groundsim fetch stores them (%(default)s)",
+        help="downlinked products, as groundsim fetch stores them (%(default)s)",
     )
     parser.add_argument(
         "--fetch",
@@ -61,7 +61,10 @@ def add_parser(commands: Any) -> None:
         help="receive products into that folder whenever a contact is open",
     )
     parser.add_argument(
-        "--openmct", type=Path, metavar="FOLDER", help="Open MCT's dist (node_modules/openmct/dist)"
+        "--openmct",
+        type=Path,
+        metavar="FOLDER",
+        help="Open MCT's dist folder (node_modules/openmct/dist)",
     )
     add_station_options(parser)
 
@@ -71,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if not arguments.address:
         return _serve(arguments, operator)
     if arguments.port == 0:
-        raise UsageError("--port", "0 has no address", "Give the port that is listened at")
+        raise UsageError("--port 0", "has no fixed address", "Give the port in use")
     print(address_of(arguments.port, operator))
     return 0
 
@@ -102,17 +105,17 @@ def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> in
 
 
 def _greeting(port: int, operator: TelecommandKey | None, name: str) -> str:
-    """Where to look and how to command; the token on a terminal only, for others read logs."""
+    """The address and how to command; the token on a terminal only, as others may read logs."""
     if operator is None:
-        return f"{address_of(port, None)}  (looks only, as {name})"
+        return f"{address_of(port, None)}  (read-only, as {name})"
     if sys.stdout.isatty():
-        return f"{address_of(port, operator)}  (commands as {name})"
-    return f"{address_of(port, None)}  (to command as {name}: the address that --address prints)"
+        return f"{address_of(port, operator)}  (can send telecommands as {name})"
+    return f"{address_of(port, None)}  (read-only; --address prints the one for {name})"
 
 
 @contextmanager
 def _signals(dashboard: Dashboard) -> Iterator[None]:
-    """Ctrl-C and systemd's SIGTERM end it in order."""
+    """Ctrl-C and systemd's SIGTERM shut it down cleanly."""
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, lambda *_: dashboard.stop()) for number in numbers}
     try:
@@ -124,5 +127,5 @@ def _signals(dashboard: Dashboard) -> Iterator[None]:
 
 def _port(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is no port, 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a port from 0 to 65535")
     return int(text)

@@ -1,4 +1,4 @@
-"""``groundsim export``: values out of the dashboard's archive, as CSV or Parquet."""
+"""``groundsim export``: values from the dashboard's archive, as CSV or Parquet."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _COLUMNS: Final = ExportRow._fields
 _BATCH: Final = 50_000
 _LATEST_NS: Final = 2**63 - 1
 _EPILOG: Final = (
-    "A row a value: key, time in UTC nanoseconds and as text, boot, seq, value, text, gap.  Where "
-    "packets are missing by their numbers, a row without a value says in gap how many.  Rows of "
-    "evt and ver are JSON.  Times are ISO 8601 in UTC, or nanoseconds."
+    "Each value is one row: key, time in UTC nanoseconds and as text, boot, seq, value, text, "
+    "gap.  A row without a value gives in gap the number of packets missing by sequence number.  "
+    "Rows of evt and ver hold JSON in text.  Times are ISO 8601 in UTC, or nanoseconds."
 )
 
 
@@ -34,33 +34,39 @@ def add_parser(commands: Any) -> None:
     """Add the command and its options."""
     parser = commands.add_parser(
         "export",
-        help="values out of the dashboard's archive",
-        description="Write values of the archive as CSV or Parquet.",
+        help="export values from the dashboard's archive",
+        description="Write values from the dashboard's archive as CSV or Parquet.",
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run)
-    parser.add_argument("archive", type=Path, metavar="ARCHIVE")
     parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help=".csv or .parquet (CSV to the terminal)"
+        "archive", type=Path, metavar="ARCHIVE", help="file of groundsim dashboard --archive"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help=".csv or .parquet file (CSV to standard output)",
     )
     parser.add_argument(
         "--keys",
         type=lambda text: tuple(text.split(",")),
         default=(),
         metavar="KEY,...",
-        help="as in hk.cpu_share,evt; hk. is all that begins so (all)",
+        help="as in hk.cpu_share,evt; hk. selects every key with that prefix (all)",
     )
-    parser.add_argument("--start", metavar="TIME", help="from then on (the beginning)")
-    parser.add_argument("--end", metavar="TIME", help="until then (the end)")
+    parser.add_argument("--start", metavar="TIME", help="first time (start of the archive)")
+    parser.add_argument("--end", metavar="TIME", help="last time (end of the archive)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
     start, end = _time(arguments.start, 0), _time(arguments.end, _LATEST_NS)
     if start > end:
-        raise UsageError("--start", "is later than --end", "Exchange the two")
+        raise UsageError("--start", "is later than --end", "Swap the two times")
     output: Path | None = arguments.output
     if output is not None and output.suffix not in (".csv", ".parquet"):
-        raise UsageError(output, "is neither .csv nor .parquet", "Name it after its format")
+        raise UsageError(output, "is neither .csv nor .parquet", "Use one of these endings")
     with ArchiveReader(arguments.archive) as reader:
         catalogue = PointCatalogue()
         for key in reader.known_keys():
@@ -76,20 +82,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _points(catalogue: PointCatalogue, wanted: tuple[str, ...]) -> list[Point]:
-    """Those of these keys or beginnings, in the dictionary's order."""
+    """The points with these keys or prefixes, in the dictionary's order."""
     points = [point for folder in catalogue.folders() for point in folder.points]
     for key in wanted:
-        if not any(_fits(point.key, key) for point in points):
-            raise UsageError(key, "is no key of the archive", "See the dashboard's object tree")
-    return [one for one in points if not wanted or any(_fits(one.key, key) for key in wanted)]
+        if not any(_matches(point.key, key) for point in points):
+            raise UsageError(key, "is not a key in the archive", "See the dashboard's object tree")
+    return [one for one in points if not wanted or any(_matches(one.key, key) for key in wanted)]
 
 
-def _fits(key: str, wanted: str) -> bool:
+def _matches(key: str, wanted: str) -> bool:
     return key == wanted or (wanted.endswith(".") and key.startswith(wanted))
 
 
 def _write_file(path: Path, rows: Iterable[ExportRow]) -> int:
-    """Whole or not at all; how many rows."""
+    """Write the file completely or not at all; return the number of rows."""
     part = path.with_name(f".{path.name}.part")
     try:
         if path.suffix == ".parquet":
@@ -148,4 +154,5 @@ def _time(text: str | None, default: int) -> int:
     try:
         return min(read_time(text, time.time_ns()), _LATEST_NS)
     except (ValueError, OverflowError) as error:
-        raise UsageError("a time", str(error), "Give ISO 8601 in UTC, or nanoseconds") from error
+        cure = "Give ISO 8601 in UTC, or nanoseconds"
+        raise UsageError(text, f"is not a time: {error}", cure) from error

@@ -25,9 +25,9 @@ from telecommands.groundsim.reception import receive_products
 
 _CONTACT_ANSWER_S: Final = 30.0
 _EPILOG: Final = (
-    "Exit status: 0 when --count products came or the queue on board is empty, 1 when products "
-    "may be left (no contact, budget used up) or one could not be received, 3 when the contact "
-    "was rejected, 4 no answer.  An interrupted transfer goes on where it broke off."
+    "Exit status: 0 if --count products were received or the queue on board is empty, 1 if "
+    "products may be left (no contact, budget used up) or one could not be received, 3 if the "
+    "contact was rejected, 4 if there was no answer.  An interrupted transfer is resumed."
 )
 
 
@@ -39,23 +39,23 @@ def add_parser(commands: Any) -> None:
         description="Receive products into FOLDER/JOB/ until nothing is left on board.",
         epilog=_EPILOG,
     )
-    parser.set_defaults(command=_run, after_interrupt="The next fetch goes on where this one ended")
-    parser.add_argument("folder", type=Path, metavar="FOLDER")
+    parser.set_defaults(command=_run, after_interrupt="Run fetch again to resume the transfer")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the products")
     parser.add_argument(
         "--contact",
         type=_contact,
         metavar="BYTES,SECONDS",
         help="open a contact window first, as in 200e6,600",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many products")
+    parser.add_argument("--count", type=int, metavar="N", help="end after N products")
     parser.add_argument(
         "--wait",
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="go on until no product came for so long (%(default)g)",
+        help="end when no product was received for this long (%(default)g)",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object a product")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per product")
     add_station_options(parser)
 
 
@@ -77,12 +77,12 @@ def _run(arguments: argparse.Namespace) -> int:
         for product in receive_products(
             receiver, lambda _, idle: idle < arguments.wait, failed, most=arguments.count
         ):
-            _tell(product, time.monotonic() - started, json=arguments.json)
+            _report(product, time.monotonic() - started, json=arguments.json)
             started = time.monotonic()
             count += 1
         why_not_more = receiver.why_nothing
     if arguments.count is not None:
-        return _ended(count >= arguments.count, f"{count} of {arguments.count} products came")
+        return _ended(count >= arguments.count, f"received {count} of {arguments.count} products")
     left = "no contact window is open, or its budget is used up; products may be left on board"
     return _ended(not failures and why_not_more == "EMPTY", left if not failures else "")
 
@@ -98,12 +98,12 @@ def _open_contact(station: Station, contact: tuple[int, float]) -> Stage:
     return answer.stage
 
 
-def _tell(product: ReceivedProduct, seconds: float, *, json: bool) -> None:
+def _report(product: ReceivedProduct, seconds: float, *, json: bool) -> None:
     if json:
         record = {**msgspec.structs.asdict(product), "seconds": seconds}
         print(msgspec.json.encode(record, enc_hook=str).decode(), flush=True)
         return
-    rate = f"{size(product.transferred / seconds)}/s" if product.transferred else "was here already"
+    rate = f"{size(product.transferred / seconds)}/s" if product.transferred else "already complete"
     print(f"{product.path}  {size(product.size)}  {product.sha256}  {rate}", flush=True)
 
 
@@ -115,7 +115,7 @@ def _ended(complete: bool, what: str) -> int:
 
 @contextmanager
 def _bar() -> Iterator[downlink.Progress | None]:
-    """A bar for the product that is on its way, on a terminal only."""
+    """A progress bar for the current product, on a terminal only."""
     console = Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:
         yield None

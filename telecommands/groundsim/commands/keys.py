@@ -1,4 +1,4 @@
-"""``groundsim keys``: make a ground key, trust the service's, list what there is."""
+"""``groundsim keys``: generate a ground key, trust the service's key, list the keys."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ from telecommands.keys import (
 
 def add_parser(commands: Any) -> None:
     """Add the command and its options."""
-    parser = commands.add_parser("keys", help="make, trust and list keys")
+    parser = commands.add_parser("keys", help="generate, trust and list keys")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     generate = actions.add_parser(
         "generate",
-        help="make a key pair for the links and a telecommand key",
-        description="Make NAME.key, NAME.key_secret and NAME.telecommand_key in the key folder.",
+        help="generate a key pair for the links and a telecommand key",
+        description="Write NAME.key, NAME.key_secret and NAME.telecommand_key to the key folder.",
     )
     generate.set_defaults(command=_generate)
-    generate.add_argument("key", nargs="?", default="operator", metavar="NAME")
     generate.add_argument(
-        "--watch-only", action="store_true", help="no telecommand key: may listen, not command"
+        "key", nargs="?", default="operator", metavar="NAME", help="user name (%(default)s)"
     )
+    generate.add_argument("--watch-only", action="store_true", help="without a telecommand key")
     trust = actions.add_parser(
         "trust",
-        help="keep the service's public key",
-        description="Copy the service's public key (service.key of its key folder) into ours.",
+        help="store the service's public key",
+        description="Copy the service's public key (its service.key) to the key folder.",
     )
     trust.set_defaults(command=_trust)
-    trust.add_argument("public", type=Path, metavar="SERVICE.key")
-    trust.add_argument("--force", action="store_true", help="replace the one trusted so far")
-    listing = actions.add_parser("list", help="say which keys there are")
+    trust.add_argument("public", type=Path, metavar="SERVICE.key", help="the service's public key")
+    trust.add_argument("--force", action="store_true", help="replace the key trusted so far")
+    listing = actions.add_parser("list", help="list the keys")
     listing.set_defaults(command=_list)
     for action in (generate, trust, listing):
         add_key_folder_option(action)
@@ -56,7 +56,7 @@ def _generate(arguments: argparse.Namespace) -> int:
     folder, name = arguments.keys, arguments.key
     try:
         if f"{name}{PUBLIC_SUFFIX}" == SERVICE_KEY:
-            cause = "is kept for the service's public key"
+            cause = "is reserved for the service's public key"
             raise KeyRefused(folder / SERVICE_KEY, cause, "Choose another name")
         generate_curve_pair(folder, name)
         if not arguments.watch_only:
@@ -66,11 +66,11 @@ def _generate(arguments: argparse.Namespace) -> int:
     public, telecommand = (
         folder / f"{name}{suffix}" for suffix in (PUBLIC_SUFFIX, TELECOMMAND_SUFFIX)
     )
-    print(f"made {name} in {folder}; {name}{SECRET_SUFFIX} never leaves this machine")
-    print("On the flight side, with the files copied there over a safe way:")
+    print(f"Generated {name} in {folder}; keep {name}{SECRET_SUFFIX} on this machine only.")
+    print("On the flight side, after copying the files there over a secure channel:")
     extra = "" if arguments.watch_only else f" --telecommand-key {telecommand}"
     print(f"  flightsw keys authorise {public}{extra}")
-    print("Then here, with the flight side's public key:")
+    print("Then here, with the service's public key:")
     print(f"  groundsim keys trust {SERVICE_KEY}")
     return 0
 
@@ -81,7 +81,7 @@ def _trust(arguments: argparse.Namespace) -> int:
         public = read_curve_public(arguments.public)
         make_key_folder(arguments.keys)
         if kept.exists() and read_curve_public(kept) == public:
-            print(f"{kept} holds this key already")
+            print(f"{kept} already holds this key")
             return 0
         if arguments.force:
             kept.unlink(missing_ok=True)
@@ -96,7 +96,7 @@ def _trust(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     paths = sorted(arguments.keys.glob(f"*{PUBLIC_SUFFIX}"))
     if not paths:
-        cure = "Make one with groundsim keys generate, or give --keys FOLDER"
+        cure = "Run groundsim keys generate, or give --keys FOLDER"
         raise UnusableKey(arguments.keys, "holds no keys", cure)
     for path in paths:
         try:
@@ -110,8 +110,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _role(public: Path) -> str:
     if public.name == SERVICE_KEY:
-        return "the service's, trusted"
+        return "service key, trusted"
     if not public.with_suffix(SECRET_SUFFIX).exists():
-        return "a public key alone: cannot be used here"
+        return "public key without its secret key: cannot be used here"
     commands = public.with_suffix(TELECOMMAND_SUFFIX).exists()
-    return "may command and listen" if commands else "may listen"
+    return "commanding, telemetry, products" if commands else "telemetry, products"

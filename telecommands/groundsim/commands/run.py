@@ -1,4 +1,4 @@
-"""``groundsim run``: a scenario file; the exit status says whether all held."""
+"""``groundsim run``: run a scenario file; the exit status says whether all steps passed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 import yaml
 
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.groundsim.commands.send import AFTER_INTERRUPT
 from telecommands.groundsim.scenarios.file import read_scenario
 from telecommands.groundsim.scenarios.run import ScenarioRun, StepResult
 
 _EPILOG: Final = (
-    "The form of the file is told in docs/scenarios/README.md.  Exit status: 0 when all steps "
-    "held, 1 when one did not, 2 when the file is wrong (nothing was sent), 4 when no telemetry "
-    "came."
+    "docs/scenarios/README.md describes the file.  Exit status: 0 if all steps passed, 1 if a "
+    "step failed, 2 if the file is invalid (nothing was sent), 4 if no telemetry was received."
 )
 
 
@@ -28,8 +28,8 @@ def add_parser(commands: Any) -> None:
         description="Run a scenario: timed telecommands, contact windows, expectations.",
         epilog=_EPILOG,
     )
-    parser.set_defaults(command=_run, after_interrupt="What was accepted goes on on board")
-    parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml")
+    parser.set_defaults(command=_run, after_interrupt=AFTER_INTERRUPT)
+    parser.add_argument("scenario", type=Path, metavar="SCENARIO.yaml", help="scenario file")
     parser.add_argument(
         "--set",
         dest="replaced",
@@ -37,13 +37,13 @@ def add_parser(commands: Any) -> None:
         action="append",
         default=[],
         metavar="name=value",
-        help="replace a name under given (repeatable)",
+        help="replace a value under given (repeatable)",
     )
     parser.add_argument(
-        "--folder", type=Path, default=Path(), help="that fetched products go below (.)"
+        "--folder", type=Path, default=Path(), help="parent folder of fetched products (.)"
     )
-    parser.add_argument("--go-on", action="store_true", help="after a step that did not hold too")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a step")
+    parser.add_argument("--go-on", action="store_true", help="continue after a failed step")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per step")
     add_station_options(parser)
 
 
@@ -53,18 +53,18 @@ def _run(arguments: argparse.Namespace) -> int:
     with ScenarioRun(station_of(arguments), arguments.folder) as run:
         for result in run.results(scenario):
             results.append(result)
-            _tell(result, json=arguments.json)
+            _report(result, json=arguments.json)
             if not (result.held or arguments.go_on):
                 break
     held = sum(result.held for result in results)
     if not arguments.json:
         left = len(scenario.steps) - len(results)
         undone = f", {left} not run" if left else ""
-        print(f"{scenario.title}: {held} of {len(scenario.steps)} steps held{undone}")
+        print(f"{scenario.title}: {held} of {len(scenario.steps)} steps passed{undone}")
     return 0 if held == len(scenario.steps) else 1
 
 
-def _tell(result: StepResult, *, json: bool) -> None:
+def _report(result: StepResult, *, json: bool) -> None:
     if json:
         print(msgspec.json.encode(result).decode(), flush=True)
         return

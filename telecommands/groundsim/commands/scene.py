@@ -1,4 +1,4 @@
-"""``groundsim scene``: simulate a product and its true mask."""
+"""``groundsim scene``: simulate a Sentinel-2 product and its true mask."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from telecommands.groundsim.scenes.scene import ProgressCallback
 
 _EPILOG = (
-    "The truth is a uint8 .npy beside the product: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud "
-    "shadow, 255 no data; contaminated means 1 to 3."
+    "The truth is a uint8 .npy file beside the product: 0 clear, 1 thick cloud, 2 thin cloud, "
+    "3 cloud shadow, 255 no data; contaminated means 1 to 3."
 )
 
 
@@ -33,32 +33,34 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(command=_run, after_interrupt="Nothing was left behind")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write into")
-    parser.add_argument("--size", type=int, default=10_980, help="pixels of 10 m a side")
-    parser.add_argument("--seed", type=int, default=0, help="what tells one scene from another")
-    parser.add_argument("--tile-id", default="T32TQM", help="tile that the scene claims to be")
+    parser.set_defaults(command=_run, after_interrupt="No files were left")
+    parser.add_argument("out", type=Path, metavar="OUT", help="output folder")
+    parser.add_argument("--size", type=int, default=10_980, help="side length in pixels of 10 m")
+    parser.add_argument("--seed", type=int, default=0, help="random seed: same seed, same scene")
+    parser.add_argument("--tile-id", default="T32TQM", help="Sentinel-2 tile in the metadata")
     parser.add_argument("--level", choices=("L2A", "L1C"), default="L2A", help="processing level")
     parser.add_argument(
-        "--cloud-cover", type=float, default=0.35, help="share under cloud, shadows not counted"
+        "--cloud-cover", type=float, default=0.35, help="fraction under cloud, without shadows"
     )
     parser.add_argument(
         "--no-data",
         action=argparse.BooleanOptionalAction,
         default=True,
-        help="leave the corner beyond the swath's edge without data",
+        help="simulate the corner without data beyond the swath edge",
     )
-    parser.add_argument("--bits", type=float, default=7.0, help="bits a pixel, mean of the bands")
-    parser.add_argument("--workers", type=int, default=2, help="threads")
     parser.add_argument(
-        "--baseline", default="05.10", help="processing baseline; offset of -1000 from 04.00"
+        "--bits", type=float, default=7.0, help="JPEG 2000 bits per pixel, mean of the bands"
+    )
+    parser.add_argument("--workers", type=int, default=2, help="number of threads")
+    parser.add_argument(
+        "--baseline", default="05.10", help="processing baseline; offset of -1000 from 04.00 on"
     )
     parser.add_argument("--force", action="store_true", help="replace a product of the same name")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # Image libraries load slowly: a telecommand shall not wait for them.
+    # Image libraries load slowly: a telecommand must not wait for them.
     from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene  # noqa: PLC0415
 
     request = SceneRequest(
@@ -83,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     print(f"truth  {scene.truth}")
     print(
         f"cloud {scene.cloud_fraction:.1%}, shadow {scene.shadow_fraction:.1%}, "
-        f"no data {scene.no_data_fraction:.1%}, {scene.bits_per_pixel:.2f} bits a pixel"
+        f"no data {scene.no_data_fraction:.1%}, {scene.bits_per_pixel:.2f} bits per pixel"
     )
     return 0
 
@@ -105,17 +107,17 @@ def _progress_bar() -> Iterator[ProgressCallback]:
 
 @contextmanager
 def _lasting_interrupts() -> Iterator[Callable[[], None]]:
-    """Give out a check that raises again once Ctrl-C has come: libraries may swallow the first."""
-    came = False
+    """Yield a check that raises again after Ctrl-C: libraries may swallow the first one."""
+    interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal came
+        nonlocal interrupted
         del number, frame
-        came = True
+        interrupted = True
         raise KeyboardInterrupt
 
     def check() -> None:
-        if came:
+        if interrupted:
             raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, interrupt)

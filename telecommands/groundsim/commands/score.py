@@ -1,4 +1,4 @@
-"""``groundsim score``: compare a mask with the truth."""
+"""``groundsim score``: compare a mask with the truth of a simulated scene."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def add_parser(commands: Any) -> None:
         "score",
         help="compare a mask with the truth",
         description="Compare a mask (.npy, uint8: 0 clear, 1 contaminated, 255 no data) with a "
-        "scene's truth over the pixels valid in both.",
-        epilog="Any of the truth's classes 1 to 3 counts as contaminated.  A mask of half or a "
-        "quarter of the truth's size is compared with every second or fourth pixel.",
+        "scene's truth, over the pixels valid in both.",
+        epilog="Truth classes 1 to 3 count as contaminated.  A mask of half or a quarter of the "
+        "truth's size is compared with every second or fourth pixel.",
     )
     parser.set_defaults(command=_run)
     parser.add_argument("mask", type=Path, metavar="MASK", help="processed mask")
@@ -25,7 +25,7 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    # OpenCV loads slowly: a telecommand shall not wait for it.
+    # OpenCV loads slowly: a telecommand must not wait for it.
     from telecommands.groundsim.scenes.score import score_files  # noqa: PLC0415
 
     record = score_files(arguments.mask, arguments.truth).as_record()

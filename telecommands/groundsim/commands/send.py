@@ -1,4 +1,4 @@
-"""``groundsim send``: one telecommand, and every stage of what becomes of it."""
+"""``groundsim send``: send one telecommand and show its verification stages."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ Show: TypeAlias = Callable[[Verification], None]
 _FAILED: Final = 1
 _REJECTED: Final = 3
 _EPILOG: Final = (
-    "Lists are separated by commas, null is nothing, structures are JSON; times are +30s (ms, s, "
-    "min, h, d), ISO 8601 in UTC or nanoseconds.  Exit status: 0 COMPLETED (or ACCEPTED with "
-    "--no-wait), 1 FAILED, TIMED_OUT or CANCELLED, 3 REJECTED, 4 no answer."
+    "Lists are separated by commas, null stands for no value, structures are JSON; times are +30s "
+    "(ms, s, min, h, d), ISO 8601 in UTC or nanoseconds.  Exit status: 0 COMPLETED (or ACCEPTED "
+    "with --no-wait), 1 FAILED, TIMED_OUT or CANCELLED, 3 REJECTED, 4 no answer."
 )
+AFTER_INTERRUPT: Final = "Accepted telecommands continue on board"
 
 
 def add_parser(commands: Any) -> None:
@@ -36,28 +37,28 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "send",
         help="send a telecommand and follow it until it is closed",
-        description="Send a telecommand and show each stage as it comes.",
+        description="Send a telecommand and show each verification stage.",
         epilog=_EPILOG,
     )
-    parser.set_defaults(command=_run, after_interrupt="What was accepted goes on on board")
-    parser.add_argument("telecommand", nargs="?", metavar="NAME", help="as --list shows them")
+    parser.set_defaults(command=_run, after_interrupt=AFTER_INTERRUPT)
+    parser.add_argument("telecommand", nargs="?", metavar="NAME", help="telecommand, see --list")
     parser.add_argument("pairs", nargs="*", metavar="key=value", help="its arguments")
-    parser.add_argument("--list", action="store_true", help="show all telecommands")
+    parser.add_argument("--list", action="store_true", help="list all telecommands")
     parser.add_argument(
-        "--help-arguments", action="store_true", help="show this telecommand's arguments"
+        "--help-arguments", action="store_true", help="describe this telecommand's arguments"
     )
     parser.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="to wait (%(default)g)"
+        "--timeout", type=float, default=600.0, metavar="SECONDS", help="longest wait (%(default)g)"
     )
-    parser.add_argument("--no-wait", action="store_true", help="only for ACCEPTED or REJECTED")
-    parser.add_argument("--id", help="of the telecommand; a repeated one is answered, not run")
-    parser.add_argument("--yes", action="store_true", help="ask no confirmation")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a stage")
+    parser.add_argument("--no-wait", action="store_true", help="wait for ACCEPTED or REJECTED only")
+    parser.add_argument("--id", help="telecommand id; a repeated id returns its stages only")
+    parser.add_argument("--yes", action="store_true", help="skip the confirmation")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per stage")
     add_station_options(parser)
 
 
 def exit_status(stage: Stage) -> int:
-    """0 for COMPLETED and what is still open, 3 for REJECTED, 1 for the other ends."""
+    """0 for COMPLETED and open stages, 3 for REJECTED, 1 for every other closing stage."""
     if stage is Stage.REJECTED:
         return _REJECTED
     return _FAILED if stage.closes and stage is not Stage.COMPLETED else 0
@@ -68,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
         print(all_telecommands())
         return 0
     if arguments.telecommand is None:
-        raise UsageError("send", "no telecommand is named", "See groundsim send --list")
+        raise UsageError("send", "needs the name of a telecommand", "See groundsim send --list")
     name: str = arguments.telecommand
     kind = telecommand_named(name)
     if arguments.help_arguments:
@@ -89,17 +90,17 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _confirm(name: str, args: Mapping[str, Any]) -> None:
-    """Ask where the telecommand, or the one that it schedules, is hazardous."""
+    """Ask if the telecommand, or the telecommand that it schedules, is hazardous."""
     inner = args.get("telecommand")
     names = [name, *([inner["name"]] if isinstance(inner, Mapping) else [])]
-    if not any(TELECOMMANDS[one].HAZARDOUS for one in names):
+    if not any(TELECOMMANDS[each].HAZARDOUS for each in names):
         return
-    wanted = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
+    command = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
     if not sys.stdin.isatty():
-        raise UsageError(wanted, "wants a confirmation", "Give --yes")
-    print(f"{wanted}: go? [y/N] ", end="", file=sys.stderr, flush=True)
+        raise UsageError(command, "needs a confirmation", "Give --yes")
+    print(f"{command}: send? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError(wanted, "was not confirmed", "Nothing was sent")
+        raise UsageError(command, "was not confirmed and was not sent")
 
 
 @contextmanager

@@ -27,9 +27,9 @@ Refresh: TypeAlias = Callable[[], None]
 _TICK_S: Final = 0.25
 _NO_ANSWER: Final = 4
 _EPILOG: Final = (
-    "Goes on over restarts of the service, and ends where it refuses this key.  Exit status: 0 "
-    "when --count packets came, or --for is over, or Ctrl-C; 4 when nothing came, or fewer than "
-    "--count."
+    "Reconnects when the service restarts, and ends if the service refuses this key.  Exit status: "
+    "0 after --count packets, after --for, or on Ctrl-C; 4 if no packets, or fewer than --count, "
+    "were received."
 )
 
 
@@ -38,7 +38,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "watch",
         help="show telemetry live",
-        description="Show telemetry as a live table; not on a terminal, as a JSON line a packet.",
+        description="Show telemetry as a live table, or as JSON lines without a terminal.",
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run)
@@ -46,11 +46,11 @@ def add_parser(commands: Any) -> None:
         "--topics",
         type=lambda text: tuple(text.split(",")),
         default=("",),
-        help=f"comma-separated beginnings of {', '.join(PACKETS)} (all)",
+        help=f"comma-separated prefixes of {', '.join(PACKETS)} (all)",
     )
-    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="then end")
-    parser.add_argument("--count", type=int, metavar="N", help="end after so many packets")
-    parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
+    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="duration")
+    parser.add_argument("--count", type=int, metavar="N", help="end after N packets")
+    parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
     add_station_options(parser)
 
 
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
             try:
                 count = _watch(client, show, refresh, arguments.seconds, arguments.count)
-            except KeyboardInterrupt:  # how one stops looking
+            except KeyboardInterrupt:  # the usual way to end it
                 return 0
     return 0 if count >= (arguments.count or 1) else _NO_ANSWER
 
@@ -74,7 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
 def _watch(
     client: TelemetryClient, show: Show, refresh: Refresh, seconds: float | None, most: int | None
 ) -> int:
-    """Show packets until the time is over or so many came; how many came."""
+    """Show packets until the time is over or ``most`` were shown; return how many were shown."""
     deadline = time.monotonic() + seconds if seconds is not None else float("inf")
     refresh_at = 0.0
     count = 0
@@ -84,7 +84,7 @@ def _watch(
             count += 1
             if count == most:
                 return count
-            if time.monotonic() >= refresh_at:  # telemetry may never pause
+            if time.monotonic() >= refresh_at:  # telemetry may be continuous
                 break
         refresh()
         refresh_at = time.monotonic() + _TICK_S
@@ -92,7 +92,7 @@ def _watch(
 
 
 def _require_admission(client: TelemetryClient, endpoint: str) -> None:
-    """:class:`LinkError` where waiting is in vain."""
+    """Raise :class:`LinkError` if the link cannot be established by waiting."""
     finding = client.finding
     if finding is not None and finding.is_final and finding is not GONE:
         raise LinkError(endpoint, finding.cause, finding.cure)
@@ -117,21 +117,21 @@ def _lines(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
         nonlocal lost
         if sum(client.lost.values()) > lost:
             lost = sum(client.lost.values())
-            print(f"groundsim: {lost} packets lost so far", file=sys.stderr)
+            print(f"groundsim: {lost} packets lost on the link so far", file=sys.stderr)
 
     yield show, refresh
 
 
 @contextmanager
 def _table(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
-    situation = TelemetryState()
+    state = TelemetryState()
 
     def picture() -> Any:
-        return live_table(situation, client.lost, time.monotonic())
+        return live_table(state, client.lost, time.monotonic())
 
     with Live(picture(), screen=True, auto_refresh=False) as live:
 
         def show(topic: str, packet: Packet, record: Record) -> None:
-            situation.take(topic, packet, record, time.monotonic())
+            state.take(topic, packet, record, time.monotonic())
 
         yield show, lambda: live.update(picture(), refresh=True)

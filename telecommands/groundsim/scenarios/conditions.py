@@ -1,4 +1,4 @@
-"""What a scenario expects of a packet: conditions on its fields, by dotted path."""
+"""The conditions of a scenario on the fields of a packet, by dotted path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Bound: TypeAlias = float | Reference
 
 
 class Condition(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All that is given must hold.  Bounds are inclusive."""
+    """Every condition given must hold.  Bounds are inclusive."""
 
     at_least: Bound | UnsetType = UNSET
     at_most: Bound | UnsetType = UNSET
@@ -39,18 +39,18 @@ _CHECKS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 
 def as_fields(record: msgspec.Struct) -> dict[str, Any]:
-    """A packet's body as conditions see it: maps, lists, texts, numbers."""
+    """A packet's body as maps, lists, texts and numbers, for the conditions."""
     fields: dict[str, Any] = msgspec.to_builtins(record, builtin_types=(bytes,))
     return fields
 
 
 def holds(where: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
-    """Whether every condition holds; what is not there, or does not compare, does not hold."""
+    """Whether every condition holds; a value that is absent or not comparable does not hold."""
     return not any(_unmet(path, wanted, fields) for path, wanted in where.items())
 
 
 def unmet(where: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
-    """The conditions that do not hold, with what was found instead."""
+    """The conditions that do not hold, with the values found."""
     return ", ".join(
         f"{path} is {_found(fields, path)}"
         for path, wanted in where.items()
@@ -58,10 +58,10 @@ def unmet(where: Mapping[str, Any], fields: Mapping[str, Any]) -> str:
     )
 
 
-def dig(fields: Any, path: str) -> Any:
-    """The value at a dotted path, as in ``data.products.0.kind``; :class:`KeyError` if absent.
+def value_at(fields: Any, path: str) -> Any:
+    """The value at a dotted path, as in ``data.products.0.kind``.  Raises :class:`KeyError`.
 
-    Keys that hold dots (thread names, parameters) cannot be reached.
+    Keys that contain dots (thread names, parameters) cannot be addressed.
     """
     value = fields
     for part in path.split("."):
@@ -75,12 +75,12 @@ def dig(fields: Any, path: str) -> Any:
 
 
 def check_path(topic: Topic, path: str) -> None:
-    """:class:`ValueError` that names the fields where packets of that topic have none such."""
+    """Raise :class:`ValueError`, which names the fields, if packets of the topic lack the path."""
     _check_path(inspect.type_info(PACKETS[topic]), path.split("."), topic)
 
 
 def fill(value: Any, names: Mapping[str, Any]) -> Any:
-    """The same with ``${name}`` replaced; a text that is nothing else takes the value's type."""
+    """The value with each ``${name}`` replaced; a text of one name only takes the value's type."""
     if isinstance(value, str):
         whole = REFERENCE.fullmatch(value)
         if whole:
@@ -94,7 +94,7 @@ def fill(value: Any, names: Mapping[str, Any]) -> Any:
 
 
 def references(value: Any) -> Iterator[str]:
-    """Names that ``${name}`` asks for, anywhere inside."""
+    """The names in every ``${name}`` inside the value."""
     if isinstance(value, str):
         yield from REFERENCE.findall(value)
     elif isinstance(value, Mapping):
@@ -107,7 +107,7 @@ def references(value: Any) -> Iterator[str]:
 
 def _unmet(path: str, wanted: Any, fields: Mapping[str, Any]) -> bool:
     try:
-        found = dig(fields, path)
+        found = value_at(fields, path)
         if not isinstance(wanted, Mapping):
             return bool(found != wanted)
         return not all(_CHECKS[name](found, bound) for name, bound in wanted.items())
@@ -117,7 +117,7 @@ def _unmet(path: str, wanted: Any, fields: Mapping[str, Any]) -> bool:
 
 def _found(fields: Mapping[str, Any], path: str) -> str:
     try:
-        return repr(dig(fields, path))
+        return repr(value_at(fields, path))
     except KeyError:
         return "absent"
 

@@ -1,4 +1,4 @@
-"""Reads and checks a scenario file; errors name step, line and field."""
+"""Reads and checks a scenario file; errors give step, line and field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from telecommands.groundsim.scenarios.scenario import (
 
 Kind = TypeVar("Kind")
 
-_FORM: Final = "See docs/scenarios for the form"
+_FORMAT: Final = "See docs/scenarios for the format"
 _KINDS: Final[Mapping[str, type[Step]]] = {
     kind.KEY: kind for kind in (Send, SendRaw, WaitFor, Contact, Fetch)
 }
@@ -39,16 +39,18 @@ class _Document(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def read_scenario(path: Path, replaced: Mapping[str, Any]) -> Scenario:
-    """Read and check a file; ``replaced`` takes the place of names under ``given``.
+    """Read and check a file; ``replaced`` replaces values under ``given``.
 
-    Raises :class:`UsageError` that names step, line and field.
+    Raises :class:`UsageError` with step, line and field.
     """
     content, lines = _loaded(path)
     document = _converted(content, _Document, path)
     unknown = set(replaced) - set(document.given)
     if unknown:
-        cause = f"does not give {', '.join(sorted(unknown))}"
-        raise UsageError(path, cause, f"It gives {', '.join(document.given) or 'nothing'}")
+        cause = f"does not define {', '.join(sorted(unknown))}"
+        raise UsageError(
+            path, cause, f"Use a name under given: {', '.join(document.given) or 'none'}"
+        )
     given = {**document.given, **replaced}
     known = set(given)
     steps = []
@@ -64,19 +66,19 @@ def read_scenario(path: Path, replaced: Mapping[str, Any]) -> Scenario:
 def _step(raw: Mapping[str, Any], place: str) -> Step:
     keys = [key for key in _KINDS if key in raw]
     if len(keys) > 1 or not (keys or "at" in raw):
-        found = " and ".join(keys) or "none"
-        raise UsageError(place, f"{found} of {', '.join(_KINDS)}", "Each step has one of them")
+        found = " and ".join(keys) or "no action"
+        raise UsageError(place, f"has {found}", f"Give one of {', '.join(_KINDS)}")
     step = _converted(raw, _KINDS[keys[0]] if keys else Step, place)
     try:
         _check(step)
     except (ValueError, msgspec.ValidationError) as error:
-        raise UsageError(place, str(error), _FORM) from error
+        raise UsageError(place, f"is invalid: {error}", _FORMAT) from error
     return step
 
 
 def _check(step: Step) -> None:
     if step.not_before_s < 0:
-        raise ValueError("at is negative")
+        raise ValueError("at must not be negative")
     if isinstance(step, WaitFor):
         for path, wanted in step.where.items():
             check_path(step.wait_for, path)
@@ -86,7 +88,7 @@ def _check(step: Step) -> None:
         try:
             assert step.frames
         except binascii.Error as error:
-            raise ValueError(f"send_raw is no base64: {error}") from error
+            raise ValueError(f"send_raw is not base64: {error}") from error
     elif isinstance(step, Contact) and step.at_least and step.fetch_to is None:
         raise ValueError("at_least needs fetch_to")
 
@@ -94,19 +96,19 @@ def _check(step: Step) -> None:
 def _check_references(step: Step, known: set[str], place: str) -> None:
     missing = set(references(msgspec.to_builtins(step))) - known
     if missing:
-        cause = f"nothing before it gives or keeps {', '.join(sorted(missing))}"
-        raise UsageError(place, cause, "Put the name under given, or keep it in an earlier step")
+        cause = f"uses the undefined name {', '.join(sorted(missing))}"
+        raise UsageError(place, cause, "Define it under given, or keep it in an earlier step")
 
 
 def _converted(value: Any, kind: type[Kind], place: object) -> Kind:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise UsageError(place, str(error), _FORM) from error
+        raise UsageError(place, f"is invalid: {error}", _FORMAT) from error
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without dates (times stay text), and without keys that are given twice."""
+    """YAML in which times stay text and duplicate keys are refused."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - the library's own name and form
         first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
@@ -118,7 +120,7 @@ class _Loader(yaml.SafeLoader):
         for index, key in enumerate(keys):
             if key in keys[:index]:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"{key} is given twice", node.value[index][0].start_mark
+                    None, None, f"the key {key} occurs twice", node.value[index][0].start_mark
                 )
         return super().construct_mapping(node, deep=deep)
 
@@ -137,7 +139,7 @@ def _loaded(path: Path) -> tuple[Any, list[int]]:
         cause = f"cannot be read ({error.strerror})"
         raise UsageError(path, cause, "Give a scenario file") from error
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(path, f"is no YAML: {' '.join(str(error).split())}", _FORM) from error
+        raise UsageError(path, f"is not YAML: {' '.join(str(error).split())}", _FORMAT) from error
     return content, _lines_of_steps(node)
 
 

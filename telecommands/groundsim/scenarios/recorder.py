@@ -1,11 +1,10 @@
-"""All telemetry of a scenario, recorded from its start, so that nothing comes too early."""
+"""Records all telemetry from a scenario's start, so that no packet is missed."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -23,17 +22,17 @@ _SETTLE_S: Final = 0.2
 
 
 class Received(msgspec.Struct, frozen=True):
-    """A recorded packet; it is known by its number, which counts all topics from 0."""
+    """A recorded packet.  Its number is its index among the packets of all topics."""
 
     topic: str
     record: Record
 
 
 class Recorder:
-    """Receives on a thread of its own and answers to others.  A context manager.
+    """Records on its own thread; other threads query it.  A context manager.
 
-    To enter waits for the first packets, which the service sends to each new listener: what came
-    by then happened before, and counts for state (``hk``) only.
+    Entering waits for the first packets, which the service sends to each new subscriber: they
+    describe earlier events, so that only state (``hk``) counts among them.
     """
 
     def __init__(self, station: Station) -> None:
@@ -46,42 +45,44 @@ class Recorder:
         self._start = 0
 
     def start_of(self, topic: str) -> int:
-        """From which number on the scenario's packets of that topic count."""
+        """Number of the first packet of the topic that counts for the scenario."""
         return 0 if topic == "hk" else self._start
 
     @property
     def number(self) -> int:
-        """Number that the next packet will have."""
+        """Number of the next packet."""
         with self._changed:
             return len(self._packets)
 
     def first(
         self, topic: str, where: Mapping[str, Any], since: int, deadline: float
     ) -> dict[str, Any] | None:
-        """Fields of the first packet since that number in which all holds; None at the deadline.
+        """Fields of the first packet since that number that meets ``where``; None at the deadline.
 
         ``deadline`` is monotonic seconds.
         """
-        looked = since
+        checked = since
         while True:
-            fresh = self._packets_since(looked, deadline)
+            fresh = self._packets_since(checked, deadline)
             for packet in fresh:
                 if packet.topic == topic:
                     fields = as_fields(packet.record)
                     if holds(where, fields):
                         return fields
-            looked += len(fresh)
+            checked += len(fresh)
             if not fresh and time.monotonic() >= deadline:
                 return None
 
     def last_unmet(self, topic: str, where: Mapping[str, Any], since: int) -> str:
-        """Why nothing fitted: how many packets came, and what the last of them lacked."""
+        """Why no packet fitted: how many were received, and what the last of them lacked."""
         with self._changed:
-            came = [one for one in self._packets[since:] if one.topic == topic]
-        if not came:
-            return f"no packet of {topic} came"
-        lacks = unmet(where, as_fields(came[-1].record))
-        return f"none of {len(came)} packets fits; in the last one {lacks}"
+            received = [one for one in self._packets[since:] if one.topic == topic]
+        if not received:
+            return f"no {topic} packet was received"
+        lacks = unmet(where, as_fields(received[-1].record))
+        return (
+            f"none of {len(received)} {topic} packets meets the conditions; in the last one {lacks}"
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -92,12 +93,7 @@ class Recorder:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -108,9 +104,9 @@ class Recorder:
     def _await_first(self) -> None:
         endpoint = self._station.endpoints.telemetry
         if self.first("hk", {}, 0, time.monotonic() + _FIRST_S) is None:
-            cause = f"no housekeeping within {_FIRST_S:g} s"
+            cause = f"sent no housekeeping within {_FIRST_S:g} s"
             raise NoAnswer(endpoint, cause, "Start the service, and check keys and endpoints")
-        self._stop.wait(_SETTLE_S)  # the latest of the other topics comes along
+        self._stop.wait(_SETTLE_S)  # for the latest packets of the other topics
         self._start = self.number
 
     def _record(self) -> None:
@@ -129,13 +125,13 @@ class Recorder:
     def _add(self, topic: str, record: Record) -> None:
         with self._changed:
             if len(self._packets) >= _MOST:
-                cause = f"more than {_MOST} packets came"
-                raise GroundError("the scenario", cause, "Split it")
+                cause = f"received more than {_MOST} packets"
+                raise GroundError("the scenario", cause, "Split the scenario")
             self._packets.append(Received(topic, record))
             self._changed.notify_all()
 
     def _packets_since(self, number: int, deadline: float) -> list[Received]:
-        """Wait for packets from that number on; none at the deadline."""
+        """Wait for packets from that number on; return none at the deadline."""
         with self._changed:
             self._changed.wait_for(
                 lambda: len(self._packets) > number or self._failure is not None,

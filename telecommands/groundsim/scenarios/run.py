@@ -1,11 +1,10 @@
-"""Runs a scenario step by step and tells whether each held."""
+"""Runs a scenario step by step and yields the result of each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import msgspec
@@ -18,7 +17,7 @@ from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.errors import GroundError, TransferFailed
 from telecommands.ground.station import Station
 from telecommands.groundsim.reception import receive_products
-from telecommands.groundsim.scenarios.conditions import as_fields, dig, fill
+from telecommands.groundsim.scenarios.conditions import as_fields, fill, value_at
 from telecommands.groundsim.scenarios.recorder import Recorder
 from telecommands.groundsim.scenarios.scenario import (
     Contact,
@@ -35,7 +34,7 @@ _CONTACT_ANSWER_S: Final = 30.0
 
 
 class StepResult(msgspec.Struct, frozen=True):
-    """How a step went; ``why`` says what came, or what did not."""
+    """Result of a step; ``why`` says what was received, or what was missing."""
 
     number: int
     title: str
@@ -45,14 +44,14 @@ class StepResult(msgspec.Struct, frozen=True):
 
 
 class NotHeld(Exception):  # noqa: N818 - an outcome
-    """An expectation that did not hold, and why."""
+    """A failed expectation, and why."""
 
 
 class ScenarioRun:
-    """Opens the links and goes through the steps.  A context manager; one thread uses it.
+    """Opens the links and runs the steps.  A context manager; for one thread.
 
-    Folders of the steps are taken from ``folder``.  An expectation that does not hold, a link that
-    is silent and a telecommand that cannot be sent all make their step fail; nothing is raised.
+    Folders of the steps are relative to ``folder``.  A failed expectation, a link without answer
+    and a telecommand that cannot be sent make their step fail; no exception is raised.
     """
 
     def __init__(self, station: Station, folder: Path) -> None:
@@ -62,7 +61,7 @@ class ScenarioRun:
         self._recorder = Recorder(station)
         self._action: int | None = None
         self._names: dict[str, Any] = {}
-        self._does: dict[type[Step], Callable[[Any], str]] = {
+        self._actions: dict[type[Step], Callable[[Any], str]] = {
             Step: lambda _: "",
             Send: self._send,
             SendRaw: self._send_raw,
@@ -72,7 +71,7 @@ class ScenarioRun:
         }
 
     def results(self, scenario: Scenario) -> Iterator[StepResult]:
-        """Each step's result as it ends.  Whoever stops asking leaves the rest undone."""
+        """Run the steps and yield their results.  A step runs when its result is requested."""
         self._names = dict(scenario.given)
         self._action = None
         started = time.monotonic()
@@ -91,12 +90,7 @@ class ScenarioRun:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._recorder.close()
         self._client.close()
 
@@ -104,7 +98,7 @@ class ScenarioRun:
         if type(step) not in (Step, WaitFor):
             self._action = self._recorder.number
         try:
-            return True, self._does[type(step)](step)
+            return True, self._actions[type(step)](step)
         except (NotHeld, GroundError) as error:
             return False, str(error)
 
@@ -113,20 +107,20 @@ class ScenarioRun:
         last = _until(self._client, step, args)
         self._keep(step.keep, as_fields(last))
         _expect(last, step.expect, step.code)
-        return _told(last)
+        return _summary(last)
 
     def _send_raw(self, step: SendRaw) -> str:
         with self._station.raw_commanding() as link:
             link.send(*step.frames)
             frames = link.receive(time.monotonic() + step.within)
         if frames is None:
-            raise NotHeld(f"no answer within {step.within:g} s")
+            raise NotHeld(f"no answer was received within {step.within:g} s")
         try:
             answer = decode_as(Verification, frames[-1].bytes, "the answer")
         except Refusal as refusal:
             raise NotHeld(refusal.cause) from refusal
         _expect(answer, step.expect, step.code)
-        return _told(answer)
+        return _summary(answer)
 
     def _wait_for(self, step: WaitFor) -> str:
         recorder = self._recorder
@@ -138,8 +132,8 @@ class ScenarioRun:
         where = fill(step.where, self._names)
         fields = recorder.first(step.wait_for, where, since, time.monotonic() + step.within)
         if fields is None:
-            lack = recorder.last_unmet(step.wait_for, where, since)
-            raise NotHeld(f"{lack}; waited {step.within:g} s")
+            reason = recorder.last_unmet(step.wait_for, where, since)
+            raise NotHeld(f"{reason}; waited {step.within:g} s")
         self._keep(step.keep, fields)
         return ""
 
@@ -162,31 +156,31 @@ class ScenarioRun:
         total = count = 0
         with self._station.downlink(folder) as receiver:
 
-            def may_wait(came: int, _idle_s: float) -> bool:
+            def may_wait(done: int, _idle_s: float) -> bool:
                 closed = in_window and receiver.why_nothing == "NO_CONTACT"
-                return came < at_least and not closed and time.monotonic() < deadline
+                return done < at_least and not closed and time.monotonic() < deadline
 
             for product in receive_products(receiver, may_wait, failures.append):
                 count += 1
                 total += product.size
             ended = receiver.why_nothing
-        told = f"{count} products, {total:,} bytes, then {ended}"
+        received = f"{count} products, {total:,} bytes, then {ended}"
         if failures:
-            raise NotHeld(f"{told}; {failures[0]}")
+            raise NotHeld(f"{received}; {failures[0]}")
         if count < at_least:
-            raise NotHeld(f"{told}; at least {at_least} products were expected")
-        return told
+            raise NotHeld(f"{received}; at least {at_least} products were expected")
+        return received
 
     def _keep(self, keep: Mapping[str, str], fields: Mapping[str, Any]) -> None:
         for name, path in keep.items():
             try:
-                self._names[name] = dig(fields, path)
+                self._names[name] = value_at(fields, path)
             except KeyError:
-                raise NotHeld(f"there is no {path} to keep as {name} in {fields}") from None
+                raise NotHeld(f"{path}, to be kept as {name}, is not in {fields}") from None
 
 
 def _until(client: TelecommandClient, step: Send, args: Mapping[str, Any]) -> Verification:
-    """Send, and read stages until the expected one came or the telecommand is closed."""
+    """Send, and read stages until the expected stage or the end of the telecommand."""
     telecommand = client.send(step.send, args, check=False)
     last: Verification | None = None
     try:
@@ -195,19 +189,18 @@ def _until(client: TelecommandClient, step: Send, args: Mapping[str, Any]) -> Ve
                 break
     finally:
         client.forget(telecommand)
-    assert last is not None  # stages() raises rather than ends without one
+    assert last is not None  # stages() yields one or raises
     return last
 
 
 def _expect(found: Verification, stage: Stage, code: Code | None) -> None:
     if found.stage is not stage:
-        raise NotHeld(f"{_told(found)}, not {stage.value}")
+        raise NotHeld(f"{_summary(found)}, not {stage.value}")
     if code is not None and found.code is not code:
-        raise NotHeld(f"{_told(found)}, not {code.value}")
+        raise NotHeld(f"{_summary(found)}, not {code.value}")
 
 
-def _told(verification: Verification) -> str:
+def _summary(verification: Verification) -> str:
     code = verification.code.value if verification.code is not None else ""
-    told: Sequence[str] = [verification.stage.value, code]
-    head = " ".join(filter(None, told))
+    head = f"{verification.stage.value} {code}".rstrip()
     return f"{head}: {verification.cause}" if verification.cause else head

@@ -1,7 +1,7 @@
 """Scenario files: timed telecommands, contact windows and expectations, in order (YAML).
 
-The form is told in docs/scenarios/README.md.  A file is checked before the first telecommand goes
-out (scenario_file.py).
+docs/scenarios/README.md describes the format.  A file is checked before the first telecommand is
+sent (file.py).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Keep: TypeAlias = dict[Name, str]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One step; ``at`` is the earliest moment, in seconds (or ``+10s``) after the start."""
+    """One step; ``at`` is its earliest time, in seconds (or ``+10s``) after the start."""
 
     KEY: ClassVar[str] = "at"
     at: float | str | None = None
@@ -35,12 +35,12 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def title(self) -> str:
-        """The step in a few words."""
+        """A short description of the step."""
         return f"at {self.at}"
 
 
 class Send(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Send a telecommand and wait for a stage; arguments go out unchecked, times resolved."""
+    """Send a telecommand and wait for a stage; arguments are sent unchecked, times resolved."""
 
     KEY = "send"
     send: str
@@ -57,7 +57,7 @@ class Send(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SendRaw(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Send frames as they are, and wait for the answer."""
+    """Send frames unchanged, and wait for the answer."""
 
     KEY = "send_raw"
     send_raw: Annotated[tuple[str, ...], Meta(min_length=1, max_length=16)]
@@ -77,10 +77,10 @@ class SendRaw(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class WaitFor(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Wait for a packet.  Telemetry is recorded from the start, so that it may have come already.
+    """Wait for a packet.  Telemetry is recorded from the start, so earlier packets count too.
 
-    ``since`` says what counts: packets that came since the last step that sent or fetched
-    something began (``action``), since the scenario began (``start``), or from now on (``now``).
+    ``since`` says which: packets received since the start of the last step that sent or fetched
+    something (``action``), since the start of the scenario (``start``), or from now on (``now``).
     """
 
     KEY = "wait_for"
@@ -104,7 +104,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Contact(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Open a contact window and fetch while it lasts, until ``at_least`` came and no more wait."""
+    """Open a contact window and fetch until ``at_least`` were received and none is left."""
 
     KEY = "contact"
     contact: Window
@@ -118,7 +118,7 @@ class Contact(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Fetch(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fetch in the window that is open, until ``at_least`` came and no more wait."""
+    """Fetch in the open contact window until ``at_least`` were received and none is left."""
 
     KEY = "fetch"
     fetch: str
@@ -132,7 +132,7 @@ class Fetch(Step, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Scenario(msgspec.Struct, frozen=True):
-    """A scenario that was read and checked."""
+    """A checked scenario."""
 
     title: str
     given: dict[str, Any]

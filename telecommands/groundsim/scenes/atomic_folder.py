@@ -1,4 +1,4 @@
-"""A product appears whole or not at all: a hidden folder beside it, renamed at the end."""
+"""Publishes a product completely or not at all: a hidden folder, renamed at the end."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from telecommands.ground.errors import ProductExists, product_error
 
 @contextmanager
 def hidden_folder(out: Path) -> Iterator[Path]:
-    """Yield a new hidden folder in ``out`` (made where absent); whatever happens, it goes.
+    """Yield a new hidden folder in ``out`` (created if absent), which is always removed.
 
-    Raises :class:`OutputNotWritable` or :class:`DiskFull` for the system's refusals
-    while the folder is in use.
+    Raises :class:`OutputNotWritable` or :class:`DiskFull` for errors of the system while
+    the folder is in use.
     """
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     folder: Path | None = None
@@ -38,7 +38,7 @@ def hidden_folder(out: Path) -> Iterator[Path]:
 
 
 def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> None:
-    """Move the named entries from the hidden folder to ``out``; the last one makes it complete."""
+    """Move the named entries from the hidden folder to ``out``; the last completes it."""
     refuse_existing(out, names, force=force)
     retired = hidden / "replaced"
     retired.mkdir()
@@ -55,11 +55,11 @@ def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> 
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
-    """Raise :class:`ProductExists` where an entry of that name is there already."""
+    """Raise :class:`ProductExists` if one of the entries exists."""
     for name in names:
         if (out / name).exists() and not force:
             raise ProductExists(
-                out / name, "exists already", "Remove it, choose another seed, or give --force"
+                out / name, "already exists", "Remove it, choose another seed, or give --force"
             )
 
 

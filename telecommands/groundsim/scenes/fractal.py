@@ -1,8 +1,8 @@
 """Fractal random fields over a scene of any size, computed a window at a time.
 
 A field has the power spectrum ``k ** -slope``, as terrain, land cover and clouds
-have.  Its long waves live on a coarse grid over the whole scene, its short waves
-in a texture that repeats; both are filtered noise, so that any window costs the
+have.  Its long waves are on a coarse grid over the whole scene, its short waves
+in a repeating texture; both are filtered noise, so that each window costs the
 same and memory stays bounded.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MARGIN: Final = 640
-"""Pixels around a scene for which a field is still defined: shadows fall in from there."""
+"""Pixels around a scene for which a field is defined: clouds there cast shadows into it."""
 
 _COARSE_STEP: Final = 16
 _CROSSOVER: Final = 128.0  # wavelength in pixels that both grids carry well
@@ -26,7 +26,7 @@ Field = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of scene pixels, of which every ``step``-th is meant."""
+    """A rectangle of scene pixels, of which every ``step``-th is selected."""
 
     top: int
     left: int
@@ -35,23 +35,23 @@ class Window:
     step: int = 1
 
     def grown(self, margin: int) -> Window:
-        """The window with so many pixels more on every side."""
+        """The window with ``margin`` more pixels on each side."""
         return Window(
             self.top - margin, self.left - margin, self.height + 2 * margin, self.width + 2 * margin
         )
 
     def moved(self, rows: int, columns: int) -> Window:
-        """The same window elsewhere."""
+        """The window moved by so many rows and columns."""
         return Window(self.top + rows, self.left + columns, self.height, self.width, self.step)
 
     @property
     def rows(self) -> NDArray[np.int64]:
-        """Scene rows that are meant."""
+        """Selected scene rows."""
         return np.arange(self.top, self.top + self.height, self.step)
 
     @property
     def columns(self) -> NDArray[np.int64]:
-        """Scene columns that are meant."""
+        """Selected scene columns."""
         return np.arange(self.left, self.left + self.width, self.step)
 
 
@@ -70,7 +70,7 @@ class Spectrum:
     direction: float = 0.0
 
     def amplitude(self, rows: int, columns: int, step: int) -> Field:
-        """Filter for white noise on a grid of so many points, ``step`` pixels apart."""
+        """Filter for white noise on a grid of ``rows`` x ``columns``, ``step`` pixels apart."""
         down = np.fft.fftfreq(rows)[:, None] / step
         across = np.fft.rfftfreq(columns)[None, :] / step
         along = across * np.cos(self.direction) + down * np.sin(self.direction)
@@ -78,7 +78,7 @@ class Spectrum:
         squared = (along * self.elongation) ** 2 + beside**2
         floor = 1 / self.longest**2
         power = (squared + floor) ** (-self.slope / 2) * np.exp(-squared * self.shortest**2 / 2)
-        power[squared < floor / 4] = 0  # no wave longer than the field is meant to have
+        power[squared < floor / 4] = 0  # no waves longer than ``longest``
         share = 1 / (1 + (squared * _CROSSOVER**2) ** 2)  # of the coarse grid
         power = power * (share if step > 1 else 1 - share) / step**2
         return np.asarray(np.sqrt(power), dtype=np.float32)

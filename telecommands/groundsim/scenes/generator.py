@@ -1,4 +1,4 @@
-"""Renders any window of a scene: land, sky, swath and detector put together."""
+"""Renders any window of a scene from land, sky, swath and detector."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from telecommands.groundsim.scenes.swath import Swath
 # Pixels: the instrument passes 0.15 to 0.3 of the contrast at two pixels a wave,
 # and the resampling to the map grid takes its share.
 _POINT_SPREAD: Final = 0.6
-_FRINGE: Final = 12  # pixels that the sky blurs look beyond a window
-_SAMPLE: Final = 256  # pixels of a side of the patches that set the noise
-_DETAIL: Final = (0.4, 1.4)  # land stays recognisable between these, whatever the noise
+_FRINGE: Final = 12  # pixels beyond a window that the blurs of the sky need
+_SAMPLE: Final = 256  # side in pixels of the patches that set the noise
+_DETAIL: Final = (0.4, 1.4)  # limits that keep land recognisable with any noise
 _PLACES: Final = ((0.2, 0.15), (0.2, 0.6), (0.5, 0.4), (0.75, 0.1), (0.8, 0.65))
 
 
 @dataclass(frozen=True)
 class SceneGenerator:
-    """Everything a window's pixels follow from; free of state, so that threads may share it."""
+    """Renders windows of one scene.  It has no state, so that threads may share it."""
 
     seed: int
     level: Level
@@ -46,7 +46,7 @@ class SceneGenerator:
         return numbers * valid, truth
 
     def reflectance(self, window: Window) -> tuple[Field, NDArray[np.uint8]]:
-        """Noiseless reflectance at the product's level, and the truth without swath."""
+        """Noiseless reflectance at the product's level, and the truth without the swath edge."""
         low, high = _DETAIL
         detail = min(max(self.detector.gain**0.5, low), high)
         wide = window.grown(_FRINGE)
@@ -60,7 +60,7 @@ class SceneGenerator:
 def build_generator(
     *, seed: int, size: int, level: Level, offset: int, cloud_cover: float, edge: bool, bits: float
 ) -> tuple[SceneGenerator, Illumination]:
-    """Build the generator whose scene costs ``bits`` a pixel, and say where its sun stands."""
+    """Build the generator of a scene of ``bits`` per pixel, and the position of its sun."""
     draw = np.random.default_rng(seed)
     azimuth, zenith = draw.uniform(140, 165), draw.uniform(28, 48)
     sun = Illumination(round(float(azimuth), 3), round(float(zenith), 3))

@@ -1,4 +1,4 @@
-"""Bands written as ESA codes them: lossless JPEG 2000 in tiles of 1024 x 1024 pixels.
+"""Writes bands in ESA's coding: lossless JPEG 2000 in tiles of 1024 x 1024 pixels.
 
 5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64,
 LRCP, one layer, whole-tile precincts, 15 bits (read from a 10 m file of baseline
@@ -42,10 +42,10 @@ class _FifteenBits(glymur.Jp2k):  # type: ignore[misc]  # the library is untyped
 
 
 class BandWriter:
-    """One band of ``size`` x ``size`` pixels, given tile by tile in raster order.
+    """One band of ``size`` x ``size`` pixels, written tile by tile in raster order.
 
-    Tiles are uint16 ``(rows, columns)``, up to 1024 x 1024.  Not for two threads at
-    once; encoding releases the interpreter's lock.
+    Tiles are uint16 ``(rows, columns)``, up to 1024 x 1024.  For one thread at a time;
+    encoding releases the interpreter's lock.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -60,7 +60,7 @@ class BandWriter:
                 self._tiles: Iterator[Any] = iter(self._image.get_tilewriters())
 
     def write(self, tile: NDArray[np.uint16]) -> None:
-        """Encode the next tile.  Raises :class:`OutputNotWritable` where the file cannot grow."""
+        """Encode the next tile.  Raises :class:`OutputNotWritable` if the file cannot grow."""
         self._left -= 1
         with _library_failures(self._path):
             if self._single:
@@ -75,11 +75,11 @@ class BandWriter:
         with self._path.open("rb") as file:
             file.seek(-len(_END_OF_CODESTREAM), os.SEEK_END)
             if file.read() != _END_OF_CODESTREAM:
-                raise OutputNotWritable(self._path, "was cut short", "Free space on the disk")
+                raise OutputNotWritable(self._path, "is incomplete", "Free space on the disk")
 
 
 class _library_failures:  # noqa: N801  # reads as a phrase in a with statement
-    """Turn the library's failures into one that names the file."""
+    """Turn the library's errors into :class:`OutputNotWritable` with the file's path."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""The ground under the clouds: surface reflectance of relief, land cover and water.
+"""The land under the clouds: surface reflectance of relief, land cover and water.
 
 Reflectances are those of Sentinel-2 L2A scenes of temperate farmland, forest and
 towns in summer (medians of real tiles, rounded).
@@ -64,7 +64,7 @@ _ROUGHNESS: Final = (0.75, 0.85, 1.0, 0.85)
 
 @dataclass(frozen=True)
 class Illumination:
-    """Where the sun stands: degrees clockwise from north, and from the zenith."""
+    """Position of the sun: degrees clockwise from north, and from the zenith."""
 
     azimuth: float
     zenith: float
@@ -131,7 +131,7 @@ class Landscape:
         return gain
 
     def _build_towns(self, ground: Field, block: Blocks, x: Field, y: Field) -> None:
-        """Houses in the heart of some blocks, thinning outwards."""
+        """Houses in the centre of some blocks, fewer towards their edges."""
         turn = unit(block.name, 3) * np.float32(np.pi)
         cosine, sine = np.cos(turn), np.sin(turn)
         house = mixed(
@@ -157,7 +157,7 @@ class Landscape:
 
 
 def _crops(parcel: Parcels, moisture: Field) -> Field:
-    """Every field bears one crop, with drill rows and patches of its own."""
+    """Each field has one crop, with drill rows and its own vigour."""
     greenness = np.clip(unit(parcel.name, 1) + 0.16 * moisture, 0, 0.999)
     crop = _CROPS[(greenness * len(_CROPS)).astype(np.intp)]
     vigour = 0.9 + 0.25 * unit(parcel.name, 2)
@@ -169,14 +169,14 @@ def _crops(parcel: Parcels, moisture: Field) -> Field:
 def _mix(
     first: tuple[float, ...], second: tuple[float, ...] = (), share: Field | float = 0
 ) -> Field:
-    """Spectra ``(4, ...)`` between two covers."""
+    """Spectra ``(4, ...)`` between those of two covers."""
     start = np.array(first, dtype=np.float32)[:, None, None]
     end = np.array(second or first, dtype=np.float32)[:, None, None]
     return np.asarray(start + share * (end - start), dtype=np.float32)
 
 
-def _paint(ground: Field, where: NDArray[np.bool_], spectra: Field) -> None:
-    np.copyto(ground, spectra.astype(np.float32, copy=False), where=where)
+def _paint(ground: Field, mask: NDArray[np.bool_], spectra: Field) -> None:
+    np.copyto(ground, spectra.astype(np.float32, copy=False), where=mask)
 
 
 def _soft(value: Field, threshold: Field | float, width: float) -> Field:

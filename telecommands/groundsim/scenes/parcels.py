@@ -1,7 +1,7 @@
-"""What people draw on the land: blocks between roads, the parcels in them, and towns.
+"""Man-made patterns of the land: blocks between roads and the parcels in them.
 
-Everything is a function of the pixel's place and a seed, through an integer hash,
-so that any window can be drawn alone and neighbours agree at their border.
+Each value is a function of the pixel's position and a seed, through an integer hash,
+so that each window can be rendered alone and neighbours agree at their border.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Hashes = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class Blocks:
-    """Irregular cells between roads: ``name`` a hash each pixel, ``edge`` pixels to the border."""
+    """Irregular cells between roads: ``name`` a hash per pixel, ``edge`` pixels to the border."""
 
     name: Hashes
     edge: Field
@@ -47,7 +47,7 @@ def mixed(*parts: NDArray[np.integer] | int) -> Hashes:
 
 
 def unit(hashes: Hashes, draw: int = 0) -> Field:
-    """Independent uniform numbers in [0, 1) for each hash; ``draw`` tells which."""
+    """Independent uniform numbers in [0, 1) for each hash; ``draw`` selects the series."""
     value = (hashes ^ np.uint32(draw * 0x9E3779B9 & 0xFFFFFFFF)) * np.uint32(0x2C1B3C6D)
     value ^= value >> np.uint32(15)
     value *= np.uint32(0x297A2D39)
@@ -83,7 +83,7 @@ def blocks(seed: int, x: Field, y: Field) -> Blocks:
 
 
 def parcels(within: Blocks, x: Field, y: Field) -> Parcels:
-    """Rows of rectangular fields, 120 to 600 m wide, turned and sized by their block."""
+    """Rows of rectangular fields, 120 to 600 m wide; the block sets direction and size."""
     turn = unit(within.name, 3) * np.float32(np.pi)
     width = 10 + 36 * unit(within.name, 4) ** 2
     length = width * (1 + 2.5 * unit(within.name, 5))
@@ -100,7 +100,7 @@ def parcels(within: Blocks, x: Field, y: Field) -> Parcels:
 
 
 def coordinates(window: Window, warp_x: Field, warp_y: Field) -> tuple[Field, Field]:
-    """Pixel coordinates, bent a little, so that borders are not ruled with a ruler."""
+    """Pixel coordinates with a small warp, so that borders are not straight."""
     x = window.columns.astype(np.float32)[None, :] + warp_x
     y = window.rows.astype(np.float32)[:, None] + warp_y
     return x, y

@@ -1,4 +1,4 @@
-"""Metadata of a product, element for element as in ESA's files, cut to what readers use.
+"""Metadata of a product, element for element as in ESA's files, reduced to what readers use.
 
 Models: ``MTD_MSIL2A.xml``, ``MTD_MSIL1C.xml``, ``MTD_TL.xml`` and ``manifest.safe`` of
 real products, baselines 02.09 to 05.09.
@@ -26,7 +26,7 @@ _CHUNK: Final = 1 << 20
 
 @dataclass(frozen=True)
 class Contents:
-    """What a simulated product holds: pixels of a side, sun, and percentages of valid pixels."""
+    """Contents of a simulated product: side in pixels, sun, and percentages of valid pixels."""
 
     size: int
     sun: Illumination
@@ -36,7 +36,7 @@ class Contents:
 
 
 def write_metadata(product: Path, name: ProductName, contents: Contents) -> None:
-    """Write both metadata files and, after all other files are there, the manifest."""
+    """Write both metadata files and then the manifest; all other files must exist."""
     (product / f"MTD_MSI{name.level}.xml").write_text(_product_metadata(name, contents))
     (product / "GRANULE" / name.granule / "MTD_TL.xml").write_text(_tile_metadata(name, contents))
     (product / "manifest.safe").write_text(_manifest(product, name))

@@ -1,4 +1,4 @@
-"""Names and places of a Sentinel-2 product: times, folders, files and map position."""
+"""Names and position of a Sentinel-2 product: times, folders, files and map position."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class GridPosition:
 
 @dataclass(frozen=True)
 class ProductName:
-    """Everything in a product that follows from its tile, level, baseline and pass."""
+    """The names in a product, derived from its tile, level, baseline and pass."""
 
     tile_id: str
     level: Level
@@ -41,7 +41,7 @@ class ProductName:
 
     @property
     def generated(self) -> datetime:
-        """When the ground segment is said to have made the product."""
+        """Generation time in the metadata."""
         return self.sensed + timedelta(hours=5, minutes=13)
 
     @property
@@ -59,14 +59,14 @@ class ProductName:
         return f"{self.level}_{self.tile_id}_A{self.absolute_orbit:06d}_{_compact(self.sensed)}"
 
     def image(self, band: str) -> str:
-        """A band's path in the product, without ``.jp2``, as the metadata give it."""
+        """A band's path in the product as in the metadata, without ``.jp2``."""
         folder, suffix = ("R10m/", "_10m") if self.level == "L2A" else ("", "")
         name = f"{self.tile_id}_{_compact(self.sensed)}_{band}{suffix}"
         return f"GRANULE/{self.granule}/IMG_DATA/{folder}{name}"
 
     @property
     def has_offset(self) -> bool:
-        """Digital numbers carry an offset from processing baseline 04.00."""
+        """Whether digital numbers have an offset: from processing baseline 04.00 on."""
         return self.baseline >= "04.00"
 
     def identifier(self, kind: Literal["TL", "DS"]) -> str:
@@ -81,11 +81,11 @@ class ProductName:
 
 
 def name_product(tile_id: str, level: Level, baseline: str, seed: int) -> ProductName:
-    """The product of a summer pass that the seed chooses; raises :class:`UsageError`."""
+    """The product of a summer pass that the seed selects.  Raises :class:`UsageError`."""
     if not _TILE_ID.fullmatch(tile_id):
-        raise UsageError(tile_id, "is not a Sentinel-2 tile", "Give one such as T32TQM")
+        raise UsageError(tile_id, "is not a Sentinel-2 tile", "Give a tile such as T32TQM")
     if not _BASELINE.fullmatch(baseline):
-        raise UsageError(baseline, "is not a processing baseline", "Give one such as 05.10")
+        raise UsageError(baseline, "is not a processing baseline", "Give a baseline such as 05.10")
     day = seed % 120
     return ProductName(
         tile_id,
@@ -104,7 +104,7 @@ def grid_position(tile_id: str) -> GridPosition:
     """
     matched = _TILE_ID.fullmatch(tile_id)
     if matched is None:
-        raise UsageError(tile_id, "is not a Sentinel-2 tile", "Give one such as T32TQM")
+        raise UsageError(tile_id, "is not a Sentinel-2 tile", "Give a tile such as T32TQM")
     zone, band, column, row = matched.groups()
     number, north = int(zone), band >= "N"
     first = "AJS"[(number - 1) % 3]

@@ -1,4 +1,4 @@
-"""From reflectance to digital numbers: sensor noise, offset, and the rate the noise costs."""
+"""From reflectance to digital numbers: sensor noise, offset, and the bit rate of the noise."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Detector:
 def gain_for(
     bits: float, samples: Callable[[float], Sequence[Field]], offset: int, seed: int
 ) -> float:
-    """The gain at which the samples cost ``bits`` a pixel, the four bands' mean.
+    """The gain at which the samples cost ``bits`` per pixel, as the mean of the four bands.
 
     ``samples`` gives square patches ``(4, side, side)`` of noiseless reflectance for
     a gain.  Doubling strong noise costs one bit; the search narrows from there.
@@ -64,7 +64,7 @@ def gain_for(
 
 
 def _cost(detector: Detector, samples: Sequence[Field], seed: int) -> float:
-    """Bits a pixel of the samples, coded as the product will be."""
+    """Bits per pixel of the samples in the product's coding."""
     noise = np.random.default_rng(seed)
     patches = [detector.digital_numbers(sample, noise) for sample in samples]
     with tempfile.TemporaryDirectory() as folder:

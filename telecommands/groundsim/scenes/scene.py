@@ -1,4 +1,4 @@
-"""A simulated Sentinel-2 product of any size, with the mask that is true for it."""
+"""A simulated Sentinel-2 product of any size, with its true mask."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _LARGEST: Final = 20_000
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """What to simulate, and where.
+    """What to simulate, and the output folder ``out``.
 
-    ``size`` pixels of 10 m a side; ``cloud_cover`` 0..1 of the pixels under thick or
-    thin cloud (shadows come on top); ``bits`` a pixel that the four bands cost on
-    average, the no-data corner included.
+    ``size`` is the side in pixels of 10 m; ``cloud_cover`` 0..1 of the pixels under thick or
+    thin cloud (without shadows); ``bits`` the mean bits per pixel of the four bands,
+    the no-data corner included.
     """
 
     out: Path
@@ -54,7 +54,7 @@ class SceneRequest:
 
 @dataclass(frozen=True)
 class SimulatedScene:
-    """Where product and truth lie, and what they hold (fractions of the valid pixels)."""
+    """Paths of product and truth, and their contents (fractions of the valid pixels)."""
 
     scene: Path
     truth: Path
@@ -74,10 +74,10 @@ def simulate_scene(
     """Write ``<name>.SAFE`` and ``<name>_truth.npy`` (uint8 classes) into ``request.out``.
 
     Truth classes: 0 clear, 1 thick cloud, 2 thin cloud, 3 cloud shadow, 255 no
-    data.  The same request gives the same pixels, whatever ``workers``; memory is a
-    few tiles of 1024 x 1024.  ``progress`` is told the tiles done, and of how many.
-    Raises :class:`UsageError`, or a :class:`~telecommands.ground.errors.ProductError`, and
-    then leaves nothing behind.
+    data.  The same request gives the same pixels for any ``workers``; memory is a
+    few tiles of 1024 x 1024.  ``progress`` is called with the number of tiles done and
+    their total.  Raises :class:`UsageError` or :class:`~telecommands.ground.errors.ProductError`,
+    and then leaves no files.
     """
     name = _checked(request)
     entries = (f"{name.product}_truth.npy", f"{name.product}.SAFE")
@@ -110,7 +110,7 @@ def simulate_scene(
         )
         write_metadata(product, name, contents)
         tiles = len(_tiles(request.size))
-        progress(tiles, tiles)  # the last chance to stop it
+        progress(tiles, tiles)  # the last point at which it can be interrupted
         publish(hidden, request.out, entries, force=request.force)
     return SimulatedScene(
         scene=request.out / entries[1],
@@ -127,7 +127,7 @@ def simulate_scene(
 
 
 def _checked(request: SceneRequest) -> ProductName:
-    """Refuse what cannot be simulated; return the product's name."""
+    """Check the request; return the product's name."""
     limits = (
         ("size", request.size, _SMALLEST, _LARGEST),
         ("seed", request.seed, 0, 2**31 - 1),
@@ -137,7 +137,7 @@ def _checked(request: SceneRequest) -> ProductName:
     )
     for what, value, least, most in limits:
         if not least <= value <= most:
-            raise UsageError(what, f"{value} is out of range", f"Give {least} to {most}")
+            raise UsageError(what, f"must be from {least} to {most}, got {value}", "Correct it")
     return name_product(request.tile_id, request.level, request.baseline, request.seed)
 
 
@@ -147,8 +147,8 @@ def _check_space(request: SceneRequest, folder: Path) -> None:
     if free < needed:
         raise DiskFull(
             request.out,
-            f"has {free / 1e6:.0f} MB free, the product needs {needed / 1e6:.0f} MB",
-            "Free space, or go elsewhere",
+            f"has {free / 1e6:.0f} MB free, but the product needs {needed / 1e6:.0f} MB",
+            "Free space, or give another folder",
             free=free,
             needed=needed,
         )
@@ -161,7 +161,7 @@ def _write_pixels(
     truth_path: Path,
     progress: ProgressCallback,
 ) -> NDArray[np.int64]:
-    """Write the bands and the truth; return how many pixels each class has, ``(256,)``."""
+    """Write the bands and the truth; return the pixels of each class, int64 ``(256,)``."""
     paths[0].parent.mkdir(parents=True)
     truth = np.lib.format.open_memmap(
         truth_path, mode="w+", dtype=np.uint8, shape=(request.size, request.size)
@@ -174,7 +174,7 @@ def _write_pixels(
         for done, (window, numbers, classes) in enumerate(
             _rendered(pool, generator, windows, ahead=request.workers), start=1
         ):
-            # The four bands are coded at once; each codes its tiles in order.
+            # The four bands are coded in parallel; each codes its tiles in order.
             for coded in [
                 pool.submit(writer.write, band)
                 for writer, band in zip(writers, numbers, strict=True)
@@ -193,7 +193,7 @@ def _write_pixels(
 def _rendered(
     pool: Executor, generator: SceneGenerator, windows: list[Window], ahead: int
 ) -> Iterator[Rendered]:
-    """Render windows in order, at most so many ahead of the one given out."""
+    """Render windows in order, at most ``ahead`` windows in advance."""
     running: deque[tuple[Window, Future[tuple[NDArray[np.uint16], NDArray[np.uint8]]]]] = deque()
     for window in windows:
         running.append((window, pool.submit(generator.render, window)))

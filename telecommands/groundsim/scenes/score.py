@@ -18,7 +18,7 @@ from telecommands.ground.errors import NotAMask, ShapeMismatch
 from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA
 
 EDGE: Final = 3
-"""Pixels from a boundary of the truth within which people disagree as well."""
+"""Pixels around a boundary of the truth in which people disagree too."""
 
 _STRIP: Final = 1024
 _GEOTIFF: Final = (".tif", ".tiff")
@@ -44,17 +44,17 @@ class Score:
 
     @property
     def agreement(self) -> float | None:
-        """Share of pixels where both say the same."""
+        """Fraction of pixels on which mask and truth agree."""
         return _ratio(self.true_positive + self.true_negative, self.pixels)
 
     @property
     def precision(self) -> float | None:
-        """Share of the mask's contaminated pixels that are so."""
+        """Fraction of the mask's contaminated pixels that are contaminated in the truth."""
         return _ratio(self.true_positive, self.true_positive + self.false_positive)
 
     @property
     def recall(self) -> float | None:
-        """Share of the contaminated pixels that the mask has."""
+        """Fraction of the truth's contaminated pixels that the mask found."""
         return _ratio(self.true_positive, self.true_positive + self.false_negative)
 
     @property
@@ -65,23 +65,23 @@ class Score:
 
     @property
     def intersection_over_union(self) -> float | None:
-        """Of the contaminated pixels."""
+        """TP / (TP + FP + FN), of the contaminated pixels."""
         wrong = self.false_positive + self.false_negative
         return _ratio(self.true_positive, self.true_positive + wrong)
 
     @property
     def agreement_off_edges(self) -> float | None:
-        """Agreement where the truth is not disputable."""
+        """Agreement away from the boundaries of the truth."""
         return _ratio(self.agreeing_off_edges, self.pixels_off_edges)
 
     @property
     def mask_fraction(self) -> float | None:
-        """Contaminated share in the mask."""
+        """Contaminated fraction of the mask."""
         return _ratio(self.true_positive + self.false_positive, self.pixels)
 
     @property
     def truth_fraction(self) -> float | None:
-        """Contaminated share in the truth."""
+        """Contaminated fraction of the truth."""
         return _ratio(self.true_positive + self.false_negative, self.pixels)
 
     def as_record(self) -> dict[str, float | int | None]:
@@ -116,7 +116,7 @@ def score_files(mask_path: Path, truth_path: Path) -> Score:
     return score(mask, _opened(truth_path), str(mask_path))
 
 
-def score(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str = "mask") -> Score:
+def score(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str = "the mask") -> Score:
     """Compare a mask (0 clear, 1 contaminated, 255 no data) with a truth (1..3 contaminated)."""
     decimation = _decimation(mask, truth, subject)
     truth = truth[::decimation, ::decimation]
@@ -124,9 +124,11 @@ def score(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str = "mas
     for rows, near_edge in _edges(truth):
         found, true = mask[rows], truth[rows]
         if not np.isin(found, (0, 1, NO_DATA)).all():
-            raise NotAMask(subject, "has values besides 0, 1 and 255", "Give a binary mask")
+            raise NotAMask(subject, "has values other than 0, 1 and 255", "Give a binary mask")
         if ((true > CLOUD_SHADOW) & (true != NO_DATA)).any():
-            raise NotAMask("truth", "has values besides 0 to 3 and 255", "Give a scene's truth")
+            raise NotAMask(
+                "the truth", "has values other than 0 to 3 and 255", "Give a scene's truth"
+            )
         valid = (found != NO_DATA) & (true != NO_DATA)
         positive, contaminated = found == 1, true != 0
         off_edges = valid & ~near_edge
@@ -155,7 +157,7 @@ def score(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str = "mas
 
 
 def _edges(truth: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_]]]:
-    """Strips of rows, each with the pixels up to :data:`EDGE` from the other kind of truth."""
+    """Strips of rows, each with the pixels up to :data:`EDGE` from the other class."""
     reach = np.ones((2 * EDGE + 1, 2 * EDGE + 1), dtype=np.uint8)
     for top in range(0, len(truth), _STRIP):
         bottom = min(top + _STRIP, len(truth))
@@ -168,11 +170,11 @@ def _edges(truth: NDArray[np.uint8]) -> Iterator[tuple[slice, NDArray[np.bool_]]
 
 
 def _geotiff(path: Path) -> NDArray[np.uint8]:
-    """The one band, 255 where the file's own mask says no data; a byte a pixel in memory."""
+    """The band, with 255 for no data by the file's mask; one byte per pixel in memory."""
     try:
         with rasterio.open(path) as file:
             if file.count != 1 or file.dtypes[0] != "uint8":
-                cause = f"holds {file.count} bands of {file.dtypes[0]}"
+                cause = f"has {file.count} bands of {file.dtypes[0]}"
                 raise NotAMask(path, cause, "Give one band of uint8")
             mask: NDArray[np.uint8] = file.read(1)
             mask[file.read_masks(1) == 0] = NO_DATA
@@ -191,7 +193,9 @@ def _opened(path: Path) -> NDArray[np.uint8]:
         raise NotAMask(path, "is not a .npy file", "Give a .npy file of uint8") from error
     if array.dtype != np.uint8 or array.ndim != 2 or array.size == 0:
         raise NotAMask(
-            path, f"holds {array.dtype} of shape {array.shape}", "Give uint8 of rows and columns"
+            path,
+            f"has {array.dtype} values of shape {array.shape}",
+            "Give a uint8 array of rows and columns",
         )
     return array
 
@@ -202,8 +206,8 @@ def _decimation(mask: NDArray[np.uint8], truth: NDArray[np.uint8], subject: str)
             return decimation
     raise ShapeMismatch(
         subject,
-        f"is {mask.shape}, the truth {truth.shape}",
-        "Give a mask of the truth's scene, at its size, half or a quarter of it",
+        f"has the shape {mask.shape}, but the truth {truth.shape}",
+        "Give a mask of the same scene, at the truth's size, half or a quarter of it",
         mask=list(mask.shape),
         truth=list(truth.shape),
     )

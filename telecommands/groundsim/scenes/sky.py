@@ -1,4 +1,4 @@
-"""What stands between the ground and the camera: clouds, their shadows and the air."""
+"""Clouds, their shadows and the atmosphere between ground and camera."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NO_DATA: Final = 255
 _THIN_OPACITY: Final = 0.2
 _THICK_OPACITY: Final = 0.6
 _NOTABLE_DARKENING: Final = 0.015  # reflectance lost in the band that loses most
-_NOTABLE_SHADOW: Final = 0.2  # share of the direct sunlight that is missing
+_NOTABLE_SHADOW: Final = 0.2  # blocked fraction of the direct sunlight
 
 _VEIL_RARITY: Final = 0.6  # standard deviations rarer than the heaped clouds
 _CUMULUS_BASE: Final = 140.0  # pixels of 10 m
@@ -43,7 +43,7 @@ class Cloudiness:
 
 
 class Sky:
-    """Clouds over a square scene with so much cover (0..1 of the pixels, shadows not counted)."""
+    """Clouds over a square scene; ``cover`` is 0..1 of the pixels, without shadows."""
 
     def __init__(self, seed: int, size: int, sun: Illumination, cover: float) -> None:
         self._sun = sun
@@ -79,7 +79,7 @@ class Sky:
         return seen, _labels(clouds.opacity, shadow, darkening)
 
     def _shadow(self, window: Window) -> Field:
-        """Share of the direct light that the clouds towards the sun take away."""
+        """Fraction of the direct light that clouds towards the sun block."""
         reach = _CUMULUS_BASE * np.tan(np.radians(self._sun.zenith))
         azimuth = np.radians(self._sun.azimuth)
         east, south = reach * np.sin(azimuth), -reach * np.cos(azimuth)
@@ -100,7 +100,7 @@ class Sky:
         return 1 - (1 - thin) * np.exp(-depth), depth
 
     def _threshold_for(self, cover: float, size: int) -> float:
-        """The threshold that leaves the wanted share of pixels under cloud, by bisection."""
+        """The threshold for the requested fraction of pixels under cloud, by bisection."""
         if cover <= 0:
             return 1e3
         whole = Window(0, 0, size, size, step=max(1, size // 512))
@@ -114,13 +114,13 @@ class Sky:
 
 
 def through_the_air(surface: Field) -> Field:
-    """Top-of-atmosphere reflectance (L1C) of a surface ``(4, ...)``, in place of L2A."""
+    """Top-of-atmosphere reflectance (L1C) of a surface ``(4, ...)``, from L2A reflectance."""
     path = np.array(_PATH, np.float32)[:, None, None]
     return np.asarray(path + surface * np.array(_TRANSMITTANCE, np.float32)[:, None, None])
 
 
 def _labels(opacity: Field, shadow: Field, darkening: Field) -> NDArray[np.uint8]:
-    """Classes as a person would outline them: without the last pixel's raggedness."""
+    """Classes as a person would outline them: with smooth edges."""
     cloud = cv2.GaussianBlur(opacity, (0, 0), 1.2)
     darker = cv2.GaussianBlur(darkening, (0, 0), 1.2)
     truth = np.full(shadow.shape, CLEAR, dtype=np.uint8)

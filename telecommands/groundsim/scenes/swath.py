@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from telecommands.groundsim.scenes.fractal import Window
 
 _SLANT: Final = 0.21  # columns a row: the ground track of a descending pass
-_START: Final = 0.98  # share of the width that the first row has
+_START: Final = 0.98  # valid fraction of the first row
 
 
 @dataclass(frozen=True)
 class Swath:
-    """Valid pixels of a scene of ``size`` x ``size``; all of them without an ``edge``."""
+    """Valid pixels of a scene of ``size`` x ``size``; without ``edge`` all are valid."""
 
     size: int
     edge: bool

@@ -1,7 +1,7 @@
-"""A flight service of a few lines on real loopback sockets: enough to talk to, nothing on board.
+"""A minimal flight service on real loopback sockets, without processing.
 
 It keeps the interface's rules of authentication and answers in the dictionary's types; a scene
-whose name says ``corrupt`` fails, one that leads out of the root is rejected, SELF_TEST is
+whose name says ``corrupt`` fails, one outside the scene root is rejected, SELF_TEST is
 accepted and never closed.
 """
 
@@ -192,7 +192,11 @@ class FlightStandIn:
             )  # fmt: skip
 
         if isinstance(telecommand, ProcessScene) and ".." in telecommand.scene:
-            raise Refusal(Code.OUTSIDE_SCENE_ROOT, "leads out of the scene root", "Stay below it")
+            raise Refusal(
+                Code.OUTSIDE_SCENE_ROOT,
+                "the scene is outside the scene root",
+                "Give a scene below it",
+            )
         self.ran.append(body)
         yield stage(Stage.ACCEPTED, data={"job": "job-1"} if body.name == "PROCESS_SCENE" else {})
         if isinstance(telecommand, ProcessScene):

@@ -1,4 +1,4 @@
-"""A dashboard that serves on a thread, and a browser's side of it without a browser."""
+"""A dashboard served by a thread, and a client in place of the browser."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Client:
         return self.ask("/api/telecommands", body, self.token)
 
     def closed(self, telecommand: str) -> list[dict[str, Any]]:
-        """Stages of a telecommand when the last one is there."""
+        """Stages of a telecommand once it is closed."""
         ends = {"COMPLETED", "FAILED", "REJECTED", "CANCELLED", "TIMED_OUT", "NO_ANSWER"}
 
         def last() -> Any:
@@ -102,7 +102,7 @@ class Realtime:
         return self
 
     def first(self, wanted: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
-        """The first message that fits."""
+        """The first message that matches."""
         deadline = time.monotonic() + DEADLINE_S
         while True:
             while not self._come:
@@ -119,7 +119,7 @@ class Realtime:
 
 @contextmanager
 def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iterator[Client]:
-    """Serves until the end of the block, and then leaves no thread behind."""
+    """Serves until the end of the block, and then checks that no thread is left."""
     before = set(threading.enumerate())
     with Dashboard(settings, station) as dashboard:
         thread = threading.Thread(target=dashboard.serve, name="serving")
@@ -136,7 +136,7 @@ def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iter
 
 
 def page_and_library(folder: Path) -> dict[str, Path]:
-    """Folders that stand in for the page and for Open MCT."""
+    """Stand-in folders for the page and for Open MCT."""
     page, openmct = folder / "page", folder / "openmct"
     for place, name in ((page, "index.html"), (openmct, "openmct.js")):
         place.mkdir(parents=True, exist_ok=True)
@@ -145,13 +145,13 @@ def page_and_library(folder: Path) -> dict[str, Path]:
 
 
 def until(found: Callable[[], Any]) -> Any:
-    """What it finds, when it does."""
+    """Wait until ``found`` returns a true value, and return it."""
     deadline = time.monotonic() + DEADLINE_S
     while True:
         value = found()
         if value:
             return value
-        assert time.monotonic() < deadline, "it did not come to hold"
+        assert time.monotonic() < deadline, "the condition was not met in time"
         threading.Event().wait(0.02)
 
 

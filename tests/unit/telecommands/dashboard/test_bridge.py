@@ -20,7 +20,7 @@ from telecommands.codec import encode_packet
 from telecommands.dashboard.address import address_of, token_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
 from telecommands.dashboard.web.access import TOKEN_HEADER
-from telecommands.dictionary import CloudFraction
+from telecommands.dictionary import CloudFraction, Stage, Verification
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Endpoints, Station
@@ -101,7 +101,9 @@ def test_live_values_come_and_are_found_again(client: Client, flight: FlightStan
     assert client.get("/api/history/evt")[0]["event"] == "JOB_STARTED"
 
 
-def test_pages_are_told_when_packets_bring_new_names(client: Client, flight: FlightStandIn) -> None:
+def test_pages_are_notified_when_packets_bring_new_names(
+    client: Client, flight: FlightStandIn
+) -> None:
     with client.realtime() as page:
         before = page.first(lambda message: "points" in message)["points"]
         flight.telemetry.publish("hk", housekeeping(heartbeats={"newcomer": 0.1}))
@@ -115,7 +117,7 @@ def test_pages_are_told_when_packets_bring_new_names(client: Client, flight: Fli
 @pytest.mark.parametrize(
     "nonsense", ["{", "[]", '{"subscribe": 5}', '{"other": []}', "[" * 5000, '{"subscribe": [1]}']
 )
-def test_a_page_that_talks_nonsense_is_told_and_stays(client: Client, nonsense: str) -> None:
+def test_a_page_that_sends_nonsense_gets_an_error_and_stays(client: Client, nonsense: str) -> None:
     with client.realtime() as page:
         page.send(nonsense)
         assert page.first(lambda message: "error" in message)["error"]["code"] == "MALFORMED"
@@ -128,7 +130,7 @@ def test_every_wish_is_answered_when_it_holds_or_was_refused(client: Client) -> 
         for wish in ({"subscribe": ["hk.uptime_s"]}, "{", {"unsubscribe": ["hk.uptime_s"]}):
             page.send(wish)
         for count in (1, 2, 3):
-            assert page.first(lambda message: "heeded" in message)["heeded"] == count
+            assert page.first(lambda message: "applied" in message)["applied"] == count
 
 
 def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Path) -> None:
@@ -215,6 +217,20 @@ def test_a_telecommand_goes_up_and_its_stages_come_back_live(
     assert flight.ran[-1].args == {"scene": "a.SAFE"}
 
 
+def test_the_history_names_telecommand_arguments_and_sender(
+    client: Client, flight: FlightStandIn
+) -> None:
+    sent = client.command("PROCESS_SCENE", scene="a.SAFE").json["id"]
+    done = Verification(id=sent, name="PROCESS_SCENE", stage=Stage.COMPLETED, at=1, key_id="me")
+    flight.telemetry.publish("ver", done)
+    [row] = until(lambda: client.get("/api/history/ver"))
+    assert (row["name"], row["args"], row["key_id"]) == (
+        "PROCESS_SCENE",
+        '{"scene":"a.SAFE"}',
+        "me",
+    )
+
+
 def test_the_services_refusal_comes_through(client: Client, flight: FlightStandIn) -> None:
     sent = client.command("PROCESS_SCENE", scene="../elsewhere").json["id"]
     [stage] = client.closed(sent)
@@ -298,7 +314,7 @@ def test_products_come_down_when_a_contact_opens(client: Client, flight: FlightS
     assert (answer.status, answer.json["error"]["code"]) == (400, "USAGE")
 
 
-def test_a_scenes_tile_map_is_told_in_fractions(client: Client, flight: FlightStandIn) -> None:
+def test_a_scenes_tile_map_is_given_in_fractions(client: Client, flight: FlightStandIn) -> None:
     cells = np.array([[0, 125, 250], [255, 250, 0]], np.uint8)
     flight.telemetry.publish(
         "sci.cloud_fraction",
@@ -355,7 +371,7 @@ def test_a_telecommand_that_cannot_be_sent_ends(keys: Path, tmp_path: Path) -> N
         assert "endpoints.json" in stage["cause"]
 
 
-def test_an_archive_that_cannot_be_read_is_told(client: Client, tmp_path: Path) -> None:
+def test_an_archive_that_cannot_be_read_is_reported(client: Client, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "archive.sqlite") as connection:
         connection.execute("ALTER TABLE packet RENAME TO lost")
     connection.close()
@@ -363,7 +379,7 @@ def test_an_archive_that_cannot_be_read_is_told(client: Client, tmp_path: Path) 
     assert (answer.status, answer.json["error"]["code"]) == (503, "ARCHIVE")
 
 
-def test_a_port_in_use_is_told(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -372,7 +388,7 @@ def test_a_port_in_use_is_told(tmp_path: Path) -> None:
             Dashboard(settings, lambda: pytest.fail("not asked"))
 
 
-def test_open_mct_is_looked_for_and_its_absence_told(tmp_path: Path) -> None:
+def test_open_mct_is_searched_and_its_absence_reported(tmp_path: Path) -> None:
     library = page_and_library(tmp_path)["openmct"]
     assert find_openmct(library) == library
     with pytest.raises(UsageError, match="npm ci"):

@@ -27,7 +27,7 @@ KEY = TelecommandKey("operator", bytes(SECRET_BYTES))
 def _commanding(station: Callable[[], Station]) -> Iterator[Callable[[], str]]:
     """Sends a PING; its last stage and code."""
     log, stop = StageLog(lambda datum: None), threading.Event()
-    commanding = Commanding(station, log)
+    commanding = Commanding(station, log, lambda *_: None)
 
     def ping() -> str:
         one = commanding.submit("PING", {})
@@ -62,7 +62,7 @@ def test_a_key_that_was_replaced_signs_the_next_telecommand(tmp_path: Path) -> N
         assert ping() == "COMPLETED"
 
 
-def test_a_link_that_refused_the_key_is_opened_anew_after_silence(
+def test_a_link_that_refused_the_key_is_reopened_after_silence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telecommands.dashboard.commanding.ANSWER_S", 0.5)

@@ -56,7 +56,7 @@ def test_a_span_counts_from_now() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "args", "told"),
+    ("name", "args", "cause"),
     [
         ("SET_HOUSEKEEPING_RATE", {"period_s": 0}, "period_s"),
         ("PROCESS_SCENE", {}, "scene"),
@@ -68,7 +68,7 @@ def test_a_span_counts_from_now() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_in_the_dictionarys_words(
-    name: str, args: dict[str, Any], told: str
+    name: str, args: dict[str, Any], cause: str
 ) -> None:
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=cause):
         filled_in(name, args, NOW)

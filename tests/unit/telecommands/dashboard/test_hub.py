@@ -15,8 +15,8 @@ def test_a_page_gets_what_it_subscribed_to() -> None:
     (one, _), (other, _) = _mailbox("a"), _mailbox("b")
     hub.add(one)
     hub.add(other)
-    hub.tell("a", b"1")
-    hub.tell_all([b"2"])
+    hub.publish("a", b"1")
+    hub.publish_all([b"2"])
     assert one.take() == (0, [b"1", b"2"])
     assert other.take() == (0, [b"2"])
     assert hub.wants("a")
@@ -24,7 +24,7 @@ def test_a_page_gets_what_it_subscribed_to() -> None:
     assert not hub.wants("a")
 
 
-def test_a_slow_page_loses_the_oldest_and_is_told_how_many() -> None:
+def test_a_slow_page_loses_the_oldest_messages_and_gets_their_number() -> None:
     mailbox, woken = _mailbox()
     for number in range(MOST_WAITING + 7):
         mailbox.post(str(number).encode())

@@ -15,7 +15,7 @@ def _nowhere() -> Station:
     raise UsageError("endpoints.json", "cannot be read", "Start the service")
 
 
-def test_a_page_that_is_there_first_is_told_what_was_dropped_so_far(
+def test_a_page_that_connects_first_gets_what_was_dropped_so_far(
     archive: Archive, catalogue: PointCatalogue
 ) -> None:
     hub, page = Hub(), Mailbox(lambda: None)
@@ -27,8 +27,8 @@ def test_a_page_that_is_there_first_is_told_what_was_dropped_so_far(
         _nowhere, archive, catalogue, hub, lambda stage, seq, boot: None, {"hk": 3}
     )
     feed.run(stop)
-    told = [json.loads(message) for message in page.take()[1]]
-    assert {one["key"]: one["datum"]["value"] for one in told} == {
+    messages = [json.loads(message) for message in page.take()[1]]
+    assert {one["key"]: one["datum"]["value"] for one in messages} == {
         "link.dropped": 3,
         "link.dropped.hk": 3,
         "link.dropped.evt": 0,

@@ -77,7 +77,7 @@ def test_without_a_folder_there_are_no_products(folder: Path | None) -> None:
     products = ReceivedProducts(folder)
     products.scan(threading.Event())
     assert products.listed() == ()
-    with pytest.raises(UsageError, match="no received product"):
+    with pytest.raises(UsageError, match="not a received product"):
         products.path_of("../../etc/passwd")
 
 
@@ -100,7 +100,7 @@ def test_a_large_mask_is_thinned_out(tmp_path: Path) -> None:
     assert pixels.shape == (MOST_PIXELS, 50, 4)
 
 
-def test_what_cannot_be_drawn_is_told(tmp_path: Path) -> None:
+def test_what_cannot_be_drawn_is_reported(tmp_path: Path) -> None:
     broken = tmp_path / f"{_SCENE}_cloud_mask.tif"
     broken.write_bytes(b"II*\0nonsense")
     with pytest.raises(GroundError, match="cannot be drawn"):

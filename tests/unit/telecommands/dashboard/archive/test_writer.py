@@ -44,7 +44,7 @@ def test_a_gap_is_kept_between_the_packets_around_it(
     assert list(reader.dropped(None)) == [Sample(START + 5 * SECOND, 3)]
 
 
-def test_a_restart_goes_on_with_the_same_archive(path: Path) -> None:
+def test_a_restart_continues_the_same_archive(path: Path) -> None:
     with Archive(path, PointCatalogue()) as archive:
         archive.write([arrival(1), arrival(2)])
     catalogue = PointCatalogue()
@@ -57,7 +57,7 @@ def test_a_restart_goes_on_with_the_same_archive(path: Path) -> None:
         assert _numbers(reader) == [(1, 1), (1, 2), (1, 6)]
 
 
-def test_numbers_begin_anew_with_a_boot_and_with_another_unit(
+def test_numbers_restart_with_a_boot_and_with_another_unit(
     archive: Archive, reader: ArchiveReader
 ) -> None:
     archive.write([arrival(7)])
@@ -83,7 +83,7 @@ def test_roll_ups_hold_the_extremes_whatever_the_batches(
     ]
 
 
-def test_what_cannot_be_written_is_told_and_may_be_written_later(
+def test_what_cannot_be_written_is_reported_and_may_be_written_later(
     archive: Archive, reader: ArchiveReader
 ) -> None:
     archive.write([arrival(1)])
@@ -114,7 +114,7 @@ def test_a_newer_archive_is_left_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b""])
-def test_what_is_no_archive_is_told(path: Path, content: bytes) -> None:
+def test_a_file_that_is_not_an_archive_is_reported(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     with pytest.raises(ArchiveError):
         ArchiveReader(path)
@@ -127,7 +127,7 @@ def test_a_database_of_something_else_is_left_alone(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE packet (anything)")
     connection.close()
-    with pytest.raises(ArchiveError, match="something else"):
+    with pytest.raises(ArchiveError, match="another kind of database"):
         Archive(path, PointCatalogue())
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from telecommands.dashboard.points.catalogue import MOST_DISCOVERED, PointCatalogue
-from telecommands.dictionary import PACKETS, JobCounts, Mode
+from telecommands.dictionary import PACKETS, JobCounts, Mode, Verification
 from telecommands.ground.arguments import fields_of
 from tests.unit.telecommands.dashboard.conftest import arrival
 from tests.unit.telecommands.flight_stand_in import housekeeping
@@ -38,7 +38,19 @@ def test_units_limits_and_states_are_the_dictionarys(catalogue: PointCatalogue) 
     assert [state.text for state in mode.states] == [one.value for one in Mode]
 
 
-def test_a_packet_is_told_value_by_value_with_states_as_numbers(catalogue: PointCatalogue) -> None:
+def test_the_telecommand_history_begins_with_name_arguments_and_sender(
+    catalogue: PointCatalogue,
+) -> None:
+    table = catalogue.get("ver")
+    assert table is not None
+    assert table.fields is not None
+    columns = [(one.name, one.type) for one in table.fields]
+    assert columns[:3] == [("Telecommand", "text"), ("Arguments", "text"), ("Sender", "text")]
+    assert ("Stage time", "time") in columns
+    assert {one.key for one in table.fields} == {*Verification.__struct_fields__, "args"}
+
+
+def test_a_packet_gives_each_value_with_states_as_numbers(catalogue: PointCatalogue) -> None:
     record = housekeeping(mode=Mode.SAFE, jobs=JobCounts(queued=3))
     values = {point.key: value for point, value in catalogue.values("hk", record)}
     assert values["hk.mode"] == 3

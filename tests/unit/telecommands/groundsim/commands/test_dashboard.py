@@ -1,4 +1,4 @@
-"""``groundsim dashboard``: to whom it tells the address that commands."""
+"""``groundsim dashboard``: who gets the address with the token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _address(keys: Path, *options: str) -> int:
     return main(["dashboard", "--address", "--no-curve", "--keys", str(keys), *options])
 
 
-def test_who_holds_the_key_is_told_the_address_that_commands(keys: Path, capsys: Capture) -> None:
+def test_a_holder_of_the_key_gets_the_address_with_the_token(keys: Path, capsys: Capture) -> None:
     assert _address(keys) == 0
     assert capsys.readouterr().out == f"http://127.0.0.1:8090/#token={_token(keys)}\n"
     assert _address(keys, "--port", "9000", "--as", "somebody") == 0
@@ -48,7 +48,7 @@ def test_a_port_that_is_not_known_yet_has_no_address(keys: Path, capsys: Capture
 
 
 @pytest.mark.parametrize("on_terminal", [True, False])
-def test_the_token_is_told_to_a_terminal_and_not_to_a_log(
+def test_the_token_is_printed_on_a_terminal_and_not_in_a_log(
     keys: Path, tmp_path: Path, on_terminal: bool
 ) -> None:
     arguments = [
@@ -58,13 +58,13 @@ def test_the_token_is_told_to_a_terminal_and_not_to_a_log(
     ]
     read_end, write_end = pty.openpty() if on_terminal else os.pipe()
     with (
-        os.fdopen(read_end) as told,
+        os.fdopen(read_end) as output,
         subprocess.Popen(
             [sys.executable, "-m", "telecommands.groundsim", *arguments], stdout=write_end
         ) as process,
     ):
         os.close(write_end)
-        greeting = told.readline()
+        greeting = output.readline()
         process.kill()
     assert (f"/#token={_token(keys)} " in greeting) is on_terminal
     assert ("--address" in greeting) is not on_terminal

@@ -65,26 +65,24 @@ def test_a_time_range_and_beginnings_of_keys_choose(
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "cause"),
     [
-        (["--keys", "hk.nonsense"], "is no key"),
+        (["--keys", "hk.nonsense"], "is not a key"),
         (["--start", "yesterday"], "no time"),
         (["--start", "2030-01-01", "--end", "2029-01-01"], "later than"),
         (["-o", "out.xls"], "neither .csv nor .parquet"),
         (["-o", "/nowhere/out.csv"], "cannot be written"),
     ],
 )
-def test_what_makes_no_sense_is_told_on_one_line(
-    archive: Path, capsys: pytest.CaptureFixture[str], options: list[str], told: str
+def test_invalid_options_are_reported_on_one_line(
+    archive: Path, capsys: pytest.CaptureFixture[str], options: list[str], cause: str
 ) -> None:
     assert main(["export", str(archive), *options]) in (1, 2)
     captured = capsys.readouterr()
-    assert told in captured.err
+    assert cause in captured.err
     assert captured.err.count("\n") == 1
 
 
-def test_an_archive_that_is_not_there_is_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_archive_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(tmp_path / "none.sqlite")]) == 1
-    assert "is not there" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err

@@ -58,10 +58,10 @@ def test_an_empty_queue_is_all_there_is(
     flight.contact_open = True
     assert main(["fetch", str(tmp_path), *options]) == 0
     assert main(["fetch", str(tmp_path), "--count", "1", *options]) == 1
-    assert "0 of 1 products came" in capsys.readouterr().err
+    assert "received 0 of 1 products" in capsys.readouterr().err
 
 
-def test_count_ends_early_and_wait_goes_on(
+def test_count_ends_early_and_wait_continues(
     flight: FlightStandIn, options: list[str], tmp_path: Path
 ) -> None:
     flight.contact_open = True

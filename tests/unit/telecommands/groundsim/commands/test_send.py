@@ -52,7 +52,7 @@ def test_json_is_one_object_a_stage(options: list[str], capsys: Capture) -> None
     assert records[1]["data"]["mode"] == "OPERATIONAL"
 
 
-def test_failure_is_1_and_tells_why(options: list[str], capsys: Capture) -> None:
+def test_failure_is_1_and_says_why(options: list[str], capsys: Capture) -> None:
     assert main(["send", "PROCESS_SCENE", "scene=corrupt", *options]) == 1
     assert "FAILED      CORRUPT_IMAGE  B03 ends early" in capsys.readouterr().out
 
@@ -60,7 +60,7 @@ def test_failure_is_1_and_tells_why(options: list[str], capsys: Capture) -> None
 def test_rejection_is_3_and_tells_cause_and_cure(options: list[str], capsys: Capture) -> None:
     assert main(["send", "PROCESS_SCENE", "scene=../a", *options]) == 3
     out = capsys.readouterr().out
-    assert "OUTSIDE_SCENE_ROOT  leads out of the scene root. Stay below it" in out
+    assert "OUTSIDE_SCENE_ROOT  the scene is outside the scene root. Give a scene below it" in out
 
 
 def test_no_wait_ends_with_the_first_answer(options: list[str], capsys: Capture) -> None:

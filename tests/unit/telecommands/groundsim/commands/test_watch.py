@@ -1,4 +1,4 @@
-"""``groundsim watch``, and the situation behind its live table."""
+"""``groundsim watch``, and the state behind its live table."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housek
 Capture = pytest.CaptureFixture[str]
 
 
-def take(situation: TelemetryState, topic: str, record: Record, now: float, boot: int = 1) -> None:
+def take(state: TelemetryState, topic: str, record: Record, now: float, boot: int = 1) -> None:
     packet = Packet(v=1, boot=boot, seq=1, t=10**18, kind="", body=msgspec.Raw(b"\xc0"))
-    situation.take(topic, packet, record, now)
+    state.take(topic, packet, record, now)
 
 
 def progress(job: str = "job-1", done: int = 512) -> Progress:
     return Progress(job=job, scene=f"{job}.SAFE", rows_done=done, rows=1024, elapsed_s=3.0)
 
 
-def picture(situation: TelemetryState, now: float, lost: dict[str, int] | None = None) -> str:
+def picture(state: TelemetryState, now: float, lost: dict[str, int] | None = None) -> str:
     console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     with console.file:
-        console.print(live_table(situation, lost or {}, now))
+        console.print(live_table(state, lost or {}, now))
     return console.export_text()
 
 
@@ -118,48 +118,48 @@ def test_silence_is_4_and_fewer_than_asked_for_too(options: list[str], keys: obj
 
 
 def test_housekeeping_is_stale_after_three_of_its_periods() -> None:
-    situation = TelemetryState()
-    assert situation.is_stale(0.0)
-    take(situation, "hk", housekeeping(), 100.0)
-    assert not situation.is_stale(129.0)  # three default periods, while none is known
-    take(situation, "hk", housekeeping(), 101.0)
-    assert not situation.is_stale(104.0)
-    assert situation.is_stale(104.1)
-    assert "STALE for 1:02 min" in picture(situation, 163.0)
+    state = TelemetryState()
+    assert state.is_stale(0.0)
+    take(state, "hk", housekeeping(), 100.0)
+    assert not state.is_stale(129.0)  # three default periods, while none is known
+    take(state, "hk", housekeeping(), 101.0)
+    assert not state.is_stale(104.0)
+    assert state.is_stale(104.1)
+    assert "STALE for 1:02 min" in picture(state, 163.0)
 
 
 def test_what_is_kept_is_bounded_and_the_newest() -> None:
-    situation = TelemetryState()
+    state = TelemetryState()
     for number in range(50):
-        take(situation, "evt", event("JOB_STARTED", message=f"event {number}"), 1.0)
+        take(state, "evt", event("JOB_STARTED", message=f"event {number}"), 1.0)
         verification = Verification(id=f"id-{number}", name="PING", stage=Stage.COMPLETED, at=1)
-        take(situation, "ver", verification, 1.0)
-        take(situation, "sci.progress", progress(f"job-{number}"), 1.0)
-    assert [one.message for _, one in situation.events] == [
+        take(state, "ver", verification, 1.0)
+        take(state, "sci.progress", progress(f"job-{number}"), 1.0)
+    assert [one.message for _, one in state.events] == [
         f"event {number}" for number in range(50 - EVENTS_KEPT, 50)
     ]
-    assert list(situation.telecommands) == [
+    assert list(state.telecommands) == [
         f"id-{number}" for number in range(50 - TELECOMMANDS_KEPT, 50)
     ]
-    assert len(situation.jobs(1.0)) == JOBS_KEPT
+    assert len(state.jobs(1.0)) == JOBS_KEPT
 
 
 def test_a_job_is_gone_once_it_ended_or_the_service_rebooted() -> None:
-    situation = TelemetryState()
-    take(situation, "sci.progress", progress("ended"), 1.0)
-    take(situation, "sci.progress", progress("denied"), 2.0)
+    state = TelemetryState()
+    take(state, "sci.progress", progress("ended"), 1.0)
+    take(state, "sci.progress", progress("denied"), 2.0)
     cloud = CloudFraction(
         job="ended", scene="A", model="m", engine="dimc", ground_sample_distance=10, height=1,
         width=1, valid_pixels=1, contaminated=0.25, fractions={}, rows=1, columns=1,
         tile_map=b"\x00", seconds=1, inference_seconds=1, stages_ms={}, energy_j=None,
     )  # fmt: skip
-    take(situation, "sci.cloud_fraction", cloud, 3.0)
-    assert [one.job for one in situation.jobs(3.0)] == ["denied"]
-    take(situation, "hk", housekeeping(jobs=JobCounts(running=0)), 4.0)
-    assert situation.jobs(4.0) == []
-    take(situation, "sci.progress", progress("before"), 5.0)
-    take(situation, "evt", event("SERVICE_STARTED"), 6.0, boot=2)
-    assert situation.jobs(6.0) == []
+    take(state, "sci.cloud_fraction", cloud, 3.0)
+    assert [one.job for one in state.jobs(3.0)] == ["denied"]
+    take(state, "hk", housekeeping(jobs=JobCounts(running=0)), 4.0)
+    assert state.jobs(4.0) == []
+    take(state, "sci.progress", progress("before"), 5.0)
+    take(state, "evt", event("SERVICE_STARTED"), 6.0, boot=2)
+    assert state.jobs(6.0) == []
 
 
 @pytest.mark.parametrize(
@@ -172,22 +172,22 @@ def test_limits_are_those_of_the_dictionary(value: float | None, level: Level) -
 
 
 def test_the_table_shows_every_field_and_what_is_wrong() -> None:
-    situation = TelemetryState()
-    take(situation, "hk", housekeeping(mode=Mode.SAFE, card_temperature_c=86.0), 1.0)
-    take(situation, "sci.progress", progress(), 1.1)
+    state = TelemetryState()
+    take(state, "hk", housekeeping(mode=Mode.SAFE, card_temperature_c=86.0), 1.0)
+    take(state, "sci.progress", progress(), 1.1)
     hot = Event(
         event="TOO_HOT", severity=Severity.CRITICAL, message="[red]86 °C", fields={}, squelched=3
     )
-    take(situation, "evt", hot, 1.0)
+    take(state, "evt", hot, 1.0)
     failed = Verification(
         id="x", name="PROCESS_SCENE", stage=Stage.FAILED, at=1, cause="B03 ends early"
     )
-    take(situation, "ver", failed, 1.0)
-    shown = picture(situation, 1.5, {"hk": 2})
+    take(state, "ver", failed, 1.0)
+    shown = picture(state, 1.5, {"hk": 2})
     for field in Housekeeping.__struct_fields__:
         assert field in shown
     assert "86 °C" in shown
-    assert "[red]86 °C (+3 left out)" in shown  # no markup of the service's is obeyed
+    assert "[red]86 °C (+3 suppressed)" in shown  # no markup of the service's is obeyed
     assert "512 of 1024 rows" in shown
     assert "B03 ends early" in shown
     assert "lost hk 2" in shown

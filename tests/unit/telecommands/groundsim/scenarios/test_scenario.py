@@ -11,7 +11,7 @@ import pytest
 from telecommands.dictionary import Stage
 from telecommands.ground.errors import UsageError
 from telecommands.groundsim.cli import main
-from telecommands.groundsim.scenarios.conditions import dig, fill, holds, unmet
+from telecommands.groundsim.scenarios.conditions import fill, holds, unmet, value_at
 from telecommands.groundsim.scenarios.file import read_scenario
 from telecommands.groundsim.scenarios.scenario import Send, WaitFor
 from tests.unit.telecommands.flight_stand_in import REPORT, FlightStandIn, event
@@ -31,14 +31,14 @@ def written(folder: Path, steps: str, given: str = "{}") -> Path:
     ("steps", "said"),
     [
         ("  - send: PING\n  - sendd: PING", "step 2 (line 5)"),
-        ("  - send: PING\n    fetch: out", "send and fetch of"),
+        ("  - send: PING\n    fetch: out", "has send and fetch. Give one of"),
         ("  - send: PING\n    expects: COMPLETED", "unknown field `expects`"),
         ("  - send: PING\n    expect: DONE", "$.expect"),
         ("  - send: PING\n    within: -1", "$.within"),
-        ("  - send: PING\n    within: 1\n    within: 2", "within is given twice"),
+        ("  - send: PING\n    within: 1\n    within: 2", "the key within occurs twice"),
         ("  - send: PING\n    at: soon", "no span of time"),
-        ("  - send: PING\n    at: -5", "at is negative"),
-        ("  - send: PING\n    args: {a: '${job}'}", "nothing before it gives or keeps job"),
+        ("  - send: PING\n    at: -5", "at must not be negative"),
+        ("  - send: PING\n    args: {a: '${job}'}", "uses the undefined name job"),
         ("  - wait_for: house", "$.wait_for"),
         ("  - wait_for: hk\n    where: {mod: SAFE}", "hk has no field 'mod'; its fields are mode"),
         ("  - wait_for: hk\n    where: {jobs.runing: 1}", "hk jobs has no field 'runing'"),
@@ -47,12 +47,12 @@ def written(folder: Path, steps: str, given: str = "{}") -> Path:
         ("  - wait_for: hk\n    where: {uptime_s: {at_least: long}}", "$.at_least"),
         ("  - contact: {bytes: 1}", "missing required field `seconds`"),
         ("  - contact: {bytes: 1, seconds: 1}\n    at_least: 1", "at_least needs fetch_to"),
-        ("  - send_raw: ['?']", "no base64"),
+        ("  - send_raw: ['?']", "send_raw is not base64"),
         ("  - send_raw: []", "$.send_raw"),
         ("  - [send, PING]", "Expected `object`"),
         ("  []", "length >= 1"),
-        ("  - send: [PING", "is no YAML"),
-        ("  - send: !!python/name:os.system x", "is no YAML"),
+        ("  - send: [PING", "is not YAML"),
+        ("  - send: !!python/name:os.system x", "is not YAML"),
     ],
 )
 def test_what_is_written_wrong_is_named(steps: str, said: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_what_is_written_wrong_is_named(steps: str, said: str, tmp_path: Path) -
 def test_a_missing_file_and_an_unknown_name_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_scenario(tmp_path / "absent.yaml", {})
-    with pytest.raises(UsageError, match=r"does not give scene.*It gives other"):
+    with pytest.raises(UsageError, match=r"does not define scene.*given: other"):
         read_scenario(written(tmp_path, "  - at: 1", "{other: 1}"), {"scene": "A"})
 
 
@@ -127,14 +127,14 @@ def test_names_keep_their_type_where_they_stand_alone() -> None:
     filled = fill({"a": "${n}", "b": ["x${n}", {"c": "${job}"}], "d": 1}, names)
     assert filled == {"a": 5, "b": ["x5", {"c": "job-1"}], "d": 1}
     with pytest.raises(KeyError):
-        dig(FIELDS, "data.absent")
+        value_at(FIELDS, "data.absent")
 
 
 def run(path: Path, options: list[str], tmp_path: Path, *more: str) -> int:
     return main(["run", str(path), "--folder", str(tmp_path), *more, *options])
 
 
-def test_a_scenario_that_holds_is_0_and_tells_each_step(
+def test_a_scenario_that_holds_is_0_and_reports_each_step(
     flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     header = base64.b64encode(b"\x93").decode()
@@ -176,7 +176,7 @@ def test_a_scenario_that_holds_is_0_and_tells_each_step(
     assert run(path, options, tmp_path, "--set", "scene=A.SAFE") == 0
     out = capsys.readouterr().out.splitlines()
     assert [line[:6] for line in out[:-1]] == ["OK    "] * 11
-    assert out[-1] == "trial: 11 of 11 steps held"
+    assert out[-1] == "trial: 11 of 11 steps passed"
     assert flight.ran[0].args == {"scene": "A.SAFE"}
     assert (tmp_path / "job-1" / "job-1" / "report.json").read_bytes() == REPORT
 
@@ -187,13 +187,13 @@ def test_a_scenario_that_holds_is_0_and_tells_each_step(
         ("send: PING\n    expect: REJECTED", "COMPLETED, not REJECTED"),
         ("send: NO_SUCH", "REJECTED UNKNOWN_TELECOMMAND"),
         ("send: PROCESS_SCENE\n    args: {scene: ../b}\n    expect: REJECTED\n    code: USAGE",
-         "OUTSIDE_SCENE_ROOT: leads out of the scene root, not USAGE"),
+         "OUTSIDE_SCENE_ROOT: the scene is outside the scene root, not USAGE"),
         ("send: SELF_TEST\n    within: 0.2", "SELF_TEST after ACCEPTED was not closed"),
-        ("send: PING\n    keep: {job: data.job}", "no data.job to keep as job"),
+        ("send: PING\n    keep: {job: data.job}", "data.job, to be kept as job, is not in"),
         ("wait_for: hk\n    where: {mode: SAFE}\n    within: 0.2",
-         "none of 1 packets fits; in the last one mode is 'OPERATIONAL'"),
-        ("wait_for: sci.progress\n    within: 0.1", "no packet of sci.progress came"),
-        ("wait_for: hk\n    since: now\n    within: 0.1", "no packet of hk came"),
+         "none of 1 hk packets meets the conditions; in the last one mode is 'OPERATIONAL'"),
+        ("wait_for: sci.progress\n    within: 0.1", "no sci.progress packet was received"),
+        ("wait_for: hk\n    since: now\n    within: 0.1", "no hk packet was received"),
         ("fetch: out\n    within: 0.1", "0 products, 0 bytes, then NO_CONTACT"),
         ("contact: {bytes: 0, seconds: 1}", "REJECTED BAD_ARGUMENTS"),
     ],
@@ -206,10 +206,10 @@ def test_a_step_that_does_not_hold_is_1_and_says_why(
     out = capsys.readouterr().out.splitlines()
     assert out[0].startswith("FAILED   1")
     assert why in out[0]
-    assert out[-1] == "trial: 0 of 2 steps held, 1 not run"
+    assert out[-1] == "trial: 0 of 2 steps passed, 1 not run"
 
 
-def test_one_may_go_on_after_a_step_that_does_not_hold(
+def test_a_scenario_may_continue_after_a_failed_step(
     options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     path = written(tmp_path, "  - send: NO_SUCH\n  - send: PING")
