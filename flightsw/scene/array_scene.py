@@ -104,7 +104,7 @@ class ArrayScene:
                 f"must hold floating-point numbers, got {values.dtype}",
                 "Give integers to ArrayScene.from_digital_numbers",
             )
-        numbers = np.empty(values.shape, np.uint16)
+        numbers: NDArray[np.uint16] = np.empty(values.shape, np.uint16)
         metadata = _metadata(names, offset, numbers, name, ground_sample_distance, georeference)
         for top in range(0, numbers.shape[1], _STRIP_ROWS):  # float64 of a whole scene is 4 GB
             rows = slice(top, top + _STRIP_ROWS)
@@ -199,15 +199,16 @@ def _labelled(block: Any, dimensions: list[str]) -> tuple[Any, Sequence[str] | N
 
 def _digital_numbers(reflectance: NDArray[Any], offset: int) -> NDArray[np.uint16]:
     values = np.ma.filled(reflectance.astype(np.float64), np.nan)
-    highest = (_HIGHEST + offset) / USUAL_QUANTIFICATION
-    wrong = (values < _LOWEST_REFLECTANCE) | (values > highest)
+    numbers = np.rint(values * USUAL_QUANTIFICATION - offset)
+    wrong = (values < _LOWEST_REFLECTANCE) | (numbers > _HIGHEST)
     if wrong.any():
+        highest = (_HIGHEST + offset) / USUAL_QUANTIFICATION
         raise UsageError(
             "the block of reflectance",
             f"must hold {_LOWEST_REFLECTANCE:g} to {highest:g}, got {values[wrong][0]:g}",
             "Mark no data by NaN, and give digital numbers to ArrayScene.from_digital_numbers",
         )
-    numbers = np.rint(values * USUAL_QUANTIFICATION - offset).clip(NO_DATA + 1, _HIGHEST)
+    numbers = numbers.clip(NO_DATA + 1, _HIGHEST)
     return np.where(np.isnan(values), NO_DATA, numbers).astype(np.uint16)
 
 

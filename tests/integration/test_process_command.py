@@ -182,7 +182,7 @@ def test_an_interrupt_while_the_program_loads_is_told_in_one_line(
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.splitlines() == [
-        "flightsw: the command: was stopped by SIGINT. Run it again: nothing is left half-written"
+        "flightsw: the command was stopped by SIGINT. Run it again: nothing is left half-written"
     ]
     assert list(tmp_path.iterdir()) == []
 
