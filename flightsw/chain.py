@@ -32,6 +32,7 @@ from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
+from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.scene import SceneMetadata
 from telecommands.dictionary import EngineName
 
@@ -48,10 +49,11 @@ _TEST_CURE: Final = "Refresh the card and run the self-test again, or change the
 class SceneRequest:
     """One scene to process: where it is, where its products go, and which are wanted.
 
-    ``fusion`` None leaves it to the settings, ``engine`` None to the chain of the settings.
+    ``fusion`` None leaves it to the settings, ``engine`` None to the chain of the settings.  A
+    scene in memory has its own distance and offset; those given here are for a path.
     """
 
-    scene: Path
+    scene: Path | ArrayScene
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
     ground_sample_distance: int = 10

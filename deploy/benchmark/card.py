@@ -9,7 +9,6 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
-from flightsw.bench.scene import MemoryScene
 from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
@@ -17,6 +16,7 @@ from flightsw.dimc.simulator.int8_graph import load_openvino
 from flightsw.engines.dimc.engine import open_dimc_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
+from flightsw.scene.array_scene import ArrayScene
 from flightsw.testing import scene_metadata
 
 CardArrangement: TypeAlias = Literal["spatial", "batch", "instances"]
@@ -49,7 +49,7 @@ def keep_twin_busy(
     package: ModelPackage,
     latency_ms: float,
     arrangement: CardArrangement,
-    scene: MemoryScene,
+    scene: ArrayScene,
 ) -> BusyCard:
     """Process strips that are decoded already; the card should never wait."""
     twin = TwinSettings(latency_ms=latency_ms, compute=False)
@@ -63,7 +63,7 @@ def keep_twin_busy(
     return BusyCard(
         latency_ms,
         arrangement,
-        scene.columns,
+        scene.columns or WIDTH,
         summary.card_busy_share,
         summary.tiles_per_second,
         summary.inference_seconds,
@@ -71,10 +71,10 @@ def keep_twin_busy(
     )
 
 
-def scene_in_memory(columns: int) -> MemoryScene:
+def scene_in_memory(columns: int) -> ArrayScene:
     """A full scene without no data, in panels of so many columns; content plays no part."""
     block = np.random.default_rng(0).integers(1000, 9000, (4, 1098, 1098), dtype=np.uint16)
-    return MemoryScene(scene_metadata(WIDTH, WIDTH), np.tile(block, (1, 1, 10)), columns)
+    return ArrayScene(scene_metadata(WIDTH, WIDTH), np.tile(block, (1, 1, 10)), columns)
 
 
 @dataclass(frozen=True)

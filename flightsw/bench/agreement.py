@@ -14,22 +14,7 @@ from flightsw.engines.engine import Engine
 from flightsw.engines.fallback import open_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
-from flightsw.products.contents import FinishedRows
-
-
-class MaskRowsSink:
-    """Keeps a scene's mask: a :class:`~flightsw.products.contents.RowSink`."""
-
-    def __init__(self) -> None:
-        self._rows: list[NDArray[np.uint8]] = []
-
-    def write(self, rows: FinishedRows) -> None:
-        """Take the next rows."""
-        self._rows.append(rows.mask.copy())
-
-    def mask(self) -> NDArray[np.uint8]:
-        """Uint8 ``(height, width)``."""
-        return np.concatenate(self._rows)
+from flightsw.products.mask_rows import MaskRows
 
 
 class GoldenAgreement:
@@ -55,7 +40,7 @@ class GoldenAgreement:
 
     def _mask(self, engine: Engine) -> NDArray[np.uint8]:
         """The masks of all golden tiles, one below the other."""
-        sink = MaskRowsSink()
+        sink = MaskRows()
         for scene in golden_scenes(self._package):
             own = scene.in_bands(engine.info.bands)
             process_scene(own, engine, self._settings.pipeline, [sink])

@@ -19,7 +19,7 @@ from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.power import PowerMeter
 from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.bench.results import EngineResult, Protocol
-from flightsw.bench.scene import MemoryScene, reference_scenes
+from flightsw.bench.scene import reference_scenes
 from flightsw.bench.statistics import (
     added_jitter_ms,
     cadence_jitter_ms,
@@ -37,6 +37,7 @@ from flightsw.engines.fallback import open_engine
 from flightsw.errors import EngineError, EngineUnavailable
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
+from flightsw.scene.array_scene import ArrayScene
 
 ProgressCallback: TypeAlias = Callable[[str, int, int], None]
 """Told which stretch of work this is, how much of it is done, and of how much."""
@@ -49,7 +50,7 @@ class Bench:
     """What all engines of a benchmark have in common."""
 
     package: ModelPackage
-    scene: MemoryScene
+    scene: ArrayScene
     protocol: Protocol
     golden: GoldenAgreement
     progress: ProgressCallback
@@ -145,7 +146,7 @@ def _as_in_flight(
     return {key: value for key, value in figures.items() if value is not None}
 
 
-def _soak(engine: Engine, scene: MemoryScene, subject: Subject, bench: Bench) -> None:
+def _soak(engine: Engine, scene: ArrayScene, subject: Subject, bench: Bench) -> None:
     """Run scene after scene until the time is up; the last one is finished."""
     seconds = bench.protocol.soak_seconds
     started = monotonic()

@@ -19,7 +19,7 @@ from flightsw.bench.machine import describe_machine
 from flightsw.bench.peers import PEERS, band_images, run_peer
 from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
-from flightsw.bench.scene import MemoryScene, read_scene, reference_scenes, simulated_scene
+from flightsw.bench.scene import read_scene, reference_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
 from flightsw.bench.whole_chain import whole_chain
 from flightsw.chain import tune_interpreter
@@ -27,6 +27,7 @@ from flightsw.config import Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.scene import open_scene
+from flightsw.scene.array_scene import ArrayScene
 from telecommands.dictionary import EngineName
 
 PEER_DISTANCES: Final = (10, 20)
@@ -108,7 +109,7 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
 
 def _scene(
     request: BenchRequest, package: ModelPackage, settings: Settings
-) -> tuple[MemoryScene, float | None]:
+) -> tuple[ArrayScene, float | None]:
     """The scene of the tiles, and the seconds that decoding took, where all of it was decoded."""
     tiles = request.protocol.tiles
     if request.scene is None:

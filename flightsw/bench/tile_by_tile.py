@@ -9,13 +9,13 @@ from typing import TypeAlias
 
 import numpy as np
 
-from flightsw.bench.scene import MemoryScene
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import Engine, Tiles
 from flightsw.host.real_time import real_time
 from flightsw.pipeline.fusion import MaskFusion
 from flightsw.pipeline.latency import STAGES
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.tiling import Grid
 
 Samples: TypeAlias = dict[str, list[int]]
@@ -30,7 +30,7 @@ _Place: TypeAlias = tuple[int, int]
 class TileByTile:
     """Runs the tiles of a scene, from left to right and from top to bottom, through an engine."""
 
-    def __init__(self, engine: Engine, scene: MemoryScene, settings: PipelineSettings) -> None:
+    def __init__(self, engine: Engine, scene: ArrayScene, settings: PipelineSettings) -> None:
         info, told = engine.info, scene.metadata
         self._engine = engine
         self._scene = scene

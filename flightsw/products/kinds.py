@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flightsw.errors import UsageError
-from flightsw.scene.scene import SceneMetadata
+
+if TYPE_CHECKING:  # the command line's help names the kinds, and scenes load for 300 ms
+    from flightsw.scene.scene import SceneMetadata
 
 
 class ProductKind(NamedTuple):

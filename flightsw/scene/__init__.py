@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,7 @@ _EXPECTED: Final = (
 
 
 def open_scene(
-    path: Path,
+    path: str | PathLike[str],
     bands: tuple[str, ...] = ("B02", "B03", "B04", "B08"),
     ground_sample_distance: int = 10,
     offset: int | None = None,
@@ -49,7 +50,7 @@ def open_scene(
         cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
         raise UsageError("the offset", cause, "Give --offset -1000 or 0")
     try:
-        path = path.resolve()
+        path = Path(path).resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:

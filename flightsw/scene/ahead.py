@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from flightsw.scene import open_scene
+from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
 
@@ -26,7 +27,7 @@ _BEGIN_SECONDS: Final = 60.0  # opening reads metadata only
 class SceneRecipe:
     """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
 
-    path: Path
+    path: Path | ArrayScene
     bands: tuple[str, ...]
     ground_sample_distance: int
     offset: int | None
@@ -36,6 +37,8 @@ class SceneRecipe:
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
+        if isinstance(self.path, ArrayScene):
+            return self.path.in_bands(self.bands)
         return open_scene(
             self.path,
             bands=self.bands,

@@ -168,7 +168,11 @@ def test_bad_input_is_one_line_and_writes_no_map(
         ((a, b, "-o", tmp_path / "map.jpg"), 2, "neither .png nor .tif"),
         ((a, b, "-o", tmp_path / "none" / "map.png"), 6, "none is not a folder"),
         ((a, b, "-o", next(b.glob("*.tif"))), 2, "is one of the masks"),
-        ((a, b, "--least-agreement", "99"), 2, "99.0 is no share"),
+        (
+            (a, b, "--least-agreement", "99"),
+            2,
+            "must be between 0 and 1, got 99.0",
+        ),
     ):
         found, line = _refusal(capsys, *arguments)
         assert (found, cause in line) == (status, True), line

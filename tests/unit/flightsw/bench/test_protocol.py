@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flightsw.bench.agreement import GoldenAgreement, MaskRowsSink
+from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.protocol import Bench, drawn_ns, measure
 from flightsw.bench.results import EngineResult, Protocol
-from flightsw.bench.scene import MemoryScene, golden_numbers, golden_scenes, simulated_scene
+from flightsw.bench.scene import golden_numbers, golden_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
 from flightsw.bench.tile_by_tile import TileByTile
 from flightsw.config import DimcSettings, PipelineSettings, Settings
@@ -18,6 +18,8 @@ from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.quantisation import CpuQuantiser, quantisation_table
+from flightsw.products.mask_rows import MaskRows
+from flightsw.scene.array_scene import ArrayScene
 from flightsw.testing import ArithmeticEngine, scene_metadata
 
 _PROTOCOL = Protocol(tiles=20, warm_up=6)
@@ -104,9 +106,9 @@ class _RecordingEngine(ArithmeticEngine):
         return super().infer(tiles)
 
 
-def _scene(rows: int, height: int, width: int) -> MemoryScene:
+def _scene(rows: int, height: int, width: int) -> ArrayScene:
     numbers = np.random.default_rng(1).integers(1, 12_000, (4, rows, width), dtype=np.uint16)
-    return MemoryScene(scene_metadata(height, width), numbers)
+    return ArrayScene(scene_metadata(height, width), numbers)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -188,7 +190,7 @@ def test_agreement_counts_the_pixels_of_another_class(package: ModelPackage) -> 
 
 
 def test_a_mask_is_kept_row_by_row() -> None:
-    sink = MaskRowsSink()
+    sink = MaskRows()
     scene = _scene(500, 500, 300)
     process_scene(scene, ArithmeticEngine(), PipelineSettings(device="cpu"), [sink])
     assert sink.mask().shape == (500, 300)
