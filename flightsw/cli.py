@@ -344,7 +344,6 @@ def _add_bench(commands: Any) -> None:
     parser.add_argument("--soak-seconds", type=float, default=0.0, help="under load, before")
     parser.add_argument("--scene", type=Path, help="take its tiles, run the whole chain on it")
     parser.add_argument("--truth", type=Path, help="the scene's true mask, for F2")
-    parser.add_argument("--peers", action="store_true", help="run other software on the scene")
     parser.add_argument(
         "--baseline", action="store_true", help="with torch-cpu, also its windows of 2,048 pixels"
     )

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from math import nan
 from operator import add
 from pathlib import Path
 from typing import Final
@@ -76,12 +77,13 @@ def _accuracy(prefix: str, counted: list[Confusion]) -> dict[str, float]:
     if not counted:
         return {}
     total = reduce(add, counted)
-    return {
-        f"{prefix}f2": total.f2,
-        f"{prefix}boa": total.boa,
-        f"{prefix}iou": total.iou,
-        f"{prefix}accuracy": total.agreement,
+    figures = {
+        "f2": total.f2,
+        "boa": total.balanced_accuracy,
+        "iou": total.intersection_over_union,
+        "accuracy": total.agreement,
     }
+    return {f"{prefix}{name}": nan if one is None else one for name, one in figures.items()}
 
 
 def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileScores:
@@ -116,7 +118,7 @@ def as_text(scores: list[TileScores]) -> str:
     lines = [f"{'tile':42} " + " ".join(f"{column:>15}" for column in columns)]
     lines += [
         f"{str(record['name'])[-42:]:42} "
-        + " ".join(f"{record.get(column, float('nan')):15.4f}" for column in columns)
+        + " ".join(f"{record.get(column, nan):15.4f}" for column in columns)
         for record in records
     ]
     return "\n".join(lines)

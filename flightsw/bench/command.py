@@ -75,7 +75,6 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:
         protocol=Protocol(arguments.tiles, arguments.warm_up, arguments.soak_seconds),
         scene=arguments.scene,
         truth=arguments.truth,
-        peers=arguments.peers,
         baseline=arguments.baseline,
     )
 

@@ -1,14 +1,12 @@
-"""The whole benchmark: every engine, then the peers; the results are on disk after each."""
+"""The whole benchmark, engine after engine; the results are on disk after each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import product
 from pathlib import Path
 from time import perf_counter
-from typing import Final
 
 from msgspec.structs import replace
 
@@ -16,7 +14,6 @@ from flightsw import __version__
 from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.folder import BenchFolder
 from flightsw.bench.machine import describe_machine
-from flightsw.bench.peers import PEERS, band_images, run_peer
 from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
 from flightsw.bench.scene import MemoryScene, read_scene, reference_scenes, simulated_scene
@@ -29,26 +26,23 @@ from flightsw.model.package import ModelPackage, load_package
 from flightsw.scene import open_scene
 from telecommands.dictionary import EngineName
 
-PEER_DISTANCES: Final = (10, 20)
-
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What to measure: engines, protocol, a scene on disk (None: golden tiles), peers on it."""
+    """What to measure: engines, protocol, a scene on disk (None: golden tiles)."""
 
     out: Path
     engines: Sequence[EngineName]
     protocol: Protocol = field(default_factory=Protocol)
     scene: Path | None = None
     truth: Path | None = None
-    peers: bool = False
     baseline: bool = False
 
 
 def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallback) -> BenchResult:
     """Measure what was asked for.
 
-    Engines and peers that cannot run become rows that say why.  What ends the run early, an
+    Engines that cannot run become rows that say why.  What ends the run early, an
     interrupt too, leaves the results so far in the folder, marked as partial.
     Raises :class:`UsageError`, a :class:`~flightsw.errors.SceneError`, a
     :class:`~flightsw.errors.ModelError`, or :class:`OutputNotWritable`.
@@ -56,10 +50,8 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
     tune_interpreter()
     package = load_package(settings.model)
     _check(request)
-    folder, rows = (
-        BenchFolder(request.out),
-        subjects(request.engines, settings, baseline=request.baseline),
-    )
+    folder = BenchFolder(request.out)
+    rows = subjects(request.engines, settings, baseline=request.baseline)
     result = BenchResult(
         partial=True,
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -79,12 +71,6 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
             row = replace(row, figures=row.figures | {"decode": decoded_in})
         result = replace(result, engines=(*result.engines, row))
         folder.write(result)
-    if request.peers and request.scene:
-        for distance, name in product(PEER_DISTANCES, PEERS):
-            progress(f"peer {name} at {distance} m", 0, 1)
-            peer = run_peer(name, request.scene, distance)
-            result = replace(result, peers=(*result.peers, peer))
-            folder.write(result)
     return folder.write(replace(result, partial=False))
 
 
@@ -124,16 +110,12 @@ def _scene(
 
 def _check(request: BenchRequest) -> None:
     """Find out now what would otherwise end the benchmark after an hour."""
-    for option, wanted in (("--peers", request.peers), ("--truth", request.truth)):
-        if wanted and request.scene is None:
-            raise UsageError(option, "needs a scene on disk", "Give --scene as well")
+    if request.truth and request.scene is None:
+        raise UsageError("--truth", "needs a scene on disk", "Give --scene as well")
     if request.truth and not request.truth.is_file():
         raise UsageError(
-            request.truth, "is no file", "Give the scene's true mask (.npy or GeoTIFF)"
+            request.truth, "is not a file", "Give the scene's true mask (.npy or GeoTIFF)"
         )
-    if request.peers and request.scene:
-        for distance in PEER_DISTANCES:
-            band_images(request.scene, distance)
 
 
 def _line(error: FlightError) -> str:
