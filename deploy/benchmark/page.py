@@ -57,7 +57,8 @@ _ACCURACY: Final[_Figures] = (
      "{agreement_with_teacher_at_two_scales:.2%}"),
     ("for comparison: the teacher on six bands at 10 m against that mean", "",
      "{teacher_with_itself_at_two_scales:.2%}"),
-    ("marked contaminated of {clear_tiles} cloud-free held-out tiles, mean; worst", "stay clear",
+    (("marked contaminated of {clear_tiles} cloud-free held-out tiles"
+      " (sea, farmland, towns, hills), mean; worst"), "stay clear",
      "{contaminated_share_of_clear_tiles:.2%}; {contaminated_share_of_worst_clear_tile:.2%}"),
     ("cloud IoU, labelled chip 1 (FP32)", "≥ .746", "{cloud_iou_by_chip[cloudn_chip1]:.3f}"),
     ("cloud IoU, labelled chip 2 (FP32)", "≥ .720", "{cloud_iou_by_chip[cloudn_chip2]:.3f}"),

@@ -91,7 +91,7 @@ def _idle(unit: FlightUnit) -> tuple[float, float]:
 
 
 def _start_ms(unit: FlightUnit, scene: str) -> float:
-    """From the moment before sending to the job's STARTED, by the one clock of this machine."""
+    """From the moment before sending to the job's STARTED, on the same clock."""
     with unit.client() as client:
         client.execute("PING", {}, 30)
         sent_at = time.time_ns()
@@ -214,10 +214,10 @@ def _take_answers(
 
 
 def _beside_a_stuck_listener(unit: FlightUnit) -> tuple[int, int]:
-    """Packets that a good listener loses, of how many, while another one never reads."""
+    """Packets that a good listener loses, and their total, while another listener never reads."""
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
     with unit.telemetry() as stuck, unit.telemetry() as good:
-        next(iter(stuck.packets(30)))  # it is subscribed, and reads no more
+        next(iter(stuck.packets(30)))  # it is subscribed, and stops reading
         began, packets = time.monotonic(), 0
         with unit.client() as client:
             while time.monotonic() - began < 20:

@@ -1,4 +1,4 @@
-"""Which range each tensor of the network really uses, on tiles that resemble its work."""
+"""The value range of each tensor of the network, sampled on representative tiles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DOUBTFUL: Final = 1.0  # a margin: probabilities from .27 to .73
 
 @dataclass(frozen=True)
 class TensorSample:
-    """What calibration saw of one tensor: its extremes, and a fair sample of its values."""
+    """What calibration saw of one tensor: its extremes, and a random sample of its values."""
 
     low: float
     high: float
@@ -34,8 +34,8 @@ class TensorSample:
 def calibration_windows(tiles: Sequence[TaughtTile], count: int, seed: int) -> NDArray[np.float32]:
     """Draw ``(count, 4, 224, 224)`` reflectance windows as training sees them.
 
-    Regions take turns, so that snow, sea and towns weigh the same however many
-    tiles there are of each; scale and gain vary as in training.
+    Regions take turns, so that snow, sea and towns have the same weight, whatever their
+    number of tiles; scale and gain vary as in training.
     """
     random = np.random.default_rng(seed)
     regions: dict[str, list[TaughtTile]] = {}
@@ -82,10 +82,10 @@ def sample_tensors(
 
 
 def margin_shortfall(original: Network, flown: Network, windows: NDArray[np.float32]) -> float:
-    """How much too little ``flown`` says of contamination where ``original`` is in doubt.
+    """By how much ``flown`` underrates contamination in the pixels that ``original`` doubts.
 
     The median, over the pixels of ``windows`` with a margin of less than 1 either way, of what the
-    largest contaminated logit lost against the clear one; 0 where there are none.  Rounding all
+    largest contaminated logit lost against the clear one; 0 if there are none.  Rounding all
     through a network moves its mean as well (Nagel et al. 2019, "Data-free quantization through
     weight equalization and bias correction", section 4.2).
     """

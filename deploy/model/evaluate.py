@@ -1,4 +1,4 @@
-"""``python -m deploy.model.evaluate NETWORK FOLDER``: its accuracy, and its agreement with FP32.
+"""``python -m deploy.model.evaluate NETWORK FOLDER``: accuracy and agreement with FP32.
 
 NETWORK is a model package, an ``.onnx`` file, or weights.  FOLDER holds ``.npz``
 tiles with a teacher's probabilities or a person's labels.
@@ -37,9 +37,9 @@ _SHADOW_CLASS: Final = 3
 
 @dataclass(frozen=True)
 class TileScores:
-    """One tile against its reference, and against another network's mask where one was given.
+    """One tile against its reference, and against another network's mask if one was given.
 
-    A person's label knows no shadow, so there ``contaminated`` counts a rightly
+    People did not label shadow, so for their tiles ``contaminated`` counts a correctly
     found shadow as a false alarm; ``cloud`` does not, but needs four classes.
     """
 
@@ -129,8 +129,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", type=Path, help="package, .onnx, or weights")
     parser.add_argument("folder", type=Path, help="folder of .npz tiles")
-    parser.add_argument("--against", type=Path, help="a second network: count equal mask pixels")
-    parser.add_argument("--part", choices=("training", "validation", "held_out"))
+    parser.add_argument(
+        "--against", type=Path, help="a second network; report the share of equal mask pixels"
+    )
+    parser.add_argument(
+        "--part", choices=("training", "validation", "held_out"), help="judge only these tiles"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
     tiles = read_judged_tiles(arguments.folder, arguments.part)

@@ -1,4 +1,4 @@
-"""The reference's tables beside ours, as rows, as Markdown and as JSON."""
+"""The reference's tables with ours beside them, as rows, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from flightsw.bench.reference import REFERENCE, ReferenceFigure
 from flightsw.bench.results import BenchResult, EngineResult
 
-_PARTIAL: Final = "**PARTIAL: the benchmark has not run to its end; these are its figures so far.**"
+_PARTIAL: Final = "**PARTIAL: the benchmark is not complete; these are its figures so far.**"
 _NOTHING: Final = "-"
 
 
@@ -85,7 +85,7 @@ def _engines(result: BenchResult) -> str:
     measured = {engine.title for engine in engines}
     rows += [[title, "", "not measured yet"] for title in result.planned if title not in measured]
     notes = [f"- {engine.title}: {note}" for engine in engines for note in engine.notes]
-    found = table(["engine", "settings", "what answered, or why it is absent"], rows)
+    found = table(["engine", "settings", "device, or why it is absent"], rows)
     return "\n\n".join([found, *(["\n".join(notes)] if notes else [])])
 
 
@@ -120,7 +120,7 @@ def _ratio(figure: ReferenceFigure, engine: EngineResult) -> float | None:
 
 
 def number(value: float | None) -> str:
-    """Three digits or so; a dash for None."""
+    """Two to four digits; a dash for None."""
     if value is None:
         return _NOTHING
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 20 else 2 if abs(value) >= 0.1 else 3

@@ -8,11 +8,11 @@ from flightsw.products.contents import StageTiming
 
 
 class EngineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One engine through the protocol; ``absent`` says in one line why there are no figures.
+    """One engine through the protocol; ``absent`` is one line that says why it has no figures.
 
     ``figures`` by the keys of :data:`flightsw.bench.reference.REFERENCE`; ``stages`` in
     milliseconds a tile, ``tile`` being the sum of them; ``samples_ns`` are the same tiles'
-    nanoseconds, one a tile.  ``notes`` say why a figure is missing.
+    nanoseconds, one a tile.  ``notes`` explain missing figures.
     """
 
     title: str

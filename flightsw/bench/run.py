@@ -42,8 +42,8 @@ class BenchRequest:
 def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallback) -> BenchResult:
     """Measure what was asked for.
 
-    Engines that cannot run become rows that say why.  What ends the run early, an
-    interrupt too, leaves the results so far in the folder, marked as partial.
+    Engines that cannot run become rows that say why.  If the run ends early, by an interrupt for
+    example, the results so far stay in the folder, marked as partial.
     Raises :class:`UsageError`, a :class:`~flightsw.errors.SceneError`, a
     :class:`~flightsw.errors.ModelError`, or :class:`OutputNotWritable`.
     """
@@ -78,9 +78,12 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
     try:
         row = measure(subject, bench)
     except FlightError as error:
-        bench.progress(subject.title, 0, 1)  # raises where an interrupt was what went wrong
+        bench.progress(subject.title, 0, 1)  # raises if an interrupt caused the error
         return EngineResult(
-            title=subject.title, engine=subject.engine, settings=subject.told, absent=_line(error)
+            title=subject.title,
+            engine=subject.engine,
+            settings=subject.description,
+            absent=_line(error),
         )
     if request.scene is None:
         return row
@@ -95,7 +98,7 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
 def _scene(
     request: BenchRequest, package: ModelPackage, settings: Settings
 ) -> tuple[MemoryScene, float | None]:
-    """The scene of the tiles, and the seconds that decoding took, where all of it was decoded."""
+    """The scene of the tiles, and the decoding time in seconds if all of it was decoded."""
     tiles = request.protocol.tiles
     if request.scene is None:
         return simulated_scene(package, tiles), None
@@ -109,7 +112,7 @@ def _scene(
 
 
 def _check(request: BenchRequest) -> None:
-    """Find out now what would otherwise end the benchmark after an hour."""
+    """Refuse immediately what would otherwise end the benchmark after an hour."""
     if request.truth and request.scene is None:
         raise UsageError("--truth", "needs a scene on disk", "Give --scene as well")
     if request.truth and not request.truth.is_file():

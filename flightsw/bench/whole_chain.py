@@ -25,9 +25,9 @@ def whole_chain(
 ) -> dict[str, float]:
     """Seconds a scene of the reference's size and, with a truth, the F2 of the mask.
 
-    Files go to ``work`` for a while.
+    Temporary files go to ``work``.
 
-    Raises the :class:`~flightsw.errors.FlightError` of the room that failed.
+    Raises the :class:`~flightsw.errors.FlightError` of the module that failed.
     """
     settings = replace(subject.settings, engines=(subject.engine,))
     with tempfile.TemporaryDirectory(dir=work) as folder, open_chain(settings) as chain:

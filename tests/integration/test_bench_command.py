@@ -80,18 +80,18 @@ def test_an_absent_engine_says_why_and_the_others_are_measured(
         ],
     )
     assert done.returncode == 5
-    told: dict[str, Any] = json.loads(done.stdout)
-    row = told["engines"][0]
+    result: dict[str, Any] = json.loads(done.stdout)
+    row = result["engines"][0]
     assert "absent.pt" in row["absent"]
     assert len(row["absent"].splitlines()) == 1
-    assert not told["partial"]
+    assert not result["partial"]
 
 
 def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
     for options, said in (
         (["--truth", "mask.npy"], "--truth needs a scene on disk"),
-        (["--engines", "abacus"], "--engines 'abacus' names no engine"),
-        (["--tiles", "0"], "--tiles 0 is out of range"),
+        (["--engines", "abacus"], "--engines must name engines of"),
+        (["--tiles", "0"], "--tiles must be between 1 and 1,000,000, got 0"),
     ):
         done = run_command("flightsw", ["bench", "-o", str(tmp_path / "out"), *options])
         assert done.returncode == 2
@@ -130,7 +130,7 @@ def test_an_interrupt_leaves_what_was_measured_marked_as_partial(
     printed, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert printed == ""
-    assert said.startswith("flightsw: the benchmark: was stopped. Rows measured until then")
+    assert said.startswith("flightsw: the benchmark was stopped. See the rows measured until then")
     assert len(said.splitlines()) == 1
     result = _read(out)
     assert result.partial
