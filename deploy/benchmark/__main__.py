@@ -18,6 +18,7 @@ import glymur
 from tqdm import tqdm
 
 from deploy.benchmark.accuracy import measure_accuracy
+from deploy.benchmark.alone import LIMIT_SECONDS
 from deploy.benchmark.card import measure_card
 from deploy.benchmark.dashboard import measure_dashboard
 from deploy.benchmark.page import PAGE, render
@@ -31,7 +32,6 @@ from flightsw.bench.reference import REFERENCE_TILES
 from flightsw.model.package import NETWORK, load_package, shipped_package
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_ENGINES_LIMIT_SECONDS: Final = 7200
 
 
 def main() -> None:
@@ -94,7 +94,7 @@ def measure_engines(out: Path, tiles: int) -> dict[str, Any]:
         cwd=_ROOT,
         check=True,
         stdout=subprocess.DEVNULL,
-        timeout=_ENGINES_LIMIT_SECONDS,
+        timeout=LIMIT_SECONDS,
     )
     return {"markdown": (out / "bench.md").read_text()}
 

@@ -116,11 +116,12 @@ def _measure_first_paint(browser: Browser, address: str) -> dict[str, Any]:
 def _numbers(archive: Path) -> list[str]:
     """Keys of the declared points that are numbers in the first packet of housekeeping."""
     catalogue = PointCatalogue()
-    declared = {point.key for folder in catalogue.folders() for point in folder.points}
+    points = [point for folder in catalogue.folders() for point in folder.points]
+    wanted = {point.key for point in points if point.type == "number"}
     with ArchiveReader(archive) as reader:
         body = next(iter(reader.bodies("hk", 0, 2**62))).body
     values = catalogue.values("hk", decode_as(Housekeeping, body, "the archive"))
-    return [point.key for point, value in values if point.key in declared and is_number(value)]
+    return [point.key for point, value in values if point.key in wanted and is_number(value)]
 
 
 def _losses(archive: Path, recorded: dict[str, Any]) -> dict[str, Any]:

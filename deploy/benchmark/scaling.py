@@ -77,12 +77,12 @@ def growth_of(series: list[dict[str, float]]) -> dict[str, float]:
     return growth
 
 
-def simulated(folder: Path, size: int, seed: int = 3) -> Path:
+def simulated(folder: Path, size: int) -> Path:
     """The scene of ``size`` x ``size`` pixels in a folder; simulated if there is none yet."""
     folder.mkdir(parents=True, exist_ok=True)
     for found in folder.glob("*.SAFE"):
         return found
-    return simulate_scene(SimulationRequest(folder, size=size, seed=seed)).scene
+    return simulate_scene(SimulationRequest(folder, size=size, seed=3)).scene
 
 
 def _series(scene: Path, count: int) -> list[dict[str, float]]:

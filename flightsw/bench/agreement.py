@@ -21,15 +21,11 @@ class MaskRowsSink:
     """Keeps a scene's mask: a :class:`~flightsw.products.contents.RowSink`."""
 
     def __init__(self) -> None:
-        self._rows: list[NDArray[np.uint8]] = []
+        self.masks: list[NDArray[np.uint8]] = []
 
     def write(self, rows: FinishedRows) -> None:
         """Take the next rows."""
-        self._rows.append(rows.mask.copy())
-
-    def mask(self) -> NDArray[np.uint8]:
-        """Uint8 ``(height, width)``."""
-        return np.concatenate(self._rows)
+        self.masks.append(rows.mask.copy())
 
 
 class GoldenAgreement:
@@ -59,4 +55,4 @@ class GoldenAgreement:
         for scene in golden_scenes(self._package):
             ordered = scene.in_bands(engine.info.bands)
             process_scene(ordered, engine, self._settings.pipeline, [sink])
-        return sink.mask()
+        return np.concatenate(sink.masks)

@@ -24,7 +24,7 @@ class ReferenceFigure:
     tensorrt: float | None = None
 
     def of(self, engine: str) -> float | None:
-        """The figure to compare an engine with: the card's, or TensorRT's for every other engine."""
+        """The figure to compare an engine with: the card's, or TensorRT's for any other."""
         return self.dimc if engine == "dimc" else self.tensorrt
 
 

@@ -12,7 +12,6 @@ from flightsw.bench.reference import REFERENCE, ReferenceFigure
 from flightsw.bench.results import BenchResult, EngineResult
 
 _PARTIAL: Final = "**PARTIAL: the benchmark is not complete; these are its figures so far.**"
-_NOTHING: Final = "-"
 
 
 def rows_of(engines: Sequence[EngineResult]) -> list[dict[str, Any]]:
@@ -122,6 +121,6 @@ def _ratio(figure: ReferenceFigure, engine: EngineResult) -> float | None:
 def number(value: float | None) -> str:
     """Two to four digits; a dash for None."""
     if value is None:
-        return _NOTHING
+        return "-"
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 20 else 2 if abs(value) >= 0.1 else 3
     return f"{value:,.{digits}f}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from time import perf_counter
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -18,13 +20,17 @@ from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
 from flightsw.bench.scene import MemoryScene, read_scene, reference_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
-from flightsw.bench.whole_chain import whole_chain
-from flightsw.chain import tune_interpreter
+from flightsw.chain import SceneRequest, open_chain, tune_interpreter
+from flightsw.comparison.figures import compare
 from flightsw.config import Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.model.package import ModelPackage, load_package
+from flightsw.products.mask_file import open_mask
 from flightsw.scene import open_scene
 from telecommands.dictionary import EngineName
+
+_PRODUCTS: Final = frozenset({"mask", "fill", "quicklook"})
+"""Those of the reference: mask, cloud fill, visualisation."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +95,31 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
         return row
     bench.progress(f"{subject.title}: whole chain", 0, 1)
     try:
-        figures = whole_chain(subject, bench.package, request.scene, request.truth, request.out)
+        figures = _whole_chain(subject, bench.package, request.scene, request.truth, request.out)
     except FlightError as error:
         return replace(row, notes=(*row.notes, f"whole chain: {_line(error)}"))
     return replace(row, figures=row.figures | figures)
+
+
+def _whole_chain(
+    subject: Subject, package: ModelPackage, scene: Path, truth: Path | None, work: Path
+) -> dict[str, float]:
+    """Seconds a scene of the reference's size and, with a truth, the F2 of the mask.
+
+    Temporary files go to ``work``.  Raises a :class:`~flightsw.errors.FlightError`.
+    """
+    settings = replace(subject.settings, engines=(subject.engine,))
+    with tempfile.TemporaryDirectory(dir=work) as folder, open_chain(settings) as chain:
+        started = perf_counter()
+        processed = chain.process(SceneRequest(scene, Path(folder), _PRODUCTS))
+        seconds = perf_counter() - started
+        figures = {"total": seconds / reference_scenes(processed.scene, package)}
+        if truth and subject.computes:
+            with open_mask(truth) as true, open_mask(processed.products.paths("mask")[0]) as mask:
+                f2 = compare(true, mask).f2
+            if f2 is not None:
+                figures["f2"] = f2
+    return figures
 
 
 def _scene(

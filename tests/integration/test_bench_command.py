@@ -87,7 +87,7 @@ def test_an_absent_engine_says_why_and_the_others_are_measured(
     assert not result["partial"]
 
 
-def test_what_cannot_be_measured_is_refused_at_once(tmp_path: Path) -> None:
+def test_what_cannot_be_measured_is_refused_immediately(tmp_path: Path) -> None:
     for options, said in (
         (["--truth", "mask.npy"], "--truth needs a scene on disk"),
         (["--engines", "abacus"], "--engines must name engines of"),

@@ -16,7 +16,7 @@ def test_the_share_is_that_of_the_slower_stage() -> None:
     assert slower_share(9.0, 9.9, 10.0) == pytest.approx(0.99)
 
 
-def test_real_scenes_in_a_row_are_measured_and_told_on_the_page(simulated: Simulated) -> None:
+def test_real_scenes_in_a_row_are_measured_and_shown_on_the_page(simulated: Simulated) -> None:
     rounds = run_alone(fill_pipe, simulated.scene, 2.0, 2)
     assert len(rounds) == 2
     for one in rounds:

@@ -46,7 +46,7 @@ def test_growth_compares_the_ends_without_the_very_first_scene() -> None:
     assert growth["scenes"] == 21
 
 
-def test_real_scenes_are_simulated_run_in_a_row_and_told_on_the_page(
+def test_real_scenes_are_simulated_run_in_a_row_and_shown_on_the_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(name: str, scene: Path) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _peer(name: str, distance: int, seconds: float) -> dict[str, Any]:
     }
 
 
-def test_the_page_holds_ours_against_the_teacher_at_both_distances() -> None:
+def test_the_page_compares_ours_with_the_teacher_at_both_distances() -> None:
     gone = {"name": "rasterio", "title": "gone", "licence": "BSD", "ground_sample_distance": 10}
     peers = [
         _peer("flightsw-simulator", 10, 50.0),

@@ -64,7 +64,7 @@ def test_cloud_alone_is_judged_where_the_network_has_four_classes(taught: Path) 
     assert "cloud_iou" not in summary(score(by_brightness(), tiles))
 
 
-def test_human_labels_are_read_in_the_order_that_the_index_tells(tmp_path: Path) -> None:
+def test_human_labels_are_read_in_the_order_that_the_index_gives(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(
         '{"chip": {"order": ["B08", "B04", "B03", "B02"], "level": "L2A"}}'
     )
