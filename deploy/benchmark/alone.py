@@ -1,4 +1,4 @@
-"""One function in a process of its own, so that its memory and threads are not another's.
+"""One function in its own process, so that its memory and threads are not another's.
 
 ``python -m deploy.benchmark.alone`` reads the pickled call from stdin; its last line on stdout is
 the result as JSON.

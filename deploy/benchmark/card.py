@@ -1,4 +1,4 @@
-"""The card's seam: how busy the twin is kept, and what the simulator adds to OpenVINO."""
+"""The card: how busy the twin is kept, and what the simulator adds to OpenVINO."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from flightsw.testing import scene_metadata
 
 _Arrangement: TypeAlias = Literal["spatial", "batch", "instances"]
 
-_WIDTH: Final = 10_980
-"""Rows and columns of a full scene."""
+_WIDTH: Final = 10_980  # rows and columns of a full scene
 
 _CARDS: Final[tuple[tuple[float, _Arrangement], ...]] = (
     (0.94, "spatial"),
@@ -76,7 +75,7 @@ def _keep_busy(
 
 
 def _scene_in_memory(columns: int) -> MemoryScene:
-    """A full scene without no data, in panels of so many columns; its content is irrelevant."""
+    """A full scene without no-data pixels, in panels of ``columns``; its content is irrelevant."""
     block = np.random.default_rng(0).integers(1000, 9000, (4, 1098, 1098), dtype=np.uint16)
     return MemoryScene(scene_metadata(_WIDTH, _WIDTH), np.tile(block, (1, 1, 10)), columns)
 

@@ -196,7 +196,7 @@ def housekeeping(number: int) -> Housekeeping:
 
 
 def _archive_of(folder: Path, days: int) -> Path:
-    """The archive of so many days of 50 values at 1 Hz, built if it does not exist yet."""
+    """The archive of ``days`` days of 50 values at 1 Hz, built if it does not exist yet."""
     path = folder / f"{days}-days.sqlite"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +226,7 @@ def _arrival(number: int) -> Arrival:
 
 
 def _copy_day(path: Path, days: int, day: int) -> None:
-    """The file as if the same day had come again and again, as one boot."""
+    """Repeat the first day in the file, as one boot."""
     connection = sqlite3.connect(path)
     for later in range(1, days):
         with connection:

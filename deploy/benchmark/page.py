@@ -335,7 +335,7 @@ _SECTIONS: Final[dict[str, tuple[str, Callable[[_Results], str]]]] = {
     "pipe": ("Two scenes in the pipe", _pipe),
     "peers": ("The same scene through other software", _peers),
     "engines": ("The engines, by the reference protocol", _report),
-    "card": ("The card's seam", _card),
+    "card": ("How busy the card is kept", _card),
     "accuracy": ("The mask", _accuracy),
     "service": ("The flight service", _service),
     "dashboard": ("The dashboard", _dashboard),

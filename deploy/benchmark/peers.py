@@ -1,4 +1,4 @@
-"""Other software on a scene, and ours beside it, each in a process of its own.
+"""Other software on a scene, and ours beside it, each in its own process.
 
 The time runs from libraries and models loaded to the mask (for a plain decoder, the last pixel).
 ``ukis-csmask`` (Apache-2.0, the optional extra ``[model]``) is loaded nowhere but here.

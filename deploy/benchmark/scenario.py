@@ -1,4 +1,4 @@
-"""One scene through the chain, from JP2 to products, in a process of its own."""
+"""One scene through the chain, from JP2 to products, in its own process."""
 
 from __future__ import annotations
 

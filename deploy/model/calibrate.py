@@ -81,8 +81,8 @@ def sample_tensors(
     }
 
 
-def margin_shortfall(original: Network, flown: Network, windows: NDArray[np.float32]) -> float:
-    """By how much ``flown`` underrates contamination in the pixels that ``original`` doubts.
+def margin_shortfall(original: Network, deployed: Network, windows: NDArray[np.float32]) -> float:
+    """By how much ``deployed`` underrates contamination in the pixels that ``original`` doubts.
 
     The median, over the pixels of ``windows`` with a margin of less than 1 either way, of what the
     largest contaminated logit lost against the clear one; 0 if there are none.  Rounding all
@@ -91,7 +91,9 @@ def margin_shortfall(original: Network, flown: Network, windows: NDArray[np.floa
     """
     short = [np.zeros(0, np.float32)]
     for window in windows:
-        expected, found = (_margin(network.logits(window[None])) for network in (original, flown))
+        expected, found = (
+            _margin(network.logits(window[None])) for network in (original, deployed)
+        )
         short.append((expected - found)[np.abs(expected) < _DOUBTFUL])
     lost = np.concatenate(short)
     return float(np.median(lost)) if lost.size else 0.0

@@ -155,8 +155,8 @@ def _choose(
     kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
 
     def shortfall(card: CardGraph) -> float:
-        flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-        return margin_shortfall(original, flown, windows)
+        deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+        return margin_shortfall(original, deployed, windows)
 
     cards = {kind: _card_graph(float_graph, samples, kind, shortfall) for kind in kinds}
     if len(cards) == 1:
@@ -194,8 +194,8 @@ def _measure(
     """INT8 against the reference and against FP32; FP32 sees reflectance as it is, unrounded."""
     if not tiles:
         return {}
-    flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-    figures = summary(score(flown, tiles, original))
+    deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+    figures = summary(score(deployed, tiles, original))
     figures["fp32_f2"] = summary(score(original, tiles))["f2"]
     figures["tiles"] = float(len(tiles))
     # NaN: no pixels to count.

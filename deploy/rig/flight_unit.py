@@ -1,4 +1,4 @@
-"""A flight unit as an operator sets it up: keys, settings, the daemon in a process of its own."""
+"""A flight unit as an operator sets it up: keys, settings, the daemon in its own process."""
 
 from __future__ import annotations
 
