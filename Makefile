@@ -1,4 +1,4 @@
-# make demo | dashboard | test | bench: each sets up what it needs in .venv.
+# make demo | dashboard | test | bench: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -11,10 +11,10 @@ OPENMCT := node_modules/.ready
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
-	@echo "make dashboard   the same mission in the browser; prints its address"
+	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
-	@echo "make bench       measure; writes docs/benchmarks.md (an hour at least; ukis-csmask takes 22 GB)"
-	@echo "make clean       remove .venv and what demo and bench made"
+	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
+	@echo "make clean       remove .venv, node_modules and the output of demo and bench"
 
 setup: $(READY)
 
@@ -33,10 +33,10 @@ $(OPENMCT): package-lock.json deploy/openmct.sh deploy/packages.sh
 dashboard: $(READY) $(OPENMCT)
 	deploy/dashboard.sh $(VENV)
 
-# What the dashboard's tests need; where it cannot be had they are skipped, and say so.
+# The dashboard's tests need these; without them they are skipped with a message.
 browser:
 	@$(MAKE) --no-print-directory $(OPENMCT) && deploy/browser.sh || \
-		echo "test: without Open MCT and Chromium the tests of the dashboard's page are skipped" >&2
+		echo "test: Open MCT or Chromium is unavailable; the tests of the dashboard's page are skipped" >&2
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Chromium for the tests of the dashboard's page.  Playwright brings none: it drives this one.
+# Installs Chromium for the tests of the dashboard's page: Playwright drives it and brings none itself.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/packages.sh

@@ -5,22 +5,22 @@ cd "$(dirname "$0")/.."
 source deploy/mission.sh
 port=(${PORT:+--port "$PORT"})
 
-echo "A scene is simulated, keys are exchanged, the flight service starts."
+echo "Simulating a scene, exchanging keys, starting the flight service."
 simulate_scene >/dev/null
 start_service >/dev/null
 start dashboard http:// "$bin/groundsim" dashboard "${port[@]}" --archive demo/telemetry.sqlite \
     --received demo/received --fetch "${station[@]}"
 
-echo "A scene is commanded, and a contact is opened: its products come down to demo/received."
+echo "Commanding the scene and opening a contact: its products are downlinked to demo/received."
 "$bin/groundsim" send SET_HOUSEKEEPING_RATE period_s=1 "${station[@]}" >/dev/null
 "$bin/groundsim" send OPEN_CONTACT bytes=1e9 seconds=3600 "${station[@]}" >/dev/null
 "$bin/groundsim" send PROCESS_SCENE "scene=$scene" products=geotiff,quicklook,stac,report \
     "${station[@]}" >/dev/null
 
 address=$("$bin/groundsim" dashboard --address "${port[@]}")
-echo "The dashboard is at $address until Ctrl-C; command from it: PROCESS_SCENE scene=$scene"
+echo "The dashboard is at $address until Ctrl-C. To command from it: PROCESS_SCENE scene=$scene"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
-    # By a file that is the user's alone: everybody sees what a browser is started with.
+    # Through a file that only the user can read: all users can see a browser's command line.
     (umask 077 && echo "<meta http-equiv=\"refresh\" content=\"0; url=$address\">" >demo/dashboard.html)
     xdg-open demo/dashboard.html >/dev/null 2>&1 || true
 fi

@@ -4,10 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/mission.sh
 
-echo "1. A scene is simulated: terrain, clouds, thin clouds and their shadows, as a SAFE product."
+echo "1. Simulating a scene: terrain, clouds, thin clouds and their shadows, as a SAFE product."
 simulate_scene
 
-echo "2. Keys are made and exchanged, and the flight service starts."
+echo "2. Generating and exchanging keys, starting the flight service."
 start_service
 "$bin/groundsim" send PING "${station[@]}"
 
@@ -19,10 +19,10 @@ wait "$watching"
 "$bin/python" -c 'import json; p = json.loads(open("demo/cloud_fraction.json").readline()); b = p["body"]
 print("cloud fraction {:.1%} of {:,} valid pixels, tile map {} x {}".format(b["contaminated"], b["valid_pixels"], b["rows"], b["columns"]))'
 
-echo "4. A contact opens, and the products come down."
+echo "4. Opening a contact and downlinking the products."
 "$bin/groundsim" fetch demo/received --contact 1e9,120 "${station[@]}"
 
-echo "5. The mask that came down is compared with the simulated truth."
+echo "5. Comparing the downlinked mask with the simulated truth."
 "$bin/groundsim" score demo/received/*/*_cloud_mask.tif demo/scenes/*_truth.npy
 
 "$bin/groundsim" send SHUT_DOWN --yes "${station[@]}" >/dev/null

@@ -5,7 +5,7 @@ export FLIGHTSW_GROUND_KEYS=demo/ground
 station=(--endpoints demo/state/endpoints.json)
 started=()
 
-stop() { # whatever happens, nothing that was started stays
+stop() { # end every process that was started, whatever happened
     local status=$? process
     trap - EXIT INT TERM
     for process in "${started[@]}"; do
@@ -18,7 +18,7 @@ stop() { # whatever happens, nothing that was started stays
 trap stop EXIT
 trap 'exit 130' INT TERM
 
-start() { # a name for its log, what the log says when it is ready, and the command
+start() { # name of the log, text in the log when it is ready, command
     local log=demo/$1.log ready=$2
     "${@:3}" >"$log" 2>&1 &
     started=($! "${started[@]}")
@@ -37,7 +37,7 @@ simulate_scene() {
     scene=$(basename demo/scenes/*.SAFE)
 }
 
-start_service() { # with keys that both sides know
+start_service() { # with keys exchanged between both sides
     cat >demo/flight.toml <<'TOML'
 [service]
 state_dir = "demo/state"

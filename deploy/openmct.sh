@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# NASA's Open MCT, prebuilt, from npm into node_modules: what the dashboard's page stands on.
+# NASA's Open MCT, prebuilt, from npm into node_modules: the dashboard's page needs it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source deploy/packages.sh

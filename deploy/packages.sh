@@ -1,4 +1,4 @@
-# Sourced by the set-up scripts: Debian packages, installed when they are missing, with the reason told.
+# Sourced by the set-up scripts: installs missing Debian packages and says what they are for.
 
 fail() {
     echo "setup: $*" >&2

@@ -9,207 +9,110 @@ import shlex
 import signal
 import subprocess
 import sys
-import tempfile
-from itertools import product
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
 import glymur
-import msgspec
 from tqdm import tqdm
 
 from deploy.benchmark.accuracy import measure_accuracy
-from deploy.benchmark.card import (
-    WIDTH,
-    CardArrangement,
-    keep_twin_busy,
-    scene_in_memory,
-    simulator_against_openvino,
-)
-from deploy.benchmark.dashboard.measure import measure_dashboard
+from deploy.benchmark.alone import LIMIT_SECONDS
+from deploy.benchmark.card import measure_card
+from deploy.benchmark.dashboard import measure_dashboard
 from deploy.benchmark.page import PAGE, render
-from deploy.benchmark.pipe import ROUNDS, measure_pipe
-from deploy.benchmark.scaling import measure_scaling, simulated_below
-from deploy.benchmark.scenario import SCENARIOS
+from deploy.benchmark.peers import measure_peers
+from deploy.benchmark.pipe import measure_pipe
+from deploy.benchmark.scaling import measure_scaling, simulated
+from deploy.benchmark.scenario import SCENARIOS, run_scenario
 from deploy.benchmark.service import measure_service
 from flightsw.bench.machine import describe_machine
-from flightsw.bench.peers import PEERS, run_peer
 from flightsw.bench.reference import REFERENCE_TILES
-from flightsw.bench.run import PEER_DISTANCES
 from flightsw.model.package import NETWORK, load_package, shipped_package
-from flightsw.scene.strips import COLUMNS_WANTED
-from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_RUN_LIMIT_SECONDS: Final = 1800
-_ENGINES_LIMIT_SECONDS: Final = 7200
-_CARD_ROUNDS: Final = 7
-_FLOOD_SECONDS: Final = 60.0
-_CARDS: Final[tuple[tuple[float, CardArrangement], ...]] = (
-    (0.94, "spatial"),
-    (0.47, "spatial"),
-    (0.47, "batch"),
-    (0.47, "instances"),
-)
 
 
 def main() -> None:
     """Measure what was asked for, keep it as JSON, and render the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scene", type=Path, help="a scene that exists (default: simulate one)")
-    parser.add_argument("--size", type=int, default=10_980, help="of the simulated scene")
-    parser.add_argument("--rounds", type=int, default=3, help="of each scenario, interleaved")
+    parser.add_argument("--scene", type=Path, help="an existing scene (default: simulate one)")
+    parser.add_argument("--size", type=int, default=10_980, help="side of the simulated scene, px")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of all scenarios in turn")
     parser.add_argument("--data", type=Path, default=_ROOT.parent / "shared" / "data")
     parser.add_argument("--weights", type=Path, default=shipped_package() / NETWORK)
-    parser.add_argument("--work", type=Path, default=_ROOT / "bench")
-    parser.add_argument("--page", type=Path, default=PAGE, help="figures lie beside")
-    parser.add_argument("--tiles", type=int, default=REFERENCE_TILES, help="of each engine")
-    parser.add_argument("--base-size", type=int, default=2745, help="of the smallest of the areas")
+    parser.add_argument("--work", type=Path, default=_ROOT / "bench", help="folder for scenes")
+    parser.add_argument("--page", type=Path, default=PAGE, help="the figures are stored beside it")
+    parser.add_argument("--tiles", type=int, default=REFERENCE_TILES, help="tiles for each engine")
+    parser.add_argument("--base-size", type=int, default=2745, help="side of the smallest scene")
     parser.add_argument("--in-a-row", type=int, default=100, help="small scenes in one process")
-    parser.add_argument("--minutes", type=float, default=10, help="of 50 values at 10 Hz")
-    parser.add_argument("--days", type=int, default=30, help="of the archive at 1 Hz, 0.1 GB each")
-    parser.add_argument("--only", choices=_PARTS, action="append")
+    parser.add_argument("--minutes", type=float, default=1, help="minutes of values at 10 Hz")
+    parser.add_argument("--days", type=int, default=30, help="days in the archive, 0.1 GB each")
+    parser.add_argument("--only", choices=_PARTS, action="append", help="measure only this part")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # child processes are ended
     arguments.work.mkdir(exist_ok=True)
     results_file = arguments.page.with_suffix(".json")
     results = json.loads(results_file.read_text()) if results_file.is_file() else {}
     command = shlex.join(["python", "-m", "deploy.benchmark", *sys.argv[1:]])
     today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
-    told = {"command": command, "date": today, "machine": describe_machine()}
+    run = {"command": command, "date": today, "machine": describe_machine()}
     for part in arguments.only or _PARTS:
-        results[part] = _PARTS[part](arguments) | told
+        results[part] = _PARTS[part](arguments) | run
         results_file.write_text(json.dumps(results, indent=2) + "\n")
         arguments.page.write_text(render(results))
     print(f"wrote {arguments.page}")
 
 
-def _card(_: argparse.Namespace) -> dict[str, Any]:
-    package = load_package()
-    scenes = [scene_in_memory(columns) for columns in (COLUMNS_WANTED, WIDTH)]
-    keep_twin_busy(package, 0.47, "batch", scenes[0])  # warms up; not measured
-    busy = [
-        keep_twin_busy(package, latency, arrangement, scene)
-        for _ in range(_CARD_ROUNDS)  # in turn, so that a slow moment of the machine hits all alike
-        for latency, arrangement in _CARDS
-        for scene in scenes
-    ]
-    overhead = simulator_against_openvino(package)
-    return {
-        "busy": msgspec.to_builtins(busy),
-        "overhead": msgspec.to_builtins(overhead) | {"ratio": overhead.ratio},
-    }
+def measure_chain(scene: Path, count: int) -> dict[str, Any]:
+    """Rounds of all scenarios in turn, so that a slow minute of the machine affects all of them.
 
-
-def _accuracy(arguments: argparse.Namespace) -> dict[str, Any]:
-    found = measure_accuracy(load_package(), arguments.weights, arguments.data)
-    return dict(msgspec.to_builtins(found))
-
-
-def _chain(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Rounds of all scenarios in turn, so that a slow minute of the machine hits them alike."""
-    scene = arguments.scene or _simulated(arguments)
+    ``ratios``: each scenario's wall time over the bare decode of its own round, medians.
+    """
     rounds: list[dict[str, Any]] = []
-    for number in tqdm(range(arguments.rounds * len(SCENARIOS)), unit="run", disable=None):
-        name = list(SCENARIOS)[number % len(SCENARIOS)]
-        if number % len(SCENARIOS) == 0:
+    with tqdm(total=count * len(SCENARIOS), unit="run", disable=None) as bar:
+        for _ in range(count):
             rounds.append({})
-        rounds[-1][name] = _run_scenario(name, scene)
-    return {"rounds": rounds, "ratios": _ratios(rounds), "bits_per_pixel": _bits_per_pixel(scene)}
+            for name in SCENARIOS:
+                rounds[-1][name] = run_scenario(name, scene)
+                bar.update()
+    ratios = {
+        name: median(one[name]["seconds"] / one["decode"]["seconds"] for one in rounds)
+        for name in SCENARIOS
+    }
+    paths = sorted(scene.glob("GRANULE/*/IMG_DATA/R10m/*_B0[2348]_10m.jp2"))
+    height, width = glymur.Jp2k(paths[0]).shape
+    bits = sum(path.stat().st_size for path in paths) * 8 / (len(paths) * height * width)
+    return {"rounds": rounds, "ratios": ratios, "bits_per_pixel": bits}
 
 
-def _service(arguments: argparse.Namespace) -> dict[str, Any]:
-    scene = arguments.scene or _simulated(arguments)
-    found = measure_service(scene, arguments.rounds, _FLOOD_SECONDS)
-    return dict(msgspec.to_builtins(found))
-
-
-def _scaling(arguments: argparse.Namespace) -> dict[str, Any]:
-    return measure_scaling(
-        arguments.work / "scaling", arguments.base_size, arguments.in_a_row, _run_scenario
-    )
-
-
-def _pipe(arguments: argparse.Namespace) -> dict[str, Any]:
-    size = 2 * arguments.base_size
-    scene = simulated_below(arguments.work / "scaling", size)
-    rows = [
-        {"latency_ms": latency_ms, "share": one.share} | msgspec.to_builtins(one)
-        for latency_ms, rounds in ROUNDS.items()
-        for one in measure_pipe(scene, latency_ms, rounds).rounds
-    ]
-    return {"size": size, "rounds": rows}
-
-
-def _peers(arguments: argparse.Namespace) -> dict[str, Any]:
-    scene = arguments.scene or _simulated(arguments)
-    wanted = tqdm([*product(PEER_DISTANCES, PEERS)], unit="run", disable=None)
-    found = [run_peer(name, scene, distance) for distance, name in wanted]
-    return {"peers": msgspec.to_builtins(found)}
-
-
-def _engines(arguments: argparse.Namespace) -> dict[str, Any]:
-    out = arguments.work / "engines"
-    options = ["--tiles", str(arguments.tiles), "-o", str(out)]
+def measure_engines(out: Path, tiles: int) -> dict[str, Any]:
+    """The report of ``flightsw bench``."""
     subprocess.run(
-        [sys.executable, "-m", "flightsw", "bench", *options],
+        [sys.executable, "-m", "flightsw", "bench", "--tiles", str(tiles), "-o", str(out)],
         cwd=_ROOT,
         check=True,
         stdout=subprocess.DEVNULL,
-        timeout=_ENGINES_LIMIT_SECONDS,
+        timeout=LIMIT_SECONDS,
     )
     return {"markdown": (out / "bench.md").read_text()}
 
 
-def _dashboard(arguments: argparse.Namespace) -> dict[str, Any]:
-    return measure_dashboard(arguments.work, arguments.minutes, arguments.days)
+def _scene(arguments: argparse.Namespace) -> Path:
+    return arguments.scene or simulated(arguments.work, arguments.size)
 
 
-def _ratios(rounds: list[dict[str, Any]]) -> dict[str, float]:
-    """Each scenario's wall time over the bare decode of its own round; the median of the rounds."""
-    return {
-        name: median(one[name]["seconds"] / one["decode"]["seconds"] for one in rounds)
-        for name in SCENARIOS
-    }
-
-
-def _run_scenario(name: str, scene: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory(dir=scene.parent) as out:
-        done = subprocess.run(
-            [sys.executable, "-m", "deploy.benchmark.scenario", name, str(scene), out],
-            cwd=_ROOT,
-            check=True,
-            capture_output=True,
-            timeout=_RUN_LIMIT_SECONDS,
-        )
-    return dict(json.loads(done.stdout))
-
-
-def _simulated(arguments: argparse.Namespace) -> Path:
-    found: list[Path] = sorted(arguments.work.glob("*.SAFE"))
-    if found:
-        return found[0]
-    request = SceneRequest(arguments.work, size=arguments.size, seed=3)
-    return simulate_scene(request).scene
-
-
-def _bits_per_pixel(scene: Path) -> float:
-    paths = sorted(scene.glob("GRANULE/*/IMG_DATA/R10m/*_B0[2348]_10m.jp2"))
-    height, width = glymur.Jp2k(paths[0]).shape
-    return float(sum(path.stat().st_size for path in paths) * 8 / (len(paths) * height * width))
-
-
-_PARTS: Final = {
-    "card": _card,
-    "accuracy": _accuracy,
-    "chain": _chain,
-    "service": _service,
-    "scaling": _scaling,
-    "pipe": _pipe,
-    "peers": _peers,
-    "engines": _engines,
-    "dashboard": _dashboard,
+_PARTS: Final[dict[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
+    "card": lambda _: measure_card(load_package()),
+    "accuracy": lambda its: measure_accuracy(load_package(), its.weights, its.data),
+    "chain": lambda its: measure_chain(_scene(its), its.rounds),
+    "service": lambda its: measure_service(_scene(its), its.rounds),
+    "scaling": lambda its: measure_scaling(its.work / "scaling", its.base_size, its.in_a_row),
+    "pipe": lambda its: measure_pipe(its.work / "scaling", 2 * its.base_size),
+    "peers": lambda its: measure_peers(_scene(its)),
+    "engines": lambda its: measure_engines(its.work / "engines", its.tiles),
+    "dashboard": lambda its: measure_dashboard(its.work, its.minutes, its.days),
 }
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import glymur
 import numpy as np
@@ -34,30 +33,8 @@ CONTAMINATED_SCENE_CLASSES: Final = (3, 8, 9, 10)
 """Of Sen2Cor's scene classification: cloud shadow, medium and high cloud, thin cirrus."""
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """Shares of pixels, or indices, 0 to 1."""
-
-    mean_agreement_with_fp32: float
-    worst_agreement_with_fp32: float
-    f2_int8: float
-    f2_fp32: float
-    agreement_with_teacher: float
-    agreement_with_four_band_teacher: float
-    teacher_with_itself_on_four_bands: float
-    agreement_with_teacher_at_two_scales: float
-    teacher_with_itself_at_two_scales: float
-    contaminated_share_of_clear_tiles: float
-    contaminated_share_of_worst_clear_tile: float
-    clear_tiles: int
-    cloud_iou_by_chip: dict[str, float]
-    contaminated_iou_by_chip: dict[str, float]
-    f2_of_real_product: float
-    held_out_tiles: int
-
-
-def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accuracy:
-    """Judge the INT8 package and the FP32 weights it was made from."""
+def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> dict[str, Any]:
+    """Judge the INT8 package and the FP32 weights it was made from: shares of pixels, indices."""
     int8, fp32 = package_network(package), open_network(weights)
     tiles = taught_held_out_tiles(data, teacher_probabilities)
     four_bands = taught_held_out_tiles(data, four_band_probabilities)
@@ -69,24 +46,28 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> Accura
     chips = read_judged_tiles(data / "labelled")
     chips_int8, chips_fp32 = score(int8, chips), score(fp32, chips)
     counted = summary(by_int8)
-    return Accuracy(
-        mean_agreement_with_fp32=counted["mean_agreement"],
-        worst_agreement_with_fp32=counted["worst_agreement"],
-        f2_int8=counted["f2"],
-        f2_fp32=by_fp32["f2"],
-        agreement_with_teacher=counted["accuracy"],
-        agreement_with_four_band_teacher=summary(score(int8, four_bands))["accuracy"],
-        teacher_with_itself_on_four_bands=_agreement(tiles, four_bands),
-        agreement_with_teacher_at_two_scales=summary(score(int8, two_scales))["accuracy"],
-        teacher_with_itself_at_two_scales=_agreement(tiles, two_scales),
-        contaminated_share_of_clear_tiles=float(np.mean(false_alarms)),
-        contaminated_share_of_worst_clear_tile=max(false_alarms),
-        clear_tiles=len(false_alarms),
-        cloud_iou_by_chip={chip.name: chip.cloud.iou for chip in chips_fp32 if chip.cloud},
-        contaminated_iou_by_chip={chip.name: chip.contaminated.iou for chip in chips_int8},
-        f2_of_real_product=judge_real_product(data).f2,
-        held_out_tiles=len(tiles),
-    )
+    return {
+        "mean_agreement_with_fp32": counted["mean_agreement"],
+        "worst_agreement_with_fp32": counted["worst_agreement"],
+        "f2_int8": counted["f2"],
+        "f2_fp32": by_fp32["f2"],
+        "agreement_with_teacher": counted["accuracy"],
+        "agreement_with_four_band_teacher": summary(score(int8, four_bands))["accuracy"],
+        "teacher_with_itself_on_four_bands": _agreement(tiles, four_bands),
+        "agreement_with_teacher_at_two_scales": summary(score(int8, two_scales))["accuracy"],
+        "teacher_with_itself_at_two_scales": _agreement(tiles, two_scales),
+        "contaminated_share_of_clear_tiles": float(np.mean(false_alarms)),
+        "contaminated_share_of_worst_clear_tile": max(false_alarms),
+        "clear_tiles": len(false_alarms),
+        "cloud_iou_by_chip": {
+            chip.name: chip.cloud.intersection_over_union for chip in chips_fp32 if chip.cloud
+        },
+        "contaminated_iou_by_chip": {
+            chip.name: chip.contaminated.intersection_over_union for chip in chips_int8
+        },
+        "f2_of_real_product": judge_real_product(data).f2,
+        "held_out_tiles": len(tiles),
+    }
 
 
 def taught_held_out_tiles(

@@ -11,17 +11,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import psutil
 import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit
-from telecommands.auth import TelecommandKey, sign
+from telecommands.auth import sign
 from telecommands.codec import decode_as
 from telecommands.dictionary import Stage, TelecommandBody, Verification
 from telecommands.ground.commanding import SequenceFile
@@ -36,35 +35,8 @@ _RUN_LIMIT_SECONDS: Final = 1800
 _BULK_BYTES: Final = 512 << 20
 
 
-@dataclass(frozen=True)
-class ServiceFigures:
-    """Milliseconds, megabytes, shares of one core, ratios."""
-
-    idle_memory_mb: float
-    idle_core_share: float
-    start_ms: float
-    start_worst_ms: float
-    ping_idle_p99_ms: float
-    ping_load_p50_ms: float
-    ping_load_p99_ms: float
-    ping_load_max_ms: float
-    pings_under_load: int
-    seconds_alone: float
-    seconds_in_service: float
-    ratio: float
-    flood_offered: int
-    flood_answers: dict[str, int]
-    flood_unanswered: int
-    flood_memory_growth_mb: float
-    flood_ping_p99_ms: float
-    stuck_listener_lost: int
-    stuck_listener_packets: int
-    downlink_mb_per_s: float
-    plain_curve_mb_per_s: float
-
-
-def measure_service(scene: Path, rounds: int, flood_seconds: float) -> ServiceFigures:
-    """All figures of one daemon; ``scene`` is a full one."""
+def measure_service(scene: Path, rounds: int, flood_seconds: float = 60.0) -> dict[str, Any]:
+    """Figures of one daemon: ms, MB, shares of one core, ratios; ``scene`` is a full one."""
     with _unit(scene.parent, scene) as (unit, small):
         memory, share = _idle(unit)
         starts = [_start_ms(unit, small) for _ in range(_STARTS)]
@@ -75,29 +47,25 @@ def measure_service(scene: Path, rounds: int, flood_seconds: float) -> ServiceFi
         lost, packets = _beside_a_stuck_listener(unit)
         downlink, plain = _downlink(unit, scene.name)
     p50, p99 = np.percentile(loaded, (50, 99))
-    return ServiceFigures(
-        idle_memory_mb=memory,
-        idle_core_share=share,
-        start_ms=median(starts),
-        start_worst_ms=max(starts),
-        ping_idle_p99_ms=float(np.percentile(idle, 99)),
-        ping_load_p50_ms=float(p50),
-        ping_load_p99_ms=float(p99),
-        ping_load_max_ms=max(loaded),
-        pings_under_load=len(loaded),
-        seconds_alone=median(alone),
-        seconds_in_service=median(inside),
-        ratio=median(one / other for one, other in zip(inside, alone, strict=True)),
-        flood_offered=flood.offered,
-        flood_answers=dict(flood.answers),
-        flood_unanswered=flood.unanswered,
-        flood_memory_growth_mb=flood.memory_growth_mb,
-        flood_ping_p99_ms=flood.ping_p99_ms,
-        stuck_listener_lost=lost,
-        stuck_listener_packets=packets,
-        downlink_mb_per_s=downlink,
-        plain_curve_mb_per_s=plain,
-    )
+    return {
+        "idle_memory_mb": memory,
+        "idle_core_share": share,
+        "start_ms": median(starts),
+        "start_worst_ms": max(starts),
+        "ping_idle_p99_ms": float(np.percentile(idle, 99)),
+        "ping_load_p50_ms": float(p50),
+        "ping_load_p99_ms": float(p99),
+        "ping_load_max_ms": max(loaded),
+        "pings_under_load": len(loaded),
+        "seconds_alone": median(alone),
+        "seconds_in_service": median(inside),
+        "ratio": median(one / other for one, other in zip(inside, alone, strict=True)),
+        **flood,
+        "stuck_listener_lost": lost,
+        "stuck_listener_packets": packets,
+        "downlink_mb_per_s": downlink,
+        "plain_curve_mb_per_s": plain,
+    }
 
 
 @contextmanager
@@ -123,7 +91,7 @@ def _idle(unit: FlightUnit) -> tuple[float, float]:
 
 
 def _start_ms(unit: FlightUnit, scene: str) -> float:
-    """From the moment before sending to the job's STARTED, by the one clock of this machine."""
+    """From the moment before sending to the job's STARTED, on the same clock."""
     with unit.client() as client:
         client.execute("PING", {}, 30)
         sent_at = time.time_ns()
@@ -187,21 +155,9 @@ def _pings_during(unit: FlightUnit, scene: str) -> list[float]:
     return found
 
 
-@dataclass(frozen=True)
-class _Flood:
-    offered: int
-    answers: Counter[str]
-    unanswered: int
-    memory_growth_mb: float
-    ping_p99_ms: float
-
-
-def _flood(unit: FlightUnit, seconds: float) -> _Flood:
+def _flood(unit: FlightUnit, seconds: float) -> dict[str, Any]:
     """Valid, repeated, forged and malformed telecommands; PINGs of another client meanwhile."""
-    process, answers = _process(unit), Counter[str]()
-    key = unit.keys.telecommand
-    assert key is not None
-    sequence = SequenceFile(unit.ground / "operator.sequence")
+    process = _process(unit)
     stop, pings = threading.Event(), list[float]()
 
     def ping() -> None:
@@ -210,24 +166,27 @@ def _flood(unit: FlightUnit, seconds: float) -> _Flood:
             if stop.is_set():
                 return
 
-    _send_flood(unit, key, sequence, 1.0, Counter())  # warms up
+    _send_flood(unit, 1.0)  # warms up
     memory = process.memory_info().rss
     pinging = threading.Thread(target=ping)
     pinging.start()
-    offered, unanswered = _send_flood(unit, key, sequence, seconds, answers)
+    offered, unanswered, answers = _send_flood(unit, seconds)
     stop.set()
     pinging.join(30)
-    growth = (process.memory_info().rss - memory) / 1e6
-    return _Flood(offered, answers, unanswered, growth, float(np.percentile(pings, 99)))
+    return {
+        "flood_offered": offered,
+        "flood_answers": dict(answers),
+        "flood_unanswered": unanswered,
+        "flood_memory_growth_mb": (process.memory_info().rss - memory) / 1e6,
+        "flood_ping_p99_ms": float(np.percentile(pings, 99)),
+    }
 
 
-def _send_flood(
-    unit: FlightUnit,
-    key: TelecommandKey,
-    sequence: SequenceFile,
-    seconds: float,
-    answers: Counter[str],
-) -> tuple[int, int]:
+def _send_flood(unit: FlightUnit, seconds: float) -> tuple[int, int, Counter[str]]:
+    """How many were sent, how many were not answered, and the answers by their code."""
+    key = unit.keys.telecommand
+    assert key is not None
+    sequence, answers = SequenceFile(unit.ground / "operator.sequence"), Counter[str]()
     waiting: set[str] = set()
     began, offered = time.monotonic(), 0
     with Connection(zmq.DEALER, unit.endpoints["telecommand"], unit.keys) as connection:
@@ -240,7 +199,7 @@ def _send_flood(
                 offered += 1
             _take_answers(connection, 0.001, waiting, answers)
         _take_answers(connection, 5.0, waiting, answers)
-    return offered, len(waiting)
+    return offered, len(waiting), answers
 
 
 def _take_answers(
@@ -248,17 +207,17 @@ def _take_answers(
 ) -> None:
     deadline = time.monotonic() + seconds
     while waiting and (frames := connection.receive(deadline)) is not None:
-        told = decode_as(Verification, frames[0].bytes, "an answer")
-        if told.stage.closes and told.id in waiting:
-            waiting.discard(told.id)
-            answers[told.code.value if told.code else told.stage.value] += 1
+        answer = decode_as(Verification, frames[0].bytes, "an answer")
+        if answer.stage.closes and answer.id in waiting:
+            waiting.discard(answer.id)
+            answers[answer.code.value if answer.code else answer.stage.value] += 1
 
 
 def _beside_a_stuck_listener(unit: FlightUnit) -> tuple[int, int]:
-    """Packets that a good listener loses, of how many, while another one never reads."""
+    """Packets that a good listener loses, and their total, while another listener never reads."""
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
     with unit.telemetry() as stuck, unit.telemetry() as good:
-        next(iter(stuck.packets(30)))  # it is subscribed, and reads no more
+        next(iter(stuck.packets(30)))  # it is subscribed, and stops reading
         began, packets = time.monotonic(), 0
         with unit.client() as client:
             while time.monotonic() - began < 20:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs or updates flightsw on a Jetson from this checkout; may be run again at any time.
+# Installs or updates flightsw on a Jetson from this checkout; safe to run again at any time.
 set -euo pipefail
 umask 022
 # shellcheck source-path=SCRIPTDIR source=places.sh
@@ -9,11 +9,11 @@ usage() {
     cat <<END
 usage: install.sh [--torch REQUIREMENT] [--python PYTHON] [--keep-environment] [--root DIR] [--dry-run]
 
-  --torch REQUIREMENT   install this first: the Jetson's own build of torch (a wheel or a requirement)
+  --torch REQUIREMENT   install this build of torch first: a wheel or a requirement, for the Jetson
   --python PYTHON       the Python of the virtual environment (default: python3)
-  --keep-environment    leave /opt/flightsw as it is
-  --root DIR            put the files below DIR and leave the running system alone
-  --dry-run             show what would be done, and do nothing
+  --keep-environment    do not change /opt/flightsw
+  --root DIR            install below DIR without touching the running system
+  --dry-run             show what would be done without doing it
 END
 }
 
@@ -22,8 +22,8 @@ python=python3
 keep_environment=
 while [ $# -gt 0 ]; do
     case $1 in
-    --torch) torch=${2:?--torch wants a requirement} && shift ;;
-    --python) python=${2:?--python wants a command} && shift ;;
+    --torch) torch=${2:?--torch needs a requirement} && shift ;;
+    --python) python=${2:?--python needs a command} && shift ;;
     --keep-environment) keep_environment=yes ;;
     --root) use_root "${2-}" && shift ;;
     --dry-run) dry_run=yes ;;
@@ -47,7 +47,7 @@ main() {
     fi
     enable_units
     [ -n "$root" ] || run systemctl try-restart flightsw-clocks.service flightsw.service
-    say "done; next: authorise a ground station's key, then systemctl start flightsw.target"
+    say "done. Next: authorise a ground station's key, then run systemctl start flightsw.target"
 }
 
 install_debian_packages() {
@@ -62,7 +62,7 @@ install_debian_packages() {
 install_environment() {
     local pip=("$environment/bin/python" -m pip install --disable-pip-version-check)
     "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' ||
-        fail "$python is not Python 3.10 to 3.13; name another with --python"
+        fail "$python is not Python 3.10 to 3.13; choose another with --python"
     [ -x "$environment/bin/python" ] || run "$python" -m venv "$environment"
     [ -z "$torch" ] || run "${pip[@]}" "$torch"
     run "${pip[@]}" "$checkout"
@@ -79,7 +79,7 @@ install_units() {
 
 install_settings() {
     if [ -e "$configuration/flightsw.toml" ]; then
-        say "$configuration/flightsw.toml is there already and stays as it is"
+        say "$configuration/flightsw.toml already exists and is kept"
     else
         run install -D -m 0644 "$checkout/deploy/jetson/flightsw.toml" "$configuration/flightsw.toml"
     fi
@@ -92,7 +92,7 @@ create_user_and_folders() {
 
 generate_keys() {
     if [ -e "$state/keys/service.key_secret" ]; then
-        say "$state/keys holds the service's keys already"
+        say "$state/keys already holds the keys of the service"
     else
         run runuser -u flightsw -- "$environment/bin/flightsw" keys generate \
             --settings "$configuration/flightsw.toml"

@@ -1,5 +1,5 @@
-# shellcheck shell=bash disable=SC2034 # the scripts that source this use what it sets
-# Where an installation lies, and what install.sh and uninstall.sh share.
+# shellcheck shell=bash disable=SC2034 # the scripts that source this use its variables
+# Paths of an installation, and functions that install.sh and uninstall.sh share.
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 root=
@@ -24,7 +24,7 @@ say() {
     echo "$(basename "$0"): $*"
 }
 
-run() { # a command that changes something; a dry run only shows it
+run() { # run a command that changes the system; a dry run only prints it
     if [ -n "$dry_run" ]; then
         echo "would run: $*"
     else
@@ -33,12 +33,12 @@ run() { # a command that changes something; a dry run only shows it
 }
 
 use_root() { # option --root
-    [ -n "$1" ] || fail "--root wants a folder"
+    [ -n "$1" ] || fail "--root needs a folder"
     root=$(realpath -m -- "$1")
     [ "$root" != / ] || root=
 }
 
 require_administrator() {
     [ -n "$root" ] || [ -n "$dry_run" ] || [ "$(id -u)" = 0 ] ||
-        fail "only root may change the system; run: sudo $0"
+        fail "must be run as root to change the system; run: sudo $0"
 }

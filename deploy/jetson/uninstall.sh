@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Removes flightsw; state, keys, settings and the user stay unless --purge is given.
+# Removes flightsw; state, keys, settings and the user are kept unless --purge is given.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=places.sh
 source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
@@ -8,9 +8,9 @@ usage() {
     cat <<END
 usage: uninstall.sh [--purge] [--root DIR] [--dry-run]
 
-  --purge      delete state, products, keys, settings and the user flightsw too
-  --root DIR   remove what install.sh --root DIR put there
-  --dry-run    show what would be done, and do nothing
+  --purge      also delete state, products, keys, settings and the user flightsw
+  --root DIR   remove what install.sh --root DIR installed
+  --dry-run    show what would be done without doing it
 END
 }
 
@@ -38,7 +38,7 @@ main() {
         run rm -rf "$state" "$configuration"
         remove_user
     else
-        say "$state and $configuration stay; --purge deletes them"
+        say "$state and $configuration are kept; --purge deletes them"
     fi
 }
 
@@ -53,7 +53,7 @@ stop_and_disable() {
 
 remove_environment() {
     [ -e "$environment" ] || return 0
-    [ -e "$environment/pyvenv.cfg" ] || fail "$environment is no virtual environment; remove it by hand"
+    [ -e "$environment/pyvenv.cfg" ] || fail "$environment is not a virtual environment; remove it by hand"
     run rm -rf "$environment"
 }
 

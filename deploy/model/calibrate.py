@@ -1,4 +1,4 @@
-"""Which range each tensor of the network really uses, on tiles that resemble its work."""
+"""The value range of each tensor of the network, sampled on representative tiles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DOUBTFUL: Final = 1.0  # a margin: probabilities from .27 to .73
 
 @dataclass(frozen=True)
 class TensorSample:
-    """What calibration saw of one tensor: its extremes, and a fair sample of its values."""
+    """What calibration saw of one tensor: its extremes, and a random sample of its values."""
 
     low: float
     high: float
@@ -34,8 +34,8 @@ class TensorSample:
 def calibration_windows(tiles: Sequence[TaughtTile], count: int, seed: int) -> NDArray[np.float32]:
     """Draw ``(count, 4, 224, 224)`` reflectance windows as training sees them.
 
-    Regions take turns, so that snow, sea and towns weigh the same however many
-    tiles there are of each; scale and gain vary as in training.
+    Regions take turns, so that snow, sea and towns have the same weight, whatever their
+    number of tiles; scale and gain vary as in training.
     """
     random = np.random.default_rng(seed)
     regions: dict[str, list[TaughtTile]] = {}
@@ -81,17 +81,19 @@ def sample_tensors(
     }
 
 
-def margin_shortfall(original: Network, flown: Network, windows: NDArray[np.float32]) -> float:
-    """How much too little ``flown`` says of contamination where ``original`` is in doubt.
+def margin_shortfall(original: Network, deployed: Network, windows: NDArray[np.float32]) -> float:
+    """By how much ``deployed`` underrates contamination in the pixels that ``original`` doubts.
 
     The median, over the pixels of ``windows`` with a margin of less than 1 either way, of what the
-    largest contaminated logit lost against the clear one; 0 where there are none.  Rounding all
+    largest contaminated logit lost against the clear one; 0 if there are none.  Rounding all
     through a network moves its mean as well (Nagel et al. 2019, "Data-free quantization through
     weight equalization and bias correction", section 4.2).
     """
     short = [np.zeros(0, np.float32)]
     for window in windows:
-        expected, found = (_margin(network.logits(window[None])) for network in (original, flown))
+        expected, found = (
+            _margin(network.logits(window[None])) for network in (original, deployed)
+        )
         short.append((expected - found)[np.abs(expected) < _DOUBTFUL])
     lost = np.concatenate(short)
     return float(np.median(lost)) if lost.size else 0.0

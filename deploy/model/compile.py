@@ -1,4 +1,4 @@
-"""``python -m deploy.model.compile MODEL.onnx OUT/NAME-VERSION --calibration TAUGHT``: fit to fly.
+"""``python -m deploy.model.compile MODEL.onnx OUT/NAME-VERSION --calibration TAUGHT``: package.
 
 Calibrates, quantises, measures and writes a model package.  ``TAUGHT`` is what
 ``deploy.model.label`` wrote: its training part calibrates, its validation part
@@ -59,7 +59,7 @@ _QUANTIFICATION: Final = 10_000.0
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the weights come from (``provenance.toml``)."""
+    """The origin of the weights (``provenance.toml``)."""
 
     licence: str
     training_data: tuple[TrainingData, ...]
@@ -89,12 +89,15 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     """Write the package ``out`` (a folder named NAME-VERSION) and load it back."""
     name, _, version = out.name.rpartition("-")
     if not name:
-        raise UsageError(out, "is not NAME-VERSION", "Call the folder dtacsnet-cd-0.1.0, say")
+        raise UsageError(out, "is not named NAME-VERSION", "Name the folder like dtacsnet-cd-0.1.0")
     refuse_existing(out)
     float_graph = onnx.load(str(model))
     channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if channels != len(compilation.bands):
-        raise UsageError(model, f"takes {channels} bands, not {compilation.bands}")
+        raise UsageError(
+            model,
+            f"has {channels} input bands, not those of --bands: {', '.join(compilation.bands)}",
+        )
     if compilation.weights:
         _check_weights(compilation.weights, channels)
     original = onnx_network(float_graph, compilation.bands)
@@ -129,16 +132,20 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
 
 
 def _check_weights(weights: Path, bands: int) -> None:
-    """The file flies as it is, and only the engines that need it would find it unfit."""
+    """The file is packed as it is; only the engines that need it would find it unusable."""
     if weights.suffix != ".npz":
-        raise UsageError(weights, "is not the network as it flies", "Give what export --keep wrote")
+        raise UsageError(
+            weights,
+            "is not a .npz file of float16 weights",
+            "Give the file that export --keep wrote",
+        )
     read_dtacsnet(weights, bands)
 
 
 def _choose(
     float_graph: onnx.ModelProto, original: Network, taught: Path, compilation: Compilation
 ) -> CardGraph:
-    """Quantise with the ranges asked for, or with those whose worst and mean tile are best."""
+    """Quantise with the ranges asked for, or with those whose worst and mean tile agree best."""
     tiles = [tile for tile in read_taught_tiles(taught) if tile.part == "training"]
     windows = calibration_windows(tiles, compilation.windows, compilation.seed)
     channels = [BANDS.index(band) for band in compilation.bands]
@@ -148,8 +155,8 @@ def _choose(
     kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
 
     def shortfall(card: CardGraph) -> float:
-        flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-        return margin_shortfall(original, flown, windows)
+        deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+        return margin_shortfall(original, deployed, windows)
 
     cards = {kind: _card_graph(float_graph, samples, kind, shortfall) for kind in kinds}
     if len(cards) == 1:
@@ -187,11 +194,11 @@ def _measure(
     """INT8 against the reference and against FP32; FP32 sees reflectance as it is, unrounded."""
     if not tiles:
         return {}
-    flown = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-    figures = summary(score(flown, tiles, original))
+    deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
+    figures = summary(score(deployed, tiles, original))
     figures["fp32_f2"] = summary(score(original, tiles))["f2"]
     figures["tiles"] = float(len(tiles))
-    # A figure without pixels to count is no figure.
+    # NaN: no pixels to count.
     return {key: figure for key, figure in figures.items() if math.isfinite(figure)}
 
 
@@ -236,17 +243,32 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="float ONNX graph (deploy.model.export)")
-    parser.add_argument("out", type=Path, help="package folder, NAME-VERSION, not yet there")
-    parser.add_argument("--calibration", type=Path, required=True, help="folder of taught tiles")
+    parser.add_argument("out", type=Path, help="package folder to create, NAME-VERSION")
+    parser.add_argument("--calibration", type=Path, required=True, help="folder that label wrote")
     parser.add_argument(
-        "--provenance", type=Path, default=Path(__file__).with_name("provenance.toml")
+        "--provenance",
+        type=Path,
+        default=Path(__file__).with_name("provenance.toml"),
+        help="licence, training data and teacher of the weights (TOML)",
     )
     parser.add_argument("--bands", default=",".join(BANDS), help="order of the graph's channels")
-    parser.add_argument("--levels", default="L1C,L2A", help="processing levels it was taught")
-    parser.add_argument("--ranges", choices=get_args(Ranges), help="default: the best of all")
-    parser.add_argument("--weights", type=Path, help="kept by export: for engines but the card")
-    parser.add_argument("--windows", type=int, default=Compilation.windows)
-    parser.add_argument("--seed", type=int, default=Compilation.seed)
+    parser.add_argument(
+        "--levels", default="L1C,L2A", help="processing levels that it was trained on"
+    )
+    parser.add_argument(
+        "--ranges",
+        choices=get_args(Ranges),
+        help="how activation ranges are chosen (default: the best kind)",
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="weights for engines other than the card (export --keep)"
+    )
+    parser.add_argument(
+        "--windows", type=int, default=Compilation.windows, help="calibration windows (%(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=Compilation.seed, help="random seed (%(default)s)"
+    )
     arguments = parser.parse_args()
     compilation = Compilation(
         provenance=msgspec.toml.decode(arguments.provenance.read_bytes(), type=Provenance),

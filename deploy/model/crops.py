@@ -106,7 +106,7 @@ def thick_share(reflectance: torch.Tensor) -> torch.Tensor:
     """Share of thick cloud within the teacher's cloud, ``(N, H, W)``, from ``(N, 4, H, W)``.
 
     The teacher knows one class of cloud.  Thin cloud lets the ground through,
-    so it is told apart by its blue reflectance.
+    so its blue reflectance distinguishes it.
     """
     return torch.sigmoid((reflectance[:, 0] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
 

@@ -1,4 +1,4 @@
-"""Real Sentinel-2 tiles, as reflectance, split by region into learning and judging."""
+"""Real Sentinel-2 tiles, as reflectance, split by region into training, validation and held-out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BANDS: Final = ("B02", "B03", "B04", "B08")
 """Band order of every array in this folder."""
 
 T29UNU_TRAINING_COLUMNS: Final = 915
-"""Columns of the T29UNU product that may be learnt from; the rest is the test half."""
+"""Columns of the T29UNU product that may be trained on; the rest is the test half."""
 
 Part = Literal["training", "validation", "held_out"]
 
@@ -34,7 +34,7 @@ class Tile:
     """One image of a region.
 
     ``bands`` holds reflectance, float32 ``(C, H, W)`` in the order of ``names``;
-    ``valid`` is bool ``(H, W)``, false where the product has no data.
+    ``valid`` is bool ``(H, W)``, false for pixels without data.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     held_out: tuple[str, ...]
 
     def part_of(self, region: str) -> Part:
-        """The part that a region belongs to; those not named train."""
+        """The part that a region belongs to; regions not listed are training data."""
         if region in self.held_out:
             return "held_out"
         return "validation" if region in self.validation else "training"

@@ -1,4 +1,4 @@
-"""``python -m deploy.model.evaluate NETWORK FOLDER``: its accuracy, and its agreement with FP32.
+"""``python -m deploy.model.evaluate NETWORK FOLDER``: accuracy and agreement with FP32.
 
 NETWORK is a model package, an ``.onnx`` file, or weights.  FOLDER holds ``.npz``
 tiles with a teacher's probabilities or a person's labels.
@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from math import nan
 from operator import add
 from pathlib import Path
 from typing import Final
@@ -36,9 +37,9 @@ _SHADOW_CLASS: Final = 3
 
 @dataclass(frozen=True)
 class TileScores:
-    """One tile against its reference, and against another network's mask where one was given.
+    """One tile against its reference, and against another network's mask if one was given.
 
-    A person's label knows no shadow, so there ``contaminated`` counts a rightly
+    People did not label shadow, so for their tiles ``contaminated`` counts a correctly
     found shadow as a false alarm; ``cloud`` does not, but needs four classes.
     """
 
@@ -76,12 +77,13 @@ def _accuracy(prefix: str, counted: list[Confusion]) -> dict[str, float]:
     if not counted:
         return {}
     total = reduce(add, counted)
-    return {
-        f"{prefix}f2": total.f2,
-        f"{prefix}boa": total.boa,
-        f"{prefix}iou": total.iou,
-        f"{prefix}accuracy": total.agreement,
+    figures = {
+        "f2": total.f2,
+        "boa": total.balanced_accuracy,
+        "iou": total.intersection_over_union,
+        "accuracy": total.agreement,
     }
+    return {f"{prefix}{name}": nan if one is None else one for name, one in figures.items()}
 
 
 def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileScores:
@@ -116,7 +118,7 @@ def as_text(scores: list[TileScores]) -> str:
     lines = [f"{'tile':42} " + " ".join(f"{column:>15}" for column in columns)]
     lines += [
         f"{str(record['name'])[-42:]:42} "
-        + " ".join(f"{record.get(column, float('nan')):15.4f}" for column in columns)
+        + " ".join(f"{record.get(column, nan):15.4f}" for column in columns)
         for record in records
     ]
     return "\n".join(lines)
@@ -127,8 +129,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("network", type=Path, help="package, .onnx, or weights")
     parser.add_argument("folder", type=Path, help="folder of .npz tiles")
-    parser.add_argument("--against", type=Path, help="a second network: count equal mask pixels")
-    parser.add_argument("--part", choices=("training", "validation", "held_out"))
+    parser.add_argument(
+        "--against", type=Path, help="a second network; report the share of equal mask pixels"
+    )
+    parser.add_argument(
+        "--part", choices=("training", "validation", "held_out"), help="judge only these tiles"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
     tiles = read_judged_tiles(arguments.folder, arguments.part)

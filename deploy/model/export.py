@@ -29,8 +29,8 @@ def export(network: nn.Module, out: Path, head: Head, tile_size: int = WINDOW) -
     """Write ``network`` as ONNX: float NCHW reflectance in, logits out, any batch.
 
     Batch normalisation is folded into the convolutions.  The answer is compared
-    with the network's own on random tiles; raises :class:`PackageInvalid` where
-    they differ, or where ``network`` has other than 4 bands and 2 or 4 classes.
+    with the network's own on random tiles; raises :class:`PackageInvalid` if
+    they differ, or unless ``network`` has 4 bands and 2 or 4 classes.
     """
     deployed = with_head(network.eval(), head)
     export_onnx(deployed, out, tile_size, _BANDS)
@@ -44,7 +44,7 @@ def read_network(path: Path, torchscript: bool = False) -> nn.Module:
 
 
 def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
-    """Keep a release's weights in float16: half the size, and the release is made from them."""
+    """Keep a release's weights in float16: half the size; the release is made from these."""
     halves = {
         name: (value.half() if value.is_floating_point() else value).numpy()
         for name, value in weights.items()
@@ -70,7 +70,7 @@ def _compare(network: nn.Module, path: Path, tile_size: int) -> None:
     if not deviation <= _TOLERANCE * max(1.0, float(np.abs(expected).max())):
         raise PackageInvalid(
             path,
-            f"answers differ from the network's by up to {deviation:.3g}",
+            f"gives answers that differ from the network's by up to {deviation:.3g}",
             "Export with another version of torch",
             expected=_TOLERANCE,
             found=deviation,
@@ -85,11 +85,18 @@ def _random_tiles(count: int, tile_size: int) -> torch.Tensor:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--head", choices=("contamination", "classes"), default="contamination")
+    parser.add_argument("weights", type=Path, help="weights that train wrote, or --torchscript")
+    parser.add_argument("out", type=Path, help="ONNX file to write")
+    parser.add_argument(
+        "--head",
+        choices=("contamination", "classes"),
+        default="contamination",
+        help="output classes: clear and contaminated, or all four (default: %(default)s)",
+    )
     parser.add_argument("--torchscript", action="store_true", help="WEIGHTS is a TorchScript file")
-    parser.add_argument("--keep", type=Path, help="keep float16 weights here; export from them")
+    parser.add_argument(
+        "--keep", type=Path, help="write the weights here in float16, and export those"
+    )
     arguments = parser.parse_args()
     weights = arguments.weights
     if arguments.keep:

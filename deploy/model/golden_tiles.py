@@ -1,4 +1,4 @@
-"""Simulated tiles of every kind of surface: a network's answers to them are its fingerprint."""
+"""Simulated tiles of every kind of surface: a network's answers to them identify it."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray
 
 
 def stride(tile_size: int) -> int:
-    """Rows from one tile to the next: 210 of 224, as the reference mission has it."""
+    """Rows from one tile to the next: 210 of 224, as in the reference mission."""
     return tile_size * 15 // 16
 
 
@@ -102,7 +102,7 @@ def _read(path: Path) -> JudgedTile:
 
 
 def _index_entry(path: Path) -> dict[str, Any]:
-    """What ``index.json``, in the folder or above it, tells of a file."""
+    """What ``index.json``, in the folder or above it, says of a file."""
     for folder in path.parents[:2]:
         index = folder / "index.json"
         if index.is_file():

@@ -1,4 +1,4 @@
-"""``python -m deploy.model.label DATA OUT``: run the teacher once, keep what training needs."""
+"""``python -m deploy.model.label DATA OUT``: run the teacher once; its answers are the labels."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder with index.json and tiles/")
-    parser.add_argument("out", type=Path, help="folder for one .npz per tile")
+    parser.add_argument("out", type=Path, help="output folder: one .npz per tile")
     parser.add_argument(
         "--two-scales",
         action="store_true",
-        help="mean of the teacher at a tile's scale and at half",
+        help="label with the mean of the teacher at a tile's scale and at half of it",
     )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

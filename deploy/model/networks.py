@@ -1,4 +1,4 @@
-"""One way to ask any form of the network: float weights, float ONNX, or the INT8 package."""
+"""One interface to every form of the network: float weights, float ONNX, or the INT8 package."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def onnx_network(model: onnx.ModelProto, bands: tuple[str, ...] = BANDS) -> Netw
 
 
 def package_network(package: ModelPackage) -> Network:
-    """The INT8 graph of a package, with the arithmetic that the simulator flies."""
+    """The INT8 graph of a package, with the arithmetic of the simulator."""
     graph = package.compiled_model("spatial") / "quantized_model.onnx"
     return int8_network(
         onnx.load(str(graph)),

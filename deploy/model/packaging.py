@@ -1,4 +1,4 @@
-"""Write a model package: whole or not at all."""
+"""Write a model package, completely or not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_package(
     """Write the package folder ``out``: all of it beside its place, then renamed.
 
     ``weights`` is the floating-point network's file, for engines other than the card.  Raises
-    :class:`OutputNotWritable` where ``out`` exists.
+    :class:`OutputNotWritable` if ``out`` exists.
     """
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def write_package(
 def refuse_existing(out: Path) -> None:
     """Released packages are never overwritten."""
     if out.exists():
-        raise OutputNotWritable(out, "exists already", "Remove it, or choose another version")
+        raise OutputNotWritable(out, "already exists", "Remove it, or choose another version")
 
 
 def checksum_lines(folder: Path) -> str:

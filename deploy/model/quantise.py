@@ -40,7 +40,7 @@ _TWO_CLASS_LIMIT: Final = 4.0
 
 @dataclass(frozen=True)
 class CardGraph:
-    """The graph that flies, and the scale of its INT8 logits (zero point 0)."""
+    """The deployed graph, and the scale of its INT8 logits (zero point 0)."""
 
     model: onnx.ModelProto
     output_scale: float
@@ -56,12 +56,12 @@ def quantise(
 
     Weights are INT8, one scale a channel: one for all collapses MobileNetV2's
     depthwise layers (Krishnamoorthi 2018, table 2).  Activations are UINT8:
-    OpenVINO answers otherwise than ONNX Runtime where INT8 activations with a
+    OpenVINO and ONNX Runtime differ if INT8 activations with a
     zero point meet zero padding (mask agreement 98.0 instead of 99.6 %), and
     ReLU outputs need no sign.  What follows the last convolution stays in the
     accumulator's precision, and takes the mean off the logits: that changes
-    neither softmax nor argmax, and spends the output's INT8 range on their difference.
-    The clear logit is lowered by ``clear_lowered``: what rounding took off the margin above it.
+    neither softmax nor argmax, and leaves the output's INT8 range to their difference.
+    The clear logit is lowered by ``clear_lowered``, the margin that rounding cost.
     """
     float_graph = _with_clear_lowered(_with_centred_logits(float_graph), clear_lowered)
     head = _nodes_after_last_convolution(float_graph)
@@ -135,7 +135,7 @@ def with_card_interface(quantised: onnx.ModelProto, output_limit: float) -> Card
 
 
 def output_limit(float_graph: onnx.ModelProto, samples: dict[str, TensorSample]) -> float:
-    """Largest centred logit that the INT8 output holds; beyond it two classes are a sure thing."""
+    """Largest centred logit that the INT8 output holds; beyond it, two classes are certain."""
     logits = float_graph.graph.output[0]
     if logits.type.tensor_type.shape.dim[1].dim_value == 2:
         return _TWO_CLASS_LIMIT
@@ -157,7 +157,7 @@ def _with_centred_logits(float_graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _with_clear_lowered(float_graph: onnx.ModelProto, by: float) -> onnx.ModelProto:
-    """Lower the first logit by the bias of the last convolution: a node more would take time."""
+    """Lower the first logit by the bias of the last convolution: another node would take time."""
     model = copy.deepcopy(float_graph)
     last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
     constants = {value.name: value for value in model.graph.initializer}
@@ -222,7 +222,7 @@ def _drop_unused(graph: onnx.GraphProto) -> None:
 
 
 class _OneBlankTile(CalibrationDataReader):  # type: ignore[misc]  # the library is untyped
-    """The library insists on calibrating; every range is given, so a blank tile will do."""
+    """The library insists on calibrating; every range is given, so a blank tile suffices."""
 
     def __init__(self, name: str, shape: list[int]) -> None:
         self._tiles: Iterator[dict[str, NDArray[np.float32]]] = iter(

@@ -23,7 +23,7 @@ _THREADS: Final = 2
 
 
 class _ProbabilityMask(CSmask):  # type: ignore[misc]  # the library is untyped
-    """The library's mask, keeping the probabilities that it throws away."""
+    """The library's mask, keeping the probabilities that the library discards."""
 
     def _csm(self) -> NDArray[np.uint8]:
         windows = np.moveaxis(tile_array(self.img, _WINDOW, _WINDOW, _OVERLAP), -1, 1)
@@ -41,14 +41,14 @@ class _ProbabilityMask(CSmask):  # type: ignore[misc]  # the library is untyped
         return classes
 
     def _valid(self, invalid_buffer: int) -> None:
-        """Nothing here asks for the buffered mask."""
+        """The buffered mask is not needed."""
 
 
 def teacher_probabilities(tile: Tile) -> NDArray[np.float32]:
     """Return ``(3, H, W)`` float32 probabilities in the order of :data:`CLASSES`.
 
-    Six bands are used where the tile has them.  Images smaller than the
-    teacher's window of 256 are mirrored up to it.
+    Six bands are used if the tile has them.  Images smaller than the
+    teacher's window of 256 are extended by mirroring.
     """
     height, width = tile.valid.shape
     padding = ((0, 0), (0, max(0, _WINDOW - height)), (0, max(0, _WINDOW - width)))

@@ -1,4 +1,4 @@
-"""``python -m deploy.model.train TAUGHT OUT``: teach DTACSNet-CD from class probabilities.
+"""``python -m deploy.model.train TAUGHT OUT``: train DTACSNet-CD on class probabilities.
 
 ``TAUGHT`` is what ``deploy.model.label`` wrote: a teacher's soft answers, or
 human labels as probabilities of 0 and 1.  The loss is cross-entropy with
@@ -29,7 +29,7 @@ from flightsw.model.dtacsnet import DtacsNet
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what is learnt.
+    """All parameters of a training run.
 
     ``class_weights`` are for clear, cloud and shadow; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
@@ -58,7 +58,7 @@ def distillation_loss(
 
     ``logits`` ``(N, 4, H, W)``; ``targets`` ``(N, 3, H, W)`` or ``(N, 4, H, W)``
     probabilities; ``weight`` ``(N, H, W)``.  Cloud's logit is the larger of
-    thick and thin, as in the deployed head, so what is taught is what flies.
+    thick and thin, as in the deployed head, so the trained function is the deployed one.
     """
     if targets.shape[1] == logits.shape[1]:
         share = targets[:, 1] / (targets[:, 1] + targets[:, 2]).clamp_min(1e-6)
@@ -110,7 +110,7 @@ class Validation:
 
 @torch.no_grad()
 def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Validation:
-    """Judge a network on whole windows of tiles that it never learnt from."""
+    """Judge a network on whole windows of tiles that it was not trained on."""
     losses, agreements = [], []
     for tile in tiles:
         right, total = 0.0, 0.0
@@ -127,9 +127,9 @@ def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Val
 def train(
     tiles: list[TaughtTile], recipe: Recipe, out: Path, initial: Path | None = None
 ) -> nn.Module:
-    """Teach a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
+    """Train a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
 
-    ``initial`` is a ``state_dict`` to go on from.
+    ``initial`` is a ``state_dict`` to start from.
     """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
@@ -226,17 +226,25 @@ def _windows(tile: TaughtTile) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("taught", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=Recipe.minutes)
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    parser.add_argument("--schedule", choices=("cosine", "plateau"), default=Recipe.schedule)
-    parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--learning-rate", type=float, default=Recipe.learning_rate)
+    parser.add_argument("taught", type=Path, help="folder that label wrote")
+    parser.add_argument("out", type=Path, help="folder for weights, history and recipe")
+    parser.add_argument("--minutes", type=float, default=Recipe.minutes, help="time limit")
+    parser.add_argument("--steps", type=int, default=Recipe.steps, help="limit of batches")
     parser.add_argument(
-        "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT"
+        "--schedule",
+        choices=("cosine", "plateau"),
+        default=Recipe.schedule,
+        help="of the learning rate",
     )
-    parser.add_argument("--initial", type=Path, help="weights to go on from")
+    parser.add_argument("--seed", type=int, default=Recipe.seed, help="random seed")
+    parser.add_argument(
+        "--learning-rate", type=float, default=Recipe.learning_rate, help="at the start"
+    )
+    parser.add_argument(
+        "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
+        help="of clear, cloud and shadow in the loss",
+    )  # fmt: skip
+    parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(

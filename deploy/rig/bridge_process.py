@@ -1,4 +1,4 @@
-"""The bridge as an operator starts it: in a process of its own, on a port of its own."""
+"""The dashboard's bridge as an operator starts it, in its own process and on its own port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _START_S = 30.0
 class BridgeProcess:
     """``groundsim dashboard`` beside a flight unit; it may be killed and started again.
 
-    ``archive`` lies below ``folder`` unless given; ``options`` are further ones of the command.
+    ``archive`` is below ``folder`` unless given; ``options`` are passed to the command.
     """
 
     def __init__(
@@ -47,21 +47,21 @@ class BridgeProcess:
 
     @cached_property
     def operators_address(self) -> str:
-        """With the operator's token, as the command tells it."""
+        """With the operator's token, as the command prints it."""
         command = [*self._command, "--address"]
-        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_START_S)
-        return told.stdout.strip()
+        done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_START_S)
+        return done.stdout.strip()
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """Of the running process."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self._log.open("ab") as log:
-            # Ctrl-C is its owner's, who ends it in order.
+            # Ctrl-C goes to the owner, which stops it cleanly.
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, start_new_session=True
             )
@@ -77,13 +77,13 @@ class BridgeProcess:
         return True
 
     def kill(self) -> None:
-        """As a crash would."""
+        """End it as a crash would."""
         assert self._process is not None
         self._process.kill()
         self._process.wait(10)
 
     def stop(self) -> None:
-        """In order, where it runs."""
+        """Stop it cleanly if it runs."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.terminate()
@@ -93,12 +93,12 @@ class BridgeProcess:
             self.kill()
 
     def ask(self, path: str) -> Any:
-        """What it answers to a GET, decoded."""
+        """Its answer to a GET, decoded."""
         with urllib.request.urlopen(self.address + path, timeout=10) as answer:  # noqa: S310 - http
             return json.load(answer)
 
     def post_telecommand(self, name: str, args: Mapping[str, Any]) -> tuple[int, Any]:
-        """As the page does, but by hand; status and answer."""
+        """Send a telecommand as the page does; status and answer."""
         headers = {
             "Content-Type": "application/json",
             "Origin": self.address,
@@ -115,7 +115,7 @@ class BridgeProcess:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback that nobody listens at now."""
+    """A free TCP port of the loopback."""
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         port: int = asked.getsockname()[1]

@@ -23,18 +23,18 @@ _FLAGS: Final = (
 
 
 def find_chromium() -> str | None:
-    """Its path, where it is installed (``deploy/browser.sh`` installs it)."""
+    """Its path if it is installed (``deploy/browser.sh`` installs it)."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 @contextmanager
 def launched_chromium() -> Iterator[Browser]:
-    """A browser without a window.  Raises RuntimeError where none is installed."""
+    """A browser without a window.  Raises RuntimeError if none is installed."""
     from playwright.sync_api import sync_playwright  # noqa: PLC0415 - of the tests' dependencies
 
     path = find_chromium()
     if path is None:
-        raise RuntimeError("no Chromium here: run deploy/browser.sh")
+        raise RuntimeError("Chromium is not installed; run deploy/browser.sh")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=list(_FLAGS))
         try:

@@ -1,4 +1,4 @@
-"""A flight unit as an operator sets it up: keys, settings, the daemon in a process of its own."""
+"""A flight unit as an operator sets it up: keys, settings, the daemon in its own process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class FlightUnit:
     # --- The daemon --------------------------------------------------------------------------
 
     def start(self, *, wait: bool = True, environ: Mapping[str, str] | None = None) -> None:
-        """Start the daemon; ``wait`` until it says that it is ready."""
+        """Start the daemon; ``wait`` until it reports that it is ready."""
         self.announced.clear()
         (self.state / "endpoints.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
@@ -91,19 +91,19 @@ class FlightUnit:
             self.wait_until_ready()
 
     def wait_until_ready(self) -> None:
-        """Until SERVICE_STARTED is in the log; fails with the log where the daemon ended."""
+        """Until SERVICE_STARTED is in the log; fails with the log if the daemon ended."""
         assert self.announced.wait(_START_SECONDS), self.log[-5:]
         assert self.process is not None
         assert self.events("SERVICE_STARTED"), self.log[-5:]
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """End it as a power cut would."""
         assert self.process is not None
         self.process.send_signal(signal.SIGKILL)
         self._join()
 
     def stop(self) -> int:
-        """As systemd does; the exit status."""
+        """Stop it as systemd does; the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self._join()
@@ -113,7 +113,7 @@ class FlightUnit:
         return self._join()
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Kill the daemon if it still runs."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
@@ -125,7 +125,7 @@ class FlightUnit:
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """Where the daemon listens."""
+        """Addresses that the daemon listens at."""
         found: dict[str, str] = json.loads((self.state / "endpoints.json").read_text())
         return found
 
@@ -170,7 +170,7 @@ class FlightUnit:
                 self.log.append({"event": "", "text": line.rstrip()})
             if self.log[-1].get("event") == "SERVICE_STARTED":
                 self.announced.set()
-        self.announced.set()  # it ended: nobody need wait any longer
+        self.announced.set()  # it ended: there is nothing to wait for
 
     def _join(self) -> int:
         assert self.process is not None
@@ -186,7 +186,7 @@ class FlightUnit:
 def flight_unit(
     folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
 ) -> Iterator[FlightUnit]:
-    """A flight unit that leaves nothing running."""
+    """A flight unit; no process is left running at the end."""
     unit = FlightUnit(folder, threads=threads, lines=lines, engines=engines)
     try:
         yield unit
@@ -194,9 +194,9 @@ def flight_unit(
         unit.close()
 
 
-def wait_until(told: Any, seconds: float = 60.0) -> None:
-    """Ask again until it holds: for what nobody announces."""
+def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
+    """Poll a condition until it holds."""
     deadline = time.monotonic() + seconds
-    while not told():
-        assert time.monotonic() < deadline, "it did not come to hold"
+    while not holds():
+        assert time.monotonic() < deadline, f"the condition did not hold within {seconds:g} s"
         threading.Event().wait(0.02)

@@ -1,1 +1,1 @@
-"""The reference benchmark's protocol on every engine there is, beside the reference's figures."""
+"""The reference benchmark's protocol on every available engine, beside the reference's figures."""

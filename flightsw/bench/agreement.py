@@ -1,4 +1,4 @@
-"""How many pixels of the golden tiles an engine calls as the floating-point network does."""
+"""How many pixels of the golden tiles an engine classifies as the floating-point network does."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from flightsw.products.mask_rows import MaskRows
 
 
 class GoldenAgreement:
-    """Compares engines with ``torch-cpu`` in FP32, which is run once, when first needed."""
+    """Compares engines with ``torch-cpu`` in FP32, which runs once, when first needed."""
 
     def __init__(self, package: ModelPackage, settings: Settings) -> None:
         self._package = package
         self._settings = settings
 
     def of(self, engine: Engine) -> float:
-        """Share of the golden tiles' pixels that have the class of FP32, 0 to 1.
+        """Share of the golden tiles' pixels that have the same class as with FP32, 0 to 1.
 
-        Raises :class:`~flightsw.errors.EngineError` where either cannot run.
+        Raises :class:`~flightsw.errors.EngineError` if either cannot run.
         """
         return compare(self._reference, self._mask(engine)).agreement
 
@@ -42,6 +42,6 @@ class GoldenAgreement:
         """The masks of all golden tiles, one below the other."""
         sink = MaskRows()
         for scene in golden_scenes(self._package):
-            own = scene.in_bands(engine.info.bands)
-            process_scene(own, engine, self._settings.pipeline, [sink])
+            ordered = scene.in_bands(engine.info.bands)
+            process_scene(ordered, engine, self._settings.pipeline, [sink])
         return sink.mask()

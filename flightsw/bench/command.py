@@ -1,4 +1,4 @@
-"""``flightsw bench``: what was asked for on the command line, and how it ended."""
+"""``flightsw bench``: its options, its progress bar and its exit status."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _MOST: Final = 1_000_000
 def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[], None]) -> int:
     """Run it and print the report; the exit status.
 
-    ``check`` raises KeyboardInterrupt once the command was asked to stop, which ends in
-    :class:`Interrupted` with the results so far on disk.
+    ``check`` raises KeyboardInterrupt once the command was asked to stop; this becomes
+    :class:`Interrupted`, with the results so far on disk.
     """
     request = _request(arguments, settings)
     with tqdm(total=None, disable=not sys.stderr.isatty(), leave=False) as bar:
 
-        def advance(stretch: str, done: int, of: int) -> None:
+        def advance(phase: str, done: int, of: int) -> None:
             check()
             if bar.disable:
                 return
-            if stretch != bar.desc.removesuffix(": "):
+            if phase != bar.desc.removesuffix(": "):
                 bar.reset(of)
-                bar.set_description(stretch)
+                bar.set_description(phase)
             bar.update(done - bar.n)
 
         try:
@@ -44,7 +44,7 @@ def bench(arguments: argparse.Namespace, settings: Settings, check: Callable[[],
             raise Interrupted(
                 "the benchmark",
                 "was stopped",
-                f"Rows measured until then lie in {request.out}, marked as partial",
+                f"See the rows measured until then in {request.out}, marked as partial",
             ) from stop
     print(as_json(result).decode() if arguments.json else as_markdown(result), end="")
     measured = any(engine.absent is None for engine in result.engines)
@@ -68,14 +68,13 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:
         ("--soak-seconds", arguments.soak_seconds, 0),
     ):
         if not least <= value <= _MOST:
-            raise UsageError(option, f"{value} is out of range", f"Give {least} to {_MOST:,}")
+            raise UsageError(option, f"must be between {least} and {_MOST:,}, got {value}")
     return BenchRequest(
         out=arguments.out,
         engines=_engines(arguments.engines) if arguments.engines else settings.engines,
         protocol=Protocol(arguments.tiles, arguments.warm_up, arguments.soak_seconds),
         scene=arguments.scene,
         truth=arguments.truth,
-        peers=arguments.peers,
         baseline=arguments.baseline,
     )
 
@@ -83,5 +82,5 @@ def _request(arguments: argparse.Namespace, settings: Settings) -> BenchRequest:
 def _engines(text: str) -> tuple[EngineName, ...]:
     known, names = get_args(EngineName), tuple(dict.fromkeys(filter(None, text.split(","))))
     if not names or not set(names) <= set(known):
-        raise UsageError("--engines", f"{text!r} names no engine", f"Give {', '.join(known)}")
+        raise UsageError("--engines", f"must name engines of {', '.join(known)}, got {text!r}")
     return cast("tuple[EngineName, ...]", names)

@@ -26,7 +26,7 @@ class BenchFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, result: BenchResult) -> BenchResult:
-        """Write all files; the result, with a note where the picture could not be drawn."""
+        """Write all files; the result, with a note if the picture could not be drawn."""
         try:
             self._replace("bench.png", draw_latencies(result.engines))
         except UsageError as error:
@@ -36,7 +36,7 @@ class BenchFolder:
         return result
 
     def _replace(self, name: str, content: bytes) -> None:
-        """A file of a temporary name takes the place of the last one."""
+        """A file under a temporary name replaces the previous one."""
         with (
             disk_errors(self.path, len(content)),
             tempfile.TemporaryDirectory(dir=self.path, prefix=".bench.") as hidden,

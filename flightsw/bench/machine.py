@@ -32,12 +32,14 @@ def _name() -> str:
 
 
 def processor_name(lines: Iterable[str]) -> str:
-    """Its name with family and model, from ``/proc/cpuinfo``; empty where it tells no name.
+    """Its name with family and model, from ``/proc/cpuinfo``; empty if it has none.
 
-    A virtual machine's processor may be called no more than "AMD EPYC", in all its generations.
+    A virtual machine's processor may be called just "AMD EPYC", whatever its generation.
     """
-    told = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    name = told.get("model name", "")
-    if name and {"cpu family", "model"} <= told.keys():
-        name += f" (family {told['cpu family']}, model {told['model']})"
+    fields = {
+        key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)
+    }
+    name = fields.get("model name", "")
+    if name and {"cpu family", "model"} <= fields.keys():
+        name += f" (family {fields['cpu family']}, model {fields['model']})"
     return name

@@ -1,4 +1,4 @@
-"""The latencies as a picture: how often each occurs, and how they went over the run."""
+"""The latencies as a picture: how often each occurs, and their course over the run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REFERENCE_MEAN_MS: Final = 0.94
 def draw_latencies(engines: Sequence[EngineResult]) -> bytes:
     """A PNG of :data:`WIDTH` x :data:`HEIGHT`: the accelerator's latency of each tile, in ms.
 
-    Raises :class:`UsageError` where matplotlib is not installed.
+    Raises :class:`UsageError` if matplotlib is not installed.
     """
     try:
         # Optional, and slow to load; without pyplot it needs no display and keeps no state.
@@ -36,7 +36,7 @@ def draw_latencies(engines: Sequence[EngineResult]) -> bytes:
         raise UsageError(
             "bench.png",
             f"was not drawn: matplotlib is not installed ({error})",
-            "pip install flightsw[bench]",
+            "Run pip install flightsw[bench]",
         ) from error
     size = (WIDTH / _DOTS_PER_INCH, HEIGHT / _DOTS_PER_INCH)
     figure = Figure(figsize=size, dpi=_DOTS_PER_INCH, layout="constrained")

@@ -17,7 +17,7 @@ _JOIN_SECONDS: Final = 5.0
 
 
 class PowerMeter:
-    """Reads the INA3221 of a Jetson five times a second; where there is none, nothing runs."""
+    """Reads the INA3221 of a Jetson five times a second; without one, no thread runs."""
 
     def __init__(self, sensors: Sensors | None = None) -> None:
         self._sensors = sensors or Sensors(Path("/"))

@@ -40,7 +40,7 @@ from flightsw.pipeline import process_scene
 from flightsw.scene.array_scene import ArrayScene
 
 ProgressCallback: TypeAlias = Callable[[str, int, int], None]
-"""Told which stretch of work this is, how much of it is done, and of how much."""
+"""Called with the name of the phase, how much of it is done, and of how much."""
 
 Figures: TypeAlias = dict[str, float]
 
@@ -67,17 +67,17 @@ def measure(subject: Subject, bench: Bench) -> EngineResult:
         try:
             figures["agreement"] = 100 * _agreement(engine, subject, bench)
         except EngineError as error:
-            notes.append(f"agreement: {error.cause}")
+            notes.append(f"agreement: {error.sentence}")
         figures |= _as_in_flight(engine, subject, bench, meter, idle_watts)
     with open_engine(subject.engine, bench.package, blocking(subject.settings)) as engine:
         samples, more = _tile_by_tile(engine, subject, bench)
     if info.tile_size != bench.package.tile_size:
-        notes.append(f"tile by tile: the milliseconds are of its own tiles of {info.tile_size}")
+        notes.append(f"tile by tile: the milliseconds are for its own tiles of {info.tile_size}")
     stages = timings(samples)
     return EngineResult(
         title=subject.title,
         engine=subject.engine,
-        settings=subject.told,
+        settings=subject.description,
         device=info.device,
         precision=info.precision,
         batch=info.batch,
@@ -97,12 +97,12 @@ def drawn_ns(twin: TwinSettings, batch: int, calls: int) -> list[int]:
 
 
 def _agreement(engine: Engine, subject: Subject, bench: Bench) -> float:
-    """Raises :class:`EngineUnavailable` where the golden tiles tell nothing of this engine."""
+    """Raises :class:`EngineUnavailable` if the golden tiles cannot judge this engine."""
     info = engine.info
     if not subject.computes:
-        raise EngineUnavailable(info.name, "the twin's answers are not the network's")
+        raise EngineUnavailable(info.name, "is a twin, whose answers are not the network's")
     if info.tile_size != bench.package.tile_size:
-        cause = f"the golden tiles are smaller than its windows of {info.tile_size}"
+        cause = f"has windows of {info.tile_size}, larger than the golden tiles"
         raise EngineUnavailable(info.name, cause)
     return bench.golden.of(engine)
 
@@ -115,11 +115,11 @@ def _as_in_flight(
     _soak(engine, scene, subject, bench)
     begun = engine.readings()
 
-    def told(done: int, height: int) -> None:
+    def report(done: int, height: int) -> None:
         bench.progress(f"{subject.title}: as in flight", done, height)
 
     with meter:
-        summary = process_scene(scene, engine, pipeline, progress=told)
+        summary = process_scene(scene, engine, pipeline, progress=report)
     ended = engine.readings()
     # In tiles and scenes of the reference's size, whatever the size of this engine's tiles.
     scenes = reference_scenes(bench.scene.metadata, bench.package)
@@ -152,10 +152,10 @@ def _soak(engine: Engine, scene: ArrayScene, subject: Subject, bench: Bench) -> 
     started = monotonic()
     while (passed := monotonic() - started) < seconds:
 
-        def told(_done: int, _height: int, passed: float = passed) -> None:
+        def report(_done: int, _height: int, passed: float = passed) -> None:
             bench.progress(f"{subject.title}: soak", round(passed), round(seconds))
 
-        process_scene(scene, engine, subject.settings.pipeline, progress=told)
+        process_scene(scene, engine, subject.settings.pipeline, progress=report)
 
 
 def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Samples, Figures]:

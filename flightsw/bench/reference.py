@@ -14,7 +14,7 @@ from typing import Final
 
 @dataclass(frozen=True)
 class ReferenceFigure:
-    """One line of the report: ``key`` names it, None where the report has no figure."""
+    """One line of the report: ``key`` names it, None if the report has no figure."""
 
     section: str
     key: str
@@ -24,7 +24,7 @@ class ReferenceFigure:
     tensorrt: float | None = None
 
     def of(self, engine: str) -> float | None:
-        """What an engine is held against: the card's figure, or TensorRT's for every other."""
+        """The figure to compare an engine with: the card's, or TensorRT's for any other."""
         return self.dimc if engine == "dimc" else self.tensorrt
 
 

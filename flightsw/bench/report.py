@@ -1,56 +1,32 @@
-"""The reference's tables beside ours, as rows, as Markdown and as JSON."""
+"""The reference's tables with ours beside them, as rows, as Markdown and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from flightsw.bench.peers import OURS
 from flightsw.bench.reference import REFERENCE, ReferenceFigure
-from flightsw.bench.results import BenchResult, EngineResult, PeerResult
+from flightsw.bench.results import BenchResult, EngineResult
 
-_PARTIAL: Final = "**PARTIAL: the benchmark has not run to its end; these are its figures so far.**"
-_PEERS_HEADING: Final = "## The same scene, JP2 to mask, by others"
-_NOTHING: Final = "-"
-_MEGABYTE: Final = 1e6
+_PARTIAL: Final = "**PARTIAL: the benchmark is not complete; these are its figures so far.**"
 
 
-@dataclass(frozen=True)
-class Row:
-    """One figure of one engine beside the reference's; ``ratio`` is ours over the reference's."""
-
-    section: str
-    key: str
-    quantity: str
-    unit: str
-    title: str
-    reference: float | None
-    ours: float | None
-
-    @property
-    def ratio(self) -> float | None:
-        """Ours over the reference's; None where either is missing."""
-        if self.ours is None or not self.reference:
-            return None
-        return self.ours / self.reference
-
-
-def rows_of(engines: Sequence[EngineResult]) -> list[Row]:
-    """Every figure of the report, for every engine that was measured."""
+def rows_of(engines: Sequence[EngineResult]) -> list[dict[str, Any]]:
+    """Every figure of the report, for every engine that was measured, beside the reference's."""
     return [
-        Row(
-            figure.section,
-            figure.key,
-            figure.quantity,
-            figure.unit,
-            engine.title,
-            figure.of(engine.engine),
-            engine.figures.get(figure.key),
-        )
+        {
+            "section": figure.section,
+            "key": figure.key,
+            "quantity": figure.quantity,
+            "unit": figure.unit,
+            "title": engine.title,
+            "reference": figure.of(engine.engine),
+            "ours": engine.figures.get(figure.key),
+            "ratio": _ratio(figure, engine),
+        }
         for figure in REFERENCE
         for engine in engines
         if engine.absent is None
@@ -59,8 +35,7 @@ def rows_of(engines: Sequence[EngineResult]) -> list[Row]:
 
 def as_json(result: BenchResult) -> bytes:
     """The result with its rows, ratios among them; ``BenchResult`` reads it back."""
-    rows = [msgspec.to_builtins(row) | {"ratio": row.ratio} for row in rows_of(result.engines)]
-    content = msgspec.to_builtins(result) | {"rows": rows}
+    content = msgspec.to_builtins(result) | {"rows": rows_of(result.engines)}
     return msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n"
 
 
@@ -72,22 +47,9 @@ def as_markdown(result: BenchResult) -> str:
         _introduction(result),
         _engines(result),
         *_sections(result.engines),
-        *([f"{_PEERS_HEADING}\n\n{peers_table(result.peers)}"] if result.peers else []),
         *(f"Note: {note}." for note in result.notes),
     ]
     return "\n\n".join(blocks) + "\n"
-
-
-def peers_table(peers: Sequence[PeerResult]) -> str:
-    """Wall time, its ratio to ours at the same distance, and peak memory of each."""
-    ours = {
-        peer.ground_sample_distance: peer.usage.seconds
-        for peer in peers
-        if peer.name == OURS and peer.usage
-    }
-    rows = [_peer(peer, ours.get(peer.ground_sample_distance)) for peer in peers]
-    header = ["software", "licence", "at", "wall", "over flightsw, simulator", "peak memory"]
-    return table(header, rows)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -122,7 +84,7 @@ def _engines(result: BenchResult) -> str:
     measured = {engine.title for engine in engines}
     rows += [[title, "", "not measured yet"] for title in result.planned if title not in measured]
     notes = [f"- {engine.title}: {note}" for engine in engines for note in engine.notes]
-    found = table(["engine", "settings", "what answered, or why it is absent"], rows)
+    found = table(["engine", "settings", "device, or why it is absent"], rows)
     return "\n\n".join([found, *(["\n".join(notes)] if notes else [])])
 
 
@@ -130,44 +92,35 @@ def _sections(engines: Sequence[EngineResult]) -> list[str]:
     present = [engine for engine in engines if engine.absent is None]
     if not present:
         return []
-    found = {(row.key, row.title): row for row in rows_of(present)}
     header = ["quantity", "unit", "reference D-IMC", "reference TensorRT"]
     header += [engine.title for engine in present]
     blocks = []
     for section, figures in groupby(REFERENCE, key=lambda figure: figure.section):
-        lines = [
-            _line(figure, [found[figure.key, one.title] for one in present]) for figure in figures
-        ]
+        lines = [_line(figure, present) for figure in figures]
         blocks.append(f"## {section}\n\n{table(header, lines)}")
     return blocks
 
 
-def _line(figure: ReferenceFigure, rows: Sequence[Row]) -> list[str]:
-    reference = [_number(figure.dimc), _number(figure.tensorrt)]
-    return [figure.quantity, figure.unit, *reference, *(_cell(row) for row in rows)]
+def _line(figure: ReferenceFigure, engines: Sequence[EngineResult]) -> list[str]:
+    reference = [number(figure.dimc), number(figure.tensorrt)]
+    cells = [_cell(figure, engine) for engine in engines]
+    return [figure.quantity, figure.unit, *reference, *cells]
 
 
-def _cell(row: Row) -> str:
-    if row.ratio is None:
-        return _number(row.ours)
-    return f"{_number(row.ours)} ({_number(row.ratio)} x)"
+def _cell(figure: ReferenceFigure, engine: EngineResult) -> str:
+    ours, ratio = number(engine.figures.get(figure.key)), _ratio(figure, engine)
+    return ours if ratio is None else f"{ours} ({number(ratio)} x)"
 
 
-def _peer(peer: PeerResult, ours: float | None) -> list[str]:
-    start = [peer.title, peer.licence, f"{peer.ground_sample_distance} m"]
-    if peer.usage is None:
-        return [*start, f"absent: {peer.absent}", _NOTHING, _NOTHING]
-    ratio = f"{_number(peer.usage.seconds / ours)} x" if ours else _NOTHING
-    return [
-        *start,
-        f"{peer.usage.seconds:.1f} s",
-        ratio,
-        f"{peer.usage.peak_bytes / _MEGABYTE:,.0f} MB",
-    ]
+def _ratio(figure: ReferenceFigure, engine: EngineResult) -> float | None:
+    """Ours over the reference's; None if either is missing."""
+    ours, reference = engine.figures.get(figure.key), figure.of(engine.engine)
+    return None if ours is None or not reference else ours / reference
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Two to four digits; a dash for None."""
     if value is None:
-        return _NOTHING
+        return "-"
     digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 20 else 2 if abs(value) >= 0.1 else 3
     return f"{value:,.{digits}f}"

@@ -8,11 +8,11 @@ from flightsw.products.contents import StageTiming
 
 
 class EngineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One engine through the protocol; ``absent`` says in one line why there are no figures.
+    """One engine through the protocol; ``absent`` is one line that says why it has no figures.
 
     ``figures`` by the keys of :data:`flightsw.bench.reference.REFERENCE`; ``stages`` in
     milliseconds a tile, ``tile`` being the sum of them; ``samples_ns`` are the same tiles'
-    nanoseconds, one a tile.  ``notes`` say why a figure is missing.
+    nanoseconds, one a tile.  ``notes`` explain missing figures.
     """
 
     title: str
@@ -30,26 +30,6 @@ class EngineResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     notes: tuple[str, ...] = ()
 
 
-class Usage(msgspec.Struct, frozen=True):
-    """What a piece of work took: wall and CPU seconds, resident bytes before and at the peak."""
-
-    seconds: float
-    cpu_seconds: float
-    idle_bytes: int
-    peak_bytes: int
-
-
-class PeerResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Somebody else's software, or ours, on the same scene in a process of its own."""
-
-    name: str
-    title: str
-    licence: str
-    ground_sample_distance: int
-    usage: Usage | None = None
-    absent: str | None = None
-
-
 class Protocol(msgspec.Struct, frozen=True):
     """What was asked for: tiles, warm-up tiles before them, and seconds of soak before those."""
 
@@ -59,7 +39,7 @@ class Protocol(msgspec.Struct, frozen=True):
 
 
 class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole benchmark; ``partial`` until all ``planned`` engines and the peers are done."""
+    """The whole benchmark; ``partial`` until all ``planned`` engines are done."""
 
     format: int = 1
     partial: bool
@@ -71,5 +51,4 @@ class BenchResult(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Protocol
     planned: tuple[str, ...] = ()
     engines: tuple[EngineResult, ...] = ()
-    peers: tuple[PeerResult, ...] = ()
     notes: tuple[str, ...] = ()

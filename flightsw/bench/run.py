@@ -1,11 +1,11 @@
-"""The whole benchmark: every engine, then the peers; the results are on disk after each."""
+"""The whole benchmark, engine after engine; the results are on disk after each."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Final
@@ -16,51 +16,49 @@ from flightsw import __version__
 from flightsw.bench.agreement import GoldenAgreement
 from flightsw.bench.folder import BenchFolder
 from flightsw.bench.machine import describe_machine
-from flightsw.bench.peers import PEERS, band_images, run_peer
 from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
 from flightsw.bench.scene import read_scene, reference_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
-from flightsw.bench.whole_chain import whole_chain
-from flightsw.chain import tune_interpreter
+from flightsw.chain import SceneRequest, open_chain, tune_interpreter
+from flightsw.comparison.figures import compare
 from flightsw.config import Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.model.package import ModelPackage, load_package
+from flightsw.products.mask_file import open_mask
 from flightsw.scene import open_scene
 from flightsw.scene.array_scene import ArrayScene
 from telecommands.dictionary import EngineName
 
-PEER_DISTANCES: Final = (10, 20)
+_PRODUCTS: Final = frozenset({"mask", "fill", "quicklook"})
+"""Those of the reference: mask, cloud fill, visualisation."""
 
 
 @dataclass(frozen=True)
 class BenchRequest:
-    """What to measure: engines, protocol, a scene on disk (None: golden tiles), peers on it."""
+    """What to measure: engines, protocol, a scene on disk (None: golden tiles)."""
 
     out: Path
     engines: Sequence[EngineName]
     protocol: Protocol = field(default_factory=Protocol)
     scene: Path | None = None
     truth: Path | None = None
-    peers: bool = False
     baseline: bool = False
 
 
 def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallback) -> BenchResult:
     """Measure what was asked for.
 
-    Engines and peers that cannot run become rows that say why.  What ends the run early, an
-    interrupt too, leaves the results so far in the folder, marked as partial.
+    Engines that cannot run become rows that say why.  If the run ends early, by an interrupt for
+    example, the results so far stay in the folder, marked as partial.
     Raises :class:`UsageError`, a :class:`~flightsw.errors.SceneError`, a
     :class:`~flightsw.errors.ModelError`, or :class:`OutputNotWritable`.
     """
     tune_interpreter()
     package = load_package(settings.model)
     _check(request)
-    folder, rows = (
-        BenchFolder(request.out),
-        subjects(request.engines, settings, baseline=request.baseline),
-    )
+    folder = BenchFolder(request.out)
+    rows = subjects(request.engines, settings, baseline=request.baseline)
     result = BenchResult(
         partial=True,
         started_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -80,12 +78,6 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
             row = replace(row, figures=row.figures | {"decode": decoded_in})
         result = replace(result, engines=(*result.engines, row))
         folder.write(result)
-    if request.peers and request.scene:
-        for distance, name in product(PEER_DISTANCES, PEERS):
-            progress(f"peer {name} at {distance} m", 0, 1)
-            peer = run_peer(name, request.scene, distance)
-            result = replace(result, peers=(*result.peers, peer))
-            folder.write(result)
     return folder.write(replace(result, partial=False))
 
 
@@ -93,24 +85,48 @@ def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:
     try:
         row = measure(subject, bench)
     except FlightError as error:
-        bench.progress(subject.title, 0, 1)  # raises where an interrupt was what went wrong
+        bench.progress(subject.title, 0, 1)  # raises if an interrupt caused the error
         return EngineResult(
-            title=subject.title, engine=subject.engine, settings=subject.told, absent=_line(error)
+            title=subject.title,
+            engine=subject.engine,
+            settings=subject.description,
+            absent=_line(error),
         )
     if request.scene is None:
         return row
     bench.progress(f"{subject.title}: whole chain", 0, 1)
     try:
-        figures = whole_chain(subject, bench.package, request.scene, request.truth, request.out)
+        figures = _whole_chain(subject, bench.package, request.scene, request.truth, request.out)
     except FlightError as error:
         return replace(row, notes=(*row.notes, f"whole chain: {_line(error)}"))
     return replace(row, figures=row.figures | figures)
 
 
+def _whole_chain(
+    subject: Subject, package: ModelPackage, scene: Path, truth: Path | None, work: Path
+) -> dict[str, float]:
+    """Seconds a scene of the reference's size and, with a truth, the F2 of the mask.
+
+    Temporary files go to ``work``.  Raises a :class:`~flightsw.errors.FlightError`.
+    """
+    settings = replace(subject.settings, engines=(subject.engine,))
+    with tempfile.TemporaryDirectory(dir=work) as folder, open_chain(settings) as chain:
+        started = perf_counter()
+        processed = chain.process(SceneRequest(scene, Path(folder), _PRODUCTS))
+        seconds = perf_counter() - started
+        figures = {"total": seconds / reference_scenes(processed.scene, package)}
+        if truth and subject.computes:
+            with open_mask(truth) as true, open_mask(processed.products.paths("mask")[0]) as mask:
+                f2 = compare(true, mask).f2
+            if f2 is not None:
+                figures["f2"] = f2
+    return figures
+
+
 def _scene(
     request: BenchRequest, package: ModelPackage, settings: Settings
 ) -> tuple[ArrayScene, float | None]:
-    """The scene of the tiles, and the seconds that decoding took, where all of it was decoded."""
+    """The scene of the tiles, and the decoding time in seconds if all of it was decoded."""
     tiles = request.protocol.tiles
     if request.scene is None:
         return simulated_scene(package, tiles), None
@@ -124,17 +140,13 @@ def _scene(
 
 
 def _check(request: BenchRequest) -> None:
-    """Find out now what would otherwise end the benchmark after an hour."""
-    for option, wanted in (("--peers", request.peers), ("--truth", request.truth)):
-        if wanted and request.scene is None:
-            raise UsageError(option, "needs a scene on disk", "Give --scene as well")
+    """Refuse immediately what would otherwise end the benchmark after an hour."""
+    if request.truth and request.scene is None:
+        raise UsageError("--truth", "needs a scene on disk", "Give --scene as well")
     if request.truth and not request.truth.is_file():
         raise UsageError(
-            request.truth, "is no file", "Give the scene's true mask (.npy or GeoTIFF)"
+            request.truth, "is not a file", "Give the scene's true mask (.npy or GeoTIFF)"
         )
-    if request.peers and request.scene:
-        for distance in PEER_DISTANCES:
-            band_images(request.scene, distance)
 
 
 def _line(error: FlightError) -> str:

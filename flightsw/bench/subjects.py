@@ -14,16 +14,16 @@ from telecommands.dictionary import EngineName
 
 @dataclass(frozen=True)
 class Subject:
-    """One engine to measure.  ``told`` says in words what is particular about its settings."""
+    """One engine to measure; ``description`` states what is particular about its settings."""
 
     title: str
     engine: EngineName
     settings: Settings
-    told: str
+    description: str
 
     @property
     def twin(self) -> TwinSettings | None:
-        """The timing that a simulated card reproduces, where it does."""
+        """The timing that a simulated card reproduces, if it does."""
         return self.settings.dimc.twin if self.engine == "dimc" else None
 
     @property
@@ -37,17 +37,17 @@ def subjects(
 ) -> list[Subject]:
     """The engines as they are set.
 
-    With the card also its twin at the reference latencies; with torch on the CPU, where the
+    The card also brings its twin at the reference latencies; torch on the CPU, if the
     ``baseline`` is wanted, also the reference's, whose windows take seconds each.
     """
     found = []
     for name in names:
-        told = "as set"
+        description = "as set"
         if name == "dimc":
-            told += f", card {settings.dimc.card}, {settings.dimc.arrangement}"
-        found.append(Subject(name, name, settings, told))
+            description += f", card {settings.dimc.card}, {settings.dimc.arrangement}"
+        found.append(Subject(name, name, settings, description))
         if name == "dimc":
-            found += [_twin(settings, *one) for one in _TWINS]
+            found += [_twin(settings, *twin) for twin in _TWINS]
         if name == "torch-cpu" and baseline:
             found.append(_baseline(settings))
     return found
@@ -78,5 +78,5 @@ def _twin(
 ) -> Subject:
     twin = TwinSettings(latency_ms, compute=False)
     dimc = DimcSettings(card="simulator", arrangement=arrangement, twin=twin)
-    told = f"simulator at {latency_ms} ms a tile, computing nothing"
-    return Subject(title, "dimc", replace(settings, dimc=dimc), told)
+    description = f"simulator at {latency_ms} ms a tile, computing nothing"
+    return Subject(title, "dimc", replace(settings, dimc=dimc), description)

@@ -21,8 +21,8 @@ from flightsw.scene.tiling import Grid
 Samples: TypeAlias = dict[str, list[int]]
 """Nanoseconds a tile by stage; a call's time is shared equally by its tiles."""
 
-Told: TypeAlias = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
+Progress: TypeAlias = Callable[[int, int], None]
+"""Called with how many tiles are done, and of how many."""
 
 _Place: TypeAlias = tuple[int, int]
 
@@ -31,19 +31,19 @@ class TileByTile:
     """Runs the tiles of a scene, from left to right and from top to bottom, through an engine."""
 
     def __init__(self, engine: Engine, scene: ArrayScene, settings: PipelineSettings) -> None:
-        info, told = engine.info, scene.metadata
+        info, metadata = engine.info, scene.metadata
         self._engine = engine
         self._scene = scene
-        self._grid = Grid(told.height, told.width, info.tile_size, info.stride)
+        self._grid = Grid(metadata.height, metadata.width, info.tile_size, info.stride)
         self._fusion = MaskFusion(self._grid, info, settings.fusion)
-        self._quantise = open_quantiser(scene_tables(told, info), settings.device)
+        self._quantise = open_quantiser(scene_tables(metadata, info), settings.device)
         shape = (info.batch, info.tile_size, info.tile_size, len(info.bands))
         self._tiles: Tiles = np.empty(shape, info.tile_dtype)
 
-    def run(self, count: int, told: Told = lambda _done, _of: None) -> Samples:
-        """Nanoseconds of ``count`` tiles, or a few more, for no batch is left unfilled.
+    def run(self, count: int, progress: Progress = lambda _done, _of: None) -> Samples:
+        """Nanoseconds of ``count`` tiles, or a few more: every batch is filled.
 
-        Beyond the last tile of the scene the first follows.
+        The first tile follows the last one of the scene.
         """
         samples: Samples = {stage: [] for stage in STAGES}
         done = 0
@@ -52,7 +52,7 @@ class TileByTile:
                 for stage, nanoseconds in self._run(places).items():
                     samples[stage] += [nanoseconds // len(places)] * len(places)
                 done += len(places)
-                told(min(done, count), count)
+                progress(min(done, count), count)
         return samples
 
     @property

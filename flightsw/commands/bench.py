@@ -26,7 +26,6 @@ def add_parser(commands: Any) -> None:
         "--scene", type=Path, help="measure with its tiles, and the whole chain on it"
     )
     parser.add_argument("--truth", type=Path, help="the scene's true mask, for F2")
-    parser.add_argument("--peers", action="store_true", help="run other software on the scene")
     parser.add_argument(
         "--baseline",
         action="store_true",

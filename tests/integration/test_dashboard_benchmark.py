@@ -1,31 +1,21 @@
-"""The publisher that the dashboard is measured with, over its real link."""
+"""What the dashboard's benchmark measures without a browser."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.benchmark.dashboard.publisher import Publisher
-from deploy.benchmark.dashboard.telemetry import telemetry_of
+from deploy.benchmark.dashboard import build, measure_queries
+from deploy.rig.bridge_process import BridgeProcess
 from deploy.rig.flight_unit import flight_unit
+from tests.unit.telecommands.dashboard.running import page_and_library
 
 
-def test_the_publisher_sends_what_is_expected_and_comes_back_as_a_new_boot(tmp_path: Path) -> None:
+def test_the_plots_requests_to_an_archive_are_timed(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.sqlite"
+    build(archive, days=2, day=1200)
     with flight_unit(tmp_path / "unit") as unit:
-        publisher = Publisher(unit)
-        try:
-            publisher.start()
-            where = unit.endpoints
-            publisher.kill()
-            publisher.start()
-            assert unit.endpoints == where
-            with unit.telemetry() as telemetry:
-                heard = [one for one, _ in zip(telemetry.packets(20), range(6), strict=False)]
-            published = publisher.stop()
-        finally:
-            publisher.kill()
-    for topic, packet, record in heard:
-        assert packet.boot == 2
-        assert record == telemetry_of(packet.seq, 2)[topic]
-    assert {topic for topic, _, _ in heard} == set(telemetry_of(1, 1))
-    assert published.periods >= max(packet.seq for _, packet, _ in heard)
-    assert published.dropped == 0
+        openmct = str(page_and_library(tmp_path)["openmct"])
+        bridge = BridgeProcess(unit, tmp_path, archive=archive, options=["--openmct", openmct])
+        measured = measure_queries(bridge)
+    assert set(measured["milliseconds"]) == {"the whole", "a day", "8 hours", "an hour"}
+    assert all(0 < took["median"] <= took["max"] for took in measured["milliseconds"].values())

@@ -53,7 +53,7 @@ def test_the_service_starts_a_command_that_the_project_installs() -> None:
     assert arguments == ["serve", "--settings", "/etc/flightsw/flightsw.toml"]
 
 
-def test_the_service_tells_systemd_when_it_is_ready_and_alive() -> None:
+def test_the_service_notifies_systemd_when_it_is_ready_and_alive() -> None:
     assert SERVICE["Type"] == ["notify"]
     assert SERVICE["NotifyAccess"] == ["main"]
     assert seconds("WatchdogSec") > 0
@@ -134,26 +134,26 @@ def test_systemd_finds_nothing_to_say_about_an_installation(tmp_path: Path, anal
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
         path.chmod(0o755)
-    told = subprocess.run(
+    done = subprocess.run(
         [analyze, "verify", f"--root={tmp_path}", "--man=no", "--recursive-errors=one", *ALL_UNITS],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_service_is_hardened(analyze: str) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         [analyze, "security", "--offline=true", "--no-pager", str(UNITS / "flightsw.service")],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-    if "unrecognized option" in told.stderr:
+    if "unrecognized option" in done.stderr:
         pytest.skip("this systemd-analyze knows no --offline (it came with systemd 250)")
-    exposure = re.search(r"Overall exposure level for flightsw.service: ([\d.]+)", told.stdout)
-    assert exposure, told.stderr
+    exposure = re.search(r"Overall exposure level for flightsw.service: ([\d.]+)", done.stdout)
+    assert exposure, done.stderr
     assert float(exposure[1]) <= 2.5

@@ -1,30 +1,28 @@
-"""Scenes in a row, as the benchmark measures and tells them."""
+"""Scenes in a row, as the benchmark measures them and the page shows them."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 
-from deploy.benchmark.pages.pipe import pipe_section
-from deploy.benchmark.pipe import PipeRound, measure_pipe
+from deploy.benchmark.alone import run_alone
+from deploy.benchmark.page import render
+from deploy.benchmark.pipe import fill_pipe, slower_share
 from tests.conftest import Simulated
+from tests.unit.deploy.benchmark.run_facts import RUN
 
 
 def test_the_share_is_that_of_the_slower_stage() -> None:
-    decode_bound = PipeRound(9.7, 19.0, 2.0, 10.0, 20.0)
-    card_bound = PipeRound(9.0, 18.0, 9.9, 10.0, 20.0)
-    assert decode_bound.share == pytest.approx(0.97)
-    assert card_bound.share == pytest.approx(0.99)
+    assert slower_share(9.7, 2.0, 10.0) == pytest.approx(0.97)
+    assert slower_share(9.0, 9.9, 10.0) == pytest.approx(0.99)
 
 
-def test_real_scenes_in_a_row_are_measured_and_told_on_the_page(simulated: Simulated) -> None:
-    pipe = measure_pipe(simulated.scene, latency_ms=2.0, rounds=2)
-    assert len(pipe.rounds) == 2
-    for one in pipe.rounds:
-        assert one.decode_seconds > 0
-        assert 0 < one.card_seconds < one.seconds
-        assert min(one.decode_cpu_seconds, one.cpu_seconds) > 0
-    rows = [{"latency_ms": 2.0, "share": 0.5} | msgspec.to_builtins(one) for one in pipe.rounds]
-    page = pipe_section({"size": 900, "rounds": rows})
+def test_real_scenes_in_a_row_are_measured_and_shown_on_the_page(simulated: Simulated) -> None:
+    rounds = run_alone(fill_pipe, simulated.scene, 2.0, 2)
+    assert len(rounds) == 2
+    for one in rounds:
+        assert one["decode_seconds"] > 0
+        assert 0 < one["card_seconds"] < one["seconds"]
+        assert min(one["decode_cpu_seconds"], one["cpu_seconds"]) > 0
+    page = render({"pipe": {"size": 900, "rounds": [one | {"share": 0.5} for one in rounds]} | RUN})
     assert page.count("| 2 ms a tile |") == 2
     assert "**0.500** at 2 ms" in page

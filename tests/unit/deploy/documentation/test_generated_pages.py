@@ -64,12 +64,12 @@ def test_every_field_is_on_the_page() -> None:
     sections = re.split(r"^#+ ", interface_page.render(), flags=re.MULTILINE)
     page = {title: text for title, _, text in (part.partition("\n") for part in sections)}
     messages = (*DownlinkRequest.__args__, *DownlinkReply.__args__)
-    told = [
+    expected = [
         *TELECOMMANDS.items(),
         *((topic, kind) for topic, kind in PACKETS.items() if topic != "ver"),
         *((msgspec.inspect.type_info(kind).tag, kind) for kind in messages),  # type: ignore[attr-defined]
     ]
-    for title, kind in told:
+    for title, kind in expected:
         rows = re.findall(r"^\| `([^`]+)` \|", page[str(title)], re.MULTILINE)
         assert [row for row in rows if row != "type"] == list(_fields(kind)), title
 

@@ -82,11 +82,11 @@ def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> 
     assert shortfall(0.5) == pytest.approx(shortfall(0) - 0.5, abs=0.02)
     asked: list[CardGraph] = []
 
-    def told(card: CardGraph) -> float:
+    def shortfall(card: CardGraph) -> float:
         asked.append(card)
         return 0.5
 
-    card = _card_graph(graph, samples, "extremes", told)
+    card = _card_graph(graph, samples, "extremes", shortfall)
     answers = [
         difference(openvino_graph(one.model)(tiles_of(tiles)).transpose(0, 3, 1, 2).astype(int))
         for one in (*asked, card)
@@ -119,15 +119,15 @@ def test_a_correction_that_makes_it_worse_is_left_out(float_graph: Path) -> None
 
 
 @pytest.mark.parametrize("kind", get_args(Ranges))
-def test_unless_told_the_kind_of_range_is_the_one_that_agrees_best_on_the_validation_tiles(
+def test_the_default_kind_of_range_is_the_one_that_agrees_best_on_the_validation_tiles(
     float_graph: Path, taught: Path, tmp_path: Path, kind: Ranges
 ) -> None:
     """What each kind is held against is here that kind's own package: only it agrees wholly."""
-    told = Compilation(PROVENANCE, ranges=kind, windows=1)
-    package = compile_package(float_graph, tmp_path / f"{kind}-1.0", taught, told)
+    compilation = Compilation(PROVENANCE, ranges=kind, windows=1)
+    package = compile_package(float_graph, tmp_path / f"{kind}-1.0", taught, compilation)
     graph, original = onnx.load(str(float_graph)), package_network(package)
     chosen = _choose(graph, original, taught, Compilation(PROVENANCE, windows=1))
-    assert chosen == _choose(graph, original, taught, told)
+    assert chosen == _choose(graph, original, taught, compilation)
 
 
 def test_the_worst_tile_and_the_mean_both_count_in_the_choice_of_ranges() -> None:

@@ -27,11 +27,19 @@ def by_brightness(threshold: float = BRIGHT, classes: int = 2) -> Network:
 
 
 def test_the_figures_follow_their_formulas() -> None:
-    found = Confusion(hits=60, false_alarms=20, misses=10, rest=110)
+    found = Confusion(
+        both_clear=110,
+        both_contaminated=60,
+        only_a=10,
+        only_b=20,
+        valid_only_in_a=0,
+        valid_only_in_b=0,
+        distances=None,
+    )
     precision, recall = 60 / 80, 60 / 70
     assert found.f2 == pytest.approx(5 * precision * recall / (4 * precision + recall))
-    assert found.iou == pytest.approx(60 / 90)
-    assert found.boa == pytest.approx((recall + 110 / 130) / 2)
+    assert found.intersection_over_union == pytest.approx(60 / 90)
+    assert found.balanced_accuracy == pytest.approx((recall + 110 / 130) / 2)
     assert found.agreement == pytest.approx(170 / 200)
 
 
@@ -56,7 +64,7 @@ def test_cloud_alone_is_judged_where_the_network_has_four_classes(taught: Path) 
     assert "cloud_iou" not in summary(score(by_brightness(), tiles))
 
 
-def test_human_labels_are_read_in_the_order_that_the_index_tells(tmp_path: Path) -> None:
+def test_human_labels_are_read_in_the_order_that_the_index_gives(tmp_path: Path) -> None:
     (tmp_path / "index.json").write_text(
         '{"chip": {"order": ["B08", "B04", "B03", "B02"], "level": "L2A"}}'
     )

@@ -22,7 +22,5 @@ _PC = [
         ([], ""),
     ],
 )
-def test_processors_of_one_name_are_told_apart_by_family_and_model(
-    lines: list[str], name: str
-) -> None:
+def test_processors_of_one_name_differ_by_family_and_model(lines: list[str], name: str) -> None:
     assert processor_name(lines) == name

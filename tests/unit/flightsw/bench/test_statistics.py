@@ -21,11 +21,11 @@ def test_known_samples_give_the_figures_worked_out_by_hand() -> None:
     # 1, 2, 3, 4, 10 ms: mean 4, variance (9 + 4 + 1 + 0 + 36) / 5 = 10.
     # Linear interpolation: P95 lies at 0.95 * 4 = 3.8, that is 4 + 0.8 * 6; P99 at 3.96.
     one = timings({"accelerator": [1_000_000, 2_000_000, 3_000_000, 4_000_000, 10_000_000]})
-    told = one["accelerator"]
-    assert (told.count, told.mean, told.p50, told.max) == (5, 4.0, 3.0, 10.0)
-    assert told.p95 == pytest.approx(8.8)
-    assert told.p99 == pytest.approx(9.76)
-    assert told.sigma == pytest.approx(10**0.5)
+    timing = one["accelerator"]
+    assert (timing.count, timing.mean, timing.p50, timing.max) == (5, 4.0, 3.0, 10.0)
+    assert timing.p95 == pytest.approx(8.8)
+    assert timing.p99 == pytest.approx(9.76)
+    assert timing.sigma == pytest.approx(10**0.5)
 
 
 def test_a_tile_takes_the_sum_of_its_own_stages() -> None:
@@ -41,12 +41,12 @@ def test_without_tiles_there_are_no_figures() -> None:
 
 @given(_DURATIONS)
 def test_any_samples_have_the_statistics_of_numpy(nanoseconds: list[int]) -> None:
-    told = timings({"accelerator": nanoseconds})["tile"]
+    timing = timings({"accelerator": nanoseconds})["tile"]
     milliseconds = np.array(nanoseconds) / 1e6
-    assert told.count == len(nanoseconds)
-    assert told.mean == pytest.approx(np.mean(milliseconds))
-    assert told.sigma == pytest.approx(np.std(milliseconds))
-    for found, percent in ((told.p50, 50), (told.p95, 95), (told.p99, 99), (told.max, 100)):
+    assert timing.count == len(nanoseconds)
+    assert timing.mean == pytest.approx(np.mean(milliseconds))
+    assert timing.sigma == pytest.approx(np.std(milliseconds))
+    for found, percent in ((timing.p50, 50), (timing.p95, 95), (timing.p99, 99), (timing.max, 100)):
         assert found == pytest.approx(np.percentile(milliseconds, percent))
 
 
@@ -74,7 +74,7 @@ def test_jitter_is_the_sigma_of_what_was_added_and_not_of_the_sum() -> None:
     assert added_jitter_ms(measured, drawn) == pytest.approx(0.1)
 
 
-def test_energy_is_told_by_tile_and_by_reference_scene() -> None:
+def test_energy_is_given_by_tile_and_by_reference_scene() -> None:
     found = energy_figures(joules=42.4, seconds=4.2, tiles=2809, scenes=1.0)
     assert found["tile_energy"] == pytest.approx(15.09, abs=0.01)
     assert found["scene_energy"] == 42.4

@@ -9,7 +9,7 @@ SETTINGS = Settings()
 def test_the_baseline_stands_beside_torch_on_the_cpu_with_the_reference_s_windows() -> None:
     as_set, baseline = subjects(["torch-cpu"], SETTINGS, baseline=True)
     assert (as_set.title, as_set.settings) == ("torch-cpu", SETTINGS)
-    assert (baseline.engine, baseline.told) == ("torch-cpu", "the reference's baseline")
+    assert (baseline.engine, baseline.description) == ("torch-cpu", "the reference's baseline")
     assert (baseline.settings.torch.tile_size, baseline.settings.torch.overlap) == (2048, 128)
     assert baseline.settings.pipeline.queue_depth == 1
 
