@@ -241,7 +241,8 @@ def test_a_failure_halfway_leaves_nothing(tmp_path: Path) -> None:
 def test_an_interrupt_leaves_nothing_and_exits_130(tmp_path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from telecommands.groundsim import cli, scene\n"
+        "from telecommands.groundsim import cli\n"
+        "from telecommands.groundsim.scenes import scene\n"
         "write = scene.BandWriter.write\n"
         "def interrupted(self, tile):\n"
         "    if self._path.name.endswith('_B03_10m.jp2'):\n"
