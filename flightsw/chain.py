@@ -20,28 +20,27 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
-from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
 from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
-from flightsw.pipeline.process import ProgressCallback
+from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.tiling import Grid
 from telecommands.dictionary import EngineName
 
-Begun = Callable[[SceneMetadata, EngineInfo], Sequence[RowSink]]
-"""Told the scene and the engine before the first row; gives further sinks for the rows."""
+Begun = Callable[[Grid, int], Sequence[RowSink]]
+"""Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
 
 _SWITCH_SECONDS: Final = 0.0005
 _GDAL_CACHE_MEGABYTES: Final = 32  # its own measure is a twentieth of the machine's memory
 _MASK_CLASSES: Final = 2
-_TEST_CURE: Final = "Refresh the card and run the self-test again, or change the model"
 
 
 @dataclass(frozen=True)
@@ -106,36 +105,24 @@ class SceneProcessor:
         request: SceneRequest,
         progress: ProgressCallback | None = None,
         *,
-        begun: Begun = lambda _scene, _engine: (),
+        begun: Begun = lambda _grid, _bytes: (),
         upcoming: Callable[[], SceneRequest | None] = lambda: None,
         stop: StopSignal | None = None,
     ) -> ProcessedScene:
         """Process one scene from disk to products; on any error OUT is left as it was.
 
-        An engine that fails is opened anew and tested, and the scene begins again; where that is
-        in vain the next engine of the chain takes it, or none where the request names its engine.
-        ``begun`` is told the scene and the engine before room is looked for on the disk, at every
-        such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once one
-        decode at most is to come: that scene's first ones then run beside it, and while
-        this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
-        :class:`~flightsw.errors.FlightError` of the room that failed.
+        The engine may fail: :meth:`EngineFallback.serve` says what follows.  ``begun`` is called
+        with the grid of the scene and the bytes that its products need, before disk space is
+        checked and again each time the scene starts again, and may give further sinks for its rows.
+        ``upcoming`` is called when at most one decode is left: the first decodes of that scene then
+        run beside it, while this scene is still computed.  ``stop`` ends the scene from another
+        thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
-        with memory_errors(request.scene), self._engines_for(request.engine) as engines:
-            failed = ""
-            while True:
-                engine = engines.engine(request.engine)
-                try:
-                    return self._process(request, engine, progress, begun, upcoming, stop)
-                except InferenceFailed as failure:
-                    engine.close()
-                    first = engine.info.name != failed
-                    if first and self._recovers(engines, request.engine):
-                        self._notices.mended(failure)
-                    elif request.engine:
-                        raise
-                    else:
-                        engines.give_up(failure)
-                    failed = engine.info.name
+        with memory_errors(request.scene):
+            return self._engines.serve(
+                lambda engine: self._process(request, engine, progress, begun, upcoming, stop),
+                request.engine,
+            )
 
     def self_test(self) -> GoldenReport:
         """Run the package's golden tiles through the engine that serves."""
@@ -143,13 +130,9 @@ class SceneProcessor:
             return check_golden_tiles(self._engines.engine(), self._package)
 
     def find_sound_engine(self) -> GoldenReport:
-        """Run the golden tiles, and go on to the next engine where they come out wrong.
-
-        The report of the first sound engine, or of the last one where none is; raises the first
-        failure where no engine answered.
-        """
+        """Find an engine that passes its golden tiles; see :meth:`EngineFallback.find_sound`."""
         with memory_errors(self._package.model_id):
-            return self._first_sound_engine()
+            return self._engines.find_sound()
 
     def rest(self) -> None:
         """Leave the scene that was begun ahead: none follows for now."""
@@ -180,15 +163,18 @@ class SceneProcessor:
         with self._ahead.scene(self._recipe(request, engine.info)) as scene:
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
+            grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline.fusion)
-            sinks = begun(metadata, engine.info)
-            with ProductSet(request.out, request.products, metadata, context) as products:
+            product_set = ProductSet(request.out, request.products, metadata, context)
+            sinks = begun(grid, product_set.bytes_needed)
+            with product_set as products:
                 summary = process_scene(
                     scene,
                     engine,
                     pipeline,
                     [products, *sinks],
                     progress,
+                    grid=grid,
                     probe=self._probe(engine.info),
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
@@ -196,51 +182,12 @@ class SceneProcessor:
                 published = products.publish(summary)
         return ProcessedScene(metadata, engine.info, summary, published)
 
-    @contextmanager
-    def _engines_for(self, name: EngineName | None) -> Iterator[EngineFallback]:
-        """The chain; or the one engine that a request names, unless it serves already."""
-        if name is None or (self.info and self.info.name == name):
-            yield self._engines
-            return
-        with closing(
-            EngineFallback([name], self._package, self._settings, self._notices)
-        ) as engines:
-            yield engines
-
-    def _recovers(self, engines: EngineFallback, only: EngineName | None) -> bool:
-        """Whether the engine that failed, opened anew, answers the golden tiles."""
-        try:
-            return check_golden_tiles(engines.engine(only), self._package).passed
-        except EngineError:
-            return False
-
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
         if not can_judge(engine, self._package):
             return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
         return GoldenProbe(self._golden)
-
-    def _first_sound_engine(self) -> GoldenReport:
-        wrong: GoldenReport | None = None
-        try:
-            while True:
-                engine = self._engines.engine()
-                failure: EngineError
-                try:
-                    report = check_golden_tiles(engine, self._package)
-                except InferenceFailed as unanswered:
-                    failure = unanswered
-                else:
-                    if report.passed:
-                        return report
-                    wrong = report
-                    failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
-                self._engines.give_up(failure)
-        except EngineError:  # no engine is left
-            if wrong is None:
-                raise
-            return wrong
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
         pipeline = self._settings.pipeline

@@ -31,7 +31,7 @@ class EngineInfo:
     ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
     pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
     real-time priority (:func:`~flightsw.host.real_time.real_time`) of the thread that uses
-    it: above 0 only if that thread mostly waits.  ``simulated`` tells a card's simulator from a card.
+    it: above 0 only if that thread mostly waits.  ``simulated``: a simulator, not a card.
     """
 
     name: str

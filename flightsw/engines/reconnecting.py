@@ -16,9 +16,6 @@ from flightsw.errors import EngineError, InferenceFailed
 
 _CLOSE_SECONDS: Final = 45.0  # the simulator gives up a frame after 30 s
 
-Told = Callable[[InferenceFailed], None]
-"""Hears of each failure that was mended."""
-
 
 class ReconnectingEngine:
     """Implements :class:`~flightsw.engines.engine.Engine` over engines that ``reopen`` gives.
@@ -32,10 +29,15 @@ class ReconnectingEngine:
     that hung meets nobody else's tiles.
     """
 
-    def __init__(self, engine: Engine, reopen: Callable[[], Engine], told: Told) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        reopen: Callable[[], Engine],
+        recovered: Callable[[InferenceFailed], None],
+    ) -> None:
         self._engine = engine
         self._reopen = reopen
-        self._told = told
+        self._recovered = recovered
         self._owed: deque[Tiles] = deque()
         self._answers: deque[Logits] = deque()
         self._retried = False
@@ -57,7 +59,7 @@ class ReconnectingEngine:
         """Run one batch; the logits of the batch that is due, if there is one."""
         self._require_open()
         self._owed.append(tiles)
-        with self._mending():
+        with self._reopening_on_failure():
             self._collect(self._engine.push(tiles))
         return self._answers.popleft() if self._answers else None
 
@@ -65,7 +67,7 @@ class ReconnectingEngine:
         """Logits of the batches that are still in flight, in order."""
         while self._owed or self._answers:
             if not self._answers:
-                with self._mending():
+                with self._reopening_on_failure():
                     self._collect(*self._engine.flush())
                     self._require_nothing_owed()
             yield from self._drain()
@@ -103,18 +105,18 @@ class ReconnectingEngine:
         self.close()
 
     @contextmanager
-    def _mending(self) -> Iterator[None]:
+    def _reopening_on_failure(self) -> Iterator[None]:
         """Ask another engine where this one fails; where that is in vain, nothing is owed."""
         try:
             try:
                 yield
             except InferenceFailed as failure:
-                self._ask_again(failure)
+                self._resubmit(failure)
         except BaseException:
             self.close()
             raise
 
-    def _ask_again(self, failure: InferenceFailed) -> None:
+    def _resubmit(self, failure: InferenceFailed) -> None:
         if self._retried or self._closed:
             raise failure
         self._retried = True
@@ -133,7 +135,7 @@ class ReconnectingEngine:
             raise failure
         for tiles in tuple(self._owed):
             self._collect(self._engine.push(tiles))
-        self._told(failure)
+        self._recovered(failure)
 
     def _give_back(self) -> None:
         closing = threading.Thread(

@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Final
 
 from flightsw.config import PipelineSettings
-from flightsw.engines.engine import CardReadings, Engine
+from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.consumer import EngineConsumer, Probe
 from flightsw.pipeline.fusion import Fusion, MaskFusion
@@ -33,6 +33,11 @@ ProgressCallback = Callable[[int, int], None]
 """Told the finished rows and the scene's height as rows finish; may take its time."""
 
 
+def scene_grid(scene: SceneMetadata, engine: EngineInfo) -> Grid:
+    """The grid of the engine's windows over a scene."""
+    return Grid(scene.height, scene.width, engine.tile_size, engine.stride)
+
+
 def process_scene(
     scene: Scene,
     engine: Engine,
@@ -40,6 +45,7 @@ def process_scene(
     sinks: Sequence[RowSink] = (),
     progress: ProgressCallback | None = None,
     *,
+    grid: Grid | None = None,
     probe: Probe | None = None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
@@ -56,9 +62,7 @@ def process_scene(
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
-    grid = Grid(
-        scene.metadata.height, scene.metadata.width, engine.info.tile_size, engine.info.stride
-    )
+    grid = grid or scene_grid(scene.metadata, engine.info)
     tables = scene_tables(scene.metadata, engine.info)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()

@@ -46,9 +46,10 @@ class InstancePool:
     """Deals tiles out to instances in turn and puts the answers together in the order pushed.
 
     Used by one thread at a time; has the methods of
-    :class:`~flightsw.engines.dimc.instance_driver.InstanceDriver`.  A batch is due when every
-    instance has so many tiles behind it that it must have been answered, so that each always has its next tile at hand.  The first failure of an
-    instance is raised by the call that waits, or else by the next one.
+    :class:`~flightsw.engines.dimc.instance_driver.InstanceDriver`.  A batch is due when enough
+    tiles were pushed after it that each instance still has its next tile waiting while the batch
+    is taken.  The first failure of an instance is raised by the call that waits, or else by the
+    next call.
     """
 
     def __init__(self, feeds: Sequence[InstanceDriver], delay: int, subject: str) -> None:
