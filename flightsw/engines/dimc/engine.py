@@ -17,12 +17,13 @@ from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
-from flightsw.engines.dimc.agreement import ModelPackage, read_agreed_model
+from flightsw.engines.dimc.agreement import read_agreed_model
 from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_feed
 from flightsw.engines.dimc.instance_pool import InstancePool
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
+from flightsw.model.package import ModelPackage
 
 _DOUBLE_BUFFER_DELAY: Final = 2
 

@@ -15,7 +15,10 @@ from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.engines.engine import Engine, Logits
 from flightsw.errors import EngineUnavailable, InferenceFailed, PackageInvalid
 from flightsw.model.description import Quantisation
+from flightsw.model.package import ModelPackage
 from tests.unit.flightsw.dimc.compiled_package import (
+    INPUT_ZERO_POINT,
+    OUTPUT_ZERO_POINT,
     SCALE,
     SIZE,
     TinyNetwork,
@@ -29,13 +32,22 @@ NETWORK = TinyNetwork()
 
 
 @dataclass(frozen=True)
-class Package:
-    folder: Path
+class Package(ModelPackage):
+    """A package of the tiny network, which no list of checksums verifies."""
+
+    name: str = "tiny"
+    version: str = "1"
     model_id: str = "tiny-1"
     bands: tuple[str, ...] = ("B08", "B04", "B03", "B02")
+    levels: tuple[str, ...] = ("L2A",)
     classes: tuple[str, ...] = ("clear", "contaminated")
     tile_size: int = SIZE
     stride: int = SIZE - 2
+    ground_sample_distances: tuple[int, ...] = (10,)
+    input_scale: float = SCALE
+    input_zero_point: int = INPUT_ZERO_POINT
+    output_scale: float = SCALE
+    output_zero_point: int = OUTPUT_ZERO_POINT
 
     def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
         return self.folder / arrangement
