@@ -39,15 +39,15 @@ Begun = Callable[[Grid, int], Sequence[RowSink]]
 """Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
 
 _SWITCH_SECONDS: Final = 0.0005
-_GDAL_CACHE_MEGABYTES: Final = 32  # its own measure is a twentieth of the machine's memory
+_GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
 _MASK_CLASSES: Final = 2
 
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One scene to process: where it is, where its products go, and which are wanted.
+    """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` None leaves it to the settings, ``engine`` None to the chain of the settings.
+    ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
     """
 
     scene: Path
@@ -61,7 +61,7 @@ class SceneRequest:
 
 @dataclass(frozen=True)
 class ProcessedScene:
-    """A scene's metadata, the engine that served, its figures, and its products on disk."""
+    """A scene's metadata, the engine that served, the scene's figures, and its products on disk."""
 
     scene: SceneMetadata
     engine: EngineInfo
@@ -70,9 +70,9 @@ class ProcessedScene:
 
 
 class SceneProcessor:
-    """A verified model package and an engine of the chain, ready for one scene after the other.
+    """A verified model package and an engine of the chain, ready for one scene after another.
 
-    Used by one thread; any thread may ask for ``info`` and ``readings``.
+    Used by one thread; any thread may read ``info`` and ``readings``.
     """
 
     def __init__(self, package: ModelPackage, settings: Settings, notices: EngineNotices) -> None:
@@ -90,13 +90,13 @@ class SceneProcessor:
 
     @property
     def info(self) -> EngineInfo | None:
-        """The engine that serves, where one is open."""
+        """The engine that serves, if one is open."""
         engine = self._engines.opened
         return None if engine is None else engine.info
 
     @property
     def readings(self) -> CardReadings | None:
-        """What the card tells of itself."""
+        """What the card measured."""
         engine = self._engines.opened
         return None if engine is None else engine.readings()
 
@@ -109,7 +109,7 @@ class SceneProcessor:
         upcoming: Callable[[], SceneRequest | None] = lambda: None,
         stop: StopSignal | None = None,
     ) -> ProcessedScene:
-        """Process one scene from disk to products; on any error OUT is left as it was.
+        """Process one scene from disk to products; on any error ``request.out`` is left as it was.
 
         The engine may fail: :meth:`EngineFallback.serve` says what follows.  ``begun`` is called
         with the grid of the scene and the bytes that its products need, before disk space is
@@ -135,11 +135,11 @@ class SceneProcessor:
             return self._engines.find_sound()
 
     def rest(self) -> None:
-        """Leave the scene that was begun ahead: none follows for now."""
+        """Close the scene that was begun ahead: none follows for now."""
         self._ahead.leave()
 
     def close(self) -> None:
-        """Give the devices back and leave the scene that was begun ahead."""
+        """Give the devices back and close the scene that was begun ahead."""
         self._ahead.close()
         self._engines.close()
 
@@ -217,14 +217,14 @@ class SceneProcessor:
 def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:
     """Whether a scene takes less memory in panels (docs/decisions/0015).
 
-    Not where a product draws on the bands, nor where fusion holds scores of several classes: in
-    panels for the rows of a whole decode, which is more than narrow decodes save.
+    Not if a product uses the bands, nor if fusion holds scores of several classes: in panels it
+    holds them for the rows of a whole decode, which is more than narrow decodes save.
     """
     return not draws_on_bands(products) and len(classes) <= _MASK_CLASSES
 
 
 def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
-    """In words, what of the scene the model was not made for."""
+    """In words, the properties of the scene that the model was not made for."""
     remarks = []
     if scene.level and scene.level not in package.levels:
         made_for = " and ".join(package.levels)
@@ -251,12 +251,11 @@ def open_chain(
 
 
 def tune_interpreter() -> None:
-    """Keep Python out of the card's way; for the whole process.
+    """Keep Python from delaying the card; for the whole process.
 
-    Threads change places every half millisecond, since the card's thread must not wait 5 ms for
-    another one's Python; OpenCV starts no threads of its own; GDAL keeps few blocks of the files
-    that it reads; and the collector no longer walks through the libraries' objects, which holds
-    every thread for 50 ms.
+    Threads switch every half millisecond, since the card's thread must not wait 5 ms for another
+    thread's Python; OpenCV starts no threads; GDAL caches few blocks of the files that it reads;
+    and the collector no longer visits the libraries' objects, which blocks every thread for 50 ms.
     """
     os.environ.setdefault("GDAL_CACHEMAX", str(_GDAL_CACHE_MEGABYTES))
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -1,4 +1,4 @@
-"""An engine that is opened anew where it fails, and asked again for what it owes."""
+"""An engine that is reopened if it fails, and whose outstanding batches are resubmitted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _CLOSE_SECONDS: Final = 45.0  # the simulator gives up a frame after 30 s
 class ReconnectingEngine:
     """Implements :class:`~flightsw.engines.engine.Engine` over engines that ``reopen`` gives.
 
-    After a failed call nobody can tell what the engine still knows: it is closed, another one
-    is opened, and every batch that is owed goes through that one, in order.  A batch is retried
+    After a failed call the engine's state is unknown: it is closed, reopened, and every
+    outstanding batch goes through the reopened one, in order.  A batch is retried
     once: a second failure before the next answer is raised.  The pipeline's arrays are kept
     until their answer has come.
 
-    Once closed it answers nothing more, so that a thread that comes back late from a card
-    that hung meets nobody else's tiles.
+    Once closed it answers nothing more, so that a thread that returns late from a card that hung
+    does not get another scene's tiles.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class ReconnectingEngine:
             yield from self._drain()
 
     def readings(self) -> CardReadings | None:
-        """What the card measured, all engines since the first added up."""
+        """What the card measured, summed over all reopened engines."""
         now = self._engine.readings()
         return now and _sum(self._earlier, now)
 
@@ -85,7 +85,7 @@ class ReconnectingEngine:
     def close(self) -> None:
         """Give the card back; may be called again.
 
-        A card that hangs may never let go: it is left to its fate after 45 s.
+        A card that hangs may never return: it is abandoned after 45 s.
         """
         with self._handing_over:
             self._closed = True
@@ -106,7 +106,7 @@ class ReconnectingEngine:
 
     @contextmanager
     def _reopening_on_failure(self) -> Iterator[None]:
-        """Ask another engine where this one fails; where that is in vain, nothing is owed."""
+        """Resubmit to the reopened engine after a failure; if that fails too, close."""
         try:
             try:
                 yield
@@ -130,7 +130,7 @@ class ReconnectingEngine:
         with self._handing_over:
             if not self._closed:
                 self._engine = engine
-        if self._closed:  # given up while the other one opened
+        if self._closed:  # closed while the engine was reopened
             _close_quietly(engine)
             raise failure
         for tiles in tuple(self._owed):
@@ -146,10 +146,10 @@ class ReconnectingEngine:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise InferenceFailed(self.info.device, "the engine is closed", "Open it again")
+            raise InferenceFailed(self.info.device, "is closed", "Open the engine again")
 
     def _collect(self, *answers: Logits | None) -> None:
-        self._require_open()  # it may have been given up while this thread waited
+        self._require_open()  # it may have been closed while this thread waited
         for logits in answers:
             if logits is not None:
                 self._owed.popleft()
@@ -162,12 +162,12 @@ class ReconnectingEngine:
 
     def _require_nothing_owed(self) -> None:
         if self._owed:
-            cause = f"{len(self._owed)} batches were never answered"
+            cause = f"never answered {len(self._owed)} batches"
             raise InferenceFailed(self.info.device, cause, "Run the self-test")
 
 
 def _close_quietly(engine: Engine) -> None:
-    with suppress(EngineError):  # it is given up anyway
+    with suppress(EngineError):  # it is abandoned anyway
         engine.close()
 
 

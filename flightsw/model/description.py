@@ -1,4 +1,4 @@
-"""``package.json``: what a model package says of itself, typed and checked."""
+"""``package.json``: what a model package says about itself, typed and checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Quantisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One source of tiles that the weights learnt from; ``regions`` says which part of it."""
+    """One source of the training tiles; ``regions`` says which part of it."""
 
     source: str
     licence: str
@@ -38,7 +38,7 @@ class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Teacher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The network whose answers were learnt."""
+    """The network whose answers were the training labels."""
 
     name: str
     licence: str
@@ -69,7 +69,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     measured: dict[str, float]
 
     def as_text(self) -> str:
-        """For people, a fact a line."""
+        """For people, one fact a line."""
         distances = ", ".join(map(str, self.ground_sample_distances))
         teacher = [f"{self.teacher.name} ({self.teacher.licence})"] if self.teacher else []
         facts = [
@@ -86,7 +86,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 def read_description(path: Path) -> PackageDescription:
-    """Read ``package.json``; :class:`PackageInvalid` tells ``key``, ``expected``, ``found``."""
+    """Read ``package.json``; :class:`PackageInvalid` has the fields key, expected and found."""
     try:
         description = msgspec.json.decode(path.read_bytes(), type=PackageDescription)
     except OSError as error:
@@ -95,7 +95,12 @@ def read_description(path: Path) -> PackageDescription:
         expected, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$.") or "the document"
         raise PackageInvalid(
-            path, str(error), _CURE, key=key, expected=expected, found="another type"
+            path,
+            f"does not fit its format: {error}",
+            _CURE,
+            key=key,
+            expected=expected,
+            found="another type",
         ) from error
     _check(path, description)
     return description
@@ -105,7 +110,7 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
     """The error for a value that is not what it must be."""
     return PackageInvalid(
         path,
-        f"{key} must be {expected}, found {found}",
+        f"has {key} {found}, which must be {expected}",
         _CURE,
         key=key,
         expected=str(expected),
@@ -113,49 +118,77 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
     )
 
 
-def _check(path: Path, told: PackageDescription) -> None:
+def _check(path: Path, description: PackageDescription) -> None:
     known = ", ".join(sentinel_2.BANDS)
     rules = (
         (
             "bands",
-            _distinct(told.bands, sentinel_2.BANDS),
+            _distinct(description.bands, sentinel_2.BANDS),
             f"distinct bands of {known}",
-            told.bands,
+            description.bands,
         ),
-        ("levels", _distinct(told.levels, LEVELS), f"distinct levels of {LEVELS}", told.levels),
-        ("classes", told.classes[:1] == (CLEAR,), f"{CLEAR!r} first", told.classes),
-        ("classes", len(set(told.classes)) == len(told.classes) > 1, "distinct", told.classes),
+        (
+            "levels",
+            _distinct(description.levels, LEVELS),
+            f"distinct levels of {LEVELS}",
+            description.levels,
+        ),
+        ("classes", description.classes[:1] == (CLEAR,), f"{CLEAR!r} first", description.classes),
+        (
+            "classes",
+            len(set(description.classes)) == len(description.classes) > 1,
+            "distinct",
+            description.classes,
+        ),
         (
             "tile_size",
-            told.tile_size > 0 and told.tile_size % _ENCODER_REDUCTION == 0,
+            description.tile_size > 0 and description.tile_size % _ENCODER_REDUCTION == 0,
             f"a multiple of {_ENCODER_REDUCTION}",
-            told.tile_size,
+            description.tile_size,
         ),
-        ("stride", 0 < told.stride <= told.tile_size, f"1 to {told.tile_size}", told.stride),
+        (
+            "stride",
+            0 < description.stride <= description.tile_size,
+            f"1 to {description.tile_size}",
+            description.stride,
+        ),
         (
             "ground_sample_distances",
-            bool(told.ground_sample_distances) and min(told.ground_sample_distances) > 0,
+            bool(description.ground_sample_distances)
+            and min(description.ground_sample_distances) > 0,
             "metres above 0",
-            told.ground_sample_distances,
+            description.ground_sample_distances,
         ),
         (
             "quantification",
-            math.isfinite(told.quantification) and told.quantification > 0,
+            math.isfinite(description.quantification) and description.quantification > 0,
             "above 0",
-            told.quantification,
+            description.quantification,
         ),
-        *_quantisation_rules("input", told.input),
-        *_quantisation_rules("output", told.output),
+        *_quantisation_rules("input", description.input),
+        *_quantisation_rules("output", description.output),
     )
     for key, holds, expected, found in rules:
         if not holds:
             raise refuse(path, key, expected, found)
 
 
-def _quantisation_rules(side: str, told: Quantisation) -> tuple[tuple[str, bool, str, object], ...]:
+def _quantisation_rules(
+    side: str, values: Quantisation
+) -> tuple[tuple[str, bool, str, object], ...]:
     return (
-        (f"{side}.scale", math.isfinite(told.scale) and told.scale > 0, "above 0", told.scale),
-        (f"{side}.zero_point", -128 <= told.zero_point <= 127, "-128 to 127", told.zero_point),
+        (
+            f"{side}.scale",
+            math.isfinite(values.scale) and values.scale > 0,
+            "above 0",
+            values.scale,
+        ),
+        (
+            f"{side}.zero_point",
+            -128 <= values.zero_point <= 127,
+            "-128 to 127",
+            values.zero_point,
+        ),
     )
 
 

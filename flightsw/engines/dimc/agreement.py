@@ -14,7 +14,7 @@ def read_agreed_model(package: ModelPackage, settings: DimcSettings) -> tuple[Pa
     """The ``model.json`` for the arrangement of the settings, and what it says.
 
     Four instances run the model of one tile.  Raises
-    :class:`~flightsw.errors.PackageInvalid` where package and manifest contradict each other.
+    :class:`~flightsw.errors.PackageInvalid` if package and manifest contradict each other.
     """
     batched = settings.arrangement == "batch"
     model_json = package.compiled_model("batch" if batched else "spatial") / "model.json"
@@ -34,7 +34,7 @@ def _require_agreement(package: ModelPackage, settings: DimcSettings, model: Com
         if tensor.unpadded_shape != expected:
             raise PackageInvalid(
                 model.manifest,
-                f"{key} without padding must be {expected}, found {tensor.unpadded_shape}",
+                f"has {key} {tensor.unpadded_shape} without padding, which must be {expected}",
                 "Compile the model again for this arrangement, or install an intact package",
                 key=key,
                 expected=str(expected),
