@@ -86,7 +86,7 @@ class TileProducer:
     def _columns_with_data(
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
     ) -> list[int]:
-        """Grid columns of the span whose window has a valid pixel; ``no_data`` is that of ``span.own``."""
+        """Grid columns of the span whose window has a valid pixel; ``no_data``: of ``span.own``."""
         beside = [[no_data_pixels(piece) for piece in stack.pieces] for stack in span.beside]
         stacks = zip((*span.beside, span.own), (*beside, no_data), strict=True)
         empty = np.concatenate([_empty_columns(stack, missing) for stack, missing in stacks])

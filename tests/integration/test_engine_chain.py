@@ -90,7 +90,7 @@ def test_int8_and_fp32_agree_as_the_release_says(masks: dict[str, NDArray[np.uin
     assert (masks["dimc"] == masks["torch-cpu"]).mean() > 0.98
 
 
-def test_a_card_that_is_lost_once_is_opened_anew_in_the_middle_of_a_scene(
+def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],

@@ -90,7 +90,7 @@ def test_missing_library_is_the_cause_when_a_card_is_required() -> None:
         ({"listing": "fails"}, r"cannot list the devices \(busy\)"),
     ],
 )
-def test_silent_card_is_told_with_its_cause_when_a_card_is_required(
+def test_silent_card_is_reported_with_its_cause_when_a_card_is_required(
     library: FakeLibrary, behaviour: dict[str, str], cause: str
 ) -> None:
     library.install(**behaviour)  # type: ignore[arg-type]

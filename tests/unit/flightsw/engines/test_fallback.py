@@ -67,7 +67,7 @@ def test_an_engine_that_fails_twice_makes_room_for_the_next_one() -> None:
     chain.close()
 
 
-def test_after_the_last_engine_the_first_failure_is_told_and_the_chain_begins_anew() -> None:
+def test_after_the_last_engine_the_first_failure_is_raised_and_the_chain_starts_over() -> None:
     chain, given_up = _chain(("dimc", "torch-cuda"))
     with pytest.raises(InferenceFailed, match="the card hangs"):
         chain.serve(_fail)
@@ -243,7 +243,7 @@ def test_no_simulator_ends_what_a_card_has_begun(
     assert asked == ["auto", again]
 
 
-def test_a_chain_without_any_engine_tells_why_the_first_is_absent() -> None:
+def test_a_chain_without_any_engine_says_why_the_first_is_absent() -> None:
     chain, _ = _chain(("dimc", "torch-cuda"), NO_CARD)
     with pytest.raises(EngineUnavailable, match="axelera"):
         chain.engine()

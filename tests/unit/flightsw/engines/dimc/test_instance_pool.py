@@ -172,7 +172,7 @@ def test_instance_that_never_answers_is_given_up(
     let_go = threading.Event()
     hanging: Any = engine._drivers[1].instance
     hanging.run = lambda *_: let_go.wait(20)
-    with pytest.raises(InferenceFailed, match=r"no answer within.*axdevice --refresh"):
+    with pytest.raises(InferenceFailed, match=r"gave no answer within.*axdevice --refresh"):
         list(push_all(engine, [random_tiles(4)]))
     (left,) = [thread for thread in threading.enumerate() if thread.name == "instance 2"]
     assert left.daemon
