@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -94,14 +95,8 @@ def read_description(path: Path) -> PackageDescription:
     except msgspec.DecodeError as error:
         expected, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$.") or "the document"
-        raise PackageInvalid(
-            path,
-            f"does not fit its format: {error}",
-            _CURE,
-            key=key,
-            expected=expected,
-            found="another type",
-        ) from error
+        cause, found = f"does not fit its format: {error}", "another type"
+        raise PackageInvalid(path, cause, _CURE, key=key, expected=expected, found=found) from error
     _check(path, description)
     return description
 
@@ -118,78 +113,29 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
     )
 
 
-def _check(path: Path, description: PackageDescription) -> None:
+def _check(path: Path, model: PackageDescription) -> None:
+    size, distances, classes = model.tile_size, model.ground_sample_distances, model.classes
+    scales = ("quantification", "input.scale", "output.scale")
+    zero_points = ("input.zero_point", "output.zero_point")
     known = ", ".join(sentinel_2.BANDS)
     rules = (
-        (
-            "bands",
-            _distinct(description.bands, sentinel_2.BANDS),
-            f"distinct bands of {known}",
-            description.bands,
-        ),
-        (
-            "levels",
-            _distinct(description.levels, LEVELS),
-            f"distinct levels of {LEVELS}",
-            description.levels,
-        ),
-        ("classes", description.classes[:1] == (CLEAR,), f"{CLEAR!r} first", description.classes),
-        (
-            "classes",
-            len(set(description.classes)) == len(description.classes) > 1,
-            "distinct",
-            description.classes,
-        ),
+        ("bands", _distinct(model.bands, sentinel_2.BANDS), f"distinct bands of {known}"),
+        ("levels", _distinct(model.levels, LEVELS), f"distinct levels of {LEVELS}"),
+        ("classes", classes[:1] == (CLEAR,), f"names of which {CLEAR!r} is the first"),
+        ("classes", len(set(classes)) == len(classes) > 1, "two distinct names at least"),
         (
             "tile_size",
-            description.tile_size > 0 and description.tile_size % _ENCODER_REDUCTION == 0,
+            size > 0 and size % _ENCODER_REDUCTION == 0,
             f"a multiple of {_ENCODER_REDUCTION}",
-            description.tile_size,
         ),
-        (
-            "stride",
-            0 < description.stride <= description.tile_size,
-            f"1 to {description.tile_size}",
-            description.stride,
-        ),
-        (
-            "ground_sample_distances",
-            bool(description.ground_sample_distances)
-            and min(description.ground_sample_distances) > 0,
-            "metres above 0",
-            description.ground_sample_distances,
-        ),
-        (
-            "quantification",
-            math.isfinite(description.quantification) and description.quantification > 0,
-            "above 0",
-            description.quantification,
-        ),
-        *_quantisation_rules("input", description.input),
-        *_quantisation_rules("output", description.output),
+        ("stride", 0 < model.stride <= size, f"1 to {size}"),
+        ("ground_sample_distances", min(distances, default=0) > 0, "metres above 0"),
+        *((key, 0 < attrgetter(key)(model) < math.inf, "above 0") for key in scales),
+        *((key, -128 <= attrgetter(key)(model) <= 127, "-128 to 127") for key in zero_points),
     )
-    for key, holds, expected, found in rules:
+    for key, holds, expected in rules:
         if not holds:
-            raise refuse(path, key, expected, found)
-
-
-def _quantisation_rules(
-    side: str, values: Quantisation
-) -> tuple[tuple[str, bool, str, object], ...]:
-    return (
-        (
-            f"{side}.scale",
-            math.isfinite(values.scale) and values.scale > 0,
-            "above 0",
-            values.scale,
-        ),
-        (
-            f"{side}.zero_point",
-            -128 <= values.zero_point <= 127,
-            "-128 to 127",
-            values.zero_point,
-        ),
-    )
+            raise refuse(path, key, expected, attrgetter(key)(model))
 
 
 def _distinct(names: tuple[str, ...], known: tuple[str, ...]) -> bool:

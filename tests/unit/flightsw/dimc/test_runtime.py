@@ -85,8 +85,8 @@ def test_missing_library_is_the_cause_when_a_card_is_required() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "cause"),
     [
-        ({"names": ()}, "finds no device"),
-        ({"opening": "fails"}, r"opens no context \(no driver\)"),
+        ({"names": ()}, "found no device"),
+        ({"opening": "fails"}, r"cannot open a context \(no driver\)"),
         ({"listing": "fails"}, r"cannot list the devices \(busy\)"),
     ],
 )

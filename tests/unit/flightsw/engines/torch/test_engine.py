@@ -367,7 +367,7 @@ def test_a_fault_closes_the_engine_and_names_device_cause_and_cure(
         engine.push(tiles)
     assert failed.value.subject == "a device without order"
     assert failed.value.cause == (
-        "inference failed: RuntimeError CUDA error: an illegal memory access"
+        "failed during inference: RuntimeError CUDA error: an illegal memory access"
     )
     assert failed.value.cure
     assert failed.value.fields == {"fault": "RuntimeError"}
