@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import ClassVar
 
-from typing_extensions import Self
-
-from flightsw.engines.engine import CardReadings, EngineInfo, Logits, Tiles
+from flightsw.engines.engine import Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import InferenceFailed
 
 
-class ClosingEngine(ABC):
-    """Implements the common part of :class:`~flightsw.engines.engine.Engine`.
+class ClosingEngine(Engine):
+    """The common part of such engines.
 
     After a failed or interrupted call nobody knows which batch the next answer belongs to, so
     the engine closes itself and gives the reason at the next call: open a new one.
@@ -42,32 +39,9 @@ class ClosingEngine(ABC):
         logits = self.push(tiles)
         return next(self.flush()) if logits is None else logits
 
-    @abstractmethod
-    def push(self, tiles: Tiles) -> Logits | None:
-        """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
-
-    @abstractmethod
-    def flush(self) -> Iterator[Logits]:
-        """Logits of the batches still in flight, in order."""
-
-    @abstractmethod
-    def readings(self) -> CardReadings | None:
-        """What the device measured, or None if it measures nothing."""
-
     def close(self) -> None:
         """Give the device back; batches in flight are lost.  May be called again."""
         self._close("is closed")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     @abstractmethod

@@ -6,10 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Final
-
-from typing_extensions import Self
 
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import EngineError, InferenceFailed
@@ -17,8 +14,8 @@ from flightsw.errors import EngineError, InferenceFailed
 _CLOSE_SECONDS: Final = 45.0  # the simulator gives up a frame after 30 s
 
 
-class ReconnectingEngine:
-    """Implements :class:`~flightsw.engines.engine.Engine` over engines that ``reopen`` gives.
+class ReconnectingEngine(Engine):
+    """An engine over those that ``reopen`` gives.
 
     After a failed call the engine's state is unknown: it is closed, reopened, and every
     outstanding batch goes through the reopened one, in order.  A batch is retried
@@ -66,11 +63,14 @@ class ReconnectingEngine:
     def flush(self) -> Iterator[Logits]:
         """Logits of the batches that are still in flight, in order."""
         while self._owed or self._answers:
-            if not self._answers:
-                with self._reopening_on_failure():
-                    self._collect(*self._engine.flush())
-                    self._require_nothing_owed()
-            yield from self._drain()
+            if self._answers:
+                yield self._answers.popleft()
+                continue
+            with self._reopening_on_failure():
+                self._collect(*self._engine.flush())
+                if self._owed:
+                    cause = f"never answered {len(self._owed)} batches"
+                    raise InferenceFailed(self.info.device, cause, "Run the self-test")
 
     def readings(self) -> CardReadings | None:
         """What the card measured, summed over all reopened engines."""
@@ -92,17 +92,6 @@ class ReconnectingEngine:
         self._owed.clear()
         self._answers.clear()
         self._give_back()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _reopening_on_failure(self) -> Iterator[None]:
@@ -155,15 +144,6 @@ class ReconnectingEngine:
                 self._owed.popleft()
                 self._answers.append(logits)
                 self._retried = False
-
-    def _drain(self) -> Iterator[Logits]:
-        while self._answers:
-            yield self._answers.popleft()
-
-    def _require_nothing_owed(self) -> None:
-        if self._owed:
-            cause = f"never answered {len(self._owed)} batches"
-            raise InferenceFailed(self.info.device, cause, "Run the self-test")
 
 
 def _close_quietly(engine: Engine) -> None:

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from flightsw.config import TensorRtSettings
 from flightsw.engines.engine import EngineInfo
 from flightsw.engines.tensorrt.cache import EngineCache, EngineIdentity, default_folder
-from flightsw.engines.torch.devices import CudaDevice, CudaQueue, Device, QueueT, Work
+from flightsw.engines.torch.devices import CudaDevice, CudaQueue, Work
 from flightsw.engines.torch.engine import TorchEngine
-from flightsw.engines.torch.lanes import CUDA_LANES, BatchForm, Lane
+from flightsw.engines.torch.lanes import BatchForm, Lane, lanes_on
 from flightsw.errors import EngineUnavailable
 from flightsw.host.disk import sha256
 from flightsw.model.network import open_network
@@ -94,12 +94,6 @@ def cuda_target() -> Target:
         memory="cuda",
         open_lanes=lambda network, form: lanes_on(_CudaStreams(), network, form),
     )
-
-
-def lanes_on(device: Device[QueueT], network: nn.Module, form: BatchForm) -> tuple[Lane, ...]:
-    """Two lanes with one queue for computing; raises :class:`RuntimeError`."""
-    computing = device.queue()
-    return tuple(Lane(device, network, form, computing) for _ in range(CUDA_LANES))
 
 
 class _CudaStreams(CudaDevice):

@@ -92,6 +92,14 @@ class Lane:
         return np.asarray(answer.numpy())
 
 
+def lanes_on(
+    device: Device[QueueT], network: nn.Module, form: BatchForm, count: int = CUDA_LANES
+) -> tuple[Lane, ...]:
+    """``count`` lanes with one queue for computing; raises ``RuntimeError``."""
+    computing = device.queue()
+    return tuple(Lane(device, network, form, computing) for _ in range(count))
+
+
 def open_lanes(
     new_device: Callable[[], Device[QueueT]], network: nn.Module, form: BatchForm, count: int
 ) -> tuple[Lane, ...]:
@@ -102,8 +110,7 @@ def open_lanes(
     while True:
         try:
             device = new_device()
-            placed, computing = device.place(network.to(form.dtype)), device.queue()
-            return tuple(Lane(device, placed, form, computing) for _ in range(count))
+            return lanes_on(device, device.place(network.to(form.dtype)), form, count)
         except RuntimeError as error:
             if form.batch == 1 or not is_out_of_memory(error):
                 raise

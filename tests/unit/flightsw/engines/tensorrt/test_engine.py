@@ -20,8 +20,9 @@ from deploy.model.export import keep_weights
 from flightsw.config import TensorRtSettings
 from flightsw.engines.engine import Engine, Logits
 from flightsw.engines.tensorrt import engine as tensorrt_engine
-from flightsw.engines.tensorrt.engine import Target, lanes_on, open_tensorrt_engine
+from flightsw.engines.tensorrt.engine import Target, open_tensorrt_engine
 from flightsw.engines.torch.devices import HostDevice
+from flightsw.engines.torch.lanes import lanes_on
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import open_network
