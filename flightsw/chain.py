@@ -20,13 +20,12 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
-from flightsw.errors import AnswerWrong, EngineError, InferenceFailed
 from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
-from flightsw.pipeline.process import ProgressCallback
+from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
@@ -34,23 +33,23 @@ from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.tiling import Grid
 from telecommands.dictionary import EngineName
 
-Begun = Callable[[SceneMetadata, EngineInfo], Sequence[RowSink]]
-"""Told the scene and the engine before the first row; gives further sinks for the rows."""
+Begun = Callable[[Grid, int], Sequence[RowSink]]
+"""Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
 
 _SWITCH_SECONDS: Final = 0.0005
-_GDAL_CACHE_MEGABYTES: Final = 32  # its own measure is a twentieth of the machine's memory
+_GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
 _MASK_CLASSES: Final = 2
-_TEST_CURE: Final = "Refresh the card and run the self-test again, or change the model"
 
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One scene to process: where it is, where its products go, and which are wanted.
+    """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` None leaves it to the settings, ``engine`` None to the chain of the settings.  A
-    scene in memory has its own distance and offset; those given here are for a path.
+    ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
+    A scene in memory has its own distance and offset; those given here are for a path.
     """
 
     scene: Path | ArrayScene
@@ -64,7 +63,7 @@ class SceneRequest:
 
 @dataclass(frozen=True)
 class ProcessedScene:
-    """A scene's metadata, the engine that served, its figures, and its products on disk."""
+    """A scene's metadata, the engine that served, the scene's figures, and its products on disk."""
 
     scene: SceneMetadata
     engine: EngineInfo
@@ -73,9 +72,9 @@ class ProcessedScene:
 
 
 class SceneProcessor:
-    """A verified model package and an engine of the chain, ready for one scene after the other.
+    """A verified model package and an engine of the chain, ready for one scene after another.
 
-    Used by one thread; any thread may ask for ``info`` and ``readings``.
+    Used by one thread; any thread may read ``info`` and ``readings``.
     """
 
     def __init__(self, package: ModelPackage, settings: Settings, notices: EngineNotices) -> None:
@@ -93,13 +92,13 @@ class SceneProcessor:
 
     @property
     def info(self) -> EngineInfo | None:
-        """The engine that serves, where one is open."""
+        """The engine that serves, if one is open."""
         engine = self._engines.opened
         return None if engine is None else engine.info
 
     @property
     def readings(self) -> CardReadings | None:
-        """What the card tells of itself."""
+        """What the card measured."""
         engine = self._engines.opened
         return None if engine is None else engine.readings()
 
@@ -108,36 +107,24 @@ class SceneProcessor:
         request: SceneRequest,
         progress: ProgressCallback | None = None,
         *,
-        begun: Begun = lambda _scene, _engine: (),
+        begun: Begun = lambda _grid, _bytes: (),
         upcoming: Callable[[], SceneRequest | None] = lambda: None,
         stop: StopSignal | None = None,
     ) -> ProcessedScene:
-        """Process one scene from disk to products; on any error OUT is left as it was.
+        """Process one scene from disk to products; on any error ``request.out`` is left as it was.
 
-        An engine that fails is opened anew and tested, and the scene begins again; where that is
-        in vain the next engine of the chain takes it, or none where the request names its engine.
-        ``begun`` is told the scene and the engine before room is looked for on the disk, at every
-        such beginning, and may give further sinks for its rows.  ``upcoming`` is asked once one
-        decode at most is to come: that scene's first ones then run beside it, and while
-        this one is still computed.  ``stop`` ends the scene from another thread.  Raises the
-        :class:`~flightsw.errors.FlightError` of the room that failed.
+        The engine may fail: :meth:`EngineFallback.serve` says what follows.  ``begun`` is called
+        with the grid of the scene and the bytes that its products need, before disk space is
+        checked and again each time the scene starts again, and may give further sinks for its rows.
+        ``upcoming`` is called when at most one decode is left: the first decodes of that scene then
+        run beside it, while this scene is still computed.  ``stop`` ends the scene from another
+        thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
-        with memory_errors(request.scene), self._engines_for(request.engine) as engines:
-            failed = ""
-            while True:
-                engine = engines.engine(request.engine)
-                try:
-                    return self._process(request, engine, progress, begun, upcoming, stop)
-                except InferenceFailed as failure:
-                    engine.close()
-                    first = engine.info.name != failed
-                    if first and self._recovers(engines, request.engine):
-                        self._notices.mended(failure)
-                    elif request.engine:
-                        raise
-                    else:
-                        engines.give_up(failure)
-                    failed = engine.info.name
+        with memory_errors(request.scene):
+            return self._engines.serve(
+                lambda engine: self._process(request, engine, progress, begun, upcoming, stop),
+                request.engine,
+            )
 
     def self_test(self) -> GoldenReport:
         """Run the package's golden tiles through the engine that serves."""
@@ -145,20 +132,16 @@ class SceneProcessor:
             return check_golden_tiles(self._engines.engine(), self._package)
 
     def find_sound_engine(self) -> GoldenReport:
-        """Run the golden tiles, and go on to the next engine where they come out wrong.
-
-        The report of the first sound engine, or of the last one where none is; raises the first
-        failure where no engine answered.
-        """
+        """Find an engine that passes its golden tiles; see :meth:`EngineFallback.find_sound`."""
         with memory_errors(self._package.model_id):
-            return self._first_sound_engine()
+            return self._engines.find_sound()
 
     def rest(self) -> None:
-        """Leave the scene that was begun ahead: none follows for now."""
+        """Close the scene that was begun ahead: none follows for now."""
         self._ahead.leave()
 
     def close(self) -> None:
-        """Give the devices back and leave the scene that was begun ahead."""
+        """Give the devices back and close the scene that was begun ahead."""
         self._ahead.close()
         self._engines.close()
 
@@ -182,15 +165,18 @@ class SceneProcessor:
         with self._ahead.scene(self._recipe(request, engine.info)) as scene:
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
+            grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline.fusion)
-            sinks = begun(metadata, engine.info)
-            with ProductSet(request.out, request.products, metadata, context) as products:
+            product_set = ProductSet(request.out, request.products, metadata, context)
+            sinks = begun(grid, product_set.bytes_needed)
+            with product_set as products:
                 summary = process_scene(
                     scene,
                     engine,
                     pipeline,
                     [products, *sinks],
                     progress,
+                    grid=grid,
                     probe=self._probe(engine.info),
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
@@ -198,51 +184,12 @@ class SceneProcessor:
                 published = products.publish(summary)
         return ProcessedScene(metadata, engine.info, summary, published)
 
-    @contextmanager
-    def _engines_for(self, name: EngineName | None) -> Iterator[EngineFallback]:
-        """The chain; or the one engine that a request names, unless it serves already."""
-        if name is None or (self.info and self.info.name == name):
-            yield self._engines
-            return
-        with closing(
-            EngineFallback([name], self._package, self._settings, self._notices)
-        ) as engines:
-            yield engines
-
-    def _recovers(self, engines: EngineFallback, only: EngineName | None) -> bool:
-        """Whether the engine that failed, opened anew, answers the golden tiles."""
-        try:
-            return check_golden_tiles(engines.engine(only), self._package).passed
-        except EngineError:
-            return False
-
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
         if not can_judge(engine, self._package):
             return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
         return GoldenProbe(self._golden)
-
-    def _first_sound_engine(self) -> GoldenReport:
-        wrong: GoldenReport | None = None
-        try:
-            while True:
-                engine = self._engines.engine()
-                failure: EngineError
-                try:
-                    report = check_golden_tiles(engine, self._package)
-                except InferenceFailed as unanswered:
-                    failure = unanswered
-                else:
-                    if report.passed:
-                        return report
-                    wrong = report
-                    failure = AnswerWrong(report.engine, report.as_text(), _TEST_CURE)
-                self._engines.give_up(failure)
-        except EngineError:  # no engine is left
-            if wrong is None:
-                raise
-            return wrong
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
         pipeline = self._settings.pipeline
@@ -272,14 +219,14 @@ class SceneProcessor:
 def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:
     """Whether a scene takes less memory in panels (docs/decisions/0015).
 
-    Not where a product draws on the bands, nor where fusion holds scores of several classes: in
-    panels for the rows of a whole decode, which is more than narrow decodes save.
+    Not if a product uses the bands, nor if fusion holds scores of several classes: in panels it
+    holds them for the rows of a whole decode, which is more than narrow decodes save.
     """
     return not draws_on_bands(products) and len(classes) <= _MASK_CLASSES
 
 
 def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
-    """In words, what of the scene the model was not made for."""
+    """In words, the properties of the scene that the model was not made for."""
     remarks = []
     if scene.level and scene.level not in package.levels:
         made_for = " and ".join(package.levels)
@@ -306,12 +253,11 @@ def open_chain(
 
 
 def tune_interpreter() -> None:
-    """Keep Python out of the card's way; for the whole process.
+    """Keep Python from delaying the card; for the whole process.
 
-    Threads change places every half millisecond, since the card's thread must not wait 5 ms for
-    another one's Python; OpenCV starts no threads of its own; GDAL keeps few blocks of the files
-    that it reads; and the collector no longer walks through the libraries' objects, which holds
-    every thread for 50 ms.
+    Threads switch every half millisecond, since the card's thread must not wait 5 ms for another
+    thread's Python; OpenCV starts no threads; GDAL caches few blocks of the files that it reads;
+    and the collector no longer visits the libraries' objects, which blocks every thread for 50 ms.
     """
     os.environ.setdefault("GDAL_CACHEMAX", str(_GDAL_CACHE_MEGABYTES))
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -1,7 +1,7 @@
 """Real, small parts for tests: a scene in memory and an engine of plain arithmetic.
 
-Limits: :class:`ArrayScene` decodes nothing, so it tells nothing of files;
-:class:`ArithmeticEngine` knows nothing of clouds.
+Limits: :class:`ArrayScene` decodes nothing, so it says nothing about files;
+:class:`ArithmeticEngine` knows nothing about clouds.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ def scene_metadata(height: int, width: int, **changes: object) -> SceneMetadata:
 
 @dataclass(frozen=True)
 class ArrayScene:
-    """A scene held in memory, given out in strips of the heights asked for, then in their last.
+    """A scene held in memory, cut into strips of the heights given; the last height repeats.
 
-    Its panels have the widths asked for, and the last one what is left; so many strips of one
-    come before those of the next.  Each strip counts as a decode of its own.
+    Its panels have the widths given, and the last panel the rest; ``strips_together`` strips of a
+    panel come before those of the next.  Each strip counts as its own decode.
     """
 
     digital_numbers: NDArray[np.uint16]
@@ -63,7 +63,7 @@ class ArrayScene:
 
     @contextmanager
     def strips(self, workers: int) -> Iterator[Iterator[Strip]]:
-        """Give the rows out; ``workers`` is not needed."""
+        """Yield the strips; ``workers`` is not used."""
         del workers
         yield self._cut()
 
@@ -90,7 +90,7 @@ class ArithmeticEngine:
     """Logits by integer arithmetic on the tile: each depends on the pixel and on the whole tile.
 
     ``delay`` answers that many pushes later, as a double-buffering card does.
-    Tiles that disagree where they overlap make fusion visible.
+    Tiles that disagree in their overlap make fusion visible.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class ArithmeticEngine:
         self.tiles_seen = 0
 
     def infer(self, tiles: Tiles) -> NDArray[np.int8]:
-        """Answer a batch at once."""
+        """Answer a batch immediately."""
         values = tiles.astype(np.int32)
         level = values.mean(axis=(1, 2), keepdims=True).round().astype(np.int32)
         kinds = len(self.info.classes)
@@ -142,7 +142,7 @@ class ArithmeticEngine:
         return self._owed.popleft() if len(self._owed) > self._delay else None
 
     def flush(self) -> Iterator[NDArray[np.int8]]:
-        """Answer what is owed."""
+        """Answer the outstanding batches."""
         while self._owed:
             yield self._owed.popleft()
 

@@ -21,7 +21,7 @@ _NHWC_AXES: Final = 4
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """What a compiled model folder says: one int8 input, one int8 output, one graph.
+    """The content of a compiled model folder: one int8 input, one int8 output, one graph.
 
     ``graph`` is the INT8 ONNX file; ``properties`` are the values of the
     manifest that the runtime passes on unread.
@@ -39,7 +39,7 @@ def read_compiled_model(model_json: Path) -> CompiledModel:
     """Read ``model.json`` and the manifest beside it.
 
     Raises :class:`~flightsw.errors.PackageInvalid` with the fields ``key``,
-    ``expected`` and ``found`` where a value is absent or contradictory.
+    ``expected`` and ``found`` if a value is absent or contradictory.
     """
     model = _Document(model_json)
     name = model.get("manifest", str, "a file name", default="manifest.json")
@@ -73,12 +73,12 @@ class _Document:
         except OSError as error:
             raise PackageInvalid(path, f"cannot be read ({error.strerror})", _CURE) from error
         except msgspec.DecodeError as error:
-            raise PackageInvalid(path, f"is no JSON object ({error})", _CURE) from error
+            raise PackageInvalid(path, f"is not a JSON object ({error})", _CURE) from error
 
     def get(
         self, key: str, kind: type[_Value], expected: str, *, default: _Value | None = None
     ) -> _Value:
-        """The value of ``key`` as ``kind``; refused where it is absent or of another type."""
+        """The value of ``key`` as ``kind``; refused if it is absent or of another type."""
         if key not in self.values and default is not None:
             return default
         try:
@@ -89,7 +89,7 @@ class _Document:
     def refuse(self, key: str, expected: object, found: object) -> NoReturn:
         raise PackageInvalid(
             self.path,
-            f"{key} must be {expected}, found {found}",
+            f"has {key} {found}, which must be {expected}",
             _CURE,
             key=key,
             expected=str(expected),
@@ -98,7 +98,7 @@ class _Document:
 
 
 def _inside(root: Path, file: Path, document: _Document, key: str) -> Path:
-    """``file``, if it exists and does not lead out of ``root``."""
+    """``file``, if it exists and lies inside ``root``."""
     file = file.resolve()
     if not file.is_relative_to(root):
         document.refuse(key, f"a file inside {root}", file)

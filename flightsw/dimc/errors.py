@@ -9,11 +9,11 @@ from typing import Final
 
 
 class RuntimeFault(Exception):
-    """What all of the simulator's exceptions have in common (the vendor publishes no base)."""
+    """Base of the simulator's exceptions (the vendor publishes no base)."""
 
 
 class ConnectionError(RuntimeFault):
-    """The device is not there, or does not answer in time."""
+    """The device does not exist, or does not answer in time."""
 
 
 class DeviceInUse(RuntimeFault):
@@ -37,7 +37,7 @@ class InvalidConfiguration(RuntimeFault):
 
 
 class NotImplemented(RuntimeFault):
-    """The runtime has no such ability."""
+    """The runtime does not support this."""
 
 
 class Pending(RuntimeFault):

@@ -1,4 +1,4 @@
-"""The card when there is one, else its simulator: one door, one type."""
+"""Opens the card if there is one, else its simulator, as one type."""
 
 # The vendor documents the methods.
 # ruff: noqa: D102
@@ -85,7 +85,7 @@ class Runtime:
 def open_runtime(settings: DimcSettings) -> Runtime:
     """Open the first card of ``axelera.runtime``, or the simulator.
 
-    ``settings.card``: ``auto`` takes the simulator where the library or the
+    ``settings.card``: ``auto`` takes the simulator if the library or the
     card is missing, ``card`` raises :class:`~flightsw.errors.EngineUnavailable` then.
     The twin's settings matter to the simulator only.
     """
@@ -110,7 +110,7 @@ def _open_card() -> Runtime:
     try:
         context = library.Context()
     except faults as error:
-        raise _no_card(f"opens no context ({error})") from error
+        raise _no_card(f"cannot open a context ({error})") from error
     try:
         devices = context.list_devices()
     except faults as error:
@@ -118,7 +118,7 @@ def _open_card() -> Runtime:
         raise _no_card(f"cannot list the devices ({error})") from error
     if not devices:
         context.release()
-        raise _no_card("finds no device")
+        raise _no_card("found no device")
     return Runtime(context, devices[0], False, faults)
 
 

@@ -1,4 +1,4 @@
-"""Tensors of a compiled model: their description, and the way in and out of their padding."""
+"""Tensors of a compiled model: their description, and copies in and out of their padding."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 class TensorInfo:
     """One input or output of a compiled model, with the fields of the vendor's class.
 
-    ``shape`` is padded NHWC; ``padding`` is (begin, end) a axis, as
+    ``shape`` is padded NHWC; ``padding`` is (begin, end) an axis, as
     ``numpy.pad`` takes it, empty for none.  Real value = (int8 -
     ``zero_point``) * ``scale``.
     """
@@ -52,7 +52,7 @@ _WORDS: Final = {2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
 def copy_pixels(target: NDArray[np.int8], source: NDArray[np.int8]) -> None:
-    """Copy NHWC int8 pixels of one shape between views of which either may be padded.
+    """Copy NHWC int8 pixels of one shape between views, either of which may be padded.
 
     A pixel of a few channels in a wide padding is too short for numpy's inner
     loop (0.5 ms a tile), so it moves as one word, or channel by channel.

@@ -1,24 +1,21 @@
-"""What engines have in common that close themselves after a failed call."""
+"""The common part of engines that close themselves after a failed call."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import ClassVar
 
-from typing_extensions import Self
-
-from flightsw.engines.engine import CardReadings, EngineInfo, Logits, Tiles
+from flightsw.engines.engine import Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import InferenceFailed
 
 
-class ClosingEngine(ABC):
-    """Implements the common part of :class:`~flightsw.engines.engine.Engine`.
+class ClosingEngine(Engine):
+    """The common part of such engines.
 
-    After a failed or interrupted call nobody can tell which batch the next answer belongs to, so
-    the engine closes itself, and says why to whoever asks again: open a new one.
+    After a failed or interrupted call nobody knows which batch the next answer belongs to, so
+    the engine closes itself and gives the reason at the next call: open a new one.
     """
 
     _CURE: ClassVar[str]
@@ -37,37 +34,14 @@ class ClosingEngine(ABC):
         self._require_open()
         if self._busy:
             raise InferenceFailed(
-                self._info.device, "batches are still in flight", "Flush the engine first"
+                self._info.device, "still has batches in flight", "Flush the engine first"
             )
         logits = self.push(tiles)
         return next(self.flush()) if logits is None else logits
 
-    @abstractmethod
-    def push(self, tiles: Tiles) -> Logits | None:
-        """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
-
-    @abstractmethod
-    def flush(self) -> Iterator[Logits]:
-        """Logits of the batches still in flight, in order."""
-
-    @abstractmethod
-    def readings(self) -> CardReadings | None:
-        """What the device measured, or None where it tells nothing."""
-
     def close(self) -> None:
         """Give the device back; batches in flight are lost.  May be called again."""
-        self._close("the engine is closed")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+        self._close("is closed")
 
     @property
     @abstractmethod
@@ -84,10 +58,10 @@ class ClosingEngine(ABC):
         try:
             yield
         except InferenceFailed as error:
-            self._close(f"the engine closed itself because {error.cause}")
+            self._close(f"closed itself because {error.sentence}")
             raise
         except BaseException:
-            self._close("the engine closed itself because a call was interrupted")
+            self._close("closed itself because a call was interrupted")
             raise
 
     def _require_open(self) -> None:

@@ -1,4 +1,4 @@
-"""The one interface to whatever runs a batch of tiles."""
+"""The one interface to everything that runs a batch of tiles."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class EngineInfo:
 
     Tiles go in as ``(n, tile_size, tile_size, len(bands))`` with n at most
     ``batch``; logits come out as ``(n, tile_size, tile_size, len(classes))``.
-    The input's real value is reflectance; real value = (int8 - zero point) * scale where
+    The input's real value is reflectance; real value = (int8 - zero point) * scale if
     ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
     pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
     real-time priority (:func:`~flightsw.host.real_time.real_time`) of the thread that uses
-    it: above 0 only if that thread mostly waits.  ``simulated`` tells a card's simulator from a card.
+    it: above 0 only if that thread mostly waits.  ``simulated``: a simulator, not a card.
     """
 
     name: str
@@ -51,12 +51,12 @@ class EngineInfo:
 
     @property
     def tile_dtype(self) -> np.dtype[Any]:
-        """What tiles are made of: int8, float16 or float32."""
+        """The dtype of tiles: int8, float16 or float32."""
         return np.dtype({"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[self.precision])
 
     @property
     def logit_dtype(self) -> np.dtype[Any]:
-        """What logits are made of: int8, or float32 of both floating precisions."""
+        """The dtype of logits: int8, or float32 for both floating precisions."""
         return np.dtype(np.int8 if self.output else np.float32)
 
     def require_fit(self, tiles: Tiles) -> None:
@@ -69,7 +69,7 @@ class EngineInfo:
         found = f"{tiles.dtype} {tiles.shape}"
         raise InferenceFailed(
             self.device,
-            f"tiles must be {expected}, found {found}",
+            f"takes tiles of {expected}, not of {found}",
             "Prepare the tiles as the engine's info says",
             expected=expected,
             found=found,
@@ -77,7 +77,7 @@ class EngineInfo:
 
     @property
     def no_reflectance(self) -> float:
-        """What reflectance 0 looks like in a tile: no data, and everything outside the scene."""
+        """The value of reflectance 0 in a tile: no data, and everything outside the scene."""
         return self.input.zero_point if self.input else 0.0
 
 
@@ -87,8 +87,8 @@ class CardReadings:
 
     ``busy_ns`` of ``span_ns`` the card was computing, from its first tile's
     start to its last tile's end; ``pauses_ns`` lie between one frame's end and the next one's
-    start, the latest some thousand of one instance, none where nobody knows.  Power in W, energy
-    in J, temperature in °C; None where the card has no such sensor.
+    start: the latest few thousand of one instance, empty if unknown.  Power in W, energy
+    in J, temperature in °C; None if the card has no such sensor.
     """
 
     busy_ns: int
@@ -128,18 +128,20 @@ class Engine(Protocol):
         ...
 
     def readings(self) -> CardReadings | None:
-        """What the card measured, or None where it tells nothing."""
+        """What the card measured, or None if it measures nothing."""
         ...
 
     def close(self) -> None:
         """Give the card back; may be called again."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None: ...
+    ) -> None:
+        self.close()

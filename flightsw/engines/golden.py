@@ -16,7 +16,7 @@ from flightsw.model.package import GoldenTiles, ModelPackage
 def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
     """Run the golden tiles through ``engine``; raises what the engine raises.
 
-    :class:`~flightsw.errors.EngineUnavailable` where it runs other weights than the package's.
+    :class:`~flightsw.errors.EngineUnavailable` if it runs other weights than the package's.
     """
     info = engine.info
     answers = GoldenAnswers(info, package)
@@ -31,12 +31,12 @@ def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
 
 
 def can_judge(info: EngineInfo, package: ModelPackage) -> bool:
-    """Whether the package's golden tiles tell anything of this engine's answers."""
+    """Whether the package's golden tiles apply to this engine's answers."""
     return (info.model_id, info.tile_size) == (package.model_id, package.tile_size)
 
 
 class GoldenProbe:
-    """Golden tiles among a scene's (:class:`flightsw.pipeline.consumer.Probe`), a batch each time.
+    """Golden tiles among a scene's tiles (:class:`flightsw.pipeline.consumer.Probe`), by batch.
 
     Used by the thread that drives the engine; for one scene.
     """
@@ -55,13 +55,13 @@ class GoldenProbe:
         return self._answers.tiles[chosen]
 
     def judge(self, logits: Logits) -> None:
-        """Raise :class:`AnswerWrong` where the oldest batch that was sent came out wrong."""
+        """Raise :class:`AnswerWrong` if the oldest batch that was sent was answered wrongly."""
         report = self._answers.report(logits, self._sent.popleft())
         if not report.passed:
             raise AnswerWrong(
                 report.engine,
-                f"a golden tile came out wrong in the middle of a scene: {report.worst_tile}, same "
-                f"class {report.agreement:.4%}, {report.mean_deviation:.1f} steps off on average",
+                f"answered a golden tile wrongly in the middle of a scene: {report.worst_tile}, "
+                f"same class {report.agreement:.4%}, logits {report.mean_deviation:.1f} steps off",
                 "Run the self-test; the mask was not written",
                 worst_tile=report.worst_tile,
             )
@@ -70,7 +70,7 @@ class GoldenProbe:
 class GoldenAnswers:
     """The released answers, and an engine's measured by them in INT8 steps.
 
-    Raises :class:`~flightsw.errors.EngineUnavailable` where the package has no answers for it.
+    Raises :class:`~flightsw.errors.EngineUnavailable` if the package has no answers for it.
     """
 
     def __init__(self, info: EngineInfo, package: ModelPackage) -> None:
@@ -84,7 +84,9 @@ class GoldenAnswers:
         golden = package.golden_tiles()
         released = golden.logits if info.output else golden.floating_logits
         if released is None:
-            cause = f"the package {package.folder} holds no answers of a floating-point network"
+            cause = (
+                f"cannot be tested: {package.folder} holds no answers of a floating-point network"
+            )
             raise EngineUnavailable(info.name, cause, "Install a package that has them")
         self.info = info
         self._package, self._golden = package, golden
@@ -118,7 +120,7 @@ class GoldenAnswers:
     def _in_steps(self, logits: Logits) -> NDArray[np.int16 | np.float32]:
         if self.info.output:
             return logits.astype(np.int16)
-        # The released answers saturate at the ends of INT8, and so must what is held against them.
+        # The released answers saturate at the ends of INT8, and so must what is compared with them.
         steps = logits / self._package.output_scale + self._package.output_zero_point
         return np.asarray(steps.clip(-128, 127), dtype=np.float32)
 

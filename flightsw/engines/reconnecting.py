@@ -1,4 +1,4 @@
-"""An engine that is opened anew where it fails, and asked again for what it owes."""
+"""An engine that is reopened if it fails, and whose outstanding batches are resubmitted."""
 
 from __future__ import annotations
 
@@ -6,36 +6,35 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Final
-
-from typing_extensions import Self
 
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import EngineError, InferenceFailed
 
 _CLOSE_SECONDS: Final = 45.0  # the simulator gives up a frame after 30 s
 
-Told = Callable[[InferenceFailed], None]
-"""Hears of each failure that was mended."""
 
+class ReconnectingEngine(Engine):
+    """An engine over those that ``reopen`` gives.
 
-class ReconnectingEngine:
-    """Implements :class:`~flightsw.engines.engine.Engine` over engines that ``reopen`` gives.
-
-    After a failed call nobody can tell what the engine still knows: it is closed, another one
-    is opened, and every batch that is owed goes through that one, in order.  A batch is retried
+    After a failed call the engine's state is unknown: it is closed, reopened, and every
+    outstanding batch goes through the reopened one, in order.  A batch is retried
     once: a second failure before the next answer is raised.  The pipeline's arrays are kept
     until their answer has come.
 
-    Once closed it answers nothing more, so that a thread that comes back late from a card
-    that hung meets nobody else's tiles.
+    Once closed it answers nothing more, so that a thread that returns late from a card that hung
+    does not get another scene's tiles.
     """
 
-    def __init__(self, engine: Engine, reopen: Callable[[], Engine], told: Told) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        reopen: Callable[[], Engine],
+        recovered: Callable[[InferenceFailed], None],
+    ) -> None:
         self._engine = engine
         self._reopen = reopen
-        self._told = told
+        self._recovered = recovered
         self._owed: deque[Tiles] = deque()
         self._answers: deque[Logits] = deque()
         self._retried = False
@@ -57,21 +56,24 @@ class ReconnectingEngine:
         """Run one batch; the logits of the batch that is due, if there is one."""
         self._require_open()
         self._owed.append(tiles)
-        with self._mending():
+        with self._reopening_on_failure():
             self._collect(self._engine.push(tiles))
         return self._answers.popleft() if self._answers else None
 
     def flush(self) -> Iterator[Logits]:
         """Logits of the batches that are still in flight, in order."""
         while self._owed or self._answers:
-            if not self._answers:
-                with self._mending():
-                    self._collect(*self._engine.flush())
-                    self._require_nothing_owed()
-            yield from self._drain()
+            if self._answers:
+                yield self._answers.popleft()
+                continue
+            with self._reopening_on_failure():
+                self._collect(*self._engine.flush())
+                if self._owed:
+                    cause = f"never answered {len(self._owed)} batches"
+                    raise InferenceFailed(self.info.device, cause, "Run the self-test")
 
     def readings(self) -> CardReadings | None:
-        """What the card measured, all engines since the first added up."""
+        """What the card measured, summed over all reopened engines."""
         now = self._engine.readings()
         return now and _sum(self._earlier, now)
 
@@ -83,7 +85,7 @@ class ReconnectingEngine:
     def close(self) -> None:
         """Give the card back; may be called again.
 
-        A card that hangs may never let go: it is left to its fate after 45 s.
+        A card that hangs may never return: it is abandoned after 45 s.
         """
         with self._handing_over:
             self._closed = True
@@ -91,30 +93,19 @@ class ReconnectingEngine:
         self._answers.clear()
         self._give_back()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     @contextmanager
-    def _mending(self) -> Iterator[None]:
-        """Ask another engine where this one fails; where that is in vain, nothing is owed."""
+    def _reopening_on_failure(self) -> Iterator[None]:
+        """Resubmit to the reopened engine after a failure; if that fails too, close."""
         try:
             try:
                 yield
             except InferenceFailed as failure:
-                self._ask_again(failure)
+                self._resubmit(failure)
         except BaseException:
             self.close()
             raise
 
-    def _ask_again(self, failure: InferenceFailed) -> None:
+    def _resubmit(self, failure: InferenceFailed) -> None:
         if self._retried or self._closed:
             raise failure
         self._retried = True
@@ -128,12 +119,12 @@ class ReconnectingEngine:
         with self._handing_over:
             if not self._closed:
                 self._engine = engine
-        if self._closed:  # given up while the other one opened
+        if self._closed:  # closed while the engine was reopened
             _close_quietly(engine)
             raise failure
         for tiles in tuple(self._owed):
             self._collect(self._engine.push(tiles))
-        self._told(failure)
+        self._recovered(failure)
 
     def _give_back(self) -> None:
         closing = threading.Thread(
@@ -144,28 +135,19 @@ class ReconnectingEngine:
 
     def _require_open(self) -> None:
         if self._closed:
-            raise InferenceFailed(self.info.device, "the engine is closed", "Open it again")
+            raise InferenceFailed(self.info.device, "is closed", "Open the engine again")
 
     def _collect(self, *answers: Logits | None) -> None:
-        self._require_open()  # it may have been given up while this thread waited
+        self._require_open()  # it may have been closed while this thread waited
         for logits in answers:
             if logits is not None:
                 self._owed.popleft()
                 self._answers.append(logits)
                 self._retried = False
 
-    def _drain(self) -> Iterator[Logits]:
-        while self._answers:
-            yield self._answers.popleft()
-
-    def _require_nothing_owed(self) -> None:
-        if self._owed:
-            cause = f"{len(self._owed)} batches were never answered"
-            raise InferenceFailed(self.info.device, cause, "Run the self-test")
-
 
 def _close_quietly(engine: Engine) -> None:
-    with suppress(EngineError):  # it is given up anyway
+    with suppress(EngineError):  # it is abandoned anyway
         engine.close()
 
 

@@ -17,7 +17,6 @@ from flightsw.commanding.parameters import ParameterStore
 from flightsw.commanding.verification import failure_code
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.storage import make_room
-from flightsw.engines.engine import EngineInfo
 from flightsw.errors import (
     DeadlinePassed,
     DiskFull,
@@ -33,8 +32,6 @@ from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
 from flightsw.products.fraction_map import FractionMap
-from flightsw.products.size import bytes_needed
-from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.tiling import Grid
 from telecommands.dictionary import (
     CloudFraction,
@@ -156,9 +153,8 @@ class JobRunner:
             raise run.stop.reason
         fractions: list[FractionMap] = []
 
-        def begun(metadata: SceneMetadata, engine: EngineInfo) -> Sequence[RowSink]:
-            self._make_room(bytes_needed(request.products, metadata), run.job.id)
-            grid = Grid(metadata.height, metadata.width, engine.tile_size, engine.stride)
+        def begun(grid: Grid, bytes_needed: int) -> Sequence[RowSink]:
+            self._make_room(bytes_needed, run.job.id)
             fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
             return fractions[-1:]
 

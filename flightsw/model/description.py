@@ -1,8 +1,9 @@
-"""``package.json``: what a model package says of itself, typed and checked."""
+"""``package.json``: what a model package says about itself, typed and checked."""
 
 from __future__ import annotations
 
 import math
+from operator import attrgetter
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +31,7 @@ class Quantisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One source of tiles that the weights learnt from; ``regions`` says which part of it."""
+    """One source of the training tiles; ``regions`` says which part of it."""
 
     source: str
     licence: str
@@ -38,7 +39,7 @@ class TrainingData(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Teacher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The network whose answers were learnt."""
+    """The network whose answers were the training labels."""
 
     name: str
     licence: str
@@ -69,7 +70,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     measured: dict[str, float]
 
     def as_text(self) -> str:
-        """For people, a fact a line."""
+        """For people, one fact a line."""
         distances = ", ".join(map(str, self.ground_sample_distances))
         teacher = [f"{self.teacher.name} ({self.teacher.licence})"] if self.teacher else []
         facts = [
@@ -86,7 +87,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 def read_description(path: Path) -> PackageDescription:
-    """Read ``package.json``; :class:`PackageInvalid` tells ``key``, ``expected``, ``found``."""
+    """Read ``package.json``; :class:`PackageInvalid` has the fields key, expected and found."""
     try:
         description = msgspec.json.decode(path.read_bytes(), type=PackageDescription)
     except OSError as error:
@@ -94,9 +95,8 @@ def read_description(path: Path) -> PackageDescription:
     except msgspec.DecodeError as error:
         expected, _, place = str(error).partition(" - at ")
         key = place.strip("`").removeprefix("$.") or "the document"
-        raise PackageInvalid(
-            path, str(error), _CURE, key=key, expected=expected, found="another type"
-        ) from error
+        cause, found = f"does not fit its format: {error}", "another type"
+        raise PackageInvalid(path, cause, _CURE, key=key, expected=expected, found=found) from error
     _check(path, description)
     return description
 
@@ -105,7 +105,7 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
     """The error for a value that is not what it must be."""
     return PackageInvalid(
         path,
-        f"{key} must be {expected}, found {found}",
+        f"has {key} {found}, which must be {expected}",
         _CURE,
         key=key,
         expected=str(expected),
@@ -113,50 +113,29 @@ def refuse(path: Path, key: str, expected: object, found: object) -> PackageInva
     )
 
 
-def _check(path: Path, told: PackageDescription) -> None:
+def _check(path: Path, model: PackageDescription) -> None:
+    size, distances, classes = model.tile_size, model.ground_sample_distances, model.classes
+    scales = ("quantification", "input.scale", "output.scale")
+    zero_points = ("input.zero_point", "output.zero_point")
     known = ", ".join(sentinel_2.BANDS)
     rules = (
-        (
-            "bands",
-            _distinct(told.bands, sentinel_2.BANDS),
-            f"distinct bands of {known}",
-            told.bands,
-        ),
-        ("levels", _distinct(told.levels, LEVELS), f"distinct levels of {LEVELS}", told.levels),
-        ("classes", told.classes[:1] == (CLEAR,), f"{CLEAR!r} first", told.classes),
-        ("classes", len(set(told.classes)) == len(told.classes) > 1, "distinct", told.classes),
+        ("bands", _distinct(model.bands, sentinel_2.BANDS), f"distinct bands of {known}"),
+        ("levels", _distinct(model.levels, LEVELS), f"distinct levels of {LEVELS}"),
+        ("classes", classes[:1] == (CLEAR,), f"names of which {CLEAR!r} is the first"),
+        ("classes", len(set(classes)) == len(classes) > 1, "two distinct names at least"),
         (
             "tile_size",
-            told.tile_size > 0 and told.tile_size % _ENCODER_REDUCTION == 0,
+            size > 0 and size % _ENCODER_REDUCTION == 0,
             f"a multiple of {_ENCODER_REDUCTION}",
-            told.tile_size,
         ),
-        ("stride", 0 < told.stride <= told.tile_size, f"1 to {told.tile_size}", told.stride),
-        (
-            "ground_sample_distances",
-            bool(told.ground_sample_distances) and min(told.ground_sample_distances) > 0,
-            "metres above 0",
-            told.ground_sample_distances,
-        ),
-        (
-            "quantification",
-            math.isfinite(told.quantification) and told.quantification > 0,
-            "above 0",
-            told.quantification,
-        ),
-        *_quantisation_rules("input", told.input),
-        *_quantisation_rules("output", told.output),
+        ("stride", 0 < model.stride <= size, f"1 to {size}"),
+        ("ground_sample_distances", min(distances, default=0) > 0, "metres above 0"),
+        *((key, 0 < attrgetter(key)(model) < math.inf, "above 0") for key in scales),
+        *((key, -128 <= attrgetter(key)(model) <= 127, "-128 to 127") for key in zero_points),
     )
-    for key, holds, expected, found in rules:
+    for key, holds, expected in rules:
         if not holds:
-            raise refuse(path, key, expected, found)
-
-
-def _quantisation_rules(side: str, told: Quantisation) -> tuple[tuple[str, bool, str, object], ...]:
-    return (
-        (f"{side}.scale", math.isfinite(told.scale) and told.scale > 0, "above 0", told.scale),
-        (f"{side}.zero_point", -128 <= told.zero_point <= 127, "-128 to 127", told.zero_point),
-    )
+            raise refuse(path, key, expected, attrgetter(key)(model))
 
 
 def _distinct(names: tuple[str, ...], known: tuple[str, ...]) -> bool:

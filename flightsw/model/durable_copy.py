@@ -12,7 +12,7 @@ from flightsw.host.disk import sync
 
 
 def copy_folder(source: Path, target: Path) -> None:
-    """Copy plain files and folders; all of it is on the disk when this returns.
+    """Copy plain files and folders; all of it is on the disk at the return.
 
     Raises :class:`PackageInvalid` for anything else, and :class:`OSError`.
     """
@@ -27,7 +27,7 @@ def copy_folder(source: Path, target: Path) -> None:
                 os.fsync(written.fileno())
         else:
             raise PackageInvalid(
-                entry.path, "is neither file nor folder", "Upload the package without links"
+                entry.path, "is neither a file nor a folder", "Upload the package without links"
             )
     sync(target)
 

@@ -1,4 +1,4 @@
-"""How an engine did on a package's golden tiles."""
+"""The result of an engine on a package's golden tiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class GoldenReport(msgspec.Struct, frozen=True):
-    """How an engine did on a package's golden tiles.
+    """The result of an engine on a package's golden tiles.
 
     ``agreement`` is the share of the decided pixels (see
     :class:`~flightsw.model.package.GoldenTiles`) with the released class;

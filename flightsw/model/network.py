@@ -42,13 +42,13 @@ def open_network(package: ModelPackage) -> nn.Module:
     Takes reflectance ``(N, bands, H, W)`` in the package's band order, H and W multiples of
     :data:`SIDE_MULTIPLE`;
     answers logits ``(N, classes, H, W)`` of the package's classes.  Raises
-    :class:`EngineUnavailable` where the package came without one, :class:`PackageInvalid` where
+    :class:`EngineUnavailable` if the package has none, :class:`PackageInvalid` if
     its file is not such a network.
     """
     if package.network is None:
         raise EngineUnavailable(
-            package.model_id,
-            "the package holds no floating-point network",
+            f"the package {package.model_id}",
+            "holds no floating-point network",
             "Install a package with network.npz, or leave this engine out of the chain",
         )
     network = read_dtacsnet(package.network, len(package.bands))
@@ -58,7 +58,7 @@ def open_network(package: ModelPackage) -> nn.Module:
 def open_torchscript(path: Path, bands: tuple[str, ...], classes: tuple[str, ...]) -> nn.Module:
     """A published TorchScript file as a network of ``classes``, FP32, in eval mode.
 
-    Give only a file that you trust: TorchScript is code, and loading runs it.  The file must take
+    Use only a file that you trust: TorchScript is code, and loading runs it.  The file must take
     one channel for each of ``bands``, in this order, and answer the four classes of
     :data:`~flightsw.model.dtacsnet.CLASSES`, as logits or as probabilities, whose logarithms are
     logits.  Raises :class:`PackageInvalid` with what was ``expected`` and ``found``.
@@ -73,7 +73,7 @@ def open_torchscript(path: Path, bands: tuple[str, ...], classes: tuple[str, ...
 def read_dtacsnet(path: Path, bands: int) -> DtacsNet:
     """Read a ``state_dict`` of the four-class :class:`DtacsNet`; eval mode.
 
-    Raises :class:`PackageInvalid` where the file holds anything else.
+    Raises :class:`PackageInvalid` if the file holds anything else.
     """
     network = DtacsNet(bands)
     try:
@@ -81,7 +81,7 @@ def read_dtacsnet(path: Path, bands: int) -> DtacsNet:
     except _UNFIT as error:
         raise PackageInvalid(
             path,
-            f"is no state_dict of a DTACSNet-CD with {bands} bands and {len(CLASSES)} classes",
+            f"is not a state_dict of a DTACSNet-CD with {bands} bands and {len(CLASSES)} classes",
             "Install an intact package, or export the weights again (deploy.model.export --keep)",
             expected=list(network.state_dict())[:_FIRST_NAMES],
             found=str(error)[:300],
@@ -90,7 +90,7 @@ def read_dtacsnet(path: Path, bands: int) -> DtacsNet:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read what training wrote (``.pt``), or what is kept of a release (``.npz``, float16)."""
+    """Read the weights of a training (``.pt``) or of a release (``.npz``, float16)."""
     if path.suffix != ".npz":
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
         return weights
@@ -101,7 +101,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 def read_torchscript(path: Path) -> nn.Module:
     """Load a TorchScript file on the CPU; eval mode.  Loading runs code: only trusted files.
 
-    Raises :class:`PackageInvalid` where the file is absent or no TorchScript.
+    Raises :class:`PackageInvalid` if the file does not exist or is not TorchScript.
     """
     with warnings.catch_warnings():
         # Deprecated in favour of torch.export; the published files are TorchScript.
@@ -113,7 +113,7 @@ def read_torchscript(path: Path) -> nn.Module:
         except (OSError, RuntimeError, ValueError) as error:
             raise PackageInvalid(
                 path,
-                "is no TorchScript file" if path.is_file() else "is absent",
+                "is not a TorchScript file" if path.is_file() else "does not exist",
                 "Give the published file, as it was downloaded",
                 expected="a TorchScript file",
                 found=cause_of(error),
@@ -160,7 +160,7 @@ def in_band_order(network: nn.Module, own: tuple[str, ...], given: tuple[str, ..
 def for_inference(network: nn.Module) -> nn.Module:
     """The network changed in place: normalisation folded into convolutions, channels last.
 
-    Folding changes answers by float rounding alone.  Channels last is how tiles lie; in it the
+    Folding changes answers by float rounding alone.  Tiles are channels last; in this format the
     CPU's kernels took 0.8 of the time.
     """
     for block in network.modules():
@@ -174,7 +174,7 @@ def for_inference(network: nn.Module) -> nn.Module:
 
 
 def cause_of(error: Exception) -> str:
-    """What torch says of an error: one line, without the tracebacks of TorchScript and CUDA."""
+    """Torch's message of an error in one line, without the tracebacks of TorchScript and CUDA."""
     first, *others = str(error).strip().splitlines() or [type(error).__name__]
     return (others[-1] if others and "TorchScript" in first else first)[:300]
 
@@ -196,7 +196,7 @@ class _BandOrder(nn.Module):
 
 
 class _LogarithmHead(nn.Module):
-    """Probabilities as logits: softmax of their logarithms gives them back."""
+    """Probabilities as logits: softmax of their logarithms is the probabilities again."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -41,9 +41,9 @@ def export_onnx(module: nn.Module, out: Path, tile_size: int, bands: int = 4) ->
 
 @contextmanager
 def _without_function_search() -> Iterator[None]:
-    """Spare the exporter its one use of the package ``onnx``.
+    """Skip the exporter's one use of the package ``onnx``.
 
-    The graph is written by then.  torch parses it again to add the onnxscript functions that it
+    The graph is already written.  torch parses it again to add the onnxscript functions that it
     calls; a network of torch's own layers calls none, and a flight unit carries no ``onnx``.
     """
     from torch.onnx._internal.torchscript_exporter import onnx_proto_utils  # noqa: PLC0415

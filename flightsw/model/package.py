@@ -1,4 +1,4 @@
-"""A model package: everything that one network needs to fly, verified before it is used."""
+"""A model package: everything that one network needs, verified before it is used."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _REINSTALL: Final = "Install the package again from a trusted source"
 
 @dataclass(frozen=True)
 class GoldenTiles:
-    """Tiles whose answer is known, and how far an engine may stray from it.
+    """Tiles whose answer is known, and how far an engine may deviate from it.
 
     ``tiles`` int8 ``(n, tile, tile, bands)``; ``logits`` int8 ``(n, tile, tile,
     classes)``, as OpenVINO computed them; ``floating_logits`` likewise, the answers of the
     floating-point network rounded to INT8 steps, None in a package without that network.
 
     CPUs with and without VNNI, and other accelerators, round the sums of a layer in another
-    order, so equality would fail good hardware.  Where the released answer has its class
+    order, so equality would fail good hardware.  If the released answer has its class
     ``margin`` INT8 steps ahead of the next, ``least_agreement`` of the pixels
     must keep it; over all pixels the logits may be ``largest_mean_deviation``
     steps off.
@@ -82,7 +82,7 @@ class ModelPackage:
 
     @property
     def network(self) -> Path | None:
-        """File of the floating-point network's weights; None where the package came without."""
+        """File of the floating-point network's weights; None if the package has none."""
         path = self.folder / NETWORK
         return path if path.is_file() else None
 
@@ -91,11 +91,11 @@ class ModelPackage:
         return self.folder / COMPILED_FOLDERS[arrangement][0]
 
     def description(self) -> PackageDescription:
-        """All that the package tells of itself, with licences and training data."""
+        """All that the package says about itself, with licences and training data."""
         return read_description(self.folder / DESCRIPTION)
 
     def golden_tiles(self) -> GoldenTiles:
-        """Read the golden tiles; :class:`PackageInvalid` where they do not fit the network."""
+        """Read the golden tiles; :class:`PackageInvalid` if they do not fit the network."""
         path = self.folder / GOLDEN
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -128,7 +128,7 @@ def load_package(folder: Path | None = None) -> ModelPackage:
     """Verify and describe a package; without ``folder``, the one that ships.
 
     Raises :class:`PackageTampered` naming a file whose content was not released,
-    and :class:`PackageInvalid` where a file is absent or contradicts another
+    and :class:`PackageInvalid` if a file is absent or contradicts another
     (fields ``key``, ``expected``, ``found``).
     """
     folder = shipped_package() if folder is None else Path(folder)
@@ -159,7 +159,7 @@ def shipped_package() -> Path:
     found = sorted(_SHIPPED.glob(f"*/{CHECKSUMS}"))
     if len(found) != 1:
         raise PackageInvalid(
-            _SHIPPED, f"holds {len(found)} packages instead of one", "Name the package's folder"
+            _SHIPPED, f"holds {len(found)} packages instead of one", "Give the package's folder"
         )
     return found[0].parent
 
@@ -170,7 +170,7 @@ def _verify_checksums(folder: Path) -> str:
     for name, digest in released.items():
         path = folder / name
         if not path.is_file():
-            raise PackageInvalid(path, f"is absent, but listed in {CHECKSUMS}", _REINSTALL)
+            raise PackageInvalid(path, f"is listed in {CHECKSUMS}, but does not exist", _REINSTALL)
         if (found := _digest(path)) != digest:
             raise PackageTampered(
                 path, "is not the file that was released", _REINSTALL, expected=digest, found=found

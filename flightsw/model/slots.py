@@ -1,4 +1,4 @@
-"""Model packages on board: which one flies, which one waits, and which one flew before.
+"""Model packages on board: the active one, the staged one, and the previous one.
 
 ::
 
@@ -7,7 +7,7 @@
                           └───── roll back ─────┘ ◄──────────┘
 
 One fact names the three slots.  A package is whole and verified in its folder before the fact
-names it, and its folder goes only after no slot names it: whatever the moment of a power cut,
+names it, and its folder is removed only after no slot names it: at any power cut,
 each slot holds a verified package.  The processing thread calls; any thread may read.
 """
 
@@ -33,9 +33,9 @@ from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
 
 FACT: Final = "model_slots"
-"""Name of the fact that decides."""
+"""Name of the fact that names the slots."""
 
-_SHIPPED: Final = ""  # in a slot: the package that ships, whatever version that is by now
+_SHIPPED: Final = ""  # in a slot: the package that ships, in its present version
 _INCOMING: Final = ".incoming"
 _FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}\Z")
 
@@ -68,9 +68,9 @@ class _Slots(msgspec.Struct, frozen=True):
 class ModelSlots:
     """Packages below ``folder``, each in a folder of its id; uploads come from ``inbox``.
 
-    ``shipped`` is the package that flies until another is activated; None is the one that comes
-    with the software.  It never moves, and is never deleted.  Raises what
-    :func:`load_package` raises of it, and :class:`StateUnusable` where the fact is not ours.
+    ``shipped`` is the active package until another is activated; None is the one that comes
+    with the software.  It is never moved or deleted.  Raises what :func:`load_package` raises
+    for it, and :class:`StateUnusable` if the fact is not ours.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class ModelSlots:
         self._remove_unnamed()
 
     def active(self) -> Path | None:
-        """Folder of the package that flies; None: the one that ships."""
+        """Folder of the active package; None: the one that ships."""
         active = self._slots().active
         return None if active == _SHIPPED else self._folder / active
 
@@ -100,18 +100,20 @@ class ModelSlots:
     def stage(self, package: str, sha256: str) -> SlotState:
         """Copy ``package`` (a folder below the inbox) on board and verify the copy.
 
-        ``sha256`` is that of its file ``SHA256SUMS``.  What was staged before is forgotten.
-        Raises :class:`Refusal` (OUTSIDE_SCENE_ROOT; NO_MODEL where there is none;
-        BAD_ARGUMENTS where the digest differs or the package flies already),
+        ``sha256`` is that of its file ``SHA256SUMS``.  It replaces what was staged before.
+        Raises :class:`Refusal` (OUTSIDE_SCENE_ROOT; NO_MODEL if the folder does not exist;
+        BAD_ARGUMENTS if the digest differs or the package is already active),
         :class:`PackageInvalid`, :class:`PackageTampered`, :class:`DiskFull` and
         :class:`OutputNotWritable`; then nothing has changed.
         """
         source = confined(self._inbox, package)
         if not source.is_dir():
-            raise Refusal(Code.NO_MODEL, f"no folder {package!r} in the model inbox", "Upload it")
+            raise Refusal(Code.NO_MODEL, f"the model inbox has no folder {package!r}", "Upload it")
         slots, model = self._slots(), _verified(source, sha256)
         if model == self._id(slots.active):
-            raise Refusal(Code.BAD_ARGUMENTS, f"{model} flies already", "Stage another one")
+            raise Refusal(
+                Code.BAD_ARGUMENTS, f"{model} is already the active model", "Stage another one"
+            )
         if model == self._shipped_id:
             model = _SHIPPED
         else:
@@ -120,9 +122,9 @@ class ModelSlots:
         return self.state()
 
     def activate(self, model: str, self_test: Callable[[Path], GoldenReport]) -> SlotState:
-        """Fly the staged package, whose id is ``model``, if it passes ``self_test``.
+        """Activate the staged package, whose id is ``model``, if it passes ``self_test``.
 
-        Raises :class:`Refusal` (NO_MODEL where it is not staged, SELF_TEST_FAILED), what
+        Raises :class:`Refusal` (NO_MODEL if it is not staged, SELF_TEST_FAILED), what
         :func:`load_package` raises, and what the test raises; then it stays staged.
         """
         slots = self._slots()
@@ -132,24 +134,26 @@ class ModelSlots:
         if not report.passed:
             raise Refusal(
                 Code.SELF_TEST_FAILED,
-                f"{model} fails its golden tiles on {report.engine}; {self._id(slots.active)} "
-                f"goes on (same class {report.agreement:.4%}, worst tile {report.worst_tile})",
-                "Run SELF_TEST to see whether the device is sound, or stage another model",
+                f"{model} failed its golden tiles on {report.engine}; {self._id(slots.active)} "
+                f"stays active (same class {report.agreement:.4%}, worst tile {report.worst_tile})",
+                "Run SELF_TEST to check the device, or stage another model",
             )
         self._decide(_Slots(active=slots.staged, previous=slots.active))
         return self.state()
 
     def roll_back(self) -> SlotState:
-        """Fly the package before the active one.
+        """Activate the previous package.
 
-        The one that flew is staged where nothing else is, so that it need not be uploaded again.
-        Raises :class:`Refusal` with NO_MODEL where none is kept, and what :func:`load_package`
-        raises of it; then nothing has changed.
+        The package that was active is staged if nothing else is, so that it need not be uploaded
+        again.  Raises :class:`Refusal` with NO_MODEL if none is kept, and what :func:`load_package`
+        raises for it; then nothing has changed.
         """
         slots = self._slots()
         if slots.previous is None:
             raise Refusal(
-                Code.NO_MODEL, "no model is kept to roll back to", "Stage and activate one"
+                Code.NO_MODEL,
+                "there is no previous model to roll back to",
+                "Stage and activate one",
             )
         load_package(self._place(slots.previous))
         staged = slots.active if slots.staged in (None, slots.previous) else slots.staged
@@ -163,7 +167,7 @@ class ModelSlots:
         try:
             return msgspec.json.decode(value, type=_Slots)
         except msgspec.DecodeError as error:
-            cure = "Move the state file away: the package that ships flies again"
+            cure = "Move the state file away: the package that ships is then active"
             raise StateUnusable(FACT, f"cannot be read ({error})", cure) from error
 
     def _decide(self, slots: _Slots) -> None:
@@ -179,7 +183,7 @@ class ModelSlots:
         return self._shipped_folder if slot == _SHIPPED else self._folder / slot
 
     def _take_in(self, source: Path, sha256: str, model: str) -> None:
-        """Copy; what counts is the copy, for the inbox may change meanwhile."""
+        """Copy, and verify the copy, as the inbox may change meanwhile."""
         incoming = self._folder / _INCOMING
         try:
             with disk_errors(self._folder):
@@ -212,7 +216,7 @@ def _verified(folder: Path, expected: str) -> str:
     """The id of a package whose list of checksums is the expected one, fit for a folder's name."""
     path = folder / CHECKSUMS
     if not path.is_file():
-        raise PackageInvalid(path, "is absent", "Upload the whole package")
+        raise PackageInvalid(path, "does not exist", "Upload the whole package")
     if (found := sha256(path)) != expected:
         cause = f"the package's {CHECKSUMS} has SHA-256 {found}, not {expected}"
         raise Refusal(Code.BAD_ARGUMENTS, cause, "Upload the package again, or correct sha256")

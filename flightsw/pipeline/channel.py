@@ -1,4 +1,4 @@
-"""A bounded queue between two threads that closes from either end, at once."""
+"""A bounded queue between two threads that either end can close immediately."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class ChannelFinished(Exception):  # noqa: N818 - a state, not a failure
     """Every item has been taken and no more will come."""
 
 
-class ChannelAborted(Exception):  # noqa: N818 - the cause is kept by who aborted
-    """Another stage gave up; what waited here was dropped."""
+class ChannelAborted(Exception):  # noqa: N818 - the stage that aborted keeps the cause
+    """Another stage gave up; the waiting items were dropped."""
 
 
-class ChannelStalled(Exception):  # noqa: N818 - becomes an error where the cause is known
+class ChannelStalled(Exception):  # noqa: N818 - becomes an error once the cause is known
     """The other side did nothing before the deadline."""
 
 
@@ -29,7 +29,7 @@ class Channel(Generic[Item]):
     threads costs as much as fusing a tile.
 
     ``finish`` lets the items that wait be taken first; ``abort`` drops them and
-    wakes everybody.  :class:`queue.Queue` can do neither before Python 3.13.
+    wakes all waiting threads.  :class:`queue.Queue` can do neither before Python 3.13.
     """
 
     def __init__(self, depth: int, gather: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The consumer: drives the engine and puts its late answers back to their tiles."""
+"""The consumer: drives the engine and assigns its late answers to their tiles."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class Probe(Protocol):
         ...
 
     def judge(self, logits: Logits) -> None:
-        """Raise :class:`~flightsw.errors.AnswerWrong` where the answer of the oldest is wrong."""
+        """Raise :class:`~flightsw.errors.AnswerWrong` if the answer of the oldest is wrong."""
         ...
 
 
 @dataclass(frozen=True)
 class _Probed:
-    """Stands in the queue of what is owed for a batch of the probe."""
+    """Marks a batch of the probe in the queue of outstanding batches."""
 
 
 class EngineConsumer:
     """Pushes batches into the engine; answers come out in order, row ends among them.
 
-    A double-buffering engine answers some pushes later.  What is owed waits in
+    A double-buffering engine answers some pushes later.  Outstanding items wait in
     a queue as deep as the engine has batches in flight.  ``probe`` is sent after every
     ``probe_every`` tiles and after the last one; 0 leaves it out.
     """
@@ -71,7 +71,7 @@ class EngineConsumer:
             yield from self._settle(logits)
         if self._owed:
             raise InferenceFailed(
-                self._engine.info.device, f"{len(self._owed)} batches were never answered", _CURE
+                self._engine.info.device, f"never answered {len(self._owed)} batches", _CURE
             )
 
     @property
@@ -109,7 +109,7 @@ class EngineConsumer:
         else:
             raise InferenceFailed(
                 self._engine.info.device,
-                f"{len(logits)} tiles came back that were not the ones owed",
+                f"answered {len(logits)} tiles that were not the outstanding ones",
                 _CURE,
             )
         yield from self._row_ends()

@@ -1,6 +1,6 @@
-"""The table lookup of a row of tiles in a panel on CUDA: one kernel launch, or two by torch alone.
+"""The table lookup of a panel's row of tiles on CUDA: one kernel launch, or two with torch alone.
 
-torch alone needs two, an addition and a gather, for it cannot index by 16-bit
+torch alone needs two, an addition and a gather, as it cannot index by 16-bit
 numbers.  NVRTC, which comes with CUDA, compiles the few lines below; torch wraps it
 as ``torch.cuda._compile_kernel`` (2.9 and later, needs CUDA's headers).
 """
@@ -20,7 +20,7 @@ Lookup = Callable[[torch.Tensor, torch.Tensor], None]
 """From int16 numbers ``(bands, rows, width)`` to values ``(rows, width, bands)``, contiguous."""
 
 HALF: Final = DIGITAL_NUMBERS // 2
-"""Where number 0 stands in a band's table: as int16 they go from -32,768 to 32,767."""
+"""Index of number 0 in a band's table: as int16 they range from -32,768 to 32,767."""
 
 _THREADS: Final = 256  # in a block; each looks up the bands of one pixel
 _SOURCE: Final = """

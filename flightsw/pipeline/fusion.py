@@ -35,12 +35,12 @@ class FusedRows:
 
 
 class MaskFusion:
-    """Collects tiles and gives out the rows that no further tile can change.
+    """Collects tiles and returns the rows that no further tile can change.
 
-    ``or``: contaminated where any tile says so (the reference).  ``blend``:
-    contaminated where the mean probability over the tiles that see the pixel
+    ``or``: contaminated if any tile says so (the reference).  ``blend``:
+    contaminated if the mean probability over the tiles that see the pixel
     is above one half.  Equal logits, and a mean of one half, are clear.  Memory
-    is that of the rows whose tiles are under way: a few hundred, or in panels those of a decode.
+    is that of the rows with outstanding tiles: a few hundred, or in panels those of a decode.
     A pixel takes one byte (``or``) or four (``blend``), and four of each class of three or more.
     """
 
@@ -77,7 +77,7 @@ class MaskFusion:
                 block.scores[there] += scores[here]
 
     def finish(self, row: int) -> FusedRows:
-        """Give out the rows that grid row ``row`` finishes; all its tiles must have come."""
+        """Return the rows that grid row ``row`` finishes; all its tiles must have come."""
         block = self._blocks.pop(row, None) or self._new_block(row)
         contaminated = block.evidence > 0
         mask = contaminated.view(np.uint8)  # True is CONTAMINATED; np.where takes ten times as long
@@ -127,13 +127,13 @@ class _Evidence(Protocol):
 
 
 class _AnyTile:
-    """One tile's word is enough."""
+    """One contaminated tile is enough."""
 
     dtype: Final[np.dtype[Any]] = np.dtype(np.uint8)
     combine: Final = np.bitwise_or
 
     def __call__(self, margin: Margins) -> NDArray[np.uint8]:
-        """1 where this tile's margin is positive."""
+        """1 if this tile's margin is positive."""
         return (margin > 0).view(np.uint8)
 
 

@@ -18,7 +18,7 @@ class Stack:
     """Pixels from scene column ``left`` on: ``pieces`` lie one below the other.
 
     Each is uint16 ``(bands, rows, columns)``, a view into its strip: joining them would cost
-    20 MB of fresh memory a row.
+    20 MB of new memory a row.
     """
 
     left: int
@@ -50,7 +50,7 @@ class GridSpan:
 def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
     """Cut strips, in the order of a scene, into spans; their windows are the same for any strips.
 
-    The spans of a grid row come from left to right, with spans of others between them.
+    The spans of a grid row come from left to right, with spans of other rows between them.
     """
     panels: dict[int, _Panel] = {}
     for strip in strips:
@@ -69,7 +69,7 @@ def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
 
 
 def no_data_pixels(digital_numbers: NDArray[np.uint16]) -> NDArray[np.bool_] | None:
-    """Where any band has no data: bool ``(rows, width)``, or None where all pixels are valid.
+    """Pixels of which any band has no data: bool ``(rows, width)``, or None if all are valid.
 
     At a swath's edge the bands end a few pixels apart; a pixel that lacks one
     band cannot be trusted.
@@ -81,7 +81,7 @@ def no_data_pixels(digital_numbers: NDArray[np.uint16]) -> NDArray[np.bool_] | N
 
 @dataclass
 class _Panel:
-    """What is held of a panel, and beside it, until its windows have been given out."""
+    """What is held of a panel, and beside it, until its windows have been yielded."""
 
     left: int
     right: int = 0
@@ -93,7 +93,7 @@ class _Panel:
 
 
 def _shared(panel: _Panel, newest: Strip, grid: Grid) -> Iterator[Strip]:
-    """Copies, so that they keep no strip in memory, of what the next panel's windows look at."""
+    """Copies, which keep no strip in memory, of the pixels that the next panel's windows need."""
     left = grid.columns_of(grid.columns_before(panel.right)).start
     for strip in panel.held:
         top, bottom = max(strip.top, newest.top), min(_bottom(strip), _bottom(newest))

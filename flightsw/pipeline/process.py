@@ -1,4 +1,4 @@
-"""The way of a scene: strips to tiles to logits to finished rows."""
+"""The path of a scene: strips to tiles to logits to finished rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import perf_counter
 from typing import Final
 
 from flightsw.config import PipelineSettings
-from flightsw.engines.engine import CardReadings, Engine
+from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.consumer import EngineConsumer, Probe
 from flightsw.pipeline.fusion import Fusion, MaskFusion
@@ -24,13 +24,18 @@ from flightsw.scene.scene import Scene, SceneMetadata, Strip
 from flightsw.scene.tiling import Grid
 
 _ANSWERS_WAITING: Final = 64
-"""Batches that may wait for fusion: more than a grid row, so that finishing one stops no card."""
+"""Batches that may wait for fusion: more than a grid row, so that finishing a row stops no card."""
 
 _ANSWERS_GATHERED: Final = 16
 """Batches that fusion takes at a time."""
 
 ProgressCallback = Callable[[int, int], None]
-"""Told the finished rows and the scene's height as rows finish; may take its time."""
+"""Called with the finished rows and the scene's height as rows finish; may block."""
+
+
+def scene_grid(scene: SceneMetadata, engine: EngineInfo) -> Grid:
+    """The grid of the engine's windows over a scene."""
+    return Grid(scene.height, scene.width, engine.tile_size, engine.stride)
 
 
 def process_scene(
@@ -40,6 +45,7 @@ def process_scene(
     sinks: Sequence[RowSink] = (),
     progress: ProgressCallback | None = None,
     *,
+    grid: Grid | None = None,
     probe: Probe | None = None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
@@ -48,17 +54,16 @@ def process_scene(
 
     A producer thread slices and quantises, a consumer thread drives the engine,
     the caller's thread fuses and feeds the sinks.  The first failure of any of
-    them stops the others and is raised as it was (an engine that failed is closed);
-    :class:`EmptyScene` when no pixel is valid.  ``probe`` watches the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``ending`` is called once no
-    more than one decode is to come, by the producer's thread, and must return at once; ``stop``
+    them stops the others and is raised unchanged (an engine that failed is closed);
+    :class:`EmptyScene` if no pixel is valid.  ``grid`` is that of :func:`scene_grid`,
+    built if it is not given.  ``probe`` checks the engine's answers every
+    ``settings.golden_every`` tiles and after the last one; ``ending`` is called when at
+    most one decode is left, by the producer's thread, and must return immediately; ``stop``
     ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
-    grid = Grid(
-        scene.metadata.height, scene.metadata.width, engine.info.tile_size, engine.info.stride
-    )
+    grid = grid or scene_grid(scene.metadata, engine.info)
     tables = scene_tables(scene.metadata, engine.info)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
@@ -76,7 +81,7 @@ def process_scene(
     ):
         prepared = stages.run(
             "producer",
-            producer.prepare(_telling(strips, ending)),
+            producer.prepare(_announcing_end(strips, ending)),
             settings.queue_depth,
         )
         for item in stages.run(
@@ -97,7 +102,7 @@ def process_scene(
                         progress(rows.top + len(rows.mask), grid.height)
     if not finisher.tally.valid_pixels:
         name = scene.metadata.name
-        raise EmptyScene(name, "every pixel is no data (DN 0)", "Choose another scene")
+        raise EmptyScene(name, "has no valid pixel: all are no data (DN 0)", "Choose another scene")
     return _summary(
         finisher.tally,
         grid,
@@ -109,25 +114,25 @@ def process_scene(
     )
 
 
-def _telling(strips: Iterator[Strip], ending: Callable[[], None]) -> Iterator[Strip]:
-    told = False
+def _announcing_end(strips: Iterator[Strip], ending: Callable[[], None]) -> Iterator[Strip]:
+    announced = False
     for strip in strips:
-        if not told and strip.decodes_after <= 1:
-            told = True
+        if not announced and strip.decodes_after <= 1:
+            announced = True
             ending()
         yield strip
 
 
 @contextmanager
 def _leaving_nothing_in_flight(engine: Engine, stages: Stages) -> Iterator[None]:
-    """A scene that is cut short leaves batches in the card; the next one must not get them.
+    """An interrupted scene leaves batches in the card; the next scene must not get them.
 
     An engine that failed, or still holds a thread, is closed instead.
     """
     try:
         yield
     except BaseException as error:
-        with suppress(EngineError):  # a card that failed says so when it is asked next
+        with suppress(EngineError):  # a card that failed reports it at the next call
             if isinstance(error, InferenceFailed) or not stages.ended:
                 engine.close()
             else:
@@ -139,7 +144,7 @@ def _check_bands(scene: SceneMetadata, engine: Engine) -> None:
     if scene.bands != engine.info.bands:
         raise EngineUnavailable(
             engine.info.name,
-            f"it takes the bands {' '.join(engine.info.bands)}, not {' '.join(scene.bands)}",
+            f"takes the bands {' '.join(engine.info.bands)}, not {' '.join(scene.bands)}",
             "Open the scene with the bands of the engine",
         )
 

@@ -34,8 +34,8 @@ class TileProducer:
         self._latencies = latencies
         self._places: list[tuple[int, int]] = []
         self._tiles = self._new_batch()
-        self._ahead = self._empty_ahead()  # the windows that come next, side by side
-        self._holes: defaultdict[int, list[NoDataPatch]] = defaultdict(list)  # by grid row
+        self._ahead = self._empty_ahead()  # the next windows, side by side
+        self._no_data: defaultdict[int, list[NoDataPatch]] = defaultdict(list)  # by grid row
         self._without_data: Counter[int] = Counter()  # tiles, by grid row
         self._waiting_ends: list[GridRowDone] = []
 
@@ -62,7 +62,7 @@ class TileProducer:
             if len(self._places) == self._engine.batch:
                 yield from self._send()
             started = perf_counter_ns()
-        self._holes[span.row] += self._finished_holes(span, no_data)
+        self._no_data[span.row] += self._finished_no_data(span, no_data)
         self._without_data[span.row] += len(span.columns) - len(columns)
         if span.ends_row:
             self._waiting_ends.append(self._row_end(span))
@@ -79,17 +79,17 @@ class TileProducer:
                 numbers = [piece[:, :, inside] for piece in stack.pieces]
                 self._quantise(numbers, self._ahead[:rows, first - start : end - start])
         self._ahead[rows:] = self._engine.no_reflectance
-        if stop > self._grid.width:  # the last window may stick out; those of other panels may not
+        if stop > self._grid.width:  # only the last window may pass the scene's edge
             beyond = slice(self._grid.width - start, stop - start)
             self._ahead[:, beyond] = self._engine.no_reflectance
 
     def _columns_with_data(
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
     ) -> list[int]:
-        """Grid columns of the span whose window has a valid pixel; ``no_data`` is its own."""
+        """Grid columns of the span whose window has a valid pixel; ``no_data``: of ``span.own``."""
         beside = [[no_data_pixels(piece) for piece in stack.pieces] for stack in span.beside]
         stacks = zip((*span.beside, span.own), (*beside, no_data), strict=True)
-        empty = np.concatenate([_empty_columns(stack, holes) for stack, holes in stacks])
+        empty = np.concatenate([_empty_columns(stack, missing) for stack, missing in stacks])
         origin = (*span.beside, span.own)[0].left
         windows = ((column, self._grid.columns_of(column)) for column in span.columns)
         return [
@@ -98,15 +98,15 @@ class TileProducer:
             if not empty[seen.start - origin : seen.stop - origin].all()
         ]
 
-    def _finished_holes(
+    def _finished_no_data(
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
     ) -> Iterator[NoDataPatch]:
-        """Where the rows that the grid row finishes have no data, in the span's own panel."""
+        """Pixels without data in the rows that the grid row finishes, in the span's own panel."""
         finished = self._grid.finished_rows(span.row)
         top = finished.start
-        for piece, there in zip(span.own.pieces, no_data, strict=True):
-            if there is not None and top < finished.stop:
-                yield NoDataPatch(top, span.own.left, there[: finished.stop - top])
+        for piece, missing in zip(span.own.pieces, no_data, strict=True):
+            if missing is not None and top < finished.stop:
+                yield NoDataPatch(top, span.own.left, missing[: finished.stop - top])
             top += piece.shape[1]
 
     def _row_end(self, span: GridSpan) -> GridRowDone:
@@ -117,8 +117,8 @@ class TileProducer:
                 if due > 0:
                     finished.append(piece[:, :due])
                 due -= piece.shape[1]
-        holes = tuple(self._holes.pop(span.row))
-        return GridRowDone(span.row, holes, tuple(finished), self._without_data.pop(span.row))
+        no_data = tuple(self._no_data.pop(span.row))
+        return GridRowDone(span.row, no_data, tuple(finished), self._without_data.pop(span.row))
 
     def _send(self) -> Iterator[PipelineItem]:
         if self._places:
@@ -129,9 +129,9 @@ class TileProducer:
         self._waiting_ends = []
 
     def _width_ahead(self) -> int:
-        """Columns of as many windows as the quantiser likes at once.
+        """Columns of as many windows as the quantiser prefers at a time.
 
-        On the CPU a few: a whole row would let the queue run dry meanwhile.
+        On the CPU a few: the queue would run empty during a whole row.
         """
         windows = min(self._quantise.windows or self._grid.columns, self._grid.columns)
         return (windows - 1) * self._grid.stride + self._grid.tile_size
@@ -148,7 +148,7 @@ class TileProducer:
 
 def _empty_columns(stack: Stack, no_data: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_]:
     """Columns of the stack without a valid pixel; ``no_data`` is that of its pieces."""
-    holes = [there.all(axis=0) for there in no_data if there is not None]
-    if len(holes) < len(no_data):
+    empty = [missing.all(axis=0) for missing in no_data if missing is not None]
+    if len(empty) < len(no_data):
         return np.zeros(stack.right - stack.left, dtype=np.bool_)
-    return np.asarray(np.logical_and.reduce(holes))
+    return np.asarray(np.logical_and.reduce(empty))

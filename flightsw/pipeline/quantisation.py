@@ -58,7 +58,7 @@ class Quantiser(Protocol):
 
     @property
     def windows(self) -> int | None:
-        """How many windows side by side it likes at a time; None: all of a panel."""
+        """How many windows side by side it prefers at a time; None: all of a panel."""
         ...
 
     def __call__(self, pieces: Sequence[NDArray[np.uint16]], out: Tiles) -> None:
@@ -73,10 +73,10 @@ class Quantiser(Protocol):
 class CpuQuantiser:
     """Looks the tables up with OpenCV: a third of the time of torch's fastest CPU gather.
 
-    Its planes are made once: fresh memory for every row costs three times the lookup.
+    Its planes are allocated once: new memory for every row costs three times the lookup.
     """
 
-    windows: Final = 6  # what a core's own cache holds, and half the queue's slack
+    windows: Final = 6  # fits a core's own cache, and half the queue's slack
 
     def __init__(self, tables: Tiles) -> None:
         self._tables = [table.reshape(1, DIGITAL_NUMBERS) for table in tables]
@@ -124,11 +124,11 @@ class _CpuAfterFailure:
 
 
 _GIVEN_UP: Final[list[Quantiser]] = []
-"""Those whose device failed: a process has one CUDA context, which no later scene can trust."""
+"""Quantisers whose device failed: later scenes cannot trust the process's one CUDA context."""
 
 
 def _give_up(quantise: Quantiser) -> None:
-    """Keep it until the process has ended: torch aborts where a failed device's memory is freed."""
+    """Keep it until the process ends: torch aborts if a failed device's memory is freed."""
     _GIVEN_UP.append(quantise)
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(quantise))
 
@@ -136,12 +136,12 @@ def _give_up(quantise: Quantiser) -> None:
 def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Quantiser:
     """The quantiser for ``device``; ``auto`` prefers CUDA.
 
-    Where CUDA fails in the middle of a scene, the CPU goes on, and takes all later scenes of the
-    process.  Raises :class:`EngineUnavailable` when CUDA is asked for and absent.
+    If CUDA fails in the middle of a scene, the CPU continues, and takes all later scenes of the
+    process.  Raises :class:`EngineUnavailable` if CUDA is asked for and absent.
     """
     if device == "cpu" or _GIVEN_UP or (device == "auto" and not cuda_answers()):
         return CpuQuantiser(tables)
-    # Loaded only where it serves: torch takes 200 MB.
+    # Loaded only if it serves: torch takes 200 MB.
     from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
 
     try:

@@ -49,7 +49,7 @@ class Tally:
 
 
 class RowFinisher:
-    """Fuses tiles, lays no data over the mask, and counts.  Used by one thread."""
+    """Fuses tiles, marks no data in the mask, and counts.  Used by one thread."""
 
     def __init__(
         self, grid: Grid, fusion: MaskFusion, engine: EngineInfo, latencies: LatencyRecord
@@ -67,10 +67,10 @@ class RowFinisher:
         self._latencies.add("fusion", perf_counter_ns() - started, len(batch.places))
 
     def finish(self, end: GridRowDone) -> Iterator[FinishedRows]:
-        """Count and give out the rows that a grid row finishes, piece by piece."""
+        """Count and yield the rows that a grid row finishes, piece by piece."""
         fused = self._fusion.finish(end.row)
-        for hole in end.holes:
-            _lay_no_data(fused, hole)
+        for patch in end.no_data:
+            _mark_no_data(fused, patch)
         whole = FinishedRows(fused.top, None, fused.mask, fused.classes)
         self.tally.add(whole)
         self.tally.tiles_without_data += end.tiles_without_data
@@ -84,8 +84,8 @@ class RowFinisher:
             below = span.stop
 
 
-def _lay_no_data(fused: FusedRows, hole: NoDataPatch) -> None:
-    top, (rows, columns) = hole.top - fused.top, hole.there.shape
+def _mark_no_data(fused: FusedRows, patch: NoDataPatch) -> None:
+    top, (rows, columns) = patch.top - fused.top, patch.missing.shape
     for plane in (fused.mask, fused.classes):
         if plane is not None:
-            plane[top : top + rows, hole.left : hole.left + columns][hole.there] = NO_DATA
+            plane[top : top + rows, patch.left : patch.left + columns][patch.missing] = NO_DATA

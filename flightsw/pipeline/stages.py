@@ -1,4 +1,4 @@
-"""Threads that each turn one iterator into another, and fall together."""
+"""Threads that each turn one iterator into another; the first failure ends them all."""
 
 from __future__ import annotations
 
@@ -28,32 +28,32 @@ class StopSignal:
     def __init__(self) -> None:
         self._asking = threading.Lock()
         self._reason: FlightError | None = None
-        self._tell: Callable[[FlightError], None] | None = None
+        self._report: Callable[[FlightError], None] | None = None
 
     @property
     def reason(self) -> FlightError | None:
-        """Why the scene must stop; None while it may go on."""
+        """Why the scene must stop; None while it may continue."""
         return self._reason
 
     def request(self, reason: FlightError) -> None:
-        """Ask; may be called before the scene has begun."""
+        """Ask; may be called before the scene starts."""
         with self._asking:
             if self._reason is not None:
                 return
-            self._reason, tell = reason, self._tell
-        if tell:
-            tell(reason)
+            self._reason, report = reason, self._report
+        if report:
+            report(reason)
 
-    def listen(self, tell: Callable[[FlightError], None]) -> None:
-        """Have ``tell`` called with the reason, at once where one was given already."""
+    def listen(self, report: Callable[[FlightError], None]) -> None:
+        """Have ``report`` called with the reason, immediately if one was given already."""
         with self._asking:
-            self._tell, reason = tell, self._reason
+            self._report, reason = report, self._reason
         if reason:
-            tell(reason)
+            report(reason)
 
 
 class Stages:
-    """A chain of threads.  The first failure stops all, and leaves the context as it was raised.
+    """A chain of threads.  The first failure stops all; the context then raises it unchanged.
 
     ``stall_seconds`` bounds every wait between the threads; ``stop`` lets others end it early.
     """
@@ -71,14 +71,14 @@ class Stages:
     def run(
         self, name: str, work: Iterable[Item], depth: int, gather: int = 1, priority: int = 0
     ) -> Iterator[Item]:
-        """Iterate over ``work`` in a thread of its own, ``depth`` items ahead, and two at least.
+        """Iterate over ``work`` in its own thread, ``depth`` items ahead, and two at least.
 
         The caller wakes for ``gather`` items at a time.  ``priority`` is the thread's real-time
-        priority, where the machine allows it; 0 for none.
+        priority, if the machine allows it; 0 for none.
         """
         channel: Channel[Item] = Channel(
             max(1, depth // 2), gather
-        )  # the reader holds as many again
+        )  # the reader holds the same number again
         thread = threading.Thread(
             target=self._carry,
             args=(name, work, channel, priority),
@@ -86,15 +86,15 @@ class Stages:
             daemon=True,
         )
         self._channels.append(channel)
-        if self._failure is not None:  # it came before this channel could be told
+        if self._failure is not None:  # it came before this channel existed
             channel.abort()
         thread.start()
-        self._threads.append(thread)  # not one that no room was found for: it cannot be joined
+        self._threads.append(thread)  # only if it started: another cannot be joined
         return self._items_of(channel, name)
 
     @contextmanager
     def resting(self) -> Iterator[None]:
-        """Meanwhile the caller takes nothing, on purpose: that the stages wait is no stall."""
+        """Meanwhile the caller takes nothing on purpose: waiting stages do not count as a stall."""
         self._resting = True
         try:
             yield
@@ -104,7 +104,7 @@ class Stages:
 
     @property
     def ended(self) -> bool:
-        """Whether no thread is left at work."""
+        """Whether all threads have ended."""
         return not any(thread.is_alive() for thread in self._threads)
 
     def __enter__(self) -> Self:
@@ -131,7 +131,7 @@ class Stages:
                     self._put(channel, item)
             channel.finish()
         except ChannelAborted:
-            # Another stage's failure is the one to tell; it may be older than this stage's channel.
+            # Another stage's failure is raised; it may be older than this stage's channel.
             self._abort()
         except ChannelStalled:
             self._fail(self._stalled(f"the stage after the {name} took nothing"))
@@ -160,7 +160,7 @@ class Stages:
     def _stalled(self, cause: str) -> InferenceFailed:
         return InferenceFailed(
             "the pipeline",
-            f"nothing moved for {self._stall_seconds:g} s: {cause}",
+            f"stalled: nothing moved for {self._stall_seconds:g} s, {cause}",
             "Refresh the card and run the self-test",
         )
 

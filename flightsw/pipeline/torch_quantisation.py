@@ -14,30 +14,31 @@ from flightsw.engines.engine import Tiles
 from flightsw.errors import EngineUnavailable
 from flightsw.pipeline.cuda_lookup import HALF, cuda_lookup, torch_lookup
 
+_SUBJECT: Final = 'pipeline.device = "cuda"'
 _BITS: Final[dict[int, Any]] = {1: np.int8, 2: np.int16, 4: np.int32}
 """Values of any dtype are copied bit by bit, as integers of their size in bytes."""
 
 
 def open_cuda_quantiser(tables: Tiles) -> TorchQuantiser:
-    """A quantiser on CUDA; raises :class:`EngineUnavailable` where none answers."""
+    """A quantiser on CUDA; raises :class:`EngineUnavailable` if CUDA does not answer."""
     if not torch.cuda.is_available():
         cure = "Set pipeline.device to auto or cpu"
-        raise EngineUnavailable("pipeline.device cuda", "no CUDA device answers", cure)
+        raise EngineUnavailable(_SUBJECT, "is unavailable: no CUDA device answers", cure)
     try:
         return TorchQuantiser(tables, torch.device("cuda"))
     except RuntimeError as error:  # no memory left on the device, say
         cause = " ".join(str(error).split())[:200]
         cure = "Free the GPU, or set pipeline.device to auto or cpu"
-        raise EngineUnavailable("pipeline.device cuda", f"fails ({cause})", cure) from error
+        raise EngineUnavailable(_SUBJECT, f"is unavailable ({cause})", cure) from error
 
 
 class TorchQuantiser:
-    """Looks the tables up with torch, int8, float16 or float32, all bands and pieces at once.
+    """Looks the tables up with torch, int8, float16 or float32, all bands and pieces together.
 
-    Pinned memory and a stream of its own, so that it overlaps with whatever else the GPU decodes.
+    Pinned memory and its own stream, so that it overlaps with what the GPU decodes meanwhile.
     """
 
-    windows: Final = None  # one launch, or two where panels meet
+    windows: Final = None  # one launch, or two if panels meet
 
     def __init__(self, tables: Tiles, device: torch.device) -> None:
         bits = tables.view(_BITS[tables.itemsize])
@@ -66,14 +67,14 @@ class TorchQuantiser:
 
 
 class _Pair:
-    """A tensor in pinned memory and one on the device, of one shape, as small as may be."""
+    """A tensor in pinned memory and one on the device, of one shape, as small as possible."""
 
     def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
         self._memory = torch.empty(0, dtype=dtype), torch.empty(0, dtype=dtype, device=device)
         self.here, self.there = self._memory
 
     def reshape(self, *shape: int) -> None:
-        """Give both this shape, contiguous; what they held is lost."""
+        """Give both this shape, contiguous; their content is lost."""
         here, there = self._memory
         count = math.prod(shape)
         if count > len(here):

@@ -29,11 +29,11 @@ class AnsweredBatch:
 
 @dataclass(frozen=True)
 class NoDataPatch:
-    """Pixels without data: ``there``, bool, from scene row ``top`` and column ``left`` on."""
+    """Pixels without data: ``missing``, bool, from scene row ``top`` and column ``left`` on."""
 
     top: int
     left: int
-    there: NDArray[np.bool_]
+    missing: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class GridRowDone:
     """All tiles of a grid row have been sent before this.
 
     ``digital_numbers`` uint16 ``(bands, rows, width)`` are, one below the other, the rows that
-    the grid row finishes; there are none where the scene comes in panels.
+    the grid row finishes; there are none if the scene comes in panels.
     """
 
     row: int
-    holes: tuple[NoDataPatch, ...]
+    no_data: tuple[NoDataPatch, ...]
     digital_numbers: tuple[NDArray[np.uint16], ...]
     tiles_without_data: int
 

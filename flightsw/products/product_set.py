@@ -84,17 +84,17 @@ class ProductSet:
         self._chosen = chosen
         self._scene = scene
         self._context = context
-        self._needed = bytes_needed(chosen, scene)
+        self.bytes_needed = bytes_needed(chosen, scene)
         self._next_row = 0
         self._products: dict[str, Product] = {}
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
-        with ExitStack() as undo, disk_errors(self._out, self._needed):
+        with ExitStack() as undo, disk_errors(self._out, self.bytes_needed):
             if _make_folder(self._out):
                 undo.callback(_remove_if_empty, self._out)
             remove_stale(self._out)
-            check_space(self._out, self._needed)
+            check_space(self._out, self.bytes_needed)
             self._folder = PartialFolder(self._out, _file_safe(self._scene.name))
             undo.callback(self._folder.remove)
             for kind in sorted(self._chosen):
@@ -119,7 +119,7 @@ class ProductSet:
                 f"rows {rows.top} to {rows.top + len(rows.mask)} of {self._scene.height} came"
                 f" when row {self._next_row} was due"
             )
-        with disk_errors(self._out, self._needed):
+        with disk_errors(self._out, self.bytes_needed):
             for product in self._products.values():
                 product.write(rows)
         self._next_row += len(rows.mask)
@@ -134,7 +134,7 @@ class ProductSet:
             raise ValueError(f"{self._next_row} of {self._scene.height} rows came")
         if not summary.valid_pixels:
             raise EmptyScene(self._scene.name, "has no valid pixel, so there is nothing to mask")
-        with disk_errors(self._out, self._needed):
+        with disk_errors(self._out, self.bytes_needed):
             return self._publish(summary)
 
     def _publish(self, summary: SceneSummary) -> PublishedProducts:

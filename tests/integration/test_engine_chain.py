@@ -17,6 +17,7 @@ from flightsw.chain import ProcessedScene, SceneRequest, open_chain
 from flightsw.config import DimcSettings, PipelineSettings, Settings
 from flightsw.dimc.errors import ConnectionError as CardGone
 from flightsw.dimc.simulator import instance
+from flightsw.engines import fallback
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline import stages
@@ -41,11 +42,11 @@ def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
 class _Heard:
     def __init__(self) -> None:
         self.given_up: list[EngineError] = []
-        self.mended: list[EngineError] = []
+        self.recovered: list[EngineError] = []
 
     @property
     def notices(self) -> EngineNotices:
-        return EngineNotices(self.given_up.append, self.mended.append)
+        return EngineNotices(self.given_up.append, self.recovered.append)
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +90,7 @@ def test_int8_and_fp32_agree_as_the_release_says(masks: dict[str, NDArray[np.uin
     assert (masks["dimc"] == masks["torch-cpu"]).mean() > 0.98
 
 
-def test_a_card_that_is_lost_once_is_opened_anew_in_the_middle_of_a_scene(
+def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
@@ -100,7 +101,7 @@ def test_a_card_that_is_lost_once_is_opened_anew_in_the_middle_of_a_scene(
     with open_chain(_settings("dimc"), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
-    assert [type(one) for one in heard.mended] == [InferenceFailed]
+    assert [type(one) for one in heard.recovered] == [InferenceFailed]
     assert heard.given_up == []
 
 
@@ -115,7 +116,7 @@ def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again
     with open_chain(_settings("dimc"), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
-    assert "golden tile" in str(heard.mended[0])
+    assert "golden tile" in str(heard.recovered[0])
 
 
 def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
@@ -135,24 +136,31 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
     settings = replace(_settings("dimc"), pipeline=PipelineSettings(stall_seconds=2.0))
     with open_chain(settings, heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK))
-        assert "nothing moved" in str(heard.mended[0])
+        assert "nothing moved" in str(heard.recovered[0])
         release.set()
         again = chain.process(SceneRequest(simulated.scene, tmp_path / "b", MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     np.testing.assert_array_equal(_mask(again), masks["dimc"])
 
 
-@pytest.mark.parametrize("spoil", [_lose, _invert])
+@pytest.mark.parametrize(("spoil", "reopens"), [(_lose, True), (_lose, False), (_invert, True)])
 def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[..., None],
+    *,
+    reopens: bool,
 ) -> None:
+    def gone(*_: object) -> None:
+        raise EngineUnavailable("the card", "does not answer", "Check the slot")
+
     monkeypatch.setattr(instance.ModelInstance, "run", _after(7, spoil, 10_000))
     heard = _Heard()
     with open_chain(_settings("dimc", "torch-cpu"), heard.notices) as chain:
+        if not reopens:
+            monkeypatch.setattr(fallback, "open_dimc_engine", gone)
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
         assert processed.engine.name == "torch-cpu"
         assert processed.products.paths("mask")[0].name.endswith("_torch_cloud_mask.npy")
@@ -234,7 +242,7 @@ def test_the_mask_alone_is_made_in_panels_and_the_same_as_with_products_that_dra
         for products in (MASK, MASK | {"fill"}):
             bands = _BandsSeen()
             request = SceneRequest(scene, tmp_path / str(len(products)), products)
-            processed = chain.process(request, begun=lambda _scene, _engine, to=bands: [to])
+            processed = chain.process(request, begun=lambda _grid, _bytes, to=bands: [to])
             masks[products], kept[products] = _mask(processed), bands.seen
     np.testing.assert_array_equal(*masks.values())
     assert set(np.unique(masks[MASK])) == {0, 1}

@@ -36,8 +36,10 @@ def test_an_absent_engine_is_an_event_and_the_next_one_serves(unit: FlightUnit) 
     events = unit.events("ENGINE_CHANGED")
     assert "torch-cuda" in events[0]["message"]
     with unit.telemetry("hk") as telemetry:  # the first packet may be older than the engine
-        told = (body for _, _, body in telemetry.packets(60) if isinstance(body, Housekeeping))
-        assert next(body.engine for body in told if body.engine) == "dimc"
+        housekeeping = (
+            body for _, _, body in telemetry.packets(60) if isinstance(body, Housekeeping)
+        )
+        assert next(body.engine for body in housekeeping if body.engine) == "dimc"
     assert unit.execute("SELF_TEST").stage is Stage.COMPLETED
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for the network that costs next to nothing: good for timing and for nothing else."""
+"""A stand-in for the network that costs next to nothing: useful only for timing."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from flightsw.dimc.tensors import TensorInfo, copy_pixels
 
 STAND_IN: Final = "brightness-threshold"
-"""The model that products name: no network made them."""
+"""The model name in products that no network made."""
 BRIGHT_REFLECTANCE: Final = 0.25
-"""A pixel is called contaminated where its first band is brighter."""
+"""A pixel is called contaminated if its first band is brighter."""
 ROW_STEP: Final = 8
-"""One row in so many is answered: a card writes its answer itself, and costs the host nothing."""
+"""Every eighth row is answered: a card writes its answer itself, at no cost to the host."""
 _CONFIDENT_LOGIT: Final = 40
 
 
@@ -24,7 +24,7 @@ class BrightnessThreshold:
     The first class is clear, the second contaminated (logits +40 and -40 or
     the reverse, as int8); further classes stay at -40.  It has the methods of
     :class:`~flightsw.dimc.simulator.int8_graph.Int8Request` and computes in ``start``,
-    in the caller's thread, so that no hand-over to another thread disturbs the timing.
+    in the caller's thread, so that no change of threads disturbs the timing.
     """
 
     def __init__(self, tiles: TensorInfo, logits: TensorInfo) -> None:
@@ -43,7 +43,7 @@ class BrightnessThreshold:
             self._logits[..., channel] = logits
 
     def wait(self, seconds: float) -> int:  # noqa: ARG002
-        """Nothing to wait for: however long the host took, the card is not kept waiting."""
+        """Nothing to wait for: the time the host took does not count for the card."""
         return 0
 
     def write(self, logits: NDArray[np.int8]) -> None:

@@ -1,4 +1,4 @@
-"""The simulated card: its description, its configuration, and who holds which part of it."""
+"""The simulated card: its description, its configuration, and which parts of it are in use."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SimulatedDevice:
         """Set clock profiles (MHz) and MVM utilisations (percent), all or none of them."""
         for name, value in properties.items():
             if name not in self._configuration:
-                raise InvalidArgument(f"{name} is no property of {self.info.name}")
+                raise InvalidArgument(f"{name} is not a property of {self.info.name}")
             most = 100 if name.startswith("mvm") else 800
             require_integer(name, value, 1, most)
         if "clock_profile" in properties:
@@ -83,7 +83,7 @@ class SimulatedDevice:
 
 
 class CorePool:
-    """A number of equal parts that are lent and given back."""
+    """A number of equal parts that are lent and returned."""
 
     def __init__(self, name: str, count: int) -> None:
         self._name = name
@@ -96,7 +96,7 @@ class CorePool:
         return self._count - self._free
 
     def take(self, count: int) -> None:
-        """Lend ``count`` parts; DeviceInUse where fewer are free."""
+        """Lend ``count`` parts; raises DeviceInUse if fewer are free."""
         if count > self._free:
             raise DeviceInUse(f"{count} {self._name} asked for, {self._free} free")
         self._free -= count

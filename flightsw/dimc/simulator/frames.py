@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flightsw.dimc.simulator.twin import CardHistory, CardTimeline, LatencyDraw
 
-_SPIN_NS: Final = 80_000  # about what a sleep oversleeps on Linux
+_SPIN_NS: Final = 80_000  # about how late a sleep returns on Linux
 
 
 class FrameArithmetic(Protocol):
@@ -24,9 +24,9 @@ class FrameArithmetic(Protocol):
         """Begin to compute; ``tiles`` may change when it returns."""
 
     def wait(self, seconds: float) -> int:
-        """Wait for the answer; monotonic ns of its completion, 0 where it took no time.
+        """Wait for the answer; monotonic ns of its completion, 0 if it took no time.
 
-        Raises TimeoutError after ``seconds``, RuntimeError where the computing failed.
+        Raises TimeoutError after ``seconds``, RuntimeError if the computing failed.
         """
         ...
 
@@ -80,8 +80,8 @@ class FrameQueue:
     def take(self, logits: NDArray[np.int8], seconds: float) -> None:
         """Wait for the oldest frame and write its answer into ``logits`` (unpadded view).
 
-        A frame that fails is gone.  Raises :class:`TimeoutError` after
-        ``seconds``, and :class:`RuntimeError` where the arithmetic failed.
+        A frame that fails is lost.  Raises :class:`TimeoutError` after
+        ``seconds``, and :class:`RuntimeError` if the arithmetic failed.
         """
         frame = self._in_flight.popleft()
         self._idle.append(frame.arithmetic)
@@ -91,7 +91,7 @@ class FrameQueue:
         if times.ready_ns > deadline_ns:
             raise TimeoutError(f"no answer within {seconds:g} s")
         self.history.record(times)
-        frame.arithmetic.write(logits)  # before the time is up: a card writes it itself
+        frame.arithmetic.write(logits)  # before the frame's time is over: a card writes it itself
         _sleep_until(times.ready_ns, _SPIN_NS if self._punctual else 0)
 
     def abandon(self, seconds: float) -> None:

@@ -27,11 +27,11 @@ DEADLINE_SECONDS: Final = 30.0
 
 
 class ModelInstance(Object):
-    """A model loaded onto cores of its own.  Used by one thread at a time.
+    """A model loaded onto its own cores.  Used by one thread at a time.
 
     With double buffering the outputs of call k are those of the inputs of
     call k - 2, and the first two calls leave them untouched; two more calls
-    with any input bring the last two frames out.
+    with any input return the last two frames.
     """
 
     def __init__(
@@ -60,12 +60,12 @@ class ModelInstance(Object):
         """Run one frame and fill ``outputs`` in place.
 
         They are filled with the zero point the first time an array is passed, and then only
-        where there is an answer.
+        with the pixels of the answer.
         Arrays are int8, C-contiguous and shaped as ``Model.inputs()`` and
-        ``Model.outputs()`` say.  Returns when the frame that is due is there.
+        ``Model.outputs()`` say.  Returns when the frame that is due is complete.
         Raises ``InvalidArgument`` for unfit arrays, ``Pending`` while another
         thread is in ``run``, ``ConnectionError`` after :data:`DEADLINE_SECONDS`, and
-        ``InternalError`` where the computing failed; a failed frame is lost.
+        ``InternalError`` if the computing failed; a failed frame is lost.
         """
         submitted_ns = time.monotonic_ns()
         if not self._running.acquire(blocking=False):
@@ -98,7 +98,7 @@ class ModelInstance(Object):
             raise InternalError(str(error)) from error
 
     def _give_back(self) -> None:
-        # A call that is under way in another thread still uses the frames.
+        # A running call in another thread still uses the frames.
         if not self._running.acquire(timeout=DEADLINE_SECONDS):
             raise Pending("run() has not returned")
         try:

@@ -24,7 +24,7 @@ class Int8Graph:
     """One ONNX file with an int8 NHWC input and output, checked against its manifest.
 
     It is compiled once, on first use, however many requests are made of it.
-    Raises :class:`~flightsw.errors.PackageInvalid` where graph and manifest
+    Raises :class:`~flightsw.errors.PackageInvalid` if graph and manifest
     contradict each other.
     """
 
@@ -65,7 +65,7 @@ class Int8Graph:
         try:
             graph = self._core.read_model(self._file)
         except RuntimeError as error:
-            cause = f"is no readable ONNX graph ({_told(error)})"
+            cause = f"cannot be read as an ONNX graph ({_reason(error)})"
             raise PackageInvalid(self._file, cause, _CURE) from error
         for port, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             if len(ports) != 1:
@@ -95,15 +95,15 @@ class Int8Graph:
                 "CPU",
                 {
                     properties.hint.performance_mode: properties.hint.PerformanceMode.LATENCY,
-                    # Without it, hosts with bfloat16 would answer differently from those without.
+                    # Without it, hosts with bfloat16 would answer differently from hosts without.
                     properties.hint.inference_precision: self._openvino.Type.f32,
                     properties.inference_num_threads: self._threads,
-                    # The cores are shared with decoding: leave their choice to the kernel.
+                    # The cores are shared with decoding: leave the choice of cores to the kernel.
                     properties.hint.enable_cpu_pinning: False,
                 },
             )
         except RuntimeError as error:
-            cause = f"cannot be compiled by OpenVINO ({_told(error)})"
+            cause = f"cannot be compiled by OpenVINO ({_reason(error)})"
             raise PackageInvalid(self._file, cause, _CURE) from error
 
 
@@ -129,7 +129,7 @@ class Int8Request:
         request.set_output_tensor(openvino.Tensor(logits, shared_memory=True))
 
     def start(self, tiles: NDArray[np.int8]) -> None:
-        """Queue a copy of ``tiles`` (unpadded view) and return at once."""
+        """Queue a copy of ``tiles`` (unpadded view) and return immediately."""
         copy_pixels(self._tiles, tiles)
         self._started_ns = time.monotonic_ns()
         self._request.start_async()
@@ -137,7 +137,7 @@ class Int8Request:
     def wait(self, seconds: float) -> int:
         """Wait for the answer; return the monotonic ns of its completion.
 
-        Raises :class:`TimeoutError` after ``seconds``, and :class:`RuntimeError` where
+        Raises :class:`TimeoutError` after ``seconds``, and :class:`RuntimeError` if
         OpenVINO failed.
         """
         if not self._request.wait_for(timedelta(seconds=seconds) // _MILLISECOND):
@@ -156,8 +156,8 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 def load_openvino() -> ModuleType:
     """Import OpenVINO without its usage report.
 
-    ``import openvino`` sends an event over the network where
-    ``openvino_telemetry`` can be imported; a flight unit has nobody to tell.
+    ``import openvino`` sends an event over the network if
+    ``openvino_telemetry`` can be imported; a flight unit must not.
     """
     if "openvino" in sys.modules:
         return sys.modules["openvino"]
@@ -172,8 +172,8 @@ def load_openvino() -> ModuleType:
     return module
 
 
-def _told(error: RuntimeError) -> str:
-    """What went wrong, out of OpenVINO's lines about where: the last one."""
+def _reason(error: RuntimeError) -> str:
+    """The reason among OpenVINO's lines about source locations: the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200] if lines else "it gives no reason"
 
@@ -181,7 +181,7 @@ def _told(error: RuntimeError) -> str:
 def _contradiction(file: Path, key: str, expected: object, found: object) -> PackageInvalid:
     return PackageInvalid(
         file,
-        f"{key} must be {expected} as in the graph, found {found}",
+        f"has {key} {found}, which must be {expected} in graph and manifest",
         _CURE,
         key=key,
         expected=str(expected),

@@ -42,7 +42,7 @@ class Object:
         self._give_back()
 
     def _give_back(self) -> None:
-        """Return what the object holds of the device."""
+        """Return the parts of the device that the object holds."""
 
     def _require_alive(self) -> None:
         if self._released:

@@ -5,8 +5,8 @@ The model's INT8 graph is computed by OpenVINO on the host CPU; with
 card's time.  Source of names, defaults and behaviour: the vendor's
 documentation of ``axelera.runtime`` (Voyager SDK).
 
-Where the vendor leaves a case open, the simulator is strict: unknown
-properties are refused, a second ``run`` of an instance while one is under way
+If the vendor leaves a case open, the simulator is strict: unknown
+properties are refused, a second ``run`` of an instance while one is running
 raises ``Pending``, and DMA buffers raise ``NotImplemented``.
 """
 
@@ -92,8 +92,8 @@ class Context(Object):
     """Root of all objects; owns one simulated card.
 
     ``twin`` gives the card's timing (None: as fast as the CPU computes),
-    ``threads`` the CPU threads of the INT8 arithmetic.  Two contexts do not
-    know of each other's card.
+    ``threads`` the CPU threads of the INT8 arithmetic.  Each context has its
+    own card.
     """
 
     def __init__(self, twin: TwinSettings | None = None, threads: int = 2) -> None:
@@ -110,13 +110,13 @@ class Context(Object):
     def load_model(self, path: str | PathLike[str]) -> Model:
         """Read ``model.json`` with its manifest and graph.
 
-        Raises ``InvalidArgument`` where there is no such file, and
+        Raises ``InvalidArgument`` if the file does not exist, and
         ``InvalidConfiguration`` (caused by
-        :class:`~flightsw.errors.PackageInvalid`) where its content is no use.
+        :class:`~flightsw.errors.PackageInvalid`) if its content is invalid.
         """
         self._require_alive()
         if not Path(path).is_file():
-            raise InvalidArgument(f"{path} is no file")
+            raise InvalidArgument(f"{path} is not a file")
         try:
             description = read_compiled_model(Path(path))
             graph = Int8Graph(description, self._threads)
@@ -157,7 +157,7 @@ class Context(Object):
         if not isinstance(device, DeviceInfo):
             raise InvalidArgument(f"expected a DeviceInfo, found {type(device).__name__}")
         if device.name != self._device.info.name:
-            raise ConnectionError(f"no device {device.name}")
+            raise ConnectionError(f"device {device.name} does not exist")
         return self._device
 
 
@@ -228,7 +228,7 @@ class Connection(Object):
             raise InvalidArgument(
                 f"num_sub_devices {sub_devices} is more than the connection's {self._count}"
             )
-        twin = _twin_of_its_own(self._twin, self._device.cores.taken)
+        twin = _with_own_seed(self._twin, self._device.cores.taken)
         with ExitStack() as held:
             self._sub_devices.take(sub_devices)
             held.callback(self._sub_devices.give_back, sub_devices)
@@ -248,8 +248,8 @@ class Connection(Object):
         self._device.sub_devices.give_back(self._count)
 
 
-def _twin_of_its_own(twin: TwinSettings | None, cores_taken: int) -> TwinSettings | None:
-    """Instances side by side do not draw the same latencies."""
+def _with_own_seed(twin: TwinSettings | None, cores_taken: int) -> TwinSettings | None:
+    """Instances side by side draw different latencies."""
     return twin and msgspec.structs.replace(twin, seed=twin.seed + cores_taken)
 
 
@@ -268,12 +268,12 @@ def _new_frames(
 
 
 def _instance_properties(given: Mapping[str, int]) -> dict[str, int]:
-    """The properties with their defaults; refused where unknown, out of range or unsupported."""
+    """The properties with their defaults; refused if unknown, out of range or unsupported."""
     for name, value in given.items():
         if name not in _INSTANCE_DEFAULTS:
             raise InvalidArgument(f"unknown property {name}")
         most = CORES if name in ("aipu_cores", "num_sub_devices") else 1
         require_integer(name, value, 0, most)
         if value and name.endswith("dmabuf"):
-            raise NotImplemented(f"{name}: the simulator has no DMA buffers")
+            raise NotImplemented(f"{name} is unavailable: the simulator has no DMA buffers")
     return {**_INSTANCE_DEFAULTS, **given}

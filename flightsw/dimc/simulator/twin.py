@@ -24,7 +24,7 @@ IDLE_WATTS: Final = 4.4
 INFERENCE_WATTS: Final = 10.1
 START_CELSIUS: Final = 39.0
 EQUILIBRIUM_CELSIUS: Final = 51.0
-"""Settled temperature under full load; idle settles at :data:`START_CELSIUS`."""
+"""Settled temperature under full load; at idle it settles at :data:`START_CELSIUS`."""
 THERMAL_SECONDS: Final = 120.0
 """Time constant. Assumed: the reference calls the card settled after ten minutes, five of these."""
 TO_CARD_NS: Final = 60_000
@@ -63,7 +63,7 @@ class LatencyDraw:
         return next(self._drawn)
 
     def _draw(self) -> list[int]:
-        """Many frames at once: a draw alone would cost the timing 20 microseconds."""
+        """Many frames together: a single draw would delay the frame by 20 microseconds."""
         tiles_ms = tile_latency_ms(self._settings, self._random.random((_BLOCK, self._tiles)))
         frames: list[int] = np.rint(tiles_ms.sum(axis=1) * self._share * 1e6).astype(int).tolist()
         return frames
@@ -89,10 +89,10 @@ class FrameTimes:
 
 
 class CardTimeline:
-    """The order of frames on one instance's cores: no gap as long as work is queued.
+    """The order of frames on one instance's cores, without a gap as long as work is queued.
 
     A transfer overlaps with the computing of the frame before, and costs its
-    time where the card would otherwise wait.
+    time only if the card would otherwise wait.
     """
 
     def __init__(self, to_card_ns: int = TO_CARD_NS, from_card_ns: int = FROM_CARD_NS) -> None:
@@ -171,7 +171,7 @@ class CardHistory:
 class MeanHistory:
     """The card, from the histories of its instances.
 
-    Each history tells of a card that is all its own, so the card is their mean: idle power
+    Each history describes a whole card, so the card is their mean: idle power
     counts once, and a busy instance adds its share of :data:`INFERENCE_WATTS`.
     """
 
@@ -193,7 +193,7 @@ class MeanHistory:
 
     @property
     def pauses_ns(self) -> tuple[int, ...]:
-        """Those of a single instance; several take no turns, so between them there are none."""
+        """Those of a single instance; empty for several, which compute at the same time."""
         return self._histories[0].pauses_ns if len(self._histories) == 1 else ()
 
     def energy_joules(self, now_ns: int) -> float:

@@ -1,58 +1,20 @@
-"""What the D-IMC engine needs of a model package, and whether the compiled model keeps it."""
+"""Whether the compiled model for the card agrees with its package."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Protocol
 
 from flightsw.config import DimcSettings
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
 from flightsw.errors import PackageInvalid
-
-
-class ModelPackage(Protocol):
-    """The part of a model package that this engine needs."""
-
-    @property
-    def folder(self) -> Path:
-        """Where the package lies."""
-        ...
-
-    @property
-    def model_id(self) -> str:
-        """Identity of the model, for products and telemetry."""
-        ...
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Input channels in order."""
-        ...
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Output channels in order."""
-        ...
-
-    @property
-    def tile_size(self) -> int:
-        """Height and width of a tile in pixels."""
-        ...
-
-    @property
-    def stride(self) -> int:
-        """Pixels between two windows."""
-        ...
-
-    def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
-        """Folder with the ``model.json`` of that arrangement."""
-        ...
+from flightsw.model.package import ModelPackage
 
 
 def read_agreed_model(package: ModelPackage, settings: DimcSettings) -> tuple[Path, CompiledModel]:
     """The ``model.json`` for the arrangement of the settings, and what it says.
 
     Four instances run the model of one tile.  Raises
-    :class:`~flightsw.errors.PackageInvalid` where package and manifest contradict each other.
+    :class:`~flightsw.errors.PackageInvalid` if package and manifest contradict each other.
     """
     batched = settings.arrangement == "batch"
     model_json = package.compiled_model("batch" if batched else "spatial") / "model.json"
@@ -72,7 +34,7 @@ def _require_agreement(package: ModelPackage, settings: DimcSettings, model: Com
         if tensor.unpadded_shape != expected:
             raise PackageInvalid(
                 model.manifest,
-                f"{key} without padding must be {expected}, found {tensor.unpadded_shape}",
+                f"has {key} {tensor.unpadded_shape} without padding, which must be {expected}",
                 "Compile the model again for this arrangement, or install an intact package",
                 key=key,
                 expected=str(expected),

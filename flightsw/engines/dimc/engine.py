@@ -17,12 +17,13 @@ from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
-from flightsw.engines.dimc.agreement import ModelPackage, read_agreed_model
-from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_feed
+from flightsw.engines.dimc.agreement import read_agreed_model
+from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_driver
 from flightsw.engines.dimc.instance_pool import InstancePool
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
+from flightsw.model.package import ModelPackage
 
 _DOUBLE_BUFFER_DELAY: Final = 2
 
@@ -30,9 +31,9 @@ _DOUBLE_BUFFER_DELAY: Final = 2
 def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngine:
     """Connect to the card (or its simulator) and load the package's model.
 
-    Raises :class:`~flightsw.errors.PackageInvalid` where package, manifest and graph
-    contradict each other, :class:`~flightsw.errors.EngineUnavailable` where the card or its
-    library is missing, taken or refuses the model.
+    Raises :class:`~flightsw.errors.PackageInvalid` if package, manifest and graph
+    contradict each other, :class:`~flightsw.errors.EngineUnavailable` if the card or its
+    library is missing, in use or refuses the model.
     """
     model_json, model = read_agreed_model(package, settings)
     runtime = open_runtime(settings)
@@ -40,11 +41,11 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
         opened.callback(runtime.context.release)
         try:
             loaded = runtime.context.load_model(str(model_json))
-            feeds = []
-            # One after the other: the vendor's own code takes a lock around loading.
+            drivers = []
+            # One after another: the vendor's own code takes a lock around loading.
             for number in range(CORES if settings.arrangement == "instances" else 1):
-                feeds.append(_open_feed(runtime, loaded, model, settings, number))
-                opened.callback(feeds[-1].close)
+                drivers.append(_open_driver(runtime, loaded, model, settings, number))
+                opened.callback(drivers[-1].close)
         except runtime.faults as error:
             finding = error.__cause__
             if isinstance(finding, FlightError):  # the simulator's own, in full
@@ -55,7 +56,7 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
                 "Release the card from other processes, or compile the model with its SDK version",
                 fault=type(error).__name__,
             ) from error
-        engine = DimcEngine(package, settings, model, runtime, feeds)
+        engine = DimcEngine(package, settings, model, runtime, drivers)
         opened.pop_all()
     return engine
 
@@ -66,7 +67,7 @@ class DimcEngine(ClosingEngine):
     With double buffering an answer comes two batches late, with four instances some more.
 
     The vendor's ``run`` blocks without a deadline, so a single instance that hangs holds ``push``
-    until the caller's watchdog acts; several are given up after 60 s.
+    until the caller's watchdog acts; several instances are abandoned after 60 s.
     """
 
     _CURE = CURE
@@ -77,15 +78,15 @@ class DimcEngine(ClosingEngine):
         settings: DimcSettings,
         model: CompiledModel,
         runtime: Runtime,
-        feeds: Sequence[InstanceDriver],
+        drivers: Sequence[InstanceDriver],
     ) -> None:
-        super().__init__(_engine_info(package, settings, model, runtime, len(feeds)))
+        super().__init__(_engine_info(package, settings, model, runtime, len(drivers)))
         self._runtime = runtime
-        self._feeds = feeds
+        self._drivers = drivers
         self._twinned = settings.twin is not None
-        self._feed: InstanceDriver | InstancePool = feeds[0]
-        if len(feeds) > 1:
-            self._feed = InstancePool(feeds, _delay(settings), self._info.device)
+        self._driver: InstanceDriver | InstancePool = drivers[0]
+        if len(drivers) > 1:
+            self._driver = InstancePool(drivers, _delay(settings), self._info.device)
 
     def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
         """Run 1 to ``batch`` tiles; the logits of the batch that is due, if there is one."""
@@ -93,19 +94,19 @@ class DimcEngine(ClosingEngine):
         side = self._info.tile_size
         logits = np.empty((len(tiles), side, side, len(self._info.classes)), np.int8)
         with self._closing_on_failure():
-            return self._feed.push(tiles.view(np.int8), logits)
+            return self._driver.push(tiles.view(np.int8), logits)
 
     def flush(self) -> Iterator[NDArray[np.int8]]:
-        """Logits of the batches still in flight, pushed out by frames that nobody waits for."""
-        while self._feed.busy:
+        """Logits of the batches still in flight, pushed out by empty frames."""
+        while self._driver.busy:
             with self._closing_on_failure():
-                logits = self._feed.push_out()
+                logits = self._driver.push_out()
             if logits is not None:
                 yield logits
 
     def readings(self) -> CardReadings | None:
         """What the simulated card did; None for a real one, whose runtime reports none of it."""
-        instances = [feed.instance for feed in self._feeds]
+        instances = [driver.instance for driver in self._drivers]
         simulated = [one for one in instances if isinstance(one, simulator.ModelInstance)]
         if not simulated:
             return None
@@ -121,25 +122,25 @@ class DimcEngine(ClosingEngine):
 
     @property
     def _busy(self) -> bool:
-        return self._feed.busy
+        return self._driver.busy
 
     def _release(self) -> None:
-        if isinstance(self._feed, InstancePool):
-            self._feed.close()
+        if isinstance(self._driver, InstancePool):
+            self._driver.close()
         with suppress(*self._runtime.faults):  # a card that is gone has nothing to release
             self._runtime.context.release()
-        for feed in self._feeds:
-            feed.close()
+        for driver in self._drivers:
+            driver.close()
 
 
-def _open_feed(
+def _open_driver(
     runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
 ) -> InstanceDriver:
-    """Instance ``number`` on a connection of its own."""
+    """Instance ``number`` on its own connection."""
     instances = settings.arrangement == "instances"
     sub_devices = model.input.shape[0] if settings.arrangement == "batch" else 1
     connection = runtime.context.device_connect(runtime.device, sub_devices)
-    return open_feed(
+    return open_driver(
         lambda **properties: connection.load_model_instance(
             loaded,
             num_sub_devices=sub_devices,

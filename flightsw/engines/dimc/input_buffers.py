@@ -1,4 +1,4 @@
-"""Where a frame's tiles wait for the card: in host memory, or in a DMA buffer."""
+"""The buffers in which a frame's tiles wait for the card: host memory, or DMA buffers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flightsw.dimc.tensors import TensorInfo
 
 SYSTEM_HEAP: Final = Path("/dev/dma_heap/system")
-"""Pages that the card reads by DMA; the kernel and its permissions decide whether it is there."""
+"""Pages that the card reads by DMA; it exists if the kernel and its permissions allow it."""
 
 # linux/dma-heap.h: _IOWR('H', 0, {u64 length, u32 fd, u32 fd_flags, u64 heap_flags}).
 _ALLOCATE: Final = 0xC018_4800
@@ -64,14 +64,14 @@ class HostBuffer:
 class DmaBuffer:
     """A Linux DMA buffer: ``argument`` is its file descriptor.
 
-    Raises :class:`OSError` where the kernel has no such heap, or refuses it.
+    Raises :class:`OSError` if the kernel has no such heap, or refuses it.
     """
 
     def __init__(self, tensor: TensorInfo) -> None:
         self.argument = _allocate(tensor.size)
         with ExitStack() as opened:
             opened.callback(self.close)
-            memory = mmap.mmap(self.argument, tensor.size)  # goes with the last view of it
+            memory = mmap.mmap(self.argument, tensor.size)  # unmapped with the last view of it
             self._array: NDArray[np.int8] = np.ndarray(tensor.shape, np.int8, buffer=memory)
             with self.writing() as array:
                 array.fill(tensor.zero_point)
@@ -79,7 +79,7 @@ class DmaBuffer:
 
     @contextmanager
     def writing(self) -> Iterator[NDArray[np.int8]]:
-        """The array, while the caches of CPU and card are kept in step."""
+        """The array, while the caches of CPU and card are synchronised."""
         fcntl.ioctl(self.argument, _SYNC, _SYNC_FLAGS.pack(_SYNC_WRITE))
         try:
             yield self._array
@@ -94,7 +94,7 @@ class DmaBuffer:
 
 
 def open_dma_buffers(tensor: TensorInfo, count: int) -> list[DmaBuffer]:
-    """``count`` buffers, or OSError and none of them."""
+    """``count`` buffers; raises :class:`OSError` and leaves none if one is refused."""
     with ExitStack() as opened:
         buffers = []
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""Feeds one model instance: its input buffers, and whose answer a call brings."""
+"""Drives one model instance: its input buffers, and the frame that each answer belongs to."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ CURE: Final = "Open the engine again; refresh the card (axdevice --refresh) if t
 
 @dataclass(frozen=True)
 class _Frame:
-    """Where the answer goes (None: nobody waits for it), and what the card reads until then."""
+    """The array for the answer (None: it is dropped), and what the card reads until then."""
 
     logits: NDArray[np.int8] | None
     argument: Any
 
 
-def open_feed(
+def open_driver(
     load: Callable[..., ModelInstance],
     model: CompiledModel,
     delay: int,
@@ -40,16 +40,16 @@ def open_feed(
     """Driver of the instance that ``load`` loads with the properties given to it.
 
     ``delay`` counts the frames between a push and its answer.  With ``dma_buffers`` the card
-    reads its input by DMA where kernel and runtime can, else from host memory.
+    reads its input by DMA if kernel and runtime support it, else from host memory.
     """
     if dma_buffers:
         with suppress(OSError, InferenceFailed, *faults):
-            return _open_dma_feed(load, model, delay, subject, faults)
+            return _open_dma_driver(load, model, delay, subject, faults)
     host = [HostBuffer(model.input) for _ in range(delay + 1)]
     return InstanceDriver(load(), model, host, subject, faults)
 
 
-def _open_dma_feed(
+def _open_dma_driver(
     load: Callable[..., ModelInstance],
     model: CompiledModel,
     delay: int,
@@ -63,19 +63,19 @@ def _open_dma_feed(
             opened.callback(buffer.close)
         instance = load(input_dmabuf=1)
         opened.callback(instance.release)
-        feed = InstanceDriver(instance, model, buffers, subject, faults)
-        feed.push_out()  # a runtime may take the property, and refuse the first frame
+        driver = InstanceDriver(instance, model, buffers, subject, faults)
+        driver.push_out()  # a runtime may take the property, and refuse the first frame
         opened.pop_all()
-    return feed
+    return driver
 
 
 class InstanceDriver:
     """Runs frames of 1 to ``batch`` tiles on one instance, by one thread at a time.
 
-    There is one buffer more than the calls between a frame and its answer (two with double
+    There is one buffer more than there are calls between a frame and its answer (two with double
     buffering, else none).  Faults of the runtime become
-    :class:`~flightsw.errors.InferenceFailed` about ``subject``; nobody can tell which frame the
-    next answer would belong to, so a feed that failed is not used again.
+    :class:`~flightsw.errors.InferenceFailed` about ``subject``; the frame that the
+    next answer belongs to is then unknown, so a driver that failed is not used again.
 
     The vendor's ``run`` blocks without a deadline; the simulator's waits end after 30 s.
     """
@@ -101,13 +101,13 @@ class InstanceDriver:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody waits for an answer."""
+        """Whether an answer is outstanding."""
         return any(frame.logits is not None for frame in self._in_flight)
 
     def push(self, tiles: NDArray[np.int8], logits: NDArray[np.int8]) -> NDArray[np.int8] | None:
         """Run ``tiles``; the ``logits`` of the frame that is due, filled in, if there are any.
 
-        Both are without padding and equally long.  Where the model's input has no padding, the
+        Both are without padding and equally long.  If the model's input has no padding, the
         card reads ``tiles`` in place: they must not change before their answer is out.
         """
         if self._in_place and tiles.shape == self._input.shape and tiles.flags.c_contiguous:
@@ -121,7 +121,7 @@ class InstanceDriver:
         return self._run(_Frame(logits, buffer.argument))
 
     def push_out(self) -> NDArray[np.int8] | None:
-        """Run a frame that nobody waits for; the logits of the frame that is due, as ``push``."""
+        """Run a frame whose answer is dropped; the logits of the frame that is due, as ``push``."""
         return self._run(_Frame(None, self._buffers[0].argument))
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class InstanceDriver:
         except self._faults as error:
             raise InferenceFailed(
                 self._subject,
-                f"inference failed: {type(error).__name__} {error}".strip(),
+                f"failed during inference: {type(error).__name__} {error}".strip(),
                 CURE,
                 fault=type(error).__name__,
             ) from error

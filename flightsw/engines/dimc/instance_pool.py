@@ -1,4 +1,4 @@
-"""Several instances of one model side by side, with a thread each."""
+"""Several instances of one model side by side, each with its own thread."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver
 from flightsw.errors import InferenceFailed
 
 _ANSWER_SECONDS: Final = 60.0
-"""Longest wait for a batch: an instance's own deadline of 30 s comes first, with its own error."""
+"""Longest wait for a batch: an instance's own deadline of 30 s passes first, with its own error."""
 _STOP_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 5.0
 _TILES_AHEAD: Final = 6
 """Tiles that may wait at an instance, as latencies vary: with 1 the cores idle for 4 %, with 6 for
-1 % (the reference's latencies, played through)."""
+1 % (simulated with the reference's latencies)."""
 
 
 @dataclass
@@ -34,8 +34,8 @@ class _Batch:
 
 
 @dataclass(frozen=True)
-class _Order:
-    """One tile of a batch, and where its answer goes."""
+class _TileTask:
+    """One tile of a batch, and the array for its answer."""
 
     batch: _Batch
     tiles: NDArray[np.int8]
@@ -46,18 +46,21 @@ class InstancePool:
     """Deals tiles out to instances in turn and puts the answers together in the order pushed.
 
     Used by one thread at a time; has the methods of
-    :class:`~flightsw.engines.dimc.instance_driver.InstanceDriver`.  A batch is due when every
-    instance has so many tiles behind it that it must have been answered, so that each always has its next tile at hand.  The first failure of an
-    instance is raised by the call that waits, or else by the next one.
+    :class:`~flightsw.engines.dimc.instance_driver.InstanceDriver`.  A batch is due when enough
+    tiles were pushed after it that each instance still has its next tile waiting while the batch
+    is taken.  The first failure of an instance is raised by the call that waits, or else by the
+    next call.
     """
 
-    def __init__(self, feeds: Sequence[InstanceDriver], delay: int, subject: str) -> None:
+    def __init__(self, drivers: Sequence[InstanceDriver], delay: int, subject: str) -> None:
         self._subject = subject
-        self._window = len(feeds) * (delay + _TILES_AHEAD)
+        self._window = len(drivers) * (delay + _TILES_AHEAD)
         self._batches: deque[_Batch] = deque()
         self._tiles_in_flight = 0
         self._answers = _Answers()
-        self._workers = [_Worker(feed, number, self._answers) for number, feed in enumerate(feeds)]
+        self._workers = [
+            _Worker(driver, number, self._answers) for number, driver in enumerate(drivers)
+        ]
         self._turn = 0
 
     @property
@@ -75,7 +78,7 @@ class InstancePool:
         self._tiles_in_flight += len(tiles)
         for number in range(len(tiles)):
             this = slice(number, number + 1)
-            self._workers[self._turn].orders.put(_Order(batch, tiles[this], logits[this]))
+            self._workers[self._turn].tasks.put(_TileTask(batch, tiles[this], logits[this]))
             self._turn = (self._turn + 1) % len(self._workers)
         behind = self._tiles_in_flight - len(self._batches[0].logits)
         return self._take() if behind >= self._window else None
@@ -83,7 +86,7 @@ class InstancePool:
     def push_out(self) -> NDArray[np.int8]:
         """The logits of the oldest batch in flight."""
         for worker in self._workers:
-            worker.orders.put(None)
+            worker.tasks.put(None)
         return self._take()
 
     def close(self) -> None:
@@ -97,14 +100,16 @@ class InstancePool:
     def _take(self) -> NDArray[np.int8]:
         batch = self._batches[0]
         if not self._answers.wait_for(batch, _ANSWER_SECONDS):
-            raise InferenceFailed(self._subject, f"no answer within {_ANSWER_SECONDS:g} s", CURE)
+            raise InferenceFailed(
+                self._subject, f"gave no answer within {_ANSWER_SECONDS:g} s", CURE
+            )
         self._batches.popleft()
         self._tiles_in_flight -= len(batch.logits)
         return batch.logits
 
 
 class _Answers:
-    """What the instances' threads tell the one that waits."""
+    """What the instances' threads report to the thread that waits."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -135,15 +140,15 @@ class _Answers:
 
 
 class _Worker:
-    """The thread of one instance.  Daemonic, as a card that hangs never lets go of it."""
+    """The thread of one instance.  A daemon, as a card that hangs never returns from it."""
 
-    def __init__(self, feed: InstanceDriver, number: int, answers: _Answers) -> None:
-        self._feed = feed
+    def __init__(self, driver: InstanceDriver, number: int, answers: _Answers) -> None:
+        self._driver = driver
         self._answers = answers
         self._owed: deque[_Batch] = deque()
         self._stopping = False
-        # None: push out what is in flight.  Who fills it waits for answers, so it stays short.
-        self.orders: SimpleQueue[_Order | None] = SimpleQueue()
+        # None: push out what is in flight.  The caller waits for answers, so it stays short.
+        self.tasks: SimpleQueue[_TileTask | None] = SimpleQueue()
         self._thread = threading.Thread(
             target=self._work, name=f"instance {number + 1}", daemon=True
         )
@@ -152,7 +157,7 @@ class _Worker:
     def stop(self) -> None:
         """End after the frame that is under way."""
         self._stopping = True
-        self.orders.put(None)
+        self.tasks.put(None)
 
     def join(self, seconds: float) -> None:
         """Wait for the end of the thread."""
@@ -162,14 +167,14 @@ class _Worker:
         try:
             while not self._stopping:
                 try:
-                    order = self.orders.get(timeout=_IDLE_SECONDS)
+                    task = self.tasks.get(timeout=_IDLE_SECONDS)
                 except Empty:
                     continue
-                if order is not None:
-                    self._owed.append(order.batch)
-                    self._count(self._feed.push(order.tiles, order.logits))
-                while order is None and self._feed.busy and not self._stopping:
-                    self._count(self._feed.push_out())
+                if task is not None:
+                    self._owed.append(task.batch)
+                    self._count(self._driver.push(task.tiles, task.logits))
+                while task is None and self._driver.busy and not self._stopping:
+                    self._count(self._driver.push_out())
         except BaseException as error:  # noqa: BLE001  (raised where the answers are waited for)
             self._answers.fail(error)
 

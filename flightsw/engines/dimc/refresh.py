@@ -1,4 +1,4 @@
-"""A wedged card that answers nothing is brought back by the vendor's own tool."""
+"""Recovers a card that no longer answers, with the vendor's own tool."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _REFRESH_SECONDS: Final = 90.0  # it takes about 30 s
 def refresh_card(settings: DimcSettings) -> bool:
     """Run ``axdevice --refresh`` (about 30 s); whether it ran and succeeded.
 
-    Not for the simulator, and not where the vendor's tool is absent.
+    False for the simulator, and if the vendor's tool is not installed.
     """
     tool = shutil.which(_TOOL)
     if settings.card == "simulator" or tool is None:

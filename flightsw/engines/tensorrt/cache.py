@@ -1,7 +1,7 @@
-"""Built engines on disk: only a file that is whole, ours, and built for exactly this is run.
+"""Built engines on disk: only a file that is complete, ours, and built for exactly this is run.
 
 An engine file is executable code for one GPU.  A digest finds damage, not malice, so the folder
-and its files belong to the service's user, and nobody else may write them.
+and its files belong to the service's user, and no other user may write to them.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from flightsw.host.disk import sync
 _log: Final = structlog.get_logger(__name__)
 
 _MAGIC: Final = b"flightsw engine 1\n"
-_KEPT: Final = 8  # files; those of models that left the flight unit go in the end
+_KEPT: Final = 8  # files; those of models that left the flight unit are removed in time
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 class EngineIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an engine was built from and for; one that differs in anything is another engine."""
+    """What an engine was built from and for; any difference makes it another engine."""
 
     model_id: str
     onnx_sha256: str
@@ -41,7 +41,7 @@ class EngineIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def file_name(self) -> str:
-        """One name for a model's engines of all library versions, so that the new one replaces."""
+        """One name for all library versions, so that a new engine replaces the old one."""
         place = (self.model_id, self.gpu, self.compute_capability)
         shape = (self.precision, str(self.batch), str(self.tile_size))
         digest = hashlib.sha256("\0".join(place + shape).encode()).hexdigest()
@@ -56,15 +56,15 @@ class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class EngineCache:
     """A folder of built engines.  Processes may share it; the last to store wins.
 
-    A folder that cannot be used costs a build each time, and is told once.
+    A folder that cannot be used costs a build each time, and is reported once.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._told = False
+        self._reported = False
 
     def load(self, identity: EngineIdentity) -> bytes | None:
-        """The engine built for exactly this, or None; a refused file is told with its reason."""
+        """The engine built for exactly this, or None; a refused file is logged with its reason."""
         path = self._folder / identity.file_name
         try:
             self._require_own_folder()
@@ -74,11 +74,11 @@ class EngineCache:
         except _Refused as refused:
             _log.warning("engine file refused", file=str(path), because=str(refused))
         except OSError as error:
-            self._tell_unusable(error)
+            self._report_unusable(error)
         return None
 
     def store(self, identity: EngineIdentity, engine: bytes) -> None:
-        """Keep an engine: it is on the disk under its name, whole, or not at all."""
+        """Keep an engine: it is on the disk under its name, complete, or not at all."""
         header = _Header(identity, hashlib.sha256(engine).hexdigest())
         content = _MAGIC + msgspec.json.encode(header) + b"\n" + engine
         try:
@@ -87,21 +87,21 @@ class EngineCache:
             _write_durably(self._folder / identity.file_name, content)
             self._remove_old()
         except OSError as error:
-            self._tell_unusable(error)
+            self._report_unusable(error)
 
     def _require_own_folder(self) -> None:
         if distrust := _distrust(self._folder.stat()):
             raise PermissionError(f"the folder {distrust}")
 
     def _remove_old(self) -> None:
-        """Keep the newest files, also of those that an interrupted process left behind."""
+        """Keep the newest files, including those that an interrupted process left behind."""
         files = [path for path in self._folder.iterdir() if path.suffix in (".engine", ".partial")]
         for path in sorted(files, key=_age)[_KEPT:]:
             path.unlink(missing_ok=True)
 
-    def _tell_unusable(self, error: Exception) -> None:
-        if not self._told:
-            self._told = True
+    def _report_unusable(self, error: Exception) -> None:
+        if not self._reported:
+            self._reported = True
             _log.warning("engine cache unusable", folder=str(self._folder), because=str(error))
 
 
@@ -114,7 +114,7 @@ def default_folder() -> Path:
 
 
 class _Refused(Exception):  # noqa: N818
-    """Why a file is not to be run."""
+    """Why a file must not be run."""
 
 
 def _read_ours(path: Path) -> bytes:
@@ -123,14 +123,14 @@ def _read_ours(path: Path) -> bytes:
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            raise _Refused("it is no plain file")
+            raise _Refused("it is not a plain file")
         if distrust := _distrust(status):
             raise _Refused(f"it {distrust}")
         return file.read()
 
 
 def _distrust(status: os.stat_result) -> str:
-    """Why what has this status may not be ours alone; empty where it is."""
+    """Why a file of this status may not be ours alone; empty if it is."""
     if status.st_uid != os.geteuid():
         return f"belongs to user {status.st_uid}, not to {os.geteuid()}"
     if status.st_mode & _OTHERS_MAY_WRITE:
@@ -141,7 +141,7 @@ def _distrust(status: os.stat_result) -> str:
 def _engine_inside(content: bytes, identity: EngineIdentity) -> bytes:
     magic, (line, _, engine) = content[: len(_MAGIC)], content[len(_MAGIC) :].partition(b"\n")
     if magic != _MAGIC:
-        raise _Refused("it is no engine file of this software")
+        raise _Refused("it is not an engine file of this software")
     try:
         header = msgspec.json.decode(line, type=_Header)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""TensorRT as an engine: FP16, built on the target from the project's ONNX, kept for next time."""
+"""TensorRT as an engine: FP16, built on the target from the project's ONNX, and cached."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from flightsw.config import TensorRtSettings
 from flightsw.engines.engine import EngineInfo
 from flightsw.engines.tensorrt.cache import EngineCache, EngineIdentity, default_folder
-from flightsw.engines.torch.devices import CudaDevice, CudaQueue, Device, QueueT, Work
+from flightsw.engines.torch.devices import CudaDevice, CudaQueue, Work
 from flightsw.engines.torch.engine import TorchEngine
-from flightsw.engines.torch.lanes import CUDA_LANES, BatchForm, Lane
+from flightsw.engines.torch.lanes import BatchForm, Lane, lanes_on
 from flightsw.errors import EngineUnavailable
 from flightsw.host.disk import sha256
 from flightsw.model.network import open_network
@@ -37,7 +37,7 @@ _OTHERWISE: Final = "or leave this engine out of the chain"
 
 @dataclass(frozen=True)
 class Target:
-    """The device: its name and compute capability, where tensors lie, and how lanes are opened."""
+    """The device: name, compute capability, memory of tensors, and how lanes are opened."""
 
     name: str
     compute_capability: str
@@ -50,11 +50,11 @@ def open_tensorrt_engine(
 ) -> TorchEngine:
     """Load the package's engine from the cache, or build it, which takes minutes.
 
-    Without ``target``: the current CUDA device.  Where the device has too little memory for
+    Without ``target``: the current CUDA device.  If the device has too little memory for
     ``settings.batch`` tiles, the batch is halved until it fits.  Answers come one batch late.
 
-    Raises :class:`EngineUnavailable` where TensorRT 10, the device, its memory or the package's
-    network is missing, :class:`~flightsw.errors.PackageInvalid` where that file is no network.
+    Raises :class:`EngineUnavailable` if TensorRT 10, the device, its memory or the package's
+    network is missing, :class:`~flightsw.errors.PackageInvalid` if that file is not a network.
     """
     version = _library_version()
     target = target or cuda_target()
@@ -81,11 +81,11 @@ def open_tensorrt_engine(
 
 
 def cuda_target() -> Target:
-    """The current CUDA device; raises :class:`EngineUnavailable` where there is none."""
+    """The current CUDA device; raises :class:`EngineUnavailable` if there is none."""
     if not torch.cuda.is_available():
         raise EngineUnavailable(
             _NAME,
-            "no CUDA device answers",
+            "is unavailable: no CUDA device answers",
             f"Install NVIDIA's driver and torch with CUDA, {_OTHERWISE}",
         )
     return Target(
@@ -96,17 +96,11 @@ def cuda_target() -> Target:
     )
 
 
-def lanes_on(device: Device[QueueT], network: nn.Module, form: BatchForm) -> tuple[Lane, ...]:
-    """Two lanes with one queue for computing; raises :class:`RuntimeError`."""
-    computing = device.queue()
-    return tuple(Lane(device, network, form, computing) for _ in range(CUDA_LANES))
-
-
 class _CudaStreams(CudaDevice):
     """CUDA without graphs: TensorRT queues its own kernels, and a batch of tiles keeps it busy."""
 
     def record(self, work: Work, queue: CudaQueue) -> Work:
-        """Try ``work`` once; it then runs as it is."""
+        """Run ``work`` once; it then runs as it is."""
         torch.cuda.synchronize()  # buffers were filled in another stream
         queue.run(work)
         torch.cuda.synchronize()
@@ -151,13 +145,13 @@ def _library_version() -> str:
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise EngineUnavailable(
             _NAME,
-            f"TensorRT cannot be imported ({_first_line(error)})",
+            f"is unavailable: TensorRT cannot be imported ({_first_line(error)})",
             f"Install TensorRT 10 for this Python, {_OTHERWISE}",
         ) from error
     if tensorrt_library.VERSION.split(".")[0] != tensorrt_library.MAJOR:
         raise EngineUnavailable(
             _NAME,
-            f"this is TensorRT {tensorrt_library.VERSION}",
+            f"needs version {tensorrt_library.MAJOR}, this is TensorRT {tensorrt_library.VERSION}",
             f"Install TensorRT {tensorrt_library.MAJOR}, {_OTHERWISE}",
             expected=tensorrt_library.MAJOR,
             found=tensorrt_library.VERSION,
@@ -166,7 +160,7 @@ def _library_version() -> str:
 
 
 def _write_onnx(network: nn.Module, package: ModelPackage, written: ExitStack) -> Path:
-    """The graph, in a folder that goes when ``written`` is closed."""
+    """The graph, in a folder that is removed when ``written`` is closed."""
     try:
         folder = written.enter_context(TemporaryDirectory(prefix="flightsw-"))
         onnx = Path(folder) / "network.onnx"
@@ -174,8 +168,8 @@ def _write_onnx(network: nn.Module, package: ModelPackage, written: ExitStack) -
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             _NAME,
-            f"the network could not be written as ONNX ({_first_line(error)})",
-            f"Give TMPDIR a disk with room, {_OTHERWISE}",
+            f"is unavailable: the network could not be written as ONNX ({_first_line(error)})",
+            f"Set TMPDIR to a disk with free space, {_OTHERWISE}",
         ) from error
     return onnx
 
@@ -183,7 +177,7 @@ def _write_onnx(network: nn.Module, package: ModelPackage, written: ExitStack) -
 def _open_largest(source: _Source, target: Target) -> tuple[BatchForm, tuple[Lane, ...]]:
     """Lanes of the largest batch that the device has memory for.
 
-    TensorRT tells no reason that a program could rely on, so every refusal halves the batch.
+    TensorRT gives no reason that a program could rely on, so every refusal halves the batch.
     """
     package = source.package
     cache = EngineCache(source.settings.cache or default_folder())
@@ -202,11 +196,11 @@ def _open_largest(source: _Source, target: Target) -> tuple[BatchForm, tuple[Lan
             if form.batch == 1:
                 raise EngineUnavailable(
                     _NAME,
-                    f"no engine for {target.name}: {cause}",
-                    f"Free device memory, see that driver and TensorRT fit together, {_OTHERWISE}",
+                    f"has no engine for {target.name}: {cause}",
+                    f"Free device memory, check that the driver fits TensorRT, {_OTHERWISE}",
                 ) from error
         _log.warning("batch halved", batch=form.batch, because=cause)
-        torch.cuda.empty_cache()  # only here, where the error no longer holds the buffers
+        torch.cuda.empty_cache()  # only here: the error no longer holds the buffers
         form = replace(form, batch=form.batch // 2)
 
 
@@ -218,7 +212,7 @@ def _open_lanes(
 
 
 def _load_plan(source: _Source, cache: EngineCache, form: BatchForm, target: Target) -> LoadedPlan:
-    """From the cache, or built anew where it holds none that the library takes."""
+    """From the cache, or built if it holds none that the library accepts."""
     from flightsw.engines.tensorrt.library import (  # noqa: PLC0415
         LoadedPlan,
         PlanRefused,
@@ -244,7 +238,7 @@ def _load_plan(source: _Source, cache: EngineCache, form: BatchForm, target: Tar
             _log.warning("kept engine refused", because=str(refusal))
     _log.info("building an engine, which takes minutes", **msgspec.structs.asdict(identity))
     plan = build_plan(source.onnx, shapes[0], source.settings.workspace_mb << 20)
-    cache.store(identity, plan)  # also one that finds no memory to run: not built in vain again
+    cache.store(identity, plan)  # also if it needs too much memory to run: it is not built again
     return LoadedPlan(plan, *shapes)
 
 

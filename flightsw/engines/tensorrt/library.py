@@ -21,15 +21,15 @@ T = TypeVar("T")
 
 VERSION: Final = tensorrt.__version__
 MAJOR: Final = "10"
-"""TensorRT 11 has no FP16 flag any more: it wants each layer's precision in the graph."""
+"""TensorRT 11 has no FP16 flag any more: it requires each layer's precision in the graph."""
 
 
 class LibraryRefused(RuntimeError):  # noqa: N818
-    """TensorRT did not do what it was asked, mostly for want of memory; in its own words."""
+    """TensorRT refused a request, mostly for lack of memory; the message is TensorRT's."""
 
 
 class PlanRefused(LibraryRefused):
-    """A plan is none of this library on this device."""
+    """A plan was not made by this library for this device."""
 
 
 def build_plan(onnx: Path, tiles_shape: tuple[int, ...], workspace_bytes: int) -> bytes:
@@ -43,8 +43,8 @@ def build_plan(onnx: Path, tiles_shape: tuple[int, ...], workspace_bytes: int) -
     network = builder.create_network()
     parser = tensorrt.OnnxParser(network, log)
     if not parser.parse_from_file(str(onnx)):
-        told = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-        raise LibraryRefused(f"it cannot read the ONNX graph ({'; '.join(told)})")
+        reasons = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        raise LibraryRefused(f"it cannot read the ONNX graph ({'; '.join(reasons)})")
     config = builder.create_builder_config()
     config.set_flag(tensorrt.BuilderFlag.FP16)
     config.set_memory_pool_limit(tensorrt.MemoryPoolType.WORKSPACE, workspace_bytes)
@@ -53,15 +53,15 @@ def build_plan(onnx: Path, tiles_shape: tuple[int, ...], workspace_bytes: int) -
     config.add_optimization_profile(profile)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise LibraryRefused(f"it built no engine{log.told()}")
+        raise LibraryRefused(f"it built no engine{log.last_error_in_brackets()}")
     return bytes(plan)
 
 
 class LoadedPlan:
     """A plan on the device, with the memory of its layers.
 
-    Raises :class:`PlanRefused` where the plan is none of this library and device, or has other
-    tensors, and :class:`LibraryRefused` where the device has too little memory for it.
+    Raises :class:`PlanRefused` if the plan was not made by this library for this device, or has
+    other tensors, and :class:`LibraryRefused` if the device has too little memory for it.
     """
 
     def __init__(
@@ -73,10 +73,10 @@ class LoadedPlan:
         self._runtime = _made(tensorrt.Runtime, log)
         engine = self._runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise PlanRefused(f"it does not load the plan{log.told()}")
+            raise PlanRefused(f"it does not load the plan{log.last_error_in_brackets()}")
         context = engine.create_execution_context()
         if context is None:
-            raise LibraryRefused(f"it has no memory to run the plan{log.told()}")
+            raise LibraryRefused(f"it has no memory to run the plan{log.last_error_in_brackets()}")
         if not context.set_input_shape(INPUT, tiles_shape):
             raise PlanRefused(f"the plan does not take tiles {tiles_shape}")
         found = context.get_tensor_shape(OUTPUT)[:]
@@ -89,7 +89,7 @@ class LoadedPlan:
         self._context = context
 
     def bind(self, tiles_address: int, logits_address: int) -> None:
-        """Where on the device every run reads its tiles and writes its logits: float32 NCHW."""
+        """Set the device addresses of each run's tiles and logits: float32 NCHW."""
         for name, address in ((INPUT, tiles_address), (OUTPUT, logits_address)):
             if not self._context.set_tensor_address(name, address):
                 raise LibraryRefused(f"it does not take the memory for {name}")
@@ -99,21 +99,21 @@ class LoadedPlan:
         log = _library_log()
         log.last_error = ""
         if not self._context.execute_async_v3(stream_handle):
-            raise LibraryRefused(f"it did not start the batch{log.told()}")
+            raise LibraryRefused(f"it did not start the batch{log.last_error_in_brackets()}")
 
 
 def _made(kind: Callable[[tensorrt.ILogger], T], log: _LibraryLog) -> T:
     try:
         return kind(log)
-    except TypeError as error:  # pybind11's word for the null pointer that the library gave
-        raise LibraryRefused(f"it does not start{log.told()}") from error
+    except TypeError as error:  # how pybind11 reports the null pointer that the library gave
+        raise LibraryRefused(f"it does not start{log.last_error_in_brackets()}") from error
 
 
 class _LibraryLog(tensorrt.ILogger):
-    """What the library says, in the service's log; its last error is also kept."""
+    """Forwards the library's messages to the service's log; its last error is also kept."""
 
     def __init__(self) -> None:
-        tensorrt.ILogger.__init__(self)  # pybind11 asks for this very call
+        tensorrt.ILogger.__init__(self)  # pybind11 requires this very call
         self.last_error = ""
 
     def log(self, severity: tensorrt.ILogger.Severity, msg: str) -> None:
@@ -124,8 +124,8 @@ class _LibraryLog(tensorrt.ILogger):
         elif severity == levels.WARNING:
             _log.info("TensorRT", said=msg)
 
-    def told(self) -> str:
-        """The last error, to be appended to a sentence."""
+    def last_error_in_brackets(self) -> str:
+        """The last error, to append to a sentence; empty if there was none."""
         return f" ({self.last_error})" if self.last_error else ""
 
 

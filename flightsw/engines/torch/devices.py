@@ -1,7 +1,7 @@
-"""Where torch computes: memory, queues of work, and work that is recorded once and run often.
+"""The devices of torch: memory, queues of work, and work that is recorded once and run often.
 
-Two devices of the same form.  On the CPU a queue does each thing at once; on CUDA a queue is a
-stream, and what is recorded is a CUDA graph.
+Two devices with the same interface.  On the CPU a queue does its work immediately; on CUDA a queue
+is a stream, and what is recorded is a CUDA graph.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ class Mark(Protocol):
     """A place in a queue."""
 
     def query(self) -> bool:
-        """Whether all that was queued before it is done; raises what failed there."""
+        """Whether everything that was queued before it is done; raises what failed there."""
         ...
 
 
 class Queue(Protocol):
-    """Work in order.  Queues run beside each other, but for what :meth:`after` says."""
+    """Work in order.  Queues run in parallel, except for what :meth:`after` says."""
 
     def copy(self, into: Tensor, source: Tensor) -> None:
-        """Copy between host and device; the caller goes on before it is done."""
+        """Copy between host and device; the caller continues before it is done."""
         ...
 
     def run(self, recorded: Work) -> None:
@@ -39,11 +39,11 @@ class Queue(Protocol):
         ...
 
     def after(self, other: Self) -> None:
-        """Hold what comes next until all that is in ``other`` now is done."""
+        """Hold later work until everything that is in ``other`` now is done."""
         ...
 
     def mark(self) -> Mark:
-        """The place behind all that is queued now."""
+        """The place after everything that is queued now."""
         ...
 
 
@@ -63,7 +63,7 @@ class Device(Protocol[QueueT]):
         ...
 
     def host_buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Zeros on the host, where copies to and from the device are fastest."""
+        """Zeros in the host memory from which copies to the device are fastest."""
         ...
 
     def device_buffer(self, host: Tensor) -> Tensor:
@@ -75,16 +75,16 @@ class Device(Protocol[QueueT]):
         ...
 
     def record(self, work: Work, queue: QueueT) -> Work:
-        """Have ``work`` ready for :meth:`Queue.run` on ``queue``, always on the same tensors."""
+        """Prepare ``work`` for :meth:`Queue.run` on ``queue``, always on the same tensors."""
         ...
 
 
 class HostDevice:
-    """The CPU, with ``threads`` of torch's own: for the whole process, that is how torch has it."""
+    """The CPU, with ``threads`` threads, a setting that torch keeps for the whole process."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._told = threading.local()  # OpenMP counts for each calling thread
+        self._configured = threading.local()  # OpenMP counts for each calling thread
 
     @property
     def name(self) -> str:
@@ -108,12 +108,12 @@ class HostDevice:
         return HostQueue()
 
     def record(self, work: Work, queue: HostQueue) -> Work:
-        """Try ``work`` once, then have it run with the threads of the settings."""
+        """Run ``work`` once; it then always runs with the threads of the settings."""
 
         def run() -> None:
-            if not hasattr(self._told, "threads"):
+            if not hasattr(self._configured, "threads"):
                 torch.set_num_threads(self._threads)
-                self._told.threads = self._threads
+                self._configured.threads = self._threads
             work()
 
         queue.run(run)
@@ -121,10 +121,10 @@ class HostDevice:
 
 
 class HostQueue:
-    """Does each thing at once."""
+    """Does its work immediately."""
 
     def copy(self, into: Tensor, source: Tensor) -> None:
-        """Copy now; a buffer onto itself costs nothing."""
+        """Copy now; copying a buffer onto itself costs nothing."""
         into.copy_(source)
 
     def run(self, recorded: Work) -> None:
@@ -132,22 +132,22 @@ class HostQueue:
         recorded()
 
     def after(self, other: HostQueue) -> None:
-        """Nothing waits."""
+        """Nothing to wait for."""
 
     def mark(self) -> HostQueue:
-        """Itself: all is done."""
+        """The queue itself: everything is done."""
         return self
 
     def query(self) -> bool:
-        """All is done."""
+        """True: everything is done."""
         return True
 
 
 class CudaDevice:
     """The current CUDA device.  Graphs share their working memory, so one queue runs them all.
 
-    That is how torch allows it: graphs of one pool never run at the same time, and what they leave
-    behind lies in buffers of their own (torch documentation, "Graph memory management").
+    Torch allows this if graphs of one pool never run at the same time and their results lie in
+    separate buffers (torch documentation, "Graph memory management").
     """
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class CudaDevice:
         return network.to("cuda")
 
     def host_buffer(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """Pinned zeros: only such memory is copied without holding the caller."""
+        """Pinned zeros: only pinned memory is copied without blocking the caller."""
         return torch.zeros(shape, dtype=dtype, pin_memory=True)
 
     def device_buffer(self, host: Tensor) -> Tensor:
@@ -176,11 +176,11 @@ class CudaDevice:
         return CudaQueue()
 
     def record(self, work: Work, queue: CudaQueue) -> Work:
-        """Capture ``work`` as a CUDA graph, after the warm-up that torch asks for.
+        """Capture ``work`` as a CUDA graph, after the warm-up that torch requires.
 
         cuDNN chooses its fastest kernels in the warm-up, without TF32.  They stay in the graph, so
-        the settings need not outlive this call; another opening may choose others, which round in
-        another order.
+        the settings need not outlive this call; a reopened engine may choose other kernels, which
+        round in another order.
         """
         graph = torch.cuda.CUDAGraph()
         with torch.backends.cudnn.flags(
@@ -217,7 +217,7 @@ class CudaQueue:
             recorded()
 
     def after(self, other: CudaQueue) -> None:
-        """Have the stream wait for the other; the caller does not."""
+        """Make the stream wait for the other stream; the caller does not wait."""
         self.stream.wait_stream(other.stream)
 
     def mark(self) -> torch.cuda.Event:

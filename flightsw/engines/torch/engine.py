@@ -31,17 +31,17 @@ def open_torch_engine(
 
     On the CPU: FP32, one tile at a time, ``settings.threads`` threads, a setting that torch keeps
     for the whole process.  On CUDA: a graph of ``settings.batch`` tiles in ``settings.precision``
-    (FP32 without TF32); too little device memory halves the batch.  TorchScript is code: give only
+    (FP32 without TF32); too little device memory halves the batch.  TorchScript is code: use only
     a file that you trust.
 
-    Raises :class:`EngineUnavailable` where the device, its memory or the network's file is
+    Raises :class:`EngineUnavailable` if the device, its memory or the network's file is
     missing, or settings do not fit (fields ``expected``, ``found``), and
-    :class:`~flightsw.errors.PackageInvalid` where the package's own file is not its network.
+    :class:`~flightsw.errors.PackageInvalid` if the package's own file is not its network.
     """
     name = f"torch-{device}"
     if device == "cuda" and not torch.cuda.is_available():
         cure = "Install NVIDIA's driver and torch with CUDA, or leave this engine out of the chain"
-        raise EngineUnavailable(name, "no CUDA device answers", cure)
+        raise EngineUnavailable(name, "is unavailable: no CUDA device answers", cure)
     chosen = choose_network(name, package, settings)
     precision: Precision = settings.precision if device == "cuda" else "fp32"
     form = BatchForm(
@@ -79,8 +79,8 @@ def open_torch_engine(
 class TorchEngine(ClosingEngine):
     """Implements :class:`~flightsw.engines.engine.Engine` on one lane or several.
 
-    With n lanes an answer comes n - 1 batches late.  A CUDA device that failed once answers nothing
-    more in this process.
+    With n lanes an answer comes n - 1 batches late.  A CUDA device that failed once does not answer
+    again in this process.
     """
 
     _CURE = "Open the engine again; restart the service if that fails too"
@@ -138,7 +138,7 @@ class TorchEngine(ClosingEngine):
             try:
                 yield
             except (RuntimeError, FloatingPointError) as error:
-                cause = f"inference failed: {type(error).__name__} {cause_of(error)}"
+                cause = f"failed during inference: {type(error).__name__} {cause_of(error)}"
                 raise InferenceFailed(
                     self._info.device, cause, self._CURE, fault=type(error).__name__
                 ) from error
@@ -146,20 +146,20 @@ class TorchEngine(ClosingEngine):
     def _release(self) -> None:
         self._free.clear()
         self._in_flight.clear()
-        with suppress(RuntimeError):  # as above
-            torch.cuda.empty_cache()  # for engines beside torch; nothing happens without CUDA
+        with suppress(RuntimeError):  # as in close
+            torch.cuda.empty_cache()  # for other engines than torch's; without CUDA it does nothing
 
 
 def _did_not_start(name: str, form: BatchForm, error: RuntimeError) -> EngineUnavailable:
     if is_out_of_memory(error):
         return EngineUnavailable(
             name,
-            f"the device has too little memory for one tile of {form.tile_size} x {form.tile_size}",
+            f"has too little memory for one tile of {form.tile_size} x {form.tile_size}",
             "Free device memory, or set a smaller torch.tile_size",
         )
     return EngineUnavailable(
         name,
         f"did not start: {cause_of(error)}",
-        "See that torch, driver and device fit together",
+        "Check that the torch build, driver and device are compatible",
         fault=type(error).__name__,
     )

@@ -16,12 +16,12 @@ from flightsw.engines.engine import Tiles
 from flightsw.engines.torch.devices import Device, Mark, Queue, QueueT
 
 CUDA_LANES: Final = 2
-"""One computes while the other's tiles and answers travel."""
+"""One computes while the other lane's tiles and answers are copied."""
 
 _ANSWER_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.0002
 _SIGNS: Final = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
-"""How the CUDA runtime, cuDNN and cuBLAS, and torch on the CPU tell of too little memory."""
+"""How the CUDA runtime, cuDNN and cuBLAS, and torch on the CPU report too little memory."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class BatchForm:
 class Lane:
     """Takes a batch to the device, through the network, and back.
 
-    Copies run in a queue of the lane's own, so that they overlap with the other lanes' computing;
-    computing is one queue for all lanes.
+    Copies run in the lane's own queue, so that they overlap with the other lanes' computing;
+    all lanes compute in one queue.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Lane:
         self._done: Mark = self._copying.mark()
 
         def work() -> None:
-            # NHWC seen as NCHW is what torch calls channels last: no copy.
+            # NHWC viewed as NCHW is what torch calls channels last: no copy.
             answer.copy_(network(source.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
 
         with torch.inference_mode():
@@ -67,9 +67,9 @@ class Lane:
 
     @torch.inference_mode()
     def start(self, tiles: Tiles) -> None:
-        """Send 1 to ``batch`` tiles on their way; the lane's last answer must have been taken."""
+        """Start 1 to ``batch`` tiles; the lane's last answer must have been taken."""
         self._tiles = len(tiles)
-        # Behind a short batch lie tiles of an earlier one: computed again, and not answered.
+        # After a short batch lie tiles of an earlier batch: computed again, and not answered.
         np.copyto(self._host_input[: len(tiles)].numpy(), tiles)
         self._copying.copy(self._input, self._host_input)
         self._computing.after(self._copying)
@@ -79,7 +79,7 @@ class Lane:
         self._done = self._copying.mark()
 
     def answer(self) -> NDArray[np.float32]:
-        """Logits of the tiles started last, in memory of their own.
+        """Logits of the tiles started last, in newly allocated memory.
 
         Raises ``RuntimeError`` with what went wrong on the device, or after 30 s without answer.
         """
@@ -92,27 +92,34 @@ class Lane:
         return np.asarray(answer.numpy())
 
 
+def lanes_on(
+    device: Device[QueueT], network: nn.Module, form: BatchForm, count: int = CUDA_LANES
+) -> tuple[Lane, ...]:
+    """``count`` lanes with one queue for computing; raises ``RuntimeError``."""
+    computing = device.queue()
+    return tuple(Lane(device, network, form, computing) for _ in range(count))
+
+
 def open_lanes(
     new_device: Callable[[], Device[QueueT]], network: nn.Module, form: BatchForm, count: int
 ) -> tuple[Lane, ...]:
     """``count`` lanes of the largest batch that fits: ``form.batch``, or halved until it does.
 
-    Raises ``RuntimeError``, also where not even one tile fits (:func:`is_out_of_memory`).
+    Raises ``RuntimeError``, also if not even one tile fits (:func:`is_out_of_memory`).
     """
     while True:
         try:
             device = new_device()
-            placed, computing = device.place(network.to(form.dtype)), device.queue()
-            return tuple(Lane(device, placed, form, computing) for _ in range(count))
+            return lanes_on(device, device.place(network.to(form.dtype)), form, count)
         except RuntimeError as error:
             if form.batch == 1 or not is_out_of_memory(error):
                 raise
-        torch.cuda.empty_cache()  # only here, where the error no longer holds the buffers
+        torch.cuda.empty_cache()  # only here: the error no longer holds the buffers
         form = replace(form, batch=form.batch // 2)
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether memory was too small, be it under a later error: a broken capture adds its own."""
+    """Whether memory was too small, also below a later error: a broken capture adds another."""
     while error is not None:
         if isinstance(error, torch.OutOfMemoryError) or any(sign in str(error) for sign in _SIGNS):
             return True

@@ -1,4 +1,4 @@
-"""Which network runs, and on which tiles: the settings' choice, or the package's own."""
+"""Which network runs, and on which tiles: the settings' choice, or the package's."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class ChosenNetwork:
 def choose_network(name: str, package: ModelPackage, settings: TorchSettings) -> ChosenNetwork:
     """Open the network for the engine ``name``.
 
-    Raises :class:`EngineUnavailable` where settings do not fit (fields ``expected``, ``found``)
-    or the package came without a network, :class:`PackageInvalid` where its file is none.
+    Raises :class:`EngineUnavailable` if settings do not fit (fields ``expected``, ``found``)
+    or the package has no network, :class:`PackageInvalid` if its file is not a network.
     """
     tile_size, stride = _tiling(name, package, settings)
     network, model_id = _open(name, package, settings)
@@ -43,11 +43,13 @@ def _tiling(name: str, package: ModelPackage, settings: TorchSettings) -> tuple[
         return package.tile_size, package.stride
     size, overlap = settings.tile_size, settings.overlap
     if size % SIDE_MULTIPLE or not 0 <= overlap < size:
-        expected = f"tile_size a multiple of {SIDE_MULTIPLE}, overlap from 0 to below it"
+        expected = (
+            f"a tile_size that is a multiple of {SIDE_MULTIPLE} and an overlap from 0 to below it"
+        )
         found = f"tile_size {size}, overlap {overlap}"
         raise EngineUnavailable(
             name,
-            f"its tiles must have {expected}; found {found}",
+            f"needs {expected}, not {found}",
             "Correct torch.tile_size and torch.overlap in the settings",
             expected=expected,
             found=found,
@@ -63,7 +65,8 @@ def _open(name: str, package: ModelPackage, settings: TorchSettings) -> tuple[nn
     if sorted(bands) != sorted(package.bands):
         raise EngineUnavailable(
             name,
-            f"{path} takes the bands {' '.join(bands)}, the package {' '.join(package.bands)}",
+            f"cannot use {path}: it takes the bands {' '.join(bands)}, the package takes"
+            f" {' '.join(package.bands)}",
             "Set torch.torchscript_bands to the package's bands, in the file's order",
             expected=list(package.bands),
             found=list(bands),
@@ -72,7 +75,7 @@ def _open(name: str, package: ModelPackage, settings: TorchSettings) -> tuple[nn
         network = open_torchscript(path, bands, package.classes)
     except PackageInvalid as error:  # the settings are wrong, not the package
         raise EngineUnavailable(
-            name, f"{error.subject} {error.cause}", error.cure, **error.fields
+            name, f"cannot use its network: {error.sentence}", error.cure, **error.fields
         ) from error
     identity = f"{path.stem}+{sha256(path)[:_HASH_DIGITS]}"
     return in_band_order(network, bands, package.bands), identity

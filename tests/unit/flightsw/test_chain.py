@@ -17,7 +17,7 @@ from tests.unit.flightsw.scene.safe_writer import SafeProduct
 
 
 @pytest.mark.parametrize(
-    ("level", "distance", "told"),
+    ("level", "distance", "remarks"),
     [
         ("L2A", 10, []),
         ("L1C", 20, []),
@@ -27,11 +27,11 @@ from tests.unit.flightsw.scene.safe_writer import SafeProduct
     ],
 )
 def test_a_scene_that_the_model_was_not_made_for_is_remarked_on(
-    level: str, distance: int, told: list[str]
+    level: str, distance: int, remarks: list[str]
 ) -> None:
     package = replace(load_package(), levels=("L1C", "L2A"), ground_sample_distances=(10, 20))
     scene = scene_metadata(900, 900, level=level, ground_sample_distance=distance)
-    assert unfit(package, scene) == tuple(f"the model was made for {one}" for one in told)
+    assert unfit(package, scene) == tuple(f"the model was made for {one}" for one in remarks)
 
 
 @pytest.mark.parametrize(

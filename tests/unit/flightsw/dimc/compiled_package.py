@@ -1,4 +1,4 @@
-"""Writes compiled model folders with a tiny INT8 network whose answers numpy can tell exactly."""
+"""Writes compiled model folders with a tiny INT8 network whose answers numpy computes exactly."""
 
 from __future__ import annotations
 

@@ -85,12 +85,12 @@ def test_missing_library_is_the_cause_when_a_card_is_required() -> None:
 @pytest.mark.parametrize(
     ("behaviour", "cause"),
     [
-        ({"names": ()}, "finds no device"),
-        ({"opening": "fails"}, r"opens no context \(no driver\)"),
+        ({"names": ()}, "found no device"),
+        ({"opening": "fails"}, r"cannot open a context \(no driver\)"),
         ({"listing": "fails"}, r"cannot list the devices \(busy\)"),
     ],
 )
-def test_silent_card_is_told_with_its_cause_when_a_card_is_required(
+def test_silent_card_is_reported_with_its_cause_when_a_card_is_required(
     library: FakeLibrary, behaviour: dict[str, str], cause: str
 ) -> None:
     library.install(**behaviour)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flightsw.dimc.tensors import TensorInfo, copy_pixels, unpadded
 
 
-def test_padded_tensor_tells_its_size_in_bytes_and_the_shape_inside_the_padding() -> None:
+def test_padded_tensor_gives_its_size_in_bytes_and_the_shape_inside_the_padding() -> None:
     info = TensorInfo((1, 230, 240, 3), padding=[(0, 0), (3, 3), (3, 13), (0, 1)])
     assert info.size == 230 * 240 * 3
     assert info.unpadded_shape == (1, 224, 224, 2)

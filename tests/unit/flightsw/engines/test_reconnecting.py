@@ -1,4 +1,4 @@
-"""A failing engine is opened anew, and the scene does not notice."""
+"""A failing engine is reopened, and the scene continues unaffected."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_an_engine_that_cannot_be_opened_again_says_so_and_why_it_was_tried() ->
     assert isinstance(caught.value.__cause__, InferenceFailed)
 
 
-def test_what_the_card_measured_before_it_was_opened_anew_still_counts() -> None:
+def test_what_the_card_measured_before_it_was_reopened_still_counts() -> None:
     engine = ReconnectingEngine(_Fragile(0, 3), lambda: _Fragile(0, None), lambda _: None)
     _answers(engine, _tiles(5))
     readings = engine.readings()
@@ -117,7 +117,7 @@ def test_what_the_card_measured_before_it_was_opened_anew_still_counts() -> None
     assert readings.energy_joules == 4.0
 
 
-def test_an_interrupt_is_no_failure_of_the_card() -> None:
+def test_an_interrupt_is_not_a_failure_of_the_card() -> None:
     class _Interrupted(ArithmeticEngine):
         def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
             raise KeyboardInterrupt
@@ -140,7 +140,7 @@ def test_a_closed_engine_answers_nothing_more_however_late_it_is_asked() -> None
 
 
 def test_a_closed_engine_that_speaks_up_late_is_not_opened_again() -> None:
-    opened, told = list[Engine](), list[InferenceFailed]()
+    opened, recovered = list[Engine](), list[InferenceFailed]()
 
     class _Late(_Fragile):
         def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
@@ -151,22 +151,22 @@ def test_a_closed_engine_that_speaks_up_late_is_not_opened_again() -> None:
         opened.append(_Fragile(0, None))
         return opened[-1]
 
-    engine = ReconnectingEngine(_Late(0, None), reopen, told.append)
+    engine = ReconnectingEngine(_Late(0, None), reopen, recovered.append)
     with pytest.raises(InferenceFailed):
         engine.push(_tiles(1)[0])
-    assert opened == told == []
+    assert opened == recovered == []
 
 
 def test_an_engine_that_opens_after_it_was_given_up_is_closed_again() -> None:
-    opened, told = list[_Fragile](), list[InferenceFailed]()
+    opened, recovered = list[_Fragile](), list[InferenceFailed]()
 
     def reopen() -> Engine:
         opened.append(_Fragile(0, None))
         engine.close()
         return opened[-1]
 
-    engine = ReconnectingEngine(_Fragile(0, 0), reopen, told.append)
+    engine = ReconnectingEngine(_Fragile(0, 0), reopen, recovered.append)
     with pytest.raises(InferenceFailed, match="InternalError"):
         engine.push(_tiles(1)[0])
     assert [one.closed for one in opened] == [True]
-    assert told == []
+    assert recovered == []

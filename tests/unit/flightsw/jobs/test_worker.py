@@ -98,7 +98,7 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
             raise error
 
         with monkeypatch.context() as patched:
-            patched.setattr("flightsw.chain.check_golden_tiles", exhausted)
+            patched.setattr("flightsw.engines.fallback.check_golden_tiles", exhausted)
             assert processing.check_engine() is None
         assert modes.mode is Mode.SAFE
         assert told == [("ENGINE_UNAVAILABLE", {"code": "MEMORY_EXHAUSTED"})]

@@ -21,7 +21,7 @@ def another_package(folder: Path, version: str = "9.9", shipped: Path | None = N
 
 
 def released(folder: Path) -> str:
-    """Write the checksums anew; their SHA-256."""
+    """Write the checksums again; their SHA-256."""
     sums = folder / "SHA256SUMS"
     sums.write_text(checksum_lines(folder))
     return sha256(sums)

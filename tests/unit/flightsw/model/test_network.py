@@ -79,7 +79,7 @@ def test_a_package_without_a_network_says_so(package: ModelPackage, tmp_path: Pa
 @pytest.mark.parametrize("name", ["network.npz", "weights.pt"])
 def test_a_file_without_weights_is_refused(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(PackageInvalid, match=rf"{name}.*is no state_dict"):
+    with pytest.raises(PackageInvalid, match=rf"{name}.*is not a state_dict"):
         read_dtacsnet(tmp_path / name, 4)
 
 
@@ -156,18 +156,18 @@ def test_published_files_of_another_shape_are_refused(
     assert "\n" not in str(refused.value)
 
 
-def test_a_file_that_is_no_torchscript_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_torchscript_is_refused(tmp_path: Path) -> None:
     torch.save(small_network().state_dict(), tmp_path / "weights.pt")
     (tmp_path / "page.pt").write_text("<html>404</html>")
     for name in ("weights.pt", "page.pt"):
-        with pytest.raises(PackageInvalid, match="is no TorchScript file") as refused:
+        with pytest.raises(PackageInvalid, match="is not a TorchScript file") as refused:
             open_torchscript(tmp_path / name, BANDS, CLASSES)
         assert refused.value.fields["expected"] == "a TorchScript file"
         assert refused.value.fields["found"]
 
 
 def test_an_absent_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(PackageInvalid, match=r"published\.pt: is absent"):
+    with pytest.raises(PackageInvalid, match=r"published\.pt does not exist"):
         open_torchscript(tmp_path / "published.pt", BANDS, CLASSES)
 
 

@@ -207,7 +207,7 @@ def test_golden_tiles_of_another_shape_are_refused(
         load_package(package_folder).golden_tiles()
 
 
-def test_the_shipped_package_is_intact_and_its_golden_tiles_tell_both_classes() -> None:
+def test_the_shipped_package_is_intact_and_its_golden_tiles_hold_both_classes() -> None:
     package = load_package()
     golden = package.golden_tiles()
     contaminated = golden.logits[..., 1] > golden.logits[..., 0]

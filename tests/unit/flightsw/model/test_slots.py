@@ -49,7 +49,7 @@ class Station:
         return another_package(self.inbox / version, version, self.shipped)
 
     def release(self, version: str) -> str:
-        """Write the checksums anew; return their SHA-256."""
+        """Write the checksums again; return their SHA-256."""
         return released(self.inbox / version)
 
     def stage(self, version: str) -> str:
@@ -389,7 +389,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, released: Path) -
         ModelSlots(tmp_path / "file", tmp_path, state, shipped=released)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(
+def test_a_full_disk_is_reported_and_leaves_nothing(
     station: Station, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     digest = station.upload("2.0")

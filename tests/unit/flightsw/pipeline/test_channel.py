@@ -31,7 +31,7 @@ def test_an_empty_channel_makes_the_receiver_wait_until_the_deadline() -> None:
         Channel[int](1).get_all(deadline=0.01)
 
 
-def test_a_slow_sender_is_no_stall_though_fewer_items_wait_than_are_gathered() -> None:
+def test_a_slow_sender_is_not_a_stall_though_fewer_items_wait_than_are_gathered() -> None:
     channel: Channel[int] = Channel(8, gather=3)
     channel.put(1, deadline=1)
     assert channel.get_all(deadline=0.01) == [1]
@@ -64,7 +64,7 @@ def test_abort_wakes_a_waiting_sender_and_a_waiting_receiver() -> None:
         full.get_all(1)
 
 
-def test_a_reader_that_gathers_is_given_so_many_at_once_and_the_rest_at_the_end() -> None:
+def test_a_reader_that_gathers_is_given_as_many_together_and_the_rest_at_the_end() -> None:
     channel: Channel[int] = Channel(8, gather=3)
     taken: list[list[int]] = []
 

@@ -217,7 +217,7 @@ def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str, panels: l
 
 
 @pytest.mark.parametrize("panels", [[], [230], [60, 300, 290]])
-def test_whole_panels_quantised_at_once_give_the_same_mask(
+def test_whole_panels_quantised_together_give_the_same_mask(
     panels: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a GPU does; its lookup runs on the CPU here."""
@@ -337,11 +337,11 @@ def test_a_scene_in_another_band_order_than_the_engine_is_refused() -> None:
 @pytest.mark.parametrize(
     ("heights", "tops"), [([64], [0, 64, 128, 192]), ([200], [0]), ([400], [0])]
 )
-def test_the_end_is_told_once_when_one_decode_is_to_come(
+def test_the_end_is_announced_once_when_one_decode_is_left(
     heights: list[int], tops: list[int]
 ) -> None:
     asked: list[int] = []
-    told: list[list[int]] = []
+    endings: list[list[int]] = []
 
     class _Watched(ArrayScene):
         def _cut(self) -> Iterator[Strip]:
@@ -351,8 +351,8 @@ def test_the_end_is_told_once_when_one_decode_is_to_come(
 
     scene = _Watched(_digital_numbers(3, 300, 300), heights)
     chosen = PipelineSettings(device="cpu")
-    process_scene(scene, ArithmeticEngine(), chosen, ending=lambda: told.append(asked.copy()))
-    assert told == [tops]
+    process_scene(scene, ArithmeticEngine(), chosen, ending=lambda: endings.append(asked.copy()))
+    assert endings == [tops]
 
 
 class _FailingEngine(ArithmeticEngine):
@@ -439,15 +439,15 @@ def test_an_engine_that_loses_a_batch_is_found_out() -> None:
 
 
 def test_progress_reaches_the_scene_height() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     scene = ArrayScene(_digital_numbers(9, 650, 300))
     process_scene(
         scene,
         ArithmeticEngine(),
         PipelineSettings(device="cpu"),
-        progress=lambda done, height: told.append((done, height)),
+        progress=lambda done, height: reported.append((done, height)),
     )
-    done = [rows for rows, height in told if height == 650]
+    done = [rows for rows, height in reported if height == 650]
     assert {210, 420, 630, 650} <= set(done)
     assert done == sorted(set(done))
     assert done[-1] == 650

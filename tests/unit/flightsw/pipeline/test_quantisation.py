@@ -154,8 +154,8 @@ def test_where_cuda_fails_in_the_middle_of_a_scene_the_cpu_goes_on_with_the_same
             out = np.zeros((20, 30, 4), np.int8)
             quantise([numbers], out)
             np.testing.assert_array_equal(out, expected)
-    (told,) = logged
-    assert "launch failure" in told["cause"]
+    (warning,) = logged
+    assert "launch failure" in warning["cause"]
     assert quantise.windows == CpuQuantiser.windows
     del quantise
     gc.collect()
@@ -178,7 +178,7 @@ def test_a_device_that_failed_is_not_asked_again_by_later_scenes(
     assert len(failing) == 1
 
 
-def test_a_gpu_that_cannot_be_used_is_told_where_the_choice_was_ours(
+def test_a_gpu_that_cannot_be_used_is_logged_if_the_choice_was_ours(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def full(_: object) -> CpuQuantiser:

@@ -50,14 +50,14 @@ def test_a_stop_from_another_thread_ends_an_endless_scene() -> None:
         run()
 
 
-def test_a_stop_that_came_before_the_scene_ends_it_at_once() -> None:
+def test_a_stop_that_came_before_the_scene_ends_it_immediately() -> None:
     stop = StopSignal()
     stop.request(Interrupted("the scene", "came too late"))
     with pytest.raises(Interrupted, match="too late"), Stages(20, stop) as stages:
         list(stages.run("numbers", iter(range(3)), depth=1))
 
 
-def test_a_caller_that_rests_longer_than_the_deadline_is_no_stall() -> None:
+def test_a_caller_that_rests_longer_than_the_deadline_is_not_a_stall() -> None:
     stalled = threading.Event()
 
     with Stages(stall_seconds=0.05) as stages:
@@ -81,7 +81,7 @@ def test_a_caller_that_takes_nothing_and_does_not_rest_is_a_stall() -> None:
         hold(stages.run("count", iter(range(20)), depth=1), lambda: stages.ended)
 
 
-def test_a_thread_that_finds_no_room_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_finds_no_room_is_reported_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -301,7 +301,7 @@ def test_model_of_another_context_is_refused(context: Context, tmp_path: Path) -
 
 
 def test_file_that_is_not_there_is_an_invalid_argument(context: Context, tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="is no file"):
+    with pytest.raises(InvalidArgument, match="is not a file"):
         context.load_model(tmp_path / "model.json")
 
 
@@ -330,12 +330,12 @@ def test_graph_of_a_fixed_batch_runs_at_that_batch_only(context: Context, tmp_pa
         context.load_model(path)
 
 
-def test_graph_that_is_no_onnx_is_an_invalid_configuration(
+def test_graph_that_is_not_onnx_is_an_invalid_configuration(
     context: Context, tmp_path: Path
 ) -> None:
     path = write_compiled_model(tmp_path)
     (tmp_path / "tiny.onnx").write_bytes(b"not a graph")
-    with pytest.raises(InvalidConfiguration, match=r"no readable ONNX graph \(.+\)"):
+    with pytest.raises(InvalidConfiguration, match=r"cannot be read as an ONNX graph \(.+\)"):
         context.load_model(path)
 
 

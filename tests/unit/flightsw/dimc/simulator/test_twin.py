@@ -111,7 +111,7 @@ def test_history_adds_up_busy_time_span_and_energy() -> None:
     assert history.power_watts(7 * SECOND) == IDLE_WATTS
 
 
-def test_history_tells_the_pauses_between_frames_and_none_before_the_first() -> None:
+def test_history_has_the_pauses_between_frames_and_none_before_the_first() -> None:
     history = CardHistory(opened_ns=0)
     for start, end in ((5, 8), (8, 9), (12, 13)):
         history.record(FrameTimes(start, end, end))

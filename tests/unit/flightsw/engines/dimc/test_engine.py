@@ -15,7 +15,10 @@ from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.engines.engine import Engine, Logits
 from flightsw.errors import EngineUnavailable, InferenceFailed, PackageInvalid
 from flightsw.model.description import Quantisation
+from flightsw.model.package import ModelPackage
 from tests.unit.flightsw.dimc.compiled_package import (
+    INPUT_ZERO_POINT,
+    OUTPUT_ZERO_POINT,
     SCALE,
     SIZE,
     TinyNetwork,
@@ -29,13 +32,22 @@ NETWORK = TinyNetwork()
 
 
 @dataclass(frozen=True)
-class Package:
-    folder: Path
+class Package(ModelPackage):
+    """A package of the tiny network, which no list of checksums verifies."""
+
+    name: str = "tiny"
+    version: str = "1"
     model_id: str = "tiny-1"
     bands: tuple[str, ...] = ("B08", "B04", "B03", "B02")
+    levels: tuple[str, ...] = ("L2A",)
     classes: tuple[str, ...] = ("clear", "contaminated")
     tile_size: int = SIZE
     stride: int = SIZE - 2
+    ground_sample_distances: tuple[int, ...] = (10,)
+    input_scale: float = SCALE
+    input_zero_point: int = INPUT_ZERO_POINT
+    output_scale: float = SCALE
+    output_zero_point: int = OUTPUT_ZERO_POINT
 
     def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
         return self.folder / arrangement
@@ -121,7 +133,7 @@ def test_infer_answers_its_own_tiles_each_time(package: Package, double_buffer: 
 def test_infer_is_refused_while_a_batch_is_in_flight(package: Package) -> None:
     with open_dimc_engine(package, simulated()) as engine:
         assert engine.push(random_tiles(1)) is None
-        with pytest.raises(InferenceFailed, match=r"still in flight.*Flush"):
+        with pytest.raises(InferenceFailed, match=r"still has batches in flight.*Flush"):
             engine.infer(random_tiles(1))
 
 
@@ -153,11 +165,11 @@ def test_flush_of_an_idle_engine_yields_nothing(package: Package) -> None:
     ],
     ids=["too many", "none", "unsigned", "three bands", "no batch axis"],
 )
-def test_unfit_tiles_are_refused_and_the_engine_goes_on(
+def test_unfit_tiles_are_refused_and_the_engine_continues(
     package: Package, tiles: NDArray[np.int8]
 ) -> None:
     with open_dimc_engine(package, simulated(arrangement="batch")) as engine:
-        with pytest.raises(InferenceFailed, match=r"tiles must be 1 to 4 int8 \(8, 8, 4\)"):
+        with pytest.raises(InferenceFailed, match=r"takes tiles of 1 to 4 int8 \(8, 8, 4\)"):
             engine.push(tiles)
         good = random_tiles(3)
         np.testing.assert_array_equal(engine.infer(good), NETWORK.answer(good))
@@ -273,7 +285,7 @@ def test_package_that_promises_other_tiles_than_the_manifest_is_invalid(
     assert refused.value.fields["found"]
 
 
-def test_several_tiles_a_frame_are_no_spatial_arrangement(tmp_path: Path) -> None:
+def test_several_tiles_a_frame_are_not_a_spatial_arrangement(tmp_path: Path) -> None:
     write_compiled_model(tmp_path, batch=4)
     with pytest.raises(PackageInvalid, match="input_shapes"):
         open_dimc_engine(Package(tmp_path), simulated())
@@ -290,9 +302,9 @@ def test_what_openvino_says_of_an_unreadable_graph_is_kept(package: Package) -> 
     (package.folder / "tiny.onnx").write_bytes(b"not a graph")
     with pytest.raises(PackageInvalid) as refused:
         open_dimc_engine(package, simulated())
-    told = refused.value.__cause__
-    assert isinstance(told, RuntimeError)
-    assert refused.value.cause.rpartition("(")[2].removesuffix(")") in str(told)
+    reason = refused.value.__cause__
+    assert isinstance(reason, RuntimeError)
+    assert refused.value.cause.rpartition("(")[2].removesuffix(")") in str(reason)
 
 
 def test_engine_is_an_engine(package: Package) -> None:

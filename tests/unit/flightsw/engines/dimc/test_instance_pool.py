@@ -70,7 +70,7 @@ class Failing:
 
 
 def fail(engine: DimcEngine, number: int, at: int, error: BaseException) -> None:
-    instance: Any = engine._feeds[number].instance
+    instance: Any = engine._drivers[number].instance
     instance.run = Failing(instance, at, error)
 
 
@@ -170,9 +170,9 @@ def test_instance_that_never_answers_is_given_up(
     monkeypatch.setattr(instance_pool, "_STOP_SECONDS", 0.05)
     engine = open_instances(package)
     let_go = threading.Event()
-    hanging: Any = engine._feeds[1].instance
+    hanging: Any = engine._drivers[1].instance
     hanging.run = lambda *_: let_go.wait(20)
-    with pytest.raises(InferenceFailed, match=r"no answer within.*axdevice --refresh"):
+    with pytest.raises(InferenceFailed, match=r"gave no answer within.*axdevice --refresh"):
         list(push_all(engine, [random_tiles(4)]))
     (left,) = [thread for thread in threading.enumerate() if thread.name == "instance 2"]
     assert left.daemon

@@ -123,11 +123,11 @@ class IHostMemory(bytearray):
 
 
 class ParserError:
-    def __init__(self, told: str) -> None:
-        self._told = told
+    def __init__(self, message: str) -> None:
+        self._message = message
 
     def desc(self) -> str:
-        return self._told
+        return self._message
 
 
 class OnnxParser:

@@ -48,17 +48,17 @@ def stored(folder: Path) -> Path:
 
 
 def refusals(folder: Path, identity: EngineIdentity = IDENTITY) -> str:
-    """What is told where an engine must not be handed out."""
-    with capture_logs() as told:
+    """The logged reason for which an engine is not handed out."""
+    with capture_logs() as logged:
         assert EngineCache(folder).load(identity) is None
-    return " ".join(str(one.get("because")) for one in told)
+    return " ".join(str(one.get("because")) for one in logged)
 
 
 def test_an_engine_comes_back_in_the_next_process(stored: Path, folder: Path) -> None:
     assert EngineCache(folder).load(IDENTITY) == ENGINE
 
 
-def test_nothing_is_told_about_an_engine_that_was_never_built(folder: Path) -> None:
+def test_nothing_is_logged_about_an_engine_that_was_never_built(folder: Path) -> None:
     assert refusals(folder) == ""
 
 
@@ -155,35 +155,35 @@ def _replace_by_pipe(path: Path) -> None:
 
 
 @pytest.mark.parametrize("replace", [_replace_by_link, _replace_by_folder, _replace_by_pipe])
-def test_what_is_no_plain_file_is_refused(
+def test_what_is_not_a_plain_file_is_refused(
     stored: Path, folder: Path, replace: Callable[[Path], None]
 ) -> None:
     replace(stored)
     assert refusals(folder)
 
 
-def test_a_folder_that_others_can_write_is_not_used_and_told_once(
+def test_a_folder_that_others_can_write_is_not_used_and_logged_once(
     stored: Path, folder: Path
 ) -> None:
     folder.chmod(0o777)
     cache = EngineCache(folder)
-    with capture_logs() as told:
+    with capture_logs() as logged:
         assert cache.load(IDENTITY) is None
         cache.store(IDENTITY, b"new")
-    assert [one["event"] for one in told] == ["engine cache unusable"]
-    assert "written by others" in told[0]["because"]
+    assert [one["event"] for one in logged] == ["engine cache unusable"]
+    assert "written by others" in logged[0]["because"]
     folder.chmod(0o700)
     assert EngineCache(folder).load(IDENTITY) == ENGINE
 
 
-def test_a_folder_that_cannot_be_made_is_told_once(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_logged_once(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     cache = EngineCache(tmp_path / "file" / "engines")
-    with capture_logs() as told:
+    with capture_logs() as logged:
         assert cache.load(IDENTITY) is None
         cache.store(IDENTITY, ENGINE)
         cache.store(IDENTITY, ENGINE)
-    assert [one["event"] for one in told] == ["engine cache unusable"]
+    assert [one["event"] for one in logged] == ["engine cache unusable"]
 
 
 def test_a_full_disk_leaves_the_old_engine_and_no_rest(
@@ -192,10 +192,10 @@ def test_a_full_disk_leaves_the_old_engine_and_no_rest(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched, capture_logs() as told:
+    with monkeypatch.context() as patched, capture_logs() as logged:
         patched.setattr(os, "fsync", full)
         EngineCache(folder).store(IDENTITY, b"newer")
-    assert "No space left" in told[0]["because"]
+    assert "No space left" in logged[0]["because"]
     assert [path.name for path in folder.iterdir()] == [stored.name]
     assert EngineCache(folder).load(IDENTITY) == ENGINE
 
@@ -225,7 +225,7 @@ def _store_and_load(folder: Path, letter: bytes) -> set[bytes]:
     return found
 
 
-def test_two_processes_that_build_at_once_never_see_half_an_engine(folder: Path) -> None:
+def test_two_processes_that_build_together_never_see_half_an_engine(folder: Path) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as processes:
         answers: Any = processes.map(_store_and_load, [folder, folder], [b"A", b"B"])
         assert set().union(*answers) <= {b"AA", b"BB"}

@@ -20,8 +20,9 @@ from deploy.model.export import keep_weights
 from flightsw.config import TensorRtSettings
 from flightsw.engines.engine import Engine, Logits
 from flightsw.engines.tensorrt import engine as tensorrt_engine
-from flightsw.engines.tensorrt.engine import Target, lanes_on, open_tensorrt_engine
+from flightsw.engines.tensorrt.engine import Target, open_tensorrt_engine
 from flightsw.engines.torch.devices import HostDevice
+from flightsw.engines.torch.lanes import lanes_on
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import open_network
@@ -118,7 +119,7 @@ def push_all(engine: Engine, batches: Sequence[NDArray[np.float16]]) -> Iterator
     yield from engine.flush()
 
 
-def test_info_tells_what_products_and_pipeline_need(
+def test_info_has_what_products_and_pipeline_need(
     library: Behaviour, network: nn.Module, package: ModelPackage, settings: TensorRtSettings
 ) -> None:
     with open_tensorrt_engine(package, settings, CPU) as engine:
@@ -225,7 +226,7 @@ def test_an_engine_of_another_library_version_is_never_loaded(
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed"])
-def test_a_damaged_engine_is_built_anew_and_replaced(
+def test_a_damaged_engine_is_rebuilt_and_replaced(
     library: Behaviour,
     network: nn.Module,
     package: ModelPackage,
@@ -243,7 +244,7 @@ def test_a_damaged_engine_is_built_anew_and_replaced(
     assert file.read_bytes() == whole
 
 
-def test_a_kept_engine_that_the_library_refuses_is_built_anew(
+def test_a_kept_engine_that_the_library_refuses_is_rebuilt(
     library: Behaviour, network: nn.Module, package: ModelPackage, settings: TensorRtSettings
 ) -> None:
     open_tensorrt_engine(package, settings, CPU).close()
@@ -259,9 +260,9 @@ def test_without_a_usable_cache_every_opening_builds_and_says_so(
     (tmp_path / "file").write_text("no folder")
     settings = TensorRtSettings(batch=2, cache=tmp_path / "file")
     for _ in range(2):
-        with capture_logs() as told, open_tensorrt_engine(package, settings, CPU) as engine:
+        with capture_logs() as logged, open_tensorrt_engine(package, settings, CPU) as engine:
             assert_answers(network, random_tiles(2), engine.infer(random_tiles(2)))
-        assert [one["event"] for one in told].count("engine cache unusable") == 1
+        assert [one["event"] for one in logged].count("engine cache unusable") == 1
     assert len(library.builds) == 2
 
 
@@ -274,12 +275,12 @@ def test_too_little_device_memory_halves_the_batch(
     limit: str,
 ) -> None:
     setattr(library, limit, 1)
-    with capture_logs() as told, open_tensorrt_engine(package, settings, CPU) as engine:
+    with capture_logs() as logged, open_tensorrt_engine(package, settings, CPU) as engine:
         assert engine.info.batch == 1
         assert_answers(network, random_tiles(1), engine.infer(random_tiles(1)))
         with pytest.raises(InferenceFailed, match=r"1 to 1 float16"):
             engine.infer(random_tiles(2))
-    assert [one["batch"] for one in told if one["event"] == "batch halved"] == [4, 2]
+    assert [one["batch"] for one in logged if one["event"] == "batch halved"] == [4, 2]
     assert [shape[0] for shape in library.builds] == [4, 2, 1]
 
 
@@ -298,7 +299,7 @@ def test_too_little_memory_for_the_tiles_themselves_halves_the_batch_too(
         assert_answers(network, random_tiles(2), engine.infer(random_tiles(2)))
 
 
-def test_no_memory_for_a_single_tile_is_told_in_one_line_with_the_librarys_words(
+def test_no_memory_for_a_single_tile_is_reported_in_one_line_with_the_librarys_words(
     library: Behaviour, network: nn.Module, package: ModelPackage, settings: TensorRtSettings
 ) -> None:
     library.largest_build = 0
@@ -307,7 +308,7 @@ def test_no_memory_for_a_single_tile_is_told_in_one_line_with_the_librarys_words
     assert "\n" not in str(refusal.value)
 
 
-def test_a_library_that_does_not_start_is_told_with_its_own_words(
+def test_a_library_that_does_not_start_is_reported_with_its_own_words(
     library: Behaviour, network: nn.Module, package: ModelPackage, settings: TensorRtSettings
 ) -> None:
     library.starts = False
@@ -328,7 +329,7 @@ def test_a_batch_that_the_library_does_not_start_closes_the_engine(
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_an_answer_that_is_no_number_fails(
+def test_an_answer_that_is_not_a_number_fails(
     library: Behaviour,
     network: nn.Module,
     package: ModelPackage,
@@ -344,7 +345,7 @@ def test_an_answer_that_is_no_number_fails(
         engine.infer(tiles)
 
 
-def test_an_absent_library_is_told_in_one_line(
+def test_an_absent_library_is_reported_in_one_line(
     package: ModelPackage, settings: TensorRtSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forget_library()
@@ -364,7 +365,7 @@ def test_another_major_version_is_refused(
     forget_library()
 
 
-def test_an_absent_cuda_device_is_told_in_one_line(
+def test_an_absent_cuda_device_is_reported_in_one_line(
     library: Behaviour,
     package: ModelPackage,
     settings: TensorRtSettings,
@@ -407,7 +408,7 @@ def test_the_stand_in_takes_the_arguments_that_the_librarys_stubs_declare() -> N
         assert found == defaults, f"{kind}.{definition.name}"
 
 
-def test_a_full_or_absent_temporary_folder_is_told_in_one_line(
+def test_a_full_or_absent_temporary_folder_is_reported_in_one_line(
     library: Behaviour,
     network: nn.Module,
     package: ModelPackage,
@@ -420,8 +421,8 @@ def test_a_full_or_absent_temporary_folder_is_told_in_one_line(
         open_tensorrt_engine(package, settings, CPU)
 
 
-def told_arguments(docstring: str, name: str) -> list[list[str]]:
-    """Argument names of each overload, as pybind11 tells them."""
+def documented_arguments(docstring: str, name: str) -> list[list[str]]:
+    """Argument names of each overload, as pybind11 documents them."""
     overloads = re.findall(rf"\b{name}\((self: .*)\) -> ", docstring)
     return [re.findall(r"(?:^|, )(\w+): ", overload) for overload in overloads]
 
@@ -431,10 +432,10 @@ def test_the_installed_library_takes_the_arguments_that_the_stubs_declare() -> N
     for kind, definition in declared():
         member = inspect.getattr_static(getattr(library, kind), definition.name)
         if not isinstance(member, property):
-            told = told_arguments(member.__doc__, definition.name)
+            overloads = documented_arguments(member.__doc__, definition.name)
             expected = [one.arg for one in definition.args.args]
             # Of a parameter with a default, the engine may leave out the last.
-            assert any(one[: len(expected)] == expected for one in told), (
+            assert any(one[: len(expected)] == expected for one in overloads), (
                 f"{kind} {definition.name}"
             )
 

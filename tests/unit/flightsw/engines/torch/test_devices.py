@@ -63,7 +63,7 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
 
 
 def working(journal: Journal) -> Callable[[], None]:
-    """Work that tells its stream, and whether TF32 and slow kernels are ruled out."""
+    """Work that reports its stream, and whether TF32 and slow kernels are ruled out."""
     _, stream = journal.pop(0)
 
     def work() -> None:

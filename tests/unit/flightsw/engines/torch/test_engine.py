@@ -140,16 +140,16 @@ def test_a_published_file_of_another_shape_is_refused(
     package: ModelPackage, tmp_path: Path, bands: int, classes: int, found: str
 ) -> None:
     path = write_torchscript(small_network(bands, classes), tmp_path / "other.pt", bands)
-    with pytest.raises(EngineUnavailable, match=r"torch-cpu: .*other\.pt") as refused:
+    with pytest.raises(EngineUnavailable, match=r"torch-cpu .*other\.pt") as refused:
         open_torch_engine(package, TorchSettings(torchscript=path), "cpu")
     assert refused.value.fields["expected"] == "4 bands in, 4 classes out"
     assert found in str(refused.value.fields["found"])
 
 
-def test_an_absent_published_file_is_told_in_one_line(
+def test_an_absent_published_file_is_reported_in_one_line(
     package: ModelPackage, tmp_path: Path
 ) -> None:
-    with pytest.raises(EngineUnavailable, match=r"absent\.pt is absent") as refused:
+    with pytest.raises(EngineUnavailable, match=r"absent\.pt does not exist") as refused:
         open_torch_engine(package, TorchSettings(torchscript=tmp_path / "absent.pt"), "cpu")
     assert "\n" not in str(refused.value)
 
@@ -176,7 +176,9 @@ def test_a_package_without_a_network_has_no_torch_engine(
 def test_without_cuda_the_engine_says_so_in_one_line(package: ModelPackage) -> None:
     if torch.cuda.is_available():
         pytest.skip("a CUDA device is here")
-    with pytest.raises(EngineUnavailable, match="torch-cuda: no CUDA device answers") as refused:
+    with pytest.raises(
+        EngineUnavailable, match="torch-cuda is unavailable: no CUDA device answers"
+    ) as refused:
         open_torch_engine(package, TorchSettings(), "cuda")
     assert "\n" not in str(refused.value)
     assert refused.value.cure
@@ -194,12 +196,12 @@ def test_without_cuda_the_engine_says_so_in_one_line(package: ModelPackage) -> N
     ],
     ids=["too many", "none", "halves", "three bands", "low", "no batch axis"],
 )
-def test_unfit_tiles_are_refused_and_the_engine_goes_on(
+def test_unfit_tiles_are_refused_and_the_engine_continues(
     package: ModelPackage, small: TorchSettings, tiles: NDArray[Any]
 ) -> None:
     with open_torch_engine(package, small, "cpu") as engine:
         with pytest.raises(
-            InferenceFailed, match=r"tiles must be 1 to 1 float32 \(64, 64, 4\)"
+            InferenceFailed, match=r"takes tiles of 1 to 1 float32 \(64, 64, 4\)"
         ) as refused:
             engine.push(tiles)
         assert refused.value.fields["found"] == f"{tiles.dtype} {tiles.shape}"
@@ -251,7 +253,7 @@ def test_on_cuda_an_answer_comes_one_batch_late(
             answer = engine.push(tiles)
             assert answer is not None
             np.testing.assert_allclose(answer, small_answer(before), atol=2e-2)
-        with pytest.raises(InferenceFailed, match=r"still in flight.*Flush"):
+        with pytest.raises(InferenceFailed, match=r"still has batches in flight.*Flush"):
             engine.infer(batches[0])
         assert len(list(engine.flush())) == 1
         assert list(engine.flush()) == []
@@ -365,7 +367,7 @@ def test_a_fault_closes_the_engine_and_names_device_cause_and_cure(
         engine.push(tiles)
     assert failed.value.subject == "a device without order"
     assert failed.value.cause == (
-        "inference failed: RuntimeError CUDA error: an illegal memory access"
+        "failed during inference: RuntimeError CUDA error: an illegal memory access"
     )
     assert failed.value.cure
     assert failed.value.fields == {"fault": "RuntimeError"}
