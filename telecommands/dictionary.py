@@ -3,6 +3,7 @@
 The flight side, the ground side, the generated pages and the dashboard all read it here.  ``Meta``
 gives each field its range and meaning; ``extra`` gives its unit, the limits of a housekeeping value
 (defaults, if a parameter sets them) and, of a map, the ``names`` that are always present.
+Fields without a description mean what :data:`MEANINGS` says.
 """
 
 from __future__ import annotations
@@ -177,13 +178,112 @@ class DownlinkClass(str, Enum):
     IMAGERY = "IMAGERY"
 
 
+# --- Meanings ---------------------------------------------------------------------------------
+
+MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # Time and place.
+        "at": "time of the stage",
+        "sent_at": "time of sending",
+        "created_at": "time of creation",
+        "started_at": "start of the last attempt",
+        "ended_at": "end of the last attempt",
+        "deadline": "time after which the job ends as TIMED_OUT",
+        "t": "time of the packet or answer",
+        "uptime_s": "time since the service started",
+        "period_s": "period of housekeeping packets",
+        "seconds": "processing time of the scene",
+        "inference_seconds": "part of it that the engine was busy",
+        "elapsed_s": "processing time so far",
+        "seconds_left": "time until the window closes",
+        "v": "version of this interface",
+        # Telecommands.
+        "id": "id of the telecommand; empty if it could not be read",
+        "name": "name of the telecommand; empty if it could not be read",
+        "args": "arguments of the telecommand",
+        "key_id": "key that signed the telecommand",
+        "cause": "why, as a sentence",
+        "cure": "corrective action",
+        "data": "further facts: the result, the job, the highest sequence number",
+        "accepted": "accepted telecommands",
+        "rejected": "rejected telecommands",
+        "rejected_by_code": "rejected telecommands by code",
+        "entry": "id of the schedule entry",
+        "entries": "the schedule entries",
+        "if_missed": "what happens if the time passes while the service is down",
+        "scheduled": "number of schedule entries",
+        "parameters": "the parameters",
+        "value": "current value",
+        "default": "default value",
+        "sent": "packets sent",
+        # Events and packets.
+        "event": "name of the event",
+        "message": "what happened, as a sentence",
+        "fields": "further facts about the event",
+        "events_squelched": "suppressed events since the service started",
+        "seq": "number of the packet within its topic and boot, from 1",
+        "body": "the record of the topic",
+        # Jobs and scenes.
+        "job": "id of the job",
+        "jobs": "the listed jobs",
+        "scene": "path of the scene below the scene root",
+        "priority": "9 is first",
+        "attempts": "attempts so far",
+        "valid_pixels": "pixels with data",
+        "contaminated": "fraction of the valid pixels",
+        "ground_sample_distance": "resolution of the mask",
+        "height": "rows of the mask",
+        "width": "columns of the mask",
+        "columns": "columns of the tile map",
+        "rows_done": "rows processed",
+        "rows": "rows of the scene",
+        "running": "running jobs",
+        "completed": "completed jobs",
+        "failed": "failed jobs",
+        "cancelled": "cancelled jobs",
+        "timed_out": "jobs that passed their deadline",
+        # Products and downlink.
+        "product": "id of the product",
+        "products": "the listed products",
+        "kind": "kind of product",
+        "size": "size of the product",
+        "sha256": "SHA-256 of the product, in hexadecimal",
+        "offset": "position in the product",
+        "chunk_bytes": "length of every chunk but the last",
+        "confirmed": "bytes that the service knows to be stored",
+        "queued": "products queued for downlink",
+        "held": "held products",
+        "delivered": "delivered products",
+        "deleted": "deleted products",
+        "open": "whether a contact window is open",
+        "bytes_left": "rest of the byte budget",
+        "storage_used_bytes": "storage that the products take",
+        "storage_quota_bytes": "storage that the products may take",
+        # Models and engines.
+        "model": "id of the model",
+        "active": "id of the active model",
+        "active_model": "id of the active model",
+        "staged": "id of the staged model",
+        "previous": "id of the model to roll back to",
+        "engine": "name of the engine",
+        "device": "device that the engine runs on",
+        "device_state": "state of the device",
+        "energy_j": "energy that the device used for the scene",
+        "passed": "whether all golden tiles gave correct results",
+        "tiles": "golden tiles that ran",
+    }
+)
+"""Of fields without a description of their own: the name means the same in every record."""
+
+
 # --- Field types -----------------------------------------------------------------------------
 
-UtcNanoseconds: TypeAlias = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="UTC, since 1970-01-01", extra={"unit": "ns"})
-]
+UtcNanoseconds: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1, extra={"unit": "ns"})]
 Identifier: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+\Z")
+]
+TelecommandName: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, description="name of the telecommand")
 ]
 RelativePath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
@@ -332,7 +432,7 @@ class SetMode(Telecommand, frozen=True, kw_only=True):
 
     NAME = "SET_MODE"
     HAZARDOUS = True
-    mode: Literal["STANDBY", "OPERATIONAL", "SAFE"]
+    mode: Annotated[Literal["STANDBY", "OPERATIONAL", "SAFE"], Meta(description="new mode")]
 
 
 class SelfTestResult(Record, frozen=True, kw_only=True):
@@ -358,7 +458,7 @@ Value: TypeAlias = bool | int | float | str
 class ParameterValue(Record, frozen=True, kw_only=True):
     """A parameter with its value and its default."""
 
-    name: str
+    name: Annotated[str, Meta(description="name of the parameter")]
     value: Value
     default: Value
 
@@ -383,7 +483,7 @@ class SetParameter(Telecommand, frozen=True, kw_only=True):
 
     NAME = "SET_PARAMETER"
     RESULT = ParameterValues
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="name of the parameter")]
     value: Annotated[Value | None, Meta(description="null restores the default")]
 
 
@@ -395,9 +495,9 @@ class SetHousekeepingRate(Telecommand, frozen=True, kw_only=True):
 
 
 class Inner(Record, frozen=True, kw_only=True):
-    """A telecommand inside SCHEDULE."""
+    """The telecommand to run."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: TelecommandName
     args: dict[str, Any] = {}
 
 
@@ -405,7 +505,7 @@ class Schedule(Telecommand, frozen=True, kw_only=True):
     """Run a telecommand at a given time.  ``data`` of COMPLETED gives the id that it will have."""
 
     NAME = "SCHEDULE"
-    at: UtcNanoseconds
+    at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Annotated[
         Literal["report", "run"],
@@ -417,7 +517,7 @@ class ScheduleEntry(Record, frozen=True, kw_only=True):
     """A scheduled telecommand."""
 
     entry: Identifier
-    at: UtcNanoseconds
+    at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Literal["report", "run"]
 
@@ -473,7 +573,7 @@ class ProductList(Record, frozen=True, kw_only=True):
     """Products waiting for downlink in downlink order, then the other products, newest first."""
 
     products: tuple[ProductRecord, ...]
-    total: Count
+    total: Annotated[int, Meta(ge=0, description="all products in these states, listed or not")]
 
 
 class ListProducts(Telecommand, frozen=True, kw_only=True):
@@ -511,7 +611,7 @@ class PrioritiseProduct(Telecommand, frozen=True, kw_only=True):
 
     NAME = "PRIORITISE_PRODUCT"
     product: Identifier
-    priority: Annotated[int, Meta(ge=0, le=9)]
+    priority: Annotated[int, Meta(ge=0, le=9, description="9 is downlinked first")]
 
 
 class DeleteProduct(Telecommand, frozen=True, kw_only=True):
@@ -629,7 +729,7 @@ class TelecommandBody(Record, frozen=True, kw_only=True):
     id: Annotated[
         Identifier, Meta(description="chosen by the sender; unique among all keys, never reused")
     ]
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: TelecommandName
     args: dict[str, Any] = {}
     sent_at: UtcNanoseconds
 
@@ -664,15 +764,13 @@ class Verification(Record, frozen=True, kw_only=True):
     code: Code | None = None
     cause: str = ""
     cure: str = ""
-    step: Annotated[
-        int, Meta(ge=0, description="PROGRESS: amount done, in pixel rows or tiles")
-    ] = 0
-    of: Annotated[int, Meta(ge=0, description="PROGRESS: total amount")] = 0
+    step: Annotated[int, Meta(ge=0, description="PROGRESS: pixel rows done")] = 0
+    of: Annotated[int, Meta(ge=0, description="PROGRESS: pixel rows in total")] = 0
     data: dict[str, Any] = {}
 
 
 class Event(Record, frozen=True, kw_only=True):
-    """An event on board.  ``event`` is a name from :data:`EVENTS`."""
+    """Something that happened on board; the list of events says what each name means."""
 
     event: str
     severity: Severity
@@ -981,7 +1079,7 @@ class ChunkRequest(Record, frozen=True, kw_only=True, tag="chunks", tag_field="t
     v: int = VERSION
     product: Identifier
     offset: ByteCount
-    credit: Annotated[int, Meta(ge=1, le=256)]
+    credit: Annotated[int, Meta(ge=1, le=256, description="chunks to send")]
 
 
 class ProductReceived(Record, frozen=True, kw_only=True, tag="received", tag_field="type"):
@@ -1003,7 +1101,7 @@ class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="
     job: Identifier
     kind: ProductKind
     downlink_class: DownlinkClass
-    name: str
+    name: Annotated[str, Meta(description="file name")]
     size: ByteCount
     sha256: str
     chunk_bytes: ByteCount
@@ -1026,7 +1124,7 @@ class Chunk(Record, frozen=True, kw_only=True, tag="chunk", tag_field="type"):
     v: int = VERSION
     product: Identifier
     offset: ByteCount
-    size: ByteCount
+    size: Annotated[int, Meta(ge=0, description="length of the chunk", extra={"unit": "byte"})]
 
 
 class ProductDelivered(Record, frozen=True, kw_only=True, tag="delivered", tag_field="type"):

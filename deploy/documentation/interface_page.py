@@ -115,8 +115,8 @@ def _telecommands() -> Iterator[str]:
         yield f"\n#### {name}\n\n{doc_of(kind)}\n"
         remarks = "".join(f" {remark}." for remark in _remarks(kind))
         result = kind.RESULT
-        told = f"[{result.__name__}](#{result.__name__.lower()})" if result else "nothing"
-        yield f"\nResult: {told}.{remarks}\n"
+        shown = f"[{result.__name__}](#{result.__name__.lower()})" if result else "nothing"
+        yield f"\nResult: {shown}.{remarks}\n"
         yield from fields_table(kind)
 
 

@@ -15,6 +15,7 @@ from deploy.documentation import interface_page, settings_page
 from telecommands.auth import TelecommandKey
 from telecommands.dictionary import (
     EVENTS,
+    MEANINGS,
     PACKETS,
     PARAMETERS,
     TELECOMMANDS,
@@ -41,6 +42,16 @@ def test_every_setting_is_on_the_page() -> None:
         assert f"| `{key}` |" in page
 
 
+def test_a_setting_is_described_by_its_type() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \| .* \|$", settings_page.render(), re.MULTILINE))
+    engines = "list of `dimc`, `tensorrt`, `torch-cuda`, `torch-cpu`; at least one"
+    assert rows["engines"] == engines
+    assert rows["tile_size"] == "integer, ≥ 32, ≤ 8,192, a multiple of 32"
+    assert rows["log_level"] == '`"debug"` or `"info"` or `"warning"` or `"error"`'
+    assert rows["curve"] == "true or false"
+    assert rows["state_dir"] == "path"
+
+
 def test_the_interface_page_is_what_the_code_says() -> None:
     assert interface_page.PAGE.read_text() == interface_page.render(), (
         "run: python -m deploy.documentation.interface_page"
@@ -64,14 +75,30 @@ def test_every_field_is_on_the_page() -> None:
     sections = re.split(r"^#+ ", interface_page.render(), flags=re.MULTILINE)
     page = {title: text for title, _, text in (part.partition("\n") for part in sections)}
     messages = (*DownlinkRequest.__args__, *DownlinkReply.__args__)
-    told = [
+    sections_of = [
         *TELECOMMANDS.items(),
         *((topic, kind) for topic, kind in PACKETS.items() if topic != "ver"),
         *((msgspec.inspect.type_info(kind).tag, kind) for kind in messages),  # type: ignore[attr-defined]
     ]
-    for title, kind in told:
+    for title, kind in sections_of:
         rows = re.findall(r"^\| `([^`]+)` \|", page[str(title)], re.MULTILINE)
         assert [row for row in rows if row != "type"] == list(_fields(kind)), title
+
+
+def test_no_field_on_the_page_has_an_empty_meaning() -> None:
+    rows = re.findall(r"^\| `.*\|$", interface_page.render(), re.MULTILINE)
+    assert len(rows) > 200
+    assert [row for row in rows if not row.split("|")[-2].strip()] == []
+
+
+def test_a_meaning_by_name_is_that_of_a_field() -> None:
+    rows = set(re.findall(r"^\| `([^`]+)` \|", interface_page.render(), re.MULTILINE))
+    assert set(MEANINGS) <= rows
+
+
+def test_no_page_shows_marks_of_docstrings() -> None:
+    for page in (interface_page.render(), settings_page.render()):
+        assert not re.search(r"``|:\w+:`|tuple|Optional|Union", page.replace("```", ""))
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:
