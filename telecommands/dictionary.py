@@ -452,7 +452,7 @@ class SelfTest(Telecommand, frozen=True, kw_only=True):
     RESULT = SelfTestResult
 
 
-Value: TypeAlias = bool | int | float | str
+Value: TypeAlias = bool | int | float | Annotated[str, Meta(max_length=256)]
 
 
 class ParameterValue(Record, frozen=True, kw_only=True):

@@ -28,11 +28,13 @@ from telecommands.keys import (
     read_telecommand_key,
 )
 
+MOST_FRAME_BYTES: Final = 16 << 20
+"""Longest frame that a client reads: above the longest chunk and the longest list."""
+
 _LINGER_MS: Final = 1000
 _LONGEST_RETRY_MS: Final = 500  # between two attempts to reach a service that is not there
 _PROBE_S: Final = 1.0
 _PEER_CHECK_MS: Final = 5000
-_MOST_FRAME_BYTES: Final = 16 << 20
 
 
 class GroundKeys(msgspec.Struct, frozen=True):
@@ -172,7 +174,7 @@ def _socket(
 ) -> zmq.Socket[bytes]:
     socket = context.socket(kind)
     socket.linger = _LINGER_MS
-    socket.setsockopt(zmq.MAXMSGSIZE, _MOST_FRAME_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, MOST_FRAME_BYTES)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _LONGEST_RETRY_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # notices a peer that lost its power
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _PEER_CHECK_MS)
