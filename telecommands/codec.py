@@ -105,7 +105,7 @@ def convert_arguments(name: str, args: Mapping[str, Any]) -> Telecommand:
     except (msgspec.ValidationError, RecursionError) as error:
         cure = "Correct the argument (docs/interface.md)"
         raise Refusal(
-            Code.BAD_ARGUMENTS, f"{name}: {error!s:.{_CAUSE_CHARACTERS}}", cure
+            Code.BAD_ARGUMENTS, f"{name} got a wrong argument: {error!s:.{_CAUSE_CHARACTERS}}", cure
         ) from error
 
 
@@ -150,7 +150,9 @@ def _decoded(decoder: msgspec.msgpack.Decoder[Kind], frame: bytes | msgspec.Raw,
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refusal(Code.MALFORMED, f"{what}: {error!s:.{_CAUSE_CHARACTERS}}", _FORMAT) from error
+        raise Refusal(
+            Code.MALFORMED, f"{what} cannot be decoded: {error!s:.{_CAUSE_CHARACTERS}}", _FORMAT
+        ) from error
 
 
 def _check_untyped(args: dict[str, Any]) -> None:

@@ -226,7 +226,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         # Jobs and scenes.
         "job": "id of the job",
         "jobs": "the listed jobs",
-        "scene": "path of the scene below the scene root",
+        "scene": "path below the scene root",
         "priority": "9 is first",
         "attempts": "attempts so far",
         "valid_pixels": "pixels with data",
@@ -359,7 +359,7 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     IN_SAFE = False
     RESULT = SceneResult
 
-    scene: Annotated[RelativePath, Meta(description="path of the scene below the scene root")]
+    scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
         tuple[ProductKind, ...],
         Meta(min_length=1, max_length=7, description="products to write"),

@@ -19,7 +19,7 @@ from telecommands.dashboard.points.reduction import Gap, Sample
 from telecommands.dictionary import PACKETS, Verification
 from telecommands.ground.commanding import TelemetryClient
 from telecommands.ground.errors import ArchiveError, GroundError
-from telecommands.ground.handshake import THERE
+from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
 
 TURN_S: Final = 0.1
@@ -102,13 +102,13 @@ class TelemetryFeed:
             if batch:
                 self._last_packet = _now_ms()
             finding = client.finding
-            if finding is THERE:
+            if finding is SILENT:
                 self._tell_state("up")
             elif finding is not None:
                 cause = f"{station.endpoints.telemetry}: {finding.cause}"
                 self._tell_state("down", cause, finding.cure)
             self._write(batch)
-            if finding is not THERE and time.monotonic() >= look_again_at:
+            if finding is not SILENT and time.monotonic() >= look_again_at:
                 if self._station() != station or (finding is not None and finding.is_final):
                     return
                 look_again_at = time.monotonic() + _LOOK_AGAIN_S

@@ -26,7 +26,7 @@ from flightsw.keys import KeyFolder
 from flightsw.service.sockets import open_sockets, write_endpoints
 from flightsw.telemetry.link import TelemetryLink
 from flightsw.telemetry.packets import PacketStream
-from telecommands.ground.station import Endpoints
+from telecommands.ground.station import StationEndpoints
 
 _STOP_S: Final = 10.0
 
@@ -45,7 +45,7 @@ class Publisher:
     def __init__(self, unit: FlightUnit) -> None:
         self.boot = 0
         self._unit = unit
-        self._ports = [str(free_port()) for _ in Endpoints.__struct_fields__]
+        self._ports = [str(free_port()) for _ in StationEndpoints.__struct_fields__]
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> float:

@@ -121,5 +121,5 @@ def test_a_process_that_keeps_the_file_locked_is_told_of(
 
 def test_the_last_number_is_an_end(path: Path) -> None:
     path.write_text(f"{2**62 - 5:020}\n")
-    with pytest.raises(SequenceUnusable, match="used up"):
+    with pytest.raises(SequenceUnusable, match="no sequence number left"):
         SequenceFile(path).next()
