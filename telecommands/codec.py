@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -138,7 +138,8 @@ def encode_packet(
 
 def decode_as(kind: type[Kind], frame: bytes, what: str) -> Kind:
     """Decode a frame as one of the dictionary's types; :class:`Refusal` names it as ``what``."""
-    return _decoded(_decoder(kind), frame, what)
+    decoder: msgspec.msgpack.Decoder[Kind] = _decoder(cast(Any, kind))
+    return _decoded(decoder, frame, what)
 
 
 @cache
