@@ -109,7 +109,7 @@ def test_links_folders_and_absent_files_are_refused(folder: Path) -> None:
     "content",
     [b"", b"0" * 63, b"0" * 65, b"g" * 64, b"0" * 64 + b"\n\n", b"\xff" * 64, b"0" * 5000],
 )
-def test_garbage_is_no_telecommand_key(folder: Path, content: bytes) -> None:
+def test_garbage_is_not_a_telecommand_key(folder: Path, content: bytes) -> None:
     path = generate_telecommand_key(folder, "alice")
     path.write_bytes(content)
     with pytest.raises(KeyRefused):
@@ -127,7 +127,7 @@ def test_garbage_is_no_telecommand_key(folder: Path, content: bytes) -> None:
         b'public-key = "' + b"a" * 40 + b'"',
     ],
 )
-def test_garbage_is_no_pair(folder: Path, content: bytes) -> None:
+def test_garbage_is_not_a_pair(folder: Path, content: bytes) -> None:
     path = generate_curve_pair(folder, "alice")
     path.write_bytes(content)
     with pytest.raises(KeyRefused):
@@ -171,7 +171,7 @@ def test_a_folder_into_which_others_write_is_refused(folder: Path) -> None:
         generate_curve_pair(folder, "alice")
 
 
-def test_a_fingerprint_tells_keys_apart() -> None:
+def test_keys_have_different_fingerprints() -> None:
     assert fingerprint(b"a" * 40) != fingerprint(b"b" * 40)
     assert len(fingerprint(b"a" * 40)) == 32
 

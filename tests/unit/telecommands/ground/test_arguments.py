@@ -109,9 +109,9 @@ def test_every_telecommand_can_be_listed_with_its_arguments() -> None:
     listing = all_telecommands()
     for name, kind in TELECOMMANDS.items():
         assert f"\n{name} " in f"\n{listing}"
-        told = one_telecommand(kind)
+        listed = one_telecommand(kind)
         for field in kind.__struct_fields__:
-            assert f"\n  {field} " in told
+            assert f"\n  {field} " in listed
     scene = one_telecommand(TELECOMMANDS["PROCESS_SCENE"])
     assert "default geotiff,report" in scene
     assert "path below the scene root" in scene

@@ -74,14 +74,14 @@ def test_stages_come_in_order_and_end_with_the_closing_one(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     assert plain.telecommand is not None
-    told = [Stage.STARTED, Stage.PROGRESS, Stage.PROGRESS, Stage.FAILED]
-    commanding = SimulatedCommanding([plain.telecommand], {"SELF_TEST": told})
+    later = [Stage.STARTED, Stage.PROGRESS, Stage.PROGRESS, Stage.FAILED]
+    commanding = SimulatedCommanding([plain.telecommand], {"SELF_TEST": later})
     with _client(commanding, plain, sequence) as client:
         stages = list(client.stages(client.send("SELF_TEST"), _LONG_S))
-    assert [stage.stage for stage in stages] == [Stage.ACCEPTED, *told]
+    assert [stage.stage for stage in stages] == [Stage.ACCEPTED, *later]
 
 
-def test_several_telecommands_may_be_open_at_once(
+def test_several_telecommands_may_be_open_together(
     commanding: SimulatedCommanding, plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with _client(commanding, plain, sequence) as client:
@@ -100,7 +100,7 @@ def test_a_lost_telecommand_goes_out_again_under_its_id(
     assert [body.id for body in commanding.ran] == ["same"]
 
 
-def test_each_stage_is_told_once_however_often_it_comes(
+def test_each_stage_is_given_once_however_often_it_arrives(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     assert plain.telecommand is not None
@@ -143,7 +143,7 @@ def test_a_sequence_behind_the_services_is_brought_up_to_it(
     assert len(commanding.ran) == 2
 
 
-def test_a_sequence_that_never_fits_is_rejected_rather_than_tried_for_ever(
+def test_a_sequence_that_never_fits_is_rejected_rather_than_tried_endlessly(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     def always(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -174,7 +174,7 @@ def test_an_answer_without_id_belongs_to_the_oldest_unanswered(
         assert client.execute("PING", timeout_s=_LONG_S).code is Code.UNKNOWN_KEY
 
 
-def test_a_refused_key_of_the_telecommand_is_told(
+def test_a_refused_key_of_the_telecommand_is_reported(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with _client(SimulatedCommanding([]), plain, sequence) as client:
@@ -217,7 +217,7 @@ def test_arguments_are_checked_before_anything_is_sent(
         ({"name": 2**70}, "big|range|int"),
     ],
 )
-def test_what_cannot_be_sent_is_told_even_unchecked(
+def test_what_cannot_be_sent_is_reported_even_unchecked(
     commanding: SimulatedCommanding,
     plain: GroundKeys,
     sequence: SequenceFile,
@@ -236,21 +236,23 @@ def test_without_telecommand_key_no_client_is_made(sequence: SequenceFile) -> No
         TelecommandClient("tcp://127.0.0.1:1", GroundKeys(), sequence)
 
 
-def test_a_pair_without_the_services_key_is_told(keys: GroundKeys, sequence: SequenceFile) -> None:
+def test_a_pair_without_the_services_key_is_reported(
+    keys: GroundKeys, sequence: SequenceFile
+) -> None:
     half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand)
     with pytest.raises(UnusableKey, match=r"service\.key"):
         TelecommandClient("tcp://127.0.0.1:1", half, sequence)
 
 
 @pytest.mark.parametrize("endpoint", ["", "nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:x"])
-def test_what_is_no_endpoint_is_told(
+def test_an_invalid_endpoint_is_reported(
     plain: GroundKeys, sequence: SequenceFile, endpoint: str
 ) -> None:
     with pytest.raises(LinkError, match="Give an endpoint"):
         TelecommandClient(endpoint, plain, sequence)
 
 
-def test_silence_names_the_endpoint_and_that_nobody_listens(
+def test_silence_names_the_endpoint_and_that_nothing_listens(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
@@ -303,7 +305,9 @@ def test_silence_says_when_the_service_key_is_another(
         client.execute("PING", timeout_s=0.2)
 
 
-def test_an_answer_of_another_interface_is_told(plain: GroundKeys, sequence: SequenceFile) -> None:
+def test_an_answer_of_another_interface_is_reported(
+    plain: GroundKeys, sequence: SequenceFile
+) -> None:
     with (
         _client(lambda frames: [[msgspec.msgpack.encode({"hello": 1})]], plain, sequence) as client,
         pytest.raises(LinkError, match="client of the service's version"),
