@@ -1,4 +1,4 @@
-"""Who sent a telecommand, and whether it came before: HMAC-SHA256 and a sequence window."""
+"""Authentication of telecommands and protection against replay: HMAC-SHA256, sequence window."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from telecommands.refusal import Refusal
 
 SECRET_BYTES: Final = 32
 WINDOW: Final = 1024
-"""Sequence numbers so far below the highest are still accepted, once each."""
+"""Sequence numbers less than this below the highest are still accepted, once each."""
 
 AHEAD: Final = 1 << 20
-"""A sequence number may pass the highest by at most so much."""
+"""Largest step of a sequence number above the highest."""
 
 _SIGNED: Final = struct.Struct(">BQH")
 
 
 class TelecommandKey(msgspec.Struct, frozen=True):
-    """A shared secret of :data:`SECRET_BYTES` bytes and its public name.  Never logged."""
+    """A shared secret of :data:`SECRET_BYTES` bytes and its public name.  The repr hides it."""
 
     key_id: str
     secret: bytes
@@ -34,27 +34,27 @@ class TelecommandKey(msgspec.Struct, frozen=True):
 
 
 class SequenceWindow(msgspec.Struct, frozen=True):
-    """Numbers used so far: the highest, and as bits which of the :data:`WINDOW` up to it.
+    """Used sequence numbers: the highest, and a bit for each of the :data:`WINDOW` up to it.
 
-    Bit n of ``seen`` stands for ``highest - n``.
+    Bit n of ``seen`` is set if ``highest - n`` was used.
     """
 
     highest: int = 0
     seen: int = 0
 
     def take(self, sequence: int) -> SequenceWindow:
-        """The window after ``sequence``; :class:`Refusal` where it was used or is too far off."""
+        """The window after ``sequence``; :class:`Refusal` if it was used or is too far away."""
         ahead = sequence - self.highest
         if ahead > AHEAD or ahead <= -WINDOW:
-            cause = f"sequence {sequence} is too far from the highest one seen, {self.highest}"
-            cure = f"Go on from {self.highest + 1}"
+            cause = f"sequence {sequence} is too far from the highest one received, {self.highest}"
+            cure = f"Continue at {self.highest + 1}"
             raise Refusal(Code.OUT_OF_WINDOW, cause, cure, highest=self.highest)
         if ahead > 0:
             kept = (self.seen << ahead) & ((1 << WINDOW) - 1) if ahead < WINDOW else 0
             return SequenceWindow(sequence, kept | 1)
         if self.seen >> -ahead & 1:
-            cause = f"sequence {sequence} was used before"
-            cure = f"Go on from {self.highest + 1}"
+            cause = f"sequence {sequence} has already been used"
+            cure = f"Continue at {self.highest + 1}"
             raise Refusal(Code.REPLAYED, cause, cure, highest=self.highest)
         return SequenceWindow(self.highest, self.seen | 1 << -ahead)
 
@@ -62,8 +62,8 @@ class SequenceWindow(msgspec.Struct, frozen=True):
 def mac(key: TelecommandKey, version: int, sequence: int, body: bytes) -> bytes:
     """HMAC-SHA256 of a telecommand, 32 bytes.
 
-    Over: version (1 byte), sequence (8 bytes), length of the key id (2 bytes), all big-endian and
-    unsigned; the key id in UTF-8; the body frame as sent.
+    It covers, in this order and big-endian: version (1 byte), sequence (8 bytes), length of the key
+    id (2 bytes), all unsigned; the key id in UTF-8; the body frame as sent.
     """
     key_id = key.key_id.encode()
     signed = _SIGNED.pack(version, sequence, len(key_id)) + key_id + body
@@ -71,7 +71,7 @@ def mac(key: TelecommandKey, version: int, sequence: int, body: bytes) -> bytes:
 
 
 def sign(key: TelecommandKey, sequence: int, body: TelecommandBody) -> tuple[bytes, bytes]:
-    """The two frames of a telecommand."""
+    """Sign a telecommand; its two frames."""
     frame = encode(body)
     code = mac(key, VERSION, sequence, frame)
     return encode(TelecommandHeader(VERSION, key.key_id, sequence, code)), frame
@@ -81,4 +81,4 @@ def verify(header: TelecommandHeader, body: bytes, key: TelecommandKey) -> None:
     """:class:`Refusal` unless the holder of ``key`` signed this body."""
     if not hmac.compare_digest(mac(key, header.version, header.sequence, body), header.mac):
         cure = "Check that both sides hold the same key"
-        raise Refusal(Code.BAD_MAC, "the authentication code does not fit", cure)
+        raise Refusal(Code.BAD_MAC, "the authentication code does not match", cure)

@@ -1,9 +1,13 @@
-"""Bytes on the links to the dictionary's types and back; nothing here trusts what it reads."""
+"""Decode the bytes of the links into the dictionary's types, and encode them.
+
+Nothing here trusts what it reads (docs/decisions/0016-msgpack-at-the-trust-boundary.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -32,12 +36,15 @@ _HEADER: Final = msgspec.msgpack.Decoder(TelecommandHeader)
 _BODY: Final = msgspec.msgpack.Decoder(TelecommandBody)
 _PACKET: Final = msgspec.msgpack.Decoder(Packet)
 _BODIES: Final = {topic: msgspec.msgpack.Decoder(kind) for topic, kind in PACKETS.items()}
-_AS_LAID_DOWN: Final = "Send the two frames of docs/interface.md"
-_TOLD: Final = 300  # characters of an error told on: it may quote a field's name of any length
+_FORMAT: Final = "Use the format of docs/interface.md"
+_CAUSE_CHARACTERS: Final = 300  # an error may quote a field's name of any length
+_KEYS: Final = frozenset((str,))
+_CONTAINERS: Final = frozenset((list, dict))
+_VALUES: Final = _CONTAINERS | {type(None), bool, int, float, str, bytes}
 
 
 class _Label(msgspec.Struct, frozen=True):
-    """What a body calls itself; everything else in it is skipped unread."""
+    """The id and name in a body; all other fields are skipped without decoding them."""
 
     id: Identifier = ""
     name: Annotated[str, msgspec.Meta(max_length=64)] = ""
@@ -47,42 +54,39 @@ _LABEL: Final = msgspec.msgpack.Decoder(_Label)
 
 
 def encode(record: Any) -> bytes:
-    """Any of the dictionary's types as msgpack."""
+    """Encode any of the dictionary's types as msgpack."""
     return _ENCODER.encode(record)
 
 
 def check_frames(frames: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """The two frames of a telecommand; :class:`Refusal` for other counts or lengths."""
+    """Return the two frames of a telecommand; :class:`Refusal` for a wrong count or length."""
     if len(frames) != 2:
-        raise Refusal(Code.MALFORMED, f"{len(frames)} frames instead of 2", _AS_LAID_DOWN)
+        raise Refusal(Code.MALFORMED, f"the message has {len(frames)} frames, not 2", _FORMAT)
     header, body = frames
     for name, frame, most in (("header", header, MAX_HEADER_BYTES), ("body", body, MAX_BODY_BYTES)):
         if len(frame) > most:
-            cause = f"the {name} has {len(frame)} bytes, at most {most} are read"
-            raise Refusal(Code.OVERSIZED, cause, "Send less at once")
+            cause = f"the {name} has {len(frame)} bytes, more than {most}"
+            raise Refusal(Code.OVERSIZED, cause, "Send a shorter telecommand")
     return header, body
 
 
 def decode_header(frame: bytes) -> TelecommandHeader:
-    """First frame of a telecommand; :class:`Refusal` where it is none of this version."""
+    """Decode the first frame of a telecommand; :class:`Refusal` unless it is of this version."""
     header = _decoded(_HEADER, frame, "the header")
     if header.version != VERSION:
-        cause = f"version {header.version} instead of {VERSION}"
-        raise Refusal(Code.WRONG_VERSION, cause, "Use a client of this version")
+        raise _wrong_version(header.version)
     return header
 
 
 def decode_body(frame: bytes) -> TelecommandBody:
-    """Second frame of a telecommand, arguments still raw; :class:`Refusal` where it is none."""
+    """Decode the second frame, arguments not yet typed; :class:`Refusal` if it is not a body."""
     body = _decoded(_BODY, frame, "the body")
-    if _depth_exceeds(body.args, MAX_DEPTH):
-        cause = f"arguments are nested deeper than {MAX_DEPTH}"
-        raise Refusal(Code.OVERSIZED, cause, _AS_LAID_DOWN)
+    _check_untyped(body.args)
     return body
 
 
 def read_label(frame: bytes) -> tuple[str, str]:
-    """Id and name that a body of any kind claims; empty where it is not even that readable."""
+    """Id and name given in a body, right or wrong in the rest; empty if they are unreadable."""
     try:
         label = _decoded(_LABEL, frame, "the body")
     except Refusal:
@@ -91,34 +95,36 @@ def read_label(frame: bytes) -> tuple[str, str]:
 
 
 def convert_arguments(name: str, args: Mapping[str, Any]) -> Telecommand:
-    """Arguments as the named telecommand's type; :class:`Refusal` says which does not fit."""
+    """Convert arguments to the telecommand's type; :class:`Refusal` names the wrong argument."""
     kind = TELECOMMANDS.get(name)
     if kind is None:
-        cause = f"{name} is no telecommand"
+        cause = f"{name} is not a telecommand"
         raise Refusal(Code.UNKNOWN_TELECOMMAND, cause, f"Choose from {', '.join(TELECOMMANDS)}")
     try:
         return msgspec.convert(dict(args), kind)
     except (msgspec.ValidationError, RecursionError) as error:
         cure = "Correct the argument (docs/interface.md)"
-        raise Refusal(Code.BAD_ARGUMENTS, f"{name}: {error!s:.{_TOLD}}", cure) from error
+        raise Refusal(
+            Code.BAD_ARGUMENTS, f"{name} got a wrong argument: {error!s:.{_CAUSE_CHARACTERS}}", cure
+        ) from error
 
 
 def decode_packet(topic: bytes, frame: bytes) -> tuple[Packet, Record]:
-    """Two frames of telemetry as packet and body; :class:`Refusal` where they are none."""
+    """Decode two frames of telemetry as packet and body; :class:`Refusal` if they are not that."""
     name = topic.decode("ascii", "replace")
     decoder = _BODIES.get(name)  # type: ignore[call-overload]
     if decoder is None:
-        raise Refusal(Code.MALFORMED, f"{name!r} is no topic", f"Topics are {', '.join(PACKETS)}")
+        raise Refusal(Code.MALFORMED, f"{name!r} is not a topic", f"Topics: {', '.join(PACKETS)}")
     packet = _decoded(_PACKET, frame, f"a packet of {name}")
     if packet.v != VERSION:
-        raise Refusal(Code.WRONG_VERSION, f"version {packet.v} instead of {VERSION}")
+        raise _wrong_version(packet.v)
     return packet, _decoded(decoder, packet.body, f"the body of a packet of {name}")
 
 
 def encode_packet(
     topic: Topic, body: Record, *, boot: int, sequence: int, t: int
 ) -> tuple[bytes, bytes]:
-    """Two frames of telemetry; ``t`` is UTC in nanoseconds."""
+    """Encode a packet as two frames of telemetry; ``t`` is UTC in nanoseconds."""
     packet = Packet(
         v=VERSION,
         boot=boot,
@@ -131,22 +137,49 @@ def encode_packet(
 
 
 def decode_as(kind: type[Kind], frame: bytes, what: str) -> Kind:
-    """A frame as one of the dictionary's types; :class:`Refusal` names ``what`` if it is not."""
-    return _decoded(msgspec.msgpack.Decoder(kind), frame, what)
+    """Decode a frame as one of the dictionary's types; :class:`Refusal` names it as ``what``."""
+    decoder: msgspec.msgpack.Decoder[Kind] = _decoder(cast(Any, kind))
+    return _decoded(decoder, frame, what)
+
+
+@cache
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
 
 
 def _decoded(decoder: msgspec.msgpack.Decoder[Kind], frame: bytes | msgspec.Raw, what: str) -> Kind:
     try:
         return decoder.decode(frame)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refusal(Code.MALFORMED, f"{what}: {error!s:.{_TOLD}}", _AS_LAID_DOWN) from error
+        raise Refusal(
+            Code.MALFORMED, f"{what} cannot be decoded: {error!s:.{_CAUSE_CHARACTERS}}", _FORMAT
+        ) from error
 
 
-def _depth_exceeds(value: Any, depth: int) -> bool:
-    if depth < 0:
-        return True
-    if isinstance(value, dict):
-        return any(_depth_exceeds(inner, depth - 1) for inner in value.values())
-    if isinstance(value, (list, tuple)):
-        return any(_depth_exceeds(inner, depth - 1) for inner in value)
-    return False
+def _check_untyped(args: dict[str, Any]) -> None:
+    """Reject nesting beyond MAX_DEPTH, map keys that are not text, and extension types.
+
+    Typed fields need no such check: their types exclude all of it.
+    """
+    level: list[Any] = [args]
+    for _ in range(MAX_DEPTH + 1):
+        keys: list[Any] = []
+        values: list[Any] = []
+        for container in level:
+            is_map = type(container) is dict
+            keys.extend(container if is_map else ())
+            values.extend(container.values() if is_map else container)
+        if not _KEYS.issuperset(map(type, keys)):
+            raise Refusal(Code.MALFORMED, "the body has a map key that is not text", _FORMAT)
+        kinds = set(map(type, values))
+        if not kinds <= _VALUES:
+            raise Refusal(Code.MALFORMED, "the body has a value of an extension type", _FORMAT)
+        if kinds.isdisjoint(_CONTAINERS):
+            return
+        level = [value for value in values if type(value) in _CONTAINERS]
+    raise Refusal(Code.OVERSIZED, f"the arguments are nested deeper than {MAX_DEPTH}", _FORMAT)
+
+
+def _wrong_version(version: int) -> Refusal:
+    cause = f"the version is {version}, not {VERSION}"
+    return Refusal(Code.WRONG_VERSION, cause, "Use a client of the service's version")

@@ -1,8 +1,9 @@
 """The space-to-ground interface, declared once: telecommands, packets, events, parameters, codes.
 
-Flight side, ground side, generated documents and the dashboard all read it here.  ``Meta`` gives
-each field its range and meaning; ``extra`` its unit and, for housekeeping, its limits (those that
-parameters set stand here with their defaults); of a map, ``names`` that are always there.
+The flight side, the ground side, the generated pages and the dashboard all read it here.  ``Meta``
+gives each field its range and meaning; ``extra`` gives its unit, the limits of a housekeeping value
+(defaults, if a parameter sets them) and, of a map, the ``names`` that are always present.
+Fields without a description mean what :data:`MEANINGS` says.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ import msgspec
 from msgspec import Meta
 
 VERSION: Final = 1
-"""Of headers, packets and downlink messages; another version is refused."""
+"""Of headers, packets and downlink messages; every other version is rejected."""
 
 MAX_HEADER_BYTES: Final = 256
 MAX_BODY_BYTES: Final = 64 * 1024
 MAX_DEPTH: Final = 16
-"""Limits of a received telecommand: bytes of its two frames, nesting of its body."""
+"""Limits of a received telecommand: bytes of its two frames, nesting depth of its arguments."""
 
 TELECOMMAND_PORT: Final = 5701
 TELEMETRY_PORT: Final = 5702
 DOWNLINK_PORT: Final = 5703
 
 TILE_MAP_STEPS: Final = 250
-"""Of :attr:`CloudFraction.tile_map`: 0 is clear, 250 wholly contaminated."""
+"""Values of :attr:`CloudFraction.tile_map`: 0 is clear, 250 is fully contaminated."""
 TILE_MAP_NO_DATA: Final = 255
 
 LATENCY_STAGES: Final = ("preparation", "accelerator", "fusion")
 LATENCY_STATISTICS: Final = ("mean", "p50", "p95", "p99", "sigma", "max")
-"""What :attr:`CloudFraction.stages_ms` tells of each stage that saw a tile."""
+"""What :attr:`CloudFraction.stages_ms` gives for each stage that processed a tile."""
 
 
 class Code(str, Enum):
@@ -48,58 +49,67 @@ class Code(str, Enum):
         return member
 
     # The telecommand itself.
-    MALFORMED = "MALFORMED", "not two frames of msgpack as laid down here"
-    OVERSIZED = "OVERSIZED", "a frame is longer, or nested deeper, than allowed"
-    WRONG_VERSION = "WRONG_VERSION", "the header's version is not the service's"
-    UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key of this id is authorised"
-    BAD_MAC = "BAD_MAC", "the authentication code does not fit the telecommand"
-    REPLAYED = "REPLAYED", "this sequence number was used before"
-    OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one seen"
-    RATE_LIMITED = "RATE_LIMITED", "more telecommands a second than commanding.rate_per_second"
-    UNKNOWN_TELECOMMAND = "UNKNOWN_TELECOMMAND", "no telecommand of this name"
+    MALFORMED = "MALFORMED", "the message is not two msgpack frames in the format of this page"
+    OVERSIZED = "OVERSIZED", "a frame is too long, or its arguments are nested too deep"
+    WRONG_VERSION = "WRONG_VERSION", "the header's version differs from the service's"
+    UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
+    BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
+    REPLAYED = "REPLAYED", "the sequence number has already been used"
+    OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
+    RATE_LIMITED = (
+        "RATE_LIMITED",
+        "the key sent telecommands faster than commanding.rate_per_second",
+    )
+    UNKNOWN_TELECOMMAND = "UNKNOWN_TELECOMMAND", "the telecommand does not exist"
     BAD_ARGUMENTS = "BAD_ARGUMENTS", "an argument is missing, unknown, mistyped or out of range"
-    NOT_IN_THIS_MODE = "NOT_IN_THIS_MODE", "the service's mode does not allow this"
-    # What it asks for.
-    OUTSIDE_SCENE_ROOT = "OUTSIDE_SCENE_ROOT", "the path leads out of the folder it is confined to"
-    UNKNOWN_JOB = "UNKNOWN_JOB", "no job of this id"
-    JOB_ENDED = "JOB_ENDED", "the job has ended already"
-    UNKNOWN_PRODUCT = "UNKNOWN_PRODUCT", "no product of this id"
-    PRODUCT_STATE = "PRODUCT_STATE", "the product's state does not allow this"
-    UNKNOWN_PARAMETER = "UNKNOWN_PARAMETER", "no parameter of this name"
-    UNKNOWN_SCHEDULE_ENTRY = "UNKNOWN_SCHEDULE_ENTRY", "no schedule entry of this id"
-    TIME_PASSED = "TIME_PASSED", "the time given has passed"
-    QUEUE_FULL = "QUEUE_FULL", "as many jobs or schedule entries wait as are allowed"
-    NO_CONTACT = "NO_CONTACT", "no contact window is open, or its budget is used up"
-    NO_MODEL = "NO_MODEL", "no such model is staged, or none is kept to roll back to"
-    STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written now"
-    SHUTTING_DOWN = "SHUTTING_DOWN", "the service is about to stop"
+    NOT_IN_THIS_MODE = "NOT_IN_THIS_MODE", "the telecommand is not allowed in the current mode"
+    # What the telecommand asks for.
+    OUTSIDE_SCENE_ROOT = "OUTSIDE_SCENE_ROOT", "the path leaves the folder that it must stay in"
+    UNKNOWN_JOB = "UNKNOWN_JOB", "the job does not exist"
+    JOB_ENDED = "JOB_ENDED", "the job has already ended"
+    UNKNOWN_PRODUCT = "UNKNOWN_PRODUCT", "the product does not exist"
+    PRODUCT_STATE = "PRODUCT_STATE", "the telecommand is not allowed in the product's state"
+    UNKNOWN_PARAMETER = "UNKNOWN_PARAMETER", "the parameter does not exist"
+    UNKNOWN_SCHEDULE_ENTRY = "UNKNOWN_SCHEDULE_ENTRY", "the schedule entry does not exist"
+    TIME_PASSED = "TIME_PASSED", "the given time is in the past"
+    QUEUE_FULL = "QUEUE_FULL", "the queue of jobs, schedule entries or requests is full"
+    NO_CONTACT = "NO_CONTACT", "no contact window is open, or its byte budget is spent"
+    NO_MODEL = "NO_MODEL", "the model is not staged, or there is no previous model"
+    STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
+    SHUTTING_DOWN = "SHUTTING_DOWN", "the service is shutting down"
     # How work ended.
-    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED", "the service died at each attempt of the job"
-    DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not end before its deadline"
+    ATTEMPTS_EXHAUSTED = (
+        "ATTEMPTS_EXHAUSTED",
+        "each attempt of the job ended with a crash of the service",
+    )
+    DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
     MISSED = "MISSED", "the scheduled time passed while the service was down"
-    SELF_TEST_FAILED = "SELF_TEST_FAILED", "golden tiles came out wrong"
-    INTERNAL = "INTERNAL", "a fault of the service's own; see its log"
-    # Of the processing chain (flightsw/errors.py).
-    USAGE = "USAGE", "an argument does not fit the scene or the model"
-    SCENE_NOT_FOUND = "SCENE_NOT_FOUND", "no product there, or none that is understood"
-    MISSING_BAND = "MISSING_BAND", "a band file is absent"
-    BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "bands of one product differ in size"
-    CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded or is not what its metadata says"
-    BAD_METADATA = "BAD_METADATA", "metadata absent, unreadable, contradictory or implausible"
-    EMPTY_SCENE = "EMPTY_SCENE", "not a single valid pixel"
-    PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is absent or contradictory"
-    PACKAGE_TAMPERED = "PACKAGE_TAMPERED", "a file of the model package is not the released one"
-    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE", "library, device or file of the engine is absent"
-    INFERENCE_FAILED = "INFERENCE_FAILED", "the accelerator raised, hung or answered wrongly"
-    OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE", "the products' folder cannot be written"
-    DISK_FULL = "DISK_FULL", "no space left for the products"
-    MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", "no memory left"
-    INTERRUPTED = "INTERRUPTED", "the service was asked to stop"
+    SELF_TEST_FAILED = "SELF_TEST_FAILED", "golden tiles gave wrong results"
+    INTERNAL = "INTERNAL", "internal error; see the service log"
+    # Scene processing (flightsw/errors.py).
+    USAGE = "USAGE", "an argument does not suit the scene or the model"
+    SCENE_NOT_FOUND = "SCENE_NOT_FOUND", "the path holds no supported scene product"
+    MISSING_BAND = "MISSING_BAND", "a band file is missing"
+    BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "the bands of the product differ in size"
+    CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded, or contradicts its metadata"
+    BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
+    EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
+    PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
+    PACKAGE_TAMPERED = (
+        "PACKAGE_TAMPERED",
+        "a file of the model package differs from its released checksum",
+    )
+    ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE", "a library, device or file of the engine is missing"
+    INFERENCE_FAILED = "INFERENCE_FAILED", "the accelerator failed, hung or gave a wrong result"
+    OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE", "the product folder cannot be written"
+    DISK_FULL = "DISK_FULL", "the disk has no space left for the products"
+    MEMORY_EXHAUSTED = "MEMORY_EXHAUSTED", "the service ran out of memory"
+    INTERRUPTED = "INTERRUPTED", "the service stopped before the work was done"
 
 
 class Mode(str, Enum):
-    """What the service does now."""
+    """Operating mode of the service."""
 
     BOOT = "BOOT"
     STANDBY = "STANDBY"
@@ -108,7 +118,7 @@ class Mode(str, Enum):
 
 
 class Stage(str, Enum):
-    """How far a telecommand has come.  REJECTED and the last four close it."""
+    """Progress of a telecommand.  REJECTED and the last four stages close it."""
 
     ACCEPTED = "ACCEPTED"
     REJECTED = "REJECTED"
@@ -121,12 +131,12 @@ class Stage(str, Enum):
 
     @property
     def closes(self) -> bool:
-        """Whether nothing comes after it."""
+        """Whether it is the last stage of its telecommand."""
         return self not in (Stage.ACCEPTED, Stage.STARTED, Stage.PROGRESS)
 
 
 class Severity(str, Enum):
-    """Of an event, from least to most."""
+    """Severity of an event, lowest first."""
 
     DIAGNOSTIC = "DIAGNOSTIC"
     ACTIVITY = "ACTIVITY"
@@ -136,7 +146,7 @@ class Severity(str, Enum):
 
 
 class JobState(str, Enum):
-    """Of a job.  The last four are for ever."""
+    """State of a job.  The last four are final."""
 
     QUEUED = "QUEUED"
     RUNNING = "RUNNING"
@@ -147,12 +157,12 @@ class JobState(str, Enum):
 
     @property
     def ended(self) -> bool:
-        """Whether it can no longer change."""
+        """Whether the state is final."""
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
 class ProductState(str, Enum):
-    """Of a product on board.  Delivered means that the receiver confirmed its SHA-256."""
+    """State of a product on board.  DELIVERED: the receiver confirmed its SHA-256."""
 
     QUEUED = "QUEUED"
     HELD = "HELD"
@@ -161,26 +171,128 @@ class ProductState(str, Enum):
 
 
 class DownlinkClass(str, Enum):
-    """Order of downlink: summaries, then masks, then imagery."""
+    """Class of a product.  Downlink order: summaries, masks, imagery."""
 
     SUMMARY = "SUMMARY"
     MASK = "MASK"
     IMAGERY = "IMAGERY"
 
 
+# --- Meanings ---------------------------------------------------------------------------------
+
+MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        # Time and place.
+        "at": "time of the stage",
+        "sent_at": "time of sending",
+        "created_at": "time of creation",
+        "started_at": "start of the last attempt",
+        "ended_at": "end of the last attempt",
+        "deadline": "time after which the job ends as TIMED_OUT",
+        "t": "time of the packet or answer",
+        "uptime_s": "time since the service started",
+        "period_s": "period of housekeeping packets",
+        "seconds": "processing time of the scene",
+        "inference_seconds": "part of it that the engine was busy",
+        "elapsed_s": "processing time so far",
+        "seconds_left": "time until the window closes",
+        "v": "version of this interface",
+        # Telecommands.
+        "id": "id of the telecommand; empty if it could not be read",
+        "name": "name of the telecommand; empty if it could not be read",
+        "args": "arguments of the telecommand",
+        "key_id": "key that signed the telecommand",
+        "cause": "why, as a sentence",
+        "cure": "corrective action",
+        "data": "further facts: the result, the job, the highest sequence number",
+        "accepted": "accepted telecommands",
+        "rejected": "rejected telecommands",
+        "rejected_by_code": "rejected telecommands by code",
+        "entry": "id of the schedule entry",
+        "entries": "the schedule entries",
+        "if_missed": "what happens if the time passes while the service is down",
+        "scheduled": "number of schedule entries",
+        "parameters": "the parameters",
+        "value": "current value",
+        "default": "default value",
+        "sent": "packets sent",
+        # Events and packets.
+        "event": "name of the event",
+        "message": "what happened, as a sentence",
+        "fields": "further facts about the event",
+        "events_squelched": "suppressed events since the service started",
+        "seq": "number of the packet within its topic and boot, from 1",
+        "body": "the record of the topic",
+        # Jobs and scenes.
+        "job": "id of the job",
+        "jobs": "the listed jobs",
+        "scene": "path below the scene root",
+        "priority": "9 is first",
+        "attempts": "attempts so far",
+        "valid_pixels": "pixels with data",
+        "contaminated": "fraction of the valid pixels",
+        "ground_sample_distance": "resolution of the mask",
+        "height": "rows of the mask",
+        "width": "columns of the mask",
+        "columns": "columns of the tile map",
+        "rows_done": "rows processed",
+        "rows": "rows of the scene",
+        "running": "running jobs",
+        "completed": "completed jobs",
+        "failed": "failed jobs",
+        "cancelled": "cancelled jobs",
+        "timed_out": "jobs that passed their deadline",
+        # Products and downlink.
+        "product": "id of the product",
+        "products": "the listed products",
+        "kind": "kind of product",
+        "size": "size of the product",
+        "sha256": "SHA-256 of the product, in hexadecimal",
+        "offset": "position in the product",
+        "chunk_bytes": "length of every chunk but the last",
+        "confirmed": "bytes that the service knows to be stored",
+        "queued": "products queued for downlink",
+        "held": "held products",
+        "delivered": "delivered products",
+        "deleted": "deleted products",
+        "open": "whether a contact window is open",
+        "bytes_left": "rest of the byte budget",
+        "storage_used_bytes": "storage that the products take",
+        "storage_quota_bytes": "storage that the products may take",
+        # Models and engines.
+        "model": "id of the model",
+        "active": "id of the active model",
+        "active_model": "id of the active model",
+        "staged": "id of the staged model",
+        "previous": "id of the model to roll back to",
+        "engine": "name of the engine",
+        "device": "device that the engine runs on",
+        "device_state": "state of the device",
+        "energy_j": "energy that the device used for the scene",
+        "passed": "whether all golden tiles gave correct results",
+        "tiles": "golden tiles that ran",
+    }
+)
+"""Of fields without a description of their own: the name means the same in every record."""
+
+
 # --- Field types -----------------------------------------------------------------------------
 
-UtcNanoseconds: TypeAlias = Annotated[
-    int, Meta(ge=0, le=2**63 - 1, description="since 1970-01-01 UTC", extra={"unit": "ns"})
-]
+UtcNanoseconds: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1, extra={"unit": "ns"})]
 Identifier: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+\Z")
+]
+TelecommandName: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=64, description="name of the telecommand")
 ]
 RelativePath: TypeAlias = Annotated[str, Meta(min_length=1, max_length=512)]
 Fraction: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 ByteCount: TypeAlias = Annotated[int, Meta(ge=0, extra={"unit": "byte"})]
-Limit: TypeAlias = Annotated[int, Meta(ge=1, le=500, description="at most so many are listed")]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=500, description="longest list to return")]
+Skip: TypeAlias = Annotated[
+    int, Meta(ge=0, le=1_000_000, description="entries to leave out at the start")
+]
 ProductKind: TypeAlias = Literal[
     "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
 ]
@@ -191,17 +303,17 @@ Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progre
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A map on the wire whose keys are the fields below, no others."""
+    """A map on the wire whose keys are the declared fields and no others."""
 
 
 # --- Telecommands ----------------------------------------------------------------------------
 
 
 class Telecommand(Record, frozen=True, kw_only=True):
-    """Arguments of one telecommand; the class says the rest.
+    """Arguments of one telecommand, with its properties as class variables.
 
-    ``READ_ONLY`` ones change nothing: they may be repeated and run in every mode.  ``IN_SAFE``
-    ones run in SAFE mode too.  ``HAZARDOUS`` ones want a confirmation from the operator.
+    ``READ_ONLY``: changes nothing, may be repeated, runs in every mode.  ``IN_SAFE``: runs in SAFE
+    and BOOT too.  ``HAZARDOUS``: the ground asks the operator for confirmation before sending.
     ``RESULT`` is the type of ``data`` in COMPLETED.
     """
 
@@ -221,7 +333,7 @@ class Pong(Record, frozen=True, kw_only=True):
 
 
 class Ping(Telecommand, frozen=True, kw_only=True):
-    """Do nothing, and say so."""
+    """Check the link: answers with the time, the mode and the uptime."""
 
     NAME = "PING"
     READ_ONLY = True
@@ -229,52 +341,58 @@ class Ping(Telecommand, frozen=True, kw_only=True):
 
 
 class SceneResult(Record, frozen=True, kw_only=True):
-    """What a processed scene came to; its products wait for downlink."""
+    """Result of a processed scene; its products are queued for downlink."""
 
     job: Identifier
     scene: str
-    contaminated: Annotated[Fraction, Meta(description="contaminated share of the valid pixels")]
+    contaminated: Annotated[Fraction, Meta(description="fraction of the valid pixels")]
     valid_pixels: Count
     seconds: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
     model: str
-    products: Annotated[tuple[str, ...], Meta(description="ids of the products")]
+    products: Annotated[tuple[str, ...], Meta(description="product ids")]
 
 
 class ProcessScene(Telecommand, frozen=True, kw_only=True):
-    """Turn a scene into a cloud mask.  ACCEPTED means a durable job; ``data`` names it."""
+    """Compute the cloud mask of a scene.  ACCEPTED: the job is stored; ``data`` gives its id."""
 
     NAME = "PROCESS_SCENE"
     IN_SAFE = False
     RESULT = SceneResult
 
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
-    products: Annotated[tuple[ProductKind, ...], Meta(min_length=1, max_length=7)] = (
+    products: Annotated[
+        tuple[ProductKind, ...],
+        Meta(min_length=1, max_length=7, description="products to write"),
+    ] = (
         "geotiff",
         "report",
     )
-    priority: Annotated[int, Meta(ge=0, le=9, description="9 goes first")] = 5
+    priority: Annotated[int, Meta(ge=0, le=9, description="9 runs first")] = 5
     fusion: Annotated[
-        Fusion | None, Meta(description="of overlapping tiles; null: processing.fusion")
+        Fusion | None,
+        Meta(description="how overlapping tiles are combined; null: parameter processing.fusion"),
     ] = None
-    ground_sample_distance: Annotated[Literal[10, 20, 40], Meta(extra={"unit": "m"})] = 10
+    ground_sample_distance: Annotated[
+        Literal[10, 20, 40], Meta(description="resolution of the mask", extra={"unit": "m"})
+    ] = 10
     engine: Annotated[
         EngineChoice,
-        Meta(description="this one and no other; auto: the chain of the settings"),
+        Meta(description="use this engine only; auto: the engine chain of the settings"),
     ] = "auto"
     deadline: Annotated[
-        UtcNanoseconds | None, Meta(description="the job is given up after this moment")
+        UtcNanoseconds | None, Meta(description="the job ends as TIMED_OUT after this time")
     ] = None
 
 
 class CancelJob(Telecommand, frozen=True, kw_only=True):
-    """End a job: at once where it waits, within one strip where it runs."""
+    """Cancel a job: immediately if it is queued, within one image strip if it is running."""
 
     NAME = "CANCEL_JOB"
     job: Identifier
 
 
 class JobRecord(Record, frozen=True, kw_only=True):
-    """A job, waiting, running or ended."""
+    """A queued, running or ended job."""
 
     job: Identifier
     scene: str
@@ -285,7 +403,7 @@ class JobRecord(Record, frozen=True, kw_only=True):
     started_at: UtcNanoseconds | None
     ended_at: UtcNanoseconds | None
     deadline: UtcNanoseconds | None
-    code: Annotated[Code | None, Meta(description="why it ended otherwise than COMPLETED")]
+    code: Annotated[Code | None, Meta(description="why it did not end as COMPLETED")]
     cause: str
 
 
@@ -293,7 +411,7 @@ class JobList(Record, frozen=True, kw_only=True):
     """Jobs, newest first."""
 
     jobs: tuple[JobRecord, ...]
-    total: Annotated[int, Meta(description="jobs of these states, listed or not")]
+    total: Annotated[int, Meta(description="all jobs in these states, listed or not")]
 
 
 class ListJobs(Telecommand, frozen=True, kw_only=True):
@@ -302,108 +420,110 @@ class ListJobs(Telecommand, frozen=True, kw_only=True):
     NAME = "LIST_JOBS"
     READ_ONLY = True
     RESULT = JobList
-    states: Annotated[tuple[JobState, ...], Meta(max_length=6, description="none: all")] = ()
+    states: Annotated[
+        tuple[JobState, ...], Meta(max_length=6, description="states to list; empty: all")
+    ] = ()
     limit: Limit = 50
-    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    skip: Skip = 0
 
 
 class SetMode(Telecommand, frozen=True, kw_only=True):
-    """Change the mode.  Leaving OPERATIONAL requeues the running job."""
+    """Change the mode.  Leaving OPERATIONAL puts the running job back into the queue."""
 
     NAME = "SET_MODE"
     HAZARDOUS = True
-    mode: Literal["STANDBY", "OPERATIONAL", "SAFE"]
+    mode: Annotated[Literal["STANDBY", "OPERATIONAL", "SAFE"], Meta(description="new mode")]
 
 
 class SelfTestResult(Record, frozen=True, kw_only=True):
-    """Golden tiles through the engine."""
+    """Result of the golden tiles on the engine in use."""
 
     passed: bool
     device: str
     model: str
     tiles: Count
-    findings: Annotated[tuple[str, ...], Meta(description="what was wrong, tile by tile")]
+    findings: Annotated[tuple[str, ...], Meta(description="what was wrong, per tile")]
 
 
 class SelfTest(Telecommand, frozen=True, kw_only=True):
-    """Run the model package's golden tiles; waits for the running job to end."""
+    """Run the golden tiles of the model package, after the running job has ended."""
 
     NAME = "SELF_TEST"
     RESULT = SelfTestResult
 
 
-Value: TypeAlias = bool | int | float | str
+Value: TypeAlias = bool | int | float | Annotated[str, Meta(max_length=256)]
 
 
 class ParameterValue(Record, frozen=True, kw_only=True):
-    """A parameter, and what it would be by default."""
+    """A parameter with its value and its default."""
 
-    name: str
+    name: Annotated[str, Meta(description="name of the parameter")]
     value: Value
     default: Value
 
 
 class ParameterValues(Record, frozen=True, kw_only=True):
-    """Parameters in the dictionary's order."""
+    """Parameters, in the order of this interface."""
 
     parameters: tuple[ParameterValue, ...]
 
 
 class GetParameter(Telecommand, frozen=True, kw_only=True):
-    """Read one parameter, or all."""
+    """Read one parameter or all parameters."""
 
     NAME = "GET_PARAMETER"
     READ_ONLY = True
     RESULT = ParameterValues
-    name: Annotated[str, Meta(max_length=64, description="empty: all")] = ""
+    name: Annotated[str, Meta(max_length=64, description="parameter; empty: all")] = ""
 
 
 class SetParameter(Telecommand, frozen=True, kw_only=True):
-    """Set a parameter for good, or restore its default."""
+    """Set a parameter permanently, or restore its default."""
 
     NAME = "SET_PARAMETER"
     RESULT = ParameterValues
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: Annotated[str, Meta(min_length=1, max_length=64, description="name of the parameter")]
     value: Annotated[Value | None, Meta(description="null restores the default")]
 
 
 class SetHousekeepingRate(Telecommand, frozen=True, kw_only=True):
-    """Set the time between housekeeping packets (the parameter housekeeping.period_s)."""
+    """Set the period of housekeeping packets (parameter housekeeping.period_s)."""
 
     NAME = "SET_HOUSEKEEPING_RATE"
     period_s: Annotated[float, Meta(ge=0.1, le=3600, extra={"unit": "s"})]
 
 
 class Inner(Record, frozen=True, kw_only=True):
-    """A telecommand inside SCHEDULE."""
+    """The telecommand to run."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    name: TelecommandName
     args: dict[str, Any] = {}
 
 
 class Schedule(Telecommand, frozen=True, kw_only=True):
-    """Run a telecommand at a time.  It closes under the id that ``data`` of COMPLETED names."""
+    """Run a telecommand at a given time.  ``data`` of COMPLETED gives the id that it will have."""
 
     NAME = "SCHEDULE"
-    at: UtcNanoseconds
+    at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Annotated[
         Literal["report", "run"],
-        Meta(description="what to do where the time passed while the service was down"),
+        Meta(description="what to do if the time passes while the service is down"),
     ] = "report"
 
 
 class ScheduleEntry(Record, frozen=True, kw_only=True):
-    """A telecommand that waits for its time."""
+    """A scheduled telecommand."""
 
     entry: Identifier
-    at: UtcNanoseconds
+    at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Literal["report", "run"]
 
 
 class Scheduled(Record, frozen=True, kw_only=True):
-    """Answer to SCHEDULE: the entry, whose id is that of the later telecommand too."""
+    """Answer to SCHEDULE: id of the entry, and of the telecommand when it runs."""
 
     entry: Identifier
 
@@ -412,20 +532,20 @@ Schedule.RESULT = Scheduled
 
 
 class Unschedule(Telecommand, frozen=True, kw_only=True):
-    """Take a telecommand off the schedule."""
+    """Remove a telecommand from the schedule."""
 
     NAME = "UNSCHEDULE"
     entry: Identifier
 
 
 class ScheduleList(Record, frozen=True, kw_only=True):
-    """Schedule entries, soonest first."""
+    """Schedule entries, earliest first."""
 
     entries: tuple[ScheduleEntry, ...]
 
 
 class ListSchedule(Telecommand, frozen=True, kw_only=True):
-    """List what waits for its time."""
+    """List the scheduled telecommands, earliest first."""
 
     NAME = "LIST_SCHEDULE"
     READ_ONLY = True
@@ -443,57 +563,59 @@ class ProductRecord(Record, frozen=True, kw_only=True):
     size: ByteCount
     sha256: str
     state: ProductState
-    priority: Annotated[int, Meta(description="0 unless PRIORITISE_PRODUCT raised it")]
-    clear: Annotated[Fraction, Meta(description="clear share of the scene's valid pixels")]
+    priority: Annotated[int, Meta(description="0 unless set by PRIORITISE_PRODUCT")]
+    clear: Annotated[Fraction, Meta(description="clear fraction of the valid pixels of the scene")]
     created_at: UtcNanoseconds
-    confirmed: Annotated[ByteCount, Meta(description="bytes that the receiver confirmed")]
+    confirmed: Annotated[ByteCount, Meta(description="bytes that the receiver has confirmed")]
 
 
 class ProductList(Record, frozen=True, kw_only=True):
-    """Products in the order of downlink, then the others, newest first."""
+    """Products waiting for downlink in downlink order, then the other products, newest first."""
 
     products: tuple[ProductRecord, ...]
-    total: Count
+    total: Annotated[int, Meta(ge=0, description="all products in these states, listed or not")]
 
 
 class ListProducts(Telecommand, frozen=True, kw_only=True):
-    """List products in the order in which they would go down."""
+    """List products, those waiting for downlink first and in downlink order."""
 
     NAME = "LIST_PRODUCTS"
     READ_ONLY = True
     RESULT = ProductList
-    states: Annotated[tuple[ProductState, ...], Meta(max_length=4)] = (
+    states: Annotated[
+        tuple[ProductState, ...], Meta(max_length=4, description="states to list; empty: all")
+    ] = (
         ProductState.QUEUED,
         ProductState.HELD,
     )
     limit: Limit = 50
-    skip: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    skip: Skip = 0
 
 
 class HoldProduct(Telecommand, frozen=True, kw_only=True):
-    """Keep a product from going down until it is released."""
+    """Exclude a product from downlink until it is released."""
 
     NAME = "HOLD_PRODUCT"
     product: Identifier
 
 
 class ReleaseProduct(Telecommand, frozen=True, kw_only=True):
-    """Let a product go down: a held one, or once more a delivered one."""
+    """Queue a held product for downlink, or a delivered product for another downlink."""
 
     NAME = "RELEASE_PRODUCT"
     product: Identifier
 
 
 class PrioritiseProduct(Telecommand, frozen=True, kw_only=True):
-    """Send a product before all of lower priority, whatever its class."""
+    """Downlink a product before all products of lower priority, regardless of class."""
 
     NAME = "PRIORITISE_PRODUCT"
     product: Identifier
-    priority: Annotated[int, Meta(ge=0, le=9)]
+    priority: Annotated[int, Meta(ge=0, le=9, description="9 is downlinked first")]
 
 
 class DeleteProduct(Telecommand, frozen=True, kw_only=True):
-    """Delete a product's file on board, delivered or not."""
+    """Delete the file of a product on board, delivered or not."""
 
     NAME = "DELETE_PRODUCT"
     HAZARDOUS = True
@@ -501,11 +623,15 @@ class DeleteProduct(Telecommand, frozen=True, kw_only=True):
 
 
 class OpenContact(Telecommand, frozen=True, kw_only=True):
-    """Open a contact window; products go down until its bytes or its time are used up."""
+    """Open a contact window: products are downlinked until its bytes or its time are spent."""
 
     NAME = "OPEN_CONTACT"
-    bytes: Annotated[int, Meta(ge=1, le=2**50, extra={"unit": "byte"})]
-    seconds: Annotated[float, Meta(gt=0, le=86_400, extra={"unit": "s"})]
+    bytes: Annotated[
+        int, Meta(ge=1, le=2**50, description="byte budget of the window", extra={"unit": "byte"})
+    ]
+    seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="length of the window", extra={"unit": "s"})
+    ]
 
 
 class CloseContact(Telecommand, frozen=True, kw_only=True):
@@ -515,7 +641,7 @@ class CloseContact(Telecommand, frozen=True, kw_only=True):
 
 
 class ModelResult(Record, frozen=True, kw_only=True):
-    """Model packages after the telecommand."""
+    """Model packages on board after the telecommand."""
 
     active: str
     staged: str | None
@@ -523,28 +649,30 @@ class ModelResult(Record, frozen=True, kw_only=True):
 
 
 class StageModel(Telecommand, frozen=True, kw_only=True):
-    """Check an uploaded model package and keep it ready; the active one goes on."""
+    """Verify an uploaded model package and stage it; the active model stays active."""
 
     NAME = "STAGE_MODEL"
     RESULT = ModelResult
-    package: Annotated[RelativePath, Meta(description="folder below the model inbox")]
+    package: Annotated[
+        RelativePath, Meta(description="folder of the package below the model inbox")
+    ]
     sha256: Annotated[
         str,
-        Meta(pattern=r"^[0-9a-f]{64}\Z", description="of the package's file SHA256SUMS"),
+        Meta(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the package's file SHA256SUMS"),
     ]
 
 
 class ActivateModel(Telecommand, frozen=True, kw_only=True):
-    """Self-test the staged model and fly it from the next job on; the old one is kept."""
+    """Self-test the staged model and use it from the next job on; the old model is kept."""
 
     NAME = "ACTIVATE_MODEL"
     HAZARDOUS = True
     RESULT = ModelResult
-    model: Annotated[str, Meta(min_length=1, max_length=128, description="id of the staged one")]
+    model: Annotated[str, Meta(min_length=1, max_length=128, description="id of the staged model")]
 
 
 class RollBackModel(Telecommand, frozen=True, kw_only=True):
-    """Go back to the model before the active one."""
+    """Activate the previous model again."""
 
     NAME = "ROLL_BACK_MODEL"
     HAZARDOUS = True
@@ -552,29 +680,31 @@ class RollBackModel(Telecommand, frozen=True, kw_only=True):
 
 
 class LatestPackets(Record, frozen=True, kw_only=True):
-    """How many packets were sent again."""
+    """Number of packets that were sent again."""
 
     sent: Count
 
 
 class ReportLatest(Telecommand, frozen=True, kw_only=True):
-    """Send the latest packet of each topic once more."""
+    """Send the latest packet of each topic again."""
 
     NAME = "REPORT_LATEST"
     READ_ONLY = True
     RESULT = LatestPackets
-    topics: Annotated[tuple[Topic, ...], Meta(max_length=5, description="none: all")] = ()
+    topics: Annotated[
+        tuple[Topic, ...], Meta(max_length=5, description="topics to send; empty: all")
+    ] = ()
 
 
 class Restart(Telecommand, frozen=True, kw_only=True):
-    """Stop in order and start again; the running job is requeued."""
+    """Shut the service down cleanly and start it again; the running job is requeued."""
 
     NAME = "RESTART"
     HAZARDOUS = True
 
 
 class ShutDown(Telecommand, frozen=True, kw_only=True):
-    """Stop in order and stay down; the running job is requeued."""
+    """Shut the service down cleanly and leave it stopped; the running job is requeued."""
 
     NAME = "SHUT_DOWN"
     HAZARDOUS = True
@@ -596,26 +726,35 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
 class TelecommandBody(Record, frozen=True, kw_only=True):
     """Second frame of a telecommand."""
 
-    id: Annotated[Identifier, Meta(description="chosen by the sender, unique for ever")]
-    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    id: Annotated[
+        Identifier, Meta(description="chosen by the sender; unique among all keys, never reused")
+    ]
+    name: TelecommandName
     args: dict[str, Any] = {}
     sent_at: UtcNanoseconds
 
 
 class TelecommandHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """First frame of a telecommand: an array of four."""
+    """First frame of a telecommand: an array of four values."""
 
-    version: int
-    key_id: Identifier
-    sequence: Annotated[int, Meta(ge=1, le=2**62)]
-    mac: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    version: Annotated[int, Meta(description="version of this interface: 1")]
+    key_id: Annotated[
+        Identifier,
+        Meta(description="name of the telecommand key: the file name without .telecommand_key"),
+    ]
+    sequence: Annotated[
+        int, Meta(ge=1, le=2**62, description="number of the telecommand among those of its key")
+    ]
+    mac: Annotated[
+        bytes, Meta(min_length=32, max_length=32, description="authentication code, HMAC-SHA256")
+    ]
 
 
 # --- Telemetry -------------------------------------------------------------------------------
 
 
 class Verification(Record, frozen=True, kw_only=True):
-    """A stage of a telecommand: answered to its sender, and published under ``ver``."""
+    """A stage of a telecommand: sent to its sender, and published under the topic ``ver``."""
 
     id: str
     name: str
@@ -625,23 +764,25 @@ class Verification(Record, frozen=True, kw_only=True):
     code: Code | None = None
     cause: str = ""
     cure: str = ""
-    step: Annotated[int, Meta(ge=0, description="of PROGRESS: so much is done")] = 0
-    of: Annotated[int, Meta(ge=0, description="of PROGRESS: so much there is")] = 0
+    step: Annotated[int, Meta(ge=0, description="PROGRESS: pixel rows done")] = 0
+    of: Annotated[int, Meta(ge=0, description="PROGRESS: pixel rows in total")] = 0
     data: dict[str, Any] = {}
 
 
 class Event(Record, frozen=True, kw_only=True):
-    """Something happened.  ``event`` is a name out of :data:`EVENTS`."""
+    """Something that happened on board; the list of events says what each name means."""
 
     event: str
     severity: Severity
     message: str
     fields: dict[str, Any] = {}
-    squelched: Annotated[int, Meta(ge=0, description="events of this name left out before")] = 0
+    squelched: Annotated[
+        int, Meta(ge=0, description="suppressed events of this name since the last one")
+    ] = 0
 
 
 class JobCounts(Record, frozen=True, kw_only=True):
-    """Jobs by state."""
+    """Number of jobs in each state."""
 
     queued: Annotated[int, Meta(ge=0, extra={"warning_high": 400, "critical_high": 500})] = 0
     running: Count = 0
@@ -652,7 +793,7 @@ class JobCounts(Record, frozen=True, kw_only=True):
 
 
 class ProductCounts(Record, frozen=True, kw_only=True):
-    """Products by state, and the bytes that wait for downlink."""
+    """Number of products in each state, and the bytes queued for downlink."""
 
     queued: Count = 0
     held: Count = 0
@@ -662,7 +803,7 @@ class ProductCounts(Record, frozen=True, kw_only=True):
 
 
 class TelecommandCounts(Record, frozen=True, kw_only=True):
-    """Since the service started."""
+    """Number of telecommands since the service started."""
 
     accepted: Count = 0
     rejected: Count = 0
@@ -670,7 +811,7 @@ class TelecommandCounts(Record, frozen=True, kw_only=True):
 
 
 class ContactState(Record, frozen=True, kw_only=True):
-    """The contact window."""
+    """State of the contact window."""
 
     open: bool = False
     bytes_left: ByteCount = 0
@@ -678,31 +819,35 @@ class ContactState(Record, frozen=True, kw_only=True):
 
 
 class Housekeeping(Record, frozen=True, kw_only=True):
-    """The service's state of health.  None: no sensor tells."""
+    """State of health of the service.  null: no sensor reports the value."""
 
     mode: Mode
     uptime_s: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
-    boots: Annotated[int, Meta(ge=1, description="starts since the state file was made")]
-    unclean_boots: Annotated[int, Meta(ge=0, description="of them after an unclean end")]
-    reset_cause: Annotated[str, Meta(description="why the service started this time")]
+    boots: Annotated[int, Meta(ge=1, description="starts since the state file was created")]
+    unclean_boots: Annotated[int, Meta(ge=0, description="boots that followed an unclean shutdown")]
+    reset_cause: Annotated[str, Meta(description="reason of the current start")]
     jobs: JobCounts
     products: ProductCounts
     telecommands: TelecommandCounts
     scheduled: Count
     contact: ContactState
-    packets_dropped: Annotated[int, Meta(ge=0, description="telemetry that found no room")]
+    packets_dropped: Annotated[
+        int, Meta(ge=0, description="telemetry packets dropped: send queue full")
+    ]
     events_squelched: Count
     card_temperature_c: Annotated[
         float | None, Meta(extra={"unit": "°C", "warning_high": 80.0, "critical_high": 85.0})
     ]
     card_power_w: Annotated[float | None, Meta(extra={"unit": "W", "warning_high": 15.0})]
     card_energy_j: Annotated[
-        float | None, Meta(description="since the engine was opened", extra={"unit": "J"})
+        float | None, Meta(description="energy since the engine was opened", extra={"unit": "J"})
     ]
     cpu_temperature_c: Annotated[
         float | None, Meta(extra={"unit": "°C", "warning_high": 85.0, "critical_high": 95.0})
     ]
-    cpu_share: Annotated[float, Meta(ge=0, description="of all cores, by this service")]
+    cpu_share: Annotated[
+        float, Meta(ge=0, description="CPU use of this service, fraction of all cores")
+    ]
     memory_bytes: Annotated[int, Meta(ge=0, extra={"unit": "byte", "warning_high": 2e9})]
     disk_free_bytes: Annotated[
         int, Meta(ge=0, extra={"unit": "byte", "warning_low": 2e9, "critical_low": 1e9})
@@ -713,11 +858,13 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     engine: str
     device: str
     device_state: Literal["ready", "busy", "failed", "closed"]
-    heartbeats: Annotated[dict[str, float], Meta(description="seconds since each thread answered")]
+    heartbeats: Annotated[
+        dict[str, float], Meta(description="seconds since the last sign of life, by thread")
+    ]
 
 
 class CloudFraction(Record, frozen=True, kw_only=True):
-    """The outcome of a scene."""
+    """Result of a processed scene."""
 
     job: Identifier
     scene: str
@@ -728,19 +875,23 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     width: Annotated[int, Meta(extra={"unit": "pixel"})]
     valid_pixels: Count
     contaminated: Fraction
-    fractions: Annotated[dict[str, float], Meta(description="share of the valid pixels by class")]
-    rows: Annotated[int, Meta(description="of the tile map; 53 for a whole scene at 10 m")]
+    fractions: Annotated[
+        dict[str, float], Meta(description="fraction of the valid pixels, by class")
+    ]
+    rows: Annotated[int, Meta(description="rows of the tile map; 53 for a full scene at 10 m")]
     columns: Count
     tile_map: Annotated[
         bytes,
-        Meta(description="rows x columns, row by row: 250 x contaminated share, 255 no data"),
+        Meta(
+            description="rows x columns bytes, row by row: 250 x contaminated fraction, 255 no data"
+        ),
     ]
     seconds: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
     inference_seconds: Annotated[float, Meta(ge=0, extra={"unit": "s"})]
     stages_ms: Annotated[
         dict[str, dict[str, float]],
         Meta(
-            description="mean, p50, p95, p99, sigma, max a tile",
+            description="latency per tile, by stage: mean, p50, p95, p99, sigma, max",
             extra={"unit": "ms", "names": (LATENCY_STAGES, LATENCY_STATISTICS)},
         ),
     ]
@@ -748,7 +899,7 @@ class CloudFraction(Record, frozen=True, kw_only=True):
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far the running job is."""
+    """Progress of the running job."""
 
     job: Identifier
     scene: str
@@ -758,10 +909,10 @@ class Progress(Record, frozen=True, kw_only=True):
 
 
 class Packet(Record, frozen=True, kw_only=True):
-    """Second frame of telemetry; the first is the topic.  ``seq`` counts each topic from 1."""
+    """Second frame of telemetry; the first frame is the topic."""
 
     v: int
-    boot: Annotated[int, Meta(description="the boot count: a sequence starts anew with each")]
+    boot: Annotated[int, Meta(description="boot count; each boot restarts seq at 1")]
     seq: Annotated[int, Meta(ge=1)]
     t: UtcNanoseconds
     kind: Annotated[str, Meta(description="name of the body's type")]
@@ -780,7 +931,7 @@ PACKETS: Final[Mapping[Topic, type[Record]]] = MappingProxyType(
 
 
 class EventKind(msgspec.Struct, frozen=True):
-    """An event that can occur, and what it means."""
+    """Severity and meaning of an event."""
 
     severity: Severity
     doc: str
@@ -789,49 +940,73 @@ class EventKind(msgspec.Struct, frozen=True):
 EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
     {
         "SERVICE_STARTED": EventKind(Severity.ACTIVITY, "the service is ready for telecommands"),
-        "SERVICE_STOPPING": EventKind(Severity.ACTIVITY, "the service stops in order"),
-        "UNCLEAN_RESTART": EventKind(Severity.WARNING_HIGH, "the last run ended without order"),
-        "BOOT_LOOP": EventKind(Severity.CRITICAL, "three unclean boots in ten minutes: SAFE"),
+        "SERVICE_STOPPING": EventKind(Severity.ACTIVITY, "the service is shutting down cleanly"),
+        "UNCLEAN_RESTART": EventKind(
+            Severity.WARNING_HIGH, "the previous run ended uncleanly (crash, kill or power cut)"
+        ),
+        "BOOT_LOOP": EventKind(
+            Severity.CRITICAL, "three unclean boots within ten minutes: the service enters SAFE"
+        ),
         "MODE_CHANGED": EventKind(Severity.ACTIVITY, "the mode changed"),
-        "SELF_TEST_PASSED": EventKind(Severity.DIAGNOSTIC, "golden tiles came out right"),
-        "SELF_TEST_FAILED": EventKind(Severity.CRITICAL, "golden tiles came out wrong"),
-        "ENGINE_UNAVAILABLE": EventKind(Severity.CRITICAL, "no engine can be opened"),
+        "SELF_TEST_PASSED": EventKind(Severity.DIAGNOSTIC, "golden tiles gave correct results"),
+        "SELF_TEST_FAILED": EventKind(Severity.CRITICAL, "golden tiles gave wrong results"),
+        "ENGINE_UNAVAILABLE": EventKind(Severity.CRITICAL, "no engine could be opened"),
         "ENGINE_CHANGED": EventKind(
-            Severity.WARNING_HIGH, "an engine was given up for the next one of the chain"
+            Severity.WARNING_HIGH, "an engine failed; the next engine of the chain took over"
         ),
         "ENGINE_RECONNECTED": EventKind(
-            Severity.WARNING_LOW, "an engine failed, was opened anew, and goes on"
+            Severity.WARNING_LOW, "an engine failed, was reopened and resumed"
         ),
         "TELECOMMAND_REJECTED": EventKind(Severity.WARNING_LOW, "a telecommand was rejected"),
         "AUTHENTICATION_FAILED": EventKind(
-            Severity.WARNING_HIGH, "a telecommand that nobody authorised signed"
+            Severity.WARNING_HIGH, "a telecommand failed authentication"
         ),
         "SCHEDULE_MISSED": EventKind(
-            Severity.WARNING_HIGH, "a scheduled time passed while the service was down"
+            Severity.WARNING_HIGH, "the time of a schedule entry passed while the service was down"
         ),
         "PARAMETER_CHANGED": EventKind(Severity.ACTIVITY, "a parameter has a new value"),
-        "JOB_STARTED": EventKind(Severity.ACTIVITY, "a job runs"),
-        "JOB_COMPLETED": EventKind(Severity.ACTIVITY, "a job's products wait for downlink"),
+        "JOB_STARTED": EventKind(Severity.ACTIVITY, "a job started"),
+        "JOB_COMPLETED": EventKind(
+            Severity.ACTIVITY, "a job completed; its products are queued for downlink"
+        ),
         "JOB_FAILED": EventKind(Severity.WARNING_HIGH, "a job ended without products"),
-        "JOB_REQUEUED": EventKind(Severity.WARNING_LOW, "a job was cut short and waits again"),
+        "JOB_REQUEUED": EventKind(
+            Severity.WARNING_LOW, "a job was interrupted and put back into the queue"
+        ),
         "CONTACT_OPENED": EventKind(Severity.ACTIVITY, "a contact window opened"),
         "CONTACT_CLOSED": EventKind(Severity.ACTIVITY, "a contact window closed"),
-        "PRODUCT_DELIVERED": EventKind(Severity.ACTIVITY, "the receiver confirmed a product"),
-        "PRODUCT_REMOVED": EventKind(Severity.WARNING_LOW, "a product was removed to make room"),
-        "PRODUCT_LOST": EventKind(Severity.WARNING_HIGH, "a product's file is gone or damaged"),
-        "QUOTA_REACHED": EventKind(Severity.WARNING_HIGH, "products fill their quota: jobs wait"),
-        "DISK_FULL": EventKind(Severity.CRITICAL, "the disk is full: SAFE"),
-        "LIMIT_EXCEEDED": EventKind(Severity.WARNING_HIGH, "a value left its limits"),
+        "PRODUCT_DELIVERED": EventKind(
+            Severity.ACTIVITY, "the receiver confirmed a complete product"
+        ),
+        "PRODUCT_REMOVED": EventKind(Severity.WARNING_LOW, "a product was deleted to free space"),
+        "PRODUCT_LOST": EventKind(
+            Severity.WARNING_HIGH, "the file of a product is missing or damaged"
+        ),
+        "QUOTA_REACHED": EventKind(
+            Severity.WARNING_HIGH, "the products fill the storage quota; jobs wait"
+        ),
+        "DISK_FULL": EventKind(Severity.CRITICAL, "the disk is full: the service enters SAFE"),
+        "LIMIT_EXCEEDED": EventKind(Severity.WARNING_HIGH, "a value is outside its limits"),
         "LIMIT_CLEARED": EventKind(Severity.ACTIVITY, "a value is back within its limits"),
-        "TOO_HOT": EventKind(Severity.CRITICAL, "a critical temperature: SAFE"),
-        "CLOCK_JUMPED": EventKind(Severity.WARNING_LOW, "UTC moved against the monotonic clock"),
-        "PACKETS_DROPPED": EventKind(Severity.WARNING_LOW, "telemetry found no room"),
-        "EVENTS_SQUELCHED": EventKind(Severity.WARNING_LOW, "a source of events was squelched"),
-        "MODEL_STAGED": EventKind(Severity.ACTIVITY, "a model package is ready"),
-        "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model flies"),
+        "TOO_HOT": EventKind(
+            Severity.CRITICAL, "a temperature is critical: the service enters SAFE"
+        ),
+        "CLOCK_JUMPED": EventKind(
+            Severity.WARNING_LOW, "the UTC clock jumped relative to the monotonic clock"
+        ),
+        "PACKETS_DROPPED": EventKind(
+            Severity.WARNING_LOW, "telemetry packets were dropped: the send queue was full"
+        ),
+        "EVENTS_SQUELCHED": EventKind(
+            Severity.WARNING_LOW, "events of one name were suppressed: too many in a short time"
+        ),
+        "MODEL_STAGED": EventKind(Severity.ACTIVITY, "a model package was verified and staged"),
+        "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model is now active"),
         "KEYS_REFUSED": EventKind(Severity.WARNING_HIGH, "a key file cannot be used"),
-        "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread answers no more"),
-        "INTERNAL_FAULT": EventKind(Severity.CRITICAL, "a fault of the service's own"),
+        "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread stopped responding"),
+        "INTERNAL_FAULT": EventKind(
+            Severity.CRITICAL, "an internal error occurred; see the service log"
+        ),
     }
 )
 
@@ -840,9 +1015,9 @@ EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """A persisted setting that telecommands read and write.
+    """A persistent setting that telecommands read and write.
 
-    ``choices`` for text; ``low`` and ``high`` (inclusive) for numbers.
+    Text has ``choices``; numbers have ``low`` and ``high``, both inclusive.
     """
 
     default: Value
@@ -856,31 +1031,32 @@ class Parameter(msgspec.Struct, frozen=True):
 PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
     {
         "housekeeping.period_s": Parameter(
-            10.0, "time between housekeeping packets", "s", 0.1, 3600
+            10.0, "period of housekeeping packets", "s", 0.1, 3600
         ),
-        "progress.period_s": Parameter(0.5, "least time between progress packets", "s", 0.1, 60),
+        "progress.period_s": Parameter(0.5, "shortest time between progress packets", "s", 0.1, 60),
         "commanding.rate_per_second": Parameter(
-            200, "telecommands a second of one key; twice as many at once", "1/s", 1, 10_000
+            200, "telecommand rate allowed per key; bursts of two seconds' worth", "1/s", 1, 10_000
         ),
         "processing.fusion": Parameter(
-            "or", "of overlapping tiles, unless the telecommand says", choices=("or", "blend")
+            "or", "how overlapping tiles are combined, unless the telecommand sets it",
+            choices=("or", "blend"),
         ),
-        "processing.attempts": Parameter(2, "starts of a job before it fails", "", 1, 10),
-        "processing.waiting_jobs": Parameter(500, "jobs that may wait", "", 1, 10_000),
-        "processing.self_test": Parameter(True, "golden tiles before each scene"),
+        "processing.attempts": Parameter(2, "attempts before a job fails", "", 1, 10),
+        "processing.waiting_jobs": Parameter(500, "longest queue of jobs", "", 1, 10_000),
+        "processing.self_test": Parameter(True, "run golden tiles before each scene"),
         "downlink.chunk_bytes": Parameter(
-            1 << 20, "bytes of a chunk", "byte", 4096, 8 << 20
+            1 << 20, "size of a chunk", "byte", 4096, 8 << 20
         ),
         "storage.quota_bytes": Parameter(
-            20 * 10**9, "bytes that products may take on board", "byte", 10**6, 10**13
+            20 * 10**9, "storage for products on board", "byte", 10**6, 10**13
         ),
         "storage.reserve_bytes": Parameter(
-            10**9, "bytes of the disk that stay free; below it the disk counts as full", "byte",
+            10**9, "disk space kept free; with less, the disk counts as full", "byte",
             10**6, 10**12,
         ),
-        "fdir.warm_c": Parameter(80.0, "temperature at which work pauses", "°C", 0, 120),
-        "fdir.hot_c": Parameter(85.0, "temperature that leads to SAFE", "°C", 0, 120),
-        "fdir.hysteresis_c": Parameter(5.0, "so far below before it counts as cool", "°C", 0, 50),
+        "fdir.warm_c": Parameter(80.0, "temperature that pauses processing", "°C", 0, 120),
+        "fdir.hot_c": Parameter(85.0, "temperature that triggers SAFE", "°C", 0, 120),
+        "fdir.hysteresis_c": Parameter(5.0, "margin below a limit before it clears", "°C", 0, 50),
     }
 )  # fmt: skip
 
@@ -889,23 +1065,25 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
 
 
 class NextProduct(Record, frozen=True, kw_only=True, tag="next", tag_field="type"):
-    """Receiver: which product is next?  ``skip`` names products that it cannot take now."""
+    """Receiver: which product is next?"""
 
     v: int = VERSION
-    skip: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+    skip: Annotated[
+        tuple[str, ...], Meta(max_length=1000, description="products that it cannot receive now")
+    ] = ()
 
 
 class ChunkRequest(Record, frozen=True, kw_only=True, tag="chunks", tag_field="type"):
-    """Receiver: send ``credit`` chunks from ``offset``; all before ``offset`` is safely stored."""
+    """Receiver: send ``credit`` chunks from ``offset``; all bytes before ``offset`` are stored."""
 
     v: int = VERSION
     product: Identifier
     offset: ByteCount
-    credit: Annotated[int, Meta(ge=1, le=256)]
+    credit: Annotated[int, Meta(ge=1, le=256, description="chunks to send")]
 
 
 class ProductReceived(Record, frozen=True, kw_only=True, tag="received", tag_field="type"):
-    """Receiver: the whole product is stored, and this is its SHA-256."""
+    """Receiver: the product is stored completely and has this SHA-256."""
 
     v: int = VERSION
     product: Identifier
@@ -916,14 +1094,14 @@ DownlinkRequest: TypeAlias = NextProduct | ChunkRequest | ProductReceived
 
 
 class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="type"):
-    """Service: the next product.  ``chunk_bytes`` is the length of all chunks but the last."""
+    """Service: the next product.  All chunks but the last have ``chunk_bytes`` bytes."""
 
     v: int = VERSION
     product: Identifier
     job: Identifier
     kind: ProductKind
     downlink_class: DownlinkClass
-    name: str
+    name: Annotated[str, Meta(description="file name")]
     size: ByteCount
     sha256: str
     chunk_bytes: ByteCount
@@ -931,19 +1109,22 @@ class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="
 
 
 class NothingNow(Record, frozen=True, kw_only=True, tag="nothing", tag_field="type"):
-    """Service: no product goes down now; ask again later."""
+    """Service: there is nothing to downlink now; ask again later."""
 
     v: int = VERSION
-    code: Annotated[Literal["EMPTY", "NO_CONTACT"], Meta(description="queue empty, or no contact")]
+    code: Annotated[
+        Literal["EMPTY", "NO_CONTACT"],
+        Meta(description="no product is queued, or no contact window is open"),
+    ]
 
 
 class Chunk(Record, frozen=True, kw_only=True, tag="chunk", tag_field="type"):
-    """Service: a chunk; its bytes are the message's second frame."""
+    """Service: a chunk; its bytes are the second frame of the message."""
 
     v: int = VERSION
     product: Identifier
     offset: ByteCount
-    size: ByteCount
+    size: Annotated[int, Meta(ge=0, description="length of the chunk", extra={"unit": "byte"})]
 
 
 class ProductDelivered(Record, frozen=True, kw_only=True, tag="delivered", tag_field="type"):
@@ -954,7 +1135,7 @@ class ProductDelivered(Record, frozen=True, kw_only=True, tag="delivered", tag_f
 
 
 class DownlinkRefused(Record, frozen=True, kw_only=True, tag="refused", tag_field="type"):
-    """Service: the request cannot be met."""
+    """Service: the request is refused."""
 
     v: int = VERSION
     product: str

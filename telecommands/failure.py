@@ -1,11 +1,11 @@
-"""What every error of either side says."""
+"""Base of the errors of both sides."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar
 
 
-class Failure(Exception):  # noqa: N818 - its kinds are named for what failed
+class Failure(Exception):  # noqa: N818 - subclasses are named for what failed
     """A failure with a code, the thing it is about, its cause and its cure.
 
     ``cause`` is the predicate of a sentence whose subject is ``subject`` ("does not exist");

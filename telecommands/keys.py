@@ -1,8 +1,8 @@
 """Key files of both sides: CURVE pairs for the links, shared secrets for telecommands.
 
-A client NAME has ``NAME.key`` (CURVE, public), ``NAME.key_secret`` (CURVE, both parts) and, where
-it may command, ``NAME.telecommand_key``.  Files that hold a secret have mode 0600; others are
-refused, and so are links and folders in their place.
+A client NAME has ``NAME.key`` (CURVE, public), ``NAME.key_secret`` (CURVE, both parts) and, if it
+may command, ``NAME.telecommand_key``.  Files that hold a secret must have mode 0600; other modes,
+links and folders are refused.
 """
 
 from __future__ import annotations
@@ -35,17 +35,20 @@ _WRITABLE: Final = "Give a folder that can be written"
 
 
 class KeyRefused(Exception):  # noqa: N818 - each side turns it into an error of its own
-    """A key file that cannot be used or written, why, and what helps."""
+    """A key file that cannot be used or written.
+
+    ``cause`` is the predicate of a sentence about ``path``, ``cure`` an imperative sentence.
+    """
 
     def __init__(self, path: Path, cause: str, cure: str) -> None:
         self.path = path
         self.cause = cause
         self.cure = cure
-        super().__init__(f"{path}: {cause}. {cure}")
+        super().__init__(f"{path} {cause}. {cure}")
 
 
 class CurvePair(msgspec.Struct, frozen=True):
-    """Public and secret CURVE key in Z85, 40 characters each.  The secret is never shown."""
+    """Public and secret CURVE key in Z85, 40 characters each.  The repr hides the secret."""
 
     public: bytes
     secret: bytes
@@ -58,13 +61,13 @@ def check_name(name: str) -> None:
     """:class:`KeyRefused` unless it is 1 to 64 of A-Z a-z 0-9 _ . - and starts with none of . -"""
     if _NAME.match(name) is None:
         cure = "Use 1 to 64 of A-Z a-z 0-9 _ . - and start with a letter, a digit or _"
-        raise KeyRefused(Path(name), "is no name for a key", cure)
+        raise KeyRefused(Path(name), "is not a valid key name", cure)
 
 
 def generate_curve_pair(folder: Path, name: str) -> Path:
     """Make ``NAME.key`` and ``NAME.key_secret`` in a folder of mode 0700; the path of the latter.
 
-    Raises :class:`KeyRefused` where one of them exists.
+    Raises :class:`KeyRefused` if one of them exists.
     """
     check_name(name)
     make_key_folder(folder)
@@ -88,41 +91,41 @@ def generate_telecommand_key(folder: Path, key_id: str) -> Path:
 
 
 def read_curve_public(path: Path) -> bytes:
-    """Public key of a certificate; :class:`KeyRefused` where the file is none."""
+    """Public key of a certificate; :class:`KeyRefused` if the file is not one."""
     _content(path, secret=False)
     return _certificate(path)[0]
 
 
 def read_curve_pair(path: Path) -> CurvePair:
-    """Both keys of ``NAME.key_secret``; :class:`KeyRefused` where it is unsafe or none."""
+    """Both keys of ``NAME.key_secret``; :class:`KeyRefused` if it is unsafe or not a pair."""
     _content(path, secret=True)
     public, secret = _certificate(path)
     if secret is None:
         raise KeyRefused(path, "holds no secret key", f"Give the file NAME{SECRET_SUFFIX}")
     if zmq.curve_public(secret) != public:
-        raise KeyRefused(path, "its two keys do not belong together", "Generate the pair anew")
+        raise KeyRefused(path, "holds two keys that do not match", "Generate a new pair")
     return CurvePair(public, secret)
 
 
 def read_telecommand_key(path: Path) -> TelecommandKey:
-    """The shared secret of a client; :class:`KeyRefused` where the file is unsafe or none."""
+    """The shared secret of a client; :class:`KeyRefused` if the file is unsafe or not a key."""
     if path.suffix != TELECOMMAND_SUFFIX:
-        raise KeyRefused(path, "is no telecommand key", f"Give a file KEY_ID{TELECOMMAND_SUFFIX}")
+        raise KeyRefused(path, "is not a telecommand key", f"Give a file NAME{TELECOMMAND_SUFFIX}")
     check_name(path.stem)
     content = _content(path, secret=True)
     if _HEX.match(content) is None:
         cause = f"does not hold {2 * SECRET_BYTES} hexadecimal digits"
-        raise KeyRefused(path, cause, "Generate the key anew, or copy it again")
+        raise KeyRefused(path, cause, "Copy the key again, or generate a new one")
     return TelecommandKey(path.stem, bytes.fromhex(content.decode()))
 
 
 def fingerprint(public: bytes) -> str:
-    """What two people compare to know that they mean the same public key: 32 hex digits."""
+    """Short form of a public key, for people to compare: 32 hexadecimal digits."""
     return hashlib.sha256(public).hexdigest()[:32]
 
 
 def certificate(public: bytes) -> bytes:
-    """Content of ``NAME.key``: the public key and nothing else."""
+    """Content of ``NAME.key`` with only the public key."""
     return b'metadata\ncurve\n    public-key = "%s"\n' % public
 
 
@@ -133,20 +136,20 @@ def holds_secret(path: Path) -> bool:
 
 
 def make_key_folder(folder: Path) -> None:
-    """Make the folder, mode 0700; :class:`KeyRefused` where others may write into it."""
+    """Make the folder, mode 0700; :class:`KeyRefused` if other users may write to it."""
     try:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True)
             _give_to_the_owner(folder)
         mode = folder.stat().st_mode
     except OSError as error:
-        raise KeyRefused(folder, _reason(error), _WRITABLE) from error
+        raise KeyRefused(folder, f"cannot be used: {_reason(error)}", _WRITABLE) from error
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise KeyRefused(folder, "others may write into it", f"chmod 700 {folder}")
+        raise KeyRefused(folder, "is writable by other users", f"Run: chmod 700 {folder}")
 
 
 def publish_key_file(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600, whole or not at all; :class:`KeyRefused` if it exists."""
+    """Write a new file of mode 0600 in one step; :class:`KeyRefused` if it exists."""
     try:
         handle, hidden = tempfile.mkstemp(prefix=".key-", dir=path.parent)
         try:
@@ -165,7 +168,7 @@ def publish_key_file(path: Path, content: bytes) -> None:
 
 
 def _give_to_the_owner(path: Path) -> None:
-    """What root makes belongs to whom the folder belongs: the service must read its own keys."""
+    """Give files made by root to the owner of the folder: the service must read its own keys."""
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
@@ -173,27 +176,27 @@ def _give_to_the_owner(path: Path) -> None:
 
 def _refuse_existing(path: Path) -> None:
     if os.path.lexists(path):
-        raise KeyRefused(path, "exists already", "Remove it first, or choose another name")
+        raise KeyRefused(path, "already exists", "Remove it first, or choose another name")
 
 
 def _content(path: Path, *, secret: bool) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        cause = "is a link" if path.is_symlink() else _reason(error)
-        raise KeyRefused(path, cause, "Give a key file of your own") from error
+        cause = "is a link" if path.is_symlink() else f"cannot be read: {_reason(error)}"
+        raise KeyRefused(path, cause, "Give a key file that exists and is yours") from error
     try:
         mode = os.fstat(handle).st_mode
         if not stat.S_ISREG(mode):
-            raise KeyRefused(path, "is no file", "Give a key file")
+            raise KeyRefused(path, "is not a file", "Give a key file")
         if secret and mode & (stat.S_IRWXG | stat.S_IRWXO):
-            cause = f"holds a secret and others may use it (mode {stat.S_IMODE(mode):04o})"
-            raise KeyRefused(path, cause, f"chmod 600 {path}")
+            cause = f"holds a secret that other users may read (mode {stat.S_IMODE(mode):04o})"
+            raise KeyRefused(path, cause, f"Run: chmod 600 {path}")
         content = os.read(handle, _MOST_BYTES + 1)
     finally:
         os.close(handle)
     if len(content) > _MOST_BYTES:
-        raise KeyRefused(path, "is too long for a key", "Give a key file")
+        raise KeyRefused(path, "is too long for a key file", "Give a key file")
     return content
 
 
@@ -201,11 +204,11 @@ def _certificate(path: Path) -> tuple[bytes, bytes | None]:
     try:
         public, secret = zmq.auth.load_certificate(path)
     except (OSError, ValueError, IndexError) as error:
-        cure = "Give a CURVE certificate as `keys generate` makes it"
-        raise KeyRefused(path, "is no CURVE certificate", cure) from error
+        cure = "Give a CURVE certificate made by `keys generate`"
+        raise KeyRefused(path, "is not a CURVE certificate", cure) from error
     for key in (public, secret):
         if key is not None and _Z85.match(key) is None:
-            raise KeyRefused(path, "its key is not 40 characters of Z85", "Copy the file again")
+            raise KeyRefused(path, "holds a key that is not 40 characters of Z85", "Copy it again")
     return public, secret
 
 

@@ -1,4 +1,4 @@
-"""A telecommand or downlink request that is not carried out, and why."""
+"""The rejection of a telecommand or downlink request."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from telecommands.dictionary import Code
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a fault
-    """Carries the code of the interface, the cause and the cure, as they go to the sender."""
+    """Code of the interface, cause and cure, as sent to the sender.
+
+    ``cause`` is a clause without full stop; ``cure`` is an imperative sentence without it.
+    ``data`` becomes the ``data`` of the verification.
+    """
 
     def __init__(self, code: Code, cause: str, cure: str = "", **data: Any) -> None:
         self.code = code

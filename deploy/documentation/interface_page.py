@@ -39,6 +39,7 @@ from telecommands.dictionary import (
     Verification,
 )
 from telecommands.ground.commanding import RESEND_S
+from telecommands.ground.connection import MOST_FRAME_BYTES
 from telecommands.ground.downlink import MOST_CREDIT, WINDOW_BYTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
@@ -74,6 +75,8 @@ def _figures() -> dict[str, str]:
         "resend": f"{RESEND_S:g}",
         "window_bytes": f"{WINDOW_BYTES >> 20} MiB",
         "most_credit": str(MOST_CREDIT),
+        "most_frame": f"{MOST_FRAME_BYTES >> 20} MiB",
+        "most_chunk": f"{int(PARAMETERS['downlink.chunk_bytes'].high or 0) >> 20} MiB",
     }
 
 
@@ -115,8 +118,8 @@ def _telecommands() -> Iterator[str]:
         yield f"\n#### {name}\n\n{doc_of(kind)}\n"
         remarks = "".join(f" {remark}." for remark in _remarks(kind))
         result = kind.RESULT
-        told = f"[{result.__name__}](#{result.__name__.lower()})" if result else "nothing"
-        yield f"\nResult: {told}.{remarks}\n"
+        shown = f"[{result.__name__}](#{result.__name__.lower()})" if result else "nothing"
+        yield f"\nResult: {shown}.{remarks}\n"
         yield from fields_table(kind)
 
 

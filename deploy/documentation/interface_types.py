@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from enum import Enum
 from typing import Any, Final
@@ -29,11 +30,17 @@ from msgspec.inspect import (
     type_info,
 )
 
-from telecommands.dictionary import Identifier, UtcNanoseconds
+from telecommands.dictionary import MEANINGS, Identifier, UtcNanoseconds
+
+
+def plain(found: Type) -> Type:
+    """A type without its metadata."""
+    return plain(found.type) if isinstance(found, Metadata) else found
+
 
 _NAMED: Final = {
-    "identifier": type_info(Identifier),
-    "time": type_info(UtcNanoseconds),
+    "identifier": plain(type_info(Identifier)),
+    "time": plain(type_info(UtcNanoseconds)),
 }
 _PLAIN: Final = {
     AnyType: "anything",
@@ -57,9 +64,10 @@ def record_of(kind: type[msgspec.Struct]) -> StructType:
 
 
 def doc_of(kind: type) -> str:
-    """The docstring without the marks of the code's own documentation."""
-    text = inspect.cleandoc(kind.__doc__ or "").replace(".  ", ". ")
-    return text.replace("``", "`").replace(":data:`EVENTS`", "the list of events")
+    """The docstring as Markdown, a sentence a line."""
+    text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(kind.__doc__ or ""))
+    text = re.sub(r"(?<=[^.])\. +(?=[A-Z`])", ".\n", text.replace("``", "`"))
+    return re.sub(r":\w+:(`[^`]+`)", r"\1", text)
 
 
 def fields_table(kind: type[msgspec.Struct]) -> Iterator[str]:
@@ -70,15 +78,16 @@ def fields_table(kind: type[msgspec.Struct]) -> Iterator[str]:
     yield "\n| field | type | unit | range | default | meaning |\n"
     yield "| --- | --- | --- | --- | --- | --- |\n"
     if record.tag_field is not None:
-        yield f"| `{record.tag_field}` | {value(record.tag)} |  |  | required |  |\n"
+        tag = value(record.tag)
+        yield f"| `{record.tag_field}` | {tag} |  |  | required | names the record |\n"
     for field in record.fields:
         cells = (
             f"`{field.encode_name}`",
             type_name(field.type),
             str(_fact(field.type, "unit") or ""),
-            "; ".join(_ranges(field.type)),
+            "; ".join(ranges(field.type)),
             _default(field),
-            _meaning(field.type),
+            _meaning(field),
         )
         yield f"| {' | '.join(cells)} |\n"
 
@@ -94,11 +103,10 @@ def records_in(kind: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
 
 def type_name(found: Type) -> str:
     """What to expect on the wire, in words."""
+    found = plain(found)
     for name, named in _NAMED.items():
         if found == named:
             return f"[{name}](#{name})"
-    if isinstance(found, Metadata):
-        return type_name(found.type)
     if isinstance(found, (StructType, EnumType)):
         return f"[{found.cls.__name__}](#{found.cls.__name__.lower()})"
     return _compound(found) or _PLAIN[type(found)]
@@ -106,7 +114,7 @@ def type_name(found: Type) -> str:
 
 def _compound(found: Type) -> str:
     if isinstance(found, LiteralType):
-        return " or ".join(value(one) for one in found.values)
+        return " or ".join(map(value, found.values))
     if isinstance(found, UnionType):
         return " or ".join(type_name(one) for one in found.types)
     if isinstance(found, VarTupleType):
@@ -119,7 +127,7 @@ def _compound(found: Type) -> str:
 
 def value(one: Any) -> str:
     """A value as one would write it in JSON."""
-    return f"`{msgspec.json.encode(one).decode()}`"
+    return f"`{msgspec.json.encode(one, enc_hook=str).decode()}`"
 
 
 def _default(field: Field) -> str:
@@ -130,17 +138,30 @@ def _default(field: Field) -> str:
     return value(field.default.value if isinstance(field.default, Enum) else field.default)
 
 
-def _meaning(found: Type) -> str:
-    """Only what belongs to the field itself: a named type tells its own meaning."""
-    if found in _NAMED.values() or not isinstance(found, Metadata):
-        return ""
-    described = (found.extra_json_schema or {}).get("description", "")
+def _meaning(field: Field) -> str:
+    """Of the field itself, else of the record or enumeration it holds, else of its name."""
+    metadata = field.type if isinstance(field.type, Metadata) else Metadata(field.type)
+    described = (metadata.extra_json_schema or {}).get("description") or next(
+        (
+            doc_of(part.cls).split("\n")[0].rstrip(".")
+            for part in options_of(field.type)
+            if isinstance(part, (StructType, EnumType))
+        ),
+        MEANINGS.get(field.encode_name, ""),
+    )
     limits = "; ".join(
         f"{name.replace('_', ' ')} {bound:g}"
         for name in _LIMITS
-        if (bound := (found.extra or {}).get(name)) is not None
+        if (bound := (metadata.extra or {}).get(name)) is not None
     )
     return "; ".join(filter(None, (described, limits)))
+
+
+def options_of(found: Type) -> tuple[Type, ...]:
+    """The types that a field may have, without metadata."""
+    found = plain(found)
+    types = found.types if isinstance(found, UnionType) else (found,)
+    return tuple(map(plain, types))
 
 
 def _fact(found: Type, name: str) -> Any:
@@ -151,19 +172,20 @@ def _fact(found: Type, name: str) -> Any:
     return None
 
 
-def _ranges(found: Type) -> Iterator[str]:
+def ranges(found: Type) -> Iterator[str]:
+    """Bounds, lengths and patterns of a type, in words."""
+    found = plain(found)
     if found in _NAMED.values():
-        return
-    if isinstance(found, Metadata):
-        yield from _ranges(found.type)
         return
     if isinstance(found, UnionType):
         for one in found.types:
-            yield from _ranges(one)
+            yield from ranges(one)
         return
     for name, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤")):
         if (bound := getattr(found, name, None)) is not None:
             yield f"{sign} {bound:,}"
+    if factor := getattr(found, "multiple_of", None):
+        yield f"a multiple of {factor}"
     low, high = getattr(found, "min_length", None), getattr(found, "max_length", None)
     if high is not None:
         span = f"{low} to {high}" if low else f"at most {high}"

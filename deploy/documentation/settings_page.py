@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
-import typing
 from collections.abc import Iterator
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
+from msgspec import inspect
 
+from deploy.documentation.interface_types import doc_of, options_of, plain, ranges, record_of, value
 from flightsw.config import Settings
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
@@ -18,62 +17,59 @@ PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 _INTRODUCTION: Final = """\
 # Settings
 
-`flightsw … --settings FILE` reads a TOML file. Every key has a default; an unknown key, a wrong
-type or a value out of range is an error that names it. This page is generated from
-`flightsw/config.py` by `python -m deploy.documentation.settings_page`.
+`flightsw … --settings FILE` reads a TOML file.
+Every key has a default.
+An unknown key, a value of the wrong type and a value out of range are errors that name the key.
+This page is generated from `flightsw/config.py` by `python -m deploy.documentation.settings_page`.
 """
+_PLAIN: Final = {
+    inspect.BoolType: "true or false",
+    inspect.IntType: "integer",
+    inspect.FloatType: "number",
+    inspect.StrType: "text",
+    inspect.CustomType: "path",
+}
 
 
 def render() -> str:
     """The page."""
-    return _INTRODUCTION + "".join(_sections(Settings, ""))
+    return _INTRODUCTION + "".join(_sections(Settings(), ""))
 
 
-def _sections(structure: type[msgspec.Struct], table: str) -> Iterator[str]:
-    hints = typing.get_type_hints(structure, include_extras=True)
-    plain = [name for name in hints if _nested(hints[name]) is None]
-    yield f"\n## {f'[{table}]' if table else 'Top level'}\n"
-    yield f"\n{inspect.cleandoc(structure.__doc__ or '')}\n"
-    if plain:
+def _sections(settings: msgspec.Struct, table: str) -> Iterator[str]:
+    yield f"\n## {f'[{table}]' if table else 'Top level'}\n\n{doc_of(type(settings))}\n"
+    hints = get_type_hints(type(settings), include_extras=True)
+    rows = []
+    tables: dict[str, msgspec.Struct] = {}
+    for field in record_of(type(settings)).fields:
+        # TOML has no word for nil: the key is left out.
+        [kind] = [one for one in options_of(field.type) if not isinstance(one, inspect.NoneType)]
+        if isinstance(kind, inspect.StructType):
+            tables[field.name] = kind.cls()
+            continue
+        default = getattr(settings, field.name)
+        shown = "—" if default is None else value(default)
+        cells = (f"`{field.name}`", _described(kind, _choices(hints[field.name])), shown)
+        rows.append(f"| {' | '.join(cells)} |\n")
+    if rows:
         yield "\n| key | value | default |\n| --- | --- | --- |\n"
-    defaults = structure()
-    for name in plain:
-        default = getattr(defaults, name)
-        shown = (
-            "—" if default is None else f"`{msgspec.json.encode(default, enc_hook=str).decode()}`"
-        )
-        yield f"| `{name}` | {_described(hints[name])} | {shown} |\n"
-    for name in hints:
-        nested = _nested(hints[name])
-        if nested is not None:
-            yield from _sections(nested, f"{table}.{name}".lstrip("."))
+        yield from rows
+    for name, nested in tables.items():
+        yield from _sections(nested, f"{table}.{name}".lstrip("."))
 
 
-def _nested(hint: Any) -> type[msgspec.Struct] | None:
-    options = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    for option in options:
-        if inspect.isclass(option) and issubclass(option, msgspec.Struct):
-            return option
-    return None
+def _described(kind: inspect.Type, choices: tuple[Any, ...]) -> str:
+    if isinstance(kind, inspect.VarTupleType):
+        items = ", ".join(f"`{one}`" for one in choices) or _PLAIN[type(plain(kind.item_type))]
+        return f"list of {items}" + ("; at least one" if kind.min_length else "")
+    return " or ".join(map(value, choices)) or ", ".join((_PLAIN[type(kind)], *ranges(kind)))
 
 
-def _described(hint: Any) -> str:
-    origin = typing.get_origin(hint)
-    if origin is Annotated:
-        base, meta = typing.get_args(hint)
-        bounds = [
-            f"{sign} {getattr(meta, key)}"
-            for key, sign in (("gt", ">"), ("ge", "≥"), ("lt", "<"), ("le", "≤"))
-            if getattr(meta, key) is not None
-        ]
-        return f"{base.__name__}, {', '.join(bounds)}"
-    if origin is Literal:
-        return " or ".join(f'`"{value}"`' for value in typing.get_args(hint))
-    if isinstance(hint, UnionType):
-        return " or ".join(
-            option.__name__.lower() for option in typing.get_args(hint) if option is not type(None)
-        )
-    return str(hint.__name__)
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """The values of a Literal, anywhere in the hint, in the order in which they are declared."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next(filter(None, map(_choices, get_args(hint))), ())
 
 
 if __name__ == "__main__":

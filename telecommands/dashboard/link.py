@@ -19,7 +19,7 @@ from telecommands.dashboard.points.reduction import Gap, Sample
 from telecommands.dictionary import PACKETS, Verification
 from telecommands.ground.commanding import TelemetryClient
 from telecommands.ground.errors import ArchiveError, GroundError, LinkError
-from telecommands.ground.handshake import THERE
+from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
 
 BATCH_S: Final = 0.1
@@ -101,13 +101,13 @@ class TelemetryFeed:
             if batch:
                 self._last_packet = _now_ms()
             finding = client.finding
-            if finding is THERE:
+            if finding is SILENT:
                 self._set_state("up")
             elif finding is not None:
                 endpoint = station.endpoints.telemetry
                 self._set_state("down", LinkError(endpoint, finding.cause, finding.cure))
             self._write(batch)
-            if finding is not THERE and time.monotonic() >= recheck_at:
+            if finding is not SILENT and time.monotonic() >= recheck_at:
                 if self._station() != station or (finding is not None and finding.is_final):
                     return
                 recheck_at = time.monotonic() + _RECHECK_S

@@ -22,36 +22,37 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.
 
 
 def read_arguments(name: str, pairs: Sequence[str], now_ns: int) -> dict[str, Any]:
-    """Arguments of the named telecommand; ``now_ns`` is what ``+30s`` counts from.
+    """Arguments of the named telecommand; ``+30s`` counts from ``now_ns``.
 
-    Lists are separated by commas, ``null`` is nothing, structures are JSON, times are ``+30s``
+    List items are separated by commas, ``null`` is null, structures are JSON, times are ``+30s``
     (ms, s, min, h, d), ISO 8601 in UTC or nanoseconds.  Raises :class:`UsageError` that names
-    the argument, and the nearest name where there is none of that name.
+    the argument and, if it does not exist, the nearest names.
     """
     fields = {field.name: field.type for field in fields_of(telecommand_named(name))}
     args: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
-            raise UsageError(name, f"{pair!r} is not key=value", f"Arguments: {_names(fields)}")
+            cause = f"got {pair!r}, which is not key=value"
+            raise UsageError(name, cause, f"Its arguments are {_names(fields)}")
         if key not in fields:
             cause = f"has no argument {key!r}{_nearest(key, fields)}"
-            raise UsageError(name, cause, f"Arguments: {_names(fields)}")
+            raise UsageError(name, cause, f"Its arguments are {_names(fields)}")
         if key in args:
-            raise UsageError(name, f"{key} is given twice", "Give it once")
+            raise UsageError(name, f"got the argument {key} twice", "Give it once")
         try:
             args[key] = _read(fields[key], text, now_ns)
         except ValueError as error:
             cure = f"See groundsim send {name} --help-arguments"
-            raise UsageError(f"{name} {key}", str(error), cure) from error
+            raise UsageError(f"{name} {key}", f"is wrong: {error}", cure) from error
     check_arguments(name, args)
     return args
 
 
 def read_times(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any]:
-    """The same arguments with times written as text (``+30s``, ISO 8601) as UTC nanoseconds.
+    """Arguments with times written as text (``+30s``, ISO 8601) converted to UTC nanoseconds.
 
-    Everything else stays as it is, wrong or right: for telecommands that are meant to be refused.
+    All other values stay as they are, valid or not: some telecommands are meant to be rejected.
     """
     kind = TELECOMMANDS.get(name)
     fields = {field.name: field.type for field in fields_of(kind)} if kind else {}
@@ -64,7 +65,7 @@ def read_times(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any
 
 
 def read_time(text: str, now_ns: int) -> int:
-    """UTC nanoseconds of ``+30s``, of ISO 8601 (UTC unless it says otherwise) or of digits.
+    """UTC nanoseconds of ``+30s``, of ISO 8601 (UTC without an offset) or of digits.
 
     :class:`ValueError` for anything else.
     """
@@ -75,45 +76,47 @@ def read_time(text: str, now_ns: int) -> int:
     try:
         moment = datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", text))
     except ValueError as error:
-        raise ValueError(f"{text!r} is no time: +30s, ISO 8601 in UTC, or nanoseconds") from error
+        raise ValueError(
+            f"{text!r} is not a time: give +30s, ISO 8601 in UTC, or nanoseconds"
+        ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
     since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
     return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
 
 
 def read_span(text: str) -> float:
-    """Seconds of ``+30s``, ``+250ms``, ``+5min``, ``+2h``, ``+1d``; :class:`ValueError` if none."""
+    """Seconds of ``+30s``, ``+250ms``, ``+5min``, ``+2h``, ``+1d``; else :class:`ValueError`."""
     found = _SPAN.match(text)
     if not found:
-        raise ValueError(f"{text!r} is no span of time: +30s, +250ms, +5min, +2h, +1d")
+        raise ValueError(f"{text!r} is not a duration: give +30s, +250ms, +5min, +2h, +1d")
     return float(found["number"]) * _SECONDS[found["unit"] or "s"]
 
 
 def telecommand_named(name: str) -> type[Telecommand]:
-    """The dictionary's type; :class:`UsageError` names the nearest ones where there is none."""
+    """The telecommand's type; :class:`UsageError` names the nearest telecommands."""
     kind = TELECOMMANDS.get(name)
     if kind is None:
-        cause = f"is no telecommand{_nearest(name.upper(), TELECOMMANDS)}"
+        cause = f"is not a telecommand{_nearest(name.upper(), TELECOMMANDS)}"
         raise UsageError(name, cause, "See groundsim send --list")
     return kind
 
 
 def fields_of(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
-    """A type's fields as the dictionary declares them."""
+    """Fields of a type of the dictionary."""
     described = inspect.type_info(kind)
     assert isinstance(described, inspect.StructType)
     return described.fields
 
 
 def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
-    """The values that are allowed."""
+    """The allowed values."""
     if isinstance(kind, inspect.EnumType):
         return tuple(member.value for member in kind.cls)
     return tuple(kind.values)
 
 
 def _read(kind: inspect.Type, text: str, now_ns: int) -> Any:
-    """A word of the command line as a value of that type."""
+    """Convert text of the command line to a value of that type."""
     if isinstance(kind, inspect.UnionType):
         return _read_any_of(kind, text, now_ns)
     if isinstance(kind, inspect.Metadata):
@@ -142,7 +145,7 @@ def _choice(values: Iterable[Any], text: str) -> Any:
     for value in values:
         if str(value) == text:
             return value
-    raise ValueError(f"{text!r} is none of {', '.join(str(value) for value in values)}")
+    raise ValueError(f"{text!r} is not one of {', '.join(str(value) for value in values)}")
 
 
 def _truth(text: str) -> bool:
@@ -153,13 +156,13 @@ def _truth(text: str) -> bool:
 
 
 def _whole(text: str) -> int:
-    """Digits, or a figure like ``2e9``: bytes are long numbers."""
+    """Digits, or a number like ``2e9``: byte counts are long."""
     try:
         return int(text)
     except ValueError:
         number = _number(text)
         if number != int(number):
-            raise ValueError(f"{text!r} is no whole number") from None
+            raise ValueError(f"{text!r} is not a whole number") from None
         return int(number)
 
 
@@ -167,9 +170,9 @@ def _number(text: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no number") from None
+        raise ValueError(f"{text!r} is not a number") from None
     if not math.isfinite(number):
-        raise ValueError(f"{text!r} is no finite number")
+        raise ValueError(f"{text!r} is not a finite number")
     return number
 
 
@@ -177,7 +180,7 @@ def _json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{text!r} is no JSON: {error}") from error
+        raise ValueError(f"{text!r} is not JSON: {error}") from error
 
 
 _READERS: Final[Mapping[type[inspect.Type], Callable[[str], Any]]] = {

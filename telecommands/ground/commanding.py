@@ -1,4 +1,4 @@
-"""Command the service, and follow what becomes of each telecommand."""
+"""Send telecommands and follow their stages."""
 
 from __future__ import annotations
 
@@ -38,30 +38,33 @@ __all__ = [
 ]
 
 RESEND_S: Final = 3.0
-"""A telecommand that nobody answered is sent again after so long."""
+"""A telecommand without an answer is sent again after this time."""
 
 ASK_AGAIN_S: Final = 15.0
-"""One that was answered is asked after when nothing came for so long (a restart?)."""
+"""An answered telecommand without further stages is sent again after this time (a restart?)."""
 
 _MOST_OPEN: Final = 10_000
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 def check_arguments(name: str, args: Mapping[str, Any]) -> None:
-    """:class:`UsageError` where the service would not understand the telecommand."""
+    """Raise :class:`UsageError` if the service would reject the telecommand or its arguments."""
     try:
         telecommand = convert_arguments(name, args)
         if isinstance(telecommand, Schedule):
             convert_arguments(telecommand.telecommand.name, telecommand.telecommand.args)
     except Refusal as refusal:
-        raise UsageError(name, refusal.cause.removeprefix(f"{name}: "), refusal.cure) from refusal
+        cause = refusal.cause.removeprefix(f"{name} ")
+        if cause == refusal.cause:  # about the telecommand inside SCHEDULE
+            cause = f"cannot be sent: {cause}"
+        raise UsageError(name, cause, refusal.cure) from refusal
 
 
 class TelecommandClient(LinkClient):
-    """Sends telecommands and reads their verification.  Not for several threads at once.
+    """Sends telecommands and reads their verification.  For one thread at a time.
 
-    Nothing is lost by a broken link: a telecommand without an answer goes out again under the same
-    id, which the service runs once only.
+    A broken link loses nothing: a telecommand without an answer is sent again under the same id,
+    which the service runs only once.
     """
 
     def __init__(
@@ -74,8 +77,8 @@ class TelecommandClient(LinkClient):
         ask_again_s: float = ASK_AGAIN_S,
     ) -> None:
         if keys.telecommand is None:
-            cure = "Generate one (groundsim keys) and have it authorised"
-            raise UnusableKey(endpoint, "there is no telecommand key to sign with", cure)
+            cure = "Generate one (groundsim keys generate) and have it authorised"
+            raise UnusableKey(endpoint, "cannot be commanded without a telecommand key", cure)
         self._key = keys.telecommand
         self._sequence = sequence
         self._resend_s = resend_s
@@ -91,14 +94,14 @@ class TelecommandClient(LinkClient):
         id: str | None = None,  # noqa: A002 - the interface's own name
         check: bool = True,
     ) -> str:
-        """Send a telecommand; its id, which is made up unless given.
+        """Send a telecommand and return its id, which is random unless given.
 
-        Raises :class:`UsageError` for arguments that do not fit, unless ``check`` is off.
+        Raises :class:`UsageError` for invalid arguments, unless ``check`` is off.
         """
         if check:
             check_arguments(name, args)
         if len(self._open) >= _MOST_OPEN:
-            cause = f"{_MOST_OPEN} telecommands are open"
+            cause = f"already has {_MOST_OPEN} open telecommands"
             raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
         body = _body(id or secrets.token_hex(8), name, args)
         one = OpenTelecommand(body)
@@ -107,14 +110,14 @@ class TelecommandClient(LinkClient):
         return body.id
 
     def stages(self, id: str, timeout_s: float) -> Iterator[Verification]:  # noqa: A002
-        """Stages of a telecommand as they come, each once; the last one closes it.
+        """Stages of a telecommand as they arrive, each once; the last one closes it.
 
-        Raises :class:`NoAnswer` when it is not closed after ``timeout_s``; it stays open then, and
-        may be asked for again.
+        Raises :class:`NoAnswer` if it is not closed after ``timeout_s``; it then stays open, and
+        this may be called again.
         """
         one = self._open.get(id)
         if one is None:
-            raise UsageError(id, "no such telecommand is open", "Send it first")
+            raise UsageError(id, "is not the id of an open telecommand", "Send it first")
         deadline = time.monotonic() + timeout_s
         while True:
             while one.arrived:
@@ -127,9 +130,9 @@ class TelecommandClient(LinkClient):
             self._wait(one, deadline, timeout_s)
 
     def arrivals(self, timeout_s: float) -> Iterator[Verification]:
-        """Stages of all open telecommands that come within ``timeout_s``, each once.
+        """Stages of all open telecommands that arrive within ``timeout_s``, each once.
 
-        Silence ends it and is no error: whoever follows many at once has deadlines of their own.
+        Silence is not an error: a caller that follows many telecommands keeps its own deadlines.
         """
         deadline = time.monotonic() + timeout_s
         while True:
@@ -164,22 +167,22 @@ class TelecommandClient(LinkClient):
         return last
 
     def forget(self, id: str) -> None:  # noqa: A002
-        """Care no longer for a telecommand; on board it goes on."""
+        """Stop following a telecommand; on board it continues."""
         self._open.pop(id, None)
 
     def _wait(self, one: OpenTelecommand, deadline: float, timeout_s: float) -> None:
-        """Until a message came, or the telecommand is due to be sent again."""
+        """Wait for a message; send the telecommand again when that is due."""
         frames = self._connection.receive(min(deadline, self._due_at(one)))
         if frames is not None:
             self._take(self._decoded(frames))
         elif time.monotonic() >= deadline:
             what = one.body.name + (f" after {one.last.value}" if one.last else "")
-            raise self._connection.no_answer(f"{what} was not closed within {timeout_s:g} s")
+            raise self._connection.no_answer(f"did not close {what} within {timeout_s:g} s")
         elif time.monotonic() >= self._due_at(one):
             self._transmit(one)
 
     def _due_at(self, one: OpenTelecommand) -> float:
-        """When it is sent again unless something comes (monotonic seconds)."""
+        """When it is sent again if no message arrives (monotonic seconds)."""
         return one.heard_at + (self._ask_again_s if one.answered else self._resend_s)
 
     def _transmit(self, one: OpenTelecommand) -> None:
@@ -191,14 +194,15 @@ class TelecommandClient(LinkClient):
             return decode_as(Verification, frames[-1].bytes, "the answer")
         except Refusal as refusal:
             cure = "Use a client of the service's version"
-            raise LinkError(self._connection.endpoint, refusal.cause, cure) from refusal
+            cause = f"sent an unreadable answer: {refusal.cause}"
+            raise LinkError(self._connection.endpoint, cause, cure) from refusal
 
     def _take(self, verification: Verification) -> None:
         one = self._addressed(verification)
         if one is None:
             return
         if one.answered and verification.stage is Stage.REJECTED:
-            return  # a repeat was, the original was not
+            return  # the repetition was rejected, not the original
         highest = verification.data.get("highest")
         if (
             verification.code in (Code.REPLAYED, Code.OUT_OF_WINDOW)
@@ -234,7 +238,7 @@ class OpenTelecommand:
         return self.last is not None
 
     def take(self, verification: Verification) -> None:
-        """Keep a stage, unless it came before: a repeated id is answered with all known stages."""
+        """Keep a stage unless it is known: a repeated id is answered with all stages so far."""
         self.heard_at = time.monotonic()
         self.last = verification.stage
         stage = (verification.stage, verification.at, verification.step)
@@ -249,8 +253,9 @@ def _body(telecommand_id: str, name: str, args: Mapping[str, Any]) -> Telecomman
         body = msgspec.convert(fields, TelecommandBody)
         size = len(msgspec.msgpack.encode(body))
     except (msgspec.ValidationError, TypeError, OverflowError, RecursionError) as error:
-        raise UsageError(name, str(error), "Correct the telecommand (docs/interface.md)") from error
+        cure = "Correct the telecommand (docs/interface.md)"
+        raise UsageError(name, f"cannot be encoded: {error}", cure) from error
     if size > MAX_BODY_BYTES:
-        cause = f"takes {size} bytes, at most {MAX_BODY_BYTES} are read"
-        raise UsageError(name, cause, "Send less at once")
+        cause = f"takes {size} bytes, more than {MAX_BODY_BYTES}"
+        raise UsageError(name, cause, "Send a shorter telecommand")
     return body

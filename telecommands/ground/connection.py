@@ -1,7 +1,8 @@
-"""The ground's end of a link: one ZeroMQ socket, CURVE keys, and why nobody answers."""
+"""The ground end of a link: one ZeroMQ socket, its CURVE keys, and the reason for silence."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey
-from telecommands.ground.handshake import UNFIT, Finding, HandshakeMonitor
+from telecommands.ground.handshake import MISMATCH, Finding, HandshakeMonitor
 from telecommands.keys import (
     SECRET_SUFFIX,
     SERVICE_KEY,
@@ -28,17 +29,21 @@ from telecommands.keys import (
     read_telecommand_key,
 )
 
+KEYS_VARIABLE: Final = "FLIGHTSW_GROUND_KEYS"
+
+MOST_FRAME_BYTES: Final = 16 << 20
+"""Longest frame that a client reads: above the longest chunk and the longest list."""
+
 _LINGER_MS: Final = 1000
-_LONGEST_RETRY_MS: Final = 500  # between two attempts to reach a service that is not there
+_LONGEST_RETRY_MS: Final = 500  # between two attempts to reach a service that is down
 _PROBE_S: Final = 1.0
 _PEER_CHECK_MS: Final = 5000
-_MOST_FRAME_BYTES: Final = 16 << 20
 
 
 class GroundKeys(msgspec.Struct, frozen=True):
-    """What a client holds.  Both CURVE fields None: the link is plain.
+    """Keys of a client.  Both CURVE fields None: the link is not encrypted.
 
-    Without ``telecommand`` it may listen and receive products, but not command.
+    Without ``telecommand`` the client may receive telemetry and products, but not command.
     """
 
     curve: CurvePair | None = None
@@ -46,28 +51,57 @@ class GroundKeys(msgspec.Struct, frozen=True):
     telecommand: TelecommandKey | None = None
 
 
+def default_key_folder() -> Path:
+    """``$FLIGHTSW_GROUND_KEYS``, else ``keys``."""
+    return Path(os.environ.get(KEYS_VARIABLE) or "keys")
+
+
 def read_ground_keys(folder: Path, name: str, *, curve: bool = True) -> GroundKeys:
     """Keys of the client ``name``: ``NAME.key_secret``, ``service.key``, ``NAME.telecommand_key``.
 
-    The last may be absent; without ``curve`` the others are not read.  Raises
-    :class:`UnusableKey` that names the file and the cure.
+    The last may be absent; without ``curve`` the other two are not read.  Raises
+    :class:`UnusableKey` that names the file and the command that makes it.
     """
+    pair, service = folder / f"{name}{SECRET_SUFFIX}", folder / SERVICE_KEY
     telecommand = folder / f"{name}{TELECOMMAND_SUFFIX}"
     try:
         check_name(name)
+        if curve and not os.path.lexists(pair):
+            raise absent_keys(pair)
+        if curve and not os.path.lexists(service):
+            cure = f"Copy it from the service and run: {_command('trust', SERVICE_KEY, folder)}"
+            raise UnusableKey(service, "does not exist: the service's public key is missing", cure)
         return GroundKeys(
-            curve=read_curve_pair(folder / f"{name}{SECRET_SUFFIX}") if curve else None,
-            service_public=read_curve_public(folder / SERVICE_KEY) if curve else None,
+            curve=read_curve_pair(pair) if curve else None,
+            service_public=read_curve_public(service) if curve else None,
             telecommand=read_telecommand_key(telecommand) if telecommand.exists() else None,
         )
     except KeyRefused as refused:
         raise UnusableKey(refused.path, refused.cause, refused.cure) from refused
 
 
+def absent_keys(missing: Path) -> UnusableKey:
+    """The error of a client that lacks the key file ``missing``."""
+    folder, name = missing.parent, missing.stem
+    what, made = f"ground keys for {name!r}", name
+    if missing.with_suffix(SECRET_SUFFIX).exists():  # of which `generate` makes no second one
+        what, made = f"telecommand key for {name!r}", "ANOTHER_NAME"
+    cause = f"holds no {what} ({missing.name})"
+    if not folder.exists():
+        cause = f"does not exist, so there are no {what} ({missing.name})"
+    shown = folder if folder.is_absolute() else f"./{folder}"
+    return UnusableKey(shown, cause, f"Run: {_command('generate', made, folder)}")
+
+
+def _command(action: str, argument: str, folder: Path) -> str:
+    option = "" if folder == default_key_folder() else f" --keys {folder}"
+    return f"groundsim keys {action} {argument}{option} (docs/operations.md, Keys)"
+
+
 class Connection:
     """A socket that one thread uses; every wait has a deadline.
 
-    ``kind`` is zmq.DEALER or zmq.SUB.  Raises :class:`LinkError` for an endpoint that is none.
+    ``kind`` is zmq.DEALER or zmq.SUB.  Raises :class:`LinkError` for an invalid endpoint.
     """
 
     def __init__(
@@ -100,11 +134,11 @@ class Connection:
             raise
 
     def send(self, frame: bytes, *more: bytes) -> None:
-        """Send one message; :class:`LinkError` where too many wait to be sent already."""
+        """Send one message; :class:`LinkError` if too many messages already wait to be sent."""
         try:
             self._socket.send_multipart([frame, *more], zmq.DONTWAIT)
         except zmq.Again as error:
-            raise self.no_answer("takes nothing more") from error
+            raise self.no_answer("accepts no more messages") from error
 
     def receive(self, deadline: float) -> list[zmq.Frame] | None:
         """One message, or None when the monotonic clock reaches ``deadline`` (s)."""
@@ -114,23 +148,26 @@ class Connection:
         return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
 
     def no_answer(self, cause: str) -> NoAnswer:
-        """The error to raise after silence; looks once more what the matter is."""
+        """The error to raise after silence; ``cause`` says what did not happen.
+
+        Connects once more to find the reason.
+        """
         finding = _probe(self._kind, self.endpoint, self._keys)
         return NoAnswer(self.endpoint, f"{cause}: {finding.cause}", finding.cure)
 
     @property
     def finding(self) -> Finding | None:
-        """What is known of the other end; None before anything is.
+        """What is known of the other end; None if nothing is known yet.
 
-        Only a ``monitored`` connection knows, and it wants to be asked now and then.
+        Only a ``monitored`` connection knows it.  Ask now and then: each call reads the events.
         """
         if self._monitor is None:
             return None
-        self._monitor.look(0)
+        self._monitor.poll(0)
         return self._monitor.finding
 
     def close(self) -> None:
-        """Close it; what was sent has a second to leave."""
+        """Close it, after at most a second for sent messages to leave."""
         self._context.destroy(linger=_LINGER_MS)
 
     def __enter__(self) -> Self:
@@ -146,7 +183,7 @@ class Connection:
 
 
 class LinkClient:
-    """One end of a link: owns its connection, which it closes at the end of a ``with``."""
+    """One end of a link; owns its connection and closes it at the end of a ``with``."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -172,13 +209,13 @@ def _socket(
 ) -> zmq.Socket[bytes]:
     socket = context.socket(kind)
     socket.linger = _LINGER_MS
-    socket.setsockopt(zmq.MAXMSGSIZE, _MOST_FRAME_BYTES)
+    socket.setsockopt(zmq.MAXMSGSIZE, MOST_FRAME_BYTES)
     socket.setsockopt(zmq.RECONNECT_IVL_MAX, _LONGEST_RETRY_MS)
     socket.setsockopt(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # notices a peer that lost its power
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * _PEER_CHECK_MS)
     if keys.curve is not None:
         if keys.service_public is None:
-            cause = "a CURVE pair, but not the service's public key"
+            cause = "is missing: CURVE also needs the service's public key"
             raise UnusableKey(SERVICE_KEY, cause, f"Copy the service's {SERVICE_KEY}")
         socket.curve_publickey = keys.curve.public
         socket.curve_secretkey = keys.curve.secret
@@ -187,13 +224,13 @@ def _socket(
 
 
 def _probe(kind: int, endpoint: str, keys: GroundKeys) -> Finding:
-    """Connect anew and watch the handshake."""
+    """Connect again and watch the handshake."""
     deadline = time.monotonic() + _PROBE_S
     with zmq.Context() as context, _socket(context, kind, keys) as socket:
         socket.linger = 0
         with closing(HandshakeMonitor(socket)) as monitor:
             socket.connect(endpoint)
-            # What somebody broke off may go better the next time: the service may just start.
-            while monitor.finding in (None, UNFIT) and (left := deadline - time.monotonic()) > 0:
-                monitor.look(int(left * 1000))
-            return monitor.finding or UNFIT
+            # A handshake that was broken off may succeed next time: the service may be starting.
+            while monitor.finding in (None, MISMATCH) and (left := deadline - time.monotonic()) > 0:
+                monitor.poll(int(left * 1000))
+            return monitor.finding or MISMATCH

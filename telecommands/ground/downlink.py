@@ -1,4 +1,4 @@
-"""Receive products: whole, checked, gone on with where a transfer broke off."""
+"""Receive products: complete, checked, and resumed after an interruption."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from telecommands.ground.part_file import PartFile, is_complete, place_of
 from telecommands.refusal import Refusal
 
 WINDOW_BYTES: Final = 32 << 20
-"""So much is asked for at once, and is then on its way at most.
+"""Bytes of one request: no more than this is in transit.
 
-The next window is asked for when the last one is stored.  The pause is one round trip, which at
-32 MiB a window costs nothing that a link to orbit would notice.
+The next window is requested when the last one is stored.  The pause of one round trip is
+negligible for windows of 32 MiB on a link to orbit.
 """
 
 RESEND_S: Final = 2.0
-"""A request is sent again when nothing came for so long."""
+"""A request without a reply is sent again after this time."""
 
 MOST_CREDIT: Final = 256
 """Chunks of one request, at most: the range of ChunkRequest."""
@@ -46,17 +46,17 @@ MOST_CREDIT: Final = 256
 _OFFERS: Final[tuple[type[ProductOffer | NothingNow], ...]] = (ProductOffer, NothingNow)
 _MOST_SKIPPED: Final = 100
 
-Progress: TypeAlias = Callable[[ProductOffer, int], None]
-"""Told the product and how many of its bytes are stored."""
+ProgressCallback: TypeAlias = Callable[[ProductOffer, int], None]
+"""Called with the product and the number of its bytes that are stored."""
 
 Reply = TypeVar("Reply")
 
 
 class ReceivedProduct(msgspec.Struct, frozen=True):
-    """A product that lies at ``path`` and that the service recorded as delivered.
+    """A product that is stored at ``path`` and recorded as delivered by the service.
 
-    ``transferred`` counts the bytes that came this time: fewer than ``size`` after an interruption,
-    none where the file was complete already.
+    ``transferred`` counts the bytes received in this call: fewer than ``size`` after an
+    interruption, 0 if the file was already complete.
     """
 
     product: str
@@ -69,10 +69,10 @@ class ReceivedProduct(msgspec.Struct, frozen=True):
 
 
 class DownlinkReceiver(LinkClient):
-    """Fetches one product after the other into ``folder/JOB/NAME``.  Not for several threads.
+    """Receives products one by one into ``folder/JOB/NAME``.  For one thread at a time.
 
-    A file appears whole and with the right SHA-256, or not at all.  What an interruption leaves is
-    a hidden ``.part`` beside it, from which the next call goes on.
+    A file appears complete and with the right SHA-256, or not at all.  An interruption leaves a
+    hidden ``.part`` file beside it, from which the next call resumes.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DownlinkReceiver(LinkClient):
         keys: GroundKeys,
         folder: Path,
         *,
-        progress: Progress | None = None,
+        progress: ProgressCallback | None = None,
         window_bytes: int = WINDOW_BYTES,
         resend_s: float = RESEND_S,
     ) -> None:
@@ -99,12 +99,12 @@ class DownlinkReceiver(LinkClient):
         return self._why_nothing
 
     def receive_next(self, timeout_s: float = 10.0) -> ReceivedProduct | None:
-        """Receive the next product; None where none goes down now (:attr:`why_nothing`).
+        """Receive the next product; None if none is available (:attr:`why_nothing`).
 
-        ``timeout_s`` bounds the service's silence, not the transfer.  Raises :class:`NoAnswer`
-        after it, :class:`TransferFailed` for a product that cannot be received (the next call goes
-        on to another one) and :class:`~telecommands.ground.errors.ProductError` if it cannot be
-        stored.
+        ``timeout_s`` bounds the silence of the service, not the transfer.  Raises :class:`NoAnswer`
+        after it, :class:`TransferFailed` for a product that cannot be received (the next call
+        continues with another one) and :class:`~telecommands.ground.errors.ProductError` for one
+        that cannot be stored.
         """
         reply: ProductOffer | NothingNow = self._ask(
             NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s
@@ -147,7 +147,7 @@ class DownlinkReceiver(LinkClient):
         self._ask(received, (ProductDelivered,), timeout_s)
 
     def _fetch_whole(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> int:
-        """Until the part file is complete and right; twice at most.  The bytes that came."""
+        """Transfer until the part file is correct, at most twice; the number of bytes received."""
         transferred = 0
         for _ in range(2):
             start = part.position
@@ -158,32 +158,31 @@ class DownlinkReceiver(LinkClient):
             wrong = part.sha256
             part.restart()
         part.remove()
-        cause = "arrived twice with another SHA-256 than the service promised"
-        with suppress(
-            TransferFailed, _ContactEnded
-        ):  # told what came, the service looks at its own file
+        cause = "arrived twice with a SHA-256 other than the offered one"
+        # The service compares this SHA-256 with its own file.
+        with suppress(TransferFailed, _ContactEnded):
             self._confirm(offer.product, wrong, timeout_s)
-        raise TransferFailed(offer.product, cause, "See which events the service reports")
+        raise TransferFailed(offer.product, cause, "Check the events of the service")
 
     def _fetch(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> None:
-        """Window after window until the end, asking again for what does not come."""
-        patience = min(self._resend_s, timeout_s)
+        """Request window after window, and missing chunks again."""
+        wait_s = min(self._resend_s, timeout_s)
         heard_at = time.monotonic()
         while part.position < offer.size:
             before = part.position
-            if self._fetch_window(part, offer, patience):
-                patience = min(2 * patience, timeout_s)  # chunks were slow, not lost
+            if self._fetch_window(part, offer, wait_s):
+                wait_s = min(2 * wait_s, timeout_s)  # chunks were slow, not lost
             if part.position > before:
                 heard_at = time.monotonic()
             elif time.monotonic() >= heard_at + timeout_s:
-                raise self._connection.no_answer(f"{offer.name} does not come")
+                raise self._connection.no_answer(f"sends no more of {offer.name}")
 
-    def _fetch_window(self, part: PartFile, offer: ProductOffer, patience: float) -> bool:
-        """Ask for a window and store what comes of it; whether chunks came that were there."""
+    def _fetch_window(self, part: PartFile, offer: ProductOffer, wait_s: float) -> bool:
+        """Request a window and store its chunks; whether chunks were repeated."""
         end = self._request_window(part.position, offer)
         repeated = False
         while part.position < end:
-            received = self._reply(time.monotonic() + patience)
+            received = self._reply(time.monotonic() + wait_s)
             if received is None:
                 break
             reply, data = received
@@ -196,11 +195,11 @@ class DownlinkReceiver(LinkClient):
             elif chunk.offset < part.position:
                 repeated = True
             elif chunk.offset + chunk.size >= end:
-                break  # something before it was lost
+                break  # a chunk before it was lost
         return repeated
 
     def _request_window(self, position: int, offer: ProductOffer) -> int:
-        """Ask for the chunks that follow; the position to which they lead."""
+        """Request the next chunks; the position after the last of them."""
         chunk_bytes = max(1, offer.chunk_bytes)
         credit = min(MOST_CREDIT, max(1, self._window_bytes // chunk_bytes))
         self._connection.send(
@@ -211,7 +210,7 @@ class DownlinkReceiver(LinkClient):
     def _ask(
         self, request: DownlinkRequest, kinds: tuple[type[Reply], ...], timeout_s: float
     ) -> Reply:
-        """Send a request until it is answered; other messages are left over from before."""
+        """Send a request until it is answered; all other messages are old."""
         product = "" if isinstance(request, NextProduct) else request.product
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
@@ -221,12 +220,12 @@ class DownlinkReceiver(LinkClient):
                 reply = self._expected(received[0], kinds, product)
                 if reply is not None:
                     return reply
-        raise self._connection.no_answer(f"no answer within {timeout_s:g} s")
+        raise self._connection.no_answer(f"did not answer within {timeout_s:g} s")
 
     def _expected(
         self, reply: DownlinkReply, kinds: tuple[type[Reply], ...], product: str
     ) -> Reply | None:
-        """The reply where it is of these kinds and product; what the service refuses is raised."""
+        """The reply if it is of these kinds and this product; a refusal is raised."""
         if isinstance(reply, kinds) and (not product or getattr(reply, "product", "") == product):
             return reply
         if isinstance(reply, NothingNow) and product and reply.code == "NO_CONTACT":
@@ -235,7 +234,8 @@ class DownlinkReceiver(LinkClient):
             if reply.code is Code.NO_CONTACT:
                 raise _ContactEnded
             raise TransferFailed(
-                reply.product or self._connection.endpoint, f"{reply.code.value}: {reply.cause}"
+                reply.product or self._connection.endpoint,
+                f"was refused with {reply.code.value}: {reply.cause}",
             )
         return None
 
@@ -247,9 +247,10 @@ class DownlinkReceiver(LinkClient):
             reply: DownlinkReply = decode_as(cast(Any, DownlinkReply), frames[0].bytes, "the reply")
         except Refusal as refusal:
             cure = "Use a client of the service's version"
-            raise LinkError(self._connection.endpoint, refusal.cause, cure) from refusal
+            cause = f"sent an unreadable reply: {refusal.cause}"
+            raise LinkError(self._connection.endpoint, cause, cure) from refusal
         return reply, frames[1].buffer if len(frames) == 2 else None
 
 
 class _ContactEnded(Exception):  # noqa: N818 - no fault
-    """The contact window closed, or its budget is used up."""
+    """The contact window closed, or its byte budget is spent."""

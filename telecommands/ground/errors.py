@@ -1,16 +1,16 @@
-"""Every way a ground command can fail: code, exit status, and what each error must say.
+"""Every way a ground command can fail, with code and exit status.
 
 ::
 
     GroundError
     ├── UsageError            2  the command line, or what it points at, is wrong
     ├── ProductError          1
-    │   ├── ProductExists        a product of that name is there already
+    │   ├── ProductExists        a product of that name exists
     │   ├── OutputNotWritable    folder missing, read-only, or not a folder
     │   └── DiskFull             no space left for the product
     ├── LinkError             1
-    │   ├── NoAnswer          4  nobody listens, the keys are refused, or nothing came in time
-    │   ├── UnusableKey          a key file is absent, unsafe or garbage
+    │   ├── NoAnswer          4  nothing listens, the keys are refused, or no answer in time
+    │   ├── UnusableKey          a key file is missing, unsafe or malformed
     │   └── SequenceUnusable     the file that counts telecommands cannot be used
     ├── TransferFailed        1  a product cannot be received
     ├── ArchiveError          1  the dashboard's archive cannot be used
@@ -102,9 +102,11 @@ class Interrupted(GroundError):
 
 
 def product_error(path: object, error: OSError) -> ProductError:
-    """What the system's refusal to write a product means."""
+    """The error for a product that the system could not write."""
     if error.errno in _FULL:
-        return DiskFull(path, "has no space left for the product", "Free space, or go elsewhere")
+        return DiskFull(
+            path, "has no space left for the product", "Free space, or give another folder"
+        )
     return OutputNotWritable(
         path,
         f"cannot be written ({error.strerror or error})",

@@ -1,4 +1,4 @@
-"""Why a link does not come about, as far as ZeroMQ tells it."""
+"""Why a link is not established, as far as ZeroMQ reports it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from telecommands.keys import PUBLIC_SUFFIX, SERVICE_KEY
 
 
 class Finding(NamedTuple):
-    """What the matter is with the other end of a link, and what helps.
+    """State of the other end of a link, and the corrective action.
 
-    Where it ``is_final`` ZeroMQ does not try again by itself: it takes a new socket.
+    If it ``is_final``, ZeroMQ does not try again: a new socket is needed.
     """
 
     cause: str
@@ -22,27 +22,27 @@ class Finding(NamedTuple):
     is_final: bool = False
 
 
-THERE: Final = Finding(
-    "the service is there, but silent", "Look at the service's log, or wait longer"
+SILENT: Final = Finding(
+    "connected, but the service does not answer", "Check the service log, or wait longer"
 )
-GONE: Final = Finding("the service is gone", "Start the service", is_final=True)
-NOBODY: Final = Finding("nobody listens there", "Start the service, or correct the endpoint")
+GONE: Final = Finding("the service closed the connection", "Start the service", is_final=True)
+NOBODY: Final = Finding("nothing listens there", "Start the service, or correct the endpoint")
 REFUSED: Final = Finding(
-    "the service refuses this client's key",
+    "the service rejects this client's key",
     f"Authorise it: flightsw keys authorise NAME{PUBLIC_SUFFIX}",
     is_final=True,
 )
-UNFIT: Final = Finding(
-    "the keys of the two sides do not fit, or something else listens there",
-    f"Copy the service's {SERVICE_KEY} anew, and check that both sides use CURVE or neither",
+MISMATCH: Final = Finding(
+    "the CURVE keys do not match, or something else listens there",
+    f"Copy the service's {SERVICE_KEY} again, and check that both sides use CURVE or neither",
 )
 
-_UNFIT_FOR_GOOD: Final = UNFIT._replace(is_final=True)
-_TOLD: Final[Mapping[int, Finding]] = {
-    zmq.EVENT_HANDSHAKE_SUCCEEDED: THERE,
+_FINAL_MISMATCH: Final = MISMATCH._replace(is_final=True)
+_FINDINGS: Final[Mapping[int, Finding]] = {
+    zmq.EVENT_HANDSHAKE_SUCCEEDED: SILENT,
     zmq.EVENT_HANDSHAKE_FAILED_AUTH: REFUSED,
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: UNFIT,  # so a service of another key ends it
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: _UNFIT_FOR_GOOD,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: MISMATCH,  # a service with another key ends it so
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: _FINAL_MISMATCH,
     zmq.EVENT_CLOSED: NOBODY,
 }
 
@@ -51,24 +51,24 @@ class HandshakeMonitor:
     """Watches a socket that is not connected yet."""
 
     def __init__(self, socket: zmq.Socket[Any]) -> None:
-        self._events = socket.get_monitor_socket(sum(_TOLD) | zmq.EVENT_DISCONNECTED)
+        self._events = socket.get_monitor_socket(sum(_FINDINGS) | zmq.EVENT_DISCONNECTED)
         self.finding: Finding | None = None
-        """As of the last :meth:`look`; None before anything is known."""
+        """As of the last :meth:`poll`; None before anything is known."""
 
-    def look(self, timeout_ms: int) -> None:
-        """Take in what happened, and wait so long where nothing did."""
+    def poll(self, timeout_ms: int) -> None:
+        """Read the events so far; if there are none, wait up to ``timeout_ms`` for one."""
         while self._events.poll(timeout_ms):
             timeout_ms = 0
             event = recv_monitor_message(self._events)["event"]
-            self.finding = _TOLD.get(event) or self._after_disconnection()
+            self.finding = _FINDINGS.get(event) or self._after_disconnection()
 
     def _after_disconnection(self) -> Finding:
-        if self.finding is THERE:
+        if self.finding is SILENT:
             return GONE
-        if self.finding in (REFUSED, UNFIT, _UNFIT_FOR_GOOD):
+        if self.finding in (REFUSED, MISMATCH, _FINAL_MISMATCH):
             return self.finding
-        return _UNFIT_FOR_GOOD  # what ends it before a handshake is no such service
+        return _FINAL_MISMATCH  # a service ends no connection before its handshake
 
     def close(self) -> None:
-        """Its end of the events; the watched socket goes on."""
+        """Stop watching; the watched socket stays open."""
         self._events.close()

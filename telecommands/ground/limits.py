@@ -10,7 +10,7 @@ from msgspec import inspect
 
 
 class Level(Enum):
-    """Of a value against its limits."""
+    """Level of a value relative to its limits."""
 
     NOMINAL = "nominal"
     WARNING = "warning"
@@ -20,13 +20,13 @@ class Level(Enum):
 def level_of(field: inspect.Field, value: Any) -> Level:
     """``warning_low``, ``warning_high``, ``critical_low`` and ``critical_high`` of its Meta.
 
-    A value at its limit is beyond it; what is no number has no limits.
+    A value at its limit is beyond it; a value that is not a number has no limits.
     """
     return level_within(extra_of(field.type), value)
 
 
 def level_within(limits: Mapping[str, Any], value: Any) -> Level:
-    """The same for limits that were read already."""
+    """The same for limits that have already been read."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return Level.NOMINAL
     for level in (Level.CRITICAL, Level.WARNING):
@@ -37,7 +37,7 @@ def level_within(limits: Mapping[str, Any], value: Any) -> Level:
 
 
 def extra_of(kind: inspect.Type) -> Mapping[str, Any]:
-    """The type's unit and limits, wherever in it they stand."""
+    """Unit and limits of a type, at any depth in it."""
     if isinstance(kind, inspect.Metadata):
         return {**extra_of(kind.type), **(kind.extra or {})}
     if isinstance(kind, inspect.UnionType):

@@ -1,4 +1,4 @@
-"""A product on its way: a hidden file beside its place, hashed as it grows, renamed at the end."""
+"""A product in transfer: a hidden file next to its target, hashed as it grows, then renamed."""
 
 from __future__ import annotations
 
@@ -19,24 +19,26 @@ from telecommands.ground.errors import TransferFailed, product_error
 _READ_BYTES: Final = 1 << 20
 _FLUSH_BYTES: Final = 16 << 20
 _MOST_NAME_BYTES: Final = 200
-_LOG: Final = "Look into the service's log"
+_LOG: Final = "Check the service log"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}\Z")
 _PLAIN: Final = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\Z")
 
 
 def place_of(offer: ProductOffer, folder: Path) -> Path:
-    """``folder/JOB/NAME``; :class:`TransferFailed` where these could lead elsewhere."""
+    """``folder/JOB/NAME``; :class:`TransferFailed` if that could leave the folder."""
     for part in (offer.job, offer.name):
         if _PLAIN.match(part) is None or len(part.encode()) > _MOST_NAME_BYTES:
-            cause = f"its name {part!r:.80} is no plain file name"
+            cause = f"has {part!r:.80}, which is not a plain file name"
             raise TransferFailed(offer.product, cause, _LOG)
     if _SHA256.match(offer.sha256) is None:
-        raise TransferFailed(offer.product, f"{offer.sha256!r:.80} is no SHA-256", _LOG)
+        raise TransferFailed(
+            offer.product, f"has {offer.sha256!r:.80}, which is not a SHA-256", _LOG
+        )
     return folder / offer.job / offer.name
 
 
 def is_complete(place: Path, offer: ProductOffer) -> bool:
-    """Whether the product lies at its place already, by size and SHA-256."""
+    """Whether the complete product is already stored there, by size and SHA-256."""
     try:
         if not place.is_file():
             return False
@@ -49,20 +51,20 @@ def is_complete(place: Path, offer: ProductOffer) -> bool:
 
 
 class PartFile:
-    """The hidden file ``.NAME.SHA.part``: what a broken transfer left is gone on with.
+    """The hidden file ``.NAME.SHA.part``; an interrupted transfer is resumed from this file.
 
-    A context manager; one process at a time has it.  Raises
-    :class:`~telecommands.ground.errors.ProductError` for the system's refusals and
-    :class:`TransferFailed` where another receiver has it.
+    A context manager for one process at a time.  Raises
+    :class:`~telecommands.ground.errors.ProductError` for errors of the system and
+    :class:`TransferFailed` if another receiver holds the file.
     """
 
     def __init__(self, place: Path, offer: ProductOffer) -> None:
         self._place = place
         self._offer = offer
         self._path = place.with_name(f".{place.name}.{offer.sha256[:16]}.part")
-        self._on_its_way = 0
+        self._flushed = 0
         self.position = 0
-        """Bytes that are stored, from the start, without a gap."""
+        """Bytes stored from the start without a gap."""
         self._handle = self._opened()
         try:
             self._resume()
@@ -71,7 +73,7 @@ class PartFile:
             raise
 
     def append(self, data: memoryview) -> None:
-        """Store the bytes that follow."""
+        """Store the next bytes."""
         self._hash.update(data)
         written = 0
         try:
@@ -80,22 +82,22 @@ class PartFile:
         except OSError as error:
             raise product_error(self._place, error) from error
         self.position += len(data)
-        if self.position - self._on_its_way >= _FLUSH_BYTES:
-            self._on_its_way = self.position
-            # Starts the writing to disk now, so that the fsync at the end has little left to do.
+        if self.position - self._flushed >= _FLUSH_BYTES:
+            self._flushed = self.position
+            # Starts writing to disk now, so that the final fsync is short.
             os.posix_fadvise(self._handle, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def fits(self) -> bool:
-        """Whether all is here and has the SHA-256 that the service promised."""
+        """Whether the file is complete and has the offered SHA-256."""
         return self.position == self._offer.size and self.sha256 == self._offer.sha256
 
     @property
     def sha256(self) -> str:
-        """Of what is stored, in hex."""
+        """SHA-256 of the stored bytes, in hexadecimal."""
         return self._hash.hexdigest()
 
     def publish(self) -> None:
-        """Put the file at its place, on the disk before anybody is told."""
+        """Move the file to its target; it is on the disk before this returns."""
         try:
             os.fsync(self._handle)
             self._path.replace(self._place)
@@ -105,11 +107,11 @@ class PartFile:
             raise product_error(self._place, error) from error
 
     def restart(self) -> None:
-        """Throw away what was received."""
+        """Discard the stored bytes."""
         self._begin_at(0)
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Delete the file."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
@@ -137,12 +139,12 @@ class PartFile:
                 raise FileNotFoundError(self._path)  # published a moment ago
         except OSError as error:
             os.close(handle)
-            cause = "another receiver writes it"
-            raise TransferFailed(self._path, cause, "Run one receiver a folder") from error
+            cause = "is being written by another receiver"
+            raise TransferFailed(self._path, cause, "Run one receiver per folder") from error
         return handle
 
     def _resume(self) -> None:
-        """Keep whole chunks of what is there; the last one may have been torn by a power cut."""
+        """Keep whole chunks only: a power cut may have damaged the last one."""
         stored = os.fstat(self._handle).st_size
         if stored > self._offer.size:
             stored = 0
@@ -154,7 +156,7 @@ class PartFile:
         try:
             os.ftruncate(self._handle, position)
             self._hash = _digest(self._handle, position)
-            self.position = self._on_its_way = os.lseek(self._handle, position, os.SEEK_SET)
+            self.position = self._flushed = os.lseek(self._handle, position, os.SEEK_SET)
         except OSError as error:
             raise product_error(self._place, error) from error
 

@@ -1,4 +1,4 @@
-"""Times, sizes and answers as an operator reads them."""
+"""Times, sizes and answers as text for an operator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from telecommands.dictionary import Stage, Verification
 
-_EARLIEST_NS: Final = 10**17  # 1973: a larger number under a time's name is one
+_EARLIEST_NS: Final = 10**17  # 1973: a larger number in a time field is a time
 
 
 def utc(t: int) -> str:
@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def stage_lines(verification: Verification) -> Iterator[str]:
-    """A stage on one line, what it carries on those below."""
+    """A stage on one line, its data on the lines below."""
     head = f"{utc(verification.at)}  {verification.stage.value:<10}"
     yield "  ".join([head, *_details(verification)]).rstrip()
     if verification.stage.closes:
@@ -51,7 +51,7 @@ def stage_lines(verification: Verification) -> Iterator[str]:
 
 
 def value_text(name: str, value: Any) -> str:
-    """One value; times as UTC."""
+    """One value as text; times as UTC."""
     if isinstance(value, Mapping):
         return "{" + pairs(value) + "}"
     if isinstance(value, (list, tuple)):
@@ -66,7 +66,7 @@ def value_text(name: str, value: Any) -> str:
 
 
 def pairs(data: Mapping[str, Any]) -> str:
-    """``key=value`` on one line; what is empty is left out."""
+    """``key=value`` on one line, without empty values."""
     return " ".join(
         f"{key}={value_text(key, value)}"
         for key, value in data.items()

@@ -1,4 +1,4 @@
-"""Sequence numbers of a telecommand key, never given out twice on this machine."""
+"""Sequence numbers of a telecommand key, each used once on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HIGHEST: Final = 2**62
 
 
 class SequenceFile:
-    """A file that holds the first number nobody has yet; processes may share it.
+    """A file that holds the first free number; processes may share it.
 
-    Numbers are reserved in blocks of 32, on the disk before one of them is used.  What a process
-    reserved and did not use is left out, which the service accepts.  One thread uses an instance.
+    Numbers are reserved in blocks of 32, on the disk before one of them is used.  Reserved numbers
+    that a process does not use are skipped, which the service accepts.  For one thread only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,7 +32,7 @@ class SequenceFile:
         self._end = 0
 
     def next(self) -> int:
-        """A number, from 1; :class:`SequenceUnusable` where the file cannot be used."""
+        """The next number, from 1; :class:`SequenceUnusable` if the file cannot be used."""
         if self._next >= self._end:
             with self._locked() as handle:
                 self._reserve(handle, self._read(handle))
@@ -40,9 +40,9 @@ class SequenceFile:
         return self._next - 1
 
     def advance(self, highest: int) -> None:
-        """Go on from ``highest + 1`` where the service would refuse what comes next.
+        """Continue at ``highest + 1`` if the service would reject the next number.
 
-        ``highest`` is what the service names with REPLAYED or OUT_OF_WINDOW.
+        ``highest`` is the number that the service gives with REPLAYED or OUT_OF_WINDOW.
         """
         with self._locked() as handle:
             free = self._read(handle)
@@ -53,7 +53,7 @@ class SequenceFile:
     def _reserve(self, handle: int, first: int) -> None:
         if first + _BLOCK > _HIGHEST:
             cure = "Generate a new telecommand key under another name"
-            raise SequenceUnusable(self._path, "all sequence numbers are used up", cure)
+            raise SequenceUnusable(self._path, "has no sequence number left", cure)
         os.pwrite(handle, f"{first + _BLOCK:0{_DIGITS}}\n".encode(), 0)
         os.fsync(handle)
         self._next, self._end = first, first + _BLOCK
@@ -63,7 +63,7 @@ class SequenceFile:
         if not content:
             return 1
         if len(content) != _DIGITS + 1 or not content[:-1].isdigit() or int(content) < 1:
-            cure = "Remove it: the service tells where to go on"
+            cure = "Remove it: the service then gives the number to continue at"
             raise SequenceUnusable(self._path, "does not hold a sequence number", cure)
         return int(content)
 
@@ -89,7 +89,7 @@ class SequenceFile:
                 return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
-                    cause = "another process keeps it locked"
+                    cause = "is locked by another process"
                     raise SequenceUnusable(self._path, cause, "End that process") from error
             time.sleep(0.01)
 

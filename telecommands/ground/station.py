@@ -1,9 +1,8 @@
-"""The ground station that a command line describes: where the service listens, which keys."""
+"""The ground station that a command line describes: endpoints of the service, and keys."""
 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Final
 
@@ -12,15 +11,22 @@ import zmq
 
 from telecommands.dictionary import DOWNLINK_PORT, TELECOMMAND_PORT, TELEMETRY_PORT
 from telecommands.ground.commanding import SequenceFile, TelecommandClient, TelemetryClient
-from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
-from telecommands.ground.downlink import DownlinkReceiver, Progress
+from telecommands.ground.connection import (
+    KEYS_VARIABLE,
+    Connection,
+    GroundKeys,
+    absent_keys,
+    default_key_folder,
+    read_ground_keys,
+)
+from telecommands.ground.downlink import DownlinkReceiver, ProgressCallback
 from telecommands.ground.errors import UsageError
+from telecommands.keys import TELECOMMAND_SUFFIX
 
-KEYS_VARIABLE: Final = "FLIGHTSW_GROUND_KEYS"
 _PORTS: Final = (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)
 
 
-class Endpoints(msgspec.Struct, frozen=True):
+class StationEndpoints(msgspec.Struct, frozen=True):
     """ZeroMQ endpoints of the service's three links, as it writes them to endpoints.json."""
 
     telecommand: str
@@ -31,60 +37,62 @@ class Endpoints(msgspec.Struct, frozen=True):
 class Station(msgspec.Struct, frozen=True):
     """Opens links to the service; the caller closes them."""
 
-    endpoints: Endpoints
+    endpoints: StationEndpoints
     keys: GroundKeys
     sequence: Path
 
     def commanding(self) -> TelecommandClient:
         """Raises :class:`~telecommands.ground.errors.UnusableKey` without a telecommand key."""
+        if self.keys.telecommand is None:
+            raise absent_keys(self.sequence.with_suffix(TELECOMMAND_SUFFIX))
         return TelecommandClient(self.endpoints.telecommand, self.keys, SequenceFile(self.sequence))
 
     def raw_commanding(self) -> Connection:
-        """The telecommand link without any client's care, for frames that are none."""
+        """The bare telecommand link, for frames that are not telecommands."""
         return Connection(zmq.DEALER, self.endpoints.telecommand, self.keys)
 
     def telemetry(
         self, topics: tuple[str, ...] = ("",), *, monitored: bool = False
     ) -> TelemetryClient:
-        """Topics that begin with one of these; ``""`` is all."""
+        """Telemetry of the topics that begin with one of these; ``""`` is all."""
         return TelemetryClient(self.endpoints.telemetry, self.keys, topics, monitored=monitored)
 
-    def downlink(self, folder: Path, progress: Progress | None = None) -> DownlinkReceiver:
-        """Products go below ``folder``."""
+    def downlink(self, folder: Path, progress: ProgressCallback | None = None) -> DownlinkReceiver:
+        """A receiver that stores products below ``folder``."""
         return DownlinkReceiver(self.endpoints.downlink, self.keys, folder, progress=progress)
 
 
 def add_key_folder_option(parser: argparse._ActionsContainer) -> None:
-    """``--keys``."""
+    """Add ``--keys``."""
     parser.add_argument(
         "--keys",
         type=Path,
-        default=Path(os.environ.get(KEYS_VARIABLE) or "keys"),
+        default=default_key_folder(),
         metavar="FOLDER",
         help=f"ground keys (default: ${KEYS_VARIABLE}, else ./keys)",
     )
 
 
 def add_station_options(parser: argparse.ArgumentParser) -> None:
-    """What every command that talks to the service takes."""
+    """Add the options of every command that connects to the service."""
     group = parser.add_argument_group("connection")
     group.add_argument(
-        "--as", dest="key_name", default="operator", metavar="NAME", help="whose keys (operator)"
+        "--as", dest="key_name", default="operator", metavar="NAME", help="keys to use (operator)"
     )
-    where = group.add_mutually_exclusive_group()
-    where.add_argument(
+    endpoints = group.add_mutually_exclusive_group()
+    endpoints.add_argument(
         "--endpoints", type=Path, metavar="FILE", help="endpoints.json, which the service writes"
     )
-    where.add_argument(
+    endpoints.add_argument(
         "--ports",
         type=_ports,
         default=_PORTS,
         metavar="TC,TM,DOWNLINK",
         help=f"three ports ({','.join(map(str, _PORTS))})",
     )
-    group.add_argument("--host", default="127.0.0.1", help="of the ports (%(default)s)")
+    group.add_argument("--host", default="127.0.0.1", help="host of the ports (%(default)s)")
     group.add_argument(
-        "--no-curve", dest="curve", action="store_false", help="plain links, for trials"
+        "--no-curve", dest="curve", action="store_false", help="unencrypted links, for tests"
     )
     add_key_folder_option(group)
 
@@ -93,7 +101,7 @@ def station_of(arguments: argparse.Namespace) -> Station:
     """The station of these options; reads the keys."""
     if arguments.endpoints is None:
         links = (f"tcp://{arguments.host}:{port}" for port in arguments.ports)
-        endpoints = Endpoints(*links)
+        endpoints = StationEndpoints(*links)
     else:
         endpoints = _read_endpoints(arguments.endpoints)
     return Station(
@@ -108,15 +116,15 @@ def keys_of(arguments: argparse.Namespace) -> GroundKeys:
     return read_ground_keys(arguments.keys, arguments.key_name, curve=arguments.curve)
 
 
-def _read_endpoints(path: Path) -> Endpoints:
+def _read_endpoints(path: Path) -> StationEndpoints:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Endpoints)
+        return msgspec.json.decode(path.read_bytes(), type=StationEndpoints)
     except OSError as error:
         cause = f"cannot be read ({error.strerror})"
         raise UsageError(path, cause, "Start the service, or give --ports") from error
     except msgspec.DecodeError as error:
         cure = "Give the endpoints.json of the service's state_dir"
-        raise UsageError(path, str(error), cure) from error
+        raise UsageError(path, f"is not a list of endpoints: {error}", cure) from error
 
 
 def _ports(text: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Listen to the service's telemetry, and count what was lost on the way."""
+"""Receive the service's telemetry, and count lost packets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from telecommands.refusal import Refusal
 
 
 class Place(NamedTuple):
-    """Of a packet among those of its topic; ``t`` is UTC nanoseconds."""
+    """Position of a packet within its topic; ``t`` is UTC nanoseconds."""
 
     boot: int
     seq: int
@@ -25,10 +25,10 @@ class Place(NamedTuple):
 
 
 class TelemetryClient(LinkClient):
-    """Packets of the topics that begin with one of ``topics``.  Not for several threads at once.
+    """Packets of the topics that begin with one of ``topics``.  For one thread at a time.
 
-    ``lost`` counts missing packets by topic, ``repeated`` those that came again because somebody
-    asked for the latest, ``unreadable`` what is no packet.
+    ``lost`` counts missing packets by topic, ``repeated`` those sent again for a new subscriber
+    or REPORT_LATEST, ``unreadable`` messages that are not packets.
     """
 
     def __init__(
@@ -45,21 +45,21 @@ class TelemetryClient(LinkClient):
 
     @property
     def lost(self) -> Counter[str]:
-        """Packets that never came, by topic."""
+        """Number of lost packets, by topic."""
         return self._order.lost
 
     @property
     def finding(self) -> Finding | None:
-        """What a ``monitored`` link knows of the service's end."""
+        """What a ``monitored`` link knows of the service."""
         return self._connection.finding
 
     @property
     def repeated(self) -> Counter[str]:
-        """Packets that came again, by topic."""
+        """Number of repeated packets, by topic."""
         return self._order.repeated
 
     def packets(self, timeout_s: float) -> Iterator[tuple[str, Packet, Record]]:
-        """Topic, packet and body of all that comes within ``timeout_s``, each packet once."""
+        """Topic, packet and body of all packets within ``timeout_s``, each once."""
         deadline = time.monotonic() + timeout_s
         while (frames := self._connection.receive(deadline)) is not None:
             try:
@@ -74,10 +74,10 @@ class TelemetryClient(LinkClient):
 
 
 class PacketOrder:
-    """What the packets' numbers tell: which are new, how many are missing.
+    """Finds new and missing packets by their numbers.
 
-    Numbers begin anew with each boot, and the first one heard is free.  So they do where a younger
-    packet of the same boot has a lower number: another unit, or one whose state was removed.
+    Numbers restart with each boot, and the first packet may have any number.  A newer packet of
+    the same boot with a lower number also restarts them: another unit, or a deleted state file.
     """
 
     def __init__(self) -> None:
@@ -86,19 +86,19 @@ class PacketOrder:
         self._last: dict[str, Place] = {}
 
     def last(self, topic: str) -> Place | None:
-        """Of the last packet heard."""
+        """Place of the last packet received."""
         return self._last.get(topic)
 
     def resume(self, topic: str, last: Place) -> None:
-        """Go on after a packet that was heard earlier."""
+        """Continue after a packet that was received earlier."""
         self._last[topic] = last
 
     def is_new(self, topic: str, packet: Packet) -> bool:
-        """Count a packet."""
+        """Count a packet; whether it is new."""
         return self.missing_before(topic, packet) is not None
 
     def missing_before(self, topic: str, packet: Packet) -> int | None:
-        """Count a packet: how many are missing right before it, None where it came already."""
+        """Count a packet: how many are missing right before it, None if it is a repetition."""
         last = self._last.get(topic)
         missing = 0
         if last is not None and last.boot == packet.boot:

@@ -1,4 +1,4 @@
-"""What telemetry tells so far: the state behind the live table."""
+"""State of the service as received by telemetry, for the live table."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ TELECOMMANDS_KEPT: Final = 10
 JOBS_KEPT: Final = 4
 
 PERIODS_UNTIL_STALE: Final = 3
-"""Housekeeping is stale when it is so many of its periods old."""
+"""Housekeeping is stale after this number of its periods."""
 
 STALE_AFTER_S: Final = PERIODS_UNTIL_STALE * float(PARAMETERS["housekeeping.period_s"].default)
-"""The same before two packets told the period: three of the default periods."""
+"""The same while the period is unknown: three default periods."""
 
 _LEAST_STALE_S: Final = 2.0
 _JOB_SILENT_S: Final = 120.0
 
 
 class TelemetryState:
-    """Fed packet by packet; ``now`` is monotonic seconds.  Bounded, whatever comes."""
+    """Updated packet by packet; ``now`` is monotonic seconds.  Its size is bounded."""
 
     def __init__(self) -> None:
         self.housekeeping: Housekeeping | None = None
@@ -65,11 +65,11 @@ class TelemetryState:
             self._jobs.pop(record.job, None)
 
     def is_stale(self, now: float) -> bool:
-        """Whether housekeeping is older than three of its periods, or never came."""
+        """Whether housekeeping is older than three of its periods, or was never received."""
         return self.housekeeping is None or now - self.housekeeping_at > self._stale_after_s
 
     def jobs(self, now: float) -> list[Progress]:
-        """Jobs that run: told of lately, and not denied by housekeeping that came later."""
+        """Running jobs: reported recently, and not contradicted by later housekeeping."""
         idle_since = -1.0
         if self.housekeeping is not None and self.housekeeping.jobs.running == 0:
             idle_since = self.housekeeping_at
@@ -87,7 +87,7 @@ class TelemetryState:
 
     @staticmethod
     def _keep(kept: OrderedDict[str, Kept], key: str, value: Kept, most: int) -> None:
-        """Newest last; the oldest goes where there are too many."""
+        """Keep the newest ``most`` entries, newest last."""
         kept[key] = value
         kept.move_to_end(key)
         if len(kept) > most:

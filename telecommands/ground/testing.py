@@ -1,7 +1,7 @@
-"""The service's end of the links, simulated, for tests of clients.
+"""A simulated service end of the links, for tests of clients.
 
-It keeps the interface's rules (authentication, sequence window, repeated ids, chunks with credit)
-and nothing else: no jobs, no contact windows, nothing on the disk, no limits of rate.
+It follows the rules of the interface (authentication, sequence window, repeated ids, chunks with
+credit) and has nothing else: no jobs, contact windows, files or rate limits.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ from telecommands.keys import CurvePair
 from telecommands.refusal import Refusal
 
 Answer: TypeAlias = Callable[[Sequence[bytes]], Iterable[Sequence[bytes]]]
-"""Frames of a message to the messages that answer it."""
+"""Maps the frames of a message to the messages that answer it."""
 
 _POLL_MS: Final = 10
 _JOIN_S: Final = 10.0
 
 
 class AnsweringSocket:
-    """A ROUTER on a free port of the loopback, answered by a plain function in a thread.
+    """A ROUTER on a free port of the loopback interface, answered by a function in a thread.
 
-    A context manager; what the function raised is raised again at its end.  With ``pair`` the link
-    uses CURVE, and only the holders of ``authorised`` public keys get through; they may change.
+    A context manager; its end raises what the function raised.  With ``pair`` the link uses CURVE
+    and accepts only ``authorised`` public keys, which may change.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class AnsweringSocket:
                     identity, *frames = self._socket.recv_multipart()
                     for reply in self._answer(frames):
                         self._socket.send_multipart([identity, *reply], copy=False)
-        except Exception as fault:  # noqa: BLE001 - handed to the test's own thread
+        except Exception as fault:  # noqa: BLE001 - raised again in the test's thread
             self._fault = fault
 
 
 class SimulatedCommanding:
-    """Answers telecommands: ``stages`` gives what follows ACCEPTED, COMPLETED where it is silent.
+    """Answers telecommands: ``stages`` gives the stages after ACCEPTED; COMPLETED by default.
 
-    ``ran`` lists the telecommands that were accepted, each id once.
+    ``ran`` lists the accepted telecommands, each id once.
     """
 
     def __init__(
@@ -122,7 +122,7 @@ class SimulatedCommanding:
         self.ran: list[TelecommandBody] = []
 
     def __call__(self, frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-        """The verification stages, a frame each."""
+        """The verification stages, one frame each."""
         for verification in self._answered(frames):
             yield [encode(verification)]
 
@@ -133,7 +133,7 @@ class SimulatedCommanding:
             header, body = decode_header(header_frame), decode_body(body_frame)
             key = self._keys.get(header.key_id)
             if key is None:
-                raise Refusal(Code.UNKNOWN_KEY, f"no key {header.key_id}")
+                raise Refusal(Code.UNKNOWN_KEY, f"the key {header.key_id} does not exist")
             verify(header, body_frame, key)
             window = self.windows.get(key.key_id, SequenceWindow())
             self.windows[key.key_id] = window.take(header.sequence)
@@ -162,7 +162,7 @@ class SimulatedDownlink:
         self.requests: list[DownlinkRequest] = []
 
     def __call__(self, frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
-        """One frame a reply, two for a chunk."""
+        """One frame per reply, two for a chunk."""
         request: DownlinkRequest = decode_as(cast(Any, DownlinkRequest), frames[0], "the request")
         self.requests.append(request)
         for reply, data in self._replies(request):
@@ -172,11 +172,14 @@ class SimulatedDownlink:
         if isinstance(request, NextProduct):
             yield self._next(request.skip), None
         elif request.product not in self._products:
-            yield _refused(request.product, Code.UNKNOWN_PRODUCT, "no such product"), None
+            yield (
+                _refused(request.product, Code.UNKNOWN_PRODUCT, "the product does not exist"),
+                None,
+            )
         elif isinstance(request, ChunkRequest):
             yield from self._chunks(request)
         elif request.sha256 != self._products[request.product][0].sha256:
-            yield _refused(request.product, Code.BAD_ARGUMENTS, "another SHA-256"), None
+            yield _refused(request.product, Code.BAD_ARGUMENTS, "the SHA-256 differs"), None
         else:
             if request.product not in self.delivered:
                 self.delivered.append(request.product)
@@ -206,7 +209,7 @@ class _Gatekeeper:
         return key in self._authorised
 
     def guard(self, authenticator: ThreadAuthenticator) -> None:
-        """Let in nobody else."""
+        """Accept no other keys."""
         authenticator.start()
         authenticator.configure_curve_callback("*", credentials_provider=self)
 

@@ -18,7 +18,7 @@ from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
 from telecommands.ground.connection import GroundKeys
-from telecommands.ground.station import Endpoints, Station
+from telecommands.ground.station import Station, StationEndpoints
 from tests.conftest import Simulated
 from tests.unit.telecommands.dashboard.running import running
 from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
@@ -130,7 +130,7 @@ def test_the_object_tree_holds_what_the_dictionary_declares(
 def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_path: Path) -> None:
     key = TelecommandKey("operator", bytes(SECRET_BYTES))
     with FlightStandIn(key) as flight:
-        endpoints = Endpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
+        endpoints = StationEndpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
         station = Station(endpoints, GroundKeys(telecommand=key), tmp_path / "operator.sequence")
         settings = DashboardSettings(
             archive=tmp_path / "archive.sqlite", openmct=find_openmct(None), port=0

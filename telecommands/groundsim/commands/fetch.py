@@ -114,7 +114,7 @@ def _ended(complete: bool, what: str) -> int:
 
 
 @contextmanager
-def _bar() -> Iterator[downlink.Progress | None]:
+def _bar() -> Iterator[downlink.ProgressCallback | None]:
     """A progress bar for the current product, on a terminal only."""
     console = Console(stderr=True, highlight=False, markup=False)
     if not console.is_terminal:

@@ -38,7 +38,7 @@ def test_the_service_has_a_pair_of_its_own(keys: KeyFolder) -> None:
 
 def test_generating_twice_is_refused_and_keeps_the_pair(keys: KeyFolder) -> None:
     pair = keys.service_pair()
-    with pytest.raises(LinkError, match="exists already"):
+    with pytest.raises(LinkError, match="already exists"):
         keys.generate()
     assert keys.service_pair() == pair
 

@@ -75,6 +75,18 @@ _HOSTILE = [
     b"\x81\x01\x01",
     b"\x81\xa1x\xc1",
     b"\x80\x00",  # more after the end
+    b"\x80\x80",
+    b"\x81\xa1x\xdb\xff\xff\xff\xff",  # text of four gigabytes announced
+    b"\x81\xa1x\xa3\xed\xa0\x80",  # a surrogate
+    b"\x81\xa1\xff\x01",  # no UTF-8 in a key
+    b"\x81\xc4\x01a\x01",  # binary as key
+    b"\x81\xa1x\x81\xc4\x01a\x01",  # the same further in
+    b"\x81\xa1x\x81\x01\x01",  # a number as key
+    b"\x81\xa1x\x81\xcb\x7f\xf8" + b"\x00" * 6 + b"\x01",  # not a number as key
+    b"\x81\xa1x\x91\x81\x91\x01\x01",  # an array as key
+    b"\x81\xa1x\xd4\x05\x01",  # an extension
+    b"\x81\xa1x\x91\xc7\x00\x05",  # an empty one, further in
+    b"\x81\xa1x\xd6\xff\x00\x00\x00\x01",  # a time
     b"",
 ]
 
@@ -82,6 +94,24 @@ _HOSTILE = [
 @pytest.mark.parametrize("args", _HOSTILE, ids=range(len(_HOSTILE)))
 def test_hostile_arguments_are_refused(args: bytes) -> None:
     assert _refused(lambda: decode_body(_body(args))) is Code.MALFORMED
+
+
+def test_of_a_repeated_key_the_last_value_counts() -> None:
+    assert decode_body(_body(b"\x82\xa1x\x01\xa1x\x02")).args == {"x": 2}
+    repeated = b"\x85\xa2id\xa1b" + _body(b"\x80")[1:]
+    assert decode_body(repeated).id == "a"
+
+
+@pytest.mark.parametrize("levels", [17, 511, 600])
+def test_arrays_nested_too_deep_are_refused(levels: int) -> None:
+    deep = _body(b"\x81\xa1x" + b"\x91" * levels + b"\x01")
+    assert _refused(lambda: decode_body(deep)) is Code.OVERSIZED
+
+
+def test_a_typed_field_does_not_follow_what_is_nested_in_it() -> None:
+    deep = b"\x84\xa2id" + b"\x91" * 60_000 + b"\x01"
+    assert _refused(lambda: decode_body(deep)) is Code.MALFORMED
+    assert read_label(deep) == ("", "")
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300))

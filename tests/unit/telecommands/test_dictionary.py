@@ -52,7 +52,7 @@ def test_every_failure_of_the_processing_chain_has_its_code() -> None:
     assert errors.StateUnavailable.code in Code.__members__
 
 
-def test_what_is_read_only_runs_in_safe_mode_and_is_no_hazard() -> None:
+def test_what_is_read_only_runs_in_safe_mode_and_is_not_hazardous() -> None:
     for kind in TELECOMMANDS.values():
         if kind.READ_ONLY:
             assert kind.IN_SAFE

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UnusableKey
+from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import (
     KeyRefused,
     check_name,
@@ -62,7 +63,7 @@ def test_generating_never_overwrites(folder: Path, suffix: str) -> None:
     there = folder / f"alice.{suffix}"
     there.write_text("kept")
     generate = generate_telecommand_key if suffix == "telecommand_key" else generate_curve_pair
-    with pytest.raises(KeyRefused, match="exists already"):
+    with pytest.raises(KeyRefused, match="already exists"):
         generate(folder, "alice")
     assert [path.name for path in folder.iterdir()] == [there.name]
     assert there.read_text() == "kept"
@@ -85,7 +86,7 @@ def test_a_secret_that_others_may_use_is_refused_with_the_cure(folder: Path, mod
         with pytest.raises(KeyRefused) as refused:
             read(path)
         assert refused.value.path == path
-        assert refused.value.cure == f"chmod 600 {path}"
+        assert refused.value.cure == f"Run: chmod 600 {path}"
         path.chmod(0o600)
         read(path)
 
@@ -95,7 +96,11 @@ def test_links_folders_and_absent_files_are_refused(folder: Path) -> None:
     link = folder / "linked.telecommand_key"
     link.symlink_to(key)
     (folder / "folder.telecommand_key").mkdir(mode=0o700)
-    for name, cause in (("linked", "is a link"), ("folder", "is no file"), ("absent", "no such")):
+    for name, cause in (
+        ("linked", "is a link"),
+        ("folder", "is not a file"),
+        ("absent", "no such"),
+    ):
         with pytest.raises(KeyRefused, match=cause):
             read_telecommand_key(folder / f"{name}.telecommand_key")
 
@@ -104,7 +109,7 @@ def test_links_folders_and_absent_files_are_refused(folder: Path) -> None:
     "content",
     [b"", b"0" * 63, b"0" * 65, b"g" * 64, b"0" * 64 + b"\n\n", b"\xff" * 64, b"0" * 5000],
 )
-def test_garbage_is_no_telecommand_key(folder: Path, content: bytes) -> None:
+def test_garbage_is_not_a_telecommand_key(folder: Path, content: bytes) -> None:
     path = generate_telecommand_key(folder, "alice")
     path.write_bytes(content)
     with pytest.raises(KeyRefused):
@@ -122,7 +127,7 @@ def test_garbage_is_no_telecommand_key(folder: Path, content: bytes) -> None:
         b'public-key = "' + b"a" * 40 + b'"',
     ],
 )
-def test_garbage_is_no_pair(folder: Path, content: bytes) -> None:
+def test_garbage_is_not_a_pair(folder: Path, content: bytes) -> None:
     path = generate_curve_pair(folder, "alice")
     path.write_bytes(content)
     with pytest.raises(KeyRefused):
@@ -134,7 +139,7 @@ def test_keys_of_two_pairs_make_no_pair(folder: Path) -> None:
     other = read_curve_pair(generate_curve_pair(folder, "bob"))
     pair = read_curve_pair(path)
     path.write_bytes(path.read_bytes().replace(pair.public, other.public))
-    with pytest.raises(KeyRefused, match="do not belong together"):
+    with pytest.raises(KeyRefused, match="do not match"):
         read_curve_pair(path)
 
 
@@ -166,7 +171,7 @@ def test_a_folder_into_which_others_write_is_refused(folder: Path) -> None:
         generate_curve_pair(folder, "alice")
 
 
-def test_a_fingerprint_tells_keys_apart() -> None:
+def test_keys_have_different_fingerprints() -> None:
     assert fingerprint(b"a" * 40) != fingerprint(b"b" * 40)
     assert len(fingerprint(b"a" * 40)) == 32
 
@@ -197,9 +202,45 @@ def test_a_plain_link_needs_no_curve_keys(folder: Path) -> None:
     assert keys.telecommand is not None
 
 
-@pytest.mark.parametrize("absent", ["alice.key_secret", "service.key"])
-def test_an_absent_key_is_named(folder: Path, absent: str) -> None:
+@pytest.mark.parametrize(
+    ("absent", "cure"),
+    [
+        ("alice.key_secret", "Run: groundsim keys generate alice --keys"),
+        ("service.key", "run: groundsim keys trust service.key --keys"),
+    ],
+)
+def test_an_absent_key_is_named_with_the_command_that_makes_it(
+    folder: Path, absent: str, cure: str
+) -> None:
     _ground_folder(folder)
     (folder / absent).unlink()
-    with pytest.raises(UnusableKey, match=absent):
+    with pytest.raises(UnusableKey, match=absent) as refused:
         read_ground_keys(folder, "alice")
+    assert cure in refused.value.cure
+    assert "docs/operations.md, Keys" in refused.value.cure
+
+
+def test_an_absent_folder_is_named_with_the_command_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FLIGHTSW_GROUND_KEYS", raising=False)
+    with pytest.raises(UnusableKey) as refused:
+        read_ground_keys(Path("keys"), "operator")
+    assert str(refused.value) == (
+        "./keys does not exist, so there are no ground keys for 'operator' (operator.key_secret). "
+        "Run: groundsim keys generate operator (docs/operations.md, Keys)"
+    )
+
+
+@pytest.mark.parametrize(("watch_only", "made"), [(True, "ANOTHER_NAME"), (False, "alice")])
+def test_an_absent_telecommand_key_is_named_with_the_command_that_makes_it(
+    folder: Path, *, watch_only: bool, made: str
+) -> None:
+    if watch_only:
+        _ground_folder(folder)
+    links = StationEndpoints("tcp://127.0.0.1:1", "tcp://127.0.0.1:2", "tcp://127.0.0.1:3")
+    keys = read_ground_keys(folder, "alice", curve=watch_only)
+    with pytest.raises(UnusableKey, match=r"alice\.telecommand_key") as refused:
+        Station(links, keys, folder / "alice.sequence").commanding()
+    assert f"Run: groundsim keys generate {made}" in refused.value.cure

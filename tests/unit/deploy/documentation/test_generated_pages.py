@@ -15,6 +15,7 @@ from deploy.documentation import interface_page, settings_page
 from telecommands.auth import TelecommandKey
 from telecommands.dictionary import (
     EVENTS,
+    MEANINGS,
     PACKETS,
     PARAMETERS,
     TELECOMMANDS,
@@ -39,6 +40,16 @@ def test_every_setting_is_on_the_page() -> None:
     page = settings_page.render()
     for key in ("arrangement", "queue_depth", "latency_ms", "stall_seconds", "model", "fusion"):
         assert f"| `{key}` |" in page
+
+
+def test_a_setting_is_described_by_its_type() -> None:
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \| .* \|$", settings_page.render(), re.MULTILINE))
+    engines = "list of `dimc`, `tensorrt`, `torch-cuda`, `torch-cpu`; at least one"
+    assert rows["engines"] == engines
+    assert rows["tile_size"] == "integer, ≥ 32, ≤ 8,192, a multiple of 32"
+    assert rows["log_level"] == '`"debug"` or `"info"` or `"warning"` or `"error"`'
+    assert rows["curve"] == "true or false"
+    assert rows["state_dir"] == "path"
 
 
 def test_the_interface_page_is_what_the_code_says() -> None:
@@ -72,6 +83,22 @@ def test_every_field_is_on_the_page() -> None:
     for title, kind in expected:
         rows = re.findall(r"^\| `([^`]+)` \|", page[str(title)], re.MULTILINE)
         assert [row for row in rows if row != "type"] == list(_fields(kind)), title
+
+
+def test_no_field_on_the_page_has_an_empty_meaning() -> None:
+    rows = re.findall(r"^\| `.*\|$", interface_page.render(), re.MULTILINE)
+    assert len(rows) > 200
+    assert [row for row in rows if not row.split("|")[-2].strip()] == []
+
+
+def test_a_meaning_by_name_is_that_of_a_field() -> None:
+    rows = set(re.findall(r"^\| `([^`]+)` \|", interface_page.render(), re.MULTILINE))
+    assert set(MEANINGS) <= rows
+
+
+def test_no_page_shows_marks_of_docstrings() -> None:
+    for page in (interface_page.render(), settings_page.render()):
+        assert not re.search(r"``|:\w+:`|tuple|Optional|Union", page.replace("```", ""))
 
 
 def test_every_link_of_the_page_leads_somewhere() -> None:

@@ -23,7 +23,7 @@ from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.dictionary import CloudFraction, Stage, Verification
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UsageError
-from telecommands.ground.station import Endpoints, Station
+from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
 from tests.unit.telecommands.dashboard.running import Client, page_and_library, running, until
 from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housekeeping
@@ -59,7 +59,7 @@ def _settings(folder: Path, **fields: Any) -> DashboardSettings:
 def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
     links = json.loads(flight.endpoints(folder).read_text())
     return Station(
-        Endpoints(**links),
+        StationEndpoints(**links),
         read_ground_keys(keys, "operator", curve=False),
         keys / "operator.sequence",
     )
@@ -137,7 +137,7 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
     with zmq.Context() as context, context.socket(zmq.XPUB) as publisher:
         publisher.linger = 0
         port = publisher.bind_to_random_port("tcp://127.0.0.1")
-        endpoints = Endpoints(*(f"tcp://127.0.0.1:{port}" for _ in range(3)))
+        endpoints = StationEndpoints(*(f"tcp://127.0.0.1:{port}" for _ in range(3)))
         station = Station(
             endpoints, read_ground_keys(keys, "operator", curve=False), tmp_path / "sequence"
         )

@@ -16,7 +16,7 @@ from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.stages import StageLog
 from telecommands.ground.connection import GroundKeys
-from telecommands.ground.station import Endpoints, Station
+from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import CurvePair
 from tests.unit.telecommands.flight_stand_in import FlightStandIn
 
@@ -46,7 +46,7 @@ def _commanding(station: Callable[[], Station]) -> Iterator[Callable[[], str]]:
 
 
 def _station(flight: FlightStandIn, keys: GroundKeys, folder: Path) -> Station:
-    endpoints = msgspec.json.decode(flight.endpoints(folder).read_bytes(), type=Endpoints)
+    endpoints = msgspec.json.decode(flight.endpoints(folder).read_bytes(), type=StationEndpoints)
     return Station(endpoints, keys, folder / "operator.sequence")
 
 

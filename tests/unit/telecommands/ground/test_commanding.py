@@ -74,14 +74,14 @@ def test_stages_come_in_order_and_end_with_the_closing_one(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     assert plain.telecommand is not None
-    told = [Stage.STARTED, Stage.PROGRESS, Stage.PROGRESS, Stage.FAILED]
-    commanding = SimulatedCommanding([plain.telecommand], {"SELF_TEST": told})
+    later = [Stage.STARTED, Stage.PROGRESS, Stage.PROGRESS, Stage.FAILED]
+    commanding = SimulatedCommanding([plain.telecommand], {"SELF_TEST": later})
     with _client(commanding, plain, sequence) as client:
         stages = list(client.stages(client.send("SELF_TEST"), _LONG_S))
-    assert [stage.stage for stage in stages] == [Stage.ACCEPTED, *told]
+    assert [stage.stage for stage in stages] == [Stage.ACCEPTED, *later]
 
 
-def test_several_telecommands_may_be_open_at_once(
+def test_several_telecommands_may_be_open_together(
     commanding: SimulatedCommanding, plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with _client(commanding, plain, sequence) as client:
@@ -100,7 +100,7 @@ def test_a_lost_telecommand_goes_out_again_under_its_id(
     assert [body.id for body in commanding.ran] == ["same"]
 
 
-def test_each_stage_is_told_once_however_often_it_comes(
+def test_each_stage_is_given_once_however_often_it_arrives(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     assert plain.telecommand is not None
@@ -143,7 +143,7 @@ def test_a_sequence_behind_the_services_is_brought_up_to_it(
     assert len(commanding.ran) == 2
 
 
-def test_a_sequence_that_never_fits_is_rejected_rather_than_tried_for_ever(
+def test_a_sequence_that_never_fits_is_rejected_rather_than_tried_endlessly(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     def always(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
@@ -174,7 +174,7 @@ def test_an_answer_without_id_belongs_to_the_oldest_unanswered(
         assert client.execute("PING", timeout_s=_LONG_S).code is Code.UNKNOWN_KEY
 
 
-def test_a_refused_key_of_the_telecommand_is_told(
+def test_a_refused_key_of_the_telecommand_is_reported(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with _client(SimulatedCommanding([]), plain, sequence) as client:
@@ -184,13 +184,13 @@ def test_a_refused_key_of_the_telecommand_is_told(
 @pytest.mark.parametrize(
     ("name", "args", "cause"),
     [
-        ("PONG", {}, "is no telecommand"),
+        ("PONG", {}, "is not a telecommand"),
         ("OPEN_CONTACT", {"bytes": 0, "seconds": 1}, "bytes"),
         ("OPEN_CONTACT", {"bytes": 1}, "seconds"),
         ("PING", {"surplus": 1}, "surplus"),
         ("SET_MODE", {"mode": "BOOT"}, "mode"),
         ("SCHEDULE", {"at": 1, "telecommand": {"name": "SET_MODE"}}, "mode"),
-        ("SCHEDULE", {"at": 1, "telecommand": {"name": "PONG"}}, "is no telecommand"),
+        ("SCHEDULE", {"at": 1, "telecommand": {"name": "PONG"}}, "is not a telecommand"),
     ],
 )
 def test_arguments_are_checked_before_anything_is_sent(
@@ -217,7 +217,7 @@ def test_arguments_are_checked_before_anything_is_sent(
         ({"name": 2**70}, "big|range|int"),
     ],
 )
-def test_what_cannot_be_sent_is_told_even_unchecked(
+def test_what_cannot_be_sent_is_reported_even_unchecked(
     commanding: SimulatedCommanding,
     plain: GroundKeys,
     sequence: SequenceFile,
@@ -232,32 +232,34 @@ def test_what_cannot_be_sent_is_told_even_unchecked(
 
 
 def test_without_telecommand_key_no_client_is_made(sequence: SequenceFile) -> None:
-    with pytest.raises(UnusableKey, match="groundsim keys"):
+    with pytest.raises(UnusableKey, match="groundsim keys generate"):
         TelecommandClient("tcp://127.0.0.1:1", GroundKeys(), sequence)
 
 
-def test_a_pair_without_the_services_key_is_told(keys: GroundKeys, sequence: SequenceFile) -> None:
+def test_a_pair_without_the_services_key_is_reported(
+    keys: GroundKeys, sequence: SequenceFile
+) -> None:
     half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand)
     with pytest.raises(UnusableKey, match=r"service\.key"):
         TelecommandClient("tcp://127.0.0.1:1", half, sequence)
 
 
 @pytest.mark.parametrize("endpoint", ["", "nonsense", "tcp://127.0.0.1", "tcp://127.0.0.1:x"])
-def test_what_is_no_endpoint_is_told(
+def test_an_invalid_endpoint_is_reported(
     plain: GroundKeys, sequence: SequenceFile, endpoint: str
 ) -> None:
     with pytest.raises(LinkError, match="Give an endpoint"):
         TelecommandClient(endpoint, plain, sequence)
 
 
-def test_silence_names_the_endpoint_and_that_nobody_listens(
+def test_silence_names_the_endpoint_and_that_nothing_listens(
     plain: GroundKeys, sequence: SequenceFile
 ) -> None:
     with zmq.Context() as context, context.socket(zmq.ROUTER) as socket:
         port = socket.bind_to_random_port("tcp://127.0.0.1")
     with (
         TelecommandClient(f"tcp://127.0.0.1:{port}", plain, sequence) as client,
-        pytest.raises(NoAnswer, match=rf"{port}: PING.*nobody listens there"),
+        pytest.raises(NoAnswer, match=rf"{port} did not close PING.*nothing listens there"),
     ):
         client.execute("PING", timeout_s=0.1)
 
@@ -268,11 +270,11 @@ def test_silence_of_a_service_that_is_there_leaves_the_telecommand_open(
     deaf = _Deaf(commanding, times=1_000_000)
     with _client(deaf, plain, sequence) as client:
         one = client.send("PING")
-        with pytest.raises(NoAnswer, match="the service is there, but silent"):
+        with pytest.raises(NoAnswer, match="connected, but the service does not answer"):
             list(client.stages(one, 0.1))
         deaf.times = 0
         assert [*client.stages(one, _LONG_S)][-1].stage is Stage.COMPLETED
-        with pytest.raises(UsageError, match="no such telecommand is open"):
+        with pytest.raises(UsageError, match="is not the id of an open telecommand"):
             list(client.stages(one, _LONG_S))
 
 
@@ -298,12 +300,14 @@ def test_silence_says_when_the_service_key_is_another(
     with (
         AnsweringSocket(lambda frames: (), pair=stranger) as service,
         TelecommandClient(service.endpoint, keys, sequence) as client,
-        pytest.raises(NoAnswer, match="keys of the two sides do not fit"),
+        pytest.raises(NoAnswer, match="CURVE keys do not match"),
     ):
         client.execute("PING", timeout_s=0.2)
 
 
-def test_an_answer_of_another_interface_is_told(plain: GroundKeys, sequence: SequenceFile) -> None:
+def test_an_answer_of_another_interface_is_reported(
+    plain: GroundKeys, sequence: SequenceFile
+) -> None:
     with (
         _client(lambda frames: [[msgspec.msgpack.encode({"hello": 1})]], plain, sequence) as client,
         pytest.raises(LinkError, match="client of the service's version"),

@@ -126,15 +126,15 @@ def test_products_come_one_after_the_other_until_the_queue_is_empty(tmp_path: Pa
     assert link.downlink.delivered == ["p1", "p2"]
 
 
-def test_progress_is_told_to_the_last_byte(tmp_path: Path) -> None:
-    told: list[int] = []
+def test_progress_is_reported_to_the_last_byte(tmp_path: Path) -> None:
+    stored_bytes: list[int] = []
     with _receiver(
-        _Link(_offer()), tmp_path, progress=lambda offer, stored: told.append(stored)
+        _Link(_offer()), tmp_path, progress=lambda offer, stored: stored_bytes.append(stored)
     ) as receiver:
         receiver.receive_next(_LONG_S)
-    assert told == sorted(told)
-    assert told[0] == _CHUNK
-    assert told[-1] == len(_CONTENT)
+    assert stored_bytes == sorted(stored_bytes)
+    assert stored_bytes[0] == _CHUNK
+    assert stored_bytes[-1] == len(_CONTENT)
 
 
 def test_no_more_is_asked_for_than_a_window(tmp_path: Path) -> None:
@@ -144,10 +144,10 @@ def test_no_more_is_asked_for_than_a_window(tmp_path: Path) -> None:
     assert link.chunk_requests == [0, 4 * _CHUNK, 8 * _CHUNK]
 
 
-def test_a_broken_transfer_goes_on_where_it_ended(tmp_path: Path) -> None:
+def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
     link = _Link(_offer())
     link.filter = lambda reply: [] if _is_chunk(reply) and _offset(reply) >= 6000 else [reply]
-    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="does not come"):
+    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
         receiver.receive_next(0.2)
     assert _files(tmp_path / "job1") == [next((tmp_path / "job1").iterdir()).name]
     assert not (tmp_path / "job1" / "mask.npy").exists()
@@ -254,7 +254,7 @@ def test_a_product_that_stays_wrong_is_left_and_the_next_one_comes(tmp_path: Pat
         _offer(b"two", product="p2", name="two.npy"),
     )
     with _receiver(link, tmp_path) as receiver:
-        with pytest.raises(TransferFailed, match=r"p1: arrived twice with another SHA-256"):
+        with pytest.raises(TransferFailed, match=r"p1 arrived twice with a SHA-256 other"):
             receiver.receive_next(_LONG_S)
         received = receiver.receive_next(_LONG_S)
     assert received is not None
@@ -263,14 +263,14 @@ def test_a_product_that_stays_wrong_is_left_and_the_next_one_comes(tmp_path: Pat
     assert _files(tmp_path) == ["two.npy"]
 
 
-def test_the_service_is_told_which_sha256_came_so_that_it_looks_at_its_file(
+def test_the_service_gets_the_received_sha256_and_checks_its_file(
     tmp_path: Path,
 ) -> None:
     link = _Link(_offer(sha256=hashlib.sha256(b"other").hexdigest()))
     with _receiver(link, tmp_path) as receiver, pytest.raises(TransferFailed):
         receiver.receive_next(_LONG_S)
-    told = [one.sha256 for one in link.downlink.requests if isinstance(one, ProductReceived)]
-    assert set(told) == {hashlib.sha256(_CONTENT).hexdigest()}
+    confirmed = [one.sha256 for one in link.downlink.requests if isinstance(one, ProductReceived)]
+    assert set(confirmed) == {hashlib.sha256(_CONTENT).hexdigest()}
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_the_service_is_told_which_sha256_came_so_that_it_looks_at_its_file(
         NothingNow(code="NO_CONTACT"),
     ],
 )
-def test_the_end_of_a_contact_is_no_error_and_keeps_what_came(
+def test_the_end_of_a_contact_is_not_an_error_and_keeps_what_came(
     tmp_path: Path, reply: DownlinkReply
 ) -> None:
     link = _Link(_offer())
@@ -332,17 +332,17 @@ def test_a_name_never_leads_out_of_the_folder(tmp_path: Path, fields: dict[str, 
     folder = tmp_path / "products"
     with (
         _receiver(_Link(_offer(**fields)), folder) as receiver,
-        pytest.raises(TransferFailed, match="is no plain file name"),
+        pytest.raises(TransferFailed, match="is not a plain file name"),
     ):
         receiver.receive_next(_LONG_S)
     assert _files(tmp_path) == []
 
 
 @pytest.mark.parametrize("sha256", ["", "../../escaped", "A" * 64, "0" * 63])
-def test_what_is_no_sha256_never_becomes_a_file_name(tmp_path: Path, sha256: str) -> None:
+def test_only_a_sha256_becomes_a_file_name(tmp_path: Path, sha256: str) -> None:
     with (
         _receiver(_Link(_offer(sha256=sha256)), tmp_path) as receiver,
-        pytest.raises(TransferFailed, match="is no SHA-256"),
+        pytest.raises(TransferFailed, match="is not a SHA-256"),
     ):
         receiver.receive_next(_LONG_S)
     assert _files(tmp_path) == []
@@ -351,7 +351,7 @@ def test_what_is_no_sha256_never_becomes_a_file_name(tmp_path: Path, sha256: str
 def test_a_chunk_that_never_comes_ends_in_no_answer(tmp_path: Path) -> None:
     link = _Link(_offer())
     link.filter = lambda reply: [] if _is_chunk(reply) and _offset(reply) == 2000 else [reply]
-    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="does not come"):
+    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
         receiver.receive_next(0.3)
 
 
@@ -368,11 +368,11 @@ def test_two_receivers_of_one_folder_do_not_write_the_same_file(tmp_path: Path) 
 
         with _receiver(link, tmp_path, progress=meanwhile) as first:
             assert first.receive_next(_LONG_S) is not None
-    assert refused == ["another receiver writes it"]
+    assert refused == ["is being written by another receiver"]
     assert other.downlink.delivered == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         _receiver(_Link(_offer()), tmp_path / "file") as receiver,
@@ -396,14 +396,14 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     assert victim.read_text() == "kept"
 
 
-def test_silence_is_told(tmp_path: Path) -> None:
+def test_silence_is_reported(tmp_path: Path) -> None:
     link = _Link()
     link.filter = lambda reply: []
-    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="silent"):
+    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="does not answer"):
         receiver.receive_next(0.1)
 
 
-def test_an_answer_of_another_interface_is_told(tmp_path: Path) -> None:
+def test_an_answer_of_another_interface_is_reported(tmp_path: Path) -> None:
     link = _Link(_offer())
     link.filter = lambda reply: [[b"\xc1"]]
     with _receiver(link, tmp_path) as receiver, pytest.raises(LinkError, match="version"):

@@ -11,7 +11,7 @@ import zmq
 
 from deploy.rig.flight_unit import wait_until
 from telecommands.ground.connection import Connection, GroundKeys
-from telecommands.ground.handshake import NOBODY, REFUSED, THERE, UNFIT, Finding
+from telecommands.ground.handshake import MISMATCH, NOBODY, REFUSED, SILENT, Finding
 from telecommands.ground.testing import AnsweringSocket
 from telecommands.keys import CurvePair
 
@@ -36,7 +36,7 @@ def test_a_service_that_lets_it_in_is_there_until_it_goes(
     assert keys.curve is not None
     with _service(service_pair, keys.curve.public) as service:
         connection = _connection(service.endpoint, keys)
-        _wait_for(connection, THERE)
+        _wait_for(connection, SILENT)
     with connection:
         _wait_for(connection, NOBODY)
 
@@ -52,11 +52,11 @@ def test_a_key_that_is_not_authorised_is_refused_for_good(
 def test_another_key_of_the_service_or_none_does_not_fit(keys: GroundKeys) -> None:
     stranger = CurvePair(*zmq.curve_keypair())
     with _service(stranger) as service, _connection(service.endpoint, keys) as connection:
-        _wait_for(connection, UNFIT)
+        _wait_for(connection, MISMATCH)
     with _service(stranger) as service, _connection(service.endpoint, GroundKeys()) as connection:
-        _wait_for(connection, UNFIT)
+        _wait_for(connection, MISMATCH)
     with _service(None) as service, _connection(service.endpoint, keys) as connection:
-        _wait_for(connection, UNFIT)
+        _wait_for(connection, MISMATCH)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def web_server() -> Iterator[str]:
 
 def test_something_else_that_listens_there_does_not_fit(keys: GroundKeys, web_server: str) -> None:
     with _connection(web_server, keys) as connection:
-        _wait_for(connection, UNFIT)
+        _wait_for(connection, MISMATCH)
 
 
 def test_nothing_is_known_before_and_without_a_monitor(keys: GroundKeys) -> None:

@@ -109,7 +109,7 @@ def test_a_link_or_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_process_that_keeps_the_file_locked_is_told_of(
+def test_a_process_that_keeps_the_file_locked_is_reported(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sequence, "_LOCK_S", 0.05)
@@ -121,5 +121,5 @@ def test_a_process_that_keeps_the_file_locked_is_told_of(
 
 def test_the_last_number_is_an_end(path: Path) -> None:
     path.write_text(f"{2**62 - 5:020}\n")
-    with pytest.raises(SequenceUnusable, match="used up"):
+    with pytest.raises(SequenceUnusable, match="no sequence number left"):
         SequenceFile(path).next()

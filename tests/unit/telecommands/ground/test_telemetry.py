@@ -71,7 +71,7 @@ def test_gaps_are_counted_by_topic() -> None:
         assert client.lost == {"evt": 4, "sci.progress": 0}
 
 
-def test_a_packet_sent_again_for_another_subscriber_is_neither_told_nor_a_loss() -> None:
+def test_a_packet_sent_again_for_another_subscriber_is_neither_new_nor_a_loss() -> None:
     with _link("") as (publisher, client):
         for seq in (1, 2, 2, 2, 3):
             publisher.send("evt", seq)
@@ -80,7 +80,7 @@ def test_a_packet_sent_again_for_another_subscriber_is_neither_told_nor_a_loss()
         assert not client.lost.total()
 
 
-def test_what_is_no_packet_is_counted_and_passed_over() -> None:
+def test_messages_that_are_not_packets_are_counted_and_ignored() -> None:
     with _link("") as (publisher, client):
         publisher.socket.send_multipart([b"evt", b"\xc1"])
         publisher.socket.send_multipart([b"nonsense", b""])

@@ -68,7 +68,7 @@ def test_a_time_range_and_beginnings_of_keys_choose(
     ("options", "cause"),
     [
         (["--keys", "hk.nonsense"], "is not a key"),
-        (["--start", "yesterday"], "no time"),
+        (["--start", "yesterday"], "not a time"),
         (["--start", "2030-01-01", "--end", "2029-01-01"], "later than"),
         (["-o", "out.xls"], "neither .csv nor .parquet"),
         (["-o", "/nowhere/out.csv"], "cannot be written"),

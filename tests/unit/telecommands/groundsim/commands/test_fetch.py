@@ -88,7 +88,7 @@ def test_a_damaged_product_is_told_and_the_others_still_come(
     flight.offer("../escape", REPORT)
     flight.offer("good", REPORT)
     assert main(["fetch", str(tmp_path / "out"), *options]) == 1
-    assert "no plain file name" in capsys.readouterr().err
+    assert "not a plain file name" in capsys.readouterr().err
     assert (tmp_path / "out" / "job-1" / "good").read_bytes() == REPORT
     assert not (tmp_path / "out" / "escape").exists()
 
@@ -99,7 +99,7 @@ def test_a_product_that_fails_again_and_again_ends_the_waiting(
     flight.contact_open = True
     flight.offer("../escape", REPORT)
     assert main(["fetch", str(tmp_path / "out"), "--wait", "600", *options]) == 1
-    assert capsys.readouterr().err.count("no plain file name") == 2
+    assert capsys.readouterr().err.count("not a plain file name") == 2
 
 
 def test_a_contact_that_is_rejected_is_3(

@@ -29,7 +29,7 @@ def test_keys_are_never_overwritten(tmp_path: Path, capsys: Capture) -> None:
     assert main(["keys", "generate", "--keys", str(tmp_path)]) == 0
     before = (tmp_path / "operator.key").read_bytes()
     assert main(["keys", "generate", "--keys", str(tmp_path)]) == 1
-    assert "exists already" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / "operator.key").read_bytes() == before
 
 

@@ -36,7 +36,7 @@ def written(folder: Path, steps: str, given: str = "{}") -> Path:
         ("  - send: PING\n    expect: DONE", "$.expect"),
         ("  - send: PING\n    within: -1", "$.within"),
         ("  - send: PING\n    within: 1\n    within: 2", "the key within occurs twice"),
-        ("  - send: PING\n    at: soon", "no span of time"),
+        ("  - send: PING\n    at: soon", "is not a duration"),
         ("  - send: PING\n    at: -5", "at must not be negative"),
         ("  - send: PING\n    args: {a: '${job}'}", "uses the undefined name job"),
         ("  - wait_for: house", "$.wait_for"),
