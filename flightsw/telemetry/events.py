@@ -1,4 +1,4 @@
-"""Events: named in the dictionary, squelched where one source says too much, and logged."""
+"""Events: named in the dictionary, squelched if one source reports too much, and logged."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from flightsw.telemetry.redaction import plain
-from telecommands.dictionary import EVENTS, Event, Severity
+from telecommands.dictionary import EVENTS, Event, EventName, Severity
 
 BURST: Final = 20
-"""Events of one name that go out at once."""
+"""Events of one name that may go out in one burst."""
 PER_SECOND: Final = 2.0
 """Events of one name that go out a second in the long run."""
 
-_SQUELCHED: Final = "EVENTS_SQUELCHED"
+_SQUELCHED: Final[EventName] = "EVENTS_SQUELCHED"
 _LEVELS: Final = {
     Severity.DIAGNOSTIC: "debug",
     Severity.ACTIVITY: "info",
@@ -38,7 +38,7 @@ class EventReporter:
     """Publishes and logs events; any thread may report.
 
     One bucket of tokens for each name keeps a flood out of both; CRITICAL events always pass.
-    The first event left out is told by EVENTS_SQUELCHED; the next one that passes carries how
+    The first event left out is reported by EVENTS_SQUELCHED; the next one that passes carries how
     many were left out.
     """
 
@@ -61,20 +61,15 @@ class EventReporter:
         with self._lock:
             return self._squelched
 
-    def report(self, event: str, message: str, /, **fields: Any) -> None:
-        """Report an event of the dictionary; fields may be anything, secrets are taken out.
-
-        Raises ValueError for a name that the dictionary does not hold.
-        """
-        if event not in EVENTS:
-            raise ValueError(f"{event} is no event of telecommands.dictionary.EVENTS")
+    def report(self, event: EventName, message: str, /, **fields: Any) -> None:
+        """Report an event of the dictionary; fields may be anything, secrets are taken out."""
         passes, left_out = self._admit(event)
         if passes:
-            self._tell(event, message, fields, left_out)
+            self._emit(event, message, fields, left_out)
         elif left_out == 1 and event != _SQUELCHED:
-            self.report(_SQUELCHED, f"{event} comes too often", source=event)
+            self.report(_SQUELCHED, f"{event} occurs too often: some are left out", source=event)
 
-    def _admit(self, event: str) -> tuple[bool, int]:
+    def _admit(self, event: EventName) -> tuple[bool, int]:
         """Whether it passes, and how many of its name were left out since the last that did."""
         if EVENTS[event].severity is Severity.CRITICAL:
             return True, 0
@@ -90,23 +85,23 @@ class EventReporter:
                 bucket.left_out = 0
         return passes, left_out
 
-    def _tell(self, event: str, message: str, fields: dict[str, Any], squelched: int) -> None:
-        told = Event(
+    def _emit(self, event: EventName, message: str, fields: dict[str, Any], squelched: int) -> None:
+        record = Event(
             event=event,
             severity=EVENTS[event].severity,
             message=plain(message),
             fields=plain(fields),
             squelched=squelched,
         )
-        log = getattr(self._log, _LEVELS[told.severity])
+        log = getattr(self._log, _LEVELS[record.severity])
         log(
             event,
-            severity=told.severity.value,
-            message=told.message,
-            fields=told.fields,
+            severity=record.severity.value,
+            message=record.message,
+            fields=record.fields,
             squelched=squelched,
         )
-        self._publish(told)
+        self._publish(record)
 
 
 class _Bucket:

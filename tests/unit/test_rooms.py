@@ -28,10 +28,11 @@ _MAY_IMPORT = {
     },
     "config": {"errors"},
     "errors": set(),
+    "reporting": set(),
     "state": {"errors"},
-    "commanding": {"commanding", "state", "errors"},
+    "commanding": {"commanding", "reporting", "state", "host", "errors"},
     "downlink": {"downlink", "state", "host", "errors"},
-    "telemetry": {"telemetry", "errors"},
+    "telemetry": {"telemetry", "host", "errors"},
     "fdir": {"fdir", "state", "errors"},
     "keys": {"errors"},
 }
