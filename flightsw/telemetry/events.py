@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from flightsw.host.token_bucket import TokenBucket
 from flightsw.telemetry.redaction import plain
 from telecommands.dictionary import EVENTS, Event, EventName, Severity
 
 BURST: Final = 20
 """Events of one name that may go out in one burst."""
 PER_SECOND: Final = 2.0
-"""Events of one name that go out a second in the long run."""
+"""Events of one name that may go out a second in the long run."""
 
 _SQUELCHED: Final[EventName] = "EVENTS_SQUELCHED"
 _LEVELS: Final = {
@@ -52,7 +54,8 @@ class EventReporter:
         self._log = log
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+        self._left_out: Counter[str] = Counter()  # since the last event of the name that passed
         self._squelched = 0
 
     @property
@@ -62,7 +65,7 @@ class EventReporter:
             return self._squelched
 
     def report(self, event: EventName, message: str, /, **fields: Any) -> None:
-        """Report an event of the dictionary; fields may be anything, secrets are taken out."""
+        """Report an event of the dictionary; fields may be anything, secrets are removed."""
         passes, left_out = self._admit(event)
         if passes:
             self._emit(event, message, fields, left_out)
@@ -75,15 +78,12 @@ class EventReporter:
             return True, 0
         with self._lock:
             now = self._monotonic()
-            bucket = self._buckets.setdefault(event, _Bucket(now))
-            passes = bucket.take(now)
-            if not passes:
-                self._squelched += 1
-                bucket.left_out += 1
-            left_out = bucket.left_out
-            if passes:
-                bucket.left_out = 0
-        return passes, left_out
+            bucket = self._buckets.setdefault(event, TokenBucket(BURST, now))
+            if bucket.take(PER_SECOND, BURST, now):
+                return True, self._left_out.pop(event, 0)
+            self._squelched += 1
+            self._left_out[event] += 1
+            return False, self._left_out[event]
 
     def _emit(self, event: EventName, message: str, fields: dict[str, Any], squelched: int) -> None:
         record = Event(
@@ -102,20 +102,3 @@ class EventReporter:
             squelched=squelched,
         )
         self._publish(record)
-
-
-class _Bucket:
-    """Tokens of one name of event, and how many events found none since one last did."""
-
-    def __init__(self, now: float) -> None:
-        self.left_out = 0
-        self._tokens = float(BURST)
-        self._filled = now
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(BURST, self._tokens + (now - self._filled) * PER_SECOND)
-        self._filled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
