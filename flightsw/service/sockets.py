@@ -15,6 +15,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
+from flightsw.host.disk import write_whole
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
 from telecommands.dictionary import MAX_BODY_BYTES
@@ -78,10 +79,9 @@ def open_sockets(
 
 
 def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
-    """Tell clients on this machine where the service listens, in one step."""
-    partial = folder / f".{ENDPOINTS_FILE}"
-    partial.write_text(json.dumps(asdict(endpoints), indent=2) + "\n")
-    partial.replace(folder / ENDPOINTS_FILE)
+    """Publish the service's addresses to clients on this machine."""
+    content = json.dumps(asdict(endpoints), indent=2) + "\n"
+    write_whole(folder / ENDPOINTS_FILE, content.encode())
 
 
 def _bound(
