@@ -61,7 +61,7 @@ class DownlinkLink(SocketThread):
         self._fault = fault
         self._receivers: dict[bytes, _Receiver] = {}
         self.refused = 0
-        """Requests that were malformed, or more than are served at once."""
+        """Requests that were malformed, or too many at the same time."""
 
     def _wait_ms(self) -> int:
         return ceil(self._serve_receivers() * 1000)

@@ -14,7 +14,7 @@ from typing import Final
 from flightsw.errors import DiskFull, OutputNotWritable
 
 _CHUNK: Final = 4 << 20
-# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or the file system's own).
+# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or that of the file system).
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -22,21 +22,23 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def disk_errors(folder: Path, needed: int | None = None) -> Iterator[None]:
     """Turn :class:`OSError` into :class:`DiskFull` or :class:`OutputNotWritable`.
 
-    ``needed`` is about how many bytes are written into the folder, where that is known.
+    ``needed`` is about how many bytes are written into the folder, if that is known.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _disk_full(folder, _reason(error), needed) from error
+            raise _disk_full(folder, f"cannot be written ({_reason(error)})", needed) from error
         cure = "Give a folder on a disk that can be written"
-        raise OutputNotWritable(error.filename or folder, _reason(error), cure) from error
+        raise OutputNotWritable(
+            error.filename or folder, f"cannot be written ({_reason(error)})", cure
+        ) from error
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise :class:`DiskFull` where the folder's file system has less than that many bytes."""
+    """Raise :class:`DiskFull` if the folder's file system has less than that many bytes."""
     if _free(folder) < needed:
-        raise _disk_full(folder, "too little room", needed)
+        raise _disk_full(folder, "has too little room", needed)
 
 
 def sync(path: Path) -> None:

@@ -59,7 +59,7 @@ class JobOutcomes:
 
     @property
     def waiting_for_room(self) -> bool:
-        """Whether the last job found no room for its products, a moment ago."""
+        """Whether the last job had too little room for its products, a moment ago."""
         return self.ports.monotonic() < self.retry.until
 
     def begun(self, job: Job) -> None:

@@ -192,7 +192,7 @@ class JobRunner:
         try:
             return None if job is None else self._scene_request(job)
         except Refusal:
-            return None  # its own turn will come, and fail then on its own record
+            return None  # it fails when its turn comes, on its own record
 
     def _progress(self, run: JobRun) -> Callable[[int, int], None]:
         last = -1.0

@@ -164,7 +164,7 @@ class Processing:
         return not self._thread.is_alive()
 
     def wake(self) -> None:
-        """Look for work: there may be some."""
+        """Check for work: there may be some."""
         with self._changed:
             self._roused = True
             self._changed.notify_all()
