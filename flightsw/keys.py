@@ -75,7 +75,7 @@ class KeyFolder:
     def authorise(self, public: Path, telecommand_key: Path | None = None) -> str:
         """Let the client of ``NAME.key`` in; with ``NAME.telecommand_key`` it may command.
 
-        Copies both; the client's name.  Once more with the same keys changes nothing; another key
+        Copies both; the client's name.  The same keys again change nothing; another key
         under a known name is refused.
         """
         name = public.name.removesuffix(PUBLIC_SUFFIX)
@@ -97,14 +97,21 @@ class KeyFolder:
         return name
 
     def revoke(self, name: str) -> None:
-        """Let a client in no more, nor command.  A running service learns it when it restarts."""
+        """Stop letting a client in, and accepting its telecommands.
+
+        A running service stops accepting it within a second; open links stay up until RESTART.
+        """
         with _link_errors():
             check_name(name)
             files = [
                 one for one in (self._telecommand(name), self._authorised(name)) if one.exists()
             ]
             if not files:
-                raise KeyRefused(self._authorised(name), "no such client", "See flightsw keys list")
+                raise KeyRefused(
+                    self._authorised(name),
+                    "does not exist: no such client is authorised",
+                    "See flightsw keys list",
+                )
             for path in files:
                 path.unlink()
 
@@ -125,7 +132,9 @@ class KeyFolder:
         path = self._folder / f"{SERVICE}{SECRET_SUFFIX}"
         with _link_errors():
             if not path.exists():
-                raise KeyRefused(path, "the service has no key", "Run: flightsw keys generate")
+                raise KeyRefused(
+                    path, "does not exist: the service has no key", "Run: flightsw keys generate"
+                )
             return read_curve_pair(path)
 
     def telecommand_keys(self) -> dict[str, TelecommandKey]:
@@ -150,10 +159,10 @@ class KeyFolder:
 
 def _check_client(name: str, public: Path) -> None:
     if public.suffix != PUBLIC_SUFFIX:
-        raise KeyRefused(public, "is no public key", f"Give the client's NAME{PUBLIC_SUFFIX}")
+        raise KeyRefused(public, "is not a public key", f"Give the client's NAME{PUBLIC_SUFFIX}")
     check_name(name)
     if name == SERVICE:
-        raise KeyRefused(public, f"{SERVICE} is the service's own name", "Choose another name")
+        raise KeyRefused(public, f"has the service's own name, {SERVICE}", "Choose another name")
     if holds_secret(public):
         cure = f"Give NAME{PUBLIC_SUFFIX}, and generate a new pair if others saw this file"
         raise KeyRefused(public, "holds the client's secret key, which stays with it", cure)
@@ -165,7 +174,7 @@ def _same_public(known: Path, public: Path) -> bool:
 
 def _refuse_another(known: Path, same: bool) -> None:
     if known.exists() and not same:
-        cause = "another key is authorised under this name"
+        cause = "is another key, authorised under the same name"
         raise KeyRefused(known, cause, f"Revoke it first: flightsw keys revoke {known.stem}")
 
 
@@ -176,5 +185,7 @@ def _link_errors() -> Iterator[None]:
     except KeyRefused as refused:
         raise LinkError(refused.path, refused.cause, refused.cure) from refused
     except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        raise LinkError(error.filename, cause, "Let the service's user use the folder") from error
+        cause = f"cannot be used: {(error.strerror or str(error)).lower()}"
+        raise LinkError(
+            error.filename, cause, "Give the service's user the right to use the folder"
+        ) from error

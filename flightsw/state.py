@@ -18,7 +18,7 @@ from flightsw.errors import StateInUse, StateUnavailable, StateUnusable
 
 SCHEMA_VERSION: Final = 1
 APPLICATION_ID: Final = 0x464C5357
-"""``FLSW``: tells our file from any other SQLite file."""
+"""``FLSW``: distinguishes our file from any other SQLite file."""
 
 _BUSY_SECONDS: Final = 2.0  # how long another process (a backup) may hold the file
 
@@ -63,8 +63,8 @@ CREATE INDEX products_by_turn
 class StateFile:
     """One connection, one writer at a time; every change is on disk when its transaction ends.
 
-    Raises, when opened: :class:`StateInUse` where another service holds the folder,
-    :class:`StateUnusable` where the file is corrupt, newer than this software or not ours.
+    Raises, when opened: :class:`StateInUse` if another service holds the folder,
+    :class:`StateUnusable` if the file is corrupt, newer than this software or not ours.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -81,7 +81,7 @@ class StateFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Changes that happen together or not at all; transactions may be nested.
 
-        Raises :class:`StateUnavailable` where the disk is full or the file is locked.
+        Raises :class:`StateUnavailable` if the disk is full or the file is locked.
         """
         with self._lock:
             if self._db.in_transaction:  # part of the outer one
@@ -94,7 +94,9 @@ class StateFile:
             except sqlite3.OperationalError as error:
                 self._roll_back()
                 raise StateUnavailable(
-                    self.path, f"cannot be written ({error})", "Free the disk or the file"
+                    self.path,
+                    f"cannot be written ({error})",
+                    "Free disk space, or close what locks the file",
                 ) from error
             except BaseException:
                 self._roll_back()
@@ -102,13 +104,15 @@ class StateFile:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """Look things up."""
+        """Read the state."""
         with self._lock:
             try:
                 yield self._db
             except sqlite3.OperationalError as error:
                 raise StateUnavailable(
-                    self.path, f"cannot be read ({error})", "Free the disk or the file"
+                    self.path,
+                    f"cannot be read ({error})",
+                    "Free disk space, or close what locks the file",
                 ) from error
 
     def fact(self, name: str) -> bytes | None:
@@ -126,7 +130,7 @@ class StateFile:
                 db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
 
     def close(self) -> None:
-        """Write everything into the one file and let the folder go; may be called again."""
+        """Write everything into the one file and release the folder; may be called again."""
         with self._lock:
             if self._guard < 0:
                 return
@@ -162,8 +166,8 @@ def _locked(folder: Path) -> int:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(guard)
-        cure = "Stop the other service, or give this one a state_dir of its own"
-        raise StateInUse(folder, "another service runs on this state", cure) from error
+        cure = "Stop the other service, or give this one another state_dir"
+        raise StateInUse(folder, "is used by another service", cure) from error
     return guard
 
 
@@ -196,11 +200,11 @@ def _check(db: sqlite3.Connection, path: Path) -> None:
     if version == 0 and application == 0 and not db.execute("PRAGMA schema_version").fetchone()[0]:
         return  # a power cut before the first table
     if application != APPLICATION_ID:
-        raise StateUnusable(path, "is no state file of flightsw", "Give another state_dir")
+        raise StateUnusable(path, "is not a state file of flightsw", "Give another state_dir")
     if version > SCHEMA_VERSION:
         raise StateUnusable(
             path,
-            f"has schema {version}, this software knows up to {SCHEMA_VERSION}",
+            f"has schema {version}, but this software reads up to {SCHEMA_VERSION}",
             "Install the newer software again, or move the file away",
         )
     found = db.execute("PRAGMA quick_check(1)").fetchone()[0]

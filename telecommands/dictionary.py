@@ -937,7 +937,46 @@ class EventKind(msgspec.Struct, frozen=True):
     doc: str
 
 
-EVENTS: Final[Mapping[str, EventKind]] = MappingProxyType(
+EventName: TypeAlias = Literal[
+    "SERVICE_STARTED",
+    "SERVICE_STOPPING",
+    "UNCLEAN_RESTART",
+    "BOOT_LOOP",
+    "MODE_CHANGED",
+    "SELF_TEST_PASSED",
+    "SELF_TEST_FAILED",
+    "ENGINE_UNAVAILABLE",
+    "ENGINE_CHANGED",
+    "ENGINE_RECONNECTED",
+    "TELECOMMAND_REJECTED",
+    "AUTHENTICATION_FAILED",
+    "SCHEDULE_MISSED",
+    "PARAMETER_CHANGED",
+    "JOB_STARTED",
+    "JOB_COMPLETED",
+    "JOB_FAILED",
+    "JOB_REQUEUED",
+    "CONTACT_OPENED",
+    "CONTACT_CLOSED",
+    "PRODUCT_DELIVERED",
+    "PRODUCT_REMOVED",
+    "PRODUCT_LOST",
+    "QUOTA_REACHED",
+    "DISK_FULL",
+    "LIMIT_EXCEEDED",
+    "LIMIT_CLEARED",
+    "TOO_HOT",
+    "CLOCK_JUMPED",
+    "PACKETS_DROPPED",
+    "EVENTS_SQUELCHED",
+    "MODEL_STAGED",
+    "MODEL_ACTIVATED",
+    "KEYS_REFUSED",
+    "THREAD_STALLED",
+    "INTERNAL_FAULT",
+]
+
+EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
     {
         "SERVICE_STARTED": EventKind(Severity.ACTIVITY, "the service is ready for telecommands"),
         "SERVICE_STOPPING": EventKind(Severity.ACTIVITY, "the service is shutting down cleanly"),

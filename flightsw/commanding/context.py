@@ -21,7 +21,7 @@ class TelecommandContext:
 
 @dataclass(frozen=True)
 class Completed:
-    """Carried out: ACCEPTED, STARTED and COMPLETED with ``data`` are answered at once."""
+    """Carried out: ACCEPTED, STARTED and COMPLETED with ``data`` are the answer."""
 
     data: Record | None = None
 

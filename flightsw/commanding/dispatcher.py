@@ -15,6 +15,7 @@ from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule
 from flightsw.commanding.tally import TelecommandTally
 from flightsw.commanding.verification import failure_stages, outcome_stages, stage_of
 from flightsw.errors import FlightError, StateUnavailable
+from flightsw.reporting import ReportEvent
 from flightsw.state import StateFile
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
@@ -30,13 +31,12 @@ _RESTRICTED: Final = (Mode.BOOT, Mode.SAFE)
 
 
 class Dispatcher:
-    """Carries telecommands out through ``handlers`` (by name) and tells what became of them.
+    """Carries telecommands out through ``handlers`` (by name) and reports what became of them.
 
     The ``commanding`` thread calls :meth:`receive` and :meth:`run_due`; any thread may call
-    :meth:`report`, :meth:`flush` and :meth:`counts`.  ``publish`` and listeners are told each
-    stage in its order; ``event`` is told name, message and fields.  None of them may block or
-    raise.  ``clock`` tells UTC in nanoseconds.  SCHEDULE, UNSCHEDULE and LIST_SCHEDULE need no
-    handler.
+    :meth:`report`, :meth:`flush` and :meth:`counts`.  ``publish`` and listeners get each stage
+    in its order.  Neither they nor ``event`` may block or raise.  ``clock`` gives UTC in
+    nanoseconds.  SCHEDULE, UNSCHEDULE and LIST_SCHEDULE need no handler.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Dispatcher:
         publish: Callable[[Verification], None],
         clock: Callable[[], int],
         state: StateFile,
-        event: Callable[[str, str, dict[str, Any]], None],
+        event: ReportEvent,
     ) -> None:
         self._gate = gate
         self._ledger = ledger
@@ -69,10 +69,9 @@ class Dispatcher:
         self._listeners.append(listener)
 
     def receive(self, frames: Sequence[bytes], monotonic: float) -> tuple[Verification, ...]:
-        """Carry out the telecommand in two received frames; all that is to be answered now.
+        """Carry out the telecommand in two received frames; the stages to answer now.
 
-        A repeated id runs nothing: its stages so far are answered, whatever else has changed, be
-        it the same frames once more.
+        A telecommand whose id is already known is not run again; its stages so far are sent.
         """
         try:
             return self._obey(frames, monotonic)
@@ -83,6 +82,7 @@ class Dispatcher:
         self,
         telecommand: str,
         stage: Stage,
+        /,
         *,
         code: Code | None = None,
         cause: str = "",
@@ -94,7 +94,7 @@ class Dispatcher:
         """Add a stage to a telecommand (its id) whose handler answered :class:`Deferred`.
 
         After a closing stage nothing changes: that one is returned.  Inside a transaction of the
-        caller the stage is kept, or undone, with the rest of it.  Raises StateUnavailable where it
+        caller the stage is kept, or undone, with the rest of it.  Raises StateUnavailable if it
         cannot be kept (report it again later), KeyError for an id that was never accepted.
         """
         with self._state.reading():  # whose lock lets stages out in the order they are kept in
@@ -123,10 +123,10 @@ class Dispatcher:
     def run_due(self, now_ns: int, *, at_boot: bool) -> tuple[Verification, ...]:
         """Carry out what is due at ``now_ns`` (UTC); its stages, which are published too.
 
-        A few entries at once, so it may be called often.  ``at_boot`` (once, when the mode lets
+        A few entries a call, so it may be called often.  ``at_boot`` (once, when the mode lets
         telecommands run) deals with all of them, and what should not run late closes as FAILED
-        MISSED.  Raises StateUnavailable where an entry cannot be taken off the schedule: there it
-        stays, and is tried again by the next call.
+        MISSED.  Raises StateUnavailable if an entry cannot be taken off the schedule: it stays
+        there, and the next call tries it again.
         """
         stages: list[Verification] = []
         while entries := self._schedule.due(now_ns):
@@ -138,22 +138,22 @@ class Dispatcher:
         return tuple(stages)
 
     def close_orphans(self, is_running: Callable[[str], bool]) -> None:
-        """At boot: close as FAILED INTERRUPTED the telecommands that nobody works on any more."""
+        """At boot: close as FAILED INTERRUPTED the telecommands that nothing works on any more."""
         for latest in self._ledger.unclosed():
             if not is_running(latest.id):
-                cause = "the service stopped before it was done"
+                cause = "the service stopped before the telecommand was done"
                 self.report(latest.id, Stage.FAILED, code=Code.INTERRUPTED, cause=cause)
 
     def flush(self) -> None:
         """Once a second and at shutdown: keep sequence windows, forget old telecommands.
 
-        Raises StateUnavailable; the next one makes up for it.
+        Raises StateUnavailable; the next call makes up for it.
         """
         self._gate.flush()
         self._ledger.prune()
 
     def counts(self) -> TelecommandCounts:
-        """Telecommands since the service started, scheduled ones too; a repeated id is none."""
+        """Telecommands since the service started, scheduled ones too, repeated ids not."""
         return self._tally.counts()
 
     # --- Ways of a telecommand ---------------------------------------------------------------
@@ -169,7 +169,7 @@ class Dispatcher:
         return self._known(admitted.body.id) or self._begin(admitted)
 
     def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
-        """Tell the sender alone, and keep nothing: the id may be another's."""
+        """Answer the sender alone, and keep nothing: the id may be another sender's."""
         data = refusal.data
         context = TelecommandContext(
             data.pop("id", ""), data.pop("key_id", ""), 0, data.pop("name", "")
@@ -194,7 +194,7 @@ class Dispatcher:
         self, context: TelecommandContext, stages: tuple[Verification, ...]
     ) -> tuple[Verification, ...]:
         self._keep(context, stages, durable=False)
-        return self._tell(stages)
+        return self._publish_all(stages)
 
     def _run(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
         context = TelecommandContext(due.entry, due.key_id, now_ns, due.name)
@@ -211,16 +211,16 @@ class Dispatcher:
         with self._state.transaction():
             self._schedule.take(due.entry)
             self._keep(context, stages, durable=True)
-        fields = {"entry": due.entry, "name": due.name, "at": due.at}
-        self._event("SCHEDULE_MISSED", f"{due.name}: {cause}", fields)
-        return self._tell(stages)
+        message = f"{due.name} was not run: {cause}"
+        self._event("SCHEDULE_MISSED", message, entry=due.entry, name=due.name, at=due.at)
+        return self._publish_all(stages)
 
     def _change(
         self, context: TelecommandContext, action: Callable[[], Outcome], claim: Callable[[], None]
     ) -> tuple[Verification, ...]:
         """Do all of it, with its verification, or nothing; ``claim`` uses up what led to it.
 
-        Raises StateUnavailable, with nothing changed, where the state file cannot be written.
+        Raises StateUnavailable, with nothing changed, if the state file cannot be written.
         """
         with self._state.reading():  # whose lock lets stages out in the order they are kept in
             try:
@@ -235,16 +235,16 @@ class Dispatcher:
                 with self._state.transaction():
                     claim()
                     self._keep(context, stages, durable=True)
-            return self._tell(stages)
+            return self._publish_all(stages)
 
     def _handle(self, telecommand: Telecommand, context: TelecommandContext) -> Outcome:
         mode = self._mode()
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
-            cause = f"{context.name} is not carried out in {mode.value}"
+            cause = f"{context.name} is not allowed in {mode.value}"
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Change the mode with SET_MODE")
         handler = self._handlers.get(context.name)
         if handler is None:
-            raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} is not carried out here")
+            raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} has no handler here")
         return handler(telecommand, context)
 
     # --- Verification ------------------------------------------------------------------------
@@ -253,14 +253,14 @@ class Dispatcher:
         try:
             return self._ledger.known(telecommand)
         except StateUnavailable as error:
-            cure = "Send it once more"
+            cure = "Send the telecommand again"
             raise Refusal(Code.STATE_UNAVAILABLE, str(error), cure, id=telecommand) from error
 
     def _failed(self, context: TelecommandContext, error: Exception) -> tuple[Verification, ...]:
         if not isinstance(error, (Refusal, FlightError)):
             _log.error("telecommand failed", id=context.id, name=context.name, exc_info=error)
-            message = f"{context.name} failed: {type(error).__name__}"
-            self._event("INTERNAL_FAULT", message, {"id": context.id, "name": context.name})
+            message = f"{context.name} failed with {type(error).__name__}"
+            self._event("INTERNAL_FAULT", message, id=context.id, name=context.name)
         return failure_stages(context, error, self._clock())
 
     def _keep(
@@ -272,7 +272,7 @@ class Dispatcher:
         for stage in stages:
             self._ledger.record(stage)
 
-    def _tell(self, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
+    def _publish_all(self, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
         self._count(stages[0])
         for stage in stages:
             self._publish(stage)
@@ -281,6 +281,11 @@ class Dispatcher:
     def _count(self, first: Verification) -> None:
         self._tally.add(first)
         if first.stage is Stage.REJECTED and first.code:
-            name = "AUTHENTICATION_FAILED" if first.code in _UNAUTHENTIC else "TELECOMMAND_REJECTED"
-            fields = {"id": first.id, "name": first.name, "key_id": first.key_id}
-            self._event(name, first.cause, {"code": first.code.value, **fields})
+            self._event(
+                "AUTHENTICATION_FAILED" if first.code in _UNAUTHENTIC else "TELECOMMAND_REJECTED",
+                first.cause,
+                code=first.code.value,
+                id=first.id,
+                name=first.name,
+                key_id=first.key_id,
+            )

@@ -1,4 +1,4 @@
-"""Who may command, how fast, and each sequence number once."""
+"""Which keys may command, how fast, and each sequence number once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from flightsw.host.token_bucket import TokenBucket
 from flightsw.state import StateFile
 from telecommands.auth import WINDOW, SequenceWindow, TelecommandKey, verify
 from telecommands.codec import check_frames, decode_body, decode_header, read_label
 from telecommands.dictionary import Code, TelecommandBody, TelecommandHeader
 from telecommands.refusal import Refusal
 
-_BURST: Final = 2.0  # seconds of the rate that may come at once
+_BURST: Final = 2.0  # seconds of the rate that may come in one burst
 _WINDOW: Final = struct.Struct(f">Q{WINDOW // 8}s")  # highest, then which were seen
 
 
 @dataclass(frozen=True)
 class Admitted:
-    """An authentic, fresh telecommand; its arguments are not looked at yet."""
+    """An authentic, fresh telecommand; its arguments are not checked yet."""
 
     key_id: str
     sequence: int
@@ -28,11 +29,11 @@ class Admitted:
 
 
 class Gate:
-    """Checks telecommands in the order of what the checks cost, and keeps the sequence windows.
+    """Checks telecommands, cheapest check first, and keeps the sequence windows.
 
     ``keys`` gives the authorised telecommand keys by id, ``rate`` the telecommands a second that
-    each of them may send (twice as many at once).  :meth:`admit` and :meth:`keep` belong to one
-    thread, :meth:`flush` may be called by any.
+    each of them may send (twice as many in one burst).  :meth:`admit` and :meth:`keep` belong to
+    one thread, :meth:`flush` may be called by any.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Gate:
         self._state = state
         self._keys = keys
         self._rate = rate
-        self._allowances: dict[str, _Allowance] = {}
+        self._buckets: dict[str, TokenBucket] = {}
         self._lock = threading.Lock()  # of both windows; innermost: taken under the state's lock
         with state.reading() as db:
             rows = db.execute("SELECT key_id, window FROM sequence_windows").fetchall()
@@ -52,11 +53,11 @@ class Gate:
         self._flushed = dict(self._windows)
 
     def admit(self, frames: Sequence[bytes], monotonic: float) -> Admitted:
-        """The telecommand in two received frames; its sequence number is used up from now on.
+        """The telecommand in two received frames; its sequence number is used up.
 
         Raises :class:`Refusal`: MALFORMED, OVERSIZED, WRONG_VERSION, UNKNOWN_KEY, BAD_MAC,
         RATE_LIMITED (the number is not used up), REPLAYED or OUT_OF_WINDOW.  Its ``data`` holds
-        the ``id`` and ``name`` that the body claims and the header's ``key_id``, where readable.
+        the ``id`` and ``name`` that the body claims and the header's ``key_id``, if readable.
         """
         header_frame, body_frame = check_frames(frames)
         claimed = {}
@@ -80,10 +81,10 @@ class Gate:
         self._write({key_id: self._windows[key_id]})
 
     def flush(self) -> None:
-        """Write every window that changed; raises StateUnavailable, then the next one does it."""
+        """Write every window that changed; after StateUnavailable the next flush does it."""
         if not self._unwritten():
             return
-        with self._state.transaction():  # which also keeps an older window from a newer one's place
+        with self._state.transaction():  # so that no older window replaces a newer one
             windows = self._unwritten()
             self._write(windows)
         with self._lock:
@@ -92,18 +93,18 @@ class Gate:
     def _authenticate(self, header: TelecommandHeader, body: bytes) -> None:
         key = self._keys().get(header.key_id)
         if key is None:
-            cure = "Authorise the key on board, or use one that is"
-            raise Refusal(Code.UNKNOWN_KEY, f"{header.key_id} is no authorised key", cure)
+            cure = "Authorise the key on board, or use an authorised one"
+            raise Refusal(Code.UNKNOWN_KEY, f"{header.key_id} is not an authorised key", cure)
         verify(header, body, key)
 
     def _spend(self, key_id: str, monotonic: float) -> None:
         rate = self._rate()
-        allowance = self._allowances.get(key_id)
-        if allowance is None:  # at most one for each authorised key
-            allowance = self._allowances[key_id] = _Allowance(rate * _BURST, monotonic)
-        if not allowance.spend(rate, monotonic):
-            cause = f"more than {rate:g} telecommands a second of {key_id}"
-            raise Refusal(Code.RATE_LIMITED, cause, "Send the same once more, later")
+        burst = rate * _BURST
+        # At most one for each authorised key.
+        bucket = self._buckets.setdefault(key_id, TokenBucket(burst, monotonic))
+        if not bucket.take(rate, burst, monotonic):
+            cause = f"{key_id} sent more than {rate:g} telecommands a second"
+            raise Refusal(Code.RATE_LIMITED, cause, "Send the same telecommand again, later")
 
     def _use_up(self, header: TelecommandHeader) -> None:
         window = self._windows.get(header.key_id, SequenceWindow())
@@ -124,24 +125,6 @@ class Gate:
                 "INSERT OR REPLACE INTO sequence_windows VALUES (?, ?)",
                 [(key_id, _packed(window)) for key_id, window in windows.items()],
             )
-
-
-class _Allowance:
-    """A token bucket: telecommands that a key may still send at once."""
-
-    __slots__ = ("_at", "_left")
-
-    def __init__(self, left: float, monotonic: float) -> None:
-        self._left = left
-        self._at = monotonic
-
-    def spend(self, rate: float, monotonic: float) -> bool:
-        self._left = min(rate * _BURST, self._left + (monotonic - self._at) * rate)
-        self._at = monotonic
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
 
 
 def _packed(window: SequenceWindow) -> bytes:

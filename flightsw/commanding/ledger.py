@@ -1,4 +1,4 @@
-"""What became of each telecommand: on disk where it changed something, else in memory."""
+"""The stages of each telecommand: on disk if it changed something, else in memory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from telecommands.dictionary import Stage, Verification
 KEPT: Final = 10_000
 """Closed telecommands that stay known over restarts."""
 
-_PASSING_IDS: Final = 4096
-_PASSING_BYTES: Final = 16 << 20  # of stages in memory; a list of jobs takes up to 200 kB
+_VOLATILE_IDS: Final = 4096
+_VOLATILE_BYTES: Final = 16 << 20  # of stages in memory; a list of jobs takes up to 200 kB
 
 _VERIFICATION: Final = msgspec.msgpack.Decoder(Verification)
 
-# One row a stage: a job started once more after a fault replaces the row of its first start.
+# One row a stage: a job started again after a fault replaces the row of its first start.
 _ACCEPTED, _STARTED, _CLOSED = 1, 2, 3
 
 
@@ -35,7 +35,7 @@ class VerificationLedger:
     def __init__(self, state: StateFile) -> None:
         self._state = state
         self._lock = threading.Lock()  # of what is in memory; innermost
-        self._passing = _VolatileStages()
+        self._volatile = _VolatileStages()
         self._progress: dict[str, Verification] = {}  # of open durable telecommands
         with state.reading() as db:
             rows = db.execute("SELECT id FROM telecommands").fetchall()
@@ -48,7 +48,7 @@ class VerificationLedger:
         Reads the state file for durable telecommands only.
         """
         with self._lock:
-            passing = self._passing.stages(telecommand)
+            passing = self._volatile.stages(telecommand)
             if telecommand not in self._durable:
                 return tuple(_VERIFICATION.decode(stage) for stage in passing)
         with self._state.reading() as db:
@@ -60,7 +60,7 @@ class VerificationLedger:
         return (*stages, progress) if stages and progress else stages
 
     def latest(self, telecommand: str) -> Verification | None:
-        """The stage it is at; None for an id that :meth:`known` does not know."""
+        """The stage that the telecommand is at; None for an id that :meth:`known` does not know."""
         stages = self.known(telecommand)
         return stages[-1] if stages else None
 
@@ -72,7 +72,7 @@ class VerificationLedger:
         A durable one belongs into the transaction of what the telecommand changes.
         """
         with self._lock:
-            self._passing.drop(telecommand)
+            self._volatile.drop(telecommand)
             self._progress.pop(telecommand, None)
             if not durable:
                 self._durable.discard(telecommand)
@@ -88,11 +88,11 @@ class VerificationLedger:
     def record(self, verification: Verification) -> None:
         """Add a stage to an opened telecommand.
 
-        Raises StateUnavailable where a durable one cannot be written.
+        Raises StateUnavailable if a durable one cannot be written.
         """
         with self._lock:
             if verification.id not in self._durable:
-                self._passing.add(verification.id, encode(verification))
+                self._volatile.add(verification.id, encode(verification))
                 return
             if verification.stage is Stage.PROGRESS:
                 self._progress[verification.id] = verification
@@ -111,7 +111,7 @@ class VerificationLedger:
             self._progress.pop(verification.id, None)
 
     def unclosed(self) -> list[Verification]:
-        """The latest stage of each durable telecommand that no closing stage ended."""
+        """The latest stage of each durable telecommand that has no closing stage."""
         with self._state.reading() as db:
             rows = db.execute("SELECT id FROM telecommands WHERE closed = 0 ORDER BY number")
             return [latest for (one,) in rows.fetchall() if (latest := self.latest(one))]
@@ -151,7 +151,7 @@ class _VolatileStages:
     def add(self, telecommand: str, stage: bytes) -> None:
         self._stages.setdefault(telecommand, []).append(stage)
         self._bytes += len(stage)
-        while len(self._stages) > _PASSING_IDS or self._bytes > _PASSING_BYTES:
+        while len(self._stages) > _VOLATILE_IDS or self._bytes > _VOLATILE_BYTES:
             self.drop(next(iter(self._stages)))
 
     def drop(self, telecommand: str) -> None:

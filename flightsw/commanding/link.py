@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -13,12 +12,13 @@ import structlog
 import zmq
 
 from flightsw.commanding.dispatcher import Dispatcher
+from flightsw.host.socket_thread import SocketThread
 from telecommands.codec import encode
 from telecommands.dictionary import Verification
 
 _log: Final = structlog.get_logger(__name__)
 
-_TURN_MS: Final = 100  # a turn of the thread takes no longer, so that ticks and heartbeats go on
+_TURN_MS: Final = 100  # a turn of the thread takes no longer, so that ticks and heartbeats continue
 _RECEIVED_A_TURN: Final = 64
 _FRAMES: Final = 3  # a telecommand's two and one to see that there are more
 _INBOX: Final = 4096  # stages reported by other threads and not sent yet
@@ -27,17 +27,17 @@ _SENDERS: Final = 8  # of one telecommand
 _PAUSE_S: Final = 1.0  # after a tick that failed
 
 
-class TelecommandLink:
-    """Receives telecommands, answers each with its stages, one message a stage.
+class TelecommandLink(SocketThread):
+    """Receives telecommands and answers each with its stages, one message a stage.
 
     Later stages go to the peers that sent, or repeated, the telecommand.  A peer that is gone or
     slow loses messages; nothing waits for it.
 
     ``socket`` is a bound ROUTER with these options set: MAXMSGSIZE little above
     ``MAX_BODY_BYTES`` (larger messages then end the connection before they are stored), SNDHWM
-    and RCVHWM finite, LINGER finite, ROUTER_MANDATORY off.  From :meth:`start` on it belongs to
-    the link, which closes it.  ``heartbeat`` and ``tick`` are called by the thread at least every
-    100 ms, under any load; ``tick`` is where due telecommands are run.
+    and RCVHWM finite, LINGER finite, ROUTER_MANDATORY off.  ``heartbeat`` and
+    ``tick`` are called by the thread at least every 100 ms, under any load; ``tick`` runs due
+    telecommands.
     """
 
     def __init__(
@@ -47,59 +47,35 @@ class TelecommandLink:
         heartbeat: Callable[[], None],
         tick: Callable[[], None],
     ) -> None:
-        self._socket = socket
+        super().__init__("flightsw-commanding", socket, heartbeat)
         self._dispatcher = dispatcher
-        self._heartbeat = heartbeat
         self._tick = tick
         self._next_tick = 0.0  # monotonic
         self._waiting = _Waiting()
         self._inbox = _Inbox()
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="flightsw-commanding", daemon=True)
         self._lost = 0
-        dispatcher.listen(self._inbox.put)
+        dispatcher.listen(self._take_in)
 
     @property
     def lost(self) -> int:
-        """Stages that found no room on their way to a sender; telemetry tells them all the same."""
+        """Stages dropped on their way to a sender, whose queue was full; telemetry has them too."""
         return self._lost + self._inbox.lost
 
-    def start(self) -> None:
-        """Begin to receive."""
-        self._thread.start()
+    def _take_in(self, stage: Verification) -> None:
+        self._inbox.put(stage)
+        self._wake()
 
-    def stop(self, deadline: float) -> bool:
-        """Send what was reported and close the socket, within ``deadline`` seconds; whether it did.
+    def _wait_ms(self) -> int:
+        return _TURN_MS
 
-        A link that never started is closed as well.
-        """
-        self._stopping.set()
-        self._inbox.wake()
-        if self._thread.ident is None:
-            self._close()
-            return True
-        self._thread.join(deadline)
-        return not self._thread.is_alive()
+    def _serve(self, *, readable: bool) -> None:
+        if readable:
+            self._answer_some()
+        self._send_reported()
+        self._run_tick()
 
-    def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._inbox.descriptor, zmq.POLLIN)
-        try:
-            while not self._stopping.is_set():
-                ready = dict(poller.poll(_TURN_MS))
-                if self._socket in ready:
-                    self._answer_some()
-                self._send_reported()
-                self._heartbeat()
-                self._run_tick()
-            self._send_reported()
-        finally:
-            self._close()
-
-    def _close(self) -> None:
-        self._inbox.close()
-        self._socket.close()
+    def _release(self) -> None:
+        self._send_reported()
 
     def _answer_some(self) -> None:
         for _ in range(_RECEIVED_A_TURN):
@@ -110,7 +86,7 @@ class TelecommandLink:
             self._answer(identity, frames)
 
     def _receive(self) -> tuple[bytes, list[bytes]]:
-        """One message, however many frames it has; raises zmq.Again where there is none."""
+        """One message, however many frames it has; raises zmq.Again if there is none."""
         identity = self._socket.recv(zmq.NOBLOCK)
         frames: list[bytes] = []
         while self._socket.rcvmore:
@@ -153,7 +129,7 @@ class TelecommandLink:
 
 
 class _Waiting:
-    """Who waits for later stages of which telecommand; the longest waiting go when it is full."""
+    """Senders that wait for later stages, by telecommand; when full, the oldest are dropped."""
 
     def __init__(self) -> None:
         self._senders: OrderedDict[str, list[bytes]] = OrderedDict()
@@ -167,49 +143,28 @@ class _Waiting:
             self._senders.popitem(last=False)
 
     def of(self, stage: Verification) -> list[bytes]:
-        """Who is to get this stage; after a closing one nobody waits any more."""
+        """Senders of this stage's telecommand; after a closing stage nobody waits any more."""
         if stage.stage.closes:
             return self._senders.pop(stage.id, [])
         return self._senders.get(stage.id, [])
 
 
 class _Inbox:
-    """Stages from other threads, and a descriptor that becomes readable when there are some."""
+    """Stages from other threads."""
 
     def __init__(self) -> None:
-        self.descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.lost = 0
         self._stages: deque[Verification] = deque(maxlen=_INBOX)
         self._lock = threading.Lock()
-        self._open = True
 
     def put(self, stage: Verification) -> None:
-        """Never blocks: when full, the oldest goes."""
+        """Never blocks: when full, the oldest is dropped."""
         with self._lock:
             self.lost += len(self._stages) == _INBOX
             self._stages.append(stage)
-            self._wake()
 
     def take(self) -> list[Verification]:
         with self._lock:
-            if not self._stages:
-                return []
             stages = list(self._stages)
             self._stages.clear()
-            if self._open:
-                os.eventfd_read(self.descriptor)
             return stages
-
-    def wake(self) -> None:
-        with self._lock:
-            self._wake()
-
-    def _wake(self) -> None:
-        if self._open:  # else the number may be another file's by now
-            os.eventfd_write(self.descriptor, 1)
-
-    def close(self) -> None:
-        with self._lock:
-            if self._open:
-                self._open = False
-                os.close(self.descriptor)

@@ -29,8 +29,8 @@ class ParameterStore:
     """The parameters of the dictionary.  Any thread may read and set them.
 
     Only values other than the default are kept in the state file.  A kept value that the
-    dictionary no longer allows counts as absent.  ``changed`` is told name and value by the thread
-    that sets them, inside its transaction.
+    dictionary no longer allows counts as absent.  ``changed`` is called with name and value by the
+    thread that sets them, inside its transaction.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ParameterStore:
     def value(self, name: str) -> Value:
         """A parameter's value; :class:`Refusal` UNKNOWN_PARAMETER for another name.
 
-        Touches the state file only where the parameter was set since it was last read.
+        Touches the state file only if the parameter was set since it was last read.
         """
         value = self._read.get(name)
         if value is None:
@@ -67,11 +67,11 @@ class ParameterStore:
         """A parameter that is a choice."""
         value = self.value(name)
         if not isinstance(value, str):
-            raise TypeError(f"parameter {name} is no text")
+            raise TypeError(f"parameter {name} is not text")
         return value
 
     def set(self, name: str, value: Value | None) -> ParameterValue:
-        """Set a parameter for good; None restores its default.
+        """Set a parameter permanently; None restores its default.
 
         Raises :class:`Refusal` UNKNOWN_PARAMETER or BAD_ARGUMENTS.
         """
@@ -126,7 +126,7 @@ def _parameter(name: str) -> Parameter:
     parameter = PARAMETERS.get(name)
     if parameter is None:
         cure = f"Choose from {', '.join(PARAMETERS)}"
-        raise Refusal(Code.UNKNOWN_PARAMETER, f"{name} is no parameter", cure)
+        raise Refusal(Code.UNKNOWN_PARAMETER, f"{name} is not a parameter", cure)
     return parameter
 
 

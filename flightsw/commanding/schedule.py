@@ -59,10 +59,12 @@ class TelecommandSchedule:
             raise Refusal(Code.BAD_ARGUMENTS, cause, "Schedule the telecommand itself")
         if schedule.at <= now_ns:
             late = (now_ns - schedule.at) / 1e9
-            raise Refusal(Code.TIME_PASSED, f"the time passed {late:.1f} s ago", "Give a later one")
+            raise Refusal(
+                Code.TIME_PASSED, f"the time passed {late:.1f} s ago", "Give a later time"
+            )
         if self.count() >= MOST_ENTRIES:
             cause = f"{MOST_ENTRIES} telecommands are scheduled already"
-            raise Refusal(Code.QUEUE_FULL, cause, "Wait, or take others off with UNSCHEDULE")
+            raise Refusal(Code.QUEUE_FULL, cause, "Wait, or remove others with UNSCHEDULE")
         values = (entry, schedule.at, inner.name, encode(inner.args), schedule.if_missed, key_id)
         with self._state.transaction() as db:
             db.execute(
@@ -104,9 +106,9 @@ class TelecommandSchedule:
             return int(db.execute("SELECT COUNT(*) FROM schedule").fetchone()[0])
 
     def due(self, now_ns: int) -> list[DueEntry]:
-        """The soonest entries whose time has come at ``now_ns`` (UTC), a few at once.
+        """The soonest entries whose time has come at ``now_ns`` (UTC), a few a call.
 
-        Looks into the state file only where there may be one.
+        Reads the state file only if there may be one.
         """
         if self._next is not None and now_ns < self._next:
             return []
@@ -132,7 +134,7 @@ class TelecommandSchedule:
 def schedule_handlers(
     schedule: TelecommandSchedule, clock: Callable[[], int]
 ) -> Mapping[str, Handler]:
-    """SCHEDULE, UNSCHEDULE and LIST_SCHEDULE; ``clock`` tells UTC in nanoseconds."""
+    """SCHEDULE, UNSCHEDULE and LIST_SCHEDULE; ``clock`` gives UTC in nanoseconds."""
 
     def add(telecommand: Schedule, context: TelecommandContext) -> Outcome:
         entry = f"S{uuid.uuid4().hex}"

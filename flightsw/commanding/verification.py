@@ -11,7 +11,7 @@ from flightsw.errors import FlightError
 from telecommands.dictionary import Code, Stage, Verification
 from telecommands.refusal import Refusal
 
-_TEXT: Final = 1000  # characters of a cause or cure that are told
+_TEXT: Final = 1000  # characters of a cause or cure that are sent
 
 
 def stage_of(
@@ -21,9 +21,9 @@ def stage_of(
     *,
     cause: str = "",
     cure: str = "",
-    **told: Any,
+    **fields: Any,
 ) -> Verification:
-    """One stage, reached at ``at`` (UTC, ns); ``told`` are further fields of Verification."""
+    """One stage, reached at ``at`` (UTC, ns); ``fields`` are further ones of Verification."""
     return Verification(
         id=context.id,
         name=context.name,
@@ -32,14 +32,14 @@ def stage_of(
         key_id=context.key_id,
         cause=_sendable(cause),
         cure=_sendable(cure),
-        **told,
+        **fields,
     )
 
 
 def outcome_stages(
     context: TelecommandContext, outcome: Outcome, at: int
 ) -> tuple[Verification, ...]:
-    """What is answered at once, when the handler has returned at ``at``."""
+    """The immediate answer, when the handler has returned at ``at``."""
     if isinstance(outcome, Deferred):
         return (stage_of(context, Stage.ACCEPTED, at, data=dict(outcome.data)),)
     data = {} if outcome.data is None else msgspec.to_builtins(outcome.data)
@@ -66,7 +66,7 @@ def failure_stages(
 
 
 def failure_code(error: FlightError) -> Code:
-    """The interface's code of an error; INTERNAL where it is none of the sender's business."""
+    """The interface's code of an error; INTERNAL if the interface has none."""
     return Code.__members__.get(error.code, Code.INTERNAL)
 
 

@@ -35,7 +35,7 @@ CLASS_OF: Final[Mapping[ProductKind, DownlinkClass]] = MappingProxyType(
         "stac": DownlinkClass.SUMMARY,
         "geotiff": DownlinkClass.MASK,
         "classes": DownlinkClass.MASK,
-        "mask": DownlinkClass.IMAGERY,  # the large form of what the GeoTIFF tells
+        "mask": DownlinkClass.IMAGERY,  # the large form of what the GeoTIFF holds
         "fill": DownlinkClass.IMAGERY,
         "quicklook": DownlinkClass.IMAGERY,
     }
@@ -56,7 +56,7 @@ class NewProduct(msgspec.Struct, frozen=True):
 
 
 class StoredProduct(msgspec.Struct, frozen=True):
-    """A product and where its file lies."""
+    """A product and the path of its file."""
 
     record: ProductRecord
     path: Path
@@ -65,10 +65,10 @@ class StoredProduct(msgspec.Struct, frozen=True):
 class ProductCatalogue:
     """The durable product queue.
 
-    Order of downlink: priority (9 first), class, clearest scene, oldest.  Only QUEUED products go
-    down.  DELETED always tells the truth: the file goes first, then its record is marked.  A crash
-    between the two leaves a record without a file, which deleting again, or the next attempt to
-    send it, marks DELETED; never a file that no record counts.
+    Order of downlink: priority (9 first), class, clearest scene, oldest.  Only QUEUED products are
+    downlinked.  DELETED is always true: the file is removed first, then its record is marked.
+    A crash between the two leaves a record without a file, which deleting again, or the next
+    attempt to send it, marks DELETED; never a file that no record counts.
     """
 
     def __init__(self, state: StateFile) -> None:
@@ -112,19 +112,19 @@ class ProductCatalogue:
         with self._state.reading() as db:
             found = _stored(db.execute(f"{_PRODUCT} WHERE product = ?", (product,)))
         if not found:
-            cure = "LIST_PRODUCTS tells the ids"
-            raise Refusal(Code.UNKNOWN_PRODUCT, f"no product {product}", cure)
+            cure = "See LIST_PRODUCTS for the ids"
+            raise Refusal(Code.UNKNOWN_PRODUCT, f"product {product} does not exist", cure)
         return found[0]
 
     def hold(self, product: str) -> ProductRecord:
-        """Keep a waiting product from going down.  :class:`Refusal` PRODUCT_STATE."""
+        """Keep a waiting product from being downlinked.  :class:`Refusal` PRODUCT_STATE."""
         with self._state.transaction() as db:
             self._in_state(product, ProductState.QUEUED, ProductState.HELD)
             db.execute("UPDATE products SET state = 'HELD' WHERE product = ?", (product,))
             return self.stored(product).record
 
     def release(self, product: str) -> ProductRecord:
-        """Let a held product go down, or a delivered one once more.  Refused if deleted."""
+        """Let a held product be downlinked, or a delivered one again.  Refused if deleted."""
         with self._state.transaction() as db:
             if self._in_state(product, *_ON_BOARD).state is ProductState.DELIVERED:
                 db.execute(
@@ -144,7 +144,7 @@ class ProductCatalogue:
     def delete(self, product: str) -> ProductRecord:
         """Remove a product's file, then mark it DELETED; deleting again changes nothing.
 
-        Raises :class:`OutputNotWritable` where the file cannot be removed: all stays as it was.
+        Raises :class:`OutputNotWritable` if the file cannot be removed: all stays as it was.
         """
         with self._state.transaction() as db:
             stored = self.stored(product)
@@ -154,14 +154,14 @@ class ProductCatalogue:
             return self.stored(product).record
 
     def confirm(self, product: str, offset: int) -> None:
-        """Keep how many bytes the last receiver said to have stored: a hint where to go on."""
+        """Keep how many bytes the last receiver said to have stored: a hint where to resume."""
         with self._state.transaction() as db:
             db.execute("UPDATE products SET confirmed = ? WHERE product = ?", (offset, product))
 
     def delivered(self, product: str, sha256: str, now_ns: int) -> bool:
         """Whether the product became DELIVERED just now; False: it was before.
 
-        :class:`Refusal` PRODUCT_STATE where it is deleted, BAD_ARGUMENTS where the receiver's
+        :class:`Refusal` PRODUCT_STATE if it is deleted, BAD_ARGUMENTS if the receiver's
         SHA-256 is not ours.  A held product that the receiver has whole is delivered as well.
         """
         with self._state.transaction() as db:
@@ -255,14 +255,14 @@ def _json(values: Iterable[str]) -> str:
 
 
 def _remove(stored: StoredProduct) -> None:
-    """The file, for good, and its job's own folder once that is empty."""
+    """Remove the file permanently, and its job's folder once that is empty."""
     folder = stored.path.parent
     try:
         stored.path.unlink(missing_ok=True)
         if folder.is_dir():
             sync(folder)  # else a power cut could bring the file back, uncounted
     except OSError as error:
-        cure = "Let the service write the folder"
+        cure = "Give the service the right to write the folder"
         raise OutputNotWritable(stored.path, f"cannot be removed ({error})", cure) from error
     if folder.name == stored.record.job:
         with suppress(OSError):  # gone, or not empty yet

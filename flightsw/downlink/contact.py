@@ -21,23 +21,23 @@ class ContactWindow:
 
     @property
     def spent_bytes(self) -> int:
-        """Bytes that went down in the window that is open, or was last."""
+        """Bytes downlinked in the open window, or in the last one."""
         return self._spent
 
     def open(self, request: OpenContact, monotonic: float) -> None:
-        """Open a window of so many bytes and seconds."""
+        """Open a window of the request's bytes and seconds."""
         with self._lock:
             self._bytes_left = request.bytes
             self._ends_at = monotonic + request.seconds
             self._spent = 0
 
     def close(self) -> None:
-        """Close the window; harmless where none is open."""
+        """Close the window; harmless if none is open."""
         with self._lock:
             self._bytes_left = 0
 
     def spend(self, size: int, monotonic: float) -> bool:
-        """Whether ``size`` bytes may go down now; the window closes where they do not fit."""
+        """Whether ``size`` bytes may be downlinked now; the window closes if they do not fit."""
         with self._lock:
             if not self._is_open(monotonic):
                 return False
@@ -49,7 +49,7 @@ class ContactWindow:
             return True
 
     def state(self, monotonic: float) -> ContactState:
-        """The window as housekeeping tells it."""
+        """The window as housekeeping reports it."""
         with self._lock:
             if not self._is_open(monotonic):
                 return ContactState()

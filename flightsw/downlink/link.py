@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from math import ceil
@@ -14,25 +12,26 @@ import zmq
 
 from flightsw.downlink.transfer import Step, Transfer
 from flightsw.errors import FlightError, StateUnavailable
+from flightsw.host.socket_thread import SocketThread
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import ChunkRequest, Code, DownlinkRefused, DownlinkRequest
 from telecommands.refusal import Refusal
 
 MAX_REQUEST_BYTES: Final = 128 << 10
-"""Longest request: one that skips 1,000 products.  A longer one costs its sender the connection."""
+"""Longest request: one that skips 1,000 products.  A longer one closes its sender's connection."""
 
-_QUEUED_CHUNKS: Final = 8  # a receiver's chunks that wait in the socket: what still flows at an end
+_QUEUED_CHUNKS: Final = 8  # of one receiver, in the socket: still sent after a window's end
 _RECEIVERS: Final = 32  # with requests under way
 _REQUESTS: Final = 8  # of one receiver, under way
 _BURST: Final = 64  # requests read before the next chunk goes out
 _IDLE_SECONDS: Final = 0.5  # between heartbeats
 _FIRST_PAUSE: Final = 0.001  # of a receiver whose queue is full; doubles up to the longest
 _LONGEST_PAUSE: Final = 0.05
-_GIVE_UP_SECONDS: Final = 30.0  # a receiver that takes nothing for so long has to ask again
+_GIVE_UP_SECONDS: Final = 30.0  # a receiver that takes nothing for this long must ask again
 
 
 def prepare_socket(socket: zmq.Socket[bytes]) -> None:
-    """Set the limits of a downlink socket (ROUTER); they count for what is bound afterwards."""
+    """Set the limits of a downlink socket (ROUTER); they apply to what is bound afterwards."""
     socket.router_mandatory = True  # a full or vanished receiver is an error, not a silent drop
     socket.sndhwm = _QUEUED_CHUNKS
     socket.rcvhwm = _BURST
@@ -42,12 +41,12 @@ def prepare_socket(socket: zmq.Socket[bytes]) -> None:
     socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000  # of receivers that vanish
 
 
-class DownlinkLink:
+class DownlinkLink(SocketThread):
     """Serves receivers in turn, chunk by chunk; one that reads slowly only waits itself.
 
-    The thread ``flightsw-downlink`` owns the socket, which :func:`prepare_socket` saw before it was
-    bound, and closes it at its end.  ``fault`` is told of a request that failed through a fault of
-    the service; its receiver is refused.
+    :func:`prepare_socket` set the socket's limits before it was bound.  ``fault`` is called with
+    the error of a request that failed through a fault of the service; its receiver is refused.
+    Chunks under way when the link stops are dropped; what a receiver has stored is not sent again.
     """
 
     def __init__(
@@ -57,57 +56,27 @@ class DownlinkLink:
         heartbeat: Callable[[], None],
         fault: Callable[[Exception], None],
     ) -> None:
-        self._socket = socket
+        super().__init__("flightsw-downlink", socket, heartbeat)
         self._transfer = transfer
-        self._heartbeat = heartbeat
         self._fault = fault
         self._receivers: dict[bytes, _Receiver] = {}
-        self._stopping = threading.Event()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._thread = threading.Thread(target=self._run, name="flightsw-downlink", daemon=True)
         self.refused = 0
-        """Requests that were malformed, or more than are served at once."""
+        """Requests that were malformed, or too many at the same time."""
 
-    def start(self) -> None:
-        """Begin to serve."""
-        self._thread.start()
+    def _wait_ms(self) -> int:
+        return ceil(self._serve_receivers() * 1000)
 
-    def stop(self, deadline: float) -> bool:
-        """End; whether the thread did within ``deadline`` seconds.  Chunks under way are dropped.
+    def _serve(self, *, readable: bool) -> None:
+        if readable:
+            self._receive()
 
-        What the receivers have stored they need not receive again.
-        """
-        self._stopping.set()
-        if self._thread.ident is None:  # never started
-            self._close()
-        elif self._wake >= 0:
-            os.eventfd_write(self._wake, 1)
-            self._thread.join(deadline)
-        if self._thread.is_alive():
-            return False
-        if self._wake >= 0:
-            os.close(self._wake)
-            self._wake = -1
-        return True
-
-    def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
-        poller.register(self._wake, zmq.POLLIN)
-        try:
-            while not self._stopping.is_set():
-                self._heartbeat()
-                wait = self._serve()
-                poller.poll(ceil(wait * 1000))
-                self._receive()
-        finally:
-            self._close()
-
-    def _close(self) -> None:
+    def _release(self) -> None:
         for receiver in self._receivers.values():
             receiver.close()
         self._receivers.clear()
-        self._socket.close(linger=0)
+
+    def _linger_ms(self) -> int:
+        return 0
 
     def _receive(self) -> None:
         for _ in range(_BURST):
@@ -123,7 +92,7 @@ class DownlinkLink:
 
     def _take(self, identity: bytes, frames: list[bytes]) -> None:
         if len(frames) != 1:
-            raise Refusal(Code.MALFORMED, f"{len(frames)} frames instead of 1")
+            raise Refusal(Code.MALFORMED, f"a request is 1 frame, not {len(frames)}")
         request: DownlinkRequest = decode_as(DownlinkRequest, frames[0], "the request")  # type: ignore[arg-type]
         receiver = self._receivers.get(identity)
         if receiver is None:
@@ -133,14 +102,14 @@ class DownlinkLink:
         receiver.ask(request, self._transfer.answer(request))
 
     def _refuse(self, identity: bytes, refusal: Refusal, product: str = "") -> None:
-        """At best: a receiver that reads nothing is not waited for."""
+        """Best effort: a receiver that reads nothing is not waited for."""
         reply = DownlinkRefused(product=product, code=refusal.code, cause=refusal.cause)
         try:
             self._socket.send_multipart([identity, encode(reply)], zmq.DONTWAIT)
         except zmq.ZMQError:  # full or gone
             return
 
-    def _serve(self) -> float:
+    def _serve_receivers(self) -> float:
         """One step for each receiver that can take one; seconds until the next can."""
         now = monotonic()
         wait = _IDLE_SECONDS

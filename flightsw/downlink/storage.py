@@ -22,7 +22,7 @@ def make_room(
 
     ``quota_bytes`` is what all products may take, ``disk_bytes`` what the disk can still hold
     (free space less the reserve; may be negative).  Products of ``keep_job`` stay; those
-    ``under_transfer`` go last.  Raises :class:`DiskFull`, with nothing removed, where it would
+    ``under_transfer`` go last.  Raises :class:`DiskFull`, with nothing removed, if that would
     not be enough.
     """
     room = min(quota_bytes - catalogue.bytes_on_board(), disk_bytes)
@@ -36,8 +36,8 @@ def make_room(
         room += record.size
     if room < needed_bytes:
         raise DiskFull(
-            "products",
-            f"{needed_bytes} bytes are needed, {max(room, 0)} would be free at most",
+            "the products",
+            f"need {needed_bytes} bytes, but at most {max(room, 0)} can be freed",
             "Raise storage.quota_bytes, free the disk, or ask for fewer products",
             needed_bytes=needed_bytes,
             free_bytes=max(room, 0),

@@ -1,7 +1,7 @@
-"""How products go down: each request of a receiver to the replies that it gets.
+"""How products are downlinked: from a receiver's request to the replies that it gets.
 
 Driven by one thread.  Several receivers may ask for the same product: delivery is recorded once,
-and saying so again changes nothing.
+and confirming it again changes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Step: TypeAlias = tuple[DownlinkReply, bytes | None] | None
 """A reply and, for a chunk, its bytes; None: no reply yet, ask again."""
 
 _CONFIRM_SECONDS: Final = 1.0  # between writes of what a receiver has stored
-_TRANSFER_SECONDS: Final = 60.0  # so long after its last request a product is under transfer
+_TRANSFER_SECONDS: Final = 60.0  # after its last request a product counts as under transfer
 _LOST: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EIO)
 _HASH_BYTES: Final = 4 << 20
 
@@ -47,8 +47,8 @@ _HASH_BYTES: Final = 4 << 20
 class Transfer:
     """Answers requests.
 
-    ``delivered`` and ``lost`` (with the cause) are told of each product that becomes so; ``clock``
-    tells UTC in nanoseconds, ``monotonic`` seconds.
+    ``delivered`` and ``lost`` (with the cause) are called with each product that becomes so;
+    ``clock`` gives UTC in nanoseconds, ``monotonic`` seconds.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Transfer:
         self._clock = clock
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._asked: dict[str, _TransferMark] = {}
+        self._marks: dict[str, _TransferMark] = {}
 
     def answer(self, request: DownlinkRequest) -> Generator[Step, None, None]:
         """The replies to a request, made one by one as they are asked for; at least one.
@@ -78,7 +78,9 @@ class Transfer:
         """
         try:
             if request.v != VERSION:
-                raise Refusal(Code.WRONG_VERSION, f"version {request.v} instead of {VERSION}")
+                raise Refusal(
+                    Code.WRONG_VERSION, f"the request has version {request.v}, not {VERSION}"
+                )
             if isinstance(request, NextProduct):
                 yield self._offer(request), None
             elif isinstance(request, ChunkRequest):
@@ -93,8 +95,8 @@ class Transfer:
         """Products that a receiver asked for within the last minute.  Any thread may ask."""
         since = self._monotonic() - _TRANSFER_SECONDS
         with self._lock:
-            self._asked = {name: one for name, one in self._asked.items() if one.at >= since}
-            return frozenset(self._asked)
+            self._marks = {name: one for name, one in self._marks.items() if one.at >= since}
+            return frozenset(self._marks)
 
     def _offer(self, request: NextProduct) -> DownlinkReply:
         if not self._contact.state(self._monotonic()).open:
@@ -124,7 +126,10 @@ class Transfer:
         stored = self._sendable(request.product)
         offset, size = request.offset, stored.record.size
         if offset > size:
-            raise Refusal(Code.BAD_ARGUMENTS, f"offset {offset} is beyond its {size} bytes")
+            raise Refusal(
+                Code.BAD_ARGUMENTS,
+                f"offset {offset} is beyond the {size} bytes of {request.product}",
+            )
         self._note(stored.record, offset)
         chunk_bytes = self._chunk_bytes()
         try:
@@ -133,7 +138,9 @@ class Transfer:
                     length = min(chunk_bytes, size - offset)
                     self._sendable(request.product)  # it may have been held or deleted meanwhile
                     if not self._contact.spend(length, self._monotonic()):
-                        raise Refusal(Code.NO_CONTACT, "no contact window, or its bytes are used")
+                        raise Refusal(
+                            Code.NO_CONTACT, "no contact window is open, or its bytes are used up"
+                        )
                     data = os.pread(descriptor, length, offset)
                     if len(data) < length:
                         raise _ProductLost("its file became shorter")
@@ -151,7 +158,7 @@ class Transfer:
             yield from self._check(stored)
         if self._catalogue.delivered(request.product, request.sha256, self._clock()):
             with self._lock:
-                self._asked.pop(request.product, None)
+                self._marks.pop(request.product, None)
             self._delivered(self._catalogue.stored(request.product).record)
         yield ProductDelivered(product=request.product), None
 
@@ -169,7 +176,7 @@ class Transfer:
             self._give_up(stored.record, str(loss))
 
     def _sendable(self, product: str) -> StoredProduct:
-        """A product that may go down; a delivered one may, for a second receiver."""
+        """A product that may be downlinked; a delivered one may, to a second receiver."""
         stored = self._catalogue.stored(product)
         if stored.record.state not in (ProductState.QUEUED, ProductState.DELIVERED):
             raise Refusal(Code.PRODUCT_STATE, f"{product} is {stored.record.state.value}")
@@ -180,11 +187,11 @@ class Transfer:
         self.under_transfer()  # forgets the old ones
         now = self._monotonic()
         with self._lock:
-            before = self._asked.get(record.product)
+            before = self._marks.get(record.product)
             waited = before is None or now - before.confirmed_at >= _CONFIRM_SECONDS
             due = waited and offset != record.confirmed and record.state is ProductState.QUEUED
             confirmed_at = now if due or before is None else before.confirmed_at
-            self._asked[record.product] = _TransferMark(now, confirmed_at)
+            self._marks[record.product] = _TransferMark(now, confirmed_at)
         if due:
             self._catalogue.confirm(record.product, offset)
 
@@ -201,20 +208,20 @@ class _TransferMark(NamedTuple):
     confirmed_at: float
 
 
-class _ProductLost(Exception):  # noqa: N818 - told to the ground as PRODUCT_LOST
+class _ProductLost(Exception):  # noqa: N818 - reported as PRODUCT_LOST
     """A product's file is not what was recorded."""
 
 
 @contextmanager
 def _opened(stored: StoredProduct) -> Iterator[int]:
-    """A descriptor of the product's file, which is there and whole as far as its length tells."""
+    """A descriptor of the product's file, which exists and has the recorded length."""
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # no wait at a pipe
     try:
         descriptor = os.open(stored.path, flags)
         try:
             found = os.fstat(descriptor)
             if not stat.S_ISREG(found.st_mode) or found.st_size != stored.record.size:
-                cause = f"its file has {found.st_size} bytes instead of {stored.record.size}"
+                cause = f"its file has {found.st_size} bytes, not {stored.record.size}"
                 raise _ProductLost(cause)
             yield descriptor
         finally:

@@ -1,4 +1,4 @@
-"""Boots: their number, what ended the run before, and whether they come in a loop."""
+"""Boots: their number, how the previous run ended, and whether they form a loop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BOOTS_LOOKED_AT: Final = 100
 
 @dataclass(frozen=True)
 class Boot:
-    """This start of the service.  ``unclean_count``: runs so far that ended without order."""
+    """This start of the service.  ``unclean_count``: runs so far that ended uncleanly."""
 
     number: int
     unclean_count: int
@@ -43,10 +43,10 @@ class BootRecord:
         self._state = state
 
     def begin(self, now_ns: int, machine_boot: str = "") -> Boot:
-        """Record a start, and tell what went before.
+        """Record a start; how the previous run ended.
 
         ``machine_boot`` names the run of the computer (``/proc/sys/kernel/random/boot_id``): it
-        tells a killed process from a power cut.  Raises :class:`StateUnavailable`.
+        distinguishes a killed process from a power cut.  Raises :class:`StateUnavailable`.
         """
         with self._state.transaction() as db:
             last = db.execute("SELECT clean FROM boots ORDER BY boot DESC LIMIT 1").fetchone()
@@ -63,7 +63,7 @@ class BootRecord:
         return Boot(number, unclean_count, clean, cause, loop)
 
     def end_clean(self, now_ns: int, reason: str = CLEAN_SHUTDOWN) -> None:
-        """Record an end in order; ``reason`` becomes the reset cause of the next boot."""
+        """Record a clean end; ``reason`` becomes the reset cause of the next boot."""
         with self._state.transaction() as db:
             db.execute(
                 "UPDATE boots SET ended_at = ?, clean = 1"
@@ -84,10 +84,10 @@ class BootRecord:
 
 
 def _unclean_starts_of_late(db: sqlite3.Connection) -> int:
-    """Starts within the last ten minutes, this one included, after a run that ended unclean.
+    """Starts within the last ten minutes, this one included, after a run that ended uncleanly.
 
-    UTC may have jumped between two starts.  Where it went back the time between them is unknown
-    and counts as none: a loop is rather seen once too often than missed.
+    UTC may have jumped between two starts.  If it went back, the time between them is unknown
+    and counts as zero: better to see a loop too often than to miss one.
     """
     rows = db.execute(
         "SELECT started_at, clean FROM boots ORDER BY boot DESC LIMIT ?", (_BOOTS_LOOKED_AT,)

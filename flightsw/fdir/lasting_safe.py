@@ -1,4 +1,4 @@
-"""SAFE mode that outlives a restart: only a telecommand leads out of it."""
+"""SAFE mode that outlives a restart: only a telecommand leaves it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flightsw.state import StateFile
 
 _FACT: Final = "safe_because"
 _LASTING: Final = (SafeReason.BOOT_LOOP, SafeReason.TELECOMMAND)
-"""Other reasons are found again by whoever watches them."""
+"""Other reasons are found again by the monitors that watch them."""
 
 
 class LastingSafe:
@@ -22,12 +22,12 @@ class LastingSafe:
         self._kept = (state.fact(_FACT) or b"").decode()
 
     def restore(self) -> None:
-        """At boot: SAFE again, where the run before was so by telecommand or boot loop."""
+        """At boot: SAFE again, if the previous run was so by telecommand or boot loop."""
         for name in filter(None, self._kept.split(",")):
             self._modes.unsafe(SafeReason[name], "as before the restart")
 
     def keep(self) -> None:
-        """Write the reasons down where they changed.  Raises StateUnavailable."""
+        """Write the reasons down if they changed.  Raises StateUnavailable."""
         reasons = ",".join(one.name for one in self._modes.reasons if one in _LASTING)
         if reasons != self._kept:
             self._state.set_fact(_FACT, reasons.encode() or None)

@@ -1,4 +1,4 @@
-"""The service's modes, and the rules that lead from one to another."""
+"""The service's modes, and the rules for changing them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from telecommands.refusal import Refusal
 
 
 class SafeReason(str, Enum):
-    """What leads to SAFE mode.  The first two happen once; the others hold until cleared."""
+    """Why the mode is SAFE.  The first two happen once; the others hold until cleared."""
 
     BOOT_LOOP = "boot loop"
     TELECOMMAND = "telecommand"
@@ -22,12 +22,12 @@ class SafeReason(str, Enum):
 
     @property
     def holds(self) -> bool:
-        """Whether it goes on until :meth:`ModeMachine.cleared` says that it ended."""
+        """Whether it lasts until :meth:`ModeMachine.cleared` is called."""
         return self in _CURES
 
 
 ModeListener: TypeAlias = Callable[[Mode, Mode, str], None]
-"""Told of each change: mode before, mode after, why."""
+"""Called at each change: mode before, mode after, why."""
 
 _CURES: Final = {
     SafeReason.SELF_TEST: "Send SELF_TEST, or activate another model",
@@ -39,8 +39,8 @@ _CURES: Final = {
 class ModeMachine:
     """BOOT, then STANDBY, then OPERATIONAL; SAFE from everywhere.
 
-    Only a telecommand leads out of SAFE, and not while a reason holds; where temperature alone
-    led there, cooling leads back to the mode before.  A lock lets every thread call it.
+    Only a telecommand leaves SAFE, and not while a reason holds; if temperature was the only
+    reason, cooling restores the mode before.  A lock lets every thread call it.
     Listeners are called under that lock, so that they see changes in order: they must not wait
     for another thread.
     """
@@ -49,7 +49,7 @@ class ModeMachine:
         self._listeners = listeners
         self._lock = threading.RLock()
         self._mode = Mode.BOOT
-        self._asked_for = Mode.OPERATIONAL  # where to go once nothing is in the way
+        self._requested = Mode.OPERATIONAL  # the mode to enter once nothing prevents it
         self._started = False
         self._led_here: set[SafeReason] = set()  # since SAFE was entered
         self._holding: set[SafeReason] = set()
@@ -83,21 +83,21 @@ class ModeMachine:
         holds, BAD_ARGUMENTS for BOOT.
         """
         if mode is Mode.BOOT:
-            raise Refusal(Code.BAD_ARGUMENTS, "BOOT cannot be asked for", "Send RESTART")
+            raise Refusal(Code.BAD_ARGUMENTS, "BOOT cannot be requested", "Send RESTART")
         with self._lock:
             if mode is Mode.SAFE:
-                return self.unsafe(SafeReason.TELECOMMAND, "asked for")
+                return self.unsafe(SafeReason.TELECOMMAND, "SET_MODE SAFE")
             if not self._started:
-                cause = f"{mode.value} waits until the service has started"
+                cause = f"{mode.value} is not allowed until the service has started"
                 raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Wait for SERVICE_STARTED")
             self._refuse_while_unsafe(mode)
             self._led_here.clear()
-            self._asked_for = mode
+            self._requested = mode
             self._go(mode, SafeReason.TELECOMMAND.value)
             return self._mode
 
     def unsafe(self, reason: SafeReason, detail: str) -> Mode:
-        """A reason to be safe arose (or goes on); SAFE from now on."""
+        """A reason to be safe arose (or continues); SAFE from now on."""
         with self._lock:
             self._led_here.add(reason)
             if reason.holds:
@@ -106,7 +106,7 @@ class ModeMachine:
             return self._mode
 
     def cleared(self, reason: SafeReason) -> Mode:
-        """A reason holds no longer; leaves SAFE where temperature alone led there."""
+        """A reason holds no longer; leaves SAFE if temperature was the only one."""
         with self._lock:
             self._holding.discard(reason)
             if reason is SafeReason.TEMPERATURE:
@@ -123,10 +123,10 @@ class ModeMachine:
     def _leave_once_cool(self, why: str) -> None:
         if self._started and not self._holding and self._led_here == {SafeReason.TEMPERATURE}:
             self._led_here.clear()
-            self._go(self._asked_for, why)
+            self._go(self._requested, why)
 
     def _go(self, mode: Mode, why: str) -> None:
         before, self._mode = self._mode, mode
         if before is not mode:
-            for tell in self._listeners:
-                tell(before, mode, why)
+            for listener in self._listeners:
+                listener(before, mode, why)

@@ -1,4 +1,4 @@
-"""Limits on what is measured: values and times come in, states go out."""
+"""Limits on measured values: values and times come in, states go out."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Limits:
     """A value beyond ``warning`` or ``critical`` has left its limits (None: no such limit).
 
     It must come back by ``hysteresis`` more before it counts as back.  Beyond means at or above;
-    at or below where ``low``.  All in the value's unit.
+    at or below if ``low``.  All in the value's unit.
     """
 
     warning: float | None
@@ -63,7 +63,7 @@ def housekeeping_limits() -> dict[str, Limits]:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """What one look found.  ``level`` is the state but for staleness: the last one known."""
+    """What one check found.  ``level`` is the state but for staleness: the last one known."""
 
     name: str
     value: float | None
@@ -74,7 +74,7 @@ class LimitCheck:
 
     @property
     def changed(self) -> bool:
-        """Whether the state is another than at the look before."""
+        """Whether the state is different from that of the check before."""
         return self.state is not self.before
 
     @property
@@ -84,11 +84,11 @@ class LimitCheck:
 
 
 class LimitMonitor:
-    """Watches one value; one thread looks.
+    """Watches one value; one thread checks.
 
     Without a value for ``stale_after_s`` it is stale, but keeps its level: what was too hot when
     its sensor fell silent is not known to have cooled.  A passive monitor evaluates and asks for
-    no reaction.  Limits come with each look, because telecommands change them.
+    no reaction.  Limits come with each check, because telecommands change them.
     """
 
     def __init__(
@@ -102,8 +102,8 @@ class LimitMonitor:
         self._value: float | None = None
         self._measured_at = -math.inf
 
-    def look(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
-        """Evaluate a reading; None, or what is no number, is no reading."""
+    def check(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
+        """Evaluate a reading; None and NaN do not count as a reading."""
         if value is not None and not math.isnan(value):
             self._value, self._measured_at = value, monotonic
         if self._value is not None:
@@ -114,13 +114,13 @@ class LimitMonitor:
 
 
 class ClockMonitor:
-    """Tells jumps of UTC by the monotonic clock."""
+    """Detects jumps of UTC against the monotonic clock."""
 
     def __init__(self) -> None:
         self._last: tuple[int, float] | None = None
 
-    def look(self, utc_ns: int, monotonic: float) -> float | None:
-        """Seconds by which UTC jumped since the last look (forward > 0); None: it did not."""
+    def check(self, utc_ns: int, monotonic: float) -> float | None:
+        """Seconds by which UTC jumped since the last check (forward > 0); None: it did not."""
         last, self._last = self._last, (utc_ns, monotonic)
         if last is None:
             return None

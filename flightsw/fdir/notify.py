@@ -1,4 +1,4 @@
-"""What systemd wants to hear from a service (sd_notify(3), sd_watchdog_enabled(3))."""
+"""Notifications of a service to systemd (sd_notify(3), sd_watchdog_enabled(3))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_STATUS: Final = 500
 
 
 class ServiceNotifier:
-    """Sends datagrams to the service manager; does nothing where there is none.
+    """Sends datagrams to the service manager; does nothing if there is none.
 
     Every method says whether the message was sent; none raises, none waits longer than half a
     second.  Any thread may call them.
@@ -28,7 +28,7 @@ class ServiceNotifier:
     def from_environment(cls, environ: Mapping[str, str], process: int) -> ServiceNotifier:
         """As NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say; ``process`` is this one's id.
 
-        Raises :class:`LinkError` where they make no sense.
+        Raises :class:`LinkError` if they make no sense.
         """
         meant = environ.get("WATCHDOG_PID", str(process)) == str(process)
         microseconds = environ.get("WATCHDOG_USEC") if meant else None
@@ -56,11 +56,11 @@ class ServiceNotifier:
         return self._send("WATCHDOG=1")
 
     def extend_timeout(self, seconds: float) -> bool:
-        """Starting or stopping takes so much longer."""
+        """Starting or stopping takes up to ``seconds`` longer."""
         return self._send(f"EXTEND_TIMEOUT_USEC={int(seconds * 1e6)}")
 
     def stopping(self) -> bool:
-        """The service stops in order."""
+        """The service shuts down cleanly."""
         return self._send("STOPPING=1")
 
     def _send(self, message: str) -> bool:
@@ -70,7 +70,7 @@ class ServiceNotifier:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.settimeout(_SEND_SECONDS)
                 sender.sendto(message.encode("utf-8", "replace"), self._address)
-        except OSError:  # the manager restarts, or is gone: nothing to be done about it here
+        except OSError:  # the manager restarts, or is gone
             return False
         return True
 
@@ -80,10 +80,14 @@ def _socket_address(name: str) -> bytes:
         return b"\0" + os.fsencode(name[1:])  # Linux's abstract namespace
     if name.startswith("/"):
         return os.fsencode(name)
-    raise LinkError("NOTIFY_SOCKET", f"{name!r} is no unix socket", "Unset it")
+    raise LinkError(f"NOTIFY_SOCKET={name!r}", "is not a unix socket", "Unset it")
 
 
 def _watchdog_seconds(microseconds: str) -> float:
     if not microseconds.isascii() or not microseconds.isdigit() or int(microseconds) == 0:
-        raise LinkError("WATCHDOG_USEC", f"{microseconds!r} is no time", "Unset it")
+        raise LinkError(
+            f"WATCHDOG_USEC={microseconds!r}",
+            "is not a positive number of microseconds",
+            "Unset it",
+        )
     return int(microseconds) / 1e6

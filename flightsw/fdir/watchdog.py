@@ -20,17 +20,17 @@ class Heartbeats:
         self._hearts: dict[str, _Heart] = {}
 
     def expect(self, name: str, within_s: float, monotonic: float) -> None:
-        """From now on the thread must answer within so many seconds; again: another time."""
+        """From now on the thread must answer within ``within_s``; calling it again changes that."""
         with self._lock:
             self._hearts[name] = _Heart(within_s, monotonic)
 
     def forget(self, name: str) -> None:
-        """The thread ended in order."""
+        """The thread ended cleanly."""
         with self._lock:
             self._hearts.pop(name, None)
 
     def beat(self, name: str, monotonic: float) -> None:
-        """The thread answers; what nobody expects (any more) is passed over."""
+        """The thread answers; a thread that is not expected (any more) is ignored."""
         with self._lock:
             heart = self._hearts.get(name)
             if heart is not None:

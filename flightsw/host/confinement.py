@@ -13,8 +13,8 @@ def confined(root: Path, relative: str) -> Path:
     """The place that ``relative`` names below ``root``, with all links followed.
 
     It need not exist.  Raises :class:`Refusal` with ``OUTSIDE_SCENE_ROOT`` for an absolute path,
-    one with ``..`` or a NUL, one that names the root itself, and one that a link leads out of it.
-    Whoever may write below the root is trusted: it could change between this answer and its use.
+    one with ``..`` or a NUL, one that names the root itself, and one whose links leave it.
+    Anyone who may write below the root is trusted: a path could change before it is used.
     """
     path = PurePosixPath(relative)
     if path.is_absolute() or ".." in path.parts:

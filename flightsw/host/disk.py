@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Final
 from flightsw.errors import DiskFull, OutputNotWritable
 
 _CHUNK: Final = 4 << 20
-# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or the file system's own).
+# EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or that of the file system).
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -21,21 +22,23 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def disk_errors(folder: Path, needed: int | None = None) -> Iterator[None]:
     """Turn :class:`OSError` into :class:`DiskFull` or :class:`OutputNotWritable`.
 
-    ``needed`` is about how many bytes are written into the folder, where that is known.
+    ``needed`` is about how many bytes are written into the folder, if that is known.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _disk_full(folder, _reason(error), needed) from error
+            raise _disk_full(folder, f"cannot be written ({_reason(error)})", needed) from error
         cure = "Give a folder on a disk that can be written"
-        raise OutputNotWritable(error.filename or folder, _reason(error), cure) from error
+        raise OutputNotWritable(
+            error.filename or folder, f"cannot be written ({_reason(error)})", cure
+        ) from error
 
 
 def check_space(folder: Path, needed: int) -> None:
-    """Raise :class:`DiskFull` where the folder's file system has less than that many bytes."""
+    """Raise :class:`DiskFull` if the folder's file system has less than that many bytes."""
     if _free(folder) < needed:
-        raise _disk_full(folder, "too little room", needed)
+        raise _disk_full(folder, "has too little room", needed)
 
 
 def sync(path: Path) -> None:
@@ -45,6 +48,26 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write or replace a file: after a crash it holds the old content or the new, whole.
+
+    It is on the disk when this returns.  ``mode`` is that of the file, less the umask.  Raises
+    :class:`OSError`, which leaves the old file and no other; a crash may leave ``*.partial``.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
 
 
 def sha256(path: Path) -> str:

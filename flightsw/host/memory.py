@@ -1,4 +1,4 @@
-"""Memory: the one error for its end, and giving back what a scene needed."""
+"""Memory: one error for its exhaustion, and returning what a scene needed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _CURE: Final = (
 
 @contextmanager
 def memory_errors(subject: object) -> Iterator[None]:
-    """Turn what Python, numpy and the system say of exhausted memory into one error.
+    """Turn the errors of Python, numpy and the system for exhausted memory into one.
 
     Raises :class:`MemoryExhausted` about ``subject``.
     """
     try:
         yield
     except (MemoryError, OSError, RuntimeError) as error:
-        if not _tells_exhaustion(error):
+        if not _is_exhaustion(error):
             raise
-        cause = f"there is no memory left ({str(error) or type(error).__name__})"
+        cause = f"ran out of memory ({str(error) or type(error).__name__})"
         raise MemoryExhausted(subject, cause, _CURE) from error
 
 
@@ -37,8 +37,8 @@ def return_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _tells_exhaustion(error: MemoryError | OSError | RuntimeError) -> bool:
+def _is_exhaustion(error: MemoryError | OSError | RuntimeError) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # A thread's stack is the first thing that finds no room, and has no error of its own.
+    # A thread's stack is the first thing that finds no room, and has no specific error.
     return isinstance(error, MemoryError) or str(error) == "can't start new thread"

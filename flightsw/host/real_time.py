@@ -1,4 +1,4 @@
-"""Real-time priority for a thread that must not be late, where the machine allows it.
+"""Real-time priority for a thread that must not be late, if the machine allows it.
 
 Linux lets root do so, and others up to ``RLIMIT_RTPRIO`` (``LimitRTPRIO=`` of a systemd unit).
 """
@@ -24,7 +24,7 @@ def real_time(priority: int) -> Iterator[bool]:
     try:
         yield True
     finally:
-        # Whoever is not root may not take the flag back.
+        # Only root may clear the flag.
         os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
 
 

@@ -23,16 +23,17 @@ from flightsw.errors import (
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.products.product_set import PublishedProducts
+from flightsw.reporting import ServicePorts
 from flightsw.state import StateFile
 from telecommands.dictionary import CloudFraction, Code, JobState, SceneResult, Stage
 
-_ROOM_SECONDS: Final = 10.0  # between two looks whether there is room for products again
+_ROOM_SECONDS: Final = 10.0  # between two checks whether there is room for products again
 _STATE_SECONDS: Final = 1.0  # between two attempts to write to the state
 
 
 @dataclass
 class RetryAfter:
-    """What jobs wait for: room until a monotonic moment, or the service's end."""
+    """When a job may be tried again: from a monotonic moment on, never once ``stopping`` is set."""
 
     stopping: threading.Event = field(default_factory=threading.Event)
     until: float = 0.0
@@ -42,9 +43,9 @@ class RetryAfter:
 class JobOutcomes:
     """Records what becomes of jobs.  Used by the processing thread, ``expired`` by the main one.
 
-    A job's end, its products and the closing stage of its telecommand are one transaction.  Where
-    the state cannot be written they wait until it can; a service that stops meanwhile finds the
-    job RUNNING at its next boot, and runs it again.
+    A job's end, its products and the closing stage of its telecommand are one transaction.  If the
+    state cannot be written they wait until it can; a service that stops meanwhile finds the job
+    RUNNING at its next boot, and runs it again.
     """
 
     state: StateFile
@@ -52,29 +53,25 @@ class JobOutcomes:
     catalogue: ProductCatalogue
     parameters: ParameterStore
     modes: ModeMachine
-    report: Callable[..., object]
-    event: Callable[..., None]
-    heartbeat: Callable[[], None]
-    clock: Callable[[], int]
-    monotonic: Callable[[], float]
+    ports: ServicePorts
     free_bytes: Callable[[], int]
-    patience: RetryAfter
+    retry: RetryAfter
 
     @property
     def waiting_for_room(self) -> bool:
-        """Whether the last job found no room for its products, a moment ago."""
-        return self.monotonic() < self.patience.until
+        """Whether the last job had too little room for its products, a moment ago."""
+        return self.ports.monotonic() < self.retry.until
 
     def begun(self, job: Job) -> None:
-        """It runs now."""
+        """The job runs now."""
         data = {"job": job.id, "attempt": job.attempts}
-        self._write(lambda: self.report(job.telecommand, Stage.STARTED, data=data))
-        self.event("JOB_STARTED", f"{job.id}: {job.request.scene}", job=job.id)
+        self._write(lambda: self.ports.report(job.telecommand, Stage.STARTED, data=data))
+        self.ports.event("JOB_STARTED", f"{job.id} processes {job.request.scene}", job=job.id)
 
     def completed(
         self, job: Job, products: PublishedProducts, fraction: CloudFraction, seconds: float
     ) -> None:
-        """Its products wait for downlink."""
+        """The job's products wait for downlink."""
         new = [
             NewProduct(
                 kind=file.product,  # type: ignore[arg-type]
@@ -88,8 +85,8 @@ class JobOutcomes:
 
         def record() -> None:
             with self.state.transaction():
-                self.jobs.end(job.id, JobState.COMPLETED, self.clock())
-                stored = self.catalogue.add(job.id, new, self.clock())
+                self.jobs.end(job.id, JobState.COMPLETED, self.ports.clock())
+                stored = self.catalogue.add(job.id, new, self.ports.clock())
                 result = SceneResult(
                     job=job.id,
                     scene=job.request.scene,
@@ -99,84 +96,87 @@ class JobOutcomes:
                     model=fraction.model,
                     products=tuple(product.product for product in stored),
                 )
-                self.report(job.telecommand, Stage.COMPLETED, data=msgspec.to_builtins(result))
+                self.ports.report(
+                    job.telecommand, Stage.COMPLETED, data=msgspec.to_builtins(result)
+                )
 
         self._write(record)
-        message = f"{job.id}: {fraction.contaminated:.1%} contaminated, {len(new)} products"
-        self.event("JOB_COMPLETED", message, job=job.id)
+        message = f"{job.id} wrote {len(new)} products: {fraction.contaminated:.1%} contaminated"
+        self.ports.event("JOB_COMPLETED", message, job=job.id)
 
     def stopped(self, job: Job, reason: FlightError) -> None:
-        """Somebody stopped it: for good, or until its next turn."""
+        """The job was stopped: permanently, or until its next turn."""
         if isinstance(reason, JobCancelled):
-            self._end(job, JobState.CANCELLED, Stage.CANCELLED, Code.CANCELLED, reason.cause)
+            self._end(job, JobState.CANCELLED, Stage.CANCELLED, Code.CANCELLED, reason.sentence)
         elif isinstance(reason, DeadlinePassed):
             code = Code.DEADLINE_PASSED
-            self._end(job, JobState.TIMED_OUT, Stage.TIMED_OUT, code, reason.cause)
+            self._end(job, JobState.TIMED_OUT, Stage.TIMED_OUT, code, reason.sentence)
         else:
-            self._requeue(job, reason.cause, counts=False)
+            self._requeue(job, reason.sentence, counts=False)
 
     def found_no_room(self, job: Job, full: DiskFull) -> None:
-        """The disk itself is full: SAFE.  The quota alone: jobs wait until something went down."""
-        self._requeue(job, full.cause, counts=False)
-        self.patience.until = self.monotonic() + _ROOM_SECONDS
+        """SAFE if the disk itself is full; if only the quota is, jobs wait for a downlink."""
+        self._requeue(job, full.sentence, counts=False)
+        self.retry.until = self.ports.monotonic() + _ROOM_SECONDS
         if self.free_bytes() < self.parameters.number("storage.reserve_bytes"):
-            self.event("DISK_FULL", str(full))
-            self.modes.unsafe(SafeReason.DISK_FULL, full.cause)
+            self.ports.event("DISK_FULL", str(full))
+            self.modes.unsafe(SafeReason.DISK_FULL, full.sentence)
         else:
-            self.event("QUOTA_REACHED", str(full), job=job.id)
+            self.ports.event("QUOTA_REACHED", str(full), job=job.id)
 
     def engine_failed(self, job: Job, error: EngineError) -> None:
-        """It is tried again, as often as is allowed."""
+        """Retry the job, as often as ``processing.attempts`` allows."""
         if job.attempts < self.parameters.number("processing.attempts"):
-            self._requeue(job, str(error), counts=True)
+            self._requeue(job, error.sentence, counts=True)
         else:
             self.failed(job, failure_code(error), error.sentence, error.cure)
 
     def failed(self, job: Job, code: Code, cause: str, cure: str) -> None:
-        """It cannot be done."""
+        """The job cannot be done."""
         self._end(job, JobState.FAILED, Stage.FAILED, code, cause, cure)
 
     def expired(self, job: Job) -> None:
-        """Its deadline passed while it waited, which is on record already."""
+        """The job's deadline passed while it waited, which is on record already."""
         cause = "the deadline passed before the job's turn came"
-        self.report(job.telecommand, Stage.TIMED_OUT, code=Code.DEADLINE_PASSED, cause=cause)
-        self.event("JOB_FAILED", f"{job.id}: {cause}", job=job.id)
+        self.ports.report(job.telecommand, Stage.TIMED_OUT, code=Code.DEADLINE_PASSED, cause=cause)
+        self.ports.event("JOB_FAILED", f"{job.id} timed out: {cause}", job=job.id)
 
     def _end(
         self, job: Job, state: JobState, stage: Stage, code: Code, cause: str, cure: str = ""
     ) -> None:
         def record() -> None:
             with self.state.transaction():
-                self.jobs.end(job.id, state, self.clock(), code, cause)
-                self.report(job.telecommand, stage, code=code, cause=cause, cure=cure)
+                self.jobs.end(job.id, state, self.ports.clock(), code, cause)
+                self.ports.report(job.telecommand, stage, code=code, cause=cause, cure=cure)
 
         self._write(record)
-        self.event("JOB_FAILED", f"{job.id}: {state.value}, {cause}", job=job.id, code=code.value)
+        message = f"{job.id} is {state.value}: {cause}"
+        self.ports.event("JOB_FAILED", message, job=job.id, code=code.value)
 
     def _requeue(self, job: Job, why: str, *, counts: bool) -> None:
         def record() -> None:
             with self.state.transaction():
-                after = self.jobs.requeue(job.id, self.clock(), counts=counts)
+                after = self.jobs.requeue(job.id, self.ports.clock(), counts=counts)
                 if after.state.ended:  # cancelled meanwhile
-                    self.report(
+                    self.ports.report(
                         job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=after.cause
                     )
 
         self._write(record)
-        self.event("JOB_REQUEUED", f"{job.id}: {why}", job=job.id)
+        self.ports.event("JOB_REQUEUED", f"{job.id} waits again: {why}", job=job.id)
 
     def _write(self, record: Callable[[], object]) -> None:
-        told_of_it = False
+        reported = False
         while True:
             try:
                 record()
             except StateUnavailable as error:
-                if not told_of_it:
-                    told_of_it = True
-                    self.event("DISK_FULL", str(error))
-                    self.modes.unsafe(SafeReason.DISK_FULL, error.cause)
-                self.heartbeat()
-                if self.patience.stopping.wait(_STATE_SECONDS):
+                if not reported:
+                    reported = True
+                    self.ports.event("DISK_FULL", str(error))
+                    self.modes.unsafe(SafeReason.DISK_FULL, error.sentence)
+                self.ports.heartbeat()
+                if self.retry.stopping.wait(_STATE_SECONDS):
                     return
             else:
                 return

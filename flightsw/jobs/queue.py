@@ -49,7 +49,7 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 class JobQueue:
-    """Jobs by priority (9 first), then age; a job goes QUEUED → RUNNING → one end, for ever.
+    """Jobs by priority (9 first), then age; a job goes QUEUED → RUNNING → one final state.
 
     A RUNNING job that a telecommand cancelled carries the code CANCELLED until the service has
     stopped it, so that it never runs again, whatever cuts the stopping short.
@@ -68,7 +68,9 @@ class JobQueue:
         with self._state.transaction() as db:
             limit = self._waiting_limit()
             if _count(db, JobState.QUEUED) >= limit:
-                raise Refusal(Code.QUEUE_FULL, f"{limit} jobs wait", "Wait, or cancel a job")
+                raise Refusal(
+                    Code.QUEUE_FULL, f"{limit} jobs wait already", "Wait, or cancel a job"
+                )
             number = _last_number(db) + 1
             job = Job(_job_id(number, now_ns), telecommand, request, 0, now_ns)
             db.execute(
@@ -94,7 +96,7 @@ class JobQueue:
             return self.job(row[0])
 
     def waiting(self, now_ns: int) -> Job | None:
-        """The job that :meth:`next` would give now; it goes on waiting."""
+        """The job that :meth:`next` would give now; it stays QUEUED."""
         with self._state.reading() as db:
             row = db.execute(_NEXT, (JobState.QUEUED.value, now_ns)).fetchone()
         return None if row is None else _job(row)
@@ -117,11 +119,13 @@ class JobQueue:
     ) -> JobRecord:
         """Record how a job ended; everything but COMPLETED has a code and a cause.
 
-        :class:`StateContradiction` where it has ended already, or completed without running.
+        :class:`StateContradiction` if it has ended already, or completed without running.
         """
         completed = state is JobState.COMPLETED
         if not state.ended or (code is None, not cause) != (completed, completed):
-            raise StateContradiction(job_id, f"{state.value} with code {code} and {cause!r}")
+            raise StateContradiction(
+                job_id, f"cannot end as {state.value} with code {code} and cause {cause!r}"
+            )
         with self._state.transaction() as db:
             before = self.record(job_id).state
             if before.ended or (completed and before is not JobState.RUNNING):
@@ -135,7 +139,7 @@ class JobQueue:
     def requeue(self, job_id: str, now_ns: int, *, counts: bool) -> JobRecord:
         """Let a running job wait for its turn again; ``counts=False`` gives the attempt back.
 
-        One that was cancelled meanwhile ends instead.  :class:`StateContradiction` where the job
+        One that was cancelled meanwhile ends instead.  :class:`StateContradiction` if the job
         does not run.
         """
         with self._state.transaction() as db:
@@ -161,16 +165,16 @@ class JobQueue:
             if record.state.ended:
                 raise Refusal(Code.JOB_ENDED, f"job {job_id} is {record.state.value} already")
             if record.state is JobState.QUEUED:
-                cause = "cancelled by telecommand before it ran"
+                cause = "the job was cancelled by telecommand before it ran"
                 return self.end(job_id, JobState.CANCELLED, now_ns, Code.CANCELLED, cause)
             db.execute(
                 "UPDATE jobs SET code = ?, cause = ? WHERE job = ?",
-                (Code.CANCELLED.value, "cancelled by telecommand while it ran", job_id),
+                (Code.CANCELLED.value, "the job was cancelled by telecommand while it ran", job_id),
             )
             return self.record(job_id)
 
     def recover(self, attempts: int, now_ns: int) -> Recovered:
-        """At boot: jobs found RUNNING wait again, or fail after so many ``attempts``."""
+        """At boot: jobs found RUNNING wait again, or fail after ``attempts`` starts."""
         requeued, failed, cancelled = [], [], []
         with self._state.transaction() as db:
             rows = db.execute(
@@ -205,7 +209,7 @@ class JobQueue:
         return row is not None
 
     def record(self, job_id: str) -> JobRecord:
-        """A job as the interface tells it.  :class:`Refusal` UNKNOWN_JOB."""
+        """A job as the interface reports it.  :class:`Refusal` UNKNOWN_JOB."""
         with self._state.reading() as db:
             found = _records(db.execute(f"{_RECORD} WHERE job = ?", (job_id,)))
         if not found:
@@ -258,7 +262,7 @@ def _records(found: sqlite3.Cursor) -> tuple[JobRecord, ...]:
 
 
 def _unknown(job_id: str) -> Refusal:
-    return Refusal(Code.UNKNOWN_JOB, f"no job {job_id}", "LIST_JOBS tells the ids")
+    return Refusal(Code.UNKNOWN_JOB, f"job {job_id} does not exist", "See LIST_JOBS for the ids")
 
 
 def _count(db: sqlite3.Connection, state: JobState) -> int:
@@ -267,7 +271,7 @@ def _count(db: sqlite3.Connection, state: JobState) -> int:
 
 
 def _last_number(db: sqlite3.Connection) -> int:
-    """Of all jobs there ever were, also where the newest is gone."""
+    """Of all jobs there ever were, even if the newest is gone."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
     return 0 if row is None else int(row[0])
 

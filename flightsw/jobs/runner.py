@@ -32,6 +32,7 @@ from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
 from flightsw.products.fraction_map import FractionMap
+from flightsw.reporting import ServicePorts
 from flightsw.scene.tiling import Grid
 from telecommands.dictionary import (
     CloudFraction,
@@ -60,17 +61,17 @@ class JobRun:
         self._ends_at = None if deadline is None else monotonic + (deadline - now_ns) / 1e9
 
     def cancel(self) -> None:
-        """A telecommand wants it to end."""
-        self.stop.request(JobCancelled(self.job.id, "was cancelled by telecommand"))
+        """End the job: a telecommand asked for it."""
+        self.stop.request(JobCancelled("the job", "was cancelled by telecommand"))
 
     def interrupt(self, why: str) -> None:
-        """It must wait for its turn again."""
-        self.stop.request(Interrupted(self.job.id, why))
+        """Stop the job; it waits for its turn again."""
+        self.stop.request(Interrupted("the job", f"was interrupted: {why}"))
 
     def check_deadline(self, monotonic: float) -> None:
-        """Stop it where its deadline has passed."""
+        """Stop the job if its deadline has passed."""
         if self._ends_at is not None and monotonic > self._ends_at:
-            self.stop.request(DeadlinePassed(self.job.id, "did not end before its deadline"))
+            self.stop.request(DeadlinePassed("the job", "did not end before its deadline"))
 
 
 class EngineAccess(Protocol):
@@ -78,11 +79,11 @@ class EngineAccess(Protocol):
 
     @property
     def chain(self) -> _Chain:
-        """The chain of the model that flies."""
+        """The chain of the active model."""
         ...
 
     def check_engine(self) -> GoldenReport | None:
-        """Golden tiles; SAFE mode where they fail."""
+        """Run the golden tiles; SAFE mode if they fail."""
         ...
 
 
@@ -95,60 +96,62 @@ class _Chain(Protocol):
 class JobRunner:
     """Carries jobs out, one at a time, in one thread.
 
-    ``free_bytes`` tells what the products' disk can still take, ``under_transfer`` which products
-    a receiver asked for; ``cool`` is set while work may go on.
+    ``free_bytes`` gives the free bytes of the products' disk, ``under_transfer`` the products that
+    a receiver asked for; ``cool`` is set while work may continue.
     """
 
-    ends: JobOutcomes
+    outcomes: JobOutcomes
     jobs: JobQueue
     catalogue: ProductCatalogue
     parameters: ParameterStore
     scene_root: Path
     products: Path
-    report: Callable[..., object]
+    ports: ServicePorts
     publish: Callable[[Topic, Record], None]
-    event: Callable[..., None]
-    heartbeat: Callable[[], None]
-    clock: Callable[[], int]
-    monotonic: Callable[[], float]
     free_bytes: Callable[[], int]
     under_transfer: Callable[[], Collection[str]]
     cool: threading.Event
 
-    def carry_out(self, run: JobRun, bench: EngineAccess) -> None:
+    def carry_out(self, run: JobRun, engine: EngineAccess) -> None:
         """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
-        job, ends = run.job, self.ends
-        ends.begun(job)
+        job, outcomes = run.job, self.outcomes
+        outcomes.begun(job)
         try:
-            processed, fraction = self._process(run, bench)
-            ends.completed(job, processed.products, fraction, self.monotonic() - run.started)
+            processed, fraction = self._process(run, engine)
+            outcomes.completed(
+                job, processed.products, fraction, self.ports.monotonic() - run.started
+            )
             self.publish("sci.cloud_fraction", fraction)
         except Interrupted as interruption:
-            ends.stopped(job, run.stop.reason or interruption)
+            outcomes.stopped(job, run.stop.reason or interruption)
         except DiskFull as full:
-            ends.found_no_room(job, full)
+            outcomes.found_no_room(job, full)
         except EngineError as error:
-            bench.chain.close()
-            ends.engine_failed(job, error)
-            bench.check_engine()
+            engine.chain.close()
+            outcomes.engine_failed(job, error)
+            engine.check_engine()
         except FlightError as error:
-            ends.failed(job, failure_code(error), error.sentence, error.cure)
+            outcomes.failed(job, failure_code(error), error.sentence, error.cure)
         except Refusal as refusal:
-            ends.failed(job, refusal.code, refusal.cause, refusal.cure)
+            outcomes.failed(job, refusal.code, refusal.cause, refusal.cure)
         except Exception as fault:  # noqa: BLE001 - whatever a scene does, the service lives
             _log.error("job failed", job=job.id, exc_info=fault)
-            self.event("INTERNAL_FAULT", f"{job.id}: {type(fault).__name__}", job=job.id)
-            ends.failed(job, Code.INTERNAL, Code.INTERNAL.doc, "Report it")
+            self.ports.event(
+                "INTERNAL_FAULT", f"{job.id} failed with {type(fault).__name__}", job=job.id
+            )
+            outcomes.failed(
+                job, Code.INTERNAL, Code.INTERNAL.doc, "See the service log, and report the fault"
+            )
 
-    def _process(self, run: JobRun, bench: EngineAccess) -> tuple[ProcessedScene, CloudFraction]:
+    def _process(self, run: JobRun, engine: EngineAccess) -> tuple[ProcessedScene, CloudFraction]:
         request = run.job.request
         confined(self.scene_root, request.scene)
         shutil.rmtree(self.products / run.job.id, ignore_errors=True)  # of an attempt cut short
-        chain = bench.chain.ready()
+        chain = engine.chain.ready()
         if self.parameters.value("processing.self_test"):
-            report = bench.check_engine()
+            report = engine.check_engine()
             if report is None or not report.passed:
-                raise Interrupted(run.job.id, "the engine failed its self-test")
+                raise Interrupted("the job", "was interrupted: the engine failed its self-test")
         if run.stop.reason:
             raise run.stop.reason
         fractions: list[FractionMap] = []
@@ -180,21 +183,21 @@ class JobRunner:
         )
 
     def _upcoming(self) -> SceneRequest | None:
-        """The scene whose turn is next, as far as one can tell now."""
-        job = self.jobs.waiting(self.clock())
+        """The scene whose turn is next, as far as is known now."""
+        job = self.jobs.waiting(self.ports.clock())
         try:
             return None if job is None else self._scene_request(job)
         except Refusal:
-            return None  # its own turn will come, and fail then on its own record
+            return None  # it fails when its turn comes, on its own record
 
     def _progress(self, run: JobRun) -> Callable[[int, int], None]:
         last = -1.0
 
-        def tell(done: int, rows: int) -> None:
+        def report(done: int, rows: int) -> None:
             nonlocal last
             self._wait_until_cool(run)
-            self.heartbeat()
-            now = self.monotonic()
+            self.ports.heartbeat()
+            now = self.ports.monotonic()
             if done < rows and now - last < self.parameters.number("progress.period_s"):
                 return
             last = now
@@ -206,14 +209,14 @@ class JobRunner:
                 elapsed_s=now - run.started,
             )
             self.publish("sci.progress", progress)
-            self.report(run.job.telecommand, Stage.PROGRESS, step=done, of=rows)
+            self.ports.report(run.job.telecommand, Stage.PROGRESS, step=done, of=rows)
 
-        return tell
+        return report
 
     def _wait_until_cool(self, run: JobRun) -> None:
         """Rows wait here, so the queues fill and the card rests."""
         while not self.cool.wait(_COOLING_SECONDS):
-            self.heartbeat()
+            self.ports.heartbeat()
             if run.stop.reason:
                 raise run.stop.reason
 
@@ -227,8 +230,10 @@ class JobRunner:
             under_transfer=self.under_transfer(),
         )
         for product in removed:
-            message = f"{product.product} ({product.state.value}) made room for {job}"
-            self.event("PRODUCT_REMOVED", message, product=product.product, job=product.job)
+            message = (
+                f"{product.product} ({product.state.value}) was removed to make room for {job}"
+            )
+            self.ports.event("PRODUCT_REMOVED", message, product=product.product, job=product.job)
 
 
 def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap) -> CloudFraction:

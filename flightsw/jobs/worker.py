@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 import structlog
@@ -31,6 +31,7 @@ from flightsw.host.memory import return_memory
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRun, JobRunner
 from flightsw.model.golden import GoldenReport
+from flightsw.reporting import ServicePorts
 from telecommands.dictionary import Code, Mode, Record, Stage
 from telecommands.refusal import Refusal
 
@@ -40,8 +41,8 @@ DeviceState: TypeAlias = Literal["ready", "busy", "failed", "closed"]
 
 _NICENESS: Final = 10
 _IDLE_SECONDS: Final = 0.5  # between heartbeats while nothing is to be done
-_ERRANDS: Final = 16
-_ERRAND_SECONDS: Final = 600.0  # a telecommand that waits or works for longer has timed out
+_TASKS: Final = 16
+_TASK_SECONDS: Final = 600.0  # a telecommand that waits or works for longer has timed out
 _STOP_SECONDS: Final = 4.0
 
 
@@ -55,7 +56,7 @@ class EngineTask:
 
 
 class ActiveChain:
-    """The processing chain of the model that flies: opened when needed, again after a fault.
+    """The processing chain of the active model: opened when needed, again after a fault.
 
     Opened, used and closed by the processing thread; any thread may ask about it.
     """
@@ -71,13 +72,13 @@ class ActiveChain:
         self._notices = notices
         self._opened = ExitStack()
         self._chain: SceneProcessor | None = None
-        self._flies: Path | None = None
+        self._opened_model: Path | None = None
         self.failed = False
 
     def ready(self) -> SceneProcessor:
         """The open chain; raises what :func:`open_chain` raises."""
         model = self._model() or self._settings.model
-        if self._chain is not None and model == self._flies:
+        if self._chain is not None and model == self._opened_model:
             return self._chain
         self.close()
         settings = msgspec.structs.replace(self._settings, model=model)
@@ -86,17 +87,17 @@ class ActiveChain:
         except FlightError:
             self.failed = True
             raise
-        self._flies, self.failed = model, False
+        self._opened_model, self.failed = model, False
         return self._chain
 
     def test(self, package: Path) -> GoldenReport:
-        """Golden tiles of another package, on the same card."""
+        """Run the golden tiles of another package on the same card."""
         self.close()  # a card serves one model at a time
         with open_chain(msgspec.structs.replace(self._settings, model=package)) as chain:
             return chain.self_test()
 
     def rest(self) -> None:
-        """No scene follows: leave the one that was begun ahead."""
+        """No scene follows: give up the one that was begun ahead."""
         if self._chain is not None:
             self._chain.rest()
 
@@ -113,7 +114,7 @@ class ActiveChain:
 
     @property
     def readings(self) -> CardReadings | None:
-        """What the card tells of itself."""
+        """What the card reports about itself."""
         chain = self._chain
         return None if chain is None else chain.readings
 
@@ -121,8 +122,7 @@ class ActiveChain:
 class Processing:
     """Owns the thread ``flightsw-processing`` and the engine.
 
-    Errands go before scenes; scenes run in OPERATIONAL only.  ``report`` adds a stage to a
-    telecommand's verification, ``event`` reports an event.
+    Engine tasks go before scenes; scenes run in OPERATIONAL only.
     """
 
     def __init__(
@@ -131,24 +131,15 @@ class Processing:
         jobs: JobQueue,
         runner: JobRunner,
         modes: ModeMachine,
-        *,
-        report: Callable[..., object],
-        event: Callable[..., None],
-        heartbeat: Callable[[], None],
-        clock: Callable[[], int],
-        monotonic: Callable[[], float],
+        ports: ServicePorts,
     ) -> None:
         self.chain = chain
         self._jobs = jobs
         self._runner = runner
         self._modes = modes
-        self._report = report
-        self._event = event
-        self._heartbeat = heartbeat
-        self._clock = clock
-        self._monotonic = monotonic
+        self._ports = ports
         self._changed = threading.Condition()
-        self._errands: deque[EngineTask] = deque()
+        self._tasks: deque[EngineTask] = deque()
         self._current: EngineTask | None = None
         self._run: JobRun | None = None
         self._stopping = False
@@ -163,7 +154,7 @@ class Processing:
         self._thread.start()
 
     def stop(self) -> bool:
-        """Interrupt what runs and end; whether the thread ended in time."""
+        """Interrupt the running scene and end; whether the thread ended in time."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -173,17 +164,17 @@ class Processing:
         return not self._thread.is_alive()
 
     def wake(self) -> None:
-        """There may be something to do."""
+        """Check for work: there may be some."""
         with self._changed:
             self._roused = True
             self._changed.notify_all()
 
     def take_on(self, telecommand: str, work: Callable[[], Record]) -> None:
-        """Do ``work`` before the next scene; :class:`Refusal` where too much waits already."""
+        """Do ``work`` before the next scene; :class:`Refusal` if too much waits already."""
         with self._changed:
-            if len(self._errands) >= _ERRANDS:
-                raise Refusal(Code.QUEUE_FULL, f"{_ERRANDS} such telecommands wait", "Wait")
-            self._errands.append(EngineTask(telecommand, work, self._monotonic()))
+            if len(self._tasks) >= _TASKS:
+                raise Refusal(Code.QUEUE_FULL, f"{_TASKS} telecommands wait for the engine", "Wait")
+            self._tasks.append(EngineTask(telecommand, work, self._ports.monotonic()))
         self.wake()
 
     def cancel(self, job: str) -> None:
@@ -193,26 +184,26 @@ class Processing:
             run.cancel()
 
     def interrupt(self, why: str) -> None:
-        """Stop the scene that runs; it waits for its turn again, its attempt given back."""
+        """Stop the running scene; it waits for its turn again, its attempt given back."""
         run = self._run
         if run is not None:
             run.interrupt(why)
 
     def tick(self) -> None:
-        """Once a second: deadlines of the running job and of errands, and of waiting jobs."""
+        """Once a second: deadlines of the running job and of tasks, and of waiting jobs."""
         run = self._run
         if run is not None:
-            run.check_deadline(self._monotonic())
+            run.check_deadline(self._ports.monotonic())
         with self._changed:
-            late = [one for one in (*self._errands, self._current) if one and self._is_late(one)]
-            for errand in late:
-                if errand in self._errands:
-                    self._errands.remove(errand)
-        for errand in late:
-            cause = f"not done within {_ERRAND_SECONDS:.0f} s"
-            self._report(errand.telecommand, Stage.TIMED_OUT, cause=cause)
-        for job in self._jobs.expire(self._clock()):
-            self._runner.ends.expired(job)
+            late = [one for one in (*self._tasks, self._current) if one and self._is_late(one)]
+            for task in late:
+                if task in self._tasks:
+                    self._tasks.remove(task)
+        for task in late:
+            cause = f"the telecommand was not done within {_TASK_SECONDS:.0f} s"
+            self._ports.report(task.telecommand, Stage.TIMED_OUT, cause=cause)
+        for job in self._jobs.expire(self._ports.clock()):
+            self._runner.outcomes.expired(job)
 
     @property
     def device_state(self) -> DeviceState:
@@ -234,87 +225,92 @@ class Processing:
             self._modes.ready()
             self.started.set()
             while not self._stopping:
-                self._heartbeat()
+                self._ports.heartbeat()
                 try:
-                    idle = not self._serve_errand() and not self._serve_job()
-                except StateUnavailable:  # told by the disk's monitor; nothing was begun
+                    idle = not self._serve_task() and not self._serve_job()
+                except StateUnavailable:  # reported by the disk's monitor; nothing was begun
                     idle = True
                 if idle:
                     self.chain.rest()
                     self._wait()
         except Exception as fault:
-            self._event("INTERNAL_FAULT", f"the processing thread ended: {fault!r}")
+            self._ports.event("INTERNAL_FAULT", f"the processing thread ended with {fault!r}")
             raise
         finally:
             self.started.set()
             self.chain.close()
 
     def check_engine(self) -> GoldenReport | None:
-        """Golden tiles; SAFE where they come out wrong, or no engine or memory is left (None)."""
+        """Run the golden tiles; SAFE if they fail, or if no engine or memory is left (None)."""
         try:
             report = self.chain.ready().find_sound_engine()
         except (EngineError, ModelError, MemoryExhausted) as error:
             self.chain.close()
             self.chain.failed = True
-            self._event("ENGINE_UNAVAILABLE", str(error), code=error.code)
+            self._ports.event("ENGINE_UNAVAILABLE", str(error), code=error.code)
             self._modes.unsafe(SafeReason.SELF_TEST, str(error))
             return None
         if report.passed:
-            self._event("SELF_TEST_PASSED", f"{report.tiles} golden tiles on {report.engine}")
+            self._ports.event(
+                "SELF_TEST_PASSED", f"{report.tiles} golden tiles passed on {report.engine}"
+            )
             self._modes.cleared(SafeReason.SELF_TEST)
         else:
             self.chain.failed = True
-            self._event("SELF_TEST_FAILED", report.as_text(), worst_tile=report.worst_tile)
-            self._modes.unsafe(SafeReason.SELF_TEST, f"worst tile {report.worst_tile}")
+            self._ports.event("SELF_TEST_FAILED", report.as_text(), worst_tile=report.worst_tile)
+            self._modes.unsafe(SafeReason.SELF_TEST, f"golden tile {report.worst_tile} is worst")
         return report
 
-    def _serve_errand(self) -> bool:
+    def _serve_task(self) -> bool:
         with self._changed:
-            if not self._errands:
+            if not self._tasks:
                 return False
-            errand = self._current = self._errands.popleft()
+            task = self._current = self._tasks.popleft()
         try:
-            self._tell(errand, Stage.STARTED)
-            self._tell(errand, Stage.COMPLETED, data=self._result(errand))
+            self._report(task, Stage.STARTED)
+            self._report(task, Stage.COMPLETED, data=self._result(task))
         except Refusal as refusal:
-            told = {"code": refusal.code, "cause": refusal.cause, "cure": refusal.cure}
-            self._tell(errand, Stage.FAILED, **told)
+            code, cause, cure = refusal.code, refusal.cause, refusal.cure
+            self._report(task, Stage.FAILED, code=code, cause=cause, cure=cure)
         except FlightError as error:
-            told = {"code": failure_code(error), "cause": str(error), "cure": error.cure}
-            self._tell(errand, Stage.FAILED, **told)
-        except Exception as fault:  # noqa: BLE001 - whatever an errand does, the service lives
-            _log.error("errand failed", telecommand=errand.telecommand, exc_info=fault)
-            self._event("INTERNAL_FAULT", f"{errand.telecommand}: {type(fault).__name__}")
-            self._tell(errand, Stage.FAILED, code=Code.INTERNAL, cause=Code.INTERNAL.doc)
+            code, cause, cure = failure_code(error), error.sentence, error.cure
+            self._report(task, Stage.FAILED, code=code, cause=cause, cure=cure)
+        except Exception as fault:  # noqa: BLE001 - whatever a task does, the service lives
+            _log.error("engine task failed", telecommand=task.telecommand, exc_info=fault)
+            self._ports.event(
+                "INTERNAL_FAULT",
+                f"telecommand {task.telecommand} failed with {type(fault).__name__}",
+            )
+            self._report(task, Stage.FAILED, code=Code.INTERNAL, cause=Code.INTERNAL.doc)
         finally:
             self._current = None
         return True
 
-    def _tell(self, errand: EngineTask, stage: Stage, **told: object) -> None:
-        """Add a stage as soon as the state can be written; at boot it would be found unclosed."""
+    def _report(self, task: EngineTask, stage: Stage, **fields: Any) -> None:
+        """Add a stage as soon as the state can be written: the next boot would find it unclosed."""
         while not self._stopping:
             try:
-                self._report(errand.telecommand, stage, **told)
+                self._ports.report(task.telecommand, stage, **fields)
             except StateUnavailable:
-                self._heartbeat()
+                self._ports.heartbeat()
                 self._wait()
             else:
                 return
 
-    def _result(self, errand: EngineTask) -> dict[str, object]:
-        result: dict[str, object] = msgspec.to_builtins(errand.work())
+    def _result(self, task: EngineTask) -> dict[str, object]:
+        result: dict[str, object] = msgspec.to_builtins(task.work())
         return result
 
     def _serve_job(self) -> bool:
-        if self._modes.mode is not Mode.OPERATIONAL or self._runner.ends.waiting_for_room:
+        if self._modes.mode is not Mode.OPERATIONAL or self._runner.outcomes.waiting_for_room:
             return False
-        job = self._jobs.next(self._clock())
+        job = self._jobs.next(self._ports.clock())
         if job is None:
             return False
-        self._run = JobRun(job, self._clock(), self._monotonic())
+        self._run = JobRun(job, self._ports.clock(), self._ports.monotonic())
         try:
             if self._stopping or self._modes.mode is not Mode.OPERATIONAL:
-                self._run.interrupt("the mode changed")  # between the look above and now
+                self._run.interrupt("the mode changed")  # since the check above
             if self._jobs.record(job.id).code is Code.CANCELLED:
                 self._run.cancel()  # likewise: nobody could stop it yet
             self._runner.carry_out(self._run, self)
@@ -327,7 +323,7 @@ class Processing:
         with self._changed:
             if not self._stopping and not self._roused:
                 self._changed.wait(_IDLE_SECONDS)
-            self._roused = False  # before the look for work, so that no call is missed
+            self._roused = False  # before the search for work, so that no call is missed
 
-    def _is_late(self, errand: EngineTask) -> bool:
-        return self._monotonic() - errand.taken_on > _ERRAND_SECONDS
+    def _is_late(self, task: EngineTask) -> bool:
+        return self._ports.monotonic() - task.taken_on > _TASK_SECONDS

@@ -43,6 +43,7 @@ from flightsw.jobs.runner import JobRunner
 from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
+from flightsw.reporting import ServicePorts
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
@@ -52,9 +53,9 @@ from flightsw.telemetry.events import EventReporter
 from flightsw.telemetry.link import TelemetryLink
 from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.sensors import Sensors
-from telecommands.dictionary import Code, Mode, ProductRecord, Stage, Value
+from telecommands.dictionary import Code, EventName, Mode, ProductRecord, Stage, Value
 
-_LOOK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
 _LINK_SECONDS: Final = 10.0  # within which a link's thread must answer
 _START_SECONDS: Final = 60.0  # more, as long as every thread answers
@@ -91,7 +92,7 @@ class FlightService:
         self._state = opened.enter_context(StateFile(service.state_dir))
         keys = KeyFolder(service.keys_folder)
         sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
-        self._keys = KeyWatch(keys, read_curve_keys, self._tell_refused_keys)
+        self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
         self._boots = BootRecord(self._state)
         self._boot = self._boots.begin(time.time_ns(), _machine_boot())
         self._heartbeats = Heartbeats()
@@ -104,7 +105,7 @@ class FlightService:
         self._log.info("listening", boot=self._boot.number, state=str(service.state_dir))
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
-            self._log.warning("the card's thread is an ordinary one", cure=cure)
+            self._log.warning("the D-IMC thread has no real-time priority", cure=cure)
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(
@@ -112,12 +113,12 @@ class FlightService:
             PacketStream(self._boot.number),
             self._beat("telemetry"),
             time.time_ns,
-            self._tell_drops,
+            self._report_drops,
         )
         self._events = EventReporter(
             lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
         )
-        self._parameters = ParameterStore(self._state, self._tell_parameter)
+        self._parameters = ParameterStore(self._state, self._report_parameter)
         self._modes = ModeMachine(self._follow_mode)
         self._safe = LastingSafe(self._state, self._modes)
 
@@ -136,41 +137,40 @@ class FlightService:
             self._catalogue,
             self._contact,
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
-            self._tell_delivered,
-            self._tell_lost,
+            self._report_delivered,
+            self._report_lost,
             time.time_ns,
             time.monotonic,
         )
         self._cool = threading.Event()
         self._cool.set()
-        self._patience = RetryAfter()
-        ends = JobOutcomes(
+        self._retry = RetryAfter()
+        self._ports = ServicePorts(
+            self._report,
+            self._events.report,
+            self._beat("processing"),
+            time.time_ns,
+            time.monotonic,
+        )
+        outcomes = JobOutcomes(
             state=self._state,
             jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
             modes=self._modes,
-            report=self._report,
-            event=self._events.report,
-            heartbeat=self._beat("processing"),
-            clock=time.time_ns,
-            monotonic=time.monotonic,
+            ports=self._ports,
             free_bytes=self._free_bytes,
-            patience=self._patience,
+            retry=self._retry,
         )
         runner = JobRunner(
-            ends=ends,
+            outcomes=outcomes,
             jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
             scene_root=self._settings.scene_root,
             products=state_dir / "products",
-            report=self._report,
+            ports=self._ports,
             publish=self._telemetry.publish,
-            event=self._events.report,
-            heartbeat=self._beat("processing"),
-            clock=time.time_ns,
-            monotonic=time.monotonic,
             free_bytes=self._free_bytes,
             under_transfer=self._transfer.under_transfer,
             cool=self._cool,
@@ -180,11 +180,7 @@ class FlightService:
             self._jobs,
             runner,
             self._modes,
-            report=self._report,
-            event=self._events.report,
-            heartbeat=self._beat("processing"),
-            clock=time.time_ns,
-            monotonic=time.monotonic,
+            self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
 
@@ -198,12 +194,9 @@ class FlightService:
             slots=self._slots,
             processing=self._processing,
             scene_root=self._settings.scene_root,
-            report=self._report,
-            event=self._events.report,
+            ports=self._ports,
             resend=self._telemetry.resend,
             end=self.end,
-            clock=time.time_ns,
-            monotonic=time.monotonic,
             started=self._started,
         )
         self._schedule = TelecommandSchedule(self._state)
@@ -220,7 +213,7 @@ class FlightService:
             publish=lambda verification: self._telemetry.publish("ver", verification),
             clock=time.time_ns,
             state=self._state,
-            event=lambda name, message, fields: self._events.report(name, message, **fields),
+            event=self._events.report,
         )
         self._due_since_boot = True
         self._commanding = TelecommandLink(
@@ -229,7 +222,7 @@ class FlightService:
 
     def _build_downlink(self, sockets: FlightSockets) -> None:
         self._downlink = DownlinkLink(
-            sockets.downlink, self._transfer, self._beat("downlink"), self._tell_fault
+            sockets.downlink, self._transfer, self._beat("downlink"), self._report_fault
         )
 
     def _build_health(self) -> None:
@@ -266,22 +259,22 @@ class FlightService:
         return self._exit_status
 
     def end(self, exit_status: int) -> None:
-        """Stop in order; may be called by any thread."""
+        """Shut down cleanly; may be called by any thread."""
         self._exit_status = exit_status
         self._ending.set()
 
     def end_by_signal(self) -> None:
-        """Stop in order; for a signal's handler, which must not touch a lock."""
+        """Shut down cleanly; for a signal's handler, which must not touch a lock."""
         self._signalled = True
 
     @property
     def processing_ended(self) -> bool:
-        """Whether nothing is left at work: else the interpreter would wait for a decoder."""
+        """Whether the processing thread ended; if not, the interpreter would wait for a decoder."""
         return self._processing_ended
 
     def _engine_notices(self) -> EngineNotices:
-        def reporter(event: str) -> Callable[[EngineError], None]:
-            return lambda why: self._events.report(event, str(why), code=why.code)
+        def reporter(event: EventName) -> Callable[[EngineError], None]:
+            return lambda error: self._events.report(event, error.sentence, code=error.code)
 
         return EngineNotices(
             reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
@@ -289,7 +282,7 @@ class FlightService:
 
     @contextmanager
     def _while_opening(self) -> Iterator[None]:
-        """The watchdog has patience with the processing thread."""
+        """The watchdog allows the processing thread more time."""
         self._heartbeats.expect("processing", _OPENING_SECONDS, time.monotonic())
         try:
             yield
@@ -297,24 +290,32 @@ class FlightService:
             self._heartbeats.expect("processing", self._processing_seconds, time.monotonic())
 
     def _recover(self) -> None:
-        """What the run before left behind."""
+        """Close what the previous run left open."""
         now_ns, boot = time.time_ns(), self._boot
         if not boot.last_was_clean:
-            self._events.report("UNCLEAN_RESTART", boot.reset_cause, boot=boot.number)
+            self._events.report(
+                "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
+            )
         recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
         for job in recovered.requeued:
-            self._events.report("JOB_REQUEUED", f"{job.id} ran when the service died", job=job.id)
+            self._events.report(
+                "JOB_REQUEUED", f"{job.id} ran when the service ended, and waits again", job=job.id
+            )
         for job in recovered.failed:
             code, cause = Code.ATTEMPTS_EXHAUSTED, self._jobs.record(job.id).cause
             self._report(job.telecommand, Stage.FAILED, code=code, cause=cause)
-            self._events.report("JOB_FAILED", f"{job.id}: {cause}", job=job.id, code=code.value)
+            self._events.report(
+                "JOB_FAILED", f"{job.id} is FAILED: {cause}", job=job.id, code=code.value
+            )
         for job in recovered.cancelled:
             cause = self._jobs.record(job.id).cause
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
         if boot.loop:
-            self._events.report("BOOT_LOOP", "SAFE until a telecommand says otherwise")
+            self._events.report(
+                "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
+            )
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
 
     def _start(self) -> None:
@@ -327,26 +328,26 @@ class FlightService:
         self._downlink.start()
         self._processing.start()
         self._announced = False
-        self._look_at, self._packet_sent = now, -inf
+        self._check_at, self._packet_sent = now, -inf
 
     def _look_after(self) -> None:
         now = time.monotonic()
         if not self._announced and self._processing.started.is_set():
             self._announce()
-        if now >= self._look_at:
-            self._look_at = now + _LOOK_SECONDS
-            self._look()
+        if now >= self._check_at:
+            self._check_at = now + _CHECK_SECONDS
+            self._check()
         period = self._parameters.number("housekeeping.period_s")  # it may have changed meanwhile
         if now >= self._packet_sent + period:
             self._packet_sent = now  # also when the loop was late: one packet, not a burst
-            with suppress(StateUnavailable):  # the next one makes up for it
+            with suppress(StateUnavailable):  # the next packet makes up for it
                 self._telemetry.publish("hk", self._health.packet())
-        until = min(self._look_at, self._packet_sent + period, now + _LONGEST_WAIT)
+        until = min(self._check_at, self._packet_sent + period, now + _LONGEST_WAIT)
         self._ending.wait(max(0.0, until - time.monotonic()))
 
-    def _look(self) -> None:
-        with suppress(StateUnavailable):  # told by whoever changes something
-            self._health.look()
+    def _check(self) -> None:
+        with suppress(StateUnavailable):  # reported by the part that changes the state
+            self._health.check()
             self._processing.tick()
             self._dispatcher.flush()
             self._safe.keep()
@@ -354,19 +355,21 @@ class FlightService:
             self._notifier.status(
                 f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
             )
-        self._keys.look()
+        self._keys.poll()
         self._feed_watchdog()
 
     def _announce(self) -> None:
         self._announced = True
-        message = f"flightsw {__version__}, boot {self._boot.number}: {self._boot.reset_cause}"
+        message = (
+            f"flightsw {__version__} is ready: boot {self._boot.number}, {self._boot.reset_cause}"
+        )
         self._events.report("SERVICE_STARTED", message, mode=self._modes.mode.value)
         self._notifier.ready()
 
     def _feed_watchdog(self) -> None:
         stalled = frozenset(self._heartbeats.stalled(time.monotonic()))
         for name in stalled - self._stalled:
-            self._events.report("THREAD_STALLED", f"{name} answers no more", thread=name)
+            self._events.report("THREAD_STALLED", f"thread {name} stopped responding", thread=name)
         self._stalled = stalled
         if not stalled:
             self._notifier.watchdog()
@@ -374,23 +377,23 @@ class FlightService:
                 self._notifier.extend_timeout(_START_SECONDS)
 
     def _stop(self) -> None:
-        """In order: nothing new, the running job back into the queue, everything told, the end."""
+        """In order: accept nothing new, requeue the running job, send the last reports, end."""
         self._notifier.stopping()
-        self._events.report("SERVICE_STOPPING", "the service stops in order")
+        self._events.report("SERVICE_STOPPING", "the service is shutting down cleanly")
         self._commanding.stop(_LINK_STOP_SECONDS)
         self._downlink.stop(_LINK_STOP_SECONDS)
-        self._patience.stopping.set()
+        self._retry.stopping.set()
         self._cool.set()
         self._processing_ended = self._processing.stop()
         reason = RESTART_COMMANDED if self._exit_status == RESTART_STATUS else CLEAN_SHUTDOWN
-        with suppress(StateUnavailable):  # then the next boot finds an unclean end, which is true
+        with suppress(StateUnavailable):  # then the next boot counts an unclean end
             self._dispatcher.flush()
             self._safe.keep()
-            if self._processing_ended:
-                self._boots.end_clean(time.time_ns(), reason)
+            # However late the processing thread is: its work is left as after any restart.
+            self._boots.end_clean(time.time_ns(), reason)
         self._telemetry.stop(_LINK_STOP_SECONDS)
 
-    # --- Told by other threads ---------------------------------------------------------------
+    # --- Called by other threads -------------------------------------------------------------
 
     def _tick_commanding(self) -> None:
         if not self._processing.started.is_set():
@@ -398,8 +401,8 @@ class FlightService:
         self._dispatcher.run_due(time.time_ns(), at_boot=self._due_since_boot)
         self._due_since_boot = False
 
-    def _report(self, telecommand: str, stage: Stage, **told: Any) -> None:
-        self._dispatcher.report(telecommand, stage, **told)
+    def _report(self, telecommand: str, stage: Stage, /, **fields: Any) -> None:
+        self._dispatcher.report(telecommand, stage, **fields)
 
     def _follow_mode(self, before: Mode, after: Mode, why: str) -> None:
         self._events.report("MODE_CHANGED", f"{before.value} to {after.value}: {why}")
@@ -407,27 +410,33 @@ class FlightService:
             self._processing.interrupt(f"the mode is {after.value}")
         self._processing.wake()
 
-    def _tell_parameter(self, name: str, value: Value) -> None:
-        self._patience.until = 0.0  # there may be room for the next job now
+    def _report_parameter(self, name: str, value: Value) -> None:
+        self._retry.until = 0.0  # there may be room for the next job now
         self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
 
-    def _tell_refused_keys(self, error: LinkError) -> None:
+    def _report_refused_keys(self, error: LinkError) -> None:
         self._events.report("KEYS_REFUSED", str(error))
 
-    def _tell_drops(self, dropped: int) -> None:
-        self._events.report("PACKETS_DROPPED", f"{dropped} packets found no room", packets=dropped)
+    def _report_drops(self, dropped: int) -> None:
+        self._events.report(
+            "PACKETS_DROPPED",
+            f"{dropped} packets were dropped: the send queue was full",
+            packets=dropped,
+        )
 
-    def _tell_delivered(self, product: ProductRecord) -> None:
-        self._patience.until = 0.0  # there may be room for the next job now
-        self._events.report("PRODUCT_DELIVERED", product.product, product=product.product)
+    def _report_delivered(self, product: ProductRecord) -> None:
+        self._retry.until = 0.0  # there may be room for the next job now
+        self._events.report(
+            "PRODUCT_DELIVERED", f"{product.product} is delivered", product=product.product
+        )
 
-    def _tell_lost(self, product: ProductRecord, cause: str) -> None:
-        message = f"{product.product}: {cause}"
+    def _report_lost(self, product: ProductRecord, cause: str) -> None:
+        message = f"{product.product} is lost: {cause}"
         self._events.report("PRODUCT_LOST", message, product=product.product)
 
-    def _tell_fault(self, fault: Exception) -> None:
+    def _report_fault(self, fault: Exception) -> None:
         self._log.error("downlink failed", exc_info=fault)
-        self._events.report("INTERNAL_FAULT", f"downlink: {fault}")
+        self._events.report("INTERNAL_FAULT", f"the downlink failed: {fault}")
 
     def _free_bytes(self) -> int:
         return shutil.disk_usage(self._settings.state_dir).free

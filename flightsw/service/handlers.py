@@ -17,6 +17,7 @@ from flightsw.host.confinement import confined
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots, SlotState
+from flightsw.reporting import ServicePorts
 from telecommands.dictionary import (
     ActivateModel,
     CancelJob,
@@ -55,10 +56,10 @@ RESTART_STATUS: Final = 75
 
 @dataclass(frozen=True)
 class Handlers:
-    """The handlers of all telecommands but SCHEDULE and its kin.
+    """The handlers of all telecommands but SCHEDULE, UNSCHEDULE and LIST_SCHEDULE.
 
-    ``report`` adds a stage to a telecommand, ``resend`` repeats the latest packets, ``end`` makes
-    the service stop with an exit status; ``started`` is monotonic seconds.
+    ``resend`` repeats the latest packets, ``end`` makes the service stop with an exit status;
+    ``started`` is monotonic seconds.
     """
 
     jobs: JobQueue
@@ -69,12 +70,9 @@ class Handlers:
     slots: ModelSlots
     processing: Processing
     scene_root: Path
-    report: Callable[..., object]
-    event: Callable[..., None]
+    ports: ServicePorts
     resend: Callable[[tuple[Topic, ...]], int]
     end: Callable[[int], None]
-    clock: Callable[[], int]
-    monotonic: Callable[[], float]
     started: float
 
     def table(self) -> Mapping[str, Handler]:
@@ -105,8 +103,8 @@ class Handlers:
     # --- The service -------------------------------------------------------------------------
 
     def _ping(self, _: Ping, _context: TelecommandContext) -> Outcome:
-        uptime_s = self.monotonic() - self.started
-        return Completed(Pong(t=self.clock(), mode=self.modes.mode, uptime_s=uptime_s))
+        uptime_s = self.ports.monotonic() - self.started
+        return Completed(Pong(t=self.ports.clock(), mode=self.modes.mode, uptime_s=uptime_s))
 
     def _set_mode(self, request: SetMode, _: TelecommandContext) -> Outcome:
         self.modes.request(Mode(request.mode))
@@ -127,19 +125,20 @@ class Handlers:
 
     def _process_scene(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
         if not confined(self.scene_root, request.scene).exists():
-            cause = f"no {request.scene} below the scene root"
+            cause = f"{request.scene} does not exist below the scene root"
             raise Refusal(Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path")
-        job = self.jobs.add(context.id, request, self.clock())
+        job = self.jobs.add(context.id, request, self.ports.clock())
         self.processing.wake()
         return Deferred({"job": job.id})
 
     def _cancel_job(self, request: CancelJob, _: TelecommandContext) -> Outcome:
-        record = self.jobs.cancel(request.job, self.clock())
+        record = self.jobs.cancel(request.job, self.ports.clock())
         if record.state is JobState.CANCELLED:
             job = self.jobs.job(request.job)
             cause = record.cause
-            self.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
-            self.event("JOB_FAILED", f"{job.id}: {cause}", job=job.id, code=Code.CANCELLED.value)
+            self.ports.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+            message = f"{job.id} is CANCELLED: {cause}"
+            self.ports.event("JOB_FAILED", message, job=job.id, code=Code.CANCELLED.value)
         else:
             self.processing.cancel(request.job)
         return Completed()
@@ -147,14 +146,16 @@ class Handlers:
     # --- Engine and models: between two scenes, by the processing thread -----------------------
 
     def _self_test(self, _: SelfTest, context: TelecommandContext) -> Outcome:
-        self.processing.take_on(context.id, self._tested)
+        self.processing.take_on(context.id, self._run_self_test)
         return Deferred()
 
-    def _tested(self) -> SelfTestResult:
+    def _run_self_test(self) -> SelfTestResult:
         self.processing.chain.close()  # the first engine of the chain gets its chance again
         report = self.processing.check_engine()
         if report is None:
-            raise EngineUnavailable("the engine", "cannot be opened", "See its events")
+            raise EngineUnavailable(
+                "no engine", "could be opened", "See ENGINE_UNAVAILABLE in the event log"
+            )
         if not report.passed:
             raise Refusal(Code.SELF_TEST_FAILED, report.as_text(), "Restart, or change the model")
         return SelfTestResult(
@@ -168,7 +169,11 @@ class Handlers:
     def _stage_model(self, request: StageModel, context: TelecommandContext) -> Outcome:
         def stage() -> ModelResult:
             slots = self.slots.stage(request.package, request.sha256)
-            self.event("MODEL_STAGED", f"{slots.staged} is ready", model=slots.staged)
+            self.ports.event(
+                "MODEL_STAGED",
+                f"model package {slots.staged} is ready to be activated",
+                model=slots.staged,
+            )
             return _model_result(slots)
 
         self.processing.take_on(context.id, stage)
@@ -176,17 +181,21 @@ class Handlers:
 
     def _activate_model(self, request: ActivateModel, context: TelecommandContext) -> Outcome:
         def activate() -> ModelResult:
-            return self._flies(self.slots.activate(request.model, self.processing.chain.test))
+            return self._report_activated(
+                self.slots.activate(request.model, self.processing.chain.test)
+            )
 
         self.processing.take_on(context.id, activate)
         return Deferred()
 
     def _roll_back_model(self, _: RollBackModel, context: TelecommandContext) -> Outcome:
-        self.processing.take_on(context.id, lambda: self._flies(self.slots.roll_back()))
+        self.processing.take_on(context.id, lambda: self._report_activated(self.slots.roll_back()))
         return Deferred()
 
-    def _flies(self, slots: SlotState) -> ModelResult:
-        self.event("MODEL_ACTIVATED", f"{slots.active} flies", model=slots.active)
+    def _report_activated(self, slots: SlotState) -> ModelResult:
+        self.ports.event(
+            "MODEL_ACTIVATED", f"model {slots.active} is now active", model=slots.active
+        )
         self.processing.check_engine()
         return _model_result(slots)
 
@@ -209,9 +218,9 @@ class Handlers:
         return Completed()
 
     def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
-        self.contact.open(request, self.monotonic())
-        message = f"{request.bytes} bytes, {request.seconds:g} s"
-        self.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
+        self.contact.open(request, self.ports.monotonic())
+        message = f"the contact window is open for {request.seconds:g} s and {request.bytes} bytes"
+        self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
         return Completed()
 
     def _close_contact(self, _: CloseContact, _context: TelecommandContext) -> Outcome:

@@ -1,4 +1,4 @@
-"""The state of health: looked at every second, told as housekeeping, acted upon where due."""
+"""The state of health: checked every second, sent as housekeeping, acted upon when needed."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from flightsw.fdir.watchdog import Heartbeats
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots
+from flightsw.reporting import ReportEvent
 from flightsw.telemetry.sensors import SensorReadings, Sensors
 from telecommands.dictionary import Housekeeping, TelecommandCounts
 
@@ -35,7 +36,7 @@ _DISK: Final = "disk_free_bytes"
 
 @dataclass(frozen=True)
 class HealthSources:
-    """Where the figures of housekeeping come from."""
+    """The parts that housekeeping is read from."""
 
     boot: Boot
     started: float
@@ -55,11 +56,11 @@ class HealthSources:
 
 @dataclass
 class Health:
-    """Watches limits and clock; used by the main thread.  ``cool`` is set while work may go on."""
+    """Watches limits and clock; used by the main thread.  ``cool``: work may continue."""
 
     sources: HealthSources
     modes: ModeMachine
-    event: Callable[..., None]
+    event: ReportEvent
     clock: Callable[[], int]
     monotonic: Callable[[], float]
     cool: threading.Event
@@ -71,23 +72,25 @@ class Health:
     _readings: SensorReadings | None = None
     _contact_open: bool = False
 
-    def look(self) -> None:
-        """Take readings, once a second, and react to what left its limits."""
+    def check(self) -> None:
+        """Take readings, once a second, and react to values that left their limits."""
         now, sources = self.monotonic(), self.sources
         readings = self._readings = sources.sensors.read()
-        self._look_at_card(now)
-        self._look_at_disk(now, readings)
-        self._look_at_limits(now)
-        if jump := self._clock.look(self.clock(), now):
-            self.event("CLOCK_JUMPED", f"UTC moved by {jump:+.3f} s", seconds=jump)
+        self._check_card(now)
+        self._check_disk(now, readings)
+        self._check_limits(now)
+        if jump := self._clock.check(self.clock(), now):
+            self.event("CLOCK_JUMPED", f"UTC jumped by {jump:+.3f} s", seconds=jump)
         is_open = sources.contact.state(now).open
         if self._contact_open and not is_open:
             spent = sources.contact.spent_bytes
-            self.event("CONTACT_CLOSED", f"{spent} bytes went down", bytes=spent)
+            self.event(
+                "CONTACT_CLOSED", f"the contact window closed after {spent} bytes", bytes=spent
+            )
         self._contact_open = is_open
 
     def packet(self) -> Housekeeping:
-        """Everything that housekeeping tells, now."""
+        """Everything that housekeeping holds, now."""
         sources, now = self.sources, self.monotonic()
         readings = self._readings or sources.sensors.read()
         card, info = sources.processing.chain.readings, sources.processing.chain.info
@@ -120,49 +123,49 @@ class Health:
             heartbeats=sources.heartbeats.ages(now),
         )
 
-    def _look_at_card(self, now: float) -> None:
+    def _check_card(self, now: float) -> None:
         card = self.sources.processing.chain.readings
         number = self.sources.parameters.number
         limits = temperature_limits(
             number("fdir.warm_c"), number("fdir.hot_c"), number("fdir.hysteresis_c")
         )
-        look = self._card.look(card.temperature_celsius if card else None, now, limits)
-        self._tell(look)
-        if look.level is LimitState.IN_LIMITS:
+        check = self._card.check(card.temperature_celsius if card else None, now, limits)
+        self._report(check)
+        if check.level is LimitState.IN_LIMITS:
             self.cool.set()
             self.modes.cleared(SafeReason.TEMPERATURE)
             return
         self.cool.clear()
-        if look.acts:
-            if look.changed:
-                self.event("TOO_HOT", f"the card has {look.value:.1f} °C", value=look.value)
-            self.modes.unsafe(SafeReason.TEMPERATURE, f"the card has {look.value:.1f} °C")
+        if check.acts:
+            if check.changed:
+                self.event("TOO_HOT", f"the card is at {check.value:.1f} °C", value=check.value)
+            self.modes.unsafe(SafeReason.TEMPERATURE, f"the card is at {check.value:.1f} °C")
 
-    def _look_at_disk(self, now: float, readings: SensorReadings) -> None:
+    def _check_disk(self, now: float, readings: SensorReadings) -> None:
         reserve = self.sources.parameters.number("storage.reserve_bytes")
-        look = self._disk.look(readings.disk_free_bytes, now, disk_limits(reserve))
-        self._tell(look)
-        if not look.acts:
+        check = self._disk.check(readings.disk_free_bytes, now, disk_limits(reserve))
+        self._report(check)
+        if not check.acts:
             self.modes.cleared(SafeReason.DISK_FULL)
             return
-        if look.changed:
-            self.event("DISK_FULL", f"{look.value:.0f} bytes are free", value=look.value)
-        self.modes.unsafe(SafeReason.DISK_FULL, f"{look.value:.0f} bytes are free")
+        if check.changed:
+            self.event("DISK_FULL", f"only {check.value:.0f} bytes are free", value=check.value)
+        self.modes.unsafe(SafeReason.DISK_FULL, f"only {check.value:.0f} bytes are free")
 
-    def _look_at_limits(self, now: float) -> None:
+    def _check_limits(self, now: float) -> None:
         """Values with limits in the dictionary that nothing acts upon."""
         packet = self.packet()
         for name, limits in self._limits.items():
             if name != _CARD:
                 monitor = self._passive.setdefault(name, LimitMonitor(name, passive=True))
-                self._tell(monitor.look(getattr(packet, name), now, limits))
+                self._report(monitor.check(getattr(packet, name), now, limits))
 
-    def _tell(self, look: LimitCheck) -> None:
-        if not look.changed or look.state is LimitState.STALE:
+    def _report(self, check: LimitCheck) -> None:
+        if not check.changed or check.state is LimitState.STALE:
             return
-        if look.state is not LimitState.IN_LIMITS:
-            message = f"{look.name} is {look.value:g}: {look.state.value}"
-            self.event("LIMIT_EXCEEDED", message, name=look.name, value=look.value)
-        elif look.before is not LimitState.STALE:
-            message = f"{look.name} is {look.value:g}"
-            self.event("LIMIT_CLEARED", message, name=look.name, value=look.value)
+        if check.state is not LimitState.IN_LIMITS:
+            message = f"{check.name} is {check.value:g}, which is {check.state.value}"
+            self.event("LIMIT_EXCEEDED", message, name=check.name, value=check.value)
+        elif check.before is not LimitState.STALE:
+            message = f"{check.name} is {check.value:g}, back within its limits"
+            self.event("LIMIT_CLEARED", message, name=check.name, value=check.value)

@@ -10,11 +10,11 @@ from telecommands.auth import TelecommandKey
 
 
 class KeyWatch:
-    """The telecommand keys that count now; looked after by one thread, read by any.
+    """The telecommand keys that are valid now; polled by one thread, read by any.
 
-    ``read_curve_keys`` makes the links read the authorised CURVE keys anew; ``refused`` is told
-    of key files that cannot be used, and the keys before go on to count.  Raises
-    :class:`LinkError` where the first reading finds such a file.
+    ``read_curve_keys`` makes the links read the authorised CURVE keys again; ``refused`` is called
+    with the error if a key file cannot be used, and the previous keys stay valid.  Raises
+    :class:`LinkError` if the first reading finds such a file.
     """
 
     def __init__(
@@ -34,8 +34,8 @@ class KeyWatch:
         """By key id."""
         return self._keys
 
-    def look(self) -> None:
-        """Read the folders anew where a file was added or removed."""
+    def poll(self) -> None:
+        """Read the folders again if a file was added or removed."""
         seen = self._changed_at()
         if seen == self._seen:
             return

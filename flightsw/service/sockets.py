@@ -15,6 +15,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
+from flightsw.host.disk import write_whole
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
 from telecommands.dictionary import MAX_BODY_BYTES
@@ -32,7 +33,7 @@ _CONTROL, _BULK = 1, 2  # I/O threads, as bits: encrypting products delays no te
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the service listens."""
+    """The addresses at which the service listens."""
 
     telecommand: str
     telemetry: str
@@ -53,7 +54,7 @@ class FlightSockets:
 def open_sockets(
     settings: ServiceSettings, keys: KeyFolder
 ) -> Iterator[tuple[FlightSockets, Callable[[], None]]]:
-    """Bind the endpoints; the callable reads the folder of authorised keys anew.
+    """Bind the endpoints; the callable reads the folder of authorised keys again.
 
     Raises :class:`LinkError` for a port in use and for keys that are missing or unsafe.
     """
@@ -78,10 +79,9 @@ def open_sockets(
 
 
 def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
-    """Tell clients on this machine where the service listens, in one step."""
-    partial = folder / f".{ENDPOINTS_FILE}"
-    partial.write_text(json.dumps(asdict(endpoints), indent=2) + "\n")
-    partial.replace(folder / ENDPOINTS_FILE)
+    """Publish the service's addresses to clients on this machine."""
+    content = json.dumps(asdict(endpoints), indent=2) + "\n"
+    write_whole(folder / ENDPOINTS_FILE, content.encode())
 
 
 def _bound(
@@ -120,6 +120,6 @@ def _bind(socket: zmq.Socket[bytes], pair: CurvePair | None, host: str, port: in
     try:
         socket.bind(wanted)
     except zmq.ZMQError as error:
-        cure = "Stop what listens there, or set service.host and the ports"
-        raise LinkError(wanted, f"cannot listen there ({error.strerror})", cure) from error
+        cure = "Stop the program that listens there, or set service.host and the ports"
+        raise LinkError(wanted, f"cannot be listened at ({error.strerror})", cure) from error
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)

@@ -1,20 +1,22 @@
-"""Events: named in the dictionary, squelched where one source says too much, and logged."""
+"""Events: named in the dictionary, squelched if one source reports too much, and logged."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from flightsw.host.token_bucket import TokenBucket
 from flightsw.telemetry.redaction import plain
-from telecommands.dictionary import EVENTS, Event, Severity
+from telecommands.dictionary import EVENTS, Event, EventName, Severity
 
 BURST: Final = 20
-"""Events of one name that go out at once."""
+"""Events of one name that may go out in one burst."""
 PER_SECOND: Final = 2.0
-"""Events of one name that go out a second in the long run."""
+"""Events of one name that may go out a second in the long run."""
 
-_SQUELCHED: Final = "EVENTS_SQUELCHED"
+_SQUELCHED: Final[EventName] = "EVENTS_SQUELCHED"
 _LEVELS: Final = {
     Severity.DIAGNOSTIC: "debug",
     Severity.ACTIVITY: "info",
@@ -38,7 +40,7 @@ class EventReporter:
     """Publishes and logs events; any thread may report.
 
     One bucket of tokens for each name keeps a flood out of both; CRITICAL events always pass.
-    The first event left out is told by EVENTS_SQUELCHED; the next one that passes carries how
+    The first event left out is reported by EVENTS_SQUELCHED; the next one that passes carries how
     many were left out.
     """
 
@@ -52,7 +54,8 @@ class EventReporter:
         self._log = log
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
+        self._left_out: Counter[str] = Counter()  # since the last event of the name that passed
         self._squelched = 0
 
     @property
@@ -61,66 +64,41 @@ class EventReporter:
         with self._lock:
             return self._squelched
 
-    def report(self, event: str, message: str, /, **fields: Any) -> None:
-        """Report an event of the dictionary; fields may be anything, secrets are taken out.
-
-        Raises ValueError for a name that the dictionary does not hold.
-        """
-        if event not in EVENTS:
-            raise ValueError(f"{event} is no event of telecommands.dictionary.EVENTS")
+    def report(self, event: EventName, message: str, /, **fields: Any) -> None:
+        """Report an event of the dictionary; fields may be anything, secrets are removed."""
         passes, left_out = self._admit(event)
         if passes:
-            self._tell(event, message, fields, left_out)
+            self._emit(event, message, fields, left_out)
         elif left_out == 1 and event != _SQUELCHED:
-            self.report(_SQUELCHED, f"{event} comes too often", source=event)
+            self.report(_SQUELCHED, f"{event} occurs too often: some are left out", source=event)
 
-    def _admit(self, event: str) -> tuple[bool, int]:
+    def _admit(self, event: EventName) -> tuple[bool, int]:
         """Whether it passes, and how many of its name were left out since the last that did."""
         if EVENTS[event].severity is Severity.CRITICAL:
             return True, 0
         with self._lock:
             now = self._monotonic()
-            bucket = self._buckets.setdefault(event, _Bucket(now))
-            passes = bucket.take(now)
-            if not passes:
-                self._squelched += 1
-                bucket.left_out += 1
-            left_out = bucket.left_out
-            if passes:
-                bucket.left_out = 0
-        return passes, left_out
+            bucket = self._buckets.setdefault(event, TokenBucket(BURST, now))
+            if bucket.take(PER_SECOND, BURST, now):
+                return True, self._left_out.pop(event, 0)
+            self._squelched += 1
+            self._left_out[event] += 1
+            return False, self._left_out[event]
 
-    def _tell(self, event: str, message: str, fields: dict[str, Any], squelched: int) -> None:
-        told = Event(
+    def _emit(self, event: EventName, message: str, fields: dict[str, Any], squelched: int) -> None:
+        record = Event(
             event=event,
             severity=EVENTS[event].severity,
             message=plain(message),
             fields=plain(fields),
             squelched=squelched,
         )
-        log = getattr(self._log, _LEVELS[told.severity])
+        log = getattr(self._log, _LEVELS[record.severity])
         log(
             event,
-            severity=told.severity.value,
-            message=told.message,
-            fields=told.fields,
+            severity=record.severity.value,
+            message=record.message,
+            fields=record.fields,
             squelched=squelched,
         )
-        self._publish(told)
-
-
-class _Bucket:
-    """Tokens of one name of event, and how many events found none since one last did."""
-
-    def __init__(self, now: float) -> None:
-        self.left_out = 0
-        self._tokens = float(BURST)
-        self._filled = now
-
-    def take(self, now: float) -> bool:
-        self._tokens = min(BURST, self._tokens + (now - self._filled) * PER_SECOND)
-        self._filled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
+        self._publish(record)

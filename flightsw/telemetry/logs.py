@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line, whoever speaks, without secrets."""
+"""Logs of all libraries: one JSON object a line, without secrets."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def configure_logs(level: str, stream: TextIO) -> None:
 
 
 def log_for_people() -> None:
-    """Send structlog's lines to stderr, as a command's own output has stdout."""
+    """Send structlog's lines to stderr: stdout is for the command's output."""
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
 

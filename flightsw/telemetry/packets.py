@@ -23,7 +23,7 @@ class PacketStream:
         """The next packet of a topic; whatever becomes of it, its sequence number is used.
 
         ``now_ns`` is UTC.  Raises TypeError, ValueError or OverflowError, and uses no number,
-        where the body holds what msgpack cannot carry.
+        if the body holds what msgpack cannot carry.
         """
         sequence = self._sequences.get(topic, 0) + 1
         frames = encode_packet(topic, body, boot=self._boot, sequence=sequence, t=now_ns)

@@ -9,14 +9,14 @@ from enum import Enum
 from typing import Any, Final
 
 _SECRET_WORDS: Final = frozenset({"secret", "secrets", "password", "passphrase"})
-_SECRET_AT_END: Final = frozenset({"mac", "key", "keys"})  # key_id and key_file are no secrets
+_SECRET_AT_END: Final = frozenset({"mac", "key", "keys"})  # key_id and key_file are not secret
 _DEEPEST: Final = 16
 
 
 def plain(value: Any, depth: int = _DEEPEST) -> Any:
-    """A copy that JSON and msgpack can carry, without the entries whose names tell of secrets.
+    """A copy that JSON and msgpack can carry, without entries that are secrets by name.
 
-    Bytes are told by their number alone; what has no plain form becomes its ``str``.
+    Of bytes only the number is kept; what has no plain form becomes its ``str``.
     """
     if not isinstance(value, (Mapping, list, tuple, set, frozenset)):
         return _plain_leaf(value)

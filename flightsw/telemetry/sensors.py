@@ -1,4 +1,4 @@
-"""What the computer tells of itself: temperature, power, memory, load, disk."""
+"""What the computer reports about itself: temperature, power, memory, load, disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Figure = TypeVar("Figure", int, float)
 
 @dataclass(frozen=True)
 class SensorReadings:
-    """Figures of one moment; None where no sensor tells.
+    """Figures of one moment; None if no sensor reports them.
 
     °C; W; bytes of this process in memory; its share of all cores since the reading before;
     bytes free on the disk of the state.
@@ -39,9 +39,9 @@ class Sensors:
     """Reads the sensors; never raises, takes well below a millisecond, keeps to one thread.
 
     The kernel's folders are read here, not through ``psutil.sensors_temperatures``, which asks
-    every chip of the computer each time and passes over thermal zones where it finds any chip.
+    every chip of the computer each time and skips thermal zones if it finds any chip.
     ``power_rail`` is the label of the INA3221 channel that feeds the card; standard cards have no
-    meter of their own.
+    power meter.
     """
 
     def __init__(

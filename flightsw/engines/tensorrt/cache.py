@@ -10,15 +10,13 @@ import hashlib
 import os
 import re
 import stat
-from contextlib import suppress
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Annotated, Final
 
 import msgspec
 import structlog
 
-from flightsw.host.disk import sync
+from flightsw.host.disk import write_whole
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -84,7 +82,7 @@ class EngineCache:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._require_own_folder()
-            _write_durably(self._folder / identity.file_name, content)
+            write_whole(self._folder / identity.file_name, content, 0o600)
             self._remove_old()
         except OSError as error:
             self._report_unusable(error)
@@ -153,20 +151,6 @@ def _engine_inside(content: bytes, identity: EngineIdentity) -> bytes:
     if hashlib.sha256(engine).hexdigest() != header.sha256:
         raise _Refused("it is truncated or was changed after it was written")
     return engine
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:  # mode 0600
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(file.name).unlink()
-            raise
-    sync(path.parent)
 
 
 def _age(path: Path) -> float:

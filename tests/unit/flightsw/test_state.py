@@ -79,7 +79,7 @@ def test_a_file_that_is_not_ours_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "state.sqlite") as db:
         db.execute("CREATE TABLE other (one)")
     db.close()
-    with pytest.raises(StateUnusable, match="no state file of flightsw"):
+    with pytest.raises(StateUnusable, match="not a state file of flightsw"):
         StateFile(tmp_path)
 
 

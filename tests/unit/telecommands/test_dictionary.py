@@ -14,6 +14,7 @@ from telecommands.dictionary import (
     PARAMETERS,
     TELECOMMANDS,
     Code,
+    EventName,
     JobState,
     Record,
     Stage,
@@ -73,6 +74,7 @@ def test_four_stages_and_rejection_close_a_telecommand() -> None:
 
 def test_every_topic_has_a_packet_and_every_event_a_meaning() -> None:
     assert tuple(PACKETS) == get_args(Topic)
+    assert tuple(EVENTS) == get_args(EventName)
     assert all(kind.doc for kind in EVENTS.values())
 
 

@@ -75,7 +75,7 @@ class Harness:
             publish=self.published.append,
             clock=lambda: self.now,
             state=self.state,
-            event=lambda name, _message, fields: self.events.append((name, fields)),
+            event=lambda name, _message, /, **fields: self.events.append((name, fields)),
         )
 
     def power_cut(self) -> None:

@@ -97,13 +97,13 @@ def test_pruning_forgets_the_oldest_closed_ones_only(harness: Harness) -> None:
 def test_passing_telecommands_take_a_bounded_amount_of_memory(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ledger_file, "_PASSING_IDS", 10)
+    monkeypatch.setattr(ledger_file, "_VOLATILE_IDS", 10)
     for number in range(50):
         _add(harness, f"t{number}", Stage.REJECTED, durable=False)
         harness.ledger.known("t0")  # what is asked for again stays
     known = [number for number in range(50) if harness.ledger.known(f"t{number}")]
     assert known == [0, *range(41, 50)]
-    monkeypatch.setattr(ledger_file, "_PASSING_BYTES", 2000)
+    monkeypatch.setattr(ledger_file, "_VOLATILE_BYTES", 2000)
     for number in range(50, 60):
         harness.ledger.open(f"t{number}", "PING", "", 1, durable=False)
         harness.ledger.record(_stage(f"t{number}", Stage.COMPLETED, cause="x" * 900))

@@ -24,7 +24,7 @@ _IN, _WARNING, _CRITICAL, _STALE = LimitState
 def test_a_temperature_goes_through_its_states_with_hysteresis() -> None:
     monitor = LimitMonitor("cpu")
     celsius = [79.9, 80, 76, 75, 85, 81, 80, 75.1, 74, 90, 70]
-    states = [monitor.look(value, n, _TEMPERATURE).state for n, value in enumerate(celsius)]
+    states = [monitor.check(value, n, _TEMPERATURE).state for n, value in enumerate(celsius)]
     assert states == [
         _IN, _WARNING, _WARNING, _IN, _CRITICAL, _CRITICAL, _WARNING, _WARNING, _IN, _CRITICAL, _IN,
     ]  # fmt: skip
@@ -34,7 +34,7 @@ def test_a_disk_is_full_until_more_than_the_reserve_is_free() -> None:
     monitor = LimitMonitor("disk")
     limits = disk_limits(1000)
     states = [
-        monitor.look(free, n, limits).state
+        monitor.check(free, n, limits).state
         for n, free in enumerate([5000, 2000, 1000, 1049, 1050, 2049, 2050])
     ]
     assert states == [_IN, _WARNING, _CRITICAL, _CRITICAL, _WARNING, _WARNING, _IN]
@@ -42,10 +42,10 @@ def test_a_disk_is_full_until_more_than_the_reserve_is_free() -> None:
 
 def test_changes_are_told_with_the_state_before() -> None:
     monitor = LimitMonitor("cpu")
-    first = monitor.look(20, 0, _TEMPERATURE)
+    first = monitor.check(20, 0, _TEMPERATURE)
     assert (first.before, first.state, first.changed) == (_STALE, _IN, True)
-    assert not monitor.look(21, 1, _TEMPERATURE).changed
-    hot = monitor.look(99, 2, _TEMPERATURE)
+    assert not monitor.check(21, 1, _TEMPERATURE).changed
+    hot = monitor.check(99, 2, _TEMPERATURE)
     assert (hot.name, hot.value, hot.before, hot.state, hot.changed) == (
         "cpu", 99, _IN, _CRITICAL, True,
     )  # fmt: skip
@@ -54,31 +54,31 @@ def test_changes_are_told_with_the_state_before() -> None:
 @pytest.mark.parametrize("silence", [None, math.nan])
 def test_a_silent_sensor_becomes_stale_and_keeps_its_level(silence: float | None) -> None:
     monitor = LimitMonitor("cpu")
-    monitor.look(90, 0, _TEMPERATURE)
-    assert monitor.look(silence, STALE_SECONDS, _TEMPERATURE).state is _CRITICAL
-    stale = monitor.look(silence, STALE_SECONDS + 0.1, _TEMPERATURE)
+    monitor.check(90, 0, _TEMPERATURE)
+    assert monitor.check(silence, STALE_SECONDS, _TEMPERATURE).state is _CRITICAL
+    stale = monitor.check(silence, STALE_SECONDS + 0.1, _TEMPERATURE)
     assert (stale.state, stale.level, stale.acts) == (_STALE, _CRITICAL, True)
-    back = monitor.look(81, 100, _TEMPERATURE)
+    back = monitor.check(81, 100, _TEMPERATURE)
     assert (back.before, back.state) == (_STALE, _CRITICAL)
 
 
 def test_a_sensor_that_never_spoke_is_stale_without_a_change_or_an_action() -> None:
-    look = LimitMonitor("cpu").look(None, 5, _TEMPERATURE)
+    look = LimitMonitor("cpu").check(None, 5, _TEMPERATURE)
     assert (look.state, look.changed, look.acts, look.value) == (_STALE, False, False, None)
 
 
 def test_new_limits_count_at_once_even_for_a_silent_sensor() -> None:
     monitor = LimitMonitor("cpu")
-    monitor.look(90, 0, _TEMPERATURE)
-    assert monitor.look(None, 1, temperature_limits(100, 110, 5)).state is _IN
+    monitor.check(90, 0, _TEMPERATURE)
+    assert monitor.check(None, 1, temperature_limits(100, 110, 5)).state is _IN
 
 
 def test_a_passive_monitor_evaluates_and_does_not_act() -> None:
     passive, active = LimitMonitor("a", passive=True), LimitMonitor("b")
     limits = Limits(1, 2)
-    assert passive.look(3, 0, limits).state is _CRITICAL
-    assert not passive.look(3, 0, limits).acts
-    assert active.look(3, 0, limits).acts
+    assert passive.check(3, 0, limits).state is _CRITICAL
+    assert not passive.check(3, 0, limits).acts
+    assert active.check(3, 0, limits).acts
 
 
 @given(
@@ -93,7 +93,7 @@ def test_at_the_critical_limit_it_is_critical_and_well_below_it_is_not(
     limits = Limits(warning, warning + gap, hysteresis)
     monitor = LimitMonitor("x")
     for n, value in enumerate(values):
-        state = monitor.look(value, n, limits).state
+        state = monitor.check(value, n, limits).state
         if value >= warning + gap:
             assert state is _CRITICAL
         if value < warning - hysteresis - 1e-9:
@@ -105,11 +105,11 @@ def test_at_the_critical_limit_it_is_critical_and_well_below_it_is_not(
 @given(st.lists(st.floats(74.99, 80), min_size=1, max_size=30))
 def test_noise_within_the_hysteresis_changes_the_state_at_most_twice(values: list[float]) -> None:
     monitor = LimitMonitor("x")
-    monitor.look(20, 0, _TEMPERATURE)
+    monitor.check(20, 0, _TEMPERATURE)
     changes = [
         look.state
         for look in (
-            monitor.look(max(value, 75.01), n, _TEMPERATURE) for n, value in enumerate(values)
+            monitor.check(max(value, 75.01), n, _TEMPERATURE) for n, value in enumerate(values)
         )
         if look.changed
     ]
@@ -122,20 +122,20 @@ def test_the_dictionarys_limits_of_housekeeping_are_found() -> None:
     assert limits["card_power_w"] == Limits(15.0, None)
     assert limits["memory_bytes"] == Limits(2e9, None)
     assert "uptime_s" not in limits
-    assert LimitMonitor("w").look(99, 0, limits["card_power_w"]).state is _WARNING
+    assert LimitMonitor("w").check(99, 0, limits["card_power_w"]).state is _WARNING
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -1.5, 1.5, 1e9])
 def test_a_jump_of_the_clock_is_told_once_in_seconds(jump: float) -> None:
     monitor = ClockMonitor()
     start = 1_800_000_000 * 10**9
-    assert monitor.look(start, 50.0) is None
-    assert monitor.look(start + 10**9, 51.0) is None
+    assert monitor.check(start, 50.0) is None
+    assert monitor.check(start + 10**9, 51.0) is None
     moved = start + 2 * 10**9 + int(jump * 1e9)
-    assert monitor.look(moved, 52.0) == pytest.approx(jump)
-    assert monitor.look(moved + 10**9, 53.0) is None
+    assert monitor.check(moved, 52.0) == pytest.approx(jump)
+    assert monitor.check(moved + 10**9, 53.0) is None
 
 
 def test_a_slow_drift_is_no_jump() -> None:
     monitor = ClockMonitor()
-    assert all(monitor.look(int(n * 1.0005e9), float(n)) is None for n in range(10_000))
+    assert all(monitor.check(int(n * 1.0005e9), float(n)) is None for n in range(10_000))

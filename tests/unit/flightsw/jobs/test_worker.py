@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +14,7 @@ from flightsw.fdir.modes import ModeMachine
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.jobs.runner import JobRun
 from flightsw.jobs.worker import ActiveChain, Processing
+from flightsw.reporting import ReportEvent, ServicePorts
 from flightsw.state import StateFile
 from telecommands.dictionary import Mode, ProcessScene
 
@@ -32,18 +32,14 @@ class _QueueThatIsOvertaken(JobQueue):
 
 
 def _processing(
-    jobs: JobQueue, runner: SimpleNamespace, modes: ModeMachine, event: Callable[..., None]
+    jobs: JobQueue, runner: SimpleNamespace, modes: ModeMachine, event: ReportEvent
 ) -> Processing:
     return Processing(
         ActiveChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
         jobs,
         runner,  # type: ignore[arg-type]
         modes,
-        report=lambda *_, **__: None,
-        event=event,
-        heartbeat=lambda: None,
-        clock=lambda: 1,
-        monotonic=time.monotonic,
+        ServicePorts(lambda *_, **__: None, event, lambda: None, lambda: 1, time.monotonic),
     )
 
 
@@ -64,12 +60,12 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
         ran: list[JobRun] = []
         done = threading.Event()
 
-        def carry_out(run: JobRun, _bench: object) -> None:
+        def carry_out(run: JobRun, _engine: object) -> None:
             ran.append(run)
             done.set()
 
-        ends = SimpleNamespace(waiting_for_room=False)
-        runner = SimpleNamespace(ends=ends, carry_out=carry_out)
+        outcomes = SimpleNamespace(waiting_for_room=False)
+        runner = SimpleNamespace(outcomes=outcomes, carry_out=carry_out)
         processing = _processing(jobs, runner, modes, lambda *_, **__: None)
         processing.start()
         assert done.wait(60)
@@ -83,7 +79,7 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
 def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    told: list[tuple[str, dict[str, Any]]] = []
+    reported: list[tuple[str, dict[str, Any]]] = []
     modes = ModeMachine()
     modes.ready()
     with StateFile(tmp_path) as state:
@@ -91,7 +87,7 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
             JobQueue(state, lambda: 10),
             SimpleNamespace(),
             modes,
-            lambda name, _text, **fields: told.append((name, fields)),
+            lambda name, _text, **fields: reported.append((name, fields)),
         )
 
         def exhausted(*_: object) -> None:
@@ -101,7 +97,7 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
             patched.setattr("flightsw.engines.fallback.check_golden_tiles", exhausted)
             assert processing.check_engine() is None
         assert modes.mode is Mode.SAFE
-        assert told == [("ENGINE_UNAVAILABLE", {"code": "MEMORY_EXHAUSTED"})]
+        assert reported == [("ENGINE_UNAVAILABLE", {"code": "MEMORY_EXHAUSTED"})]
         report = processing.check_engine()
         assert report
         assert report.passed

@@ -1,0 +1,96 @@
+"""A thread that owns a ZeroMQ socket: how it sleeps, is woken and ends."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Final
+
+import zmq
+
+_CLOSE_SECONDS: Final = 0.2  # beyond the deadline, to close what is open
+
+
+class SocketThread(ABC):
+    """Serves one socket in its own thread, turn by turn, and closes it at the end.
+
+    The socket belongs to the thread from :meth:`start` on.  ``heartbeat`` is called once a turn.
+    """
+
+    def __init__(self, name: str, socket: zmq.Socket[bytes], heartbeat: Callable[[], None]) -> None:
+        self._socket = socket
+        self._heartbeat = heartbeat
+        self._give_up_at: float | None = None  # monotonic; set by stop()
+        self._wake_lock = threading.Lock()  # innermost
+        self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def stop(self, deadline_s: float) -> bool:
+        """End, and close the socket; whether the thread did so within ``deadline_s`` seconds.
+
+        May be called again.  A thread that never started has its socket closed by the caller.
+        """
+        self._give_up_at = time.monotonic() + deadline_s
+        self._wake()
+        if self._thread.ident is None:
+            self._close()
+        else:
+            self._thread.join(deadline_s + _CLOSE_SECONDS)
+        return not self._thread.is_alive()
+
+    @abstractmethod
+    def _wait_ms(self) -> int:
+        """How long the next turn may wait for the socket or a wake-up."""
+
+    @abstractmethod
+    def _serve(self, *, readable: bool) -> None:
+        """One turn; ``readable`` if the socket has something to receive."""
+
+    def _finished(self) -> bool:
+        """Whether no turn follows."""
+        return self._give_up_at is not None
+
+    def _release(self) -> None:  # noqa: B027
+        """Last work before the socket is closed; also called if the thread never started."""
+
+    def _linger_ms(self) -> int | None:
+        """How long the closed socket may still send; None: as the socket is set."""
+        return None
+
+    def _wake(self) -> None:
+        """Begin the next turn now; any thread may call."""
+        with self._wake_lock:
+            if self._wake_descriptor >= 0:  # else the number may be another file's by now
+                os.eventfd_write(self._wake_descriptor, 1)
+
+    def _run(self) -> None:
+        wake = self._wake_descriptor
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(wake, zmq.POLLIN)
+        try:
+            while not self._finished():
+                self._heartbeat()
+                ready = dict(poller.poll(self._wait_ms()))
+                if wake in ready:
+                    os.eventfd_read(wake)
+                self._serve(readable=self._socket in ready)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        try:
+            self._release()
+        finally:
+            self._socket.close(linger=self._linger_ms())
+            with self._wake_lock:
+                if self._wake_descriptor >= 0:
+                    os.close(self._wake_descriptor)
+                    self._wake_descriptor = -1
