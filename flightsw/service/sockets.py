@@ -121,5 +121,5 @@ def _bind(socket: zmq.Socket[bytes], pair: CurvePair | None, host: str, port: in
         socket.bind(wanted)
     except zmq.ZMQError as error:
         cure = "Stop the program that listens there, or set service.host and the ports"
-        raise LinkError(wanted, f"cannot be listened at ({error.strerror})", cure) from error
+        raise LinkError(wanted, f"cannot be bound ({error.strerror})", cure) from error
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)

@@ -582,7 +582,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
     [
         ("state", 7, "state.sqlite"),
         ("newer", 7, "schema 99"),
-        ("port", 8, "cannot listen"),
+        ("port", 8, "cannot be bound"),
         ("secret", 8, "chmod"),
         ("keys", 8, "flightsw keys generate"),
     ],
