@@ -41,19 +41,19 @@ def fill_pipe(scene: Path, latency_ms: float, rounds: int) -> list[dict[str, flo
     with tempfile.TemporaryDirectory(dir=scene.parent) as out, open_chain(settings) as chain:
         request = SceneRequest(scene, Path(out), MASK)
         chain.process(request)  # warms up
-        return [{"latency_ms": latency_ms} | _round(chain, request) for _ in range(rounds)]
+        return [{"latency_ms": latency_ms} | _round(chain, scene, request) for _ in range(rounds)]
 
 
-def _round(chain: SceneProcessor, request: SceneRequest) -> dict[str, float]:
+def _round(chain: SceneProcessor, scene: Path, request: SceneRequest) -> dict[str, float]:
     """Bare decodes before and after, so that a slow minute of the machine affects both."""
-    before, cpu_before = _decoding(request.scene)
+    before, cpu_before = _decoding(scene)
     busy_ns, started, cpu_started = _busy_ns(chain), perf_counter(), process_time()
     waiting = [request] * SCENES
     while waiting:
         chain.process(waiting.pop(), upcoming=lambda: waiting[-1] if waiting else None)
     seconds, cpu_seconds = perf_counter() - started, process_time() - cpu_started
     card_seconds = (_busy_ns(chain) - busy_ns) / 1e9
-    after, cpu_after = _decoding(request.scene)
+    after, cpu_after = _decoding(scene)
     decode_seconds = (before + after) / 2
     return {
         "share": slower_share(decode_seconds, card_seconds, seconds),

@@ -15,8 +15,8 @@ from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule
 from flightsw.commanding.tally import TelecommandTally
 from flightsw.commanding.verification import failure_stages, outcome_stages, stage_of
 from flightsw.errors import FlightError, StateUnavailable
-from flightsw.reporting import ReportEvent
 from flightsw.state import StateFile
+from flightsw.telemetry.reporting import ReportEvent
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
 from telecommands.refusal import Refusal

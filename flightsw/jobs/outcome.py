@@ -23,8 +23,8 @@ from flightsw.errors import (
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.products.product_set import PublishedProducts
-from flightsw.reporting import ServicePorts
 from flightsw.state import StateFile
+from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import CloudFraction, Code, JobState, SceneResult, Stage
 
 _ROOM_SECONDS: Final = 10.0  # between two checks whether there is room for products again

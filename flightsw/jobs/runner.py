@@ -32,8 +32,8 @@ from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
 from flightsw.products.fraction_map import FractionMap
-from flightsw.reporting import ServicePorts
 from flightsw.scene.tiling import Grid
+from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import (
     CloudFraction,
     Code,

@@ -31,7 +31,7 @@ from flightsw.host.memory import return_memory
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRun, JobRunner
 from flightsw.model.golden import GoldenReport
-from flightsw.reporting import ServicePorts
+from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Mode, Record, Stage
 from telecommands.refusal import Refusal
 

@@ -43,7 +43,6 @@ from flightsw.jobs.runner import JobRunner
 from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
-from flightsw.reporting import ServicePorts
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
@@ -52,6 +51,7 @@ from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
 from flightsw.telemetry.link import TelemetryLink
 from flightsw.telemetry.packets import PacketStream
+from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
 from telecommands.dictionary import Code, EventName, Mode, ProductRecord, Stage, Value
 

@@ -17,7 +17,7 @@ from flightsw.host.confinement import confined
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots, SlotState
-from flightsw.reporting import ServicePorts
+from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import (
     ActivateModel,
     CancelJob,

@@ -26,7 +26,7 @@ from flightsw.fdir.watchdog import Heartbeats
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots
-from flightsw.reporting import ReportEvent
+from flightsw.telemetry.reporting import ReportEvent
 from flightsw.telemetry.sensors import SensorReadings, Sensors
 from telecommands.dictionary import Housekeeping, TelecommandCounts
 

@@ -14,8 +14,8 @@ from flightsw.fdir.modes import ModeMachine
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.jobs.runner import JobRun
 from flightsw.jobs.worker import ActiveChain, Processing
-from flightsw.reporting import ReportEvent, ServicePorts
 from flightsw.state import StateFile
+from flightsw.telemetry.reporting import ReportEvent, ServicePorts
 from telecommands.dictionary import Mode, ProcessScene
 
 
