@@ -64,10 +64,13 @@ def record_of(kind: type[msgspec.Struct]) -> StructType:
 
 
 def doc_of(kind: type) -> str:
-    """The docstring as Markdown, a sentence a line."""
-    text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(kind.__doc__ or ""))
-    text = re.sub(r"(?<=[^.])\. +(?=[A-Z`])", ".\n", text.replace("``", "`"))
-    return re.sub(r":\w+:(`[^`]+`)", r"\1", text)
+    """The docstring as Markdown, a sentence a line; its lists stay lists."""
+    text = re.sub(r"(?<!\n)\n(?!\n|- ) *", " ", inspect.cleandoc(kind.__doc__ or ""))
+    text = re.sub(r":\w+:(`[^`]+`)", r"\1", text.replace("``", "`"))
+    return "\n".join(
+        re.sub(r"(?<=[^.])\. +(?=[A-Z`])", ".\n  " if line.startswith("- ") else ".\n", line)
+        for line in text.splitlines()
+    )
 
 
 def fields_table(kind: type[msgspec.Struct]) -> Iterator[str]:

@@ -188,7 +188,7 @@ def test_a_scenario_that_holds_is_0_and_reports_each_step(
         ("send: NO_SUCH", "REJECTED UNKNOWN_TELECOMMAND"),
         ("send: PROCESS_SCENE\n    args: {scene: ../b}\n    expect: REJECTED\n    code: USAGE",
          "OUTSIDE_SCENE_ROOT: the scene is outside the scene root, not USAGE"),
-        ("send: SELF_TEST\n    within: 0.2", "SELF_TEST after ACCEPTED was not closed"),
+        ("send: SELF_TEST\n    within: 0.2", "did not close SELF_TEST after ACCEPTED"),
         ("send: PING\n    keep: {job: data.job}", "data.job, to be kept as job, is not in"),
         ("wait_for: hk\n    where: {mode: SAFE}\n    within: 0.2",
          "none of 1 hk packets meets the conditions; in the last one mode is 'OPERATIONAL'"),
