@@ -105,7 +105,7 @@ class TelemetryFeed:
                 self._set_state("up")
             elif finding is not None:
                 endpoint = station.endpoints.telemetry
-                self._set_state("down", LinkError(endpoint, finding.cause, finding.cure))
+                self._set_state("down", LinkError(endpoint, finding.predicate, finding.cure))
             self._write(batch)
             if finding is not SILENT and time.monotonic() >= recheck_at:
                 if self._station() != station or (finding is not None and finding.is_final):

@@ -21,6 +21,11 @@ class Finding(NamedTuple):
     cure: str
     is_final: bool = False
 
+    @property
+    def predicate(self) -> str:
+        """What to say of the link's endpoint in an error."""
+        return f"cannot be used: {self.cause}"
+
 
 SILENT: Final = Finding(
     "connected, but the service does not answer", "Check the service log, or wait longer"

@@ -157,9 +157,9 @@ def test_the_link_says_which_key_does_not_fit_and_comes_up_once_they_do(
         def reported(cause: str) -> None:
             page.first(lambda message: cause in message.get("link", {}).get("cause", ""))
 
-        reported("keys of the two sides do not fit")
+        reported("the CURVE keys do not match")
         trusted.write_bytes((unit.ground / SERVICE_KEY).read_bytes())
-        reported("refuses this client's key")
+        reported("rejects this client's key")
         KeyFolder(unit.state / "keys").authorise(
             keys / "visitor.key", keys / "visitor.telecommand_key"
         )

@@ -282,7 +282,7 @@ def test_a_stranger_gets_no_answer(unit: FlightUnit, tmp_path: Path) -> None:
     told = ["--endpoints", str(unit.state / "endpoints.json")]
     watched = run_command("telecommands.groundsim", ["watch", "--for", "60", *as_stranger, *told])
     assert watched.returncode == 1
-    assert "the service refuses this client's key" in watched.stderr
+    assert "the service rejects this client's key" in watched.stderr
     assert unit.execute("PING").stage is Stage.COMPLETED
 
 

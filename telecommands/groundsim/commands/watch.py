@@ -95,7 +95,7 @@ def _require_admission(client: TelemetryClient, endpoint: str) -> None:
     """Raise :class:`LinkError` if the link cannot be established by waiting."""
     finding = client.finding
     if finding is not None and finding.is_final and finding is not GONE:
-        raise LinkError(endpoint, finding.cause, finding.cure)
+        raise LinkError(endpoint, finding.predicate, finding.cure)
 
 
 @contextmanager
