@@ -38,13 +38,13 @@ class Recipe:
     schedule: str = "cosine"
     minutes: float = 60.0
     steps: int = 1_000_000
-    batch: int = 8
+    batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
     average_decay: float = 0.998
-    validate_every: int = 400
+    validate_every: int = 200
     plateau_patience: int = 4
     stop_patience: int = 10
     seed: int = 1
