@@ -107,10 +107,10 @@ def _chances(tiles: list[TaughtTile]) -> NDArray[np.float64]:
     scales = np.array([tile.ground_sample_distance for tile in tiles])
     known = np.array([tile.labelled for tile in tiles])
     chances = np.array([tile.valid.size for tile in tiles], dtype=np.float64)
-    for scale in np.unique(scales):
-        for labelled, share in ((True, _LABELLED_SHARE), (False, 1 - _LABELLED_SHARE)):
-            group = (scales == scale) & (known == labelled)
-            chances[group] *= _SCALE_SHARES.get(int(scale), 0.1) * share / chances[group].sum()
+    for scale, labelled in set(zip(scales.tolist(), known.tolist(), strict=True)):
+        group = (scales == scale) & (known == labelled)
+        share = _LABELLED_SHARE if labelled else 1 - _LABELLED_SHARE
+        chances[group] *= _SCALE_SHARES.get(scale, 0.1) * share / chances[group].sum()
     return chances / chances.sum()
 
 

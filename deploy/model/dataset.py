@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
 
@@ -117,6 +117,27 @@ def read_tiles(folder: Path, sources: Path = SOURCES) -> Iterator[Tile]:
         raise UsageError(
             folder, "has none of the images of the table of sources", f"See {sources.name}"
         )
+
+
+def coarser(tile: Tile, factor: int) -> Tile:
+    """The tile with pixels ``factor`` times as large: area means; what fills no pixel is cut off.
+
+    A pixel is valid if all of its parts are.
+    """
+    height, width = (side // factor for side in tile.valid.shape)
+
+    def mean(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        cut = planes[..., : height * factor, : width * factor]
+        blocks = cut.reshape(*cut.shape[:-2], height, factor, width, factor)
+        return np.asarray(blocks.mean(axis=(-3, -1)), np.float32)
+
+    return replace(
+        tile,
+        ground_sample_distance=tile.ground_sample_distance * factor,
+        bands=mean(tile.bands),
+        valid=mean(tile.valid.astype(np.float32)) == 1,
+        allowed=None if tile.allowed is None else mean(tile.allowed),
+    )
 
 
 def reflectance(digital_numbers: NDArray[np.uint16], offset: int) -> NDArray[np.float32]:

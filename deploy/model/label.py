@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, read_split, read_tiles
+from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, coarser, read_split, read_tiles
 from deploy.model.simulated import simulated_tiles
 from deploy.model.teacher import teacher_probabilities
 
@@ -55,27 +55,6 @@ def scales_of(tile: Tile) -> Iterator[Tile]:
             yield tile
         elif factor > 1 and not rest and min(tile.valid.shape) // factor >= _SMALLEST_SIDE:
             yield coarser(tile, factor)
-
-
-def coarser(tile: Tile, factor: int) -> Tile:
-    """The tile with pixels ``factor`` times as large: area means; what fills no pixel is cut off.
-
-    A pixel is valid if all of its parts are.
-    """
-    height, width = (side // factor for side in tile.valid.shape)
-
-    def mean(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-        cut = planes[..., : height * factor, : width * factor]
-        blocks = cut.reshape(*cut.shape[:-2], height, factor, width, factor)
-        return np.asarray(blocks.mean(axis=(-3, -1)), np.float32)
-
-    return replace(
-        tile,
-        ground_sample_distance=tile.ground_sample_distance * factor,
-        bands=mean(tile.bands),
-        valid=mean(tile.valid.astype(np.float32)) == 1,
-        allowed=None if tile.allowed is None else mean(tile.allowed),
-    )
 
 
 def targets(tile: Tile, answer: Answer, coarse: Answer | None) -> Answer:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
+
+from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Tile, reflectance
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import build_generator
 from telecommands.groundsim.scenes.sky import CLEAR, CLOUD_SHADOW, THICK_CLOUD, THIN_CLOUD
-
-from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Tile, reflectance
 
 SIDE: Final = 896
 """Pixels a side of a simulated tile."""
@@ -41,7 +41,7 @@ def simulated_tiles(count: int, seed: int = 1) -> Iterator[Tile]:
             names=BANDS,
             bands=reflectance(numbers, 0),
             valid=(numbers != 0).any(axis=0),
-            allowed=np.stack(
-                [np.isin(truth, _CLASSES[name]) for name in TAUGHT_CLASSES]
-            ).astype(np.float32),
+            allowed=np.stack([np.isin(truth, _CLASSES[name]) for name in TAUGHT_CLASSES]).astype(
+                np.float32
+            ),
         )

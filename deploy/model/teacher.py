@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from ukis_csmask.utils import tile_array, untile_array
 
-from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Level, Tile
+from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Level, Tile, coarser
 
 _NAMES: Final = {
     "B02": "blue", "B03": "green", "B04": "red", "B08": "nir", "B11": "swir16", "B12": "swir22",
@@ -97,24 +97,8 @@ def two_scale_probabilities(tile: Tile) -> NDArray[np.float32]:
     fine = teacher_probabilities(tile)
     if tile.ground_sample_distance > 10:
         return fine
-    height, width = (side // 2 * 2 for side in tile.valid.shape)
-    coarse_tile = Tile(
-        tile.name,
-        tile.region,
-        tile.level,
-        tile.ground_sample_distance * 2,
-        tile.names,
-        halve(tile.bands[:, :height, :width]),
-        tile.valid[:height:2, :width:2],
-    )
-    coarse = teacher_probabilities(coarse_tile).repeat(2, axis=1).repeat(2, axis=2)
+    coarse = teacher_probabilities(coarser(tile, 2)).repeat(2, axis=1).repeat(2, axis=2)
+    height, width = coarse.shape[1:]
     fine[:, :height, :width] += coarse
     fine[:, :height, :width] /= 2
     return fine
-
-
-def halve(bands: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean of each 2 x 2 block; ``(C, H, W)`` with even sides."""
-    channels, height, width = bands.shape
-    blocks = bands.reshape(channels, height // 2, 2, width // 2, 2)
-    return np.asarray(blocks.mean(axis=(2, 4)), dtype=np.float32)

@@ -244,6 +244,7 @@ def main() -> None:
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
+    parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -254,6 +255,7 @@ def main() -> None:
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
+        threads=arguments.threads,
     )
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     train(read_taught_tiles(arguments.taught), recipe, arguments.out, arguments.initial)

@@ -118,7 +118,7 @@ class TileProducer:
                 if due > 0:
                     finished.append(piece[:, :due])
                 due -= piece.shape[1]
-        no_data = tuple(self._no_data.pop(span.row))
+        no_data = tuple(self._no_data.pop(span.row, ()))
         return GridRowDone(span.row, no_data, tuple(finished), self._without_data.pop(span.row))
 
     def _send(self) -> Iterator[PipelineItem]:
