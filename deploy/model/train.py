@@ -38,13 +38,13 @@ class Recipe:
     schedule: str = "cosine"
     minutes: float = 60.0
     steps: int = 1_000_000
-    batch: int = 8
+    batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
     average_decay: float = 0.998
-    validate_every: int = 400
+    validate_every: int = 200
     plateau_patience: int = 4
     stop_patience: int = 10
     seed: int = 1
@@ -244,6 +244,7 @@ def main() -> None:
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
+    parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -254,6 +255,7 @@ def main() -> None:
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
+        threads=arguments.threads,
     )
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     train(read_taught_tiles(arguments.taught), recipe, arguments.out, arguments.initial)

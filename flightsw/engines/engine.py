@@ -75,11 +75,6 @@ class EngineInfo:
             found=found,
         )
 
-    @property
-    def no_reflectance(self) -> float:
-        """The value of reflectance 0 in a tile: no data, and everything outside the scene."""
-        return self.input.zero_point if self.input else 0.0
-
 
 @dataclass(frozen=True)
 class CardReadings:
