@@ -12,8 +12,8 @@ from flightsw.config import Settings
 from flightsw.errors import MemoryExhausted
 from flightsw.model.package import load_package
 from flightsw.products.kinds import DEFAULT_PRODUCTS
-from flightsw.testing import scene_metadata
 from tests.unit.flightsw.scene.safe_writer import SafeProduct
+from tests.unit.flightsw.small_parts import scene_metadata
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.quantisation import CpuQuantiser, quantisation_table
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.array_scene import ArrayScene
-from flightsw.testing import ArithmeticEngine, scene_metadata
+from tests.unit.flightsw.small_parts import ArithmeticEngine, scene_metadata
 
 _PROTOCOL = Protocol(tiles=20, warm_up=6)
 

@@ -26,7 +26,6 @@ from flightsw.model.network import open_network, open_torchscript
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.products.contents import FinishedRows
-from flightsw.testing import ArrayScene
 from tests.unit.flightsw.engines.torch.unordered_device import UnorderedDevice, UnorderedQueue
 from tests.unit.flightsw.model.torchscript_file import (
     BANDS,
@@ -34,6 +33,7 @@ from tests.unit.flightsw.model.torchscript_file import (
     small_network,
     write_torchscript,
 )
+from tests.unit.flightsw.small_parts import ArrayScene
 
 SIDE = 64
 
