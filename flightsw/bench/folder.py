@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -11,7 +10,7 @@ from flightsw.bench.plot import draw_latencies
 from flightsw.bench.report import as_json, as_markdown
 from flightsw.bench.results import BenchResult
 from flightsw.errors import UsageError
-from flightsw.host.disk import disk_errors, sync
+from flightsw.host.disk import disk_errors, write_whole
 
 
 class BenchFolder:
@@ -36,13 +35,5 @@ class BenchFolder:
         return result
 
     def _replace(self, name: str, content: bytes) -> None:
-        """A file under a temporary name replaces the previous one."""
-        with (
-            disk_errors(self.path, len(content)),
-            tempfile.TemporaryDirectory(dir=self.path, prefix=".bench.") as hidden,
-        ):
-            new = Path(hidden) / name
-            new.write_bytes(content)
-            sync(new)
-            new.replace(self.path / name)
-            sync(self.path)
+        with disk_errors(self.path, len(content)):
+            write_whole(self.path / name, content)

@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from typing_extensions import Self
@@ -118,12 +117,7 @@ class PartFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._handle)
 
     def _opened(self) -> int:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from flightsw.config import DimcSettings
 from flightsw.dimc.compiled_model import CompiledModel
-from flightsw.dimc.runtime import Model, Runtime, open_runtime
+from flightsw.dimc.runtime import Runtime, open_runtime
 from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
@@ -134,7 +134,11 @@ class DimcEngine(ClosingEngine):
 
 
 def _open_driver(
-    runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
+    runtime: Runtime,
+    loaded: simulator.Model,
+    model: CompiledModel,
+    settings: DimcSettings,
+    number: int,
 ) -> InstanceDriver:
     """Instance ``number`` on its own connection."""
     instances = settings.arrangement == "instances"
