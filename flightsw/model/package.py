@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
 from flightsw.errors import PackageInvalid, PackageTampered
 from flightsw.host.disk import sha256
-from flightsw.model.description import PackageDescription, read_description, refuse
+from flightsw.model.description import PackageDescription, read_description
 
 CHECKSUMS: Final = "SHA256SUMS"
 DESCRIPTION: Final = "package.json"
@@ -90,6 +90,25 @@ class ModelPackage:
         """Folder with ``model.json`` and ``manifest.json`` for the arrangement."""
         return self.folder / COMPILED_FOLDERS[arrangement][0]
 
+    def read_compiled_model(self, arrangement: Arrangement) -> CompiledModel:
+        """What the compiler wrote; :class:`PackageInvalid` if it contradicts the package."""
+        compiled = read_compiled_model(self.compiled_model(arrangement) / "model.json")
+        tile = (COMPILED_FOLDERS[arrangement][1], self.tile_size, self.tile_size)
+        source, answer = compiled.input, compiled.output
+        into = (self.input_scale, self.input_zero_point)
+        out = (self.output_scale, self.output_zero_point)
+        for key, expected, found in (
+            ("input_shapes", (*tile, len(self.bands)), source.unpadded_shape),
+            ("output_shapes", (*tile, len(self.classes)), answer.unpadded_shape),
+            ("quantize_params", into, (source.scale, source.zero_point)),
+            ("dequantize_params", out, (answer.scale, answer.zero_point)),
+        ):
+            if expected != found:
+                raise PackageInvalid.wrong(
+                    compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found
+                )
+        return compiled
+
     def description(self) -> PackageDescription:
         """All that the package says about itself, with licences and training data."""
         return read_description(self.folder / DESCRIPTION)
@@ -120,7 +139,7 @@ class ModelPackage:
                 continue
             if array.shape != (*pixels, channels) or array.dtype != np.int8:
                 found = f"{array.dtype} {array.shape}"
-                raise refuse(path, key, f"int8 {(*pixels, channels)}", found)
+                raise PackageInvalid.wrong(path, key, f"int8 {(*pixels, channels)}", found)
         return golden
 
 
@@ -134,9 +153,7 @@ def load_package(folder: Path | None = None) -> ModelPackage:
     folder = shipped_package() if folder is None else Path(folder)
     checksums = _verify_checksums(folder)
     description = read_description(folder / DESCRIPTION)
-    for name, batch in COMPILED_FOLDERS.values():
-        _check_compiled_model(folder / name, batch, description)
-    return ModelPackage(
+    package = ModelPackage(
         folder=folder,
         name=description.name,
         version=description.version,
@@ -152,6 +169,9 @@ def load_package(folder: Path | None = None) -> ModelPackage:
         output_scale=description.output.scale,
         output_zero_point=description.output.zero_point,
     )
+    for arrangement in COMPILED_FOLDERS:
+        package.read_compiled_model(arrangement)
+    return package
 
 
 def shipped_package() -> Path:
@@ -192,7 +212,9 @@ def _read_checksums(path: Path) -> dict[str, str]:
         digest, separator, name = line.partition("  ")
         parts = Path(name).parts
         if not separator or not parts or Path(name).is_absolute() or ".." in parts:
-            raise refuse(path, "line", "a SHA-256, two spaces, and a path inside the package", line)
+            raise PackageInvalid.wrong(
+                path, "line", "a SHA-256, two spaces, and a path inside the package", line
+            )
         released[name] = digest
     return released
 
@@ -202,17 +224,3 @@ def _digest(path: Path) -> str:
         return sha256(path)
     except OSError as error:
         raise PackageInvalid(path, f"cannot be read ({error.strerror})", _REINSTALL) from error
-
-
-def _check_compiled_model(folder: Path, batch: int, description: PackageDescription) -> None:
-    compiled: CompiledModel = read_compiled_model(folder / "model.json")
-    tile = (batch, description.tile_size, description.tile_size)
-    source, answer = compiled.input, compiled.output
-    for key, expected, found in (
-        ("input_shapes", (*tile, len(description.bands)), source.unpadded_shape),
-        ("output_shapes", (*tile, len(description.classes)), answer.unpadded_shape),
-        ("quantize_params", description.input.as_pair(), (source.scale, source.zero_point)),
-        ("dequantize_params", description.output.as_pair(), (answer.scale, answer.zero_point)),
-    ):
-        if expected != found:
-            raise refuse(compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found)

@@ -25,7 +25,6 @@ import msgspec
 from flightsw.errors import ModelError, PackageInvalid, StateUnusable
 from flightsw.host.confinement import confined
 from flightsw.host.disk import disk_errors, sha256, sync
-from flightsw.model.description import refuse
 from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
@@ -214,5 +213,5 @@ def _verified(folder: Path, expected: str) -> str:
     model = load_package(folder).model_id
     if not _FOLDER_NAME.match(model):
         expected = "letters, digits, '_', '.', '+' and '-', 128 in all"
-        raise refuse(folder / DESCRIPTION, "name and version", expected, model)
+        raise PackageInvalid.wrong(folder / DESCRIPTION, "name and version", expected, model)
     return model
