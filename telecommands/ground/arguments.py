@@ -116,7 +116,7 @@ def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
 
 
 def peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """The type without metadata and None, and what the metadata says: range, length, description."""
+    """The type without metadata and None, and its range, length and description."""
     if isinstance(kind, inspect.Metadata):
         bare, meta = peeled(kind.type)
         return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}
