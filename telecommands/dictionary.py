@@ -361,12 +361,8 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
-        tuple[ProductKind, ...],
-        Meta(min_length=1, max_length=7, description="products to write"),
-    ] = (
-        "geotiff",
-        "report",
-    )
+        tuple[ProductKind, ...], Meta(min_length=1, max_length=7, description="products to write")
+    ] = ("geotiff", "report")
     priority: Annotated[int, Meta(ge=0, le=9, description="9 runs first")] = 5
     fusion: Annotated[
         Fusion | None,
@@ -584,10 +580,7 @@ class ListProducts(Telecommand, frozen=True, kw_only=True):
     RESULT = ProductList
     states: Annotated[
         tuple[ProductState, ...], Meta(max_length=4, description="states to list; empty: all")
-    ] = (
-        ProductState.QUEUED,
-        ProductState.HELD,
-    )
+    ] = (ProductState.QUEUED, ProductState.HELD)
     limit: Limit = 50
     skip: Skip = 0
 
@@ -977,9 +970,7 @@ EventName: TypeAlias = Literal[
 ]
 
 _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
-    Severity.DIAGNOSTIC: {
-        "SELF_TEST_PASSED": "golden tiles gave correct results",
-    },
+    Severity.DIAGNOSTIC: {"SELF_TEST_PASSED": "golden tiles gave correct results"},
     Severity.ACTIVITY: {
         "SERVICE_STARTED": "the service is ready for telecommands",
         "SERVICE_STOPPING": "the service is shutting down cleanly",

@@ -232,10 +232,7 @@ def _beside_a_stuck_listener(unit: FlightUnit) -> tuple[int, int]:
 def _downlink(unit: FlightUnit, scene: str) -> tuple[float, float]:
     """Megabytes a second of the largest product, written and hashed, and of bare CURVE sockets."""
     job = unit.execute(
-        "PROCESS_SCENE",
-        timeout_s=_RUN_LIMIT_SECONDS,
-        scene=scene,
-        products=["fill"],
+        "PROCESS_SCENE", timeout_s=_RUN_LIMIT_SECONDS, scene=scene, products=["fill"]
     )
     assert job.stage is Stage.COMPLETED, job
     unit.execute("OPEN_CONTACT", bytes=10**12, seconds=3600)

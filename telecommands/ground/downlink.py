@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 import zmq
 
-from telecommands.codec import decode_as, encode
+from telecommands.codec import encode
 from telecommands.dictionary import (
     Chunk,
     ChunkRequest,
@@ -26,9 +26,8 @@ from telecommands.dictionary import (
     ProductReceived,
 )
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
-from telecommands.ground.errors import LinkError, TransferFailed
+from telecommands.ground.errors import TransferFailed
 from telecommands.ground.part_file import PartFile, is_complete, place_of
-from telecommands.refusal import Refusal
 
 WINDOW_BYTES: Final = 32 << 20
 """Bytes of one request: no more than this is in transit.
@@ -243,12 +242,7 @@ class DownlinkReceiver(LinkClient):
         frames = self._connection.receive(deadline)
         if frames is None:
             return None
-        try:
-            reply: DownlinkReply = decode_as(cast(Any, DownlinkReply), frames[0].bytes, "the reply")
-        except Refusal as refusal:
-            cure = "Use a client of the service's version"
-            cause = f"sent an unreadable reply: {refusal.cause}"
-            raise LinkError(self._connection.endpoint, cause, cure) from refusal
+        reply: DownlinkReply = self._decode(cast(Any, DownlinkReply), frames[0].bytes)
         return reply, frames[1].buffer if len(frames) == 2 else None
 
 

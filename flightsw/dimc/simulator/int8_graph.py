@@ -114,11 +114,7 @@ class Int8Request:
     """
 
     def __init__(
-        self,
-        openvino: ModuleType,
-        request: Any,
-        tiles: NDArray[np.int8],
-        logits: NDArray[np.int8],
+        self, openvino: ModuleType, request: Any, tiles: NDArray[np.int8], logits: NDArray[np.int8]
     ) -> None:
         self._tiles = tiles
         self._logits = logits

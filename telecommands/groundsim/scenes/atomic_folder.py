@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from telecommands.ground.errors import ProductExists, product_error
+from telecommands.ground.part_file import sync_folder
 
 
 @contextmanager
@@ -47,11 +47,7 @@ def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> 
             (out / name).rename(retired / name)
         (hidden / name).rename(out / name)
     for folder in (hidden, out):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
