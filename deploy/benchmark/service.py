@@ -23,8 +23,8 @@ from deploy.rig.flight_unit import FlightUnit, flight_unit
 from telecommands.auth import sign
 from telecommands.codec import decode_as
 from telecommands.dictionary import Stage, TelecommandBody, Verification
-from telecommands.ground.commanding import SequenceFile
 from telecommands.ground.connection import Connection
+from telecommands.ground.sequence import SequenceFile
 from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 
 _IDLE_SECONDS: Final = 30.0

@@ -16,14 +16,11 @@ from typing import Any
 
 from flightsw.keys import KeyFolder
 from telecommands.dictionary import Record, Verification
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    TelemetryClient,
-    read_ground_keys,
-)
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys, read_ground_keys
 from telecommands.ground.downlink import DownlinkReceiver
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
 _START_SECONDS = 90.0

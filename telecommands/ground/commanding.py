@@ -22,20 +22,10 @@ from telecommands.dictionary import (
     TelecommandBody,
     Verification,
 )
-from telecommands.ground.connection import Connection, GroundKeys, LinkClient, read_ground_keys
+from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.errors import LinkError, UnusableKey, UsageError
 from telecommands.ground.sequence import SequenceFile
-from telecommands.ground.telemetry import TelemetryClient
 from telecommands.refusal import Refusal
-
-__all__ = [
-    "GroundKeys",
-    "SequenceFile",
-    "TelecommandClient",
-    "TelemetryClient",
-    "check_arguments",
-    "read_ground_keys",
-]
 
 RESEND_S: Final = 3.0
 """A telecommand without an answer is sent again after this time."""
@@ -227,6 +217,7 @@ class OpenTelecommand:
 
     @property
     def answered(self) -> bool:
+        """Whether any of its stages has arrived."""
         return self.last is not None
 
     def take(self, verification: Verification) -> None:

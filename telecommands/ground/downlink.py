@@ -89,13 +89,9 @@ class DownlinkReceiver(LinkClient):
         self._window_bytes = window_bytes
         self._resend_s = resend_s
         self._skip: dict[str, None] = {}
-        self._why_nothing = ""
-        super().__init__(Connection(zmq.DEALER, endpoint, keys))
-
-    @property
-    def why_nothing(self) -> str:
+        self.why_nothing = ""
         """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
-        return self._why_nothing
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     def receive_next(self, timeout_s: float = 10.0) -> ReceivedProduct | None:
         """Receive the next product; None if none is available (:attr:`why_nothing`).
@@ -109,13 +105,13 @@ class DownlinkReceiver(LinkClient):
             NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s
         )
         if isinstance(reply, NothingNow):
-            self._why_nothing = reply.code
+            self.why_nothing = reply.code
             self._skip.clear()
             return None
         try:
             return self._receive(reply, timeout_s)
         except _ContactEnded:
-            self._why_nothing = "NO_CONTACT"
+            self.why_nothing = "NO_CONTACT"
             return None
         except TransferFailed:
             if len(self._skip) < _MOST_SKIPPED:

@@ -29,14 +29,10 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    read_ground_keys,
-)
-from telecommands.ground.connection import Connection
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
+from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
