@@ -483,7 +483,8 @@ def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -
 
 def _housekeeping_mode(unit: FlightUnit) -> str:
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
-    packet = unit.next_packet("hk")
+    with unit.telemetry("hk") as telemetry:
+        _, _, packet = next(telemetry.packets(30))
     assert isinstance(packet, Housekeeping)
     return packet.mode.value
 
