@@ -81,8 +81,8 @@ def golden_numbers(package: ModelPackage) -> NDArray[np.uint16]:
 
     No number is 0: every pixel is valid.
     """
-    steps = package.golden_tiles().tiles.astype(np.float64) - package.input_zero_point
-    numbers = np.rint(steps * package.input_scale * USUAL_QUANTIFICATION) - USUAL_OFFSET
+    steps = package.golden_tiles().tiles.astype(np.float64) - package.input.zero_point
+    numbers = np.rint(steps * package.input.scale * USUAL_QUANTIFICATION) - USUAL_OFFSET
     return np.ascontiguousarray(numbers.clip(1, 65_534).transpose(0, 3, 1, 2), dtype=np.uint16)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Literal
 from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -57,28 +58,14 @@ class GoldenTiles:
     largest_mean_deviation: float
 
 
-@dataclass(frozen=True)
-class ModelPackage:
-    """A verified package.  ``model_id`` names its exact content: name, version, short hash.
+class ModelPackage(PackageDescription, frozen=True, kw_only=True):
+    """A verified package, with all that it says about itself.
 
-    ``bands`` is the order of the network's input channels; real value = (int8 -
-    zero point) * scale; the input's real value is reflectance.
+    ``model_id`` names its exact content: name, version, short hash.
     """
 
     folder: Path
-    name: str
-    version: str
     model_id: str
-    bands: tuple[str, ...]
-    levels: tuple[str, ...]
-    classes: tuple[str, ...]
-    tile_size: int
-    stride: int
-    ground_sample_distances: tuple[int, ...]
-    input_scale: float
-    input_zero_point: int
-    output_scale: float
-    output_zero_point: int
 
     @property
     def network(self) -> Path | None:
@@ -95,23 +82,17 @@ class ModelPackage:
         compiled = read_compiled_model(self.compiled_model(arrangement) / "model.json")
         tile = (COMPILED_FOLDERS[arrangement][1], self.tile_size, self.tile_size)
         source, answer = compiled.input, compiled.output
-        into = (self.input_scale, self.input_zero_point)
-        out = (self.output_scale, self.output_zero_point)
         for key, expected, found in (
             ("input_shapes", (*tile, len(self.bands)), source.unpadded_shape),
             ("output_shapes", (*tile, len(self.classes)), answer.unpadded_shape),
-            ("quantize_params", into, (source.scale, source.zero_point)),
-            ("dequantize_params", out, (answer.scale, answer.zero_point)),
+            ("quantize_params", self.input.as_pair(), (source.scale, source.zero_point)),
+            ("dequantize_params", self.output.as_pair(), (answer.scale, answer.zero_point)),
         ):
             if expected != found:
                 raise PackageInvalid.wrong(
                     compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found
                 )
         return compiled
-
-    def description(self) -> PackageDescription:
-        """All that the package says about itself, with licences and training data."""
-        return read_description(self.folder / DESCRIPTION)
 
     def golden_tiles(self) -> GoldenTiles:
         """Read the golden tiles; :class:`PackageInvalid` if they do not fit the network."""
@@ -155,19 +136,8 @@ def load_package(folder: Path | None = None) -> ModelPackage:
     description = read_description(folder / DESCRIPTION)
     package = ModelPackage(
         folder=folder,
-        name=description.name,
-        version=description.version,
         model_id=f"{description.name}-{description.version}+{checksums[:8]}",
-        bands=description.bands,
-        levels=description.levels,
-        classes=description.classes,
-        tile_size=description.tile_size,
-        stride=description.stride,
-        ground_sample_distances=description.ground_sample_distances,
-        input_scale=description.input.scale,
-        input_zero_point=description.input.zero_point,
-        output_scale=description.output.scale,
-        output_zero_point=description.output.zero_point,
+        **msgspec.structs.asdict(description),
     )
     for arrangement in COMPILED_FOLDERS:
         package.read_compiled_model(arrangement)

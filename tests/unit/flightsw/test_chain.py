@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
 from flightsw.config import Settings

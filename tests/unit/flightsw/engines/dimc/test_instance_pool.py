@@ -36,7 +36,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     folder = tmp_path_factory.mktemp("package")
     write_compiled_model(folder)
     write_compiled_model(folder, batch=4, arrangement="batch")
-    return Package(folder)
+    return Package(folder=folder)
 
 
 @pytest.fixture(autouse=True)

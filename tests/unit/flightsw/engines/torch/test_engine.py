@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -41,7 +42,7 @@ SIDE = 64
 @pytest.fixture(scope="module")
 def package() -> ModelPackage:
     """The shipped one, with tiles that are soon computed."""
-    return replace(load_package(), tile_size=SIDE, stride=50)
+    return msgspec.structs.replace(load_package(), tile_size=SIDE, stride=50)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,7 @@ def test_a_package_without_a_network_has_no_torch_engine(
     package: ModelPackage, tmp_path: Path
 ) -> None:
     with pytest.raises(EngineUnavailable, match="holds no floating-point network"):
-        open_torch_engine(replace(package, folder=tmp_path), TorchSettings(), "cpu")
+        open_torch_engine(msgspec.structs.replace(package, folder=tmp_path), TorchSettings(), "cpu")
 
 
 def test_without_cuda_the_engine_says_so_in_one_line(package: ModelPackage) -> None:
@@ -514,8 +515,8 @@ def test_fp32_agrees_with_the_int8_answers_on_the_golden_tiles() -> None:
     """99.4 % of the pixels that INT8 decides by its margin; 99.0 % of all (measured)."""
     package = load_package()
     golden = package.golden_tiles()
-    steps = golden.tiles.astype(np.float64) - package.input_zero_point
-    tiles = (steps * package.input_scale).astype(np.float32)
+    steps = golden.tiles.astype(np.float64) - package.input.zero_point
+    tiles = (steps * package.input.scale).astype(np.float32)
     with open_torch_engine(package, TorchSettings(), "cpu") as engine:
         logits = np.concatenate([engine.infer(tile[None]) for tile in tiles])
     lead = np.abs(np.diff(golden.logits.astype(np.int16), axis=-1))[..., 0]
