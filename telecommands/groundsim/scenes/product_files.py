@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from telecommands.groundsim.scenes.landscape import Illumination
 from telecommands.groundsim.scenes.product_names import BANDS, ProductName, grid_position
 from telecommands.groundsim.scenes.radiometry import OFFSET, QUANTIFICATION
 
@@ -22,22 +21,29 @@ _CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True)
-class Contents:
-    """Contents of a simulated product: side in pixels, sun, and percentages of valid pixels."""
+class SimulatedScene:
+    """Paths of product and truth, and their contents (fractions of the valid pixels)."""
 
+    scene: Path
+    truth: Path
     size: int
-    sun: Illumination
-    cloudy: float
-    shadowed: float
-    no_data: float
+    cloud_fraction: float
+    shadow_fraction: float
+    contaminated_fraction: float
+    no_data_fraction: float
+    bits_per_pixel: float
+    sun_azimuth: float
+    sun_zenith: float
 
 
-def write_metadata(product: Path, name: ProductName, contents: Contents) -> None:
+def write_metadata(product: Path, name: ProductName, scene: SimulatedScene) -> None:
     """Write both metadata files and then the manifest; all other files must exist."""
     number = name.level[1:]
     facts = {
         "name": name,
-        "contents": contents,
+        "scene": scene,
+        "cloudy": 100 * scene.cloud_fraction,
+        "no_data": 100 * scene.no_data_fraction,
         "number": number,
         "datastrip": name.identifier("DS"),
         "tile": name.identifier("TL"),
@@ -53,16 +59,15 @@ def write_metadata(product: Path, name: ProductName, contents: Contents) -> None
             quantification=_quantification(name),
         )
     )
-    shadows = (
-        f"\n            <CLOUD_SHADOW_PERCENTAGE>{contents.shadowed:.6f}</CLOUD_SHADOW_PERCENTAGE>"
-    )
+    shadowed = f"{100 * scene.shadow_fraction:.6f}"
+    shadows = f"\n            <CLOUD_SHADOW_PERCENTAGE>{shadowed}</CLOUD_SHADOW_PERCENTAGE>"
     (product / "GRANULE" / name.granule / "MTD_TL.xml").write_text(
         _filled(
             "MTD_TL.xml",
             facts,
             schema=f"{_SCHEMAS}/S2_PDI_Level-{number}_Tile_Metadata.xsd",
             place=grid_position(name.tile_id),
-            side={metres: -(-contents.size * 10 // metres) for metres in (10, 20, 60)},
+            side={metres: -(-scene.size * 10 // metres) for metres in (10, 20, 60)},
             shadows=shadows if name.level == "L2A" else "",
         )
     )
