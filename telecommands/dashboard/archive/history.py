@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from telecommands.codec import decoder_of
 from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
 from telecommands.dashboard.archive.writer import LEVELS_NS
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
@@ -162,7 +163,7 @@ def records_of(
     point: Point, bodies: Iterable[StoredBody]
 ) -> Iterator[tuple[int, int, int, Record]]:
     """Time, boot, number and body of each packet of a table."""
-    decoder = _decoder_of(PACKETS[point.topic])  # type: ignore[index]
+    decoder = decoder_of(PACKETS[point.topic])  # type: ignore[index]
     for t, boot, seq, body in bodies:
         yield t, boot, seq, decoder.decode(body)
 
@@ -170,7 +171,7 @@ def records_of(
 def samples_of(point: Point, bodies: Iterable[StoredBody]) -> Iterator[Sample]:
     """The point's value in each packet that has one."""
     path = ("job",) if point.type == "tile_map" else point.path
-    decode = _decoder_of(_only(path)).decode
+    decode = decoder_of(_only(path)).decode
     for t, boot, seq, body in bodies:
         value: Any = decode(body)
         for _ in path:
@@ -189,11 +190,6 @@ def _only(path: tuple[str, ...]) -> Any:
         field = ("inner", kind | msgspec.UnsetType if kind is not Any else kind, msgspec.UNSET)
         kind = msgspec.defstruct("Only", [field], rename={"inner": name})
     return kind
-
-
-@lru_cache(maxsize=1024)
-def _decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
 
 
 def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict[str, Any]]:
