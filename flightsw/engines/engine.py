@@ -42,9 +42,9 @@ class EngineInfo:
     stride: int
     bands: tuple[str, ...]
     classes: tuple[str, ...]
-    input: Quantisation | None
-    output: Quantisation | None
     model_id: str
+    input: Quantisation | None = None
+    output: Quantisation | None = None
     thread_priority: int = 0
     simulated: bool = False
 

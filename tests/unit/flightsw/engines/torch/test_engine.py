@@ -267,7 +267,7 @@ def test_a_device_that_keeps_only_the_order_asked_for_mixes_no_batches_up(
     seed: int, counts: list[int]
 ) -> None:
     form = torch_lanes.BatchForm(batch=3, tile_size=2, bands=4, classes=4, dtype=torch.float32)
-    lanes = torch_lanes.open_lanes(lambda: UnorderedDevice(seed), nn.Identity(), form, 2)
+    lanes = torch_lanes.lanes_on(UnorderedDevice(seed), nn.Identity(), form, 2)
     info = replace(_INFO, batch=3, tile_size=2)
     batches = [reflectance(count, place, side=2) for place, count in enumerate(counts)]
     with TorchEngine(info, lanes) as engine:
