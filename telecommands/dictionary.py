@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -361,12 +361,8 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
-        tuple[ProductKind, ...],
-        Meta(min_length=1, max_length=7, description="products to write"),
-    ] = (
-        "geotiff",
-        "report",
-    )
+        tuple[ProductKind, ...], Meta(min_length=1, max_length=7, description="products to write")
+    ] = ("geotiff", "report")
     priority: Annotated[int, Meta(ge=0, le=9, description="9 runs first")] = 5
     fusion: Annotated[
         Fusion | None,
@@ -584,10 +580,7 @@ class ListProducts(Telecommand, frozen=True, kw_only=True):
     RESULT = ProductList
     states: Annotated[
         tuple[ProductState, ...], Meta(max_length=4, description="states to list; empty: all")
-    ] = (
-        ProductState.QUEUED,
-        ProductState.HELD,
-    )
+    ] = (ProductState.QUEUED, ProductState.HELD)
     limit: Limit = 50
     skip: Skip = 0
 
@@ -976,77 +969,60 @@ EventName: TypeAlias = Literal[
     "INTERNAL_FAULT",
 ]
 
+_EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
+    Severity.DIAGNOSTIC: {"SELF_TEST_PASSED": "golden tiles gave correct results"},
+    Severity.ACTIVITY: {
+        "SERVICE_STARTED": "the service is ready for telecommands",
+        "SERVICE_STOPPING": "the service is shutting down cleanly",
+        "MODE_CHANGED": "the mode changed",
+        "PARAMETER_CHANGED": "a parameter has a new value",
+        "JOB_STARTED": "a job started",
+        "JOB_COMPLETED": "a job completed; its products are queued for downlink",
+        "CONTACT_OPENED": "a contact window opened",
+        "CONTACT_CLOSED": "a contact window closed",
+        "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
+        "LIMIT_CLEARED": "a value is back within its limits",
+        "MODEL_STAGED": "a model package was verified and staged",
+        "MODEL_ACTIVATED": "another model is now active",
+    },
+    Severity.WARNING_LOW: {
+        "ENGINE_RECONNECTED": "an engine failed, was reopened and resumed",
+        "TELECOMMAND_REJECTED": "a telecommand was rejected",
+        "JOB_REQUEUED": "a job was interrupted and put back into the queue",
+        "PRODUCT_REMOVED": "a product was deleted to free space",
+        "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
+        "PACKETS_DROPPED": "telemetry packets were dropped: the send queue was full",
+        "EVENTS_SQUELCHED": "events of one name were suppressed: too many in a short time",
+    },
+    Severity.WARNING_HIGH: {
+        "UNCLEAN_RESTART": "the previous run ended uncleanly (crash, kill or power cut)",
+        "ENGINE_CHANGED": "an engine failed; the next engine of the chain took over",
+        "AUTHENTICATION_FAILED": "a telecommand failed authentication",
+        "SCHEDULE_MISSED": "the time of a schedule entry passed while the service was down",
+        "JOB_FAILED": "a job ended without products",
+        "PRODUCT_LOST": "the file of a product is missing or damaged",
+        "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
+        "LIMIT_EXCEEDED": "a value is outside its limits",
+        "KEYS_REFUSED": "a key file cannot be used",
+    },
+    Severity.CRITICAL: {
+        "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",
+        "SELF_TEST_FAILED": "golden tiles gave wrong results",
+        "ENGINE_UNAVAILABLE": "no engine could be opened",
+        "DISK_FULL": "the disk is full: the service enters SAFE",
+        "TOO_HOT": "a temperature is critical: the service enters SAFE",
+        "THREAD_STALLED": "a thread stopped responding",
+        "INTERNAL_FAULT": "an internal error occurred; see the service log",
+    },
+}
+_KINDS: Final = {
+    name: EventKind(severity, doc)
+    for severity, docs in _EVENTS.items()
+    for name, doc in docs.items()
+}
+
 EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
-    {
-        "SERVICE_STARTED": EventKind(Severity.ACTIVITY, "the service is ready for telecommands"),
-        "SERVICE_STOPPING": EventKind(Severity.ACTIVITY, "the service is shutting down cleanly"),
-        "UNCLEAN_RESTART": EventKind(
-            Severity.WARNING_HIGH, "the previous run ended uncleanly (crash, kill or power cut)"
-        ),
-        "BOOT_LOOP": EventKind(
-            Severity.CRITICAL, "three unclean boots within ten minutes: the service enters SAFE"
-        ),
-        "MODE_CHANGED": EventKind(Severity.ACTIVITY, "the mode changed"),
-        "SELF_TEST_PASSED": EventKind(Severity.DIAGNOSTIC, "golden tiles gave correct results"),
-        "SELF_TEST_FAILED": EventKind(Severity.CRITICAL, "golden tiles gave wrong results"),
-        "ENGINE_UNAVAILABLE": EventKind(Severity.CRITICAL, "no engine could be opened"),
-        "ENGINE_CHANGED": EventKind(
-            Severity.WARNING_HIGH, "an engine failed; the next engine of the chain took over"
-        ),
-        "ENGINE_RECONNECTED": EventKind(
-            Severity.WARNING_LOW, "an engine failed, was reopened and resumed"
-        ),
-        "TELECOMMAND_REJECTED": EventKind(Severity.WARNING_LOW, "a telecommand was rejected"),
-        "AUTHENTICATION_FAILED": EventKind(
-            Severity.WARNING_HIGH, "a telecommand failed authentication"
-        ),
-        "SCHEDULE_MISSED": EventKind(
-            Severity.WARNING_HIGH, "the time of a schedule entry passed while the service was down"
-        ),
-        "PARAMETER_CHANGED": EventKind(Severity.ACTIVITY, "a parameter has a new value"),
-        "JOB_STARTED": EventKind(Severity.ACTIVITY, "a job started"),
-        "JOB_COMPLETED": EventKind(
-            Severity.ACTIVITY, "a job completed; its products are queued for downlink"
-        ),
-        "JOB_FAILED": EventKind(Severity.WARNING_HIGH, "a job ended without products"),
-        "JOB_REQUEUED": EventKind(
-            Severity.WARNING_LOW, "a job was interrupted and put back into the queue"
-        ),
-        "CONTACT_OPENED": EventKind(Severity.ACTIVITY, "a contact window opened"),
-        "CONTACT_CLOSED": EventKind(Severity.ACTIVITY, "a contact window closed"),
-        "PRODUCT_DELIVERED": EventKind(
-            Severity.ACTIVITY, "the receiver confirmed a complete product"
-        ),
-        "PRODUCT_REMOVED": EventKind(Severity.WARNING_LOW, "a product was deleted to free space"),
-        "PRODUCT_LOST": EventKind(
-            Severity.WARNING_HIGH, "the file of a product is missing or damaged"
-        ),
-        "QUOTA_REACHED": EventKind(
-            Severity.WARNING_HIGH, "the products fill the storage quota; jobs wait"
-        ),
-        "DISK_FULL": EventKind(Severity.CRITICAL, "the disk is full: the service enters SAFE"),
-        "LIMIT_EXCEEDED": EventKind(Severity.WARNING_HIGH, "a value is outside its limits"),
-        "LIMIT_CLEARED": EventKind(Severity.ACTIVITY, "a value is back within its limits"),
-        "TOO_HOT": EventKind(
-            Severity.CRITICAL, "a temperature is critical: the service enters SAFE"
-        ),
-        "CLOCK_JUMPED": EventKind(
-            Severity.WARNING_LOW, "the UTC clock jumped relative to the monotonic clock"
-        ),
-        "PACKETS_DROPPED": EventKind(
-            Severity.WARNING_LOW, "telemetry packets were dropped: the send queue was full"
-        ),
-        "EVENTS_SQUELCHED": EventKind(
-            Severity.WARNING_LOW, "events of one name were suppressed: too many in a short time"
-        ),
-        "MODEL_STAGED": EventKind(Severity.ACTIVITY, "a model package was verified and staged"),
-        "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model is now active"),
-        "KEYS_REFUSED": EventKind(Severity.WARNING_HIGH, "a key file cannot be used"),
-        "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread stopped responding"),
-        "INTERNAL_FAULT": EventKind(
-            Severity.CRITICAL, "an internal error occurred; see the service log"
-        ),
-    }
+    {name: _KINDS[name] for name in get_args(EventName)}
 )
 
 

@@ -8,13 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, get_args
 
-from deploy.documentation.interface_types import (
-    doc_of,
-    fields_table,
-    record_of,
-    records_in,
-    value,
-)
+from deploy.documentation.interface_types import doc_of, fields_table, record_of, records_in, value
 from flightsw.commanding.ledger import KEPT
 from telecommands import dictionary
 from telecommands.auth import AHEAD, SECRET_BYTES, WINDOW, TelecommandKey, mac, sign

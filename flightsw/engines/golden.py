@@ -121,15 +121,15 @@ class GoldenAnswers:
         if self.info.output:
             return logits.astype(np.int16)
         # The released answers saturate at the ends of INT8, and so must what is compared with them.
-        steps = logits / self._package.output_scale + self._package.output_zero_point
+        steps = logits / self._package.output.scale + self._package.output.zero_point
         return np.asarray(steps.clip(-128, 127), dtype=np.float32)
 
 
 def _as_taken(golden: GoldenTiles, info: EngineInfo, package: ModelPackage) -> Tiles:
     if info.input:
         return golden.tiles
-    steps = golden.tiles.astype(np.float64) - package.input_zero_point
-    return (steps * package.input_scale).astype(info.tile_dtype)
+    steps = golden.tiles.astype(np.float64) - package.input.zero_point
+    return (steps * package.input.scale).astype(info.tile_dtype)
 
 
 def _lead(logits: NDArray[np.int8]) -> NDArray[np.int16]:

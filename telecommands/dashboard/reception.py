@@ -23,10 +23,7 @@ class Reception:
     """Receives products into ``folder``; ``failed`` is called with each new error."""
 
     def __init__(
-        self,
-        station: Callable[[], Station],
-        folder: Path,
-        failed: Callable[[GroundError], None],
+        self, station: Callable[[], Station], folder: Path, failed: Callable[[GroundError], None]
     ) -> None:
         self._station = station
         self._folder = folder

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 import zmq
 
-from telecommands.codec import decode_as, encode
+from telecommands.codec import encode
 from telecommands.dictionary import (
     Chunk,
     ChunkRequest,
@@ -26,9 +26,8 @@ from telecommands.dictionary import (
     ProductReceived,
 )
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
-from telecommands.ground.errors import LinkError, TransferFailed
+from telecommands.ground.errors import TransferFailed
 from telecommands.ground.part_file import PartFile, is_complete, place_of
-from telecommands.refusal import Refusal
 
 WINDOW_BYTES: Final = 32 << 20
 """Bytes of one request: no more than this is in transit.
@@ -90,13 +89,9 @@ class DownlinkReceiver(LinkClient):
         self._window_bytes = window_bytes
         self._resend_s = resend_s
         self._skip: dict[str, None] = {}
-        self._why_nothing = ""
-        super().__init__(Connection(zmq.DEALER, endpoint, keys))
-
-    @property
-    def why_nothing(self) -> str:
+        self.why_nothing = ""
         """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
-        return self._why_nothing
+        super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     def receive_next(self, timeout_s: float = 10.0) -> ReceivedProduct | None:
         """Receive the next product; None if none is available (:attr:`why_nothing`).
@@ -110,13 +105,13 @@ class DownlinkReceiver(LinkClient):
             NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s
         )
         if isinstance(reply, NothingNow):
-            self._why_nothing = reply.code
+            self.why_nothing = reply.code
             self._skip.clear()
             return None
         try:
             return self._receive(reply, timeout_s)
         except _ContactEnded:
-            self._why_nothing = "NO_CONTACT"
+            self.why_nothing = "NO_CONTACT"
             return None
         except TransferFailed:
             if len(self._skip) < _MOST_SKIPPED:
@@ -243,12 +238,7 @@ class DownlinkReceiver(LinkClient):
         frames = self._connection.receive(deadline)
         if frames is None:
             return None
-        try:
-            reply: DownlinkReply = decode_as(cast(Any, DownlinkReply), frames[0].bytes, "the reply")
-        except Refusal as refusal:
-            cure = "Use a client of the service's version"
-            cause = f"sent an unreadable reply: {refusal.cause}"
-            raise LinkError(self._connection.endpoint, cause, cure) from refusal
+        reply: DownlinkReply = self._decode(cast(Any, DownlinkReply), frames[0].bytes)
         return reply, frames[1].buffer if len(frames) == 2 else None
 
 

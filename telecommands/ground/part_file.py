@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
 from typing_extensions import Self
@@ -102,7 +101,7 @@ class PartFile:
             os.fsync(self._handle)
             self._path.replace(self._place)
             for folder in (self._place.parent, self._place.parent.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise product_error(self._place, error) from error
 
@@ -118,12 +117,7 @@ class PartFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         os.close(self._handle)
 
     def _opened(self) -> int:
@@ -173,7 +167,8 @@ def _digest(handle: int, size: int) -> hashlib._Hash:
     return digest
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

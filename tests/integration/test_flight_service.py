@@ -29,14 +29,10 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    read_ground_keys,
-)
-from telecommands.ground.connection import Connection
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
+from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
@@ -487,7 +483,8 @@ def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -
 
 def _housekeeping_mode(unit: FlightUnit) -> str:
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
-    packet = unit.next_packet("hk")
+    with unit.telemetry("hk") as telemetry:
+        _, _, packet = next(telemetry.packets(30))
     assert isinstance(packet, Housekeeping)
     return packet.mode.value
 

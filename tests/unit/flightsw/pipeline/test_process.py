@@ -29,7 +29,7 @@ from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
-from flightsw.testing import ArithmeticEngine, ArrayScene
+from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
 
 
 class _Frame:

@@ -26,8 +26,8 @@ from telecommands.dictionary import (
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.downlink import DownlinkReceiver
 from telecommands.ground.errors import LinkError, NoAnswer, OutputNotWritable, TransferFailed
-from telecommands.ground.testing import AnsweringSocket, SimulatedDownlink
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
 
 _LONG_S = 20.0
 _CHUNK = 1000
