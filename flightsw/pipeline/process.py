@@ -67,7 +67,13 @@ def process_scene(
     tables = scene_tables(scene.metadata, engine.info)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
-    producer = TileProducer(grid, engine.info, quantise, latencies)
+    producer = TileProducer(
+        grid,
+        engine.info,
+        quantise,
+        latencies,
+        zero_is_measured=scene.metadata.zero_is_measured,
+    )
     consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
     finisher = RowFinisher(
         grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from time import perf_counter_ns
 
 import numpy as np
@@ -23,11 +24,19 @@ class TileProducer:
 
     A tile without a valid pixel is left out.  A batch may hold tiles of
     several grid rows; the end of a row comes after the batch with its last tile.
+    ``zero_is_measured`` is that of :class:`~flightsw.scene.scene.SceneMetadata`.
     """
 
     def __init__(
-        self, grid: Grid, engine: EngineInfo, quantise: Quantiser, latencies: LatencyRecord
+        self,
+        grid: Grid,
+        engine: EngineInfo,
+        quantise: Quantiser,
+        latencies: LatencyRecord,
+        *,
+        zero_is_measured: bool,
     ) -> None:
+        self._missing = partial(no_data_pixels, zero_is_measured=zero_is_measured)
         self._grid = grid
         self._engine = engine
         self._quantise = quantise
@@ -47,7 +56,7 @@ class TileProducer:
 
     def _prepare_span(self, span: GridSpan) -> Iterator[PipelineItem]:
         started = perf_counter_ns()
-        no_data = [no_data_pixels(piece) for piece in span.own.pieces]
+        no_data = [self._missing(piece) for piece in span.own.pieces]
         columns = self._columns_with_data(span, no_data)
         start = stop = 0  # the columns of the scene that are quantised
         for column in columns:
@@ -87,7 +96,7 @@ class TileProducer:
         self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
     ) -> list[int]:
         """Grid columns of the span whose window has a valid pixel; ``no_data``: of ``span.own``."""
-        beside = [[no_data_pixels(piece) for piece in stack.pieces] for stack in span.beside]
+        beside = [[self._missing(piece) for piece in stack.pieces] for stack in span.beside]
         stacks = zip((*span.beside, span.own), (*beside, no_data), strict=True)
         empty = np.concatenate([_empty_columns(stack, missing) for stack, missing in stacks])
         origin = (*span.beside, span.own)[0].left
