@@ -954,6 +954,7 @@ EventName: TypeAlias = Literal[
     "PARAMETER_CHANGED",
     "JOB_STARTED",
     "JOB_COMPLETED",
+    "SCENE_DOUBTFUL",
     "JOB_FAILED",
     "JOB_REQUEUED",
     "CONTACT_OPENED",
@@ -1007,6 +1008,9 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
         "JOB_STARTED": EventKind(Severity.ACTIVITY, "a job started"),
         "JOB_COMPLETED": EventKind(
             Severity.ACTIVITY, "a job completed; its products are queued for downlink"
+        ),
+        "SCENE_DOUBTFUL": EventKind(
+            Severity.WARNING_HIGH, "the digital numbers of a scene contradict its metadata"
         ),
         "JOB_FAILED": EventKind(Severity.WARNING_HIGH, "a job ended without products"),
         "JOB_REQUEUED": EventKind(

@@ -81,7 +81,7 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
     return {
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
-        "remarks": list(processed.scene.remarks),
+        "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),
         "files": [msgspec.to_builtins(file) for file in processed.products.files],
@@ -96,10 +96,18 @@ def _as_text(processed: ProcessedScene) -> str:
         f"{scene.name} at {scene.ground_sample_distance} m",
         f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels",
         f"  {inferred} of {summary.tiles} tiles inferred, {summary.seconds:.1f} s",
-        *(f"  note: {remark}" for remark in scene.remarks),
+        *(f"  note: {remark}" for remark in _remarks(processed)),
         *(
             f"  {file.product:<10} {processed.products.folder / file.name}"
             for file in processed.products.files
         ),
     ]
     return "\n".join(lines)
+
+
+def _remarks(processed: ProcessedScene) -> list[str]:
+    return [
+        *processed.scene.remarks,
+        *processed.summary.remarks,
+        *processed.products.report.notes,
+    ]
