@@ -27,6 +27,8 @@ from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
+_ROUNDING: Final = 1e-6
+"""Relative: float32 is right to 6e-8, and the last of 10,980 pixels moves by a hundredth."""
 _CURE: Final = "Write the file again"
 _ROWS_READ: Final = 256  # in one call, at least
 
@@ -116,7 +118,7 @@ def open_geotiff(
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
     offsets, quantification, radiometric = _radiometry(facts, offset)
-    a, _, c, _, e, f = first.transform[:6]
+    left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
         name=path.stem if path.is_file() else path.name,
         tile_id=sentinel_2.tile_id(path.name, first.path.name),
@@ -128,7 +130,7 @@ def open_geotiff(
         height=size[0],
         width=size[1],
         ground_sample_distance=distance * step,
-        georeference=Georeference(first.crs, (a * step, 0.0, c, 0.0, e * step, f)),
+        georeference=Georeference(first.crs, (pixel, 0.0, left, 0.0, -pixel, top)),
         sensed_at=_sensed_at(path, first.path),
         remarks=(
             *remarks,
@@ -214,7 +216,7 @@ def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
         if one.dtype != "uint16":
             cause = f"has {one.dtype} values in band {band}, not uint16"
             raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
-        if (one.transform, one.crs) != (first.transform, first.crs):
+        if not _same_grid(one, first):
             cause = f"is not on the grid of {first.path.name}"
             raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
         if one.no_data not in (None, 0.0):
@@ -223,14 +225,36 @@ def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
     return first
 
 
+def _same_grid(one: _Facts, other: _Facts) -> bool:
+    """Whether the two grids differ by rounding only."""
+    tolerance = _ROUNDING * abs(other.transform[0])
+    return one.crs == other.crs and np.allclose(
+        one.transform, other.transform, rtol=0, atol=tolerance
+    )
+
+
 def _distance(facts: _Facts) -> int:
+    """Metres a pixel, within float rounding; raises :class:`BadMetadata` with what is wrong."""
     a, b, _, d, e, _ = facts.transform[:6]
-    if not facts.metric or b or d or a != -e or a not in _NATIVE_DISTANCES:
-        units = f"units of {facts.crs[:40]}" if facts.crs else "in no coordinate system"
-        cause = f"has pixels of {a:g} x {e:g} {units}"
-        cure = "Give a north-up file in metres, of 10, 20 or 60 m a pixel"
-        raise BadMetadata(facts.path, cause, cure)
-    return int(a)
+    if not facts.crs:
+        cause = "has no coordinate system"
+    elif not facts.metric:
+        cause = f"is in {facts.crs[:40]}, whose unit is not the metre"
+    elif max(abs(b), abs(d)) > _ROUNDING * max(abs(a), abs(e)):
+        degrees = math.degrees(math.atan2(max(b, d, key=abs), abs(a)))
+        cause = f"has a grid that is rotated or sheared, by {degrees:.3g} degrees"
+    elif e > 0:
+        cause = "has its first row in the south"
+    elif found := [
+        known
+        for known in _NATIVE_DISTANCES
+        if max(abs(a - known), abs(-e - known)) <= _ROUNDING * known
+    ]:
+        return found[0]
+    else:
+        cause = f"has pixels of {a:.9g} x {e:.9g} m"
+    cure = "Warp it to a north-up grid in metres, of 10, 20 or 60 m a pixel"
+    raise BadMetadata(facts.path, cause, cure)
 
 
 def _reduction(
@@ -259,15 +283,14 @@ def _radiometry(
     facts: Mapping[str, _Facts], offset: int | None
 ) -> tuple[dict[str, int], float, tuple[str, ...]]:
     """DN offsets and quantification value from GDAL's scale and offset tags."""
-    scales = {one.scale for one in facts.values()}
-    scale = scales.pop()
+    scale, *others = (one.scale for one in facts.values())
     path = next(iter(facts.values())).path
-    if scales or not 0 < scale <= 1:
-        found = ", ".join(map(str, (scale, *scales)))
+    if not 0 < scale <= 1 or any(abs(one - scale) > _ROUNDING * scale for one in others):
+        found = ", ".join(map(str, dict.fromkeys((scale, *others))))
         cause = f"has scale tags that do not give reflectance ({found})"
         raise BadMetadata(path, cause, _CURE)
     untagged = scale == 1.0  # GDAL's value for a file without the tag
-    quantification = USUAL_QUANTIFICATION if untagged else round(1 / scale, 6)
+    quantification = USUAL_QUANTIFICATION if untagged else _without_rounding(1 / scale)
     if offset is not None:
         remark = f"offset {offset} was given and replaces the file's"
         return dict.fromkeys(facts, offset), quantification, (remark,)
@@ -276,13 +299,19 @@ def _radiometry(
         raise BadMetadata(path, cause, OFFSET_CURE)
     offsets = {}
     for band, one in facts.items():
-        value = one.offset / scale
-        valid = LOWEST_OFFSET <= value <= 0 and abs(value - round(value)) <= 1e-6  # not for NaN
-        if not valid:
+        value = _without_rounding(one.offset * quantification)
+        if not (LOWEST_OFFSET <= value <= 0 and value.is_integer()):  # not for NaN
             cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
             raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
-        offsets[band] = round(value)
+        offsets[band] = int(value)
     return offsets, quantification, ()
+
+
+def _without_rounding(value: float) -> float:
+    """The whole number that a float32 tag, or a quotient, stands for; otherwise six decimals."""
+    if math.isfinite(value) and abs(value - round(value)) <= _ROUNDING * max(1.0, abs(value)):
+        return float(round(value))
+    return round(value, 6)
 
 
 def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:

@@ -21,6 +21,7 @@ from tests.unit.flightsw.scene.safe_writer import BANDS, band_pixels
 from tests.unit.flightsw.scene.test_strips import panels_of, together
 
 HEIGHT, WIDTH = 1301, 150
+GRID = rasterio.Affine(10, 0, 499980, 0, -10, 5900040)
 PIXELS = np.stack([band_pixels(band, HEIGHT, WIDTH) for band in BANDS])
 
 
@@ -173,6 +174,36 @@ def test_without_scale_and_offset_an_offset_must_be_given(tmp_path: Path) -> Non
     assert any("was given" in remark for remark in known.remarks)
 
 
+@pytest.mark.parametrize(
+    "size", [10.000000000000002, 9.999999999999998, float(np.float32(20.0)) * (1 + 1e-12)]
+)
+def test_a_pixel_size_within_float_rounding_is_the_whole_number(
+    tmp_path: Path, size: float
+) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", size=size)).metadata
+    assert known.ground_sample_distance == round(size)
+    assert known.georeference is not None
+    place = (float(round(size)), 0.0, 499980.0, 0.0, -float(round(size)), 5900040.0)
+    assert known.georeference.transform == place
+
+
+def test_bands_whose_grids_differ_by_rounding_are_on_one_grid(tmp_path: Path) -> None:
+    for band, pixels in zip(BANDS, PIXELS, strict=True):
+        size = 10.000000000000002 if band == "B03" else 10
+        write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",), size=size)
+    np.testing.assert_array_equal(pixels_of(open_scene(tmp_path)), PIXELS)
+
+
+@pytest.mark.parametrize("scale", [0.0001, float(np.float32(0.0001))])
+@pytest.mark.parametrize("offset", [-0.1, float(np.float32(-0.1)), 0.0])
+def test_tags_that_were_float32_give_whole_numbers(
+    tmp_path: Path, scale: float, offset: float
+) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", scale=scale, offset=offset)).metadata
+    assert known.quantification == 10_000
+    assert set(known.offsets.values()) == {round(offset * 10_000)}
+
+
 @pytest.mark.parametrize("offset", [0.1, -0.10005, -2.0, float("nan"), float("-inf")])
 def test_an_offset_tag_in_doubt_is_refused(tmp_path: Path, offset: float) -> None:
     path = write_tiff(tmp_path / "a.tif", offset=offset)
@@ -207,7 +238,10 @@ def test_a_folder_tells_missing_doubled_and_unequal_bands(tmp_path: Path) -> Non
     ("settings", "error", "cause"),
     [
         ({"size": 30}, BadMetadata, "30 x -30"),
-        ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "metres"),
+        ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "EPSG:4326, whose unit is not the metre"),
+        ({"transform": rasterio.Affine.rotation(30) @ GRID}, BadMetadata, "rotated .* by 30 deg"),
+        ({"transform": GRID @ rasterio.Affine.scale(1, -1)}, BadMetadata, "row in the south"),
+        ({"size": 10.001}, BadMetadata, r"10.001 x -10.001 m\. Warp it to .* 10, 20 or 60 m"),
         ({"crs": None}, BadMetadata, "no coordinate system"),
         ({"nodata": 65535}, BadMetadata, "no data as 65535"),
         ({"pixels": PIXELS.astype(np.float32)}, CorruptImage, "float32"),
