@@ -38,11 +38,18 @@ def add_parser(commands: Any) -> None:
         "--ground-sample-distance",
         type=int,
         choices=(10, 20, 40),
-        default=10,
-        help="metres a pixel (default: %(default)s)",
+        help="metres a pixel (default: that of the settings, 10)",
     )
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--bands",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="B02,B03,…",
+        help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
+    )
+    parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
 
@@ -60,6 +67,8 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        file_bands=arguments.bands,
+        tile=arguments.tile,
         fusion=arguments.fusion,
     )
     with tqdm(

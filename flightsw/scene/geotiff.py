@@ -21,8 +21,14 @@ from rasterio.windows import Window
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
-from flightsw.scene.scene import Georeference, SceneMetadata
+from flightsw.scene.metadata import (
+    LOWEST_OFFSET,
+    OFFSET_CURE,
+    USUAL_QUANTIFICATION,
+    assumed_offset,
+    parse_time,
+)
+from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
@@ -105,19 +111,19 @@ def open_geotiff(
     files: Sequence[Path],
     bands: tuple[str, ...],
     ground_sample_distance: int,
-    offset: int | None,
+    given: GivenMetadata,
     *,
     panels: bool = False,
 ) -> StripScene:
     """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
-    facts = _single_file(files[0], bands) if len(files) == 1 else _folder(path, files, bands)
+    facts = _single_file(files[0], bands, given) if len(files) == 1 else _folder(path, files, bands)
     first = _agreeing(facts)
     distance = _distance(first)
     step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
     stored = [_in_overview(one, overview) for one in facts.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
-    offsets, quantification, radiometric = _radiometry(facts, offset)
+    offsets, quantification, radiometric = _radiometry(facts, given)
     left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
         name=path.stem if path.is_file() else path.name,
@@ -147,13 +153,20 @@ def open_geotiff(
     )
 
 
-def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
-    """Facts by band, found by the bands' descriptions, or a single band by the file's name."""
+def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict[str, _Facts]:
+    """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
     with _open_checked(path) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
             descriptions = [_band_in_name(path) or ""]
+        if names := given.bands or (not any(descriptions) and given.assumed.bands):
+            if len(names) != file.count:
+                cause = f"has {file.count} bands, but {len(names)} were named ({', '.join(names)})"
+                raise BadMetadata(
+                    path, cause, "Name every band, in the file's order", argument="bands"
+                )
+            descriptions = list(names)
         for index, text in enumerate(descriptions, start=1):
             if band := _band_of(text):
                 if band in named:
@@ -162,8 +175,8 @@ def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
         for band in bands:
             if band not in named:
                 cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
-                cure = "Describe the bands as B02, B03, … or blue, green, red, nir"
-                raise MissingBand(path, cause, cure, band=band)
+                cure = "Describe the bands as B02, B03, … or blue, green, red, nir, or name them"
+                raise MissingBand(path, cause, cure, argument="bands", band=band)
         return {band: _facts(path, file, named[band]) for band in bands}
 
 
@@ -280,7 +293,7 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
 
 
 def _radiometry(
-    facts: Mapping[str, _Facts], offset: int | None
+    facts: Mapping[str, _Facts], given: GivenMetadata
 ) -> tuple[dict[str, int], float, tuple[str, ...]]:
     """DN offsets and quantification value from GDAL's scale and offset tags."""
     scale, *others = (one.scale for one in facts.values())
@@ -291,18 +304,20 @@ def _radiometry(
         raise BadMetadata(path, cause, _CURE)
     untagged = scale == 1.0  # GDAL's value for a file without the tag
     quantification = USUAL_QUANTIFICATION if untagged else _without_rounding(1 / scale)
-    if offset is not None:
-        remark = f"offset {offset} was given and replaces the file's"
-        return dict.fromkeys(facts, offset), quantification, (remark,)
+    if given.offset is not None:
+        remark = f"offset {given.offset} was given and replaces the file's"
+        return dict.fromkeys(facts, given.offset), quantification, (remark,)
+    if untagged and (offset := given.assumed.offset) is not None:
+        return dict.fromkeys(facts, offset), quantification, (assumed_offset(offset),)
     if untagged:
         cause = "has no scale and offset tags, so its DN offset is unknown"
-        raise BadMetadata(path, cause, OFFSET_CURE)
+        raise BadMetadata(path, cause, OFFSET_CURE, argument="offset")
     offsets = {}
     for band, one in facts.items():
         value = _without_rounding(one.offset * quantification)
         if not (LOWEST_OFFSET <= value <= 0 and value.is_integer()):  # not for NaN
             cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
-            raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
+            raise BadMetadata(one.path, cause, OFFSET_CURE, argument="offset", band=band)
         offsets[band] = int(value)
     return offsets, quantification, ()
 

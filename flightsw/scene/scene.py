@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -23,6 +25,21 @@ class Georeference:
 
     crs: str
     transform: tuple[float, float, float, float, float, float]
+
+
+@dataclass(frozen=True)
+class GivenMetadata:
+    """What the caller says about a product.
+
+    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
+    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
+    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    """
+
+    offset: int | None = None
+    bands: tuple[str, ...] = ()
+    tile: str = ""
+    assumed: SceneSettings = NOTHING_ASSUMED
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from flightsw.config import SceneSettings
 from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
@@ -167,7 +168,7 @@ def test_60_m_stay_60_m(tmp_path: Path) -> None:
 
 def test_without_scale_and_offset_an_offset_must_be_given(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", scale=None)
-    with pytest.raises(BadMetadata, match="--offset"):
+    with pytest.raises(BadMetadata, match="give its offset: -1000"):
         open_scene(path)
     known = open_scene(path, offset=-1000).metadata
     assert known.offsets == dict.fromkeys(BANDS, -1000)
@@ -207,7 +208,7 @@ def test_tags_that_were_float32_give_whole_numbers(
 @pytest.mark.parametrize("offset", [0.1, -0.10005, -2.0, float("nan"), float("-inf")])
 def test_an_offset_tag_in_doubt_is_refused(tmp_path: Path, offset: float) -> None:
     path = write_tiff(tmp_path / "a.tif", offset=offset)
-    with pytest.raises(BadMetadata, match="--offset"):
+    with pytest.raises(BadMetadata, match="give its offset: -1000"):
         open_scene(path)
     assert open_scene(path, offset=0).metadata.offsets["B02"] == 0
 
@@ -278,3 +279,26 @@ def test_a_damaged_file_is_corrupt(tmp_path: Path) -> None:
     path.write_bytes(content[:middle] + b"\xff" * 60_000 + content[middle + 60_000 :])
     with pytest.raises(CorruptImage):
         pixels_of(open_scene(path))
+
+
+def test_bands_that_are_named_replace_the_descriptions(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", names=("", "red", "", ""))
+    with pytest.raises(MissingBand, match=r"nir, or name them"):
+        open_scene(path)
+    order = ("nir", "B3", "-", "blue")
+    scene = open_scene(path, ("B02", "B03", "B08"), file_bands=order)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[[3, 1, 0]])
+    with pytest.raises(BadMetadata, match=r"has 4 bands, but 2 were named \(nir, red\)"):
+        open_scene(path, file_bands=("nir", "red"))
+
+
+def test_what_is_assumed_serves_only_a_file_that_says_nothing(tmp_path: Path) -> None:
+    assumed = SceneSettings(offset=-1000, bands=("B08", "B04", "B03", "B02"))
+    plain = write_tiff(tmp_path / "a.tif", names=("",) * 4, scale=None)
+    scene = open_scene(plain, assumed=assumed)
+    assert scene.metadata.offsets == dict.fromkeys(BANDS, -1000)
+    assert any("of the settings is assumed" in remark for remark in scene.metadata.remarks)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[::-1])
+    told = open_scene(write_tiff(tmp_path / "b.tif", offset=0), assumed=assumed)
+    assert told.metadata.offsets == dict.fromkeys(BANDS, 0)
+    np.testing.assert_array_equal(pixels_of(told), PIXELS)
