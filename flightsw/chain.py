@@ -48,15 +48,19 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
-    A scene in memory has its own distance and offset; those given here are for a path.
+    ``fusion`` and ``ground_sample_distance`` None: those of the settings; ``engine`` None: the
+    engines of the settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
+    those given here are for a path.
     """
 
     scene: Path | ArrayScene
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
-    ground_sample_distance: int = 10
+    ground_sample_distance: int | None = None
     offset: int | None = None
+    file_bands: tuple[str, ...] = ()
+    tile: str = ""
     fusion: Fusion | None = None
     engine: EngineName | None = None
 
@@ -192,15 +196,18 @@ class SceneProcessor:
         return GoldenProbe(self._golden)
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
-        pipeline = self._settings.pipeline
+        pipeline, assumed = self._settings.pipeline, self._settings.scene
         return SceneRecipe(
             path=request.scene,
             bands=engine.bands,
-            ground_sample_distance=request.ground_sample_distance,
+            ground_sample_distance=request.ground_sample_distance or assumed.ground_sample_distance,
             offset=request.offset,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
             panels=panels_help(request.products, engine.classes),
+            file_bands=request.file_bands,
+            tile=request.tile,
+            assumed=assumed,
         )
 
     def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:

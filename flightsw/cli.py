@@ -40,7 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlightError as error:
         if arguments.json:
             print(json.dumps({"error": error.as_record()}))
-        print(f"flightsw: {error}", file=sys.stderr)
+        # The service's reader has arguments of the same names, without dashes.
+        argument = error.fields.get("argument")
+        option = f" (--{argument})" if argument in vars(arguments) else ""
+        print(f"flightsw: {error}{option}", file=sys.stderr)
         return error.exit_status
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
@@ -115,6 +115,22 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
 
+class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is assumed of a scene if neither its files nor the request say.
+
+    - ``offset``: DN offset; for example -1000 if GeoTIFFs without tags come from baseline 04.00 on.
+    - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
+      that is not a band, such as ``-``, skips one.
+    - ``ground_sample_distance``: metres a pixel of the mask.
+    """
+
+    offset: Annotated[int, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    bands: tuple[str, ...] = ()
+    ground_sample_distance: Literal[10, 20, 40] = 10
+
+
+NOTHING_ASSUMED: Final = SceneSettings()
+
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
 
@@ -175,6 +191,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     torch: TorchSettings = TorchSettings()
     tensorrt: TensorRtSettings = TensorRtSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    scene: SceneSettings = SceneSettings()
     service: ServiceSettings = ServiceSettings()
 
 

@@ -45,17 +45,20 @@ def process(
     products: Iterable[str] = DEFAULT_PRODUCTS,
     engine: EngineName | Literal["auto"] = "auto",
     settings: Settings | None = None,
-    ground_sample_distance: int = 10,
+    ground_sample_distance: int | None = None,
     offset: int | None = None,
+    file_bands: Sequence[str] = (),
+    tile: str = "",
     fusion: Fusion | None = None,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
 
     ``scene`` is what :func:`~flightsw.scene.open_scene` opens, or an
-    :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance`` and ``offset`` are
-    for a path.  ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the
-    next one if it fails.  ``fusion`` None leaves it to the settings.  The package and the engine
-    are opened for this call and closed after it.  Raises a
+    :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance``, ``offset``,
+    ``file_bands`` and ``tile`` are for a path (see :func:`~flightsw.scene.open_scene`).
+    ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
+    fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
+    and the engine are opened for this call and closed after it.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -64,6 +67,8 @@ def process(
         products=frozenset(products),
         ground_sample_distance=ground_sample_distance,
         offset=offset,
+        file_bands=tuple(file_bands),
+        tile=tile,
         fusion=fusion,
     )
     settings = _with(settings, engine, fusion)
@@ -84,7 +89,7 @@ def mask(
 ) -> NDArray[np.uint8]:
     """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
 
-    ``source`` is a path (see :func:`~flightsw.scene.open_scene`), an
+    ``source`` is a path (see :func:`~flightsw.scene.open_scene`; ``bands`` names a GeoTIFF's), an
     :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
     ``bands`` are named: floating-point reflectance, or integer digital numbers with their
     ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
@@ -112,6 +117,8 @@ def mask(
                 offset,
                 settings.pipeline.decoder,
                 panels=panels_help((), info.classes),
+                file_bands=tuple(bands or ()),
+                assumed=settings.scene,
             )
         )
         process_scene(scene, opened, settings.pipeline, [rows])

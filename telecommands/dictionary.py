@@ -369,8 +369,23 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         Meta(description="how overlapping tiles are combined; null: parameter processing.fusion"),
     ] = None
     ground_sample_distance: Annotated[
-        Literal[10, 20, 40], Meta(description="resolution of the mask", extra={"unit": "m"})
-    ] = 10
+        Literal[10, 20, 40] | None,
+        Meta(description="resolution of the mask; null: that of the settings", extra={"unit": "m"}),
+    ] = None
+    offset: Annotated[
+        Annotated[int, Meta(ge=-10_000, le=0)] | None,
+        Meta(description="DN offset of all bands, in place of the product's own; null: its own"),
+    ] = None
+    bands: Annotated[
+        tuple[Annotated[str, Meta(max_length=32)], ...],
+        Meta(
+            max_length=64,
+            description="names of a GeoTIFF's bands in the file's order; empty: its descriptions",
+        ),
+    ] = ()
+    tile: Annotated[
+        str, Meta(max_length=64, description="tile of a product with several, such as T32TQM")
+    ] = ""
     engine: Annotated[
         EngineChoice,
         Meta(description="use this engine only; auto: the engine chain of the settings"),
@@ -947,6 +962,7 @@ EventName: TypeAlias = Literal[
     "PARAMETER_CHANGED",
     "JOB_STARTED",
     "JOB_COMPLETED",
+    "SCENE_DOUBTFUL",
     "JOB_FAILED",
     "JOB_REQUEUED",
     "CONTACT_OPENED",
@@ -1003,6 +1019,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_LOST": "the file of a product is missing or damaged",
         "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
         "LIMIT_EXCEEDED": "a value is outside its limits",
+        "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "KEYS_REFUSED": "a key file cannot be used",
     },
     Severity.CRITICAL: {

@@ -84,7 +84,8 @@ class TileByTile:
         rows, columns = self._rows(row), self._grid.columns_of(column)
         seen = self._scene.digital_numbers[:, rows.start : rows.stop, columns.start : columns.stop]
         self._quantise([seen], tile[: len(rows), : len(columns)])
-        missing = no_data_pixels(seen)
+        zero_is_measured = self._scene.metadata.zero_is_measured
+        missing = no_data_pixels(seen, zero_is_measured=zero_is_measured)
         if missing is None or not missing.all():
             surround(tile, len(rows), len(columns), missing)
 

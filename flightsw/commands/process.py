@@ -38,11 +38,18 @@ def add_parser(commands: Any) -> None:
         "--ground-sample-distance",
         type=int,
         choices=(10, 20, 40),
-        default=10,
-        help="metres a pixel (default: %(default)s)",
+        help="metres a pixel (default: that of the settings, 10)",
     )
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--bands",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="B02,B03,…",
+        help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
+    )
+    parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
 
@@ -60,6 +67,8 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        file_bands=arguments.bands,
+        tile=arguments.tile,
         fusion=arguments.fusion,
     )
     with tqdm(
@@ -81,7 +90,7 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
     return {
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
-        "remarks": list(processed.scene.remarks),
+        "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),
         "files": [msgspec.to_builtins(file) for file in processed.products.files],
@@ -96,10 +105,18 @@ def _as_text(processed: ProcessedScene) -> str:
         f"{scene.name} at {scene.ground_sample_distance} m",
         f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels",
         f"  {inferred} of {summary.tiles} tiles inferred, {summary.seconds:.1f} s",
-        *(f"  note: {remark}" for remark in scene.remarks),
+        *(f"  note: {remark}" for remark in _remarks(processed)),
         *(
             f"  {file.product:<10} {processed.products.folder / file.name}"
             for file in processed.products.files
         ),
     ]
     return "\n".join(lines)
+
+
+def _remarks(processed: ProcessedScene) -> list[str]:
+    return [
+        *processed.scene.remarks,
+        *processed.summary.remarks,
+        *processed.products.report.notes,
+    ]

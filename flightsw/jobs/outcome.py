@@ -71,7 +71,7 @@ class JobOutcomes:
     def completed(
         self, job: Job, products: PublishedProducts, fraction: CloudFraction, seconds: float
     ) -> None:
-        """The job's products wait for downlink."""
+        """The job's products wait for downlink; what is doubtful about the scene is an event."""
         new = [
             NewProduct(
                 kind=file.product,  # type: ignore[arg-type]
@@ -103,6 +103,9 @@ class JobOutcomes:
         self._write(record)
         message = f"{job.id} wrote {len(new)} products: {fraction.contaminated:.1%} contaminated"
         self.ports.event("JOB_COMPLETED", message, job=job.id)
+        for remark in products.report.summary.remarks:
+            message = f"{job.request.scene} of {job.id}: {remark}"
+            self.ports.event("SCENE_DOUBTFUL", message, job=job.id)
 
     def stopped(self, job: Job, reason: FlightError) -> None:
         """The job was stopped: permanently, or until its next turn."""

@@ -178,6 +178,9 @@ class JobRunner:
             out=self.products / job.id,
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
+            offset=request.offset,
+            file_bands=request.bands,
+            tile=request.tile,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             engine=None if request.engine == "auto" else request.engine,
         )

@@ -73,15 +73,18 @@ def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
         raise ValueError(f"strips ended before all {grid.height} x {grid.width} pixels came")
 
 
-def no_data_pixels(digital_numbers: NDArray[np.uint16]) -> NDArray[np.bool_] | None:
-    """Pixels of which any band has no data: bool ``(rows, width)``, or None if all are valid.
+def no_data_pixels(
+    digital_numbers: NDArray[np.uint16], *, zero_is_measured: bool
+) -> NDArray[np.bool_] | None:
+    """Pixels of uint16 ``(bands, rows, width)`` without data: bool ``(rows, width)``.
 
-    At a swath's edge the bands end a few pixels apart; a pixel that lacks one
-    band cannot be trusted.
+    None if all are valid.  A pixel has no data if all bands are DN 0, or any band unless
+    ``zero_is_measured`` (:attr:`~flightsw.scene.scene.SceneMetadata.zero_is_measured`).
     """
     if digital_numbers.min(initial=1) != NO_DATA:
         return None
-    return np.asarray((digital_numbers == NO_DATA).any(axis=0))
+    zero = digital_numbers == NO_DATA
+    return np.asarray(zero.all(axis=0) if zero_is_measured else zero.any(axis=0))
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from time import perf_counter_ns
 
 import numpy as np
@@ -24,11 +25,19 @@ class TileProducer:
 
     A tile without a valid pixel is left out.  A batch may hold tiles of
     several grid rows; the end of a row comes after the batch with its last tile.
+    ``zero_is_measured`` is that of :class:`~flightsw.scene.scene.SceneMetadata`.
     """
 
     def __init__(
-        self, grid: Grid, engine: EngineInfo, quantise: Quantiser, latencies: LatencyRecord
+        self,
+        grid: Grid,
+        engine: EngineInfo,
+        quantise: Quantiser,
+        latencies: LatencyRecord,
+        *,
+        zero_is_measured: bool,
     ) -> None:
+        self._no_data_pixels = partial(no_data_pixels, zero_is_measured=zero_is_measured)
         self._grid = grid
         self._engine = engine
         self._quantise = quantise
@@ -48,7 +57,7 @@ class TileProducer:
 
     def _prepare_span(self, span: GridSpan) -> Iterator[PipelineItem]:
         started = perf_counter_ns()
-        missing = _missing(span)
+        missing = self._missing(span)
         columns = self._columns_with_data(span, missing)
         start = stop = 0  # the columns of the scene that are quantised
         for column in columns:
@@ -91,6 +100,24 @@ class TileProducer:
         if missing is not None:
             missing = missing[:, seen.start - span.left : seen.stop - span.left]
         surround(tile, rows, columns, missing)
+
+    def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
+        """Pixels of the span without data, from its first column on; None if all are valid."""
+        stacks = (*span.beside, span.own)
+        found = [[self._no_data_pixels(piece) for piece in stack.pieces] for stack in stacks]
+        if all(one is None for pieces in found for one in pieces):
+            return None
+        return np.hstack(
+            [
+                np.vstack(
+                    [
+                        np.zeros(piece.shape[1:], np.bool_) if one is None else one
+                        for piece, one in zip(stack.pieces, pieces, strict=True)
+                    ]
+                )
+                for stack, pieces in zip(stacks, found, strict=True)
+            ]
+        )
 
     def _columns_with_data(self, span: GridSpan, missing: NDArray[np.bool_] | None) -> list[int]:
         """Grid columns of the span whose window has a valid pixel."""
@@ -145,22 +172,3 @@ class TileProducer:
         side = self._grid.tile_size
         shape = (self._engine.batch, side, side, len(self._engine.bands))
         return np.empty(shape, dtype=self._engine.tile_dtype)
-
-
-def _missing(span: GridSpan) -> NDArray[np.bool_] | None:
-    """Pixels of the span without data, from its first column on; None if all are valid."""
-    stacks = (*span.beside, span.own)
-    found = [[no_data_pixels(piece) for piece in stack.pieces] for stack in stacks]
-    if all(one is None for pieces in found for one in pieces):
-        return None
-    return np.hstack(
-        [
-            np.vstack(
-                [
-                    np.zeros(piece.shape[1:], np.bool_) if one is None else one
-                    for piece, one in zip(stack.pieces, pieces, strict=True)
-                ]
-            )
-            for stack, pieces in zip(stacks, found, strict=True)
-        ]
-    )

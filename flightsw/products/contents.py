@@ -66,7 +66,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``contaminated``, and the model's classes if it has more than two);
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
-    reading).
+    reading).  ``remarks`` say in words where the digital numbers contradict the metadata.
     """
 
     valid_pixels: int
@@ -81,6 +81,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     card_busy_share: float | None = None
     energy_joules: float | None = None
     temperature_celsius: float | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def contaminated_share(self) -> float:

@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.scene import open_scene
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.gpu_jp2 import Decoder
@@ -34,6 +35,9 @@ class SceneRecipe:
     decoder: Decoder
     workers: int
     panels: bool = False
+    file_bands: tuple[str, ...] = ()
+    tile: str = ""
+    assumed: SceneSettings = NOTHING_ASSUMED
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -46,6 +50,9 @@ class SceneRecipe:
             offset=self.offset,
             decoder=self.decoder,
             panels=self.panels,
+            file_bands=self.file_bands,
+            tile=self.tile,
+            assumed=self.assumed,
         )
 
 

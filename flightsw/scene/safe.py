@@ -34,7 +34,7 @@ from flightsw.scene.metadata import (
     radiometry_of_tile,
     size_of_tile,
 )
-from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.scene import GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
 
@@ -76,7 +76,7 @@ def open_product(
     root: Path,
     bands: tuple[str, ...],
     ground_sample_distance: int,
-    offset: int | None,
+    given: GivenMetadata,
     decoder: Decoder = "auto",
     *,
     panels: bool = False,
@@ -97,9 +97,9 @@ def open_product(
     level = _level(known, tile, product)
     physical = [files.physical(band) for band in bands]
     radiometry = (
-        radiometry_of_product(known, level, physical, offset)
+        radiometry_of_product(known, level, physical, given.offset)
         if known
-        else radiometry_of_tile(tile, level, physical, offset, root)
+        else radiometry_of_tile(tile, level, physical, given.offset, root, given.assumed.offset)
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
     chosen = choose_decoder(

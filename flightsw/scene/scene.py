@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -26,14 +28,29 @@ class Georeference:
 
 
 @dataclass(frozen=True)
+class GivenMetadata:
+    """What the caller says about a product.
+
+    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
+    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
+    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    """
+
+    offset: int | None = None
+    bands: tuple[str, ...] = ()
+    tile: str = ""
+    assumed: SceneSettings = NOTHING_ASSUMED
+
+
+@dataclass(frozen=True)
 class SceneMetadata:
     """What is known about a scene before its first pixel is decoded.
 
     ``bands`` is the order of the strips' first axis, in the names that were
     requested; ``substituted`` names the band that stands in for a requested band
     (``{"B08": "B8A"}``).  Reflectance = (DN + ``offsets[band]``) /
-    ``quantification``; DN 0 is no data, 65,535 saturated.  ``height`` and
-    ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
+    ``quantification``; DN 0 is no data (see ``zero_is_measured``), 65,535 saturated.
+    ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
     is really processed; ``remarks`` says in words what differs from the request.
     """
 
@@ -52,6 +69,16 @@ class SceneMetadata:
     platform: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def zero_is_measured(self) -> bool:
+        """Whether a single band at DN 0 is a measured reflectance of 0.
+
+        Without an offset, negative reflectance of dark water and shadow was clipped to 0: only a
+        pixel with all bands at DN 0 has no data.  With an offset no measured value is 0: a pixel
+        with any band at DN 0 has no data.
+        """
+        return not any(self.offsets.values())
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from flightsw.scene import open_scene
 from telecommands.auth import TelecommandKey, mac, sign
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -151,6 +153,35 @@ def test_a_corrupt_scene_fails_with_its_reason_and_the_next_job_runs(
     assert (failed.stage, failed.code) == (Stage.FAILED, Code.CORRUPT_IMAGE)
     assert "B03" in failed.cause
     assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
+
+
+def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
+    unit: FlightUnit, scene: str, simulated: Simulated
+) -> None:
+    with open_scene(simulated.scene).strips(2) as strips:
+        numbers = np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+    count, height, width = numbers.shape
+    grid = rasterio.Affine(10, 0, 600_000, 0, -10, 5_100_000)
+    with rasterio.open(
+        unit.scenes / "plain.tif", "w", driver="GTiff", count=count, height=height, width=width,
+        dtype=np.uint16, crs="EPSG:32632", transform=grid,
+    ) as file:  # fmt: skip
+        file.write(numbers)
+
+    asked = {"scene": "plain.tif", "bands": ["blue", "green", "red", "nir"]}
+    failed = unit.execute("PROCESS_SCENE", **asked)
+    assert (failed.stage, failed.code) == (Stage.FAILED, Code.BAD_METADATA)
+    assert "give its offset: -1000" in failed.cure
+    assert "--" not in failed.cure
+    done = unit.execute("PROCESS_SCENE", **asked, offset=-1000)
+    as_product = unit.execute("PROCESS_SCENE", scene=scene)
+    assert done.data["contaminated"] == as_product.data["contaminated"]
+    assert not unit.events("SCENE_DOUBTFUL")
+    doubtful = unit.execute("PROCESS_SCENE", **asked, offset=0)
+    wait_until(lambda: unit.events("SCENE_DOUBTFUL"))
+    [event] = unit.events("SCENE_DOUBTFUL")
+    assert doubtful.data["job"] in event["message"]
+    assert "perhaps the product has an offset (-1000)" in event["message"]
 
 
 @pytest.mark.parametrize(

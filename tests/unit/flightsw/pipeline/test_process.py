@@ -29,7 +29,7 @@ from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
-from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
+from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene
 
 
 class _Frame:
@@ -323,6 +323,16 @@ def test_saturated_pixels_enter_as_the_largest_value() -> None:
 
     process_scene(ArrayScene(numbers), _Watching(), PipelineSettings(device="cpu"))
     assert (seen[0] == 127).all()
+
+
+def test_dark_water_of_a_scene_without_an_offset_is_measured() -> None:
+    numbers = np.full((4, 224, 224), 300, dtype=np.uint16)
+    numbers[3, :100] = 0  # the near infrared of water, clipped
+    numbers[:, 200:] = 0
+    for offset, no_data in ((0, 24), (-1000, 124)):
+        scene = ArrayScene(numbers, changes={"offsets": dict.fromkeys(BANDS, offset)})
+        summary = process_scene(scene, ArithmeticEngine(), PipelineSettings(device="cpu"))
+        assert summary.no_data_pixels == no_data * 224
 
 
 def test_a_scene_without_data_is_an_error() -> None:

@@ -118,7 +118,7 @@ def test_an_offset_that_is_in_doubt_is_refused(
         radiometry_of_product(found, "L2A", BANDS, None)
     assert cause in caught.value.cause
     assert caught.value.subject == str(found.path)
-    assert "--offset" in caught.value.cure
+    assert "give its offset: -1000" in caught.value.cure
     assert caught.value.fields["element"] == "BOA_ADD_OFFSET"
     given = radiometry_of_product(found, "L2A", BANDS, -1000)
     assert given.offsets == dict.fromkeys(BANDS, -1000)
