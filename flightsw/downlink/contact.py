@@ -10,7 +10,7 @@ from telecommands.dictionary import ContactState, OpenContact
 class ContactWindow:
     """One window at a time; opening another replaces it.  Any thread may call.
 
-    It closes when its time is over, when its bytes are used up, or when a chunk no longer fits.
+    It closes when its time is over or when its bytes are used up, to the last one.
     """
 
     def __init__(self) -> None:
@@ -36,17 +36,15 @@ class ContactWindow:
         with self._lock:
             self._bytes_left = 0
 
-    def spend(self, size: int, monotonic: float) -> bool:
-        """Whether ``size`` bytes may be downlinked now; the window closes if they do not fit."""
+    def take(self, size: int, monotonic: float) -> int | None:
+        """How many of ``size`` bytes may be downlinked now: what is left; None if it is closed."""
         with self._lock:
             if not self._is_open(monotonic):
-                return False
-            if size > self._bytes_left:
-                self._bytes_left = 0
-                return False
-            self._bytes_left -= size
-            self._spent += size
-            return True
+                return None
+            granted = min(size, self._bytes_left)
+            self._bytes_left -= granted
+            self._spent += granted
+            return granted
 
     def state(self, monotonic: float) -> ContactState:
         """The window as housekeeping reports it."""

@@ -54,10 +54,11 @@ class Receiver:
         header, *data = self.socket.recv_multipart()
         return decode_as(DownlinkReply, header, "a reply"), b"".join(data)
 
-    def chunks(self, product: str, size: int, credit: int = 256) -> bytes:
-        self.ask(ChunkRequest(product=product, offset=0, credit=credit))
+    def chunks(self, product: str, size: int) -> bytes:
+        """The content; a chunk is as long as the service chose it."""
         content = b""
         while len(content) < size:
+            self.ask(ChunkRequest(product=product, offset=len(content), credit=1))
             reply, data = self.reply()
             assert reply == Chunk(product=product, offset=len(content), size=len(data))
             content += data
