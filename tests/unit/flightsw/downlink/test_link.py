@@ -78,8 +78,8 @@ class Ground:
         self.context = zmq.Context()
         self.faults: list[Exception] = []
         self.beats = threading.Semaphore(0)
-        contact = ContactWindow()
-        contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic())
+        contact = ContactWindow(board.state)
+        contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic(), 0)
         self.transfer = Transfer(
             board.catalogue,
             contact,

@@ -37,8 +37,8 @@ class Station:
         self.now = 1000.0
         self.board = board
         self.rate = LinkRate()
-        self.contact = ContactWindow()
-        self.contact.open(OpenContact(bytes=2**40, seconds=86_400), self.now)
+        self.contact = ContactWindow(board.state)
+        self.open_contact(2**40, 86_400)
         self.delivered: list[ProductRecord] = []
         self.lost: list[tuple[str, str]] = []
         self.transfer = Transfer(
@@ -50,6 +50,10 @@ class Station:
             lambda: int(self.now * 10**9),
             lambda: self.now,
         )
+
+    def open_contact(self, bytes_: int, seconds: float) -> None:
+        request = OpenContact(bytes=bytes_, seconds=seconds)
+        self.contact.open(request, self.now, int(self.now * 10**9))
 
     def next(self, *skip: str) -> ProductOffer | NothingNow:
         ((reply, _),) = self._answers(NextProduct(skip=skip))
@@ -186,7 +190,7 @@ def test_a_product_that_was_received_is_recorded_outside_a_contact_too(station: 
 
 def test_the_budget_is_used_to_its_last_byte(station: Station) -> None:
     record = station.board.add(size=1000)
-    station.contact.open(OpenContact(bytes=250, seconds=60), station.now)
+    station.open_contact(250, 60)
     *sent, (reply, _) = station.chunks(record.product)
     assert [len(data) for _, data in sent] == [100, 100, 50]
     assert _code(reply) is Code.NO_CONTACT
@@ -196,7 +200,7 @@ def test_the_budget_is_used_to_its_last_byte(station: Station) -> None:
 
 def test_a_contact_that_ends_stops_the_chunks(station: Station) -> None:
     record = station.board.add(size=1000)
-    station.contact.open(OpenContact(bytes=10**6, seconds=60), station.now)
+    station.open_contact(10**6, 60)
     steps = station.chunks(record.product)
     next(steps)
     station.now += 60

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from flightsw.downlink.link_rate import LinkRate
 from flightsw.state import StateFile
-from telecommands.dictionary import Chunk, NextProduct, OpenContact, ProductOffer, ProductState
+from telecommands.dictionary import Chunk, NextProduct, ProductOffer, ProductState
 from tests.unit.flightsw.downlink.conftest import Board
 from tests.unit.flightsw.downlink.test_transfer import Station
 
@@ -83,12 +83,12 @@ def test_the_sum_over_contacts_brings_every_product_whole(
         receiver = _Receiver(station, bytes_per_second, credit)
         delivered: list[str] = []
         for budget, lost_after in contacts:
-            station.contact.open(OpenContact(bytes=budget, seconds=_SECONDS), station.now)
+            station.open_contact(budget, _SECONDS)
             before = receiver.sent
             delivered += receiver.take_contact(lost_after)
             assert receiver.sent - before == station.contact.spent_bytes <= budget
             station.now += 5400
-        station.contact.open(OpenContact(bytes=10**6, seconds=86_400), station.now)
+        station.open_contact(10**6, 86_400)
         delivered += receiver.take_contact(10**6)
         assert sorted(delivered) == sorted(record.product for record in records)
         assert all(station.state(record) is ProductState.DELIVERED for record in records)
@@ -103,7 +103,7 @@ def test_twelve_contacts_of_a_third_of_a_product_bring_the_small_one_first(board
     receiver = _Receiver(station, 2000.0, 4)
     delivered: list[list[str]] = []
     for _ in range(12):
-        station.contact.open(OpenContact(bytes=500_000, seconds=_SECONDS), station.now)
+        station.open_contact(500_000, _SECONDS)
         delivered.append(receiver.take_contact(10**6))
         station.now += 5400
     assert delivered[0] == [small.product]
@@ -116,9 +116,9 @@ def test_a_product_that_was_begun_is_finished_before_smaller_ones(board: Board) 
     large = board.add(size=1000)
     station.fetch(large.product, 0, credit=3)
     station.now += 2
-    station.contact.open(OpenContact(bytes=200, seconds=60), station.now)
+    station.open_contact(200, 60)
     assert len(station.fetch(large.product, 300, credit=2)) == 200
-    station.contact.open(OpenContact(bytes=200, seconds=60), station.now)
+    station.open_contact(200, 60)
     board.add(size=100)
     reply = station.next()
     assert isinstance(reply, ProductOffer)
@@ -128,7 +128,7 @@ def test_a_product_that_was_begun_is_finished_before_smaller_ones(board: Board) 
 def test_what_was_stored_before_the_end_of_a_contact_is_recorded_after_it(board: Board) -> None:
     station = Station(board)
     record = board.add(size=1000)
-    station.contact.open(OpenContact(bytes=250, seconds=60), station.now)
+    station.open_contact(250, 60)
     *sent, _ = station.chunks(record.product)
     station.refusal(record.product, sum(len(data) for _, data in sent))
     assert board.catalogue.stored(record.product).record.confirmed == 250
@@ -138,7 +138,7 @@ def test_a_smaller_product_of_lower_priority_does_not_overtake(board: Board) -> 
     station = Station(board)
     large, _small = board.add(size=1000), board.add(size=100)
     board.catalogue.prioritise(large.product, 9)
-    station.contact.open(OpenContact(bytes=200, seconds=60), station.now)
+    station.open_contact(200, 60)
     reply = station.transfer.answer(NextProduct(), station.rate)
     ((offer, _),) = [step for step in reply if step is not None]
     assert isinstance(offer, ProductOffer)
