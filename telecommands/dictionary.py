@@ -249,7 +249,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "size": "size of the product",
         "sha256": "SHA-256 of the product, in hexadecimal",
         "offset": "position in the product",
-        "chunk_bytes": "length of every chunk but the last",
+        "chunk_bytes": "length of the longest chunk",
         "confirmed": "bytes that the service knows to be stored",
         "queued": "products queued for downlink",
         "held": "held products",
@@ -1077,7 +1077,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "processing.waiting_jobs": Parameter(500, "longest queue of jobs", "", 1, 10_000),
         "processing.self_test": Parameter(True, "run golden tiles before each scene"),
         "downlink.chunk_bytes": Parameter(
-            1 << 20, "size of a chunk", "byte", 4096, 8 << 20
+            1 << 20, "longest chunk; a slow link gets shorter ones", "byte", 4096, 8 << 20
         ),
         "storage.quota_bytes": Parameter(
             20 * 10**9, "storage for products on board", "byte", 10**6, 10**13
@@ -1126,7 +1126,7 @@ DownlinkRequest: TypeAlias = NextProduct | ChunkRequest | ProductReceived
 
 
 class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="type"):
-    """Service: the next product.  All chunks but the last have ``chunk_bytes`` bytes."""
+    """Service: the next product.  A chunk has ``chunk_bytes`` bytes or fewer."""
 
     v: int = VERSION
     product: Identifier

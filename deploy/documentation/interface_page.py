@@ -34,7 +34,8 @@ from telecommands.dictionary import (
 )
 from telecommands.ground.commanding import RESEND_S
 from telecommands.ground.connection import MOST_FRAME_BYTES
-from telecommands.ground.downlink import MOST_CREDIT, WINDOW_BYTES
+from telecommands.ground.credit import MOST_CREDIT
+from telecommands.ground.downlink import WINDOW_BYTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
 _TEMPLATE: Final = Path(__file__).with_name("interface_template.md")

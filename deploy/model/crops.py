@@ -111,7 +111,7 @@ def _chances(tiles: list[TaughtTile]) -> NDArray[np.float64]:
         group = (scales == scale) & (known == labelled)
         share = _LABELLED_SHARE if labelled else 1 - _LABELLED_SHARE
         chances[group] *= _SCALE_SHARES.get(scale, 0.1) * share / chances[group].sum()
-    return chances / chances.sum()
+    return np.asarray(chances / chances.sum())
 
 
 def _start(length: int, random: np.random.Generator) -> int:

@@ -12,7 +12,6 @@ import numpy as np
 import onnxruntime
 import ukis_csmask
 from numpy.typing import NDArray
-from scipy.special import softmax
 from ukis_csmask.utils import tile_array, untile_array
 
 from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Level, Tile, coarser
@@ -61,8 +60,9 @@ class _Teacher:
         """Probabilities ``(N, 256, 256, 3)`` of windows ``(N, 256, 256, C)``."""
         source = self._session.get_inputs()[0].name
         planes = np.moveaxis(windows, -1, 1)
-        logits = [self._session.run(None, {source: one[None]})[0] for one in planes]
-        return np.asarray(np.moveaxis(softmax(np.concatenate(logits), axis=1), 1, -1))
+        logits = np.concatenate([self._session.run(None, {source: one[None]})[0] for one in planes])
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(np.moveaxis(powers / powers.sum(axis=1, keepdims=True), 1, -1))
 
 
 _teacher = functools.cache(_Teacher)

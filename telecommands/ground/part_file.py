@@ -117,7 +117,15 @@ class PartFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            with contextlib.suppress(OSError):  # the SHA-256 finds what is missing
+                os.fdatasync(self._handle)
         os.close(self._handle)
 
     def _opened(self) -> int:
@@ -138,13 +146,9 @@ class PartFile:
         return handle
 
     def _resume(self) -> None:
-        """Keep whole chunks only: a power cut may have damaged the last one."""
+        """Keep all stored bytes: the SHA-256 of the whole finds what a power cut damaged."""
         stored = os.fstat(self._handle).st_size
-        if stored > self._offer.size:
-            stored = 0
-        elif stored < self._offer.size:
-            stored -= stored % max(1, self._offer.chunk_bytes)
-        self._begin_at(stored)
+        self._begin_at(stored if stored <= self._offer.size else 0)
 
     def _begin_at(self, position: int) -> None:
         try:

@@ -500,6 +500,18 @@ def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
         assert unit.execute("PING").data["mode"] == "OPERATIONAL"
 
 
+def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        assert unit.execute("OPEN_CONTACT", bytes=5_000_000, seconds=600).stage is Stage.COMPLETED
+        unit.kill()
+        unit.start()
+        packet = unit.next_packet("hk")
+        assert isinstance(packet, Housekeeping)
+        assert packet.contact.bytes_left == 5_000_000
+        assert 0 < packet.contact.seconds_left < 600
+
+
 def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -> None:
     with flight_unit(tmp_path / "unit") as unit:
         for _ in range(3):
