@@ -948,6 +948,7 @@ EventName: TypeAlias = Literal[
     "ENGINE_UNAVAILABLE",
     "ENGINE_CHANGED",
     "ENGINE_RECONNECTED",
+    "ANSWER_CORRECTED",
     "TELECOMMAND_REJECTED",
     "AUTHENTICATION_FAILED",
     "SCHEDULE_MISSED",
@@ -995,6 +996,9 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
         ),
         "ENGINE_RECONNECTED": EventKind(
             Severity.WARNING_LOW, "an engine failed, was reopened and resumed"
+        ),
+        "ANSWER_CORRECTED": EventKind(
+            Severity.WARNING_LOW, "an engine gave a tile a wrong answer; it was computed again"
         ),
         "TELECOMMAND_REJECTED": EventKind(Severity.WARNING_LOW, "a telecommand was rejected"),
         "AUTHENTICATION_FAILED": EventKind(
