@@ -24,6 +24,7 @@ from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
@@ -182,6 +183,8 @@ class SceneProcessor:
                     progress,
                     grid=grid,
                     probe=self._probe(engine.info),
+                    check=self._check(engine.info, grid),
+                    corrected=self._notices.corrected,
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
                 )
@@ -189,11 +192,21 @@ class SceneProcessor:
         return ProcessedScene(metadata, engine.info, summary, published)
 
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
+        golden = self._golden_answers(engine)
+        return None if golden is None else GoldenProbe(golden)
+
+    def _check(self, engine: EngineInfo, grid: Grid) -> AnswerCheck | None:
+        golden, checked = self._golden_answers(engine), self._settings.pipeline.check_answers
+        if golden is None or checked == "off":
+            return None
+        return AnswerCheck(grid, engine, golden.pair_sums, every=checked == "all")
+
+    def _golden_answers(self, engine: EngineInfo) -> GoldenAnswers | None:
         if not can_judge(engine, self._package):
             return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
-        return GoldenProbe(self._golden)
+        return self._golden
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
         pipeline, assumed = self._settings.pipeline, self._settings.scene

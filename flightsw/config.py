@@ -103,6 +103,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       CPU and that have checksums.
     - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
       sends none.
+    - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
+      whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
     """
 
@@ -112,6 +114,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     decoder: Literal["auto", "cpu", "gpu"] = "auto"
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
+    check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
 

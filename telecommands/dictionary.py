@@ -956,6 +956,7 @@ EventName: TypeAlias = Literal[
     "ENGINE_UNAVAILABLE",
     "ENGINE_CHANGED",
     "ENGINE_RECONNECTED",
+    "ANSWER_CORRECTED",
     "TELECOMMAND_REJECTED",
     "AUTHENTICATION_FAILED",
     "SCHEDULE_MISSED",
@@ -1003,6 +1004,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
     },
     Severity.WARNING_LOW: {
         "ENGINE_RECONNECTED": "an engine failed, was reopened and resumed",
+        "ANSWER_CORRECTED": "an engine gave a tile a wrong answer; it was computed again",
         "TELECOMMAND_REJECTED": "a telecommand was rejected",
         "JOB_REQUEUED": "a job was interrupted and put back into the queue",
         "PRODUCT_REMOVED": "a product was deleted to free space",

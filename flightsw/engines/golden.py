@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from flightsw.engines.engine import Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import AnswerWrong, EngineUnavailable
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import GoldenTiles, ModelPackage
+
+_PAIR: Final = 2
+_PAIR_ROUNDING: Final = 2  # INT8 steps
 
 
 def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
@@ -94,6 +98,17 @@ class GoldenAnswers:
         self._released = released
         self._classes = released.argmax(axis=-1)
         self._decided = _lead(released) >= golden.margin
+
+    @property
+    def pair_sums(self) -> tuple[int, int] | None:
+        """Least and largest sum of a pixel's two logits, if they are opposite; None if not.
+
+        Two centred INT8 logits carry one number twice, which exposes a changed bit.
+        """
+        sums = self._released.sum(axis=-1, dtype=np.int16)
+        least, largest = int(sums.min()), int(sums.max())
+        paired = self._released.shape[-1] == _PAIR and largest - least <= _PAIR_ROUNDING
+        return (least, largest) if paired and self.info.output else None
 
     def report(self, found: Logits, chosen: slice) -> GoldenReport:
         """How far ``found`` strays from the answers to the tiles ``chosen``."""

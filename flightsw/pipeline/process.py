@@ -11,7 +11,8 @@ from typing import Final
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
-from flightsw.pipeline.consumer import EngineConsumer, Probe
+from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
@@ -48,6 +49,8 @@ def process_scene(
     *,
     grid: Grid | None = None,
     probe: Probe | None = None,
+    check: AnswerCheck | None = None,
+    corrected: CorrectionCallback = lambda _: None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
@@ -59,7 +62,9 @@ def process_scene(
     :class:`EmptyScene` if no pixel is valid, and
     :class:`~flightsw.errors.CorruptImage` if the digital numbers are impossible.  ``grid`` is that
     of :func:`scene_grid`, built if it is not given.  ``probe`` checks the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``ending`` is called when at
+    ``settings.golden_every`` tiles and after the last one; ``check`` says which answers are
+    doubtful: those tiles are computed again, and ``corrected`` is called with what was wrong, by
+    the consumer's thread.  ``ending`` is called when at
     most one decode is left, by the producer's thread, and must return immediately; ``stop``
     ends the scene from another thread.
     """
@@ -77,7 +82,7 @@ def process_scene(
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
     )
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
+    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
     finisher = RowFinisher(
         grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
     )

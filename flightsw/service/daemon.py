@@ -278,7 +278,10 @@ class FlightService:
             return lambda error: self._events.report(event, error.sentence, code=error.code)
 
         return EngineNotices(
-            reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
+            reporter("ENGINE_CHANGED"),
+            reporter("ENGINE_RECONNECTED"),
+            self._while_opening,
+            reporter("ANSWER_CORRECTED"),
         )
 
     @contextmanager

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 from pathlib import Path
+from types import TracebackType
 from typing import Final
 
 from typing_extensions import Self
