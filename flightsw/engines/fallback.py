@@ -25,6 +25,7 @@ from flightsw.engines.engine import Engine
 from flightsw.engines.golden import check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.errors import AnswerWrong, EngineError, EngineUnavailable, InferenceFailed
+from flightsw.host.torch_library import require_torch
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage
 from telecommands.dictionary import EngineName
@@ -62,7 +63,8 @@ def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> 
     """
     if name == "dimc":
         return open_dimc_engine(package, settings.dimc)
-    # Loaded only if they serve: torch takes 200 MB.
+    # Loaded only if they serve: torch takes 200 MB, and is an extra.
+    require_torch(name)
     if name == "tensorrt":
         from flightsw.engines.tensorrt.engine import open_tensorrt_engine  # noqa: PLC0415
 

@@ -19,7 +19,7 @@ TILE = 32
 BRIGHT = 0.3
 """Reflectance of B02 above which the simulated teacher sees cloud."""
 
-PROVENANCE = Provenance("Apache-2.0", (TrainingData("simulated", "Apache-2.0", "none"),))
+PROVENANCE = Provenance("Tiny", "MIT", (TrainingData("simulated", "CC0-1.0", "none"),))
 
 
 class TinyNetwork(nn.Module):
