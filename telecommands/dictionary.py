@@ -294,7 +294,7 @@ Skip: TypeAlias = Annotated[
     int, Meta(ge=0, le=1_000_000, description="entries to leave out at the start")
 ]
 ProductKind: TypeAlias = Literal[
-    "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
+    "mask", "geotiff", "cog", "classes", "fill", "quicklook", "stac", "report"
 ]
 EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
@@ -362,7 +362,7 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
         tuple[ProductKind, ...],
-        Meta(min_length=1, max_length=7, description="products to write"),
+        Meta(min_length=1, max_length=8, description="products to write"),
     ] = (
         "geotiff",
         "report",

@@ -23,6 +23,7 @@ class ProductKind(NamedTuple):
 PRODUCT_KINDS: Final = (
     ProductKind("mask", "cloud mask as a NumPy array (0 clear, 1 contaminated, 255 no data)"),
     ProductKind("geotiff", "cloud mask as a 1-bit CCITT G4 GeoTIFF, no data as internal mask"),
+    ProductKind("cog", "cloud mask as a coloured 8-bit GeoTIFF with overviews, for GIS programs"),
     ProductKind("classes", "class map as a coloured GeoTIFF, for models of more than two classes"),
     ProductKind("fill", "B02, B03, B04 in reflectance, clouds filled", ("B02", "B03", "B04")),
     ProductKind("quicklook", "six panels in one JPEG", ("B02", "B03", "B04", "B08")),
@@ -30,7 +31,8 @@ PRODUCT_KINDS: Final = (
     ProductKind("report", "figures, settings and SHA-256 of each file as JSON"),
 )
 
-DEFAULT_PRODUCTS: Final = frozenset({"mask", "geotiff", "report"})
+DEFAULT_PRODUCTS: Final = frozenset({"mask", "cog", "report"})
+"""For use on the ground; PROCESS_SCENE has its own default."""
 
 
 @dataclass(frozen=True)

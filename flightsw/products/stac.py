@@ -32,9 +32,11 @@ _MEDIA_TYPES: Final = {
     ".tif": MediaType.GEOTIFF,
     ".jpg": MediaType.JPEG,
 }
+_COGS: Final = ("cog",)
 _TITLES: Final = {
     "mask": "Cloud mask (0 clear, 1 contaminated by cloud or shadow, 255 no data)",
     "geotiff": "Cloud mask, 1 bit a pixel, no data as internal mask",
+    "cog": "Cloud mask for GIS programs (0 clear, 1 contaminated, 255 no data)",
     "classes": "Class map, 255 no data",
     "fill": "Reflectance with contaminated pixels set to the mean of the clear ones",
     "quicklook": "Quick-look of six panels",
@@ -143,7 +145,7 @@ def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext
     asset = Asset(
         href=f"./{record.name}",
         title=_TITLES[record.product],
-        media_type=_MEDIA_TYPES[PurePath(record.name).suffix],
+        media_type=_media_type(record),
         roles=["overview"] if record.product == "quicklook" else ["data"],
         extra_fields=_pixels(record.product),
     )
@@ -155,9 +157,13 @@ def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext
         ClassificationExtension.ext(asset, add_if_missing=True).classes = classes
 
 
+def _media_type(record: FileRecord) -> str:
+    return MediaType.COG if record.product in _COGS else _MEDIA_TYPES[PurePath(record.name).suffix]
+
+
 def _pixels(product: str) -> dict[str, Any]:
     """Common metadata of STAC 1.1 for the values of an asset."""
-    if product in ("mask", "classes"):
+    if product in ("mask", "cog", "classes"):
         return {"data_type": "uint8", "nodata": NO_DATA}
     if product == "geotiff":
         return {"data_type": "other", "description": "one bit a pixel"}
@@ -169,6 +175,7 @@ def _pixels(product: str) -> dict[str, Any]:
 def _classes(product: str, context: ProductContext) -> list[Classification]:
     names = {
         "mask": {CLEAR: "clear", CONTAMINATED: "contaminated", NO_DATA: "no data"},
+        "cog": {CLEAR: "clear", CONTAMINATED: "contaminated", NO_DATA: "no data"},
         "geotiff": {CLEAR: "clear", CONTAMINATED: "contaminated"},
         "classes": {**dict(enumerate(context.classes)), NO_DATA: "no data"},
     }

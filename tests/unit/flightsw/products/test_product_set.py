@@ -41,6 +41,7 @@ def test_names_carry_tile_percentage_and_engine(simulate, all_products, tmp_path
     assert names == {
         "cloud_mask.npy",
         "cloud_mask.tif",
+        "cloud_mask_cog.tif",
         "cloud_classes.tif",
         "rgb_b02_rec.npy",
         "rgb_b03_rec.npy",
@@ -77,7 +78,7 @@ def test_report_tells_the_truth_of_every_file(simulate, all_products, tmp_path):
     published = scene.publish(tmp_path, *all_products)
 
     report = read_report(published.paths("report")[0])
-    assert len(report.files) == 8
+    assert len(report.files) == 9
     for record in report.files:
         content = (tmp_path / record.name).read_bytes()
         assert (record.bytes, record.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -135,7 +136,7 @@ def test_scene_without_georeference_is_remarked_on(simulate, all_products, tmp_p
 
 
 def test_unknown_product_is_a_usage_error_that_names_the_known_ones(simulate, tmp_path):
-    with pytest.raises(UsageError, match="mask, geotiff, classes, fill") as raised:
+    with pytest.raises(UsageError, match="mask, geotiff, cog, classes") as raised:
         simulate(8, 8).product_set(tmp_path / "out", "mask", "hologram")
 
     assert raised.value.subject == "hologram"

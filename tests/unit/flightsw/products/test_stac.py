@@ -88,13 +88,15 @@ def test_processing_names_software_level_and_model(publish_item):
 def test_assets_carry_multihash_size_and_media_type(publish_item, tmp_path):
     item, _ = publish_item()
 
-    assert len(item.assets) == 7
+    assert len(item.assets) == 8
     for asset in item.assets.values():
         content = (tmp_path / asset.href).read_bytes()
         file = FileExtension.ext(asset)
         assert file.checksum == "1220" + hashlib.sha256(content).hexdigest()
         assert file.size == len(content)
     assert item.assets["cloud_mask_tif"].media_type == "image/tiff; application=geotiff"
+    cog = "image/tiff; application=geotiff; profile=cloud-optimized"
+    assert item.assets["cloud_mask_cog_tif"].media_type == cog
     assert item.assets["visualization_jpg"].roles == ["overview"]
 
 
