@@ -38,6 +38,7 @@ CLASS_OF: Final[Mapping[ProductKind, DownlinkClass]] = MappingProxyType(
         "classes": DownlinkClass.MASK,
         "mask": DownlinkClass.IMAGERY,  # the large form of what the GeoTIFF holds
         "fill": DownlinkClass.IMAGERY,
+        "probability": DownlinkClass.IMAGERY,
         "quicklook": DownlinkClass.IMAGERY,
     }
 )

@@ -179,6 +179,8 @@ class JobRunner:
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
+            threshold_percent=request.threshold_percent,
+            buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
         )
 

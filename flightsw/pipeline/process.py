@@ -12,6 +12,7 @@ from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.consumer import EngineConsumer, Probe
+from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.producer import TileProducer
@@ -46,6 +47,7 @@ def process_scene(
     progress: ProgressCallback | None = None,
     *,
     grid: Grid | None = None,
+    probability: bool = False,
     probe: Probe | None = None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
@@ -56,8 +58,9 @@ def process_scene(
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised unchanged (an engine that failed is closed);
     :class:`EmptyScene` if no pixel is valid.  ``grid`` is that of :func:`scene_grid`,
-    built if it is not given.  ``probe`` checks the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``ending`` is called when at
+    built if it is not given.  ``probability`` adds the cloud probability to the rows.
+    ``probe`` checks the engine's answers every ``settings.golden_every`` tiles and after
+    the last one; ``ending`` is called when at
     most one decode is left, by the producer's thread, and must return immediately; ``stop``
     ends the scene from another thread.
     """
@@ -69,9 +72,16 @@ def process_scene(
     latencies = LatencyRecord()
     producer = TileProducer(grid, engine.info, quantise, latencies)
     consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
-    finisher = RowFinisher(
-        grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
+    fusion = MaskFusion(
+        grid,
+        engine.info,
+        settings.fusion,
+        threshold=settings.threshold_percent,
+        probability=probability,
     )
+    radius = settings.buffer_m / scene.metadata.ground_sample_distance
+    dilation = RowDilation(grid.height, radius) if radius else None
+    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     with (

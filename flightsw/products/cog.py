@@ -1,4 +1,4 @@
-"""The mask as a cloud-optimised GeoTIFF (COG), for GIS programs on the ground."""
+"""Mask and cloud probability as cloud-optimised GeoTIFFs (COG), for GIS programs."""
 
 from __future__ import annotations
 
@@ -73,3 +73,20 @@ class MaskCog(CogProduct):
 
     def _meaning(self, context: ProductContext) -> str:  # noqa: ARG002
         return "0 clear, 1 contaminated, 255 no data"
+
+
+class ProbabilityCog(CogProduct):
+    """``cloud_probability.tif``: per cent, 0 to 100."""
+
+    suffixes = ("cloud_probability.tif",)
+    _title = "Cloud probability"
+    _overviews = "AVERAGE"
+
+    def write(self, rows: FinishedRows) -> None:
+        """Compress the tiles that these rows complete."""
+        if rows.probability is None:
+            raise ValueError("the cloud probability was requested, but the rows have none")
+        self._compress(rows.probability)
+
+    def _meaning(self, context: ProductContext) -> str:  # noqa: ARG002
+        return "probability of cloud or shadow in per cent, 255 no data"

@@ -73,6 +73,7 @@ class GeotiffProduct:
                 model=context.model_id,
                 engine=f"{context.engine} {context.precision}",
                 fusion=context.fusion,
+                **_changed_mask(context),
             )
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:  # noqa: ARG002
@@ -155,6 +156,16 @@ class ClassGeotiff(GeotiffProduct):
 
     def _meaning(self, context: ProductContext) -> str:
         return ", ".join(f"{index} {name}" for index, name in enumerate(context.classes))
+
+
+def _changed_mask(context: ProductContext) -> dict[str, str]:
+    """Tags of threshold and buffer, if the mask is not the plain answer of the model."""
+    tags = {}
+    if context.threshold_percent is not None:
+        tags["threshold"] = f"{context.threshold_percent} %"
+    if context.buffer_m:
+        tags["buffer"] = f"{context.buffer_m:g} m"
+    return tags
 
 
 def gdal() -> rasterio.Env:

@@ -18,7 +18,7 @@ from flightsw.errors import EmptyScene, OutputNotWritable
 from flightsw.host.disk import check_space, disk_errors, sha256
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
-from flightsw.products.cog import MaskCog
+from flightsw.products.cog import MaskCog, ProbabilityCog
 from flightsw.products.contents import FinishedRows, SceneSummary
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
 from flightsw.products.kinds import ProductContext, check_products
@@ -60,6 +60,7 @@ _MAKERS: Final[Mapping[str, Callable[[Path, SceneMetadata, ProductContext], Prod
     "geotiff": MaskGeotiff,
     "cog": MaskCog,
     "classes": ClassGeotiff,
+    "probability": ProbabilityCog,
     "fill": lambda folder, scene, _: CloudFill(folder, scene),
     "quicklook": QuickLook,
 }

@@ -13,6 +13,7 @@ _BYTES_PER_PIXEL: Final = {
     "geotiff": 1 / 16,
     "cog": 1 / 8,
     "classes": 1 / 4,
+    "probability": 1 / 2,
     "fill": 6.0,
     "quicklook": 1 / 8,
 }

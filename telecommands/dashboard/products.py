@@ -33,6 +33,7 @@ _KINDS: Final = {
     "cloud_mask.tif": "geotiff",
     "cloud_mask_cog.tif": "cog",
     "cloud_classes.tif": "classes",
+    "cloud_probability.tif": "probability",
     "cloud_mask.npy": "mask",
     "visualization.jpg": "quicklook",
     "stac.json": "stac",

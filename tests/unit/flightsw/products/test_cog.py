@@ -1,8 +1,9 @@
-"""The mask as a cloud-optimised GeoTIFF."""
+"""Mask and cloud probability as cloud-optimised GeoTIFFs."""
 
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,3 +86,39 @@ def test_cog_without_georeference_has_none(simulate, tmp_path):
         with rasterio.open(path) as dataset:
             assert dataset.crs is None
             np.testing.assert_array_equal(dataset.read(1), scene.mask)
+
+
+def test_probability_holds_per_cent_with_overviews_of_means(simulate, tmp_path):
+    scene = simulate(600, 530)
+
+    path = scene.publish(tmp_path, "probability", splits=(100, 513)).paths("probability")[0]
+
+    with rasterio.open(path) as dataset:
+        np.testing.assert_array_equal(dataset.read(1), scene.probability)
+        assert dataset.nodata == 255
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        reduced = dataset.read(1, out_shape=(300, 265), masked=True)
+        assert reduced.mean() == pytest.approx(scene.probability[scene.mask < 255].mean(), abs=1)
+
+
+def test_probability_needs_rows_with_probabilities(simulate, tmp_path):
+    scene = simulate(8, 8)
+    rows = replace(scene.rows()[0], probability=None)
+
+    with (
+        scene.product_set(tmp_path, "probability") as products,
+        pytest.raises(ValueError, match="rows have none"),
+    ):
+        products.write(rows)
+
+
+def test_threshold_and_buffer_are_told_in_every_geotiff(simulate, tmp_path):
+    scene = simulate(30, 20)
+    context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
+
+    published = replace(scene, context=context).publish(tmp_path, "cog", "geotiff", "probability")
+
+    for file in published.files:
+        with rasterio.open(tmp_path / file.name) as dataset:
+            tags = dataset.tags()
+            assert (tags["threshold"], tags["buffer"]) == ("30 %", "100 m")
