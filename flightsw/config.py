@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from flightsw.errors import UsageError
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import LARGEST_BUFFER_M, EngineName
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +96,10 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - ``fusion``: how overlapping tiles are combined.  ``or``: a pixel is contaminated if it is in
       any tile; ``blend``: if the mean probability of its tiles is above 0.5.
+    - ``threshold_percent``: a pixel is contaminated if its cloud probability, in whole per cent, is
+      this or more.  Without it, the class with the larger logit decides.
+    - ``buffer_m``: clear pixels within this distance of a contaminated one become contaminated,
+      metres; 0 is none.
     - ``queue_depth``: batches between producer and consumer.
     - ``decode_workers``: threads that decode the scene.
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
@@ -109,6 +113,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     fusion: Literal["or", "blend"] = "or"
+    threshold_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    buffer_m: Annotated[float, msgspec.Meta(ge=0, le=LARGEST_BUFFER_M)] = 0.0
     queue_depth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -294,12 +294,16 @@ Skip: TypeAlias = Annotated[
     int, Meta(ge=0, le=1_000_000, description="entries to leave out at the start")
 ]
 ProductKind: TypeAlias = Literal[
-    "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
+    "mask", "geotiff", "cog", "classes", "probability", "fill", "quicklook", "stac", "report"
 ]
 EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
+
+
+LARGEST_BUFFER_M: Final = 2000
+"""Rows within the buffer are held in memory, on both sides of those that are written."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -361,12 +365,27 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
-        tuple[ProductKind, ...], Meta(min_length=1, max_length=7, description="products to write")
+        tuple[ProductKind, ...], Meta(min_length=1, max_length=9, description="products to write")
     ] = ("geotiff", "report")
     priority: Annotated[int, Meta(ge=0, le=9, description="9 runs first")] = 5
     fusion: Annotated[
         Fusion | None,
         Meta(description="how overlapping tiles are combined; null: parameter processing.fusion"),
+    ] = None
+    threshold_percent: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(
+            description="cloud probability from which a pixel is contaminated; null: the settings'",
+            extra={"unit": "%"},
+        ),
+    ] = None
+    buffer_m: Annotated[
+        Annotated[float, Meta(ge=0, le=LARGEST_BUFFER_M)] | None,
+        Meta(
+            description="distance around contaminated pixels that counts as contaminated;"
+            " null: the settings'",
+            extra={"unit": "m"},
+        ),
     ] = None
     ground_sample_distance: Annotated[
         Literal[10, 20, 40] | None,

@@ -35,9 +35,11 @@ CLASS_OF: Final[Mapping[ProductKind, DownlinkClass]] = MappingProxyType(
         "report": DownlinkClass.SUMMARY,
         "stac": DownlinkClass.SUMMARY,
         "geotiff": DownlinkClass.MASK,
+        "cog": DownlinkClass.MASK,
         "classes": DownlinkClass.MASK,
         "mask": DownlinkClass.IMAGERY,  # the large form of what the GeoTIFF holds
         "fill": DownlinkClass.IMAGERY,
+        "probability": DownlinkClass.IMAGERY,
         "quicklook": DownlinkClass.IMAGERY,
     }
 )

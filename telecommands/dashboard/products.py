@@ -31,12 +31,15 @@ _CONTAMINATED: Final = (255, 255, 255)
 _BLOCK: Final = 1 << 20
 _KINDS: Final = {
     "cloud_mask.tif": "geotiff",
+    "cloud_mask_cog.tif": "cog",
     "cloud_classes.tif": "classes",
+    "cloud_probability.tif": "probability",
     "cloud_mask.npy": "mask",
     "visualization.jpg": "quicklook",
     "stac.json": "stac",
     "report.json": "report",
 }
+_DRAWN: Final = ("geotiff", "cog", "classes")
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -115,7 +118,7 @@ def picture(path: Path) -> tuple[bytes, str]:
     """
     if _kind(path.name)[0] == "quicklook":
         return _read(path), "image/jpeg"
-    if _kind(path.name)[0] not in ("geotiff", "classes"):
+    if _kind(path.name)[0] not in _DRAWN:
         raise UsageError(path.name, "has no picture", "Download the file itself")
     try:
         return _png(path), "image/png"
@@ -150,7 +153,7 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
     if sha256 is None:
         return None
     name = hashlib.sha256(f"{seen.job}/{seen.path.name}".encode()).hexdigest()[:16]
-    drawn = kind in ("quicklook", "geotiff", "classes")
+    drawn = kind == "quicklook" or kind in _DRAWN
     return Product(
         product=name,
         job=seen.job,

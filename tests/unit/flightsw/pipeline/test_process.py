@@ -38,6 +38,7 @@ class _Frame:
     def __init__(self) -> None:
         self._masks: list[NDArray[np.uint8]] = []
         self._classes: list[NDArray[np.uint8]] = []
+        self._probabilities: list[NDArray[np.uint8]] = []
         self._numbers: list[NDArray[np.uint16]] = []
         self._next = 0
 
@@ -49,6 +50,8 @@ class _Frame:
             self._numbers.append(rows.digital_numbers.copy())
         if rows.classes is not None:
             self._classes.append(rows.classes.copy())
+        if rows.probability is not None:
+            self._probabilities.append(rows.probability.copy())
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -57,6 +60,10 @@ class _Frame:
     @property
     def classes(self) -> NDArray[np.uint8]:
         return np.concatenate(self._classes)
+
+    @property
+    def probability(self) -> NDArray[np.uint8] | None:
+        return np.concatenate(self._probabilities) if self._probabilities else None
 
     @property
     def digital_numbers(self) -> NDArray[np.uint16] | None:
@@ -76,13 +83,14 @@ def _digital_numbers(seed: int, height: int, width: int) -> NDArray[np.uint16]:
 
 def _naive_mask(
     numbers: NDArray[np.uint16], engine: ArithmeticEngine, fusion: str, stride: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Whole frame, tile by tile: the definition in its plainest form (20-bit probabilities)."""
     _, height, width = numbers.shape
     reflectance = np.where(numbers == 0, 0, (numbers.astype(np.float64) - 1000) / 10000)
     quantised = np.clip(np.rint(reflectance / 0.004 - 128), -128, 127).astype(np.int8)
     any_tile = np.zeros((height, width), dtype=bool)
-    total = np.zeros((height, width))
+    total, tiles = np.zeros((height, width)), np.zeros((height, width))
+    largest = np.full((height, width), -np.inf)
     probabilities = np.zeros((height, width, len(engine.info.classes)))
     invalid = (numbers == 0).any(axis=0)
     for window, tile in _naive_windows(quantised, invalid, stride):
@@ -91,14 +99,20 @@ def _naive_mask(
         any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
         margin = real[..., 1:].max(axis=2) - real[..., 0]
         total[window] += np.rint(np.tanh(margin / 2) * 2**20)
+        tiles[window] += 1
+        largest[window] = np.maximum(largest[window], margin)
         exponentials = np.exp(real)
         probabilities[window] += np.rint(
             exponentials / exponentials.sum(axis=2, keepdims=True) * 2**20
         )
     contaminated = any_tile if fusion == "or" else total > 0
     classes = np.where(contaminated, 1 + probabilities[..., 1:].argmax(axis=2), 0)
-    mask = np.where(invalid, 255, contaminated)
-    return mask.astype(np.uint8), np.where(invalid, 255, classes).astype(np.uint8)
+    mean = total / np.maximum(tiles, 1) / 2**20
+    percent = np.rint(50 + 50 * (np.tanh(largest / 2) if fusion == "or" else mean))
+    mask, classes, percent = (
+        np.where(invalid, 255, plane).astype(np.uint8) for plane in (contaminated, classes, percent)
+    )
+    return mask, classes, percent
 
 
 def _naive_windows(
@@ -118,6 +132,21 @@ def _naive_windows(
         tile[:rows, :columns] = frame[(slice(None), *window)].transpose(1, 2, 0)
         surround(tile, rows, columns, missing)
         yield window, tile
+
+
+def _naive_buffer(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+    """The definition in its plainest form: every pixel of a disc around every contaminated one."""
+    height, width = mask.shape
+    near, reach = np.zeros(mask.shape, bool), int(radius)
+    for down in range(-reach, reach + 1):
+        for across in range(-reach, reach + 1):
+            if down**2 + across**2 <= radius**2:
+                to = np.s_[max(0, down) : height + down, max(0, across) : width + across]
+                of = np.s_[max(0, -down) : height - down, max(0, -across) : width - across]
+                near[to][: height - abs(down), : width - abs(across)] |= (
+                    mask[of][: height - abs(down), : width - abs(across)] == 1
+                )
+    return np.where(near & (mask == 0), np.uint8(1), mask)
 
 
 class _Known:
@@ -192,7 +221,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
     scene = ArrayScene(numbers, strips, panels, together)
     summary = process_scene(scene, engine, chosen, [frame], probe=probe)
     assert (probe.judged > 0) == (golden_every > 0)
-    expected, _ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    expected, *_ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
     np.testing.assert_array_equal(frame.mask, expected)
     if not panels or panels[0] >= width:
         np.testing.assert_array_equal(frame.digital_numbers, numbers)
@@ -204,6 +233,67 @@ def test_any_streaming_gives_the_whole_frame_mask(
         summary.tiles
         == Grid(height, width, 224, stride).rows * Grid(height, width, 224, stride).columns
     )
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    height=_SIZES,
+    width=_SIZES,
+    strips=st.lists(st.integers(1, 400), min_size=1, max_size=6),
+    panels=st.lists(st.integers(1, 400), max_size=5),
+    fusion=st.sampled_from(("or", "blend")),
+    stride=st.sampled_from((210, 224, 100)),
+    threshold=st.none() | st.integers(1, 100),
+    buffer_m=st.sampled_from((0.0, 5.0, 15.0, 40.0, 300.0)),
+    seed=st.integers(0, 1000),
+)
+def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame(
+    height: int,
+    width: int,
+    strips: list[int],
+    panels: list[int],
+    fusion: str,
+    stride: int,
+    threshold: int | None,
+    buffer_m: float,
+    seed: int,
+) -> None:
+    numbers = _digital_numbers(seed, height, width)
+    frame = _Frame()
+    chosen = PipelineSettings(
+        fusion=fusion,  # type: ignore[arg-type]
+        threshold_percent=threshold,
+        buffer_m=buffer_m,
+        device="cpu",
+    )
+    engine = ArithmeticEngine(batch=4, stride=stride)
+    scene = ArrayScene(numbers, strips, panels)
+    summary = process_scene(scene, engine, chosen, [frame], probability=True)
+    mask, _, percent = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    if threshold is not None:
+        mask = np.where(mask == 255, mask, percent >= threshold).astype(np.uint8)
+    mask = _naive_buffer(mask, buffer_m / 10)
+    np.testing.assert_array_equal(frame.probability, percent)
+    np.testing.assert_array_equal(frame.mask, mask)
+    assert summary.pixels_by_class["contaminated"] == np.count_nonzero(mask == 1)
+    if frame.digital_numbers is not None:
+        np.testing.assert_array_equal(frame.digital_numbers, numbers)
+
+
+@pytest.mark.parametrize("fusion", ["or", "blend"])
+def test_the_probability_changes_no_pixel_of_the_mask_and_comes_only_on_request(
+    fusion: str,
+) -> None:
+    numbers = _digital_numbers(5, 300, 460)
+    chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
+    plain, with_probability = _Frame(), _Frame()
+    process_scene(ArrayScene(numbers), ArithmeticEngine(), chosen, [plain])
+    process_scene(
+        ArrayScene(numbers), ArithmeticEngine(), chosen, [with_probability], probability=True
+    )
+    np.testing.assert_array_equal(plain.mask, with_probability.mask)
+    assert plain.probability is None
+    assert with_probability.probability is not None
 
 
 @pytest.mark.parametrize("panels", [[], [230]])
@@ -218,7 +308,7 @@ def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str, panels: l
         chosen,
         [frame],
     )
-    mask, classes = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
+    mask, classes, _ = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
     np.testing.assert_array_equal(frame.mask, mask)
     np.testing.assert_array_equal(frame.classes, classes)
     kinds = sum(summary.pixels_by_class[name] for name in ("thick", "thin", "shadow"))
@@ -238,7 +328,7 @@ def test_whole_panels_quantised_together_give_the_same_mask(
     frame = _Frame()
     scene = ArrayScene(numbers, [300, 40], panels, strips_together=2)
     process_scene(scene, ArithmeticEngine(batch=4), PipelineSettings(), [frame])
-    expected, _ = _naive_mask(numbers, ArithmeticEngine(), "or", 210)
+    expected, *_ = _naive_mask(numbers, ArithmeticEngine(), "or", 210)
     np.testing.assert_array_equal(frame.mask, expected)
 
 
