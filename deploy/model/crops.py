@@ -63,7 +63,7 @@ def cut(tile: TaughtTile, random: np.random.Generator) -> Window:
     top, left = (_start(length, random) for length in tile.valid.shape)
     planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
     area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
-    bands, probabilities, valid = (_mirrored(plane[area]) for plane in planes)
+    bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
     return Window(bands, probabilities, valid[0])
 
 
@@ -118,7 +118,7 @@ def _start(length: int, random: np.random.Generator) -> int:
     return int(random.integers(max(length - WINDOW, 0) + 1))
 
 
-def _mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Planes ``(C, H, W)`` up to 224 a side, continued to 224."""
+def mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Planes ``(C, H, W)`` of up to 224 a side, continued to 224 as their mirror image."""
     missing = [(0, WINDOW - side) for side in planes.shape[1:]]
     return np.pad(planes, [(0, 0), *missing], mode="symmetric")

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from deploy.model.crops import WINDOW, CropStream, as_card_input, thick_share
+from deploy.model.crops import WINDOW, CropStream, as_card_input, mirrored, thick_share
 from deploy.model.label import TaughtTile, read_taught_tiles
 from flightsw.model.dtacsnet import DtacsNet
 
@@ -215,11 +215,13 @@ def _windows(tile: TaughtTile) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     height, width = tile.valid.shape
     for top in range(0, max(1, height - WINDOW + 1), WINDOW):
         for left in range(0, max(1, width - WINDOW + 1), WINDOW):
-            area = np.s_[..., top : top + WINDOW, left : left + WINDOW]
+            area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
+            planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
+            bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
             yield (
-                torch.from_numpy(as_card_input(tile.bands[area]))[None],
-                torch.from_numpy(tile.probabilities[area])[None],
-                torch.from_numpy(tile.valid[area].astype(np.float32))[None],
+                torch.from_numpy(as_card_input(bands))[None],
+                torch.from_numpy(probabilities)[None],
+                torch.from_numpy(valid),
             )
 
 

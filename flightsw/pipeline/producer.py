@@ -123,7 +123,7 @@ class TileProducer:
         """Grid columns of the span whose window has a valid pixel."""
         if missing is None:
             return [*span.columns]
-        empty = missing.all(axis=0)
+        empty: NDArray[np.bool_] = missing.all(axis=0)
         windows = ((column, self._grid.columns_of(column)) for column in span.columns)
         return [
             column

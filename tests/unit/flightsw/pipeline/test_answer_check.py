@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from flightsw.testing import ArithmeticEngine, ArrayScene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.answer_check import AnswerCheck, similarity
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.tiling import Grid
+from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
 
 Int8 = NDArray[np.int8]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from flightsw.testing import BANDS, ArithmeticEngine, ArrayScene, scene_metadata
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from flightsw.config import PipelineSettings
 from flightsw.errors import CorruptImage
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.plausibility import Plausibility
+from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene, scene_metadata
 
 
 def scene_of(numbers: NDArray[np.uint16], offset: int) -> ArrayScene:

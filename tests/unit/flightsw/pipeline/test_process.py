@@ -140,7 +140,8 @@ def _naive_buffer(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
     near, reach = np.zeros(mask.shape, bool), int(radius)
     for down in range(-reach, reach + 1):
         for across in range(-reach, reach + 1):
-            if down**2 + across**2 <= radius**2:
+            inside = abs(down) < height and abs(across) < width
+            if inside and down**2 + across**2 <= radius**2:
                 to = np.s_[max(0, down) : height + down, max(0, across) : width + across]
                 of = np.s_[max(0, -down) : height - down, max(0, -across) : width - across]
                 near[to][: height - abs(down), : width - abs(across)] |= (
