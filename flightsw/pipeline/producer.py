@@ -123,7 +123,7 @@ class TileProducer:
         """Grid columns of the span whose window has a valid pixel."""
         if missing is None:
             return [*span.columns]
-        empty: NDArray[np.bool_] = missing.all(axis=0)
+        empty = np.logical_and.reduce(missing)
         windows = ((column, self._grid.columns_of(column)) for column in span.columns)
         return [
             column
