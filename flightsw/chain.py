@@ -162,7 +162,8 @@ class SceneProcessor:
             following = upcoming()
             return None if following is None else self._recipe(following, engine.info)
 
-        with self._ahead.scene(self._recipe(request, engine.info)) as scene:
+        listen = stop.listen if stop else lambda _: None
+        with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)

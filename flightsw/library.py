@@ -25,7 +25,7 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
-from flightsw.scene import open_scene
+from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
 from telecommands.dictionary import EngineName
 
@@ -102,18 +102,16 @@ def mask(
     ):
         opened = engines.engine()
         info = opened.info
-        scene = (
-            held.in_bands(info.bands)
-            if held
-            else open_scene(
-                source,
-                info.bands,
-                ground_sample_distance,
-                offset,
-                settings.pipeline.decoder,
-                panels=panels_help((), info.classes),
-            )
+        recipe = SceneRecipe(
+            held or Path(source),
+            bands=info.bands,
+            ground_sample_distance=ground_sample_distance,
+            offset=offset,
+            decoder=settings.pipeline.decoder,
+            workers=settings.pipeline.decode_workers,
+            panels=panels_help((), info.classes),
         )
+        scene = opened_in_time(recipe)
         process_scene(scene, opened, settings.pipeline, [rows])
     return rows.mask()
 

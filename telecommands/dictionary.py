@@ -385,7 +385,10 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
 
 class CancelJob(Telecommand, frozen=True, kw_only=True):
-    """Cancel a job: immediately if it is queued, within one image strip if it is running."""
+    """Cancel a job: immediately if it is queued, within one image strip if it is running.
+
+    COMPLETED when the job has ended as CANCELLED; FAILED with JOB_ENDED if it ended otherwise.
+    """
 
     NAME = "CANCEL_JOB"
     job: Identifier

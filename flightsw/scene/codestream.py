@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from flightsw.errors import CorruptImage
+from flightsw.host.disk import open_plain
 
 _SIGNATURE_BOX: Final = bytes.fromhex("0000000c 6a502020 0d0a870a")  # I.5.1
 _SOC, _SIZ, _COD, _COC = 0xFF4F, 0xFF51, 0xFF52, 0xFF53  # table A.2
@@ -60,9 +61,7 @@ def inspect(path: Path) -> Codestream:
     2000 image, is cut off, lacks a tile, or has an impossible header.
     """
     try:
-        if not path.is_file():
-            raise CorruptImage(path, "is not a plain file", _CURE)
-        with path.open("rb", buffering=0) as file:
+        with open_plain(path) as file:
             return _Inspection(path, file.fileno()).run()
     except OSError as error:
         raise CorruptImage(path, f"cannot be read ({error.strerror})", _CURE) from error

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
+from flightsw.host.disk import check_plain
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
 from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
 from flightsw.scene.scene import Georeference, SceneMetadata
@@ -303,6 +305,7 @@ def _open(path: Path, overview: int | None = None) -> Any:
 
 
 def _open_checked(path: Path, overview: int | None = None) -> Any:
+    _check_plain(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
@@ -313,6 +316,16 @@ def _open_checked(path: Path, overview: int | None = None) -> Any:
         file.close()
         raise BadMetadata(path, "has no georeference", "Write it with its grid")
     return file
+
+
+def _check_plain(path: Path) -> None:
+    """GDAL opens the file, and those beside it whose names begin alike, such as ``.aux.xml``."""
+    beside = (one for one in path.parent.glob(f"{escape(path.stem)}*") if one.exists())
+    for file in (path, *(one for one in beside if not one.is_dir())):
+        try:
+            check_plain(file)
+        except OSError as error:
+            raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
 def _band_of(text: str) -> str | None:

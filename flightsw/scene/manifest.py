@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from threading import Event
 from typing import Any, Final
 
 from flightsw.errors import BadMetadata, CorruptImage
+from flightsw.host.disk import open_plain
 from flightsw.scene.xml_document import Document, parse_document, read_bytes
 
 _CHUNK_BYTES: Final = 1 << 22
@@ -49,7 +51,7 @@ class Checksum:
         digest = _ALGORITHMS[self.algorithm]()
         buffer = memoryview(bytearray(_CHUNK_BYTES))
         try:
-            with path.open("rb", buffering=0) as file:
+            with open_plain(path) as file:
                 while count := file.readinto(buffer):
                     if stop.is_set():
                         return
@@ -94,7 +96,7 @@ class Manifest:
 def read_manifest(root: Path) -> Manifest:
     """Read ``root/manifest.safe``; a remark says what of it cannot be used."""
     path = root / "manifest.safe"
-    if not path.is_file():
+    if not os.path.lexists(path):
         return Manifest(root, remarks=("without a manifest.safe, bit errors cannot be detected",))
     try:
         document = parse_document(path, read_bytes(path))

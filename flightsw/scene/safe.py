@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -171,7 +172,7 @@ def _locate(root: Path) -> _Product:
         root,
         granules[0],
         product_xmls[0] if product_xmls else None,
-        tile_xml if tile_xml.is_file() else None,
+        tile_xml if os.path.lexists(tile_xml) else None,  # whatever it is: reading it decides
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 from lxml import etree
 
 from flightsw.errors import BadMetadata
+from flightsw.host.disk import read_plain
 
 _CURE: Final = "Fetch the file again"
-_LARGEST_BYTES: Final = 64 << 20  # real ones have up to about one megabyte
+_LARGEST_BYTES: Final = 4 << 20  # real ones have up to about one megabyte
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,7 @@ def text_of(element: Any) -> str:
 def read_bytes(path: Path) -> bytes:
     """The content of a metadata file; raise :class:`BadMetadata` if it cannot be read."""
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise BadMetadata(path, f"is larger than {_LARGEST_BYTES} bytes", _CURE)
-        return path.read_bytes()
+        return read_plain(path, _LARGEST_BYTES)
     except OSError as error:
         raise BadMetadata(path, f"cannot be read ({error.strerror})", _CURE) from error
 

@@ -152,7 +152,8 @@ class FlightService:
             time.time_ns,
             time.monotonic,
         )
-        outcomes = JobOutcomes(
+        self._ledger = VerificationLedger(self._state)
+        self._outcomes = JobOutcomes(
             state=self._state,
             jobs=self._jobs,
             catalogue=self._catalogue,
@@ -161,9 +162,10 @@ class FlightService:
             ports=self._ports,
             free_bytes=self._free_bytes,
             retry=self._retry,
+            unclosed=self._ledger.unclosed,
         )
         runner = JobRunner(
-            outcomes=outcomes,
+            outcomes=self._outcomes,
             jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
@@ -206,7 +208,7 @@ class FlightService:
                 lambda: self._keys.telecommand_keys,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
-            VerificationLedger(self._state),
+            self._ledger,
             self._schedule,
             handlers.table(),
             mode=lambda: self._modes.mode,
@@ -310,6 +312,7 @@ class FlightService:
         for job in recovered.cancelled:
             cause = self._jobs.record(job.id).cause
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+            self._outcomes.close_cancellations(job.id)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
         if boot.loop:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -244,3 +245,15 @@ def test_a_damaged_file_is_corrupt(tmp_path: Path) -> None:
     path.write_bytes(content[:middle] + b"\xff" * 60_000 + content[middle + 60_000 :])
     with pytest.raises(CorruptImage):
         pixels_of(open_scene(path))
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "scene.tif.aux.xml", "scene.tif.ovr", "scene.tfw"])
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    (tmp_path / "scene_preview").mkdir()
+    open_scene(path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CorruptImage, match="not a plain file") as caught:
+        open_scene(tmp_path)
+    assert caught.value.subject == str(tmp_path / name)
