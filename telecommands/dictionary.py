@@ -976,6 +976,7 @@ EventName: TypeAlias = Literal[
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
     "THREAD_STALLED",
+    "THREAD_ENDED",
     "INTERNAL_FAULT",
 ]
 
@@ -1046,6 +1047,10 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
         "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model is now active"),
         "KEYS_REFUSED": EventKind(Severity.WARNING_HIGH, "a key file cannot be used"),
         "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread stopped responding"),
+        "THREAD_ENDED": EventKind(
+            Severity.CRITICAL,
+            "a thread ended by a fault: the service ends, and systemd restarts it",
+        ),
         "INTERNAL_FAULT": EventKind(
             Severity.CRITICAL, "an internal error occurred; see the service log"
         ),

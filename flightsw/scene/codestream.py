@@ -21,6 +21,7 @@ _SOT, _EOC = 0xFF90, 0xFFD9
 _SOT_BYTES: Final = 12
 _LONGEST_HEADER: Final = 1 << 20  # of boxes and of markers; real ones have a few kilobytes
 _LARGEST_SIDE: Final = 32_768  # pixels; a whole Sentinel-2 tile has 10,980 at 10 m
+_MOST_TILES: Final = 65_535  # table A.9
 _MOST_PACKETS: Final = 1 << 22  # in a tile; a larger number means a damaged header
 _CURE: Final = "Fetch the file again"
 
@@ -176,6 +177,8 @@ class _Inspection:
             begin=begin,
             end=end,
         )
+        if codestream.tiles > _MOST_TILES:
+            raise self._corrupt(f"claims {codestream.tiles} tiles, more than a file can number")
         packets = _packets(codestream, style)
         if not 0 < packets <= _MOST_PACKETS:
             raise self._corrupt(f"claims {packets} packets in a tile")

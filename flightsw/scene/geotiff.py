@@ -30,6 +30,7 @@ from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
 _CURE: Final = "Write the file again"
+_LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
 
@@ -324,6 +325,8 @@ def _check_plain(path: Path) -> None:
     for file in (path, *(one for one in beside if not one.is_dir())):
         try:
             check_plain(file)
+            if file.suffix.lower() == ".xml" and file.stat().st_size > _LARGEST_XML:
+                raise CorruptImage(file, f"is larger than {_LARGEST_XML} bytes", _CURE)
         except OSError as error:
             raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 

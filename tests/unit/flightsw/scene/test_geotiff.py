@@ -257,3 +257,11 @@ def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None
     with pytest.raises(CorruptImage, match="not a plain file") as caught:
         open_scene(tmp_path)
     assert caught.value.subject == str(tmp_path / name)
+
+
+def test_a_large_xml_file_beside_the_image_is_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    with (tmp_path / "scene.tif.aux.xml").open("wb") as file:
+        file.truncate((4 << 20) + 1)
+    with pytest.raises(CorruptImage, match="larger than 4194304 bytes"):
+        open_scene(path)
