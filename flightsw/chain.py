@@ -32,9 +32,10 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_b
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.tiling import Grid
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
 """Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
@@ -48,7 +49,8 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
+    ``fusion``, ``least_integrity`` None: that of the settings; ``engine`` None: the engines of
+    the settings.
     A scene in memory has its own distance and offset; those given here are for a path.
     """
 
@@ -59,6 +61,7 @@ class SceneRequest:
     offset: int | None = None
     fusion: Fusion | None = None
     engine: EngineName | None = None
+    least_integrity: Integrity | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,7 @@ class SceneProcessor:
 
         listen = stop.listen if stop else lambda _: None
         with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
+            require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)

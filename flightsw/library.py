@@ -27,6 +27,7 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
+from flightsw.scene.integrity import require_integrity
 from telecommands.dictionary import EngineName
 
 
@@ -112,6 +113,7 @@ def mask(
             panels=panels_help((), info.classes),
         )
         scene = opened_in_time(recipe)
+        require_integrity(scene.metadata, settings.pipeline.least_integrity)
         process_scene(scene, opened, settings.pipeline, [rows])
     return rows.mask()
 

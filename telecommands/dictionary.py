@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -94,6 +94,10 @@ class Code(str, Enum):
     BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "the bands of the product differ in size"
     CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded, or contradicts its metadata"
     BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
+    INTEGRITY_TOO_LOW = (
+        "INTEGRITY_TOO_LOW",
+        "too little shows that the scene's files are intact (parameter processing.least_integrity)",
+    )
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
     PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
     PACKAGE_TAMPERED = (
@@ -297,6 +301,9 @@ ProductKind: TypeAlias = Literal[
     "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
 ]
 EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
+Integrity: TypeAlias = Literal["doubtful", "unknown", "verified"]
+INTEGRITIES: Final[tuple[Integrity, ...]] = get_args(Integrity)
+"""How far a scene's files are known to be intact, from the least to the most."""
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
@@ -871,6 +878,13 @@ class CloudFraction(Record, frozen=True, kw_only=True):
 
     job: Identifier
     scene: str
+    integrity: Annotated[
+        Integrity,
+        Meta(
+            description="of the scene's files. verified: each has its checksum; unknown: there are"
+            " no checksums; doubtful: the list of checksums is damaged or incomplete"
+        ),
+    ] = "unknown"
     model: str
     engine: str
     ground_sample_distance: Annotated[int, Meta(extra={"unit": "m"})]
@@ -959,6 +973,7 @@ EventName: TypeAlias = Literal[
     "JOB_COMPLETED",
     "JOB_FAILED",
     "JOB_REQUEUED",
+    "INTEGRITY_UNKNOWN",
     "CONTACT_OPENED",
     "CONTACT_CLOSED",
     "PRODUCT_DELIVERED",
@@ -1015,6 +1030,9 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
         "JOB_FAILED": EventKind(Severity.WARNING_HIGH, "a job ended without products"),
         "JOB_REQUEUED": EventKind(
             Severity.WARNING_LOW, "a job was interrupted and put back into the queue"
+        ),
+        "INTEGRITY_UNKNOWN": EventKind(
+            Severity.WARNING_LOW, "nothing shows whether a processed scene's files are intact"
         ),
         "CONTACT_OPENED": EventKind(Severity.ACTIVITY, "a contact window opened"),
         "CONTACT_CLOSED": EventKind(Severity.ACTIVITY, "a contact window closed"),
@@ -1087,6 +1105,10 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "processing.fusion": Parameter(
             "or", "how overlapping tiles are combined, unless the telecommand sets it",
             choices=("or", "blend"),
+        ),
+        "processing.least_integrity": Parameter(
+            "unknown", "scenes whose files are known less well to be intact are not processed",
+            choices=INTEGRITIES,
         ),
         "processing.attempts": Parameter(2, "attempts before a job fails", "", 1, 10),
         "processing.waiting_jobs": Parameter(500, "longest queue of jobs", "", 1, 10_000),

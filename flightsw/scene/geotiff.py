@@ -30,6 +30,7 @@ from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
 _CURE: Final = "Write the file again"
+_NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
 _LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
@@ -136,8 +137,9 @@ def open_geotiff(
         remarks=(
             *remarks,
             *radiometric,
-            "a GeoTIFF has no checksum, so bit errors cannot be detected",
+            _NO_CHECKSUM,
         ),
+        integrity_doubt=_NO_CHECKSUM,
     )
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(

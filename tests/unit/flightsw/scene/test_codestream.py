@@ -180,13 +180,18 @@ OTHER_FILE_LISTED = """<a><byteStream size="x"><fileLocation href="./other"/>
 def test_a_useless_manifest_is_a_remark(tmp_path: Path, text: str, remark: str) -> None:
     root = SafeProduct().write(tmp_path)
     (root / "manifest.safe").write_text(text)
-    assert any(remark in one for one in open_scene(root).metadata.remarks)
+    known = open_scene(root).metadata
+    assert any(remark in one for one in known.remarks)
+    assert known.integrity == "doubtful"
+    assert remark in known.integrity_doubt
     assert read_all(root).shape == (4, 157, 203)
 
 
 def test_a_missing_manifest_is_a_remark(tmp_path: Path) -> None:
     root = SafeProduct(checksum=None).write(tmp_path)
-    assert any("without a manifest.safe" in remark for remark in open_scene(root).metadata.remarks)
+    known = open_scene(root).metadata
+    assert any("without a manifest.safe" in remark for remark in known.remarks)
+    assert known.integrity == "unknown"
 
 
 @pytest.fixture(scope="module")
