@@ -33,9 +33,10 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_b
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.tiling import Grid
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
 """Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
@@ -49,10 +50,11 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion``, ``threshold_percent``, ``buffer_m`` and ``ground_sample_distance`` None: those of
-    the settings; ``engine`` None: the engines of the settings.  ``offset``, ``file_bands`` and
-    ``tile`` are those of :func:`~flightsw.scene.open_scene`.  A scene in memory has its own
-    distance, offset and bands; those given here are for a path.
+    ``fusion``, ``threshold_percent``, ``buffer_m``, ``least_integrity`` and
+    ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
+    settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
+    those given here are for a path.
     """
 
     scene: Path | ArrayScene
@@ -66,6 +68,7 @@ class SceneRequest:
     threshold_percent: int | None = None
     buffer_m: float | None = None
     engine: EngineName | None = None
+    least_integrity: Integrity | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,9 @@ class SceneProcessor:
             following = upcoming()
             return None if following is None else self._recipe(following, engine.info)
 
-        with self._ahead.scene(self._recipe(request, engine.info)) as scene:
+        listen = stop.listen if stop else lambda _: None
+        with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
+            require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from flightsw.errors import UsageError
-from telecommands.dictionary import LARGEST_BUFFER_M, EngineName
+from telecommands.dictionary import LARGEST_BUFFER_M, EngineName, Integrity
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -105,6 +105,9 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
     - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
       CPU and that have checksums.
+    - ``least_integrity``: scenes whose files are known less well to be intact are not processed.
+      ``verified``: every file has its checksum; ``unknown``: there are no checksums; ``doubtful``:
+      the list of checksums is damaged or incomplete.
     - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
       sends none.
     - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
@@ -119,6 +122,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     decoder: Literal["auto", "cpu", "gpu"] = "auto"
+    least_integrity: Integrity = "unknown"
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0

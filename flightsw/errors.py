@@ -10,6 +10,7 @@
     │   ├── BandSizeMismatch     bands of one product differ in size
     │   ├── CorruptImage         an image cannot be decoded, or is not what its metadata says
     │   ├── BadMetadata          metadata is absent, unreadable, contradictory or implausible
+    │   ├── IntegrityTooLow      too little shows that the scene's files are intact
     │   └── EmptyScene           the scene has no valid pixel
     ├── ModelError            4
     │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
@@ -70,6 +71,10 @@ class CorruptImage(SceneError):
 
 class BadMetadata(SceneError):
     code = "BAD_METADATA"
+
+
+class IntegrityTooLow(SceneError):
+    code = "INTEGRITY_TOO_LOW"
 
 
 class EmptyScene(SceneError):

@@ -25,8 +25,9 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
-from flightsw.scene import open_scene
+from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
+from flightsw.scene.integrity import require_integrity
 from telecommands.dictionary import EngineName
 
 
@@ -107,20 +108,19 @@ def mask(
     ):
         opened = engines.engine()
         info = opened.info
-        scene = (
-            held.in_bands(info.bands)
-            if held
-            else open_scene(
-                source,
-                info.bands,
-                ground_sample_distance,
-                offset,
-                settings.pipeline.decoder,
-                panels=panels_help((), info.classes),
-                file_bands=tuple(bands or ()),
-                assumed=settings.scene,
-            )
+        recipe = SceneRecipe(
+            held or Path(source),
+            bands=info.bands,
+            ground_sample_distance=ground_sample_distance,
+            offset=offset,
+            decoder=settings.pipeline.decoder,
+            workers=settings.pipeline.decode_workers,
+            panels=panels_help((), info.classes),
+            file_bands=tuple(bands or ()),
+            assumed=settings.scene,
         )
+        scene = opened_in_time(recipe)
+        require_integrity(scene.metadata, settings.pipeline.least_integrity)
         process_scene(scene, opened, settings.pipeline, [rows])
     return rows.mask()
 

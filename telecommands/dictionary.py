@@ -94,6 +94,10 @@ class Code(str, Enum):
     BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "the bands of the product differ in size"
     CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded, or contradicts its metadata"
     BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
+    INTEGRITY_TOO_LOW = (
+        "INTEGRITY_TOO_LOW",
+        "too little shows that the scene's files are intact (parameter processing.least_integrity)",
+    )
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
     PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
     PACKAGE_TAMPERED = (
@@ -297,6 +301,9 @@ ProductKind: TypeAlias = Literal[
     "mask", "geotiff", "cog", "classes", "probability", "fill", "quicklook", "stac", "report"
 ]
 EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
+Integrity: TypeAlias = Literal["doubtful", "unknown", "verified"]
+INTEGRITIES: Final[tuple[Integrity, ...]] = get_args(Integrity)
+"""How far a scene's files are known to be intact, from the least to the most."""
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
@@ -415,7 +422,10 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
 
 class CancelJob(Telecommand, frozen=True, kw_only=True):
-    """Cancel a job: immediately if it is queued, within one image strip if it is running."""
+    """Cancel a job: immediately if it is queued, within one image strip if it is running.
+
+    COMPLETED when the job has ended as CANCELLED; FAILED with JOB_ENDED if it ended otherwise.
+    """
 
     NAME = "CANCEL_JOB"
     job: Identifier
@@ -895,6 +905,13 @@ class CloudFraction(Record, frozen=True, kw_only=True):
 
     job: Identifier
     scene: str
+    integrity: Annotated[
+        Integrity,
+        Meta(
+            description="of the scene's files. verified: each has its checksum; unknown: there are"
+            " no checksums; doubtful: the list of checksums is damaged or incomplete"
+        ),
+    ] = "unknown"
     model: str
     engine: str
     ground_sample_distance: Annotated[int, Meta(extra={"unit": "m"})]
@@ -985,6 +1002,7 @@ EventName: TypeAlias = Literal[
     "SCENE_DOUBTFUL",
     "JOB_FAILED",
     "JOB_REQUEUED",
+    "INTEGRITY_UNKNOWN",
     "CONTACT_OPENED",
     "CONTACT_CLOSED",
     "PRODUCT_DELIVERED",
@@ -1002,6 +1020,7 @@ EventName: TypeAlias = Literal[
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
     "THREAD_STALLED",
+    "THREAD_ENDED",
     "INTERNAL_FAULT",
 ]
 
@@ -1026,6 +1045,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "ANSWER_CORRECTED": "an engine gave a tile a wrong answer; it was computed again",
         "TELECOMMAND_REJECTED": "a telecommand was rejected",
         "JOB_REQUEUED": "a job was interrupted and put back into the queue",
+        "INTEGRITY_UNKNOWN": "nothing shows whether a processed scene's files are intact",
         "PRODUCT_REMOVED": "a product was deleted to free space",
         "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
         "PACKETS_DROPPED": "telemetry packets were dropped: the send queue was full",
@@ -1050,6 +1070,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "DISK_FULL": "the disk is full: the service enters SAFE",
         "TOO_HOT": "a temperature is critical: the service enters SAFE",
         "THREAD_STALLED": "a thread stopped responding",
+        "THREAD_ENDED": "a thread ended by a fault: the service ends, and systemd restarts it",
         "INTERNAL_FAULT": "an internal error occurred; see the service log",
     },
 }
@@ -1093,6 +1114,10 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "processing.fusion": Parameter(
             "or", "how overlapping tiles are combined, unless the telecommand sets it",
             choices=("or", "blend"),
+        ),
+        "processing.least_integrity": Parameter(
+            "unknown", "scenes whose files are known less well to be intact are not processed",
+            choices=INTEGRITIES,
         ),
         "processing.attempts": Parameter(2, "attempts before a job fails", "", 1, 10),
         "processing.waiting_jobs": Parameter(500, "longest queue of jobs", "", 1, 10_000),

@@ -126,6 +126,7 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
     return {
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
+        "integrity": processed.scene.integrity,
         "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
 from flightsw.errors import PackageInvalid, PackageTampered
-from flightsw.host.disk import sha256
+from flightsw.host.disk import read_plain, sha256
 from flightsw.model.description import PackageDescription, read_description
 
 CHECKSUMS: Final = "SHA256SUMS"
@@ -31,6 +31,7 @@ COMPILED_FOLDERS: Final[dict[Arrangement, tuple[str, int]]] = {
 """Folder and batch of each way to share the card's four cores."""
 
 _SHIPPED: Final = Path(__file__).with_name("shipped")
+_LONGEST_LIST: Final = 1 << 20  # bytes; the list that ships has about one kilobyte
 _REINSTALL: Final = "Install the package again from a trusted source"
 
 
@@ -174,7 +175,7 @@ def _verify_checksums(folder: Path) -> str:
 
 def _read_checksums(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_plain(path, _LONGEST_LIST).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
     released = {}

@@ -12,6 +12,7 @@ from flightsw.errors import ProductError
 from flightsw.products.contents import SceneSummary
 from flightsw.products.kinds import ProductContext
 from flightsw.scene.scene import SceneMetadata
+from telecommands.dictionary import Integrity
 
 REPORT_FORMAT: Final = 1
 """Increases when a field is removed or changes its meaning, not for new fields."""
@@ -49,6 +50,7 @@ class SceneRecord(msgspec.Struct, frozen=True):
     crs: str | None
     transform: tuple[float, float, float, float, float, float] | None
     remarks: tuple[str, ...]
+    integrity: Integrity = "unknown"
 
 
 class EngineRecord(msgspec.Struct, frozen=True):
@@ -158,6 +160,7 @@ def _scene_record(scene: SceneMetadata) -> SceneRecord:
         crs=place.crs if place else None,
         transform=place.transform if place else None,
         remarks=scene.remarks,
+        integrity=scene.integrity,
     )
 
 

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
+from flightsw.host.disk import check_plain
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
 from flightsw.scene.metadata import (
     LOWEST_OFFSET,
@@ -36,6 +38,8 @@ _NATIVE_DISTANCES: Final = (10, 20, 60)
 _ROUNDING: Final = 1e-6
 """Relative: float32 is right to 6e-8, and the last of 10,980 pixels moves by a hundredth."""
 _CURE: Final = "Write the file again"
+_NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
+_LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
 
@@ -141,8 +145,9 @@ def open_geotiff(
         remarks=(
             *remarks,
             *radiometric,
-            "a GeoTIFF has no checksum, so bit errors cannot be detected",
+            _NO_CHECKSUM,
         ),
+        integrity_doubt=_NO_CHECKSUM,
     )
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
@@ -347,6 +352,7 @@ def _open(path: Path, overview: int | None = None) -> Any:
 
 
 def _open_checked(path: Path, overview: int | None = None) -> Any:
+    _check_plain(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
@@ -357,6 +363,18 @@ def _open_checked(path: Path, overview: int | None = None) -> Any:
         file.close()
         raise BadMetadata(path, "has no georeference", "Write it with its grid")
     return file
+
+
+def _check_plain(path: Path) -> None:
+    """GDAL opens the file, and those beside it whose names begin alike, such as ``.aux.xml``."""
+    beside = (one for one in path.parent.glob(f"{escape(path.stem)}*") if one.exists())
+    for file in (path, *(one for one in beside if not one.is_dir())):
+        try:
+            check_plain(file)
+            if file.suffix.lower() == ".xml" and file.stat().st_size > _LARGEST_XML:
+                raise CorruptImage(file, f"is larger than {_LARGEST_XML} bytes", _CURE)
+        except OSError as error:
+            raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
 def _band_of(text: str) -> str | None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
+from telecommands.dictionary import Integrity
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class SceneMetadata:
     (``{"B08": "B8A"}``).  Reflectance = (DN + ``offsets[band]``) /
     ``quantification``; DN 0 is no data (see ``zero_is_measured``), 65,535 saturated.
     ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
-    is really processed; ``remarks`` says in words what differs from the request.
+    is really processed; ``integrity`` says how far its files are known to be intact, and
+    ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
+    request.
     """
 
     name: str
@@ -67,6 +70,8 @@ class SceneMetadata:
     georeference: Georeference | None = None
     sensed_at: datetime | None = None
     platform: str = ""
+    integrity: Integrity = "unknown"
+    integrity_doubt: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -88,6 +89,7 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
     cells = np.frombuffer(fraction.tile_map, np.uint8)
     assert cells.size == fraction.rows * fraction.columns == 25
     assert fraction.contaminated == pytest.approx(result["contaminated"])
+    assert fraction.integrity == "verified"
 
     unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
     with unit.receiver(tmp_path / "got") as receiver:
@@ -129,13 +131,45 @@ def test_a_running_job_is_cancelled_and_both_telecommands_close(
         accepted = next(stages)
         assert next(stages).stage is Stage.STARTED
         cancelled = unit.execute("CANCEL_JOB", job=accepted.data["job"])
-        assert cancelled.stage is Stage.COMPLETED
+        jobs = unit.execute("LIST_JOBS").data["jobs"]  # it has ended when CANCEL_JOB closes
+        state = next(job["state"] for job in jobs if job["job"] == accepted.data["job"])
         last = list(stages)[-1]
     # It may have been through before the telecommand came.
-    assert last.stage in (Stage.CANCELLED, Stage.COMPLETED)
-    assert last.stage is Stage.COMPLETED or last.code is Code.CANCELLED
+    if last.stage is Stage.CANCELLED:
+        assert (state, last.code) == ("CANCELLED", Code.CANCELLED)
+        assert cancelled.stage is Stage.COMPLETED
+    else:
+        assert (state, last.stage) == ("COMPLETED", Stage.COMPLETED)
+        assert cancelled.code is Code.JOB_ENDED
     again = unit.execute("CANCEL_JOB", job=accepted.data["job"])
     assert (again.stage, again.code) == (Stage.REJECTED, Code.JOB_ENDED)
+
+
+def test_a_scene_of_unknown_integrity_is_reported_and_a_parameter_refuses_it(
+    unit: FlightUnit, simulated: Simulated, tmp_path: Path
+) -> None:
+    copy = tmp_path / f"unlisted_{simulated.scene.name}"
+    shutil.copytree(simulated.scene, copy)
+    (copy / "manifest.safe").unlink()
+    scene = unit.add_scene(copy)
+    with unit.telemetry("sci.cloud_fraction") as telemetry:
+        completed = unit.execute("PROCESS_SCENE", scene=scene, products=["report"])
+        assert completed.stage is Stage.COMPLETED
+        job = completed.data["job"]
+        fraction = next(
+            body
+            for _, _, body in telemetry.packets(30)
+            if isinstance(body, CloudFraction) and body.job == job
+        )
+    assert fraction.integrity == "unknown"
+    (event,) = [one for one in unit.events("INTEGRITY_UNKNOWN") if one["fields"]["job"] == job]
+    assert "without a manifest.safe" in event["message"]
+    unit.execute("SET_PARAMETER", name="processing.least_integrity", value="verified")
+    try:
+        refused = unit.execute("PROCESS_SCENE", scene=scene)
+        assert (refused.stage, refused.code) == (Stage.FAILED, Code.INTEGRITY_TOO_LOW)
+    finally:
+        unit.execute("SET_PARAMETER", name="processing.least_integrity", value=None)
 
 
 def test_a_corrupt_scene_fails_with_its_reason_and_the_next_job_runs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -302,3 +303,23 @@ def test_what_is_assumed_serves_only_a_file_that_says_nothing(tmp_path: Path) ->
     told = open_scene(write_tiff(tmp_path / "b.tif", offset=0), assumed=assumed)
     assert told.metadata.offsets == dict.fromkeys(BANDS, 0)
     np.testing.assert_array_equal(pixels_of(told), PIXELS)
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "scene.tif.aux.xml", "scene.tif.ovr", "scene.tfw"])
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    (tmp_path / "scene_preview").mkdir()
+    open_scene(path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CorruptImage, match="not a plain file") as caught:
+        open_scene(tmp_path)
+    assert caught.value.subject == str(tmp_path / name)
+
+
+def test_a_large_xml_file_beside_the_image_is_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    with (tmp_path / "scene.tif.aux.xml").open("wb") as file:
+        file.truncate((4 << 20) + 1)
+    with pytest.raises(CorruptImage, match="larger than 4194304 bytes"):
+        open_scene(path)

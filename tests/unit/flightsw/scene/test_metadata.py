@@ -201,6 +201,23 @@ def test_entities_and_document_types_are_refused(tmp_path: Path) -> None:
         parse_document(tmp_path / "x.xml", text.encode())
 
 
+@pytest.mark.parametrize("piece", ["<a/>", "<!---->", "<?a?>", "<r a='' b='' c='' d=''/>"])
+def test_xml_that_would_take_much_memory_is_refused_before_it_is_parsed(
+    tmp_path: Path, piece: str
+) -> None:
+    text = f"<r>{piece * 200_000}</r>"
+    with pytest.raises(BadMetadata, match="more than 200000 elements or attributes"):
+        parse_document(tmp_path / "x.xml", text.encode())
+
+
+def test_a_metadata_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    with path.open("wb") as file:
+        file.truncate(56 << 20)
+    with pytest.raises(BadMetadata, match="larger than 4194304 bytes"):
+        read_bytes(path)
+
+
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A product whose manifest does not list the XML files."""
