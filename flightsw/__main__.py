@@ -1,7 +1,5 @@
 """``python -m flightsw``."""
 
-import sys
+from flightsw.cli import main_and_exit
 
-from flightsw.cli import main
-
-sys.exit(main())
+main_and_exit()

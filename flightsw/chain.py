@@ -15,7 +15,7 @@ import cv2
 import msgspec
 
 from flightsw import __version__
-from flightsw.config import Settings
+from flightsw.config import PipelineSettings, Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
@@ -24,6 +24,7 @@ from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
@@ -32,9 +33,10 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_b
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.tiling import Grid
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
 """Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
@@ -48,17 +50,25 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
-    A scene in memory has its own distance and offset; those given here are for a path.
+    ``fusion``, ``threshold_percent``, ``buffer_m``, ``least_integrity`` and
+    ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
+    settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
+    those given here are for a path.
     """
 
     scene: Path | ArrayScene
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
-    ground_sample_distance: int = 10
+    ground_sample_distance: int | None = None
     offset: int | None = None
+    file_bands: tuple[str, ...] = ()
+    tile: str = ""
     fusion: Fusion | None = None
+    threshold_percent: int | None = None
+    buffer_m: float | None = None
     engine: EngineName | None = None
+    least_integrity: Integrity | None = None
 
 
 @dataclass(frozen=True)
@@ -154,19 +164,19 @@ class SceneProcessor:
         upcoming: Callable[[], SceneRequest | None],
         stop: StopSignal | None,
     ) -> ProcessedScene:
-        pipeline = self._settings.pipeline
-        if request.fusion:
-            pipeline = msgspec.structs.replace(pipeline, fusion=request.fusion)
+        pipeline = _requested(self._settings.pipeline, request)
 
         def next_recipe() -> SceneRecipe | None:
             following = upcoming()
             return None if following is None else self._recipe(following, engine.info)
 
-        with self._ahead.scene(self._recipe(request, engine.info)) as scene:
+        listen = stop.listen if stop else lambda _: None
+        with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
+            require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
-            context = self._context(engine.info, pipeline.fusion)
+            context = self._context(engine.info, pipeline)
             product_set = ProductSet(request.out, request.products, metadata, context)
             sinks = begun(grid, product_set.bytes_needed)
             with product_set as products:
@@ -177,7 +187,10 @@ class SceneProcessor:
                     [products, *sinks],
                     progress,
                     grid=grid,
+                    probability="probability" in request.products,
                     probe=self._probe(engine.info),
+                    check=self._check(engine.info, grid),
+                    corrected=self._notices.corrected,
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
                 )
@@ -185,25 +198,38 @@ class SceneProcessor:
         return ProcessedScene(metadata, engine.info, summary, published)
 
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
+        golden = self._golden_answers(engine)
+        return None if golden is None else GoldenProbe(golden)
+
+    def _check(self, engine: EngineInfo, grid: Grid) -> AnswerCheck | None:
+        golden, checked = self._golden_answers(engine), self._settings.pipeline.check_answers
+        if golden is None or checked == "off":
+            return None
+        return AnswerCheck(grid, engine, golden.pair_sums, every=checked == "all")
+
+    def _golden_answers(self, engine: EngineInfo) -> GoldenAnswers | None:
         if not can_judge(engine, self._package):
             return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
-        return GoldenProbe(self._golden)
+        return self._golden
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
-        pipeline = self._settings.pipeline
+        pipeline, assumed = self._settings.pipeline, self._settings.scene
         return SceneRecipe(
             path=request.scene,
             bands=engine.bands,
-            ground_sample_distance=request.ground_sample_distance,
+            ground_sample_distance=request.ground_sample_distance or assumed.ground_sample_distance,
             offset=request.offset,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
             panels=panels_help(request.products, engine.classes),
+            file_bands=request.file_bands,
+            tile=request.tile,
+            assumed=assumed,
         )
 
-    def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:
+    def _context(self, engine: EngineInfo, pipeline: PipelineSettings) -> ProductContext:
         return ProductContext(
             tag=engine.tag,
             engine=engine.name,
@@ -211,9 +237,19 @@ class SceneProcessor:
             precision=engine.precision,
             model_id=engine.model_id,
             classes=engine.classes,
-            fusion=fusion,
+            fusion=pipeline.fusion,
             software_version=__version__,
+            threshold_percent=pipeline.threshold_percent,
+            buffer_m=pipeline.buffer_m,
         )
+
+
+def _requested(settings: PipelineSettings, request: SceneRequest) -> PipelineSettings:
+    """The settings with what the request gives instead."""
+    names = ("fusion", "threshold_percent", "buffer_m")
+    given = {name: getattr(request, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **changes)
 
 
 def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:

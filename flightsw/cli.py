@@ -11,12 +11,13 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import inf
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from flightsw import __version__
 from flightsw.commands import bench, compare, keys, model, process, selftest, serve
@@ -25,6 +26,7 @@ from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
+_READERS: Final = ("decode", "check")  # threads of scene/strips.py; none is left if all is well
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
@@ -46,8 +48,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FlightError as error:
         if arguments.json:
             print(json.dumps({"error": error.as_record()}))
-        print(f"flightsw: {error}", file=sys.stderr)
+        # The service's reader has arguments of the same names, without dashes.
+        argument = error.fields.get("argument")
+        option = f" (--{argument})" if argument in vars(arguments) else ""
+        print(f"flightsw: {error}{option}", file=sys.stderr)
         return error.exit_status
+
+
+def main_and_exit() -> NoReturn:
+    """Run one command and end the process, although a decoder may hang on a disk.
+
+    The interpreter would wait for it; it holds nothing.
+    """
+    status = main()
+    if any(one.name.startswith(_READERS) for one in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 from flightsw.errors import UsageError
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import LARGEST_BUFFER_M, EngineName, Integrity
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,24 +96,53 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - ``fusion``: how overlapping tiles are combined.  ``or``: a pixel is contaminated if it is in
       any tile; ``blend``: if the mean probability of its tiles is above 0.5.
+    - ``threshold_percent``: a pixel is contaminated if its cloud probability, in whole per cent, is
+      this or more.  Without it, the class with the larger logit decides.
+    - ``buffer_m``: clear pixels within this distance of a contaminated one become contaminated,
+      metres; 0 is none.
     - ``queue_depth``: batches between producer and consumer.
     - ``decode_workers``: threads that decode the scene.
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
     - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
       CPU and that have checksums.
+    - ``least_integrity``: scenes whose files are known less well to be intact are not processed.
+      ``verified``: every file has its checksum; ``unknown``: there are no checksums; ``doubtful``:
+      the list of checksums is damaged or incomplete.
     - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
       sends none.
+    - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
+      whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
     """
 
     fusion: Literal["or", "blend"] = "or"
+    threshold_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    buffer_m: Annotated[float, msgspec.Meta(ge=0, le=LARGEST_BUFFER_M)] = 0.0
     queue_depth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     decoder: Literal["auto", "cpu", "gpu"] = "auto"
+    least_integrity: Integrity = "unknown"
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
+    check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
+
+class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is assumed of a scene if neither its files nor the request say.
+
+    - ``offset``: DN offset; for example -1000 if GeoTIFFs without tags come from baseline 04.00 on.
+    - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
+      that is not a band, such as ``-``, skips one.
+    - ``ground_sample_distance``: metres a pixel of the mask.
+    """
+
+    offset: Annotated[int, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    bands: tuple[str, ...] = ()
+    ground_sample_distance: Literal[10, 20, 40] = 10
+
+
+NOTHING_ASSUMED: Final = SceneSettings()
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
@@ -175,6 +204,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     torch: TorchSettings = TorchSettings()
     tensorrt: TensorRtSettings = TensorRtSettings()
     pipeline: PipelineSettings = PipelineSettings()
+    scene: SceneSettings = SceneSettings()
     service: ServiceSettings = ServiceSettings()
 
 

@@ -10,6 +10,7 @@
     │   ├── BandSizeMismatch     bands of one product differ in size
     │   ├── CorruptImage         an image cannot be decoded, or is not what its metadata says
     │   ├── BadMetadata          metadata is absent, unreadable, contradictory or implausible
+    │   ├── IntegrityTooLow      too little shows that the scene's files are intact
     │   └── EmptyScene           the scene has no valid pixel
     ├── ModelError            4
     │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
@@ -72,6 +73,10 @@ class BadMetadata(SceneError):
     code = "BAD_METADATA"
 
 
+class IntegrityTooLow(SceneError):
+    code = "INTEGRITY_TOO_LOW"
+
+
 class EmptyScene(SceneError):
     code = "EMPTY_SCENE"
 
@@ -83,6 +88,18 @@ class ModelError(FlightError):
 
 class PackageInvalid(ModelError):
     code = "PACKAGE_INVALID"
+
+    @classmethod
+    def wrong(cls, file: object, key: str, expected: object, found: object) -> PackageInvalid:
+        """``file`` holds a value that is not what it must be."""
+        return cls(
+            file,
+            f"has {key} {found}, which must be {expected}",
+            "Compile the model again, or install an intact package",
+            key=key,
+            expected=str(expected),
+            found=str(found),
+        )
 
 
 class PackageTampered(ModelError):

@@ -25,8 +25,9 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
-from flightsw.scene import open_scene
+from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
+from flightsw.scene.integrity import require_integrity
 from telecommands.dictionary import EngineName
 
 
@@ -45,17 +46,20 @@ def process(
     products: Iterable[str] = DEFAULT_PRODUCTS,
     engine: EngineName | Literal["auto"] = "auto",
     settings: Settings | None = None,
-    ground_sample_distance: int = 10,
+    ground_sample_distance: int | None = None,
     offset: int | None = None,
+    file_bands: Sequence[str] = (),
+    tile: str = "",
     fusion: Fusion | None = None,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
 
     ``scene`` is what :func:`~flightsw.scene.open_scene` opens, or an
-    :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance`` and ``offset`` are
-    for a path.  ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the
-    next one if it fails.  ``fusion`` None leaves it to the settings.  The package and the engine
-    are opened for this call and closed after it.  Raises a
+    :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance``, ``offset``,
+    ``file_bands`` and ``tile`` are for a path (see :func:`~flightsw.scene.open_scene`).
+    ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
+    fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
+    and the engine are opened for this call and closed after it.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -64,6 +68,8 @@ def process(
         products=frozenset(products),
         ground_sample_distance=ground_sample_distance,
         offset=offset,
+        file_bands=tuple(file_bands),
+        tile=tile,
         fusion=fusion,
     )
     settings = _with(settings, engine, fusion)
@@ -84,7 +90,7 @@ def mask(
 ) -> NDArray[np.uint8]:
     """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
 
-    ``source`` is a path (see :func:`~flightsw.scene.open_scene`), an
+    ``source`` is a path (see :func:`~flightsw.scene.open_scene`; ``bands`` names a GeoTIFF's), an
     :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
     ``bands`` are named: floating-point reflectance, or integer digital numbers with their
     ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
@@ -102,18 +108,19 @@ def mask(
     ):
         opened = engines.engine()
         info = opened.info
-        scene = (
-            held.in_bands(info.bands)
-            if held
-            else open_scene(
-                source,
-                info.bands,
-                ground_sample_distance,
-                offset,
-                settings.pipeline.decoder,
-                panels=panels_help((), info.classes),
-            )
+        recipe = SceneRecipe(
+            held or Path(source),
+            bands=info.bands,
+            ground_sample_distance=ground_sample_distance,
+            offset=offset,
+            decoder=settings.pipeline.decoder,
+            workers=settings.pipeline.decode_workers,
+            panels=panels_help((), info.classes),
+            file_bands=tuple(bands or ()),
+            assumed=settings.scene,
         )
+        scene = opened_in_time(recipe)
+        require_integrity(scene.metadata, settings.pipeline.least_integrity)
         process_scene(scene, opened, settings.pipeline, [rows])
     return rows.mask()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from flightsw.commands.scenes import (
 )
 from flightsw.errors import FlightError, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from telecommands.dictionary import LARGEST_BUFFER_M
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
@@ -61,11 +62,30 @@ def add_parser(commands: Any) -> None:
         "--ground-sample-distance",
         type=int,
         choices=(10, 20, 40),
-        default=10,
-        help="metres a pixel (default: %(default)s)",
+        help="metres a pixel (default: that of the settings, 10)",
     )
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
+    parser.add_argument(
+        "--threshold",
+        type=_number_of(int, 1, 100, "per cent"),
+        metavar="PERCENT",
+        help="cloud probability from which a pixel is contaminated (default: the larger logit)",
+    )
+    parser.add_argument(
+        "--buffer",
+        type=_number_of(float, 0, LARGEST_BUFFER_M, "metres"),
+        metavar="METRES",
+        help="distance around contaminated pixels that counts as contaminated (default: none)",
+    )
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--bands",
+        type=lambda text: tuple(text.split(",")),
+        default=(),
+        metavar="B02,B03,…",
+        help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
+    )
+    parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
 
@@ -83,7 +103,11 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        file_bands=arguments.bands,
+        tile=arguments.tile,
         fusion=arguments.fusion,
+        threshold_percent=arguments.threshold,
+        buffer_m=arguments.buffer,
     )
     requests = [
         replace(request, scene=scene, out=folder)
@@ -143,11 +167,32 @@ def _shown(outcome: Outcome, *, json_only: bool) -> str:
     return json.dumps(_as_json(result)) if json_only else _as_text(result)
 
 
+def _number_of(
+    kind: type[int] | type[float], lowest: int, highest: int, unit: str
+) -> Callable[[str], float]:
+    """An option's type: a number in a range; other text is a usage error that names the range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = highest + 1
+        if not lowest <= value <= highest:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {whole} of {unit} from {lowest} to {highest}"
+            )
+        return value
+
+    return parse
+
+
 def _as_json(processed: ProcessedScene) -> dict[str, Any]:
     return {
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
-        "remarks": list(processed.scene.remarks),
+        "integrity": processed.scene.integrity,
+        "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),
         "files": [msgspec.to_builtins(file) for file in processed.products.files],
@@ -162,10 +207,18 @@ def _as_text(processed: ProcessedScene) -> str:
         f"{scene.name} at {scene.ground_sample_distance} m",
         f"  {summary.contaminated_share:.1%} contaminated of {summary.valid_pixels:,} valid pixels",
         f"  {inferred} of {summary.tiles} tiles inferred, {summary.seconds:.1f} s",
-        *(f"  note: {remark}" for remark in scene.remarks),
+        *(f"  note: {remark}" for remark in _remarks(processed)),
         *(
             f"  {file.product:<10} {processed.products.folder / file.name}"
             for file in processed.products.files
         ),
     ]
     return "\n".join(lines)
+
+
+def _remarks(processed: ProcessedScene) -> list[str]:
+    return [
+        *processed.scene.remarks,
+        *processed.summary.remarks,
+        *processed.products.report.notes,
+    ]

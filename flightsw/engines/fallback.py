@@ -45,12 +45,14 @@ def _ignore(_: EngineError) -> None:
 class EngineNotices:
     """Called when an engine was given up for the next one, or failed and was reopened.
 
+    ``corrected``: it gave a tile a wrong answer, which was found and replaced.
     ``opening`` is entered while an engine opens: building one for the GPU takes minutes.
     """
 
     given_up: Callable[[EngineError], None] = _ignore
     recovered: Callable[[EngineError], None] = _ignore
     opening: Callable[[], AbstractContextManager[None]] = nullcontext
+    corrected: Callable[[EngineError], None] = _ignore
 
 
 def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> Engine:

@@ -1,4 +1,4 @@
-"""Files on the disk: what its errors mean, waiting until they are on it, their checksum."""
+"""Files on the disk: opening them, what its errors mean, waiting until they are on it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +43,42 @@ def check_space(folder: Path, needed: int) -> None:
         raise _disk_full(folder, "has too little room", needed)
 
 
+def open_plain(path: Path) -> FileIO:
+    """Open a plain file to read it, without a buffer; opening it never waits.
+
+    Raises :class:`OSError`, with EINVAL for a folder, a FIFO, a socket and a device, which are
+    not opened: a FIFO would wait for its writer, and opening a device may change it.
+    """
+    check_plain(path)
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    file = FileIO(os.open(path, flags), "r")
+    try:
+        _require_plain(os.fstat(file.fileno()), path)  # it may have been replaced meanwhile
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def check_plain(path: Path) -> None:
+    """Raise :class:`OSError` as :func:`open_plain` does, for a library that opens by path."""
+    _require_plain(path.stat(), path)
+
+
+def read_plain(path: Path, limit: int) -> bytes:
+    """The content of a plain file of at most ``limit`` bytes, of which no more is read.
+
+    Raises :class:`OSError`, with EFBIG if the file is larger.
+    """
+    content = bytearray()
+    with open_plain(path) as file:
+        while chunk := file.read(min(_CHUNK, limit + 1 - len(content))):
+            content += chunk
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
+    return bytes(content)
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -71,12 +109,17 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a plain file, in hexadecimal; raises what :func:`open_plain` raises."""
     digest, chunk = hashlib.sha256(), memoryview(bytearray(_CHUNK))
-    with path.open("rb", buffering=0) as file:
+    with open_plain(path) as file:
         while size := file.readinto(chunk):
             digest.update(chunk[:size])
     return digest.hexdigest()
+
+
+def _require_plain(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
 
 
 def _free(folder: Path) -> int:

@@ -11,6 +11,8 @@ from typing import Final
 
 import zmq
 
+from flightsw.host.service_thread import ServiceThread
+
 _CLOSE_SECONDS: Final = 0.2  # beyond the deadline, to close what is open
 
 
@@ -26,7 +28,12 @@ class SocketThread(ABC):
         self._give_up_at: float | None = None  # monotonic; set by stop()
         self._wake_lock = threading.Lock()  # innermost
         self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = ServiceThread(name, self._run)
+
+    @property
+    def ended_by(self) -> str | None:
+        """What ended the thread; None while it serves."""
+        return self._thread.ended_by
 
     def start(self) -> None:
         """Begin to serve."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,7 +25,15 @@ from flightsw.jobs.queue import Job, JobQueue
 from flightsw.products.product_set import PublishedProducts
 from flightsw.state import StateFile
 from flightsw.telemetry.reporting import ServicePorts
-from telecommands.dictionary import CloudFraction, Code, JobState, SceneResult, Stage
+from telecommands.dictionary import (
+    CancelJob,
+    CloudFraction,
+    Code,
+    JobState,
+    SceneResult,
+    Stage,
+    Verification,
+)
 
 _ROOM_SECONDS: Final = 10.0  # between two checks whether there is room for products again
 _STATE_SECONDS: Final = 1.0  # between two attempts to write to the state
@@ -45,7 +53,8 @@ class JobOutcomes:
 
     A job's end, its products and the closing stage of its telecommand are one transaction.  If the
     state cannot be written they wait until it can; a service that stops meanwhile finds the job
-    RUNNING at its next boot, and runs it again.
+    RUNNING at its next boot, and runs it again.  ``unclosed`` gives the latest stage of each
+    telecommand that is not closed: those that cancel the job close with it.
     """
 
     state: StateFile
@@ -56,6 +65,7 @@ class JobOutcomes:
     ports: ServicePorts
     free_bytes: Callable[[], int]
     retry: RetryAfter
+    unclosed: Callable[[], Sequence[Verification]]
 
     @property
     def waiting_for_room(self) -> bool:
@@ -71,7 +81,7 @@ class JobOutcomes:
     def completed(
         self, job: Job, products: PublishedProducts, fraction: CloudFraction, seconds: float
     ) -> None:
-        """The job's products wait for downlink."""
+        """The job's products wait for downlink; what is doubtful about the scene is an event."""
         new = [
             NewProduct(
                 kind=file.product,  # type: ignore[arg-type]
@@ -99,10 +109,14 @@ class JobOutcomes:
                 self.ports.report(
                     job.telecommand, Stage.COMPLETED, data=msgspec.to_builtins(result)
                 )
+                self.close_cancellations(job.id)
 
         self._write(record)
         message = f"{job.id} wrote {len(new)} products: {fraction.contaminated:.1%} contaminated"
         self.ports.event("JOB_COMPLETED", message, job=job.id)
+        for remark in products.report.summary.remarks:
+            message = f"{job.request.scene} of {job.id}: {remark}"
+            self.ports.event("SCENE_DOUBTFUL", message, job=job.id)
 
     def stopped(self, job: Job, reason: FlightError) -> None:
         """The job was stopped: permanently, or until its next turn."""
@@ -141,6 +155,19 @@ class JobOutcomes:
         self.ports.report(job.telecommand, Stage.TIMED_OUT, code=Code.DEADLINE_PASSED, cause=cause)
         self.ports.event("JOB_FAILED", f"{job.id} timed out: {cause}", job=job.id)
 
+    def close_cancellations(self, job_id: str) -> None:
+        """Close the telecommands CANCEL_JOB of a job whose end is recorded."""
+        ended = self.jobs.record(job_id).state
+        for open_one in self.unclosed():
+            if open_one.name != CancelJob.NAME or open_one.data.get("job") != job_id:
+                continue
+            self.ports.report(open_one.id, Stage.STARTED)
+            if ended is JobState.CANCELLED:
+                self.ports.report(open_one.id, Stage.COMPLETED)
+            else:
+                cause = f"job {job_id} became {ended.value} before it could be stopped"
+                self.ports.report(open_one.id, Stage.FAILED, code=Code.JOB_ENDED, cause=cause)
+
     def _end(
         self, job: Job, state: JobState, stage: Stage, code: Code, cause: str, cure: str = ""
     ) -> None:
@@ -148,6 +175,7 @@ class JobOutcomes:
             with self.state.transaction():
                 self.jobs.end(job.id, state, self.ports.clock(), code, cause)
                 self.ports.report(job.telecommand, stage, code=code, cause=cause, cure=cure)
+                self.close_cancellations(job.id)
 
         self._write(record)
         message = f"{job.id} is {state.value}: {cause}"
@@ -161,6 +189,7 @@ class JobOutcomes:
                     self.ports.report(
                         job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=after.cause
                     )
+                    self.close_cancellations(job.id)
 
         self._write(record)
         self.ports.event("JOB_REQUEUED", f"{job.id} waits again: {why}", job=job.id)

@@ -169,6 +169,9 @@ class JobRunner:
             upcoming=self._upcoming,
             stop=run.stop,
         )
+        if processed.scene.integrity != "verified":
+            message = f"{processed.scene.name}: {processed.scene.integrity_doubt}"
+            self.ports.event("INTEGRITY_UNKNOWN", message, job=run.job.id)
         return processed, _cloud_fraction(run.job, processed, fractions[-1])
 
     def _scene_request(self, job: Job) -> SceneRequest:
@@ -178,8 +181,14 @@ class JobRunner:
             out=self.products / job.id,
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
+            offset=request.offset,
+            file_bands=request.bands,
+            tile=request.tile,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
+            threshold_percent=request.threshold_percent,
+            buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
+            least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
         )
 
     def _upcoming(self) -> SceneRequest | None:
@@ -241,6 +250,7 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
     return CloudFraction(
         job=job.id,
         scene=scene.name,
+        integrity=scene.integrity,
         model=processed.engine.model_id,
         engine=processed.engine.device,
         ground_sample_distance=scene.ground_sample_distance,

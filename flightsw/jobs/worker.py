@@ -28,6 +28,7 @@ from flightsw.errors import (
 )
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.host.memory import return_memory
+from flightsw.host.service_thread import ServiceThread
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRun, JobRunner
 from flightsw.model.golden import GoldenReport
@@ -145,7 +146,7 @@ class Processing:
         self._stopping = False
         self._roused = False
         self.started = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="flightsw-processing", daemon=True)
+        self._thread = ServiceThread("flightsw-processing", self._work)
 
     # --- Called by other threads -------------------------------------------------------------
 
@@ -206,6 +207,11 @@ class Processing:
             self._runner.outcomes.expired(job)
 
     @property
+    def ended_by(self) -> str | None:
+        """What ended the thread; None while it serves."""
+        return self._thread.ended_by
+
+    @property
     def device_state(self) -> DeviceState:
         """Of the engine, for housekeeping."""
         if self._run is not None or self._current is not None:
@@ -233,22 +239,21 @@ class Processing:
                 if idle:
                     self.chain.rest()
                     self._wait()
-        except Exception as fault:
-            self._ports.event("INTERNAL_FAULT", f"the processing thread ended with {fault!r}")
-            raise
         finally:
-            self.started.set()
             self.chain.close()
 
     def check_engine(self) -> GoldenReport | None:
-        """Run the golden tiles; SAFE if they fail, or if no engine or memory is left (None)."""
+        """Run the golden tiles; SAFE if they fail, or if they cannot be run (None)."""
         try:
             report = self.chain.ready().find_sound_engine()
         except (EngineError, ModelError, MemoryExhausted) as error:
-            self.chain.close()
-            self.chain.failed = True
             self._ports.event("ENGINE_UNAVAILABLE", str(error), code=error.code)
-            self._modes.unsafe(SafeReason.SELF_TEST, str(error))
+            self._without_engine(str(error))
+            return None
+        except Exception as fault:  # noqa: BLE001 - such as a library's ImportError
+            _log.error("self-test failed", exc_info=fault)
+            self._ports.event("INTERNAL_FAULT", f"the self-test failed with {fault!r}")
+            self._without_engine(repr(fault))
             return None
         if report.passed:
             self._ports.event(
@@ -260,6 +265,11 @@ class Processing:
             self._ports.event("SELF_TEST_FAILED", report.as_text(), worst_tile=report.worst_tile)
             self._modes.unsafe(SafeReason.SELF_TEST, f"golden tile {report.worst_tile} is worst")
         return report
+
+    def _without_engine(self, why: str) -> None:
+        self.chain.close()
+        self.chain.failed = True
+        self._modes.unsafe(SafeReason.SELF_TEST, why)
 
     def _serve_task(self) -> bool:
         with self._changed:

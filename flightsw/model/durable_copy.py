@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flightsw.errors import PackageInvalid
-from flightsw.host.disk import sync
+from flightsw.host.disk import open_plain, sync
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -21,7 +21,7 @@ def copy_folder(source: Path, target: Path) -> None:
         if entry.is_dir(follow_symlinks=False):
             copy_folder(Path(entry.path), target / entry.name)
         elif entry.is_file(follow_symlinks=False):
-            with Path(entry.path).open("rb") as read, (target / entry.name).open("xb") as written:
+            with open_plain(Path(entry.path)) as read, (target / entry.name).open("xb") as written:
                 shutil.copyfileobj(read, written, 1 << 20)
                 written.flush()
                 os.fsync(written.fileno())

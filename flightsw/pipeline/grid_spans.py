@@ -46,6 +46,11 @@ class GridSpan:
     own: Stack
     ends_row: bool
 
+    @property
+    def left(self) -> int:
+        """The first scene column that its stacks hold."""
+        return (*self.beside, self.own)[0].left
+
 
 def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
     """Cut strips, in the order of a scene, into spans; their windows are the same for any strips.
@@ -63,20 +68,23 @@ def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
         while panel.row < grid.rows and grid.needed_rows(panel.row).stop <= _bottom(strip):
             yield _span(panel, grid)
             panel.row += 1
-        panel.drop_above(panel.row * grid.stride)
+        panel.drop_above(grid.top(panel.row))
     if not panels or any(panel.row < grid.rows for panel in panels.values()):
         raise ValueError(f"strips ended before all {grid.height} x {grid.width} pixels came")
 
 
-def no_data_pixels(digital_numbers: NDArray[np.uint16]) -> NDArray[np.bool_] | None:
-    """Pixels of which any band has no data: bool ``(rows, width)``, or None if all are valid.
+def no_data_pixels(
+    digital_numbers: NDArray[np.uint16], *, zero_is_measured: bool
+) -> NDArray[np.bool_] | None:
+    """Pixels of uint16 ``(bands, rows, width)`` without data: bool ``(rows, width)``.
 
-    At a swath's edge the bands end a few pixels apart; a pixel that lacks one
-    band cannot be trusted.
+    None if all are valid.  A pixel has no data if all bands are DN 0, or any band unless
+    ``zero_is_measured`` (:attr:`~flightsw.scene.scene.SceneMetadata.zero_is_measured`).
     """
     if digital_numbers.min(initial=1) != NO_DATA:
         return None
-    return np.asarray((digital_numbers == NO_DATA).any(axis=0))
+    zero = digital_numbers == NO_DATA
+    return np.asarray(zero.all(axis=0) if zero_is_measured else zero.any(axis=0))
 
 
 @dataclass

@@ -11,9 +11,12 @@ from typing import Final
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
-from flightsw.pipeline.consumer import EngineConsumer, Probe
+from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
+from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
+from flightsw.pipeline.plausibility import Plausibility
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
@@ -46,7 +49,10 @@ def process_scene(
     progress: ProgressCallback | None = None,
     *,
     grid: Grid | None = None,
+    probability: bool = False,
     probe: Probe | None = None,
+    check: AnswerCheck | None = None,
+    corrected: CorrectionCallback = lambda _: None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
@@ -55,11 +61,14 @@ def process_scene(
     A producer thread slices and quantises, a consumer thread drives the engine,
     the caller's thread fuses and feeds the sinks.  The first failure of any of
     them stops the others and is raised unchanged (an engine that failed is closed);
-    :class:`EmptyScene` if no pixel is valid.  ``grid`` is that of :func:`scene_grid`,
-    built if it is not given.  ``probe`` checks the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``ending`` is called when at
-    most one decode is left, by the producer's thread, and must return immediately; ``stop``
-    ends the scene from another thread.
+    :class:`EmptyScene` if no pixel is valid, and
+    :class:`~flightsw.errors.CorruptImage` if the digital numbers are impossible.  ``grid`` is that
+    of :func:`scene_grid`, built if it is not given.  ``probability`` adds the cloud probability to
+    the rows.  ``probe`` checks the engine's answers every ``settings.golden_every`` tiles and after
+    the last one; ``check`` says which answers are doubtful: those tiles are computed again, and
+    ``corrected`` is called with what was wrong, by the consumer's thread.  ``ending`` is called
+    when at most one decode is left, by the producer's thread, and must return immediately;
+    ``stop`` ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -67,11 +76,25 @@ def process_scene(
     tables = scene_tables(scene.metadata, engine.info)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
-    producer = TileProducer(grid, engine.info, quantise, latencies)
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
-    finisher = RowFinisher(
-        grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
+    plausibility = Plausibility(scene.metadata)
+    producer = TileProducer(
+        grid,
+        engine.info,
+        quantise,
+        latencies,
+        zero_is_measured=scene.metadata.zero_is_measured,
     )
+    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
+    fusion = MaskFusion(
+        grid,
+        engine.info,
+        settings.fusion,
+        threshold=settings.threshold_percent,
+        probability=probability,
+    )
+    radius = settings.buffer_m / scene.metadata.ground_sample_distance
+    dilation = RowDilation(grid.height, radius) if radius else None
+    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     with (
@@ -81,7 +104,7 @@ def process_scene(
     ):
         prepared = stages.run(
             "producer",
-            producer.prepare(_announcing_end(strips, ending)),
+            producer.prepare(plausibility.watch(_announcing_end(strips, ending))),
             settings.queue_depth,
         )
         for item in stages.run(
@@ -111,6 +134,7 @@ def process_scene(
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
+        remarks=plausibility.remarks(finisher.tally.valid_pixels),
     )
 
 
@@ -158,6 +182,7 @@ def _summary(
     seconds: float,
     inference_ns: int,
     readings: tuple[CardReadings | None, CardReadings | None],
+    remarks: tuple[str, ...],
 ) -> SceneSummary:
     before, after = readings
     busy_share, energy, temperature = None, None, None
@@ -179,4 +204,5 @@ def _summary(
         card_busy_share=busy_share,
         energy_joules=energy,
         temperature_celsius=temperature,
+        remarks=remarks,
     )

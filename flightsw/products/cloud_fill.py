@@ -32,8 +32,8 @@ _MARKS[0, CONTAMINATED] = _MARK
 class CloudFill:
     """``rgb_b0{2,3,4}_rec.npy``: float16 reflectance (height, width), no data 0.
 
-    The mean is over clear pixels whose DN is not 0; if there are none, contaminated
-    pixels become 0 and a remark says so.  Sums are of integers, exact below 2**53,
+    The mean is over all clear pixels; if there are none, contaminated pixels become 0
+    and a remark says so.  Sums are of integers, exact below 2**53,
     so that the mean does not depend on how the rows are divided.
     """
 
@@ -90,7 +90,7 @@ class _FilledBand:
         numbers = digital_numbers[self._index]
         seen = cv2.bitwise_and(numbers, numbers, mask=clear)  # 0 unless clear
         self._clear_sum += int(cv2.sumElems(seen)[0])
-        self._clear_count += cv2.countNonZero(seen)
+        self._clear_count += cv2.countNonZero(clear)
         self.file.append(cv2.bitwise_or(cv2.LUT(seen, self._table), marks))
 
     def fill(self) -> str | None:

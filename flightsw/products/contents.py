@@ -22,14 +22,16 @@ class FinishedRows:
     ``digital_numbers`` uint16 ``(bands, rows, width)`` in the scene's band
     order, None if the scene is read in panels; ``mask`` uint8 ``(rows, width)``:
     0 clear, 1 contaminated, 255 no data; ``classes`` uint8 ``(rows, width)``
-    class index or 255, None if the model has only two classes.  The arrays
-    are valid during the call only.
+    class index or 255, None if the model has only two classes; ``probability``
+    uint8 ``(rows, width)``: 0 to 100 per cent or 255, None unless it was requested.
+    The arrays are valid during the call only.
     """
 
     top: int
     digital_numbers: NDArray[np.uint16] | None
     mask: NDArray[np.uint8]
     classes: NDArray[np.uint8] | None
+    probability: NDArray[np.uint8] | None = None
 
     @property
     def bands(self) -> NDArray[np.uint16]:
@@ -66,7 +68,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``contaminated``, and the model's classes if it has more than two);
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
-    reading).
+    reading).  ``remarks`` say in words where the digital numbers contradict the metadata.
     """
 
     valid_pixels: int
@@ -81,6 +83,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     card_busy_share: float | None = None
     energy_joules: float | None = None
     temperature_celsius: float | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def contaminated_share(self) -> float:

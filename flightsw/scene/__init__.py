@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from flightsw import sentinel_2
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import geotiff, safe
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
-from flightsw.scene.scene import Scene
+from flightsw.scene.scene import GivenMetadata, Scene
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
@@ -30,6 +31,9 @@ def open_scene(
     decoder: Decoder = "auto",
     *,
     panels: bool = False,
+    file_bands: tuple[str, ...] = (),
+    tile: str = "",
+    assumed: SceneSettings = NOTHING_ASSUMED,
 ) -> Scene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
@@ -37,7 +41,9 @@ def open_scene(
     is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
     every DN, replaces the product's own.  ``decoder`` decodes JPEG 2000; see
     :func:`~flightsw.scene.gpu_jp2.choose_decoder`.  With ``panels`` a wide scene is read in
-    panels of about 2,048 columns, which takes less memory; otherwise in one panel.  Raises
+    panels of about 2,048 columns, which takes less memory; otherwise in one panel.
+    ``file_bands`` names the bands of a GeoTIFF in the file's order, ``tile`` one of a product with
+    several tiles, and ``assumed`` is for what neither the arguments nor the files say.  Raises
     :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
@@ -48,7 +54,8 @@ def open_scene(
         raise UsageError("the bands", cause, "Give names such as B02")
     if offset is not None and not LOWEST_OFFSET <= offset <= 0:
         cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
-        raise UsageError("the offset", cause, "Give --offset -1000 or 0")
+        raise UsageError("the offset", cause, "Give the offset -1000 or 0")
+    given = GivenMetadata(offset, file_bands, tile, assumed)
     try:
         path = Path(path).resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
@@ -60,11 +67,11 @@ def open_scene(
     try:
         if is_folder and (root := safe.find_product(path)):
             return safe.open_product(
-                root, bands, ground_sample_distance, offset, decoder, panels=panels
+                root, bands, ground_sample_distance, given, decoder, panels=panels
             )
         if files := geotiff.find_files(path) if is_folder or is_file else []:
             return geotiff.open_geotiff(
-                path, files, bands, ground_sample_distance, offset, panels=panels
+                path, files, bands, ground_sample_distance, given, panels=panels
             )
     except OSError as error:
         found = f"cannot be read ({error.strerror}: {error.filename})"

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
+from flightsw.errors import CorruptImage, FlightError
+from flightsw.host.side_thread import Listen, NoOutcome, SideThread
 from flightsw.scene import open_scene
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.gpu_jp2 import Decoder
@@ -20,7 +21,7 @@ from flightsw.scene.scene import Scene, SceneMetadata, Strip
 
 _log: Final = structlog.get_logger(__name__)
 
-_BEGIN_SECONDS: Final = 60.0  # opening reads metadata only
+_OPEN_SECONDS: Final = 60.0  # opening reads metadata only
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class SceneRecipe:
     decoder: Decoder
     workers: int
     panels: bool = False
+    file_bands: tuple[str, ...] = ()
+    tile: str = ""
+    assumed: SceneSettings = NOTHING_ASSUMED
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -46,6 +50,9 @@ class SceneRecipe:
             offset=self.offset,
             decoder=self.decoder,
             panels=self.panels,
+            file_bands=self.file_bands,
+            tile=self.tile,
+            assumed=self.assumed,
         )
 
 
@@ -56,26 +63,29 @@ class SceneAhead:
     """
 
     def __init__(self) -> None:
-        self._beginner = ThreadPoolExecutor(1, "ahead")
         self._changing = threading.Lock()
-        self._begun: Future[_BegunScene | None] | None = None
-        self._stuck = False
+        self._begun: SideThread[_BegunScene | None] | None = None
+        self._closed = False
 
     def begin(self, upcoming: Callable[[], SceneRecipe | None]) -> None:
         """Begin the next scene in a separate thread unless one was begun; returns immediately."""
-        with self._changing:
-            if self._begun is None:
-                self._begun = self._beginner.submit(_begin, upcoming)
+        with self._changing, suppress(NoOutcome):  # its own job will report that
+            if self._begun is None and not self._closed:
+                self._begun = SideThread("ahead", lambda: _begin(upcoming))
 
     @contextmanager
-    def scene(self, recipe: SceneRecipe) -> Iterator[Scene]:
-        """The scene that was begun with this recipe; otherwise the scene is opened now."""
-        begun = self._take()
+    def scene(self, recipe: SceneRecipe, listen: Listen = lambda _: None) -> Iterator[Scene]:
+        """The scene that was begun with this recipe; otherwise the scene is opened now.
+
+        Raises :class:`~flightsw.errors.CorruptImage` if opening it takes more than a minute, and
+        the reason that ``listen`` reports meanwhile.
+        """
+        begun = self._take(listen)
         if begun is not None and begun.recipe != recipe:
             begun.leave()
             begun = None
         if begun is None:
-            yield recipe.open()
+            yield opened_in_time(recipe, listen)
             return
         try:
             yield begun
@@ -89,21 +99,36 @@ class SceneAhead:
 
     def close(self) -> None:
         """Abandon the scene that was begun, and begin no other."""
-        self.leave()
-        # A scene that is still being opened must not delay the service's shutdown.
-        self._beginner.shutdown(wait=not self._stuck, cancel_futures=True)
-
-    def _take(self) -> _BegunScene | None:
         with self._changing:
-            future, self._begun = self._begun, None
-        if future is None:
+            self._closed = True
+        self.leave()
+
+    def _take(self, listen: Listen = lambda _: None) -> _BegunScene | None:
+        with self._changing:
+            begun, self._begun = self._begun, None
+        if begun is None:
             return None
         try:
-            return future.result(_BEGIN_SECONDS)
-        except (CancelledError, FutureTimeoutError):
-            self._stuck = True
-            future.add_done_callback(_leave)
+            return begun.outcome(_OPEN_SECONDS, listen)
+        except NoOutcome:
+            begun.abandon(_leave)
             return None
+        except FlightError:
+            begun.abandon(_leave)
+            raise
+
+
+def opened_in_time(recipe: SceneRecipe, listen: Listen = lambda _: None) -> Scene:
+    """Open the scene within a minute; its disk may no longer answer.
+
+    Raises what :meth:`SceneRecipe.open` raises, the reason that ``listen`` reports meanwhile, and
+    :class:`~flightsw.errors.CorruptImage` after that time.
+    """
+    try:
+        return SideThread("open", recipe.open).outcome(_OPEN_SECONDS, listen)
+    except NoOutcome as error:
+        cure = "Check the disk, then the files"
+        raise CorruptImage(recipe.path, f"cannot be opened: opening it {error}", cure) from error
 
 
 class _BegunScene:
@@ -146,6 +171,6 @@ def _begin(upcoming: Callable[[], SceneRecipe | None]) -> _BegunScene | None:
         return None
 
 
-def _leave(late: Future[_BegunScene | None]) -> None:
-    if not late.cancelled() and (begun := late.result()):
-        begun.leave()
+def _leave(late: _BegunScene | None) -> None:
+    if late:
+        late.leave()

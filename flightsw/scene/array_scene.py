@@ -51,6 +51,9 @@ class ArrayScene:
     ) -> ArrayScene:
         """A scene of integers ``(bands, rows, columns)`` from 0 (no data) to 65,535 (saturated).
 
+        With ``offset`` 0 a dark pixel can be 0 in one band: only a pixel with all bands 0 has no
+        data.  With another offset, a pixel with any band 0 has none.
+
         Reflectance is (DN + ``offset``) / 10,000: ``offset`` is -1000 in products of baseline
         04.00 and later, 0 in older and in harmonised ones.  ``block`` is a NumPy array, of which
         uint16 is not copied, a masked array (masked is no data), or an xarray-like object with
@@ -65,6 +68,7 @@ class ArrayScene:
                 f"must hold integers, got {values.dtype}",
                 "Give reflectance to ArrayScene.from_reflectance",
             )
+        missing = np.ma.getmaskarray(values).any(axis=0) if np.ma.is_masked(values) else None
         values = np.ma.filled(values, NO_DATA)
         low, high = int(values.min()), int(values.max())
         if low < 0 or high > _HIGHEST:
@@ -74,6 +78,8 @@ class ArrayScene:
                 "Mark no data by 0",
             )
         numbers = np.ascontiguousarray(values, np.uint16)
+        if missing is not None and offset == 0:
+            numbers[:, missing] = NO_DATA  # np.ma.filled made a copy
         metadata = _metadata(names, offset, numbers, name, ground_sample_distance, georeference)
         return cls(metadata, numbers)
 
@@ -109,6 +115,8 @@ class ArrayScene:
         for top in range(0, numbers.shape[1], _STRIP_ROWS):  # float64 of a whole scene is 4 GB
             rows = slice(top, top + _STRIP_ROWS)
             numbers[:, rows] = _digital_numbers(values[:, rows], offset)
+        if offset == 0:
+            numbers[:, (numbers == NO_DATA).any(axis=0)] = NO_DATA
         return cls(metadata, numbers)
 
     def __str__(self) -> str:

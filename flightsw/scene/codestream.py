@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from flightsw.errors import CorruptImage
+from flightsw.host.disk import open_plain
 
 _SIGNATURE_BOX: Final = bytes.fromhex("0000000c 6a502020 0d0a870a")  # I.5.1
 _SOC, _SIZ, _COD, _COC = 0xFF4F, 0xFF51, 0xFF52, 0xFF53  # table A.2
 _SOT, _EOC = 0xFF90, 0xFFD9
 _SOT_BYTES: Final = 12
+_STYLE: Final = 8  # of COD's content: code-block style (table A.15)
+_VARIES: Final = 0xFF  # in the image header: the components differ (I.5.3.1)
 _LONGEST_HEADER: Final = 1 << 20  # of boxes and of markers; real ones have a few kilobytes
 _LARGEST_SIDE: Final = 32_768  # pixels; a whole Sentinel-2 tile has 10,980 at 10 m
+_MOST_TILES: Final = 65_535  # table A.9
 _MOST_PACKETS: Final = 1 << 22  # in a tile; a larger number means a damaged header
 _CURE: Final = "Fetch the file again"
 
@@ -32,7 +36,8 @@ class Codestream:
     decompositions, so that steps up to ``2 ** levels`` can be decoded;
     ``reversible`` is the 5/3 integer wavelet, which all decoders compute identically;
     ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
-    ``end`` are its first byte in the file and the first after it.
+    ``end`` are its first byte in the file and the first after it.  ``style_at`` is the byte with
+    the code-block style, None if that is not the default for all blocks.
     """
 
     width: int
@@ -46,6 +51,7 @@ class Codestream:
     boxed: bool
     begin: int
     end: int
+    style_at: int | None = None
 
     @property
     def tiles(self) -> int:
@@ -60,9 +66,7 @@ def inspect(path: Path) -> Codestream:
     2000 image, is cut off, lacks a tile, or has an impossible header.
     """
     try:
-        if not path.is_file():
-            raise CorruptImage(path, "is not a plain file", _CURE)
-        with path.open("rb", buffering=0) as file:
+        with open_plain(path) as file:
             return _Inspection(path, file.fileno()).run()
     except OSError as error:
         raise CorruptImage(path, f"cannot be read ({error.strerror})", _CURE) from error
@@ -129,18 +133,23 @@ class _Inspection:
         if self._exactly(begin, 4) != struct.pack(">HH", _SOC, _SIZ):
             raise self._corrupt(f"has no codestream at byte {begin}")
         segments: dict[int, bytes] = {}
+        style_at = None
         position = begin + 2
         while (marker := self._number(position)) != _SOT:
             length = self._number(position + 2)
             if marker < 0xFF00 or length < 2 or position > begin + _LONGEST_HEADER:
                 raise self._corrupt(f"has a damaged main header at byte {position}")
+            if marker == _COD and _COD not in segments:
+                style_at = position + 4 + _STYLE
             segments.setdefault(marker, self._exactly(position + 4, length - 2))
             position += 2 + length
         if position >= end:
             raise self._corrupt(f"has its first tile outside its codestream, at byte {position}")
         codestream = self._describe(segments, begin, end, boxed=image_header is not None)
         if image_header is not None:
-            self._compare(image_header, codestream)
+            self._compare(image_header, codestream, segments[_SIZ])
+        if segments[_COD][_STYLE] == 0 and _COC not in segments:
+            codestream = replace(codestream, style_at=style_at)
         return codestream, position
 
     def _describe(
@@ -177,17 +186,24 @@ class _Inspection:
             begin=begin,
             end=end,
         )
+        if codestream.tiles > _MOST_TILES:
+            raise self._corrupt(f"claims {codestream.tiles} tiles, more than a file can number")
         packets = _packets(codestream, style)
         if not 0 < packets <= _MOST_PACKETS:
             raise self._corrupt(f"claims {packets} packets in a tile")
         return codestream
 
-    def _compare(self, image_header: bytes, codestream: Codestream) -> None:
+    def _compare(self, image_header: bytes, codestream: Codestream, size: bytes) -> None:
         height, width, components = struct.unpack(">IIH", image_header[:10])
         if (height, width, components) != (codestream.height, codestream.width, 1):
             raise self._corrupt(
                 f"is {width} x {height} with {components} components in its image header, but "
                 f"{codestream.width} x {codestream.height} with one in its codestream"
+            )
+        if image_header[10] not in (size[36], _VARIES):
+            raise self._corrupt(
+                f"has samples of type {image_header[10]} in its image header, but of type "
+                f"{size[36]} in its codestream"
             )
 
     def _tile_parts(self, position: int, end: int, tiles: int) -> None:

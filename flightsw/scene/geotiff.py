@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +21,25 @@ from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
+from flightsw.host.disk import check_plain
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.metadata import LOWEST_OFFSET, OFFSET_CURE, USUAL_QUANTIFICATION, parse_time
-from flightsw.scene.scene import Georeference, SceneMetadata
+from flightsw.scene.metadata import (
+    LOWEST_OFFSET,
+    OFFSET_CURE,
+    USUAL_QUANTIFICATION,
+    assumed_offset,
+    parse_time,
+)
+from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)
+_ROUNDING: Final = 1e-6
+"""Relative: float32 is right to 6e-8, and the last of 10,980 pixels moves by a hundredth."""
 _CURE: Final = "Write the file again"
+_NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
+_LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
 
@@ -103,20 +115,20 @@ def open_geotiff(
     files: Sequence[Path],
     bands: tuple[str, ...],
     ground_sample_distance: int,
-    offset: int | None,
+    given: GivenMetadata,
     *,
     panels: bool = False,
 ) -> StripScene:
     """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
-    facts = _single_file(files[0], bands) if len(files) == 1 else _folder(path, files, bands)
+    facts = _single_file(files[0], bands, given) if len(files) == 1 else _folder(path, files, bands)
     first = _agreeing(facts)
     distance = _distance(first)
     step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
     stored = [_in_overview(one, overview) for one in facts.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
-    offsets, quantification, radiometric = _radiometry(facts, offset)
-    a, _, c, _, e, f = first.transform[:6]
+    offsets, quantification, radiometric = _radiometry(facts, given)
+    left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
         name=path.stem if path.is_file() else path.name,
         tile_id=sentinel_2.tile_id(path.name, first.path.name),
@@ -128,13 +140,14 @@ def open_geotiff(
         height=size[0],
         width=size[1],
         ground_sample_distance=distance * step,
-        georeference=Georeference(first.crs, (a * step, 0.0, c, 0.0, e * step, f)),
+        georeference=Georeference(first.crs, (pixel, 0.0, left, 0.0, -pixel, top)),
         sensed_at=_sensed_at(path, first.path),
         remarks=(
             *remarks,
             *radiometric,
-            "a GeoTIFF has no checksum, so bit errors cannot be detected",
+            _NO_CHECKSUM,
         ),
+        integrity_doubt=_NO_CHECKSUM,
     )
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
@@ -145,13 +158,20 @@ def open_geotiff(
     )
 
 
-def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
-    """Facts by band, found by the bands' descriptions, or a single band by the file's name."""
+def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict[str, _Facts]:
+    """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
     with _open_checked(path) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
             descriptions = [_band_in_name(path) or ""]
+        if names := given.bands or (not any(descriptions) and given.assumed.bands):
+            if len(names) != file.count:
+                cause = f"has {file.count} bands, but {len(names)} were named ({', '.join(names)})"
+                raise BadMetadata(
+                    path, cause, "Name every band, in the file's order", argument="bands"
+                )
+            descriptions = list(names)
         for index, text in enumerate(descriptions, start=1):
             if band := _band_of(text):
                 if band in named:
@@ -160,8 +180,8 @@ def _single_file(path: Path, bands: Sequence[str]) -> dict[str, _Facts]:
         for band in bands:
             if band not in named:
                 cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
-                cure = "Describe the bands as B02, B03, … or blue, green, red, nir"
-                raise MissingBand(path, cause, cure, band=band)
+                cure = "Describe the bands as B02, B03, … or blue, green, red, nir, or name them"
+                raise MissingBand(path, cause, cure, argument="bands", band=band)
         return {band: _facts(path, file, named[band]) for band in bands}
 
 
@@ -214,7 +234,7 @@ def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
         if one.dtype != "uint16":
             cause = f"has {one.dtype} values in band {band}, not uint16"
             raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
-        if (one.transform, one.crs) != (first.transform, first.crs):
+        if not _same_grid(one, first):
             cause = f"is not on the grid of {first.path.name}"
             raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
         if one.no_data not in (None, 0.0):
@@ -223,14 +243,36 @@ def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
     return first
 
 
+def _same_grid(one: _Facts, other: _Facts) -> bool:
+    """Whether the two grids differ by rounding only."""
+    tolerance = _ROUNDING * abs(other.transform[0])
+    return one.crs == other.crs and np.allclose(
+        one.transform, other.transform, rtol=0, atol=tolerance
+    )
+
+
 def _distance(facts: _Facts) -> int:
+    """Metres a pixel, within float rounding; raises :class:`BadMetadata` with what is wrong."""
     a, b, _, d, e, _ = facts.transform[:6]
-    if not facts.metric or b or d or a != -e or a not in _NATIVE_DISTANCES:
-        units = f"units of {facts.crs[:40]}" if facts.crs else "in no coordinate system"
-        cause = f"has pixels of {a:g} x {e:g} {units}"
-        cure = "Give a north-up file in metres, of 10, 20 or 60 m a pixel"
-        raise BadMetadata(facts.path, cause, cure)
-    return int(a)
+    if not facts.crs:
+        cause = "has no coordinate system"
+    elif not facts.metric:
+        cause = f"is in {facts.crs[:40]}, whose unit is not the metre"
+    elif max(abs(b), abs(d)) > _ROUNDING * max(abs(a), abs(e)):
+        degrees = math.degrees(math.atan2(max(b, d, key=abs), abs(a)))
+        cause = f"has a grid that is rotated or sheared, by {degrees:.3g} degrees"
+    elif e > 0:
+        cause = "has its first row in the south"
+    elif found := [
+        known
+        for known in _NATIVE_DISTANCES
+        if max(abs(a - known), abs(-e - known)) <= _ROUNDING * known
+    ]:
+        return found[0]
+    else:
+        cause = f"has pixels of {a:.9g} x {e:.9g} m"
+    cure = "Warp it to a north-up grid in metres, of 10, 20 or 60 m a pixel"
+    raise BadMetadata(facts.path, cause, cure)
 
 
 def _reduction(
@@ -256,33 +298,40 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
 
 
 def _radiometry(
-    facts: Mapping[str, _Facts], offset: int | None
+    facts: Mapping[str, _Facts], given: GivenMetadata
 ) -> tuple[dict[str, int], float, tuple[str, ...]]:
     """DN offsets and quantification value from GDAL's scale and offset tags."""
-    scales = {one.scale for one in facts.values()}
-    scale = scales.pop()
+    scale, *others = (one.scale for one in facts.values())
     path = next(iter(facts.values())).path
-    if scales or not 0 < scale <= 1:
-        found = ", ".join(map(str, (scale, *scales)))
+    if not 0 < scale <= 1 or any(abs(one - scale) > _ROUNDING * scale for one in others):
+        found = ", ".join(map(str, dict.fromkeys((scale, *others))))
         cause = f"has scale tags that do not give reflectance ({found})"
         raise BadMetadata(path, cause, _CURE)
     untagged = scale == 1.0  # GDAL's value for a file without the tag
-    quantification = USUAL_QUANTIFICATION if untagged else round(1 / scale, 6)
-    if offset is not None:
-        remark = f"offset {offset} was given and replaces the file's"
-        return dict.fromkeys(facts, offset), quantification, (remark,)
+    quantification = USUAL_QUANTIFICATION if untagged else _without_rounding(1 / scale)
+    if given.offset is not None:
+        remark = f"offset {given.offset} was given and replaces the file's"
+        return dict.fromkeys(facts, given.offset), quantification, (remark,)
+    if untagged and (offset := given.assumed.offset) is not None:
+        return dict.fromkeys(facts, offset), quantification, (assumed_offset(offset),)
     if untagged:
         cause = "has no scale and offset tags, so its DN offset is unknown"
-        raise BadMetadata(path, cause, OFFSET_CURE)
+        raise BadMetadata(path, cause, OFFSET_CURE, argument="offset")
     offsets = {}
     for band, one in facts.items():
-        value = one.offset / scale
-        valid = LOWEST_OFFSET <= value <= 0 and abs(value - round(value)) <= 1e-6  # not for NaN
-        if not valid:
+        value = _without_rounding(one.offset * quantification)
+        if not (LOWEST_OFFSET <= value <= 0 and value.is_integer()):  # not for NaN
             cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
-            raise BadMetadata(one.path, cause, OFFSET_CURE, band=band)
-        offsets[band] = round(value)
+            raise BadMetadata(one.path, cause, OFFSET_CURE, argument="offset", band=band)
+        offsets[band] = int(value)
     return offsets, quantification, ()
+
+
+def _without_rounding(value: float) -> float:
+    """The whole number that a float32 tag, or a quotient, stands for; otherwise six decimals."""
+    if math.isfinite(value) and abs(value - round(value)) <= _ROUNDING * max(1.0, abs(value)):
+        return float(round(value))
+    return round(value, 6)
 
 
 def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:
@@ -303,6 +352,7 @@ def _open(path: Path, overview: int | None = None) -> Any:
 
 
 def _open_checked(path: Path, overview: int | None = None) -> Any:
+    _check_plain(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
@@ -313,6 +363,18 @@ def _open_checked(path: Path, overview: int | None = None) -> Any:
         file.close()
         raise BadMetadata(path, "has no georeference", "Write it with its grid")
     return file
+
+
+def _check_plain(path: Path) -> None:
+    """GDAL opens the file, and those beside it whose names begin alike, such as ``.aux.xml``."""
+    beside = (one for one in path.parent.glob(f"{escape(path.stem)}*") if one.exists())
+    for file in (path, *(one for one in beside if not one.is_dir())):
+        try:
+            check_plain(file)
+            if file.suffix.lower() == ".xml" and file.stat().st_size > _LARGEST_XML:
+                raise CorruptImage(file, f"is larger than {_LARGEST_XML} bytes", _CURE)
+        except OSError as error:
+            raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
 def _band_of(text: str) -> str | None:

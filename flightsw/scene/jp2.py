@@ -4,14 +4,18 @@ The calls use glymur's bindings instead of ``Jp2k[...]``, which collects OpenJPE
 errors of all threads in one list and sends its warnings through :mod:`warnings`, whose
 state is global.  Here each decode collects its own messages.  glymur's option
 ``lib.num_threads`` is not used: the caller provides the threads.
+
+OpenJPEG reads the file with one bit of its header set: it then checks where the code of each
+block ends, which shows damage that no checksum shows (docs/decisions/0029).  No sample changes.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -21,11 +25,18 @@ from glymur.lib import openjp2
 from numpy.typing import NDArray
 
 from flightsw.errors import CorruptImage, SceneError
+from flightsw.host.disk import open_plain
 from flightsw.scene.codestream import Codestream
 
 _Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
 _STREAM_BYTES: Final = 1 << 16
 _MESSAGES_KEPT: Final = 4  # a damaged file can cause any number
+_PREDICTABLE: Final = 0x10  # predictable termination (table A.19)
+_READ_BEYOND: Final = re.compile(r"PTERM check failure: (\d+) synthetized")
+_MOST_BEYOND: Final = 5
+"""Markers that OpenJPEG makes up beyond the end of a sound block: up to 3 in files of ESA, which
+cuts its code as short as it can."""
+_NOTHING: Final = (1 << 64) - 1  # what a stream's callback returns at the end and for an error
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,9 @@ class Jp2Band:
         messages: list[str] = []
         try:
             self._decode(area, targets, messages)
-        except openjp2.OpenJPEGLibraryError as error:
+        except (openjp2.OpenJPEGLibraryError, OSError) as error:
+            if isinstance(error, OSError):
+                messages.append(f"the file cannot be opened ({error.strerror})")
             raise self._corrupt(messages, area) from error
         if messages:
             raise self._corrupt(messages, area)
@@ -107,10 +120,7 @@ class Jp2Band:
         listen = _Message(lambda text, _data: _note(messages, text))
         ignore = _Message(lambda _text, _data: None)
         with ExitStack() as stack:
-            stream = _open_stream(self.path)
-            if not stream:
-                raise self._corrupt(["the file cannot be opened"], area)
-            stack.callback(openjp2.stream_destroy, stream)
+            stream = stack.enter_context(_open_stream(self.path, self.codestream.style_at))
             kind = openjp2.CODEC_JP2 if self.codestream.boxed else openjp2.CODEC_J2K
             codec = openjp2.create_decompress(kind)
             stack.callback(openjp2.destroy_codec, codec)
@@ -162,18 +172,69 @@ def copy_rows(pixels: NDArray[Any], targets: Sequence[NDArray[np.uint16]]) -> No
         top += len(target)
 
 
-def _open_stream(path: Path) -> Any:
-    """A stream with a small buffer, which the binding does not offer; None if it cannot be opened.
+_Read = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
+_Skip = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+_Seek = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
 
-    OpenJPEG skips the tiles before the wanted ones by their headers, and fills its
-    buffer, a megabyte by default, for each of them.
+
+@contextmanager
+def _open_stream(path: Path, style_at: int | None) -> Iterator[Any]:
+    """A stream that reads the file, with predictable termination at ``style_at`` unless None.
+
+    Its buffer is small: OpenJPEG skips the tiles before the wanted ones by their headers, and
+    fills its buffer, a megabyte by default, for each of them.  Raises :class:`OSError`.
     """
-    create = openjp2.OPENJP2.opj_stream_create_file_stream
-    create.argtypes = (ctypes.c_char_p, ctypes.c_size_t, ctypes.c_int32)
-    create.restype = openjp2.STREAM_TYPE_P
-    return create(os.fsencode(path), _STREAM_BYTES, 1)
+    with open_plain(path) as file:
+        source = _Source(file.fileno(), style_at)
+        callbacks = _Read(source.read), _Skip(source.skip), _Seek(source.seek)
+        library = openjp2.OPENJP2
+        library.opj_stream_create.restype = openjp2.STREAM_TYPE_P
+        stream = ctypes.c_void_p(library.opj_stream_create(ctypes.c_size_t(_STREAM_BYTES), 1))
+        try:
+            library.opj_stream_set_read_function(stream, callbacks[0])
+            library.opj_stream_set_skip_function(stream, callbacks[1])
+            library.opj_stream_set_seek_function(stream, callbacks[2])
+            length = ctypes.c_uint64(os.fstat(file.fileno()).st_size)
+            library.opj_stream_set_user_data_length(stream, length)
+            yield stream
+        finally:
+            openjp2.stream_destroy(stream)
+
+
+class _Source:
+    """What a stream reads, called by OpenJPEG in one thread."""
+
+    def __init__(self, descriptor: int, style_at: int | None) -> None:
+        self._descriptor = descriptor
+        self._style_at = style_at
+        self._position = 0
+
+    def read(self, target: int, count: int, _data: object) -> int:
+        buffer = (ctypes.c_ubyte * count).from_address(target)
+        try:
+            found = os.preadv(self._descriptor, [buffer], self._position)
+        except OSError:
+            return _NOTHING
+        if self._style_at is not None and 0 <= self._style_at - self._position < found:
+            buffer[self._style_at - self._position] |= _PREDICTABLE
+        self._position += found
+        return found or _NOTHING
+
+    def skip(self, count: int, _data: object) -> int:
+        self._position += count
+        return count
+
+    def seek(self, position: int, _data: object) -> int:
+        self._position = position
+        return 1
 
 
 def _note(messages: list[str], text: bytes) -> None:
+    message = text.decode("utf-8", "replace").strip()
+    beyond = _READ_BEYOND.match(message)
+    if beyond and int(beyond[1]) <= _MOST_BEYOND:
+        return
+    if message.startswith("PTERM"):
+        message = f"the code of a block does not end where it should ({message})"
     if len(messages) < _MESSAGES_KEPT:
-        messages.append(text.decode("utf-8", "replace").strip())
+        messages.append(message)

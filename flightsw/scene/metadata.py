@@ -22,7 +22,9 @@ LOWEST_OFFSET: Final = -10_000
 """A DN offset below this would shift reflectance by more than 1; no product has one."""
 
 _CRS_CURE: Final = "Fetch the file again, or correct the code"
-OFFSET_CURE: Final = "Fetch the file again, or give the offset with --offset (-1000 or 0)"
+OFFSET_CURE: Final = (
+    "Fetch the file again, or give its offset: -1000 from baseline 04.00 on, else 0"
+)
 USUAL_QUANTIFICATION: Final = 10_000.0
 
 _PLACE: Final = ("ULX", "ULY", "XDIM", "YDIM")
@@ -82,12 +84,17 @@ def radiometry_of_product(
         return Radiometry(baseline, offsets, quantification, () if known else (remark,))
     if _offset_of_baseline(document, baseline, element) != 0:
         cause = f"has PROCESSING_BASELINE {baseline} but lacks {element}"
-        raise BadMetadata(document.path, cause, OFFSET_CURE, element=element)
+        raise BadMetadata(document.path, cause, OFFSET_CURE, argument="offset", element=element)
     return Radiometry(baseline, dict.fromkeys(bands, 0), quantification)
 
 
 def radiometry_of_tile(
-    document: Document | None, level: str, bands: Sequence[str], offset: int | None, subject: Path
+    document: Document | None,
+    level: str,
+    bands: Sequence[str],
+    offset: int | None,
+    subject: Path,
+    assumed: int | None = None,
 ) -> Radiometry:
     """The same if MTD_MSIL*.xml is absent: the baseline in MTD_TL.xml's tile id decides.
 
@@ -99,13 +106,13 @@ def radiometry_of_tile(
     elif document is not None:
         offset = _offset_of_baseline(document, baseline, "MTD_MSIL*.xml")
         remark = f"offset {offset} follows from baseline {baseline} in the tile id of MTD_TL.xml"
+    elif assumed is not None:
+        offset, remark = assumed, assumed_offset(assumed)
     else:
         cause = "has neither MTD_MSIL*.xml nor MTD_TL.xml, so its DN offset is unknown"
-        raise BadMetadata(subject, cause, OFFSET_CURE)
-    assumed = f"there is no MTD_MSI{level}.xml, so quantification value 10000 is assumed"
-    return Radiometry(
-        baseline, dict.fromkeys(bands, offset), USUAL_QUANTIFICATION, (remark, assumed)
-    )
+        raise BadMetadata(subject, cause, OFFSET_CURE, argument="offset")
+    usual = f"there is no MTD_MSI{level}.xml, so quantification value 10000 is assumed"
+    return Radiometry(baseline, dict.fromkeys(bands, offset), USUAL_QUANTIFICATION, (remark, usual))
 
 
 def georeference_of(document: Document, distance: int, step: int) -> Georeference | None:
@@ -149,6 +156,11 @@ def parse_time(text: str | None) -> datetime | None:
     return None
 
 
+def assumed_offset(offset: int) -> str:
+    """The remark that the settings' offset is used."""
+    return f"offset {offset} of the settings is assumed: the product gives none"
+
+
 def _given(offset: int) -> str:
     return f"offset {offset} was given and replaces the product's"
 
@@ -157,7 +169,9 @@ def _listed_offsets(document: Document, name: str, bands: Sequence[str]) -> dict
     """Offsets of these bands; those of other bands are not checked."""
 
     def bad(band: str, cause: str) -> BadMetadata:
-        return BadMetadata(document.path, cause, OFFSET_CURE, element=name, band=band)
+        return BadMetadata(
+            document.path, cause, OFFSET_CURE, argument="offset", element=name, band=band
+        )
 
     names = _band_names(document)
     offsets: dict[str, int] = {}
@@ -192,7 +206,7 @@ def _offset_of_baseline(document: Document, baseline: str, missing: str) -> int:
     parsed = _parse_baseline(baseline)
     if parsed is None:
         cause = f"gives no DN offset: its baseline is '{baseline}' and {missing} is absent"
-        raise BadMetadata(document.path, cause, OFFSET_CURE, element=missing)
+        raise BadMetadata(document.path, cause, OFFSET_CURE, argument="offset", element=missing)
     return -1000 if parsed >= _FIRST_WITH_OFFSETS else 0
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from flightsw.scene.metadata import (
     radiometry_of_tile,
     size_of_tile,
 )
-from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.scene import GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
 
@@ -76,7 +77,7 @@ def open_product(
     root: Path,
     bands: tuple[str, ...],
     ground_sample_distance: int,
-    offset: int | None,
+    given: GivenMetadata,
     decoder: Decoder = "auto",
     *,
     panels: bool = False,
@@ -97,9 +98,9 @@ def open_product(
     level = _level(known, tile, product)
     physical = [files.physical(band) for band in bands]
     radiometry = (
-        radiometry_of_product(known, level, physical, offset)
+        radiometry_of_product(known, level, physical, given.offset)
         if known
-        else radiometry_of_tile(tile, level, physical, offset, root)
+        else radiometry_of_tile(tile, level, physical, given.offset, root, given.assumed.offset)
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
     chosen = choose_decoder(
@@ -110,6 +111,8 @@ def open_product(
         decoder,
         checked=all(manifest.of(path) for path in files.paths.values()),
     )
+    read = (*files.paths.values(), *filter(None, (product.product_xml, product.tile_xml)))
+    integrity, doubt = manifest.judge(read)
     metadata = SceneMetadata(
         name=re.sub(r"\.SAFE$", "", root.name, flags=re.IGNORECASE),
         tile_id=sentinel_2.tile_id(product.granule.name, root.name),
@@ -126,6 +129,8 @@ def open_product(
         or (known and parse_time(known.text("PRODUCT_START_TIME")))
         or None,
         platform=_platform(known, tile),
+        integrity=integrity,
+        integrity_doubt=doubt,
         substituted=files.substituted,
         remarks=(
             *files.remarks,
@@ -133,7 +138,8 @@ def open_product(
             *radiometry.remarks,
             *(() if georeference else ("there is no georeference in MTD_TL.xml",)),
             *_size_remarks(tile, files.distance, first),
-            *_manifest_remarks(manifest, files.paths.values()),
+            *filter(None, (doubt,)),
+            *manifest.remarks(),
             *chosen.remarks,
         ),
     )
@@ -171,7 +177,7 @@ def _locate(root: Path) -> _Product:
         root,
         granules[0],
         product_xmls[0] if product_xmls else None,
-        tile_xml if tile_xml.is_file() else None,
+        tile_xml if os.path.lexists(tile_xml) else None,  # whatever it is: reading it decides
     )
 
 
@@ -216,10 +222,3 @@ def _size_remarks(tile: Document | None, distance: int, image: Codestream) -> tu
         return ()
     stated, found = f"{size[1]} x {size[0]}", f"{image.width} x {image.height}"
     return (f"the bands are {found} pixels, but MTD_TL.xml says {stated}",)
-
-
-def _manifest_remarks(manifest: Manifest, paths: Iterable[Path]) -> tuple[str, ...]:
-    unlisted = [path.name for path in paths if manifest.of(path) is None]
-    if manifest.remarks or not unlisted:
-        return manifest.remarks
-    return (f"manifest.safe does not list {', '.join(unlisted)}",)

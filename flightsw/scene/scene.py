@@ -11,6 +11,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.config import NOTHING_ASSUMED, SceneSettings
+from telecommands.dictionary import Integrity
+
 
 @dataclass(frozen=True)
 class Georeference:
@@ -26,15 +29,32 @@ class Georeference:
 
 
 @dataclass(frozen=True)
+class GivenMetadata:
+    """What the caller says about a product.
+
+    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
+    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
+    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    """
+
+    offset: int | None = None
+    bands: tuple[str, ...] = ()
+    tile: str = ""
+    assumed: SceneSettings = NOTHING_ASSUMED
+
+
+@dataclass(frozen=True)
 class SceneMetadata:
     """What is known about a scene before its first pixel is decoded.
 
     ``bands`` is the order of the strips' first axis, in the names that were
     requested; ``substituted`` names the band that stands in for a requested band
     (``{"B08": "B8A"}``).  Reflectance = (DN + ``offsets[band]``) /
-    ``quantification``; DN 0 is no data, 65,535 saturated.  ``height`` and
-    ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
-    is really processed; ``remarks`` says in words what differs from the request.
+    ``quantification``; DN 0 is no data (see ``zero_is_measured``), 65,535 saturated.
+    ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
+    is really processed; ``integrity`` says how far its files are known to be intact, and
+    ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
+    request.
     """
 
     name: str
@@ -50,8 +70,20 @@ class SceneMetadata:
     georeference: Georeference | None = None
     sensed_at: datetime | None = None
     platform: str = ""
+    integrity: Integrity = "unknown"
+    integrity_doubt: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def zero_is_measured(self) -> bool:
+        """Whether a single band at DN 0 is a measured reflectance of 0.
+
+        Without an offset, negative reflectance of dark water and shadow was clipped to 0: only a
+        pixel with all bands at DN 0 has no data.  With an offset no measured value is 0: a pixel
+        with any band at DN 0 has no data.
+        """
+        return not any(self.offsets.values())
 
 
 @dataclass(frozen=True)

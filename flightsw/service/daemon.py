@@ -61,6 +61,8 @@ _LINK_SECONDS: Final = 10.0  # within which a link's thread must answer
 _START_SECONDS: Final = 60.0  # more, as long as every thread answers
 _OPENING_SECONDS: Final = 900.0  # TensorRT builds an engine in minutes, once
 _LINK_STOP_SECONDS: Final = 1.0
+_FAULT_STATUS: Final = 70
+"""Exit status after a fault of a thread: EX_SOFTWARE, after which systemd starts the service."""
 _MACHINE_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -79,6 +81,7 @@ class FlightService:
         self._ending = threading.Event()
         self._signalled = False
         self._exit_status = 0
+        self._faulty = False
         self._processing_ended = True
         self._stalled: frozenset[str] = frozenset()
         with ExitStack() as opened:
@@ -94,8 +97,11 @@ class FlightService:
         sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
         self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
         self._boots = BootRecord(self._state)
-        self._boot = self._boots.begin(time.time_ns(), _machine_boot())
+        machine_boot = _machine_boot()
+        self._boot = self._boots.begin(time.time_ns(), machine_boot)
+        self._contact = ContactWindow(self._state, machine_boot)
         self._heartbeats = Heartbeats()
+        self._authenticating = sockets.authenticating
         self._build_telemetry(sockets)
         self._build_processing(settings)
         self._build_commanding(sockets)
@@ -132,7 +138,6 @@ class FlightService:
             state_dir / "models", self._settings.inbox, self._state, shipped=settings.model
         )
         self._sensors = Sensors(state_dir)
-        self._contact = ContactWindow()
         self._transfer = Transfer(
             self._catalogue,
             self._contact,
@@ -152,7 +157,8 @@ class FlightService:
             time.time_ns,
             time.monotonic,
         )
-        outcomes = JobOutcomes(
+        self._ledger = VerificationLedger(self._state)
+        self._outcomes = JobOutcomes(
             state=self._state,
             jobs=self._jobs,
             catalogue=self._catalogue,
@@ -161,9 +167,10 @@ class FlightService:
             ports=self._ports,
             free_bytes=self._free_bytes,
             retry=self._retry,
+            unclosed=self._ledger.unclosed,
         )
         runner = JobRunner(
-            outcomes=outcomes,
+            outcomes=self._outcomes,
             jobs=self._jobs,
             catalogue=self._catalogue,
             parameters=self._parameters,
@@ -206,7 +213,7 @@ class FlightService:
                 lambda: self._keys.telecommand_keys,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
-            VerificationLedger(self._state),
+            self._ledger,
             self._schedule,
             handlers.table(),
             mode=lambda: self._modes.mode,
@@ -251,10 +258,14 @@ class FlightService:
     def run(self) -> int:
         """Serve until :meth:`end`; the exit status."""
         with self._opened:
-            self._recover()
-            self._start()
-            while not (self._ending.is_set() or self._signalled):
-                self._look_after()
+            try:
+                self._recover()
+                self._start()
+                while not (self._ending.is_set() or self._signalled):
+                    self._look_after()
+            except Exception as fault:  # noqa: BLE001 - the service ends, and says why
+                self._log.critical("the main thread failed", exc_info=fault)
+                self._end_by_fault("main", repr(fault))
             self._stop()
         return self._exit_status
 
@@ -277,7 +288,10 @@ class FlightService:
             return lambda error: self._events.report(event, error.sentence, code=error.code)
 
         return EngineNotices(
-            reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
+            reporter("ENGINE_CHANGED"),
+            reporter("ENGINE_RECONNECTED"),
+            self._while_opening,
+            reporter("ANSWER_CORRECTED"),
         )
 
     @contextmanager
@@ -310,13 +324,28 @@ class FlightService:
         for job in recovered.cancelled:
             cause = self._jobs.record(job.id).cause
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+            self._outcomes.close_cancellations(job.id)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
+        self._restore_contact()
         if boot.loop:
             self._events.report(
                 "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
             )
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
+
+    def _restore_contact(self) -> None:
+        contact = self._contact.restore(time.monotonic(), time.time_ns())
+        if contact is None:
+            return
+        spent = self._contact.spent_bytes
+        if contact.open:
+            left, seconds = contact.bytes_left, contact.seconds_left
+            message = f"the contact window continues: {left} bytes and {seconds:.0f} s are left"
+            self._events.report("CONTACT_OPENED", message, bytes=left, seconds=seconds)
+        else:
+            message = f"the contact window closed during the restart, after {spent} bytes"
+            self._events.report("CONTACT_CLOSED", message, bytes=spent)
 
     def _start(self) -> None:
         now = time.monotonic()
@@ -331,6 +360,8 @@ class FlightService:
         self._check_at, self._packet_sent = now, -inf
 
     def _look_after(self) -> None:
+        if self._lost_a_thread():
+            return
         now = time.monotonic()
         if not self._announced and self._processing.started.is_set():
             self._announce()
@@ -351,12 +382,32 @@ class FlightService:
             self._processing.tick()
             self._dispatcher.flush()
             self._safe.keep()
+            self._contact.keep(time.monotonic())
             counts = self._jobs.counts()
             self._notifier.status(
                 f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
             )
         self._keys.poll()
         self._feed_watchdog()
+
+    def _lost_a_thread(self) -> bool:
+        """Whether a thread ended, and the service with it: every mode would be untrue."""
+        for name, ended_by in (
+            ("commanding", self._commanding.ended_by),
+            ("telemetry", self._telemetry.ended_by),
+            ("downlink", self._downlink.ended_by),
+            ("processing", self._processing.ended_by),
+            ("authentication", None if self._authenticating() else "nothing that is known"),
+        ):
+            if ended_by is not None:
+                self._end_by_fault(name, ended_by)
+        return self._faulty
+
+    def _end_by_fault(self, thread: str, cause: str) -> None:
+        self._faulty = True
+        message = f"the service ends because its {thread} thread was ended by {cause}"
+        self._events.report("THREAD_ENDED", message, thread=thread)
+        self.end(_FAULT_STATUS)
 
     def _announce(self) -> None:
         self._announced = True
@@ -379,7 +430,8 @@ class FlightService:
     def _stop(self) -> None:
         """In order: accept nothing new, requeue the running job, send the last reports, end."""
         self._notifier.stopping()
-        self._events.report("SERVICE_STOPPING", "the service is shutting down cleanly")
+        if not self._faulty:
+            self._events.report("SERVICE_STOPPING", "the service is shutting down cleanly")
         self._commanding.stop(_LINK_STOP_SECONDS)
         self._downlink.stop(_LINK_STOP_SECONDS)
         self._retry.stopping.set()
@@ -389,8 +441,10 @@ class FlightService:
         with suppress(StateUnavailable):  # then the next boot counts an unclean end
             self._dispatcher.flush()
             self._safe.keep()
+            self._contact.keep(time.monotonic())
             # However late the processing thread is: its work is left as after any restart.
-            self._boots.end_clean(time.time_ns(), reason)
+            if not self._faulty:  # else the next boot counts an unclean end
+                self._boots.end_clean(time.time_ns(), reason)
         self._telemetry.stop(_LINK_STOP_SECONDS)
 
     # --- Called by other threads -------------------------------------------------------------

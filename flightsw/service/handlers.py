@@ -133,14 +133,14 @@ class Handlers:
 
     def _cancel_job(self, request: CancelJob, _: TelecommandContext) -> Outcome:
         record = self.jobs.cancel(request.job, self.ports.clock())
-        if record.state is JobState.CANCELLED:
-            job = self.jobs.job(request.job)
-            cause = record.cause
-            self.ports.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
-            message = f"{job.id} is CANCELLED: {cause}"
-            self.ports.event("JOB_FAILED", message, job=job.id, code=Code.CANCELLED.value)
-        else:
+        if record.state is not JobState.CANCELLED:
             self.processing.cancel(request.job)
+            return Deferred({"job": request.job})  # until the job's end is recorded
+        job = self.jobs.job(request.job)
+        cause = record.cause
+        self.ports.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
+        message = f"{job.id} is CANCELLED: {cause}"
+        self.ports.event("JOB_FAILED", message, job=job.id, code=Code.CANCELLED.value)
         return Completed()
 
     # --- Engine and models: between two scenes, by the processing thread -----------------------
@@ -218,7 +218,7 @@ class Handlers:
         return Completed()
 
     def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
-        self.contact.open(request, self.ports.monotonic())
+        self.contact.open(request, self.ports.monotonic(), self.ports.clock())
         message = f"the contact window is open for {request.seconds:g} s and {request.bytes} bytes"
         self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
         return Completed()

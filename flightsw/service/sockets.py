@@ -48,6 +48,8 @@ class FlightSockets:
     telemetry: zmq.Socket[bytes]
     downlink: zmq.Socket[bytes]
     endpoints: Endpoints
+    authenticating: Callable[[], bool]
+    """Whether the thread that lets clients in still runs."""
 
 
 @contextmanager
@@ -71,9 +73,13 @@ def open_sockets(
                 authenticator.configure_curve(_EVERY_DOMAIN, str(keys.authorised_folder))
 
         read_keys()
-        yield _bound(context, settings, pair), read_keys
+        authenticating = authenticator.is_alive if authenticator else lambda: True
+        yield _bound(context, settings, pair, authenticating), read_keys
     finally:
         if authenticator:
+            if not authenticator.is_alive():  # its stop() would wait without end
+                authenticator.pipe.close(linger=0)
+                authenticator.pipe = None  # type: ignore[assignment]
             authenticator.stop()
         context.destroy(linger=0)
 
@@ -85,7 +91,10 @@ def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
 
 
 def _bound(
-    context: zmq.Context[zmq.Socket[bytes]], settings: ServiceSettings, pair: CurvePair | None
+    context: zmq.Context[zmq.Socket[bytes]],
+    settings: ServiceSettings,
+    pair: CurvePair | None,
+    authenticating: Callable[[], bool],
 ) -> FlightSockets:
     telecommand = context.socket(zmq.ROUTER)
     telecommand.set(zmq.MAXMSGSIZE, _LONGEST_MESSAGE)
@@ -107,7 +116,7 @@ def _bound(
             (downlink, settings.downlink_port),
         )
     ]
-    return FlightSockets(telecommand, telemetry, downlink, Endpoints(*endpoints))
+    return FlightSockets(telecommand, telemetry, downlink, Endpoints(*endpoints), authenticating)
 
 
 def _bind(socket: zmq.Socket[bytes], pair: CurvePair | None, host: str, port: int) -> str:

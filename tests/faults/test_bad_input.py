@@ -244,3 +244,24 @@ def test_a_scene_smaller_than_a_tile_is_processed(
     assert main(["process", str(scene), "-o", str(out), "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["summary"]["tiles"] == 1
     assert np.load(next(out.glob("*_cloud_mask.npy"))).shape == (97, 97)
+
+
+@pytest.mark.parametrize("least", ["unknown", "doubtful"])
+def test_a_damaged_manifest_is_refused_unless_that_is_allowed(
+    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], least: str
+) -> None:
+    copy = tmp_path / good_scene.name
+    shutil.copytree(good_scene, copy)
+    manifest = copy / "manifest.safe"
+    manifest.write_bytes(manifest.read_bytes()[:-9])
+    settings = tmp_path / "settings.toml"
+    settings.write_text(f'[pipeline]\nleast_integrity = "{least}"\n[dimc]\ncard = "simulator"\n')
+    out = tmp_path / "out"
+    arguments = ["process", str(copy), "-o", str(out), "--json", "--settings", str(settings)]
+    status = main(arguments)
+    printed = json.loads(capfd.readouterr().out)
+    if least == "doubtful":
+        assert (status, printed["integrity"]) == (0, "doubtful")
+    else:
+        assert (status, printed["error"]["code"]) == (3, "INTEGRITY_TOO_LOW")
+        assert not out.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -12,9 +13,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from flightsw.scene import open_scene
 from telecommands.auth import TelecommandKey, mac, sign
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -29,14 +32,10 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    read_ground_keys,
-)
-from telecommands.ground.connection import Connection
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
+from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
@@ -90,6 +89,7 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
     cells = np.frombuffer(fraction.tile_map, np.uint8)
     assert cells.size == fraction.rows * fraction.columns == 25
     assert fraction.contaminated == pytest.approx(result["contaminated"])
+    assert fraction.integrity == "verified"
 
     unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
     with unit.receiver(tmp_path / "got") as receiver:
@@ -131,13 +131,45 @@ def test_a_running_job_is_cancelled_and_both_telecommands_close(
         accepted = next(stages)
         assert next(stages).stage is Stage.STARTED
         cancelled = unit.execute("CANCEL_JOB", job=accepted.data["job"])
-        assert cancelled.stage is Stage.COMPLETED
+        jobs = unit.execute("LIST_JOBS").data["jobs"]  # it has ended when CANCEL_JOB closes
+        state = next(job["state"] for job in jobs if job["job"] == accepted.data["job"])
         last = list(stages)[-1]
     # It may have been through before the telecommand came.
-    assert last.stage in (Stage.CANCELLED, Stage.COMPLETED)
-    assert last.stage is Stage.COMPLETED or last.code is Code.CANCELLED
+    if last.stage is Stage.CANCELLED:
+        assert (state, last.code) == ("CANCELLED", Code.CANCELLED)
+        assert cancelled.stage is Stage.COMPLETED
+    else:
+        assert (state, last.stage) == ("COMPLETED", Stage.COMPLETED)
+        assert cancelled.code is Code.JOB_ENDED
     again = unit.execute("CANCEL_JOB", job=accepted.data["job"])
     assert (again.stage, again.code) == (Stage.REJECTED, Code.JOB_ENDED)
+
+
+def test_a_scene_of_unknown_integrity_is_reported_and_a_parameter_refuses_it(
+    unit: FlightUnit, simulated: Simulated, tmp_path: Path
+) -> None:
+    copy = tmp_path / f"unlisted_{simulated.scene.name}"
+    shutil.copytree(simulated.scene, copy)
+    (copy / "manifest.safe").unlink()
+    scene = unit.add_scene(copy)
+    with unit.telemetry("sci.cloud_fraction") as telemetry:
+        completed = unit.execute("PROCESS_SCENE", scene=scene, products=["report"])
+        assert completed.stage is Stage.COMPLETED
+        job = completed.data["job"]
+        fraction = next(
+            body
+            for _, _, body in telemetry.packets(30)
+            if isinstance(body, CloudFraction) and body.job == job
+        )
+    assert fraction.integrity == "unknown"
+    (event,) = [one for one in unit.events("INTEGRITY_UNKNOWN") if one["fields"]["job"] == job]
+    assert "without a manifest.safe" in event["message"]
+    unit.execute("SET_PARAMETER", name="processing.least_integrity", value="verified")
+    try:
+        refused = unit.execute("PROCESS_SCENE", scene=scene)
+        assert (refused.stage, refused.code) == (Stage.FAILED, Code.INTEGRITY_TOO_LOW)
+    finally:
+        unit.execute("SET_PARAMETER", name="processing.least_integrity", value=None)
 
 
 def test_a_corrupt_scene_fails_with_its_reason_and_the_next_job_runs(
@@ -155,6 +187,35 @@ def test_a_corrupt_scene_fails_with_its_reason_and_the_next_job_runs(
     assert (failed.stage, failed.code) == (Stage.FAILED, Code.CORRUPT_IMAGE)
     assert "B03" in failed.cause
     assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
+
+
+def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
+    unit: FlightUnit, scene: str, simulated: Simulated
+) -> None:
+    with open_scene(simulated.scene).strips(2) as strips:
+        numbers = np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+    count, height, width = numbers.shape
+    grid = rasterio.Affine(10, 0, 600_000, 0, -10, 5_100_000)
+    with rasterio.open(
+        unit.scenes / "plain.tif", "w", driver="GTiff", count=count, height=height, width=width,
+        dtype=np.uint16, crs="EPSG:32632", transform=grid,
+    ) as file:  # fmt: skip
+        file.write(numbers)
+
+    asked = {"scene": "plain.tif", "bands": ["blue", "green", "red", "nir"]}
+    failed = unit.execute("PROCESS_SCENE", **asked)
+    assert (failed.stage, failed.code) == (Stage.FAILED, Code.BAD_METADATA)
+    assert "give its offset: -1000" in failed.cure
+    assert "--" not in failed.cure
+    done = unit.execute("PROCESS_SCENE", **asked, offset=-1000)
+    as_product = unit.execute("PROCESS_SCENE", scene=scene)
+    assert done.data["contaminated"] == as_product.data["contaminated"]
+    assert not unit.events("SCENE_DOUBTFUL")
+    doubtful = unit.execute("PROCESS_SCENE", **asked, offset=0)
+    wait_until(lambda: unit.events("SCENE_DOUBTFUL"))
+    [event] = unit.events("SCENE_DOUBTFUL")
+    assert doubtful.data["job"] in event["message"]
+    assert "perhaps the product has an offset (-1000)" in event["message"]
 
 
 @pytest.mark.parametrize(
@@ -473,6 +534,18 @@ def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
         assert unit.execute("PING").data["mode"] == "OPERATIONAL"
 
 
+def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        assert unit.execute("OPEN_CONTACT", bytes=5_000_000, seconds=600).stage is Stage.COMPLETED
+        unit.kill()
+        unit.start()
+        packet = unit.next_packet("hk")
+        assert isinstance(packet, Housekeeping)
+        assert packet.contact.bytes_left == 5_000_000
+        assert 0 < packet.contact.seconds_left < 600
+
+
 def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -> None:
     with flight_unit(tmp_path / "unit") as unit:
         for _ in range(3):
@@ -487,7 +560,8 @@ def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -
 
 def _housekeeping_mode(unit: FlightUnit) -> str:
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
-    packet = unit.next_packet("hk")
+    with unit.telemetry("hk") as telemetry:
+        _, _, packet = next(telemetry.packets(30))
     assert isinstance(packet, Housekeeping)
     return packet.mode.value
 

@@ -72,6 +72,7 @@ def write_taught_tiles(folder: Path, side: int, parts: tuple[str, ...]) -> Path:
                 region=f"{part}-{number}",
                 part=part,
                 ground_sample_distance=10,
+                labelled=False,
                 bands=bands,
                 valid=np.ones((side, side), bool),
                 probabilities=np.stack((1 - cloud, cloud, np.zeros_like(cloud))),

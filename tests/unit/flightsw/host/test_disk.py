@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from flightsw.errors import DiskFull, OutputNotWritable
-from flightsw.host.disk import check_space, disk_errors, write_whole
+from flightsw.host.disk import check_space, disk_errors, open_plain, read_plain, sha256, write_whole
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -62,3 +64,41 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(
             write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(os.path.relpath(path))  # a socket's path is at most 108 characters long
+
+
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, os.mkdir, _socket, lambda path: path.symlink_to("/dev/zero")],
+    ids=["fifo", "folder", "socket", "device"],
+)
+def test_only_plain_files_are_opened(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / "file"
+    make(path)
+    for read in (open_plain, sha256, lambda one: read_plain(one, 10)):
+        with pytest.raises(OSError, match="not a plain file") as caught:
+            read(path)
+        assert caught.value.errno == errno.EINVAL
+
+
+def test_a_file_that_is_replaced_by_a_fifo_in_between_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    os.mkfifo(path)
+    monkeypatch.setattr("flightsw.host.disk.check_plain", lambda _: None)  # it was plain then
+    with pytest.raises(OSError, match="not a plain file"):
+        open_plain(path)
+
+
+def test_a_plain_file_is_read_up_to_its_limit_and_no_further(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(10)))
+    assert read_plain(path, 10) == bytes(range(10))
+    with pytest.raises(OSError, match="larger than 9 bytes") as caught:
+        read_plain(path, 9)
+    assert caught.value.errno == errno.EFBIG

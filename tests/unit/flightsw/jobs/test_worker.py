@@ -103,3 +103,25 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
         assert report.passed
         assert modes.request(Mode.OPERATIONAL) is Mode.OPERATIONAL
         processing.chain.close()
+
+
+@pytest.mark.parametrize("fault", [ImportError("libonnx.so is absent"), ValueError("unforeseen")])
+def test_an_unforeseen_fault_of_the_self_test_leads_to_safe_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise fault
+
+    reported: list[str] = []
+    modes = ModeMachine()
+    modes.ready()
+    monkeypatch.setattr("flightsw.engines.fallback.check_golden_tiles", fail)
+    with StateFile(tmp_path) as state:
+        queue = JobQueue(state, lambda: 10)
+        processing = _processing(
+            queue, SimpleNamespace(), modes, lambda name, *_, **__: reported.append(name)
+        )
+        assert processing.check_engine() is None
+        assert processing.device_state == "failed"
+    assert reported == ["INTERNAL_FAULT"]
+    assert modes.mode is Mode.SAFE

@@ -331,10 +331,16 @@ def _add_a_pipe(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
 
 
+def _replace_a_file_by_a_pipe(folder: Path) -> None:
+    (folder / "NOTICE").unlink()
+    os.mkfifo(folder / "NOTICE")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
         _flip_a_byte,
+        _replace_a_file_by_a_pipe,
         _lose_a_file,
         _add_a_file,
         _lose_the_checksums,

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from flightsw.pipeline.grid_spans import GridSpan, grid_spans
+from flightsw.pipeline.grid_spans import GridSpan, grid_spans, no_data_pixels
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
-from flightsw.testing import ArrayScene
+from tests.unit.flightsw.small_parts import ArrayScene
 
 
 def numbers_of(height: int, width: int) -> NDArray[np.uint16]:
@@ -89,3 +89,17 @@ def test_strips_that_end_early_are_an_error(missing) -> None:  # type: ignore[no
 
     with pytest.raises(ValueError, match="before all 60 x 60 pixels came"):
         list(grid_spans(cut_short(), Grid(60, 60, 20, 15)))
+
+
+@pytest.mark.parametrize(("zero_is_measured", "expected"), [(False, [1, 1, 0]), (True, [1, 0, 0])])
+def test_one_band_at_zero_is_no_data_unless_zero_is_measured(
+    zero_is_measured: bool, expected: list[int]
+) -> None:
+    numbers = np.array([[[0, 0, 7]], [[0, 60, 9]]], np.uint16)
+    found = no_data_pixels(numbers, zero_is_measured=zero_is_measured)
+    assert found is not None
+    np.testing.assert_array_equal(found, np.array([expected], bool))
+
+
+def test_pixels_that_are_all_valid_need_no_array() -> None:
+    assert no_data_pixels(np.ones((2, 3, 4), np.uint16), zero_is_measured=False) is None

@@ -26,7 +26,7 @@ from flightsw.pipeline.quantisation import (
     scene_tables,
 )
 from flightsw.pipeline.torch_quantisation import TorchQuantiser
-from flightsw.testing import ArithmeticEngine, scene_metadata
+from tests.unit.flightsw.small_parts import ArithmeticEngine, scene_metadata
 
 
 def _by_the_formula(number: int, offset: int, scale: float, zero_point: int) -> int:

@@ -35,14 +35,15 @@ def test_bright_values_do_not_overflow_the_mean(simulate, tmp_path):
     assert np.all(np.load(path, allow_pickle=False) == np.float16(6.4535))
 
 
-def test_digital_number_zero_stays_zero_and_out_of_the_mean(simulate, tmp_path):
-    scene = simulate(1, 3).with_mask(np.array([[0, 0, 1]], np.uint8))
-    scene.digital_numbers[:] = np.array([[0, 3000, 9000]])
+def test_a_measured_zero_of_dark_water_is_part_of_the_mean(simulate, tmp_path):
+    scene = simulate(1, 4).with_mask(np.array([[0, 0, 1, 255]], np.uint8))
+    scene = scene.with_metadata(offsets=dict.fromkeys(scene.metadata.bands, 0))
+    scene.digital_numbers[:] = np.array([[0, 3000, 9000, 0]])
 
     path = scene.publish(tmp_path, "fill").paths("fill")[0]
 
     np.testing.assert_array_equal(
-        np.load(path, allow_pickle=False), np.array([[0, 0.2, 0.2]], np.float16)
+        np.load(path, allow_pickle=False), np.array([[0, 0.3, 0.15, 0]], np.float16)
     )
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flightsw.errors import SceneNotFound
+from flightsw.errors import CorruptImage, JobCancelled, SceneNotFound
+from flightsw.pipeline.stages import StopSignal
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.scene import Scene
 from tests.conftest import Simulated
@@ -99,4 +100,54 @@ def test_only_one_scene_is_begun_and_leaving_it_stops_its_threads(recipe: SceneR
     assert len(asked) == 1
     assert not any(name.startswith("decode") for name in _decoding_threads())
     ahead.close()
+    ahead.close()
+
+
+@dataclass(frozen=True)
+class _RecipeOnAHungDisk(SceneRecipe):
+    """The disk answers once the event is set."""
+
+    answers: threading.Event = threading.Event()  # noqa: RUF009 - each test makes its own
+
+    def open(self) -> Scene:
+        assert self.answers.wait(60)
+        return super().open()
+
+
+@pytest.fixture
+def hung(recipe: SceneRecipe) -> Iterator[_RecipeOnAHungDisk]:
+    one = _RecipeOnAHungDisk(**vars(recipe), answers=threading.Event())
+    yield one
+    one.answers.set()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_scene_that_hangs_while_it_is_opened_fails_at_its_deadline(
+    recipe: SceneRecipe, hung: _RecipeOnAHungDisk, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = SceneAhead()
+    with monkeypatch.context() as patched:
+        patched.setattr("flightsw.scene.ahead._OPEN_SECONDS", 0.01)
+        if begun:
+            ahead.begin(lambda: hung)
+        with pytest.raises(CorruptImage, match="did not end within"), ahead.scene(hung):
+            pass
+    ahead.begin(lambda: recipe)  # the thread that hangs is in nobody's way
+    with ahead.scene(recipe) as scene:
+        assert _pixels(scene).shape == (4, 900, 900)
+    ahead.close()
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_scene_that_hangs_while_it_is_opened_can_be_cancelled(
+    hung: _RecipeOnAHungDisk, begun: bool
+) -> None:
+    ahead, stop = SceneAhead(), StopSignal()
+    if begun:
+        ahead.begin(lambda: hung)
+    cancelling = threading.Timer(0.01, stop.request, [JobCancelled("the job", "was cancelled")])
+    cancelling.start()
+    with pytest.raises(JobCancelled), ahead.scene(hung, stop.listen):
+        pass
+    cancelling.join()
     ahead.close()

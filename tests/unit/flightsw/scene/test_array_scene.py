@@ -106,6 +106,18 @@ def test_masked_pixels_are_no_data() -> None:
     np.testing.assert_array_equal(held == 0, hidden)
 
 
+@pytest.mark.parametrize("make", ["from_digital_numbers", "from_reflectance"])
+def test_without_an_offset_a_pixel_masked_in_one_band_is_no_data_in_all(make: str) -> None:
+    kind = np.uint16 if make == "from_digital_numbers" else np.float32
+    hidden = np.zeros((4, 2, 3), bool)
+    hidden[1, 0, 2] = True
+    given_block = np.ma.MaskedArray(np.ones((4, 2, 3), kind), hidden)
+    scene = getattr(ArrayScene, make)(given_block, BANDS, offset=0)
+    found = scene.digital_numbers == 0
+    np.testing.assert_array_equal(found, np.broadcast_to(hidden.any(axis=0), found.shape))
+    assert given_block.data.all()
+
+
 def test_rows_of_reflectance_beyond_one_strip_are_all_converted() -> None:
     reflectance = np.random.default_rng(2).uniform(0, 1, (4, 300, 9)).astype(np.float32)
     scene = ArrayScene.from_reflectance(reflectance, BANDS)

@@ -101,6 +101,20 @@ def test_an_image_offset_is_refused_clearly(tmp_path: Path) -> None:
         inspect(path)
 
 
+def test_a_header_that_claims_more_tiles_than_a_file_can_number_takes_no_memory(
+    image: Path,
+) -> None:
+    content = bytearray(image.read_bytes())
+    size = content.index(b"\xff\x51") + 6
+    header = content.index(b"ihdr") + 4
+    content[size : size + 8] = struct.pack(">II", 32_768, 32_768)
+    content[size + 16 : size + 24] = struct.pack(">II", 1, 1)
+    content[header : header + 8] = struct.pack(">II", 32_768, 32_768)
+    image.write_bytes(content)
+    with pytest.raises(CorruptImage, match="claims 1073741824 tiles"):
+        inspect(image)
+
+
 def test_a_missing_tile_is_named(image: Path) -> None:
     content = image.read_bytes()
     last = content.rindex(b"\xff\x90\x00\x0a")
@@ -166,13 +180,18 @@ OTHER_FILE_LISTED = """<a><byteStream size="x"><fileLocation href="./other"/>
 def test_a_useless_manifest_is_a_remark(tmp_path: Path, text: str, remark: str) -> None:
     root = SafeProduct().write(tmp_path)
     (root / "manifest.safe").write_text(text)
-    assert any(remark in one for one in open_scene(root).metadata.remarks)
+    known = open_scene(root).metadata
+    assert any(remark in one for one in known.remarks)
+    assert known.integrity == "doubtful"
+    assert remark in known.integrity_doubt
     assert read_all(root).shape == (4, 157, 203)
 
 
 def test_a_missing_manifest_is_a_remark(tmp_path: Path) -> None:
     root = SafeProduct(checksum=None).write(tmp_path)
-    assert any("without a manifest.safe" in remark for remark in open_scene(root).metadata.remarks)
+    known = open_scene(root).metadata
+    assert any("without a manifest.safe" in remark for remark in known.remarks)
+    assert known.integrity == "unknown"
 
 
 @pytest.fixture(scope="module")

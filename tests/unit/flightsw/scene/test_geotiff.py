@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.windows import Window
 
+from flightsw.config import SceneSettings
 from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
@@ -21,6 +23,7 @@ from tests.unit.flightsw.scene.safe_writer import BANDS, band_pixels
 from tests.unit.flightsw.scene.test_strips import panels_of, together
 
 HEIGHT, WIDTH = 1301, 150
+GRID = rasterio.Affine(10, 0, 499980, 0, -10, 5900040)
 PIXELS = np.stack([band_pixels(band, HEIGHT, WIDTH) for band in BANDS])
 
 
@@ -166,17 +169,47 @@ def test_60_m_stay_60_m(tmp_path: Path) -> None:
 
 def test_without_scale_and_offset_an_offset_must_be_given(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", scale=None)
-    with pytest.raises(BadMetadata, match="--offset"):
+    with pytest.raises(BadMetadata, match="give its offset: -1000"):
         open_scene(path)
     known = open_scene(path, offset=-1000).metadata
     assert known.offsets == dict.fromkeys(BANDS, -1000)
     assert any("was given" in remark for remark in known.remarks)
 
 
+@pytest.mark.parametrize(
+    "size", [10.000000000000002, 9.999999999999998, float(np.float32(20.0)) * (1 + 1e-12)]
+)
+def test_a_pixel_size_within_float_rounding_is_the_whole_number(
+    tmp_path: Path, size: float
+) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", size=size)).metadata
+    assert known.ground_sample_distance == round(size)
+    assert known.georeference is not None
+    place = (float(round(size)), 0.0, 499980.0, 0.0, -float(round(size)), 5900040.0)
+    assert known.georeference.transform == place
+
+
+def test_bands_whose_grids_differ_by_rounding_are_on_one_grid(tmp_path: Path) -> None:
+    for band, pixels in zip(BANDS, PIXELS, strict=True):
+        size = 10.000000000000002 if band == "B03" else 10
+        write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",), size=size)
+    np.testing.assert_array_equal(pixels_of(open_scene(tmp_path)), PIXELS)
+
+
+@pytest.mark.parametrize("scale", [0.0001, float(np.float32(0.0001))])
+@pytest.mark.parametrize("offset", [-0.1, float(np.float32(-0.1)), 0.0])
+def test_tags_that_were_float32_give_whole_numbers(
+    tmp_path: Path, scale: float, offset: float
+) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", scale=scale, offset=offset)).metadata
+    assert known.quantification == 10_000
+    assert set(known.offsets.values()) == {round(offset * 10_000)}
+
+
 @pytest.mark.parametrize("offset", [0.1, -0.10005, -2.0, float("nan"), float("-inf")])
 def test_an_offset_tag_in_doubt_is_refused(tmp_path: Path, offset: float) -> None:
     path = write_tiff(tmp_path / "a.tif", offset=offset)
-    with pytest.raises(BadMetadata, match="--offset"):
+    with pytest.raises(BadMetadata, match="give its offset: -1000"):
         open_scene(path)
     assert open_scene(path, offset=0).metadata.offsets["B02"] == 0
 
@@ -207,7 +240,10 @@ def test_a_folder_tells_missing_doubled_and_unequal_bands(tmp_path: Path) -> Non
     ("settings", "error", "cause"),
     [
         ({"size": 30}, BadMetadata, "30 x -30"),
-        ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "metres"),
+        ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "EPSG:4326, whose unit is not the metre"),
+        ({"transform": rasterio.Affine.rotation(30) @ GRID}, BadMetadata, "rotated .* by 30 deg"),
+        ({"transform": GRID @ rasterio.Affine.scale(1, -1)}, BadMetadata, "row in the south"),
+        ({"size": 10.001}, BadMetadata, r"10.001 x -10.001 m\. Warp it to .* 10, 20 or 60 m"),
         ({"crs": None}, BadMetadata, "no coordinate system"),
         ({"nodata": 65535}, BadMetadata, "no data as 65535"),
         ({"pixels": PIXELS.astype(np.float32)}, CorruptImage, "float32"),
@@ -244,3 +280,46 @@ def test_a_damaged_file_is_corrupt(tmp_path: Path) -> None:
     path.write_bytes(content[:middle] + b"\xff" * 60_000 + content[middle + 60_000 :])
     with pytest.raises(CorruptImage):
         pixels_of(open_scene(path))
+
+
+def test_bands_that_are_named_replace_the_descriptions(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", names=("", "red", "", ""))
+    with pytest.raises(MissingBand, match=r"nir, or name them"):
+        open_scene(path)
+    order = ("nir", "B3", "-", "blue")
+    scene = open_scene(path, ("B02", "B03", "B08"), file_bands=order)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[[3, 1, 0]])
+    with pytest.raises(BadMetadata, match=r"has 4 bands, but 2 were named \(nir, red\)"):
+        open_scene(path, file_bands=("nir", "red"))
+
+
+def test_what_is_assumed_serves_only_a_file_that_says_nothing(tmp_path: Path) -> None:
+    assumed = SceneSettings(offset=-1000, bands=("B08", "B04", "B03", "B02"))
+    plain = write_tiff(tmp_path / "a.tif", names=("",) * 4, scale=None)
+    scene = open_scene(plain, assumed=assumed)
+    assert scene.metadata.offsets == dict.fromkeys(BANDS, -1000)
+    assert any("of the settings is assumed" in remark for remark in scene.metadata.remarks)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[::-1])
+    told = open_scene(write_tiff(tmp_path / "b.tif", offset=0), assumed=assumed)
+    assert told.metadata.offsets == dict.fromkeys(BANDS, 0)
+    np.testing.assert_array_equal(pixels_of(told), PIXELS)
+
+
+@pytest.mark.parametrize("name", ["scene.tif", "scene.tif.aux.xml", "scene.tif.ovr", "scene.tfw"])
+def test_a_fifo_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    (tmp_path / "scene_preview").mkdir()
+    open_scene(path)
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(CorruptImage, match="not a plain file") as caught:
+        open_scene(tmp_path)
+    assert caught.value.subject == str(tmp_path / name)
+
+
+def test_a_large_xml_file_beside_the_image_is_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "scene.tif")
+    with (tmp_path / "scene.tif.aux.xml").open("wb") as file:
+        file.truncate((4 << 20) + 1)
+    with pytest.raises(CorruptImage, match="larger than 4194304 bytes"):
+        open_scene(path)

@@ -118,7 +118,7 @@ def test_an_offset_that_is_in_doubt_is_refused(
         radiometry_of_product(found, "L2A", BANDS, None)
     assert cause in caught.value.cause
     assert caught.value.subject == str(found.path)
-    assert "--offset" in caught.value.cure
+    assert "give its offset: -1000" in caught.value.cure
     assert caught.value.fields["element"] == "BOA_ADD_OFFSET"
     given = radiometry_of_product(found, "L2A", BANDS, -1000)
     assert given.offsets == dict.fromkeys(BANDS, -1000)
@@ -199,6 +199,23 @@ def test_entities_and_document_types_are_refused(tmp_path: Path) -> None:
     text = f'<!DOCTYPE a [<!ENTITY x SYSTEM "{secret.as_uri()}">]><a>&x;</a>'
     with pytest.raises(BadMetadata, match="document type"):
         parse_document(tmp_path / "x.xml", text.encode())
+
+
+@pytest.mark.parametrize("piece", ["<a/>", "<!---->", "<?a?>", "<r a='' b='' c='' d=''/>"])
+def test_xml_that_would_take_much_memory_is_refused_before_it_is_parsed(
+    tmp_path: Path, piece: str
+) -> None:
+    text = f"<r>{piece * 200_000}</r>"
+    with pytest.raises(BadMetadata, match="more than 200000 elements or attributes"):
+        parse_document(tmp_path / "x.xml", text.encode())
+
+
+def test_a_metadata_file_is_read_up_to_its_limit(tmp_path: Path) -> None:
+    path = tmp_path / "x.xml"
+    with path.open("wb") as file:
+        file.truncate(56 << 20)
+    with pytest.raises(BadMetadata, match="larger than 4194304 bytes"):
+        read_bytes(path)
 
 
 @pytest.fixture(scope="module")

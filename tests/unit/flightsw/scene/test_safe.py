@@ -106,7 +106,7 @@ def test_an_old_bare_image_folder_has_no_offset(tmp_path: Path) -> None:
 def test_a_bare_image_folder_without_any_metadata_needs_an_offset(tmp_path: Path) -> None:
     product = SafeProduct(product_xml=False, tile_xml=False, checksum=None)
     root = product.write(tmp_path, "Image_Land")
-    with pytest.raises(BadMetadata, match="--offset"):
+    with pytest.raises(BadMetadata, match="give its offset: -1000"):
         open_scene(root)
     known = open_scene(root, offset=-1000).metadata
     assert known.offsets == dict.fromkeys(BANDS, -1000)

@@ -1,0 +1,132 @@
+"""CANCEL_JOB closes with the job that it cancels, whatever becomes of the job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from flightsw.commanding.context import Deferred, Outcome, TelecommandContext
+from flightsw.commanding.parameters import ParameterStore
+from flightsw.downlink.catalogue import ProductCatalogue
+from flightsw.errors import DeadlinePassed, Interrupted, JobCancelled
+from flightsw.fdir.modes import ModeMachine
+from flightsw.jobs.outcome import JobOutcomes, RetryAfter
+from flightsw.jobs.queue import Job, JobQueue
+from flightsw.telemetry.reporting import ServicePorts
+from telecommands.dictionary import CancelJob, CloudFraction, Code, ProcessScene
+from tests.unit.flightsw.commanding.harness import Harness, told
+
+_FRACTION = CloudFraction(
+    job="job", scene="a", model="m", engine="dimc", ground_sample_distance=10, height=1, width=1,
+    valid_pixels=1, contaminated=0.0, fractions={}, rows=1, columns=1, tile_map=b"\0",
+    seconds=1.0, inference_seconds=1.0, stages_ms={}, energy_j=None,
+)  # fmt: skip
+
+
+class _Desk:
+    """A job that runs, and CANCEL_JOB as the service answers it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.harness = Harness(folder)
+        self.jobs = JobQueue(self.harness.state, lambda: 10)
+        self.harness.handle({ProcessScene.NAME: self._process, CancelJob.NAME: self._cancel})
+        self.harness.send("PROCESS_SCENE", {"scene": "a.SAFE"}, "process")
+        job = self.jobs.next(1)
+        assert job
+        self.job = job
+        self.outcomes = JobOutcomes(
+            state=self.harness.state,
+            jobs=self.jobs,
+            catalogue=ProductCatalogue(self.harness.state),
+            parameters=ParameterStore(self.harness.state, lambda *_: None),
+            modes=ModeMachine(),
+            ports=ServicePorts(
+                self.harness.dispatcher.report,
+                lambda *_, **__: None,
+                lambda: None,
+                lambda: 2,
+                float,
+            ),
+            free_bytes=lambda: 1 << 40,
+            retry=RetryAfter(),
+            unclosed=self.harness.ledger.unclosed,
+        )
+
+    def stages(self, telecommand: str) -> list[str]:
+        return told(self.harness.ledger.known(telecommand))
+
+    def _process(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
+        return Deferred({"job": self.jobs.add(context.id, request, 1).id})
+
+    def _cancel(self, request: CancelJob, _: TelecommandContext) -> Outcome:
+        self.jobs.cancel(request.job, 1)
+        return Deferred({"job": request.job})
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[_Desk]:
+    one = _Desk(tmp_path)
+    yield one
+    one.harness.state.close()
+
+
+def _cancelled(outcomes: JobOutcomes, job: Job) -> None:
+    outcomes.stopped(job, JobCancelled("the job", "was cancelled by telecommand"))
+
+
+def _interrupted(outcomes: JobOutcomes, job: Job) -> None:
+    outcomes.stopped(job, Interrupted("the job", "was interrupted: the mode is SAFE"))
+
+
+def _too_late(outcomes: JobOutcomes, job: Job) -> None:
+    outcomes.stopped(job, DeadlinePassed("the job", "did not end before its deadline"))
+
+
+def _failed(outcomes: JobOutcomes, job: Job) -> None:
+    outcomes.failed(job, Code.CORRUPT_IMAGE, "the scene is damaged", "Fetch it again")
+
+
+def _completed(outcomes: JobOutcomes, job: Job) -> None:
+    published = SimpleNamespace(folder=Path("products"), files=())
+    outcomes.completed(job, published, _FRACTION, 1.0)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("end", "stages"),
+    [
+        (_cancelled, ["ACCEPTED", "STARTED", "COMPLETED"]),
+        (_interrupted, ["ACCEPTED", "STARTED", "COMPLETED"]),
+        (_too_late, ["ACCEPTED", "STARTED", "FAILED JOB_ENDED"]),
+        (_failed, ["ACCEPTED", "STARTED", "FAILED JOB_ENDED"]),
+        (_completed, ["ACCEPTED", "STARTED", "FAILED JOB_ENDED"]),
+    ],
+)
+def test_cancelling_closes_when_the_job_has_ended_and_says_whether_it_was_stopped(
+    desk: _Desk, end: Callable[[JobOutcomes, Job], None], stages: list[str]
+) -> None:
+    for cancellation in ("first", "second"):
+        desk.harness.send("CANCEL_JOB", {"job": desk.job.id}, cancellation)
+        assert desk.stages(cancellation) == ["ACCEPTED"]
+    end(desk.outcomes, desk.job)
+    assert desk.stages("first") == desk.stages("second") == stages
+    assert desk.harness.ledger.unclosed() == []
+
+
+def test_the_end_of_a_job_closes_no_cancellation_of_another(desk: _Desk) -> None:
+    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE"}, "other")
+    other = desk.jobs.next(1)
+    assert other
+    desk.harness.send("CANCEL_JOB", {"job": other.id}, "cancel-other")
+    _failed(desk.outcomes, desk.job)
+    assert desk.stages("cancel-other") == ["ACCEPTED"]
+
+
+def test_a_cancellation_survives_a_power_cut_and_closes_at_the_next_boot(desk: _Desk) -> None:
+    desk.harness.send("CANCEL_JOB", {"job": desk.job.id}, "cancel")
+    recovered = desk.jobs.recover(3, 2)
+    assert [job.id for job in recovered.cancelled] == [desk.job.id]
+    desk.outcomes.close_cancellations(desk.job.id)
+    assert desk.stages("cancel") == ["ACCEPTED", "STARTED", "COMPLETED"]
