@@ -1,7 +1,7 @@
 """``flightsw``: parsing, interrupts, errors and the exit status; the commands are in ``commands``.
 
-0 done; 1 the self-test failed, or masks agree less than asked; otherwise the status of the error
-(``flightsw/errors.py``).
+0 done; 1 the self-test failed, or masks agree less than asked; 10 + n if n of several scenes
+failed; otherwise the status of the error (``flightsw/errors.py``).
 """
 
 from __future__ import annotations
@@ -39,7 +39,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             from flightsw.telemetry.logs import log_for_people  # noqa: PLC0415 - takes 0.1 s
 
             log_for_people()
-            return run(arguments, check)
+            status = run(arguments, check)
+            sys.stdout.flush()
+            return status
+    except BrokenPipeError:  # the reader of the output has ended, as in `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except FlightError as error:
         if arguments.json:
             print(json.dumps({"error": error.as_record()}))

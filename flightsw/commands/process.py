@@ -1,22 +1,32 @@
-"""``flightsw process``: a scene on disk to products."""
+"""``flightsw process``: scenes on disk to products."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from flightsw.commands.options import Check, add_engine_options, engine_notices, engine_settings
+from flightsw.commands.scenes import (
+    Outcome,
+    Progress,
+    exit_status,
+    find_scenes,
+    folders_of,
+    progress_of,
+    summary_table,
+)
+from flightsw.errors import FlightError, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from telecommands.dictionary import LARGEST_BUFFER_M
 
 if TYPE_CHECKING:
-    from flightsw.chain import ProcessedScene
+    from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
 
 
 def add_parser(commands: Any) -> None:
@@ -24,13 +34,25 @@ def add_parser(commands: Any) -> None:
     kinds = "\n".join(f"  {kind.name:<10} {kind.description}" for kind in PRODUCT_KINDS)
     parser = commands.add_parser(
         "process",
-        help="turn a scene on disk into a cloud mask and its products",
+        help="turn scenes on disk into cloud masks and their products",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog=f"products:\n{kinds}",
     )
     parser.set_defaults(run=run)
-    parser.add_argument("scene", type=Path, help="SAFE folder, bare GRANULE layout, or GeoTIFF")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the products")
+    parser.add_argument(
+        "scenes",
+        type=Path,
+        nargs="+",
+        metavar="SCENE",
+        help="SAFE folder, bare GRANULE layout, GeoTIFF, or a pattern of such names",
+    )
+    parser.add_argument(
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        help="folder of the products; several scenes get one folder each below it",
+    )
     parser.add_argument(
         "--products",
         default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
@@ -69,15 +91,15 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, check: Check) -> int:
-    """Process the scene and print what was made."""
-    from tqdm import tqdm  # noqa: PLC0415
-
+    """Process the scenes and print what was made; the status counts the scenes that failed."""
     from flightsw.chain import SceneRequest, open_chain  # noqa: PLC0415
 
     check()
+    scenes = find_scenes(arguments.scenes)
+    folders = folders_of(scenes, arguments.out)
     request = SceneRequest(
-        scene=arguments.scene,
-        out=arguments.out,
+        scene=scenes[0],
+        out=folders[0],
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
@@ -87,19 +109,62 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
     )
-    with tqdm(
-        total=None, unit="row", disable=not sys.stderr.isatty() or arguments.quiet, leave=False
-    ) as bar:
+    requests = [
+        replace(request, scene=scene, out=folder)
+        for scene, folder in zip(scenes, folders, strict=True)
+    ]
+    with (
+        progress_of(scenes, check, quiet=arguments.quiet) as progress,
+        open_chain(engine_settings(arguments), engine_notices()) as chain,
+    ):
+        if len(requests) == 1:
+            progress.open_scene(0)
+            processed = chain.process(request, progress.advance, begun=progress.begun)
+            progress.show(_shown(Outcome(scenes[0], processed), json_only=arguments.json))
+            return 0
+        outcomes = []
+        for outcome in _each(chain, requests, progress):
+            outcomes.append(outcome)
+            if arguments.json or not outcome.failed:
+                progress.show(_shown(outcome, json_only=arguments.json))
+    if not arguments.json:
+        print(summary_table(outcomes))
+    return exit_status(outcomes)
 
-        def advance(done: int, height: int) -> None:
-            check()
-            bar.total = height
-            bar.update(done - bar.n)
 
-        with open_chain(engine_settings(arguments), engine_notices()) as chain:
-            processed = chain.process(request, advance)
-    print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
-    return 0
+def _each(
+    chain: SceneProcessor, requests: Sequence[SceneRequest], progress: Progress
+) -> Iterator[Outcome]:
+    """Process one scene after the other; the next one is begun while one is computed."""
+    for number, request in enumerate(requests):
+        progress.open_scene(number)
+        yield _outcome(chain, request, next(iter(requests[number + 1 :]), None), progress)
+
+
+def _outcome(
+    chain: SceneProcessor,
+    request: SceneRequest,
+    following: SceneRequest | None,
+    progress: Progress,
+) -> Outcome:
+    path = Path(str(request.scene))
+    try:
+        processed = chain.process(
+            request, progress.advance, begun=progress.begun, upcoming=lambda: following
+        )
+    except UsageError:
+        raise  # of the command, so of every scene
+    except FlightError as error:
+        progress.warn(f"flightsw: {error}")
+        return Outcome(path, error)
+    return Outcome(path, processed)
+
+
+def _shown(outcome: Outcome, *, json_only: bool) -> str:
+    result = outcome.result
+    if isinstance(result, FlightError):
+        return json.dumps({"scene": str(outcome.path), "error": result.as_record()})
+    return json.dumps(_as_json(result)) if json_only else _as_text(result)
 
 
 def _number_of(

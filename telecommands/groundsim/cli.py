@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stopped.code or 0)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        status = command(arguments)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail(Interrupted(arguments.name, "was interrupted", arguments.after_interrupt))
     except BrokenPipeError:  # the reader of the output has ended, as in `| head`
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except GroundError as error:
         return _fail(error)
+    else:
+        return status
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -126,6 +126,23 @@ def test_without_json_a_reader_sees_fraction_and_files(
     assert done.stderr == ""
 
 
+def test_several_scenes_are_counted_and_one_that_fails_stops_no_other(
+    simulated: Simulated, tmp_path: Path
+) -> None:
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    (scenes / "a.SAFE").mkdir()
+    (scenes / "b.SAFE").symlink_to(simulated.scene)
+    (scenes / "c.SAFE").symlink_to(simulated.scene)
+    out = tmp_path / "out"
+    pattern = str(scenes / "[a-c].SAFE")
+    done = run_command("flightsw", ["process", pattern, "-o", str(out), "--products", "mask"])
+    assert done.returncode == 11
+    assert "a.SAFE is not a known kind of product" in done.stderr
+    assert "2 processed, 1 failed" in done.stdout
+    assert len(list(out.glob("*/*_cloud_mask.npy"))) == 2
+
+
 def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "flightsw", "process", str(scene), "-o", str(out)],
@@ -155,16 +172,18 @@ def _shown_on_a_terminal(arguments: list[str]) -> str:
     return output.decode()
 
 
-def test_on_a_terminal_a_bar_counts_up_to_the_scenes_rows(
+def test_on_a_terminal_a_bar_counts_up_to_the_scenes_tiles(
     simulated: Simulated, tmp_path: Path
 ) -> None:
     command = ["process", str(simulated.scene), "-o", str(tmp_path / "out")]
-    bars = re.findall(r"(\d+)/(\d+) \[", _shown_on_a_terminal(command))
+    shown = _shown_on_a_terminal(command)
+    assert "loading the model" in shown
+    bars = re.findall(r"(\d+)/(\d+) \[", shown)
     counts = [int(done) for done, _ in bars]
     assert counts == sorted(counts)
     assert len(set(counts)) > 2
-    assert counts[-1] == 900
-    assert {height for _, height in bars} == {"900"}
+    assert counts[-1] == 25
+    assert {tiles for _, tiles in bars} == {"25"}
 
 
 def test_a_terminal_that_wants_quiet_shows_no_bar(simulated: Simulated, tmp_path: Path) -> None:
