@@ -27,7 +27,11 @@ def add_parser(commands: Any) -> None:
         epilog=f"products:\n{kinds}",
     )
     parser.set_defaults(run=run)
-    parser.add_argument("scene", type=Path, help="SAFE folder, bare GRANULE layout, or GeoTIFF")
+    parser.add_argument(
+        "scene",
+        type=Path,
+        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, or GeoTIFF",
+    )
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder of the products")
     parser.add_argument(
         "--products",
