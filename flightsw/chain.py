@@ -15,7 +15,7 @@ import cv2
 import msgspec
 
 from flightsw import __version__
-from flightsw.config import Settings
+from flightsw.config import PipelineSettings, Settings
 from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
@@ -24,6 +24,7 @@ from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
@@ -48,10 +49,10 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path, the folder of its products, and the products.
 
-    ``fusion`` and ``ground_sample_distance`` None: those of the settings; ``engine`` None: the
-    engines of the settings.  ``offset``, ``file_bands`` and ``tile`` are those of
-    :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
-    those given here are for a path.
+    ``fusion``, ``threshold_percent``, ``buffer_m`` and ``ground_sample_distance`` None: those of
+    the settings; ``engine`` None: the engines of the settings.  ``offset``, ``file_bands`` and
+    ``tile`` are those of :func:`~flightsw.scene.open_scene`.  A scene in memory has its own
+    distance, offset and bands; those given here are for a path.
     """
 
     scene: Path | ArrayScene
@@ -62,6 +63,8 @@ class SceneRequest:
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     fusion: Fusion | None = None
+    threshold_percent: int | None = None
+    buffer_m: float | None = None
     engine: EngineName | None = None
 
 
@@ -158,9 +161,7 @@ class SceneProcessor:
         upcoming: Callable[[], SceneRequest | None],
         stop: StopSignal | None,
     ) -> ProcessedScene:
-        pipeline = self._settings.pipeline
-        if request.fusion:
-            pipeline = msgspec.structs.replace(pipeline, fusion=request.fusion)
+        pipeline = _requested(self._settings.pipeline, request)
 
         def next_recipe() -> SceneRecipe | None:
             following = upcoming()
@@ -170,7 +171,7 @@ class SceneProcessor:
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
-            context = self._context(engine.info, pipeline.fusion)
+            context = self._context(engine.info, pipeline)
             product_set = ProductSet(request.out, request.products, metadata, context)
             sinks = begun(grid, product_set.bytes_needed)
             with product_set as products:
@@ -181,7 +182,10 @@ class SceneProcessor:
                     [products, *sinks],
                     progress,
                     grid=grid,
+                    probability="probability" in request.products,
                     probe=self._probe(engine.info),
+                    check=self._check(engine.info, grid),
+                    corrected=self._notices.corrected,
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
                 )
@@ -189,11 +193,21 @@ class SceneProcessor:
         return ProcessedScene(metadata, engine.info, summary, published)
 
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
+        golden = self._golden_answers(engine)
+        return None if golden is None else GoldenProbe(golden)
+
+    def _check(self, engine: EngineInfo, grid: Grid) -> AnswerCheck | None:
+        golden, checked = self._golden_answers(engine), self._settings.pipeline.check_answers
+        if golden is None or checked == "off":
+            return None
+        return AnswerCheck(grid, engine, golden.pair_sums, every=checked == "all")
+
+    def _golden_answers(self, engine: EngineInfo) -> GoldenAnswers | None:
         if not can_judge(engine, self._package):
             return None
         if self._golden is None or self._golden.info != engine:
             self._golden = GoldenAnswers(engine, self._package)
-        return GoldenProbe(self._golden)
+        return self._golden
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
         pipeline, assumed = self._settings.pipeline, self._settings.scene
@@ -210,7 +224,7 @@ class SceneProcessor:
             assumed=assumed,
         )
 
-    def _context(self, engine: EngineInfo, fusion: Fusion) -> ProductContext:
+    def _context(self, engine: EngineInfo, pipeline: PipelineSettings) -> ProductContext:
         return ProductContext(
             tag=engine.tag,
             engine=engine.name,
@@ -218,9 +232,19 @@ class SceneProcessor:
             precision=engine.precision,
             model_id=engine.model_id,
             classes=engine.classes,
-            fusion=fusion,
+            fusion=pipeline.fusion,
             software_version=__version__,
+            threshold_percent=pipeline.threshold_percent,
+            buffer_m=pipeline.buffer_m,
         )
+
+
+def _requested(settings: PipelineSettings, request: SceneRequest) -> PipelineSettings:
+    """The settings with what the request gives instead."""
+    names = ("fusion", "threshold_percent", "buffer_m")
+    given = {name: getattr(request, name) for name in names}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return msgspec.structs.replace(settings, **changes)
 
 
 def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:

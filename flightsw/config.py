@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from flightsw.errors import UsageError
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import LARGEST_BUFFER_M, EngineName
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,6 +96,10 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     - ``fusion``: how overlapping tiles are combined.  ``or``: a pixel is contaminated if it is in
       any tile; ``blend``: if the mean probability of its tiles is above 0.5.
+    - ``threshold_percent``: a pixel is contaminated if its cloud probability, in whole per cent, is
+      this or more.  Without it, the class with the larger logit decides.
+    - ``buffer_m``: clear pixels within this distance of a contaminated one become contaminated,
+      metres; 0 is none.
     - ``queue_depth``: batches between producer and consumer.
     - ``decode_workers``: threads that decode the scene.
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
@@ -103,15 +107,20 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       CPU and that have checksums.
     - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
       sends none.
+    - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
+      whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
     """
 
     fusion: Literal["or", "blend"] = "or"
+    threshold_percent: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    buffer_m: Annotated[float, msgspec.Meta(ge=0, le=LARGEST_BUFFER_M)] = 0.0
     queue_depth: Annotated[int, msgspec.Meta(ge=1, le=1024)] = 16
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     decoder: Literal["auto", "cpu", "gpu"] = "auto"
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
+    check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
 
 

@@ -84,6 +84,18 @@ class ModelError(FlightError):
 class PackageInvalid(ModelError):
     code = "PACKAGE_INVALID"
 
+    @classmethod
+    def wrong(cls, file: object, key: str, expected: object, found: object) -> PackageInvalid:
+        """``file`` holds a value that is not what it must be."""
+        return cls(
+            file,
+            f"has {key} {found}, which must be {expected}",
+            "Compile the model again, or install an intact package",
+            key=key,
+            expected=str(expected),
+            found=str(found),
+        )
+
 
 class PackageTampered(ModelError):
     code = "PACKAGE_TAMPERED"

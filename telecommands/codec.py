@@ -6,7 +6,7 @@ Nothing here trusts what it reads (docs/decisions/0016-msgpack-at-the-trust-boun
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
@@ -138,12 +138,13 @@ def encode_packet(
 
 def decode_as(kind: type[Kind], frame: bytes, what: str) -> Kind:
     """Decode a frame as one of the dictionary's types; :class:`Refusal` names it as ``what``."""
-    decoder: msgspec.msgpack.Decoder[Kind] = _decoder(cast(Any, kind))
+    decoder: msgspec.msgpack.Decoder[Kind] = decoder_of(cast(Any, kind))
     return _decoded(decoder, frame, what)
 
 
-@cache
-def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+@lru_cache(maxsize=1024)
+def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    """The decoder of a type: making one takes longer than decoding."""
     return msgspec.msgpack.Decoder(kind)
 
 

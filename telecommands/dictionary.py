@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta
@@ -249,7 +249,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "size": "size of the product",
         "sha256": "SHA-256 of the product, in hexadecimal",
         "offset": "position in the product",
-        "chunk_bytes": "length of every chunk but the last",
+        "chunk_bytes": "length of the longest chunk",
         "confirmed": "bytes that the service knows to be stored",
         "queued": "products queued for downlink",
         "held": "held products",
@@ -294,12 +294,16 @@ Skip: TypeAlias = Annotated[
     int, Meta(ge=0, le=1_000_000, description="entries to leave out at the start")
 ]
 ProductKind: TypeAlias = Literal[
-    "mask", "geotiff", "classes", "fill", "quicklook", "stac", "report"
+    "mask", "geotiff", "cog", "classes", "probability", "fill", "quicklook", "stac", "report"
 ]
 EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
+
+
+LARGEST_BUFFER_M: Final = 2000
+"""Rows within the buffer are held in memory, on both sides of those that are written."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -361,16 +365,27 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
 
     scene: Annotated[RelativePath, Meta(description="path below the scene root")]
     products: Annotated[
-        tuple[ProductKind, ...],
-        Meta(min_length=1, max_length=7, description="products to write"),
-    ] = (
-        "geotiff",
-        "report",
-    )
+        tuple[ProductKind, ...], Meta(min_length=1, max_length=9, description="products to write")
+    ] = ("geotiff", "report")
     priority: Annotated[int, Meta(ge=0, le=9, description="9 runs first")] = 5
     fusion: Annotated[
         Fusion | None,
         Meta(description="how overlapping tiles are combined; null: parameter processing.fusion"),
+    ] = None
+    threshold_percent: Annotated[
+        Annotated[int, Meta(ge=1, le=100)] | None,
+        Meta(
+            description="cloud probability from which a pixel is contaminated; null: the settings'",
+            extra={"unit": "%"},
+        ),
+    ] = None
+    buffer_m: Annotated[
+        Annotated[float, Meta(ge=0, le=LARGEST_BUFFER_M)] | None,
+        Meta(
+            description="distance around contaminated pixels that counts as contaminated;"
+            " null: the settings'",
+            extra={"unit": "m"},
+        ),
     ] = None
     ground_sample_distance: Annotated[
         Literal[10, 20, 40] | None,
@@ -599,10 +614,7 @@ class ListProducts(Telecommand, frozen=True, kw_only=True):
     RESULT = ProductList
     states: Annotated[
         tuple[ProductState, ...], Meta(max_length=4, description="states to list; empty: all")
-    ] = (
-        ProductState.QUEUED,
-        ProductState.HELD,
-    )
+    ] = (ProductState.QUEUED, ProductState.HELD)
     limit: Limit = 50
     skip: Skip = 0
 
@@ -963,6 +975,7 @@ EventName: TypeAlias = Literal[
     "ENGINE_UNAVAILABLE",
     "ENGINE_CHANGED",
     "ENGINE_RECONNECTED",
+    "ANSWER_CORRECTED",
     "TELECOMMAND_REJECTED",
     "AUTHENTICATION_FAILED",
     "SCHEDULE_MISSED",
@@ -992,80 +1005,62 @@ EventName: TypeAlias = Literal[
     "INTERNAL_FAULT",
 ]
 
+_EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
+    Severity.DIAGNOSTIC: {"SELF_TEST_PASSED": "golden tiles gave correct results"},
+    Severity.ACTIVITY: {
+        "SERVICE_STARTED": "the service is ready for telecommands",
+        "SERVICE_STOPPING": "the service is shutting down cleanly",
+        "MODE_CHANGED": "the mode changed",
+        "PARAMETER_CHANGED": "a parameter has a new value",
+        "JOB_STARTED": "a job started",
+        "JOB_COMPLETED": "a job completed; its products are queued for downlink",
+        "CONTACT_OPENED": "a contact window opened",
+        "CONTACT_CLOSED": "a contact window closed",
+        "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
+        "LIMIT_CLEARED": "a value is back within its limits",
+        "MODEL_STAGED": "a model package was verified and staged",
+        "MODEL_ACTIVATED": "another model is now active",
+    },
+    Severity.WARNING_LOW: {
+        "ENGINE_RECONNECTED": "an engine failed, was reopened and resumed",
+        "ANSWER_CORRECTED": "an engine gave a tile a wrong answer; it was computed again",
+        "TELECOMMAND_REJECTED": "a telecommand was rejected",
+        "JOB_REQUEUED": "a job was interrupted and put back into the queue",
+        "PRODUCT_REMOVED": "a product was deleted to free space",
+        "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
+        "PACKETS_DROPPED": "telemetry packets were dropped: the send queue was full",
+        "EVENTS_SQUELCHED": "events of one name were suppressed: too many in a short time",
+    },
+    Severity.WARNING_HIGH: {
+        "UNCLEAN_RESTART": "the previous run ended uncleanly (crash, kill or power cut)",
+        "ENGINE_CHANGED": "an engine failed; the next engine of the chain took over",
+        "AUTHENTICATION_FAILED": "a telecommand failed authentication",
+        "SCHEDULE_MISSED": "the time of a schedule entry passed while the service was down",
+        "JOB_FAILED": "a job ended without products",
+        "PRODUCT_LOST": "the file of a product is missing or damaged",
+        "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
+        "LIMIT_EXCEEDED": "a value is outside its limits",
+        "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
+        "KEYS_REFUSED": "a key file cannot be used",
+    },
+    Severity.CRITICAL: {
+        "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",
+        "SELF_TEST_FAILED": "golden tiles gave wrong results",
+        "ENGINE_UNAVAILABLE": "no engine could be opened",
+        "DISK_FULL": "the disk is full: the service enters SAFE",
+        "TOO_HOT": "a temperature is critical: the service enters SAFE",
+        "THREAD_STALLED": "a thread stopped responding",
+        "INTERNAL_FAULT": "an internal error occurred; see the service log",
+    },
+}
+_KINDS: Final = {
+    name: EventKind(severity, doc)
+    for severity, docs in _EVENTS.items()
+    for name, doc in docs.items()
+}
+
 EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
-    {
-        "SERVICE_STARTED": EventKind(Severity.ACTIVITY, "the service is ready for telecommands"),
-        "SERVICE_STOPPING": EventKind(Severity.ACTIVITY, "the service is shutting down cleanly"),
-        "UNCLEAN_RESTART": EventKind(
-            Severity.WARNING_HIGH, "the previous run ended uncleanly (crash, kill or power cut)"
-        ),
-        "BOOT_LOOP": EventKind(
-            Severity.CRITICAL, "three unclean boots within ten minutes: the service enters SAFE"
-        ),
-        "MODE_CHANGED": EventKind(Severity.ACTIVITY, "the mode changed"),
-        "SELF_TEST_PASSED": EventKind(Severity.DIAGNOSTIC, "golden tiles gave correct results"),
-        "SELF_TEST_FAILED": EventKind(Severity.CRITICAL, "golden tiles gave wrong results"),
-        "ENGINE_UNAVAILABLE": EventKind(Severity.CRITICAL, "no engine could be opened"),
-        "ENGINE_CHANGED": EventKind(
-            Severity.WARNING_HIGH, "an engine failed; the next engine of the chain took over"
-        ),
-        "ENGINE_RECONNECTED": EventKind(
-            Severity.WARNING_LOW, "an engine failed, was reopened and resumed"
-        ),
-        "TELECOMMAND_REJECTED": EventKind(Severity.WARNING_LOW, "a telecommand was rejected"),
-        "AUTHENTICATION_FAILED": EventKind(
-            Severity.WARNING_HIGH, "a telecommand failed authentication"
-        ),
-        "SCHEDULE_MISSED": EventKind(
-            Severity.WARNING_HIGH, "the time of a schedule entry passed while the service was down"
-        ),
-        "PARAMETER_CHANGED": EventKind(Severity.ACTIVITY, "a parameter has a new value"),
-        "JOB_STARTED": EventKind(Severity.ACTIVITY, "a job started"),
-        "JOB_COMPLETED": EventKind(
-            Severity.ACTIVITY, "a job completed; its products are queued for downlink"
-        ),
-        "SCENE_DOUBTFUL": EventKind(
-            Severity.WARNING_HIGH, "the digital numbers of a scene contradict its metadata"
-        ),
-        "JOB_FAILED": EventKind(Severity.WARNING_HIGH, "a job ended without products"),
-        "JOB_REQUEUED": EventKind(
-            Severity.WARNING_LOW, "a job was interrupted and put back into the queue"
-        ),
-        "CONTACT_OPENED": EventKind(Severity.ACTIVITY, "a contact window opened"),
-        "CONTACT_CLOSED": EventKind(Severity.ACTIVITY, "a contact window closed"),
-        "PRODUCT_DELIVERED": EventKind(
-            Severity.ACTIVITY, "the receiver confirmed a complete product"
-        ),
-        "PRODUCT_REMOVED": EventKind(Severity.WARNING_LOW, "a product was deleted to free space"),
-        "PRODUCT_LOST": EventKind(
-            Severity.WARNING_HIGH, "the file of a product is missing or damaged"
-        ),
-        "QUOTA_REACHED": EventKind(
-            Severity.WARNING_HIGH, "the products fill the storage quota; jobs wait"
-        ),
-        "DISK_FULL": EventKind(Severity.CRITICAL, "the disk is full: the service enters SAFE"),
-        "LIMIT_EXCEEDED": EventKind(Severity.WARNING_HIGH, "a value is outside its limits"),
-        "LIMIT_CLEARED": EventKind(Severity.ACTIVITY, "a value is back within its limits"),
-        "TOO_HOT": EventKind(
-            Severity.CRITICAL, "a temperature is critical: the service enters SAFE"
-        ),
-        "CLOCK_JUMPED": EventKind(
-            Severity.WARNING_LOW, "the UTC clock jumped relative to the monotonic clock"
-        ),
-        "PACKETS_DROPPED": EventKind(
-            Severity.WARNING_LOW, "telemetry packets were dropped: the send queue was full"
-        ),
-        "EVENTS_SQUELCHED": EventKind(
-            Severity.WARNING_LOW, "events of one name were suppressed: too many in a short time"
-        ),
-        "MODEL_STAGED": EventKind(Severity.ACTIVITY, "a model package was verified and staged"),
-        "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model is now active"),
-        "KEYS_REFUSED": EventKind(Severity.WARNING_HIGH, "a key file cannot be used"),
-        "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread stopped responding"),
-        "INTERNAL_FAULT": EventKind(
-            Severity.CRITICAL, "an internal error occurred; see the service log"
-        ),
-    }
+    {name: _KINDS[name] for name in get_args(EventName)}
 )
 
 
@@ -1103,7 +1098,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "processing.waiting_jobs": Parameter(500, "longest queue of jobs", "", 1, 10_000),
         "processing.self_test": Parameter(True, "run golden tiles before each scene"),
         "downlink.chunk_bytes": Parameter(
-            1 << 20, "size of a chunk", "byte", 4096, 8 << 20
+            1 << 20, "longest chunk; a slow link gets shorter ones", "byte", 4096, 8 << 20
         ),
         "storage.quota_bytes": Parameter(
             20 * 10**9, "storage for products on board", "byte", 10**6, 10**13
@@ -1152,7 +1147,7 @@ DownlinkRequest: TypeAlias = NextProduct | ChunkRequest | ProductReceived
 
 
 class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="type"):
-    """Service: the next product.  All chunks but the last have ``chunk_bytes`` bytes."""
+    """Service: the next product.  A chunk has ``chunk_bytes`` bytes or fewer."""
 
     v: int = VERSION
     product: Identifier

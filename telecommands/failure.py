@@ -21,11 +21,10 @@ class Failure(Exception):  # noqa: N818 - subclasses are named for what failed
         self.cause = cause
         self.cure = cure
         self.fields = fields
-        super().__init__(f"{self.sentence}. {cure}" if cure else self.sentence)
+        super().__init__(self.subject, cause, cure)  # what it is pickled by
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle all parts: an exception alone would be rebuilt from its message."""
-        return _rebuilt, (type(self), self.subject, self.cause, self.cure, self.fields)
+    def __str__(self) -> str:
+        return f"{self.sentence}. {self.cure}" if self.cure else self.sentence
 
     @property
     def sentence(self) -> str:
@@ -41,9 +40,3 @@ class Failure(Exception):  # noqa: N818 - subclasses are named for what failed
             "cure": self.cure,
             **self.fields,
         }
-
-
-def _rebuilt(
-    kind: type[Failure], subject: str, cause: str, cure: str, fields: dict[str, Any]
-) -> Failure:
-    return kind(subject, cause, cure, **fields)

@@ -19,12 +19,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a fault
         self.cause = cause
         self.cure = cure
         self.data = data
-        super().__init__(f"{code.value}: {cause}" + (f". {cure}" if cure else ""))
+        super().__init__(code, cause, cure)  # what it is pickled by
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle all parts: an exception alone would be rebuilt from its message."""
-        return _rebuilt, (self.code, self.cause, self.cure, self.data)
-
-
-def _rebuilt(code: Code, cause: str, cure: str, data: dict[str, Any]) -> Refusal:
-    return Refusal(code, cause, cure, **data)
+    def __str__(self) -> str:
+        return f"{self.code.value}: {self.cause}" + (f". {self.cure}" if self.cure else "")

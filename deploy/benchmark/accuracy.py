@@ -86,7 +86,7 @@ def taught_held_out_tiles(
             knows_shadow=True,
         )
         for tile in read_tiles(data)
-        if split.part_of(tile.region) == "held_out"
+        if split.part_of(tile.region) == "held_out" and tile.allowed is None
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from statistics import median
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from deploy.benchmark.decode import BANDS
 from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
@@ -15,9 +17,8 @@ from flightsw.dimc.simulator.int8_graph import load_openvino
 from flightsw.engines.dimc.engine import open_dimc_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
-from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
 from flightsw.scene.strips import COLUMNS_WANTED
-from flightsw.testing import scene_metadata
 
 _Arrangement: TypeAlias = Literal["spatial", "batch", "instances"]
 
@@ -77,7 +78,8 @@ def _keep_busy(
 def _scene_in_memory(columns: int) -> ArrayScene:
     """A full scene without no-data pixels, in panels of ``columns``; its content is irrelevant."""
     block = np.random.default_rng(0).integers(1000, 9000, (4, 1098, 1098), dtype=np.uint16)
-    return ArrayScene(scene_metadata(_WIDTH, _WIDTH), np.tile(block, (1, 1, 10)), columns)
+    scene = ArrayScene.from_digital_numbers(np.tile(block, (1, 1, 10)), BANDS, offset=USUAL_OFFSET)
+    return replace(scene, metadata=replace(scene.metadata, height=_WIDTH), columns=columns)
 
 
 def _simulator_against_openvino(package: ModelPackage, threads: int = 2) -> dict[str, float]:

@@ -23,8 +23,8 @@ from deploy.rig.flight_unit import FlightUnit, flight_unit
 from telecommands.auth import sign
 from telecommands.codec import decode_as
 from telecommands.dictionary import Stage, TelecommandBody, Verification
-from telecommands.ground.commanding import SequenceFile
 from telecommands.ground.connection import Connection
+from telecommands.ground.sequence import SequenceFile
 from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 
 _IDLE_SECONDS: Final = 30.0
@@ -232,10 +232,7 @@ def _beside_a_stuck_listener(unit: FlightUnit) -> tuple[int, int]:
 def _downlink(unit: FlightUnit, scene: str) -> tuple[float, float]:
     """Megabytes a second of the largest product, written and hashed, and of bare CURVE sockets."""
     job = unit.execute(
-        "PROCESS_SCENE",
-        timeout_s=_RUN_LIMIT_SECONDS,
-        scene=scene,
-        products=["fill"],
+        "PROCESS_SCENE", timeout_s=_RUN_LIMIT_SECONDS, scene=scene, products=["fill"]
     )
     assert job.stage is Stage.COMPLETED, job
     unit.execute("OPEN_CONTACT", bytes=10**12, seconds=3600)

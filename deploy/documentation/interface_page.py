@@ -8,13 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, get_args
 
-from deploy.documentation.interface_types import (
-    doc_of,
-    fields_table,
-    record_of,
-    records_in,
-    value,
-)
+from deploy.documentation.interface_types import doc_of, fields_table, record_of, records_in, value
 from flightsw.commanding.ledger import KEPT
 from telecommands import dictionary
 from telecommands.auth import AHEAD, SECRET_BYTES, WINDOW, TelecommandKey, mac, sign
@@ -40,7 +34,8 @@ from telecommands.dictionary import (
 )
 from telecommands.ground.commanding import RESEND_S
 from telecommands.ground.connection import MOST_FRAME_BYTES
-from telecommands.ground.downlink import MOST_CREDIT, WINDOW_BYTES
+from telecommands.ground.credit import MOST_CREDIT
+from telecommands.ground.downlink import WINDOW_BYTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
 _TEMPLATE: Final = Path(__file__).with_name("interface_template.md")

@@ -31,6 +31,7 @@ from msgspec.inspect import (
 )
 
 from telecommands.dictionary import MEANINGS, Identifier, UtcNanoseconds
+from telecommands.ground.limits import extra_of
 
 
 def plain(found: Type) -> Type:
@@ -87,7 +88,7 @@ def fields_table(kind: type[msgspec.Struct]) -> Iterator[str]:
         cells = (
             f"`{field.encode_name}`",
             type_name(field.type),
-            str(_fact(field.type, "unit") or ""),
+            extra_of(field.type).get("unit", ""),
             "; ".join(ranges(field.type)),
             _default(field),
             _meaning(field),
@@ -165,14 +166,6 @@ def options_of(found: Type) -> tuple[Type, ...]:
     found = plain(found)
     types = found.types if isinstance(found, UnionType) else (found,)
     return tuple(map(plain, types))
-
-
-def _fact(found: Type, name: str) -> Any:
-    if isinstance(found, Metadata):
-        return (found.extra or {}).get(name) or _fact(found.type, name)
-    if isinstance(found, UnionType):
-        return next(filter(None, (_fact(one, name) for one in found.types)), None)
-    return None
 
 
 def ranges(found: Type) -> Iterator[str]:

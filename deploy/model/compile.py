@@ -1,6 +1,6 @@
-"""``python -m deploy.model.compile MODEL.onnx OUT/NAME-VERSION --calibration TAUGHT``: package.
+"""Make a package: ``python -m deploy.model.compile MODEL.onnx OUT/NAME-VERSION …``.
 
-Calibrates, quantises, measures and writes a model package.  ``TAUGHT`` is what
+Calibrates, quantises, measures and writes a model package.  The folder of ``--calibration`` is what
 ``deploy.model.label`` wrote: its training part calibrates, its validation part
 chooses the ranges, its held-out part gives the figures in ``package.json``.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ from deploy.model.quantise import (
     quantise,
     with_card_interface,
 )
-from flightsw.errors import UsageError
+from flightsw.errors import FlightError, UsageError
 from flightsw.model.description import (
     PackageDescription,
     Quantisation,
@@ -56,14 +57,31 @@ from flightsw.model.package import ModelPackage, load_package
 TWO_CLASSES: Final = ("clear", "contaminated")
 
 _QUANTIFICATION: Final = 10_000.0
+_OURS: Final = "deploy/model/provenance.toml"
 
 
 class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The origin of the weights (``provenance.toml``)."""
+    """The origin of the weights (``provenance.toml``); ``network`` is its architecture's name."""
 
+    network: str
     licence: str
     training_data: tuple[TrainingData, ...]
     teacher: Teacher | None = None
+
+
+def read_provenance(path: Path) -> Provenance:
+    """Read a provenance file.
+
+    Raises :class:`UsageError` that names what is missing or wrong in it.
+    """
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Provenance)
+    except OSError as error:
+        cause = f"cannot be read ({error.strerror})"
+        raise UsageError(path, cause, f"Write it as {_OURS} is written") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        cause = f"is not a valid provenance file ({error})"
+        raise UsageError(path, cause, f"Write it as {_OURS} is written") from error
 
 
 @dataclass(frozen=True)
@@ -126,7 +144,10 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     floating = None
     if compilation.weights:
         floating = _floating_answers(original, tiles, compilation.bands, description.output)
-    golden, notice = golden_answers(tiles, answers, floating), _notice(description)
+    golden, notice = (
+        golden_answers(tiles, answers, floating),
+        _notice(description, compilation.provenance.network),
+    )
     write_package(out, description, card.model, golden, notice, compilation.weights)
     return load_package(out)
 
@@ -221,9 +242,9 @@ def _output(card: CardGraph) -> Quantisation:
     return Quantisation(card.output_scale, OUTPUT_ZERO_POINT)
 
 
-def _notice(description: PackageDescription) -> str:
+def _notice(description: PackageDescription, network: str) -> str:
     lines = [
-        f"{description.name} {description.version}: weights of the DTACSNet-CD network.",
+        f"{description.name} {description.version}: weights of the {network} network.",
         f"Licence of the weights: {description.licence}.",
         "",
         "Trained on modified Copernicus Sentinel data:",
@@ -248,8 +269,8 @@ def main() -> None:
     parser.add_argument(
         "--provenance",
         type=Path,
-        default=Path(__file__).with_name("provenance.toml"),
-        help="licence, training data and teacher of the weights (TOML)",
+        required=True,
+        help=f"origin of these weights (TOML); {_OURS} is that of the weights that ship",
     )
     parser.add_argument("--bands", default=",".join(BANDS), help="order of the graph's channels")
     parser.add_argument(
@@ -270,8 +291,16 @@ def main() -> None:
         "--seed", type=int, default=Compilation.seed, help="random seed (%(default)s)"
     )
     arguments = parser.parse_args()
+    try:
+        package = _compile(arguments)
+    except FlightError as error:
+        sys.exit(f"compile: {error}")
+    print((package.folder / "package.json").read_text())
+
+
+def _compile(arguments: argparse.Namespace) -> ModelPackage:
     compilation = Compilation(
-        provenance=msgspec.toml.decode(arguments.provenance.read_bytes(), type=Provenance),
+        provenance=read_provenance(arguments.provenance),
         bands=tuple(arguments.bands.split(",")),
         levels=tuple(arguments.levels.split(",")),
         ranges=arguments.ranges,
@@ -279,8 +308,7 @@ def main() -> None:
         seed=arguments.seed,
         weights=arguments.weights,
     )
-    package = compile_package(arguments.model, arguments.out, arguments.calibration, compilation)
-    print((package.folder / "package.json").read_text())
+    return compile_package(arguments.model, arguments.out, arguments.calibration, compilation)
 
 
 if __name__ == "__main__":

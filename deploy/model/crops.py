@@ -1,4 +1,4 @@
-"""Random training windows: scale, edge, flip, rotation, gain, and the card's own input steps."""
+"""Random training windows: scale, flip, rotation, gain, haze, and the card's own input steps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from deploy.model.label import TaughtTile
-from deploy.model.teacher import halve
 
 INPUT_SCALE: Final = 0.004
 """Reflectance per INT8 step of the card's input: 0 to 1.02 in 256 steps."""
@@ -20,9 +19,11 @@ INPUT_SCALE: Final = 0.004
 INPUT_LIMIT: Final = INPUT_SCALE * 255
 WINDOW: Final = 224
 
-_COARSE_SHARE: Final = 0.35  # of the windows, at twice the ground sample distance
-_EDGE: Final = 56  # a window may pass the image's edge by this much, as at a scene's edge
-_EDGE_SHARE: Final = 0.2
+_SCALE_SHARES: Final = {10: 0.35, 20: 0.2, 30: 0.25, 40: 0.08, 60: 0.12}
+_LABELLED_SHARE: Final = 0.4  # of the windows of a scale, from tiles whose truth is known
+_HAZE: Final = np.array([0.072, 0.043, 0.024, 0.009], np.float32)[:, None, None]
+"""Path reflectance of clean air in B02, B03, B04, B08, which L1C has and L2A does not."""
+
 _BRIGHT_BLUE: Final = 0.30  # reflectance of B02 that separates thick from thin cloud
 _BLUE_SOFTNESS: Final = 0.04
 
@@ -37,12 +38,11 @@ class Window:
 
 
 class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Endless random windows; tiles are drawn in proportion to their area."""
+    """Endless random windows: a scale, then a tile of it in proportion to its area."""
 
     def __init__(self, tiles: list[TaughtTile], seed: int) -> None:
         self._tiles = tiles
-        areas = np.array([tile.valid.size for tile in tiles], dtype=np.float64)
-        self._chances = areas / areas.sum()
+        self._chances = _chances(tiles)
         self._seed = seed
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -59,40 +59,31 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def cut(tile: TaughtTile, random: np.random.Generator) -> Window:
-    """Cut a window, at times at half the scale, at times over the edge (zeros, weight 0)."""
-    large_enough = tile.ground_sample_distance == 10 and min(tile.valid.shape) >= 2 * WINDOW
-    coarse = large_enough and random.random() < _COARSE_SHARE
-    bands, probabilities, valid = tile.bands, tile.probabilities, tile.valid
-    side = WINDOW * 2 if coarse else WINDOW
-    top, left = (_start(length, side, random) for length in valid.shape)
-    source = _overlap(top, left, side, valid.shape)
-    channels = len(bands) + len(probabilities) + 1
-    stack: NDArray[np.float32] = np.zeros((channels, side, side), np.float32)
-    rows, columns = source
-    target = np.s_[
-        :, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left
-    ]
-    stack[target] = np.concatenate(
-        (bands[:, rows, columns], probabilities[:, rows, columns], valid[None, rows, columns])
-    )
-    if coarse:
-        stack = halve(stack)
-    count = bands.shape[0]
-    return Window(stack[:count], stack[count:-1], (stack[-1] == 1).astype(np.float32))
+    """Cut a window; a tile that is smaller continues as its mirror image, as in flight."""
+    top, left = (_start(length, random) for length in tile.valid.shape)
+    planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
+    area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
+    bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
+    return Window(bands, probabilities, valid[0])
 
 
 def augment(window: Window, random: np.random.Generator) -> Window:
-    """Flip, rotate, vary gain (0.8 to 1.2, each band 5 % more), then step as the card's input."""
+    """Flip, rotate, vary gain (0.75 to 1.25, each band 5 % more) and haze, then step as the card.
+
+    Haze, in half of the windows, adds from -0.4 to 0.8 times the path reflectance of clean air:
+    what separates L1C from L2A, and one sensor or date from another.
+    """
     turns, flip = int(random.integers(4)), bool(random.integers(2))
 
     def turned(array: NDArray[np.float32]) -> NDArray[np.float32]:
         rotated = np.rot90(array, turns, axes=(-2, -1))
         return np.ascontiguousarray(rotated[..., ::-1] if flip else rotated)
 
-    gain = random.uniform(0.8, 1.2) * random.uniform(
+    gain = random.uniform(0.75, 1.25) * random.uniform(
         0.95, 1.05, (window.reflectance.shape[0], 1, 1)
     )
-    reflectance = as_card_input(window.reflectance * gain.astype(np.float32))
+    haze = _HAZE * np.float32(random.uniform(-0.4, 0.8) if random.integers(2) else 0)
+    reflectance = as_card_input(window.reflectance * gain.astype(np.float32) + haze)
     return Window(turned(reflectance), turned(window.probabilities), turned(window.weight))
 
 
@@ -111,16 +102,23 @@ def thick_share(reflectance: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid((reflectance[:, 0] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
 
 
-def _start(length: int, side: int, random: np.random.Generator) -> int:
-    if length <= side:
-        return int(random.integers(length - side, 1))
-    start = int(random.integers(-_EDGE, length - side + _EDGE + 1))
-    inside = int(np.clip(start, 0, length - side))
-    return start if random.random() < _EDGE_SHARE else inside
+def _chances(tiles: list[TaughtTile]) -> NDArray[np.float64]:
+    """The chance of each tile: shares of scales, within them of known truth, then area."""
+    scales = np.array([tile.ground_sample_distance for tile in tiles])
+    known = np.array([tile.labelled for tile in tiles])
+    chances = np.array([tile.valid.size for tile in tiles], dtype=np.float64)
+    for scale, labelled in set(zip(scales.tolist(), known.tolist(), strict=True)):
+        group = (scales == scale) & (known == labelled)
+        share = _LABELLED_SHARE if labelled else 1 - _LABELLED_SHARE
+        chances[group] *= _SCALE_SHARES.get(scale, 0.1) * share / chances[group].sum()
+    return np.asarray(chances / chances.sum())
 
 
-def _overlap(top: int, left: int, side: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    return (
-        slice(max(0, top), min(shape[0], top + side)),
-        slice(max(0, left), min(shape[1], left + side)),
-    )
+def _start(length: int, random: np.random.Generator) -> int:
+    return int(random.integers(max(length - WINDOW, 0) + 1))
+
+
+def mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Planes ``(C, H, W)`` of up to 224 a side, continued to 224 as their mirror image."""
+    missing = [(0, WINDOW - side) for side in planes.shape[1:]]
+    return np.pad(planes, [(0, 0), *missing], mode="symmetric")

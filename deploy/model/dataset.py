@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw.errors import UsageError
+
 BANDS: Final = ("B02", "B03", "B04", "B08")
 """Band order of every array in this folder."""
+
+TAUGHT_CLASSES: Final = ("clear", "cloud", "shadow")
+"""Classes that a teacher and people distinguish, in the order of all probabilities here."""
 
 T29UNU_TRAINING_COLUMNS: Final = 915
 """Columns of the T29UNU product that may be trained on; the rest is the test half."""
 
-Part = Literal["training", "validation", "held_out"]
+SOURCES: Final = Path(__file__).with_name("sources.toml")
+"""The images of the shipped release."""
 
-_SPLIT: Final = Path(__file__).with_name("split.toml")
-_OFFSETS: Final = {"t29unu_n0400_60m": -1000}
+SPLIT: Final = Path(__file__).with_name("split.toml")
+"""The block split of the shipped release."""
+
+Part = Literal["training", "validation", "held_out"]
+Level = Literal["l1c", "l2a"]
+TaughtClass = Literal["clear", "cloud", "shadow"]
+
+_Read = TypeVar("_Read")
+
 _QUANTIFICATION: Final = 10_000.0
-_ROI: Final = re.compile(
-    r"(ROIs\d+)(?:_(spring|summer|fall|winter))?(?:_s2)?(?:_cloudy|_cloudFree)?_(\d+)_"
-)
 
 
 @dataclass(frozen=True)
@@ -34,16 +43,19 @@ class Tile:
     """One image of a region.
 
     ``bands`` holds reflectance, float32 ``(C, H, W)`` in the order of ``names``;
-    ``valid`` is bool ``(H, W)``, false for pixels without data.
+    ``valid`` is bool ``(H, W)``, false for pixels without data.  ``allowed``, float32
+    ``(3, H, W)`` from 0 to 1, is what people say: the share of a pixel that each of
+    :data:`TAUGHT_CLASSES` may have; None if people did not label the tile.
     """
 
     name: str
     region: str
-    level: Literal["l1c", "l2a"]
+    level: Level
     ground_sample_distance: int
     names: tuple[str, ...]
     bands: NDArray[np.float32]
     valid: NDArray[np.bool_]
+    allowed: NDArray[np.float32] | None = None
 
     @property
     def four_bands(self) -> NDArray[np.float32]:
@@ -64,20 +76,68 @@ class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return "validation" if region in self.validation else "training"
 
 
-def read_split() -> Split:
-    """Read ``split.toml``, the one block split of this project."""
-    return msgspec.toml.decode(_SPLIT.read_bytes(), type=Split)
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of a table of sources; ``sources.toml`` describes the fields."""
+
+    files: str
+    level: Level
+    ground_sample_distance: int = 10
+    offset: int = 0
+    order: tuple[str, ...] = BANDS
+    region: str | None = None
+    region_pattern: str | None = None
+    columns: tuple[int, int] | None = None
+    labels: str = "label"
+    classes: dict[int, tuple[TaughtClass, ...]] = {}
+    everywhere: tuple[TaughtClass, ...] = ()
 
 
-def read_tiles(folder: Path) -> Iterator[Tile]:
-    """Yield every unlabelled image below ``folder`` (the data folder, with its ``index.json``)."""
-    yield from _sen12mscr(folder / "tiles" / "sen12mscr_l1c.npz")
-    index = json.loads((folder / "index.json").read_text())
-    for name, entry in index.items():
-        if not entry["file"].startswith("tiles/") or name.startswith("sen12mscr"):
-            continue
-        level: Literal["l1c", "l2a"] = "l1c" if entry["level"] == "L1C DN" else "l2a"
-        yield _single(name, folder / entry["file"], level)
+class Sources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of sources."""
+
+    source: tuple[Source, ...]
+
+
+def read_split(path: Path = SPLIT) -> Split:
+    """Read a block split; raises :class:`UsageError` if the file is not one."""
+    return _read_toml(path, Split)
+
+
+def read_tiles(folder: Path, sources: Path = SOURCES) -> Iterator[Tile]:
+    """Yield every image below ``folder`` that the table ``sources`` names.
+
+    Raises :class:`UsageError` if ``folder`` has no such image, or if a file is not as stated.
+    """
+    found = False
+    for source in _read_toml(sources, Sources).source:
+        for path in sorted(folder.glob(source.files)):
+            found = True
+            yield from _tiles_of(path, source)
+    if not found:
+        raise UsageError(
+            folder, "has none of the images of the table of sources", f"See {sources.name}"
+        )
+
+
+def coarser(tile: Tile, factor: int) -> Tile:
+    """The tile with pixels ``factor`` times as large: area means; what fills no pixel is cut off.
+
+    A pixel is valid if all of its parts are.
+    """
+    height, width = (side // factor for side in tile.valid.shape)
+
+    def mean(planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        cut = planes[..., : height * factor, : width * factor]
+        blocks = cut.reshape(*cut.shape[:-2], height, factor, width, factor)
+        return np.asarray(blocks.mean(axis=(-3, -1)), np.float32)
+
+    return replace(
+        tile,
+        ground_sample_distance=tile.ground_sample_distance * factor,
+        bands=mean(tile.bands),
+        valid=mean(tile.valid.astype(np.float32)) == 1,
+        allowed=None if tile.allowed is None else mean(tile.allowed),
+    )
 
 
 def reflectance(digital_numbers: NDArray[np.uint16], offset: int) -> NDArray[np.float32]:
@@ -86,39 +146,64 @@ def reflectance(digital_numbers: NDArray[np.uint16], offset: int) -> NDArray[np.
     return np.where(digital_numbers == 0, 0, value).astype(np.float32)
 
 
-def _single(name: str, path: Path, level: Literal["l1c", "l2a"]) -> Tile:
-    with np.load(path) as arrays:
-        digital_numbers = arrays["bands"]
-    if name == "t29unu_n0400_60m":
-        digital_numbers = digital_numbers[:, :, :T29UNU_TRAINING_COLUMNS]
-    return Tile(
-        name=name,
-        region="Boadella" if "Boadella" in name else name,
-        level=level,
-        ground_sample_distance=60 if name.endswith("60m") else 10,
-        names=BANDS,
-        bands=reflectance(digital_numbers, _OFFSETS.get(name, 0)),
-        valid=(digital_numbers != 0).any(axis=0),
-    )
+def _read_toml(path: Path, kind: type[_Read]) -> _Read:
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise UsageError(path, f"cannot be read: {error}", f"See {SOURCES.parent}") from error
 
 
-def _sen12mscr(path: Path) -> Iterator[Tile]:
-    with np.load(path) as arrays:
-        stack, order, names = arrays["bands"], arrays["order"], arrays["name"]
-    for digital_numbers, name in zip(stack, names, strict=True):
+def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
+    with np.load(path, allow_pickle=False) as arrays:
+        stack = arrays["bands"]
+        order = tuple(str(band) for band in arrays["order"]) if "order" in arrays else source.order
+        single = stack.ndim == 3
+        names = [path.stem] if single else [str(name) for name in arrays["name"]]
+        labels = arrays[source.labels] if source.classes else None
+    if missing := sorted(set(BANDS).difference(order)):
+        raise UsageError(path, f"lacks {', '.join(missing)}", "Give its bands as order in sources")
+    if stack.shape[-3] != len(order):
+        raise UsageError(
+            path,
+            f"has {stack.shape[-3]} bands, but its order names {len(order)}",
+            "Correct order in sources",
+        )
+    columns = slice(*source.columns) if source.columns else slice(None)
+    for index, (name, digital_numbers) in enumerate(
+        zip(names, stack[None] if single else stack, strict=True)
+    ):
+        numbers = digital_numbers[..., columns]
+        label = None if labels is None else (labels if single else labels[index])[..., columns]
         yield Tile(
-            name=str(name),
-            region=_sen12mscr_region(str(name)),
-            level="l1c",
-            ground_sample_distance=10,
-            names=tuple(str(band) for band in order),
-            bands=reflectance(digital_numbers, 0),
-            valid=(digital_numbers != 0).any(axis=0),
+            name=name,
+            region=_region(name, source),
+            level=source.level,
+            ground_sample_distance=source.ground_sample_distance,
+            names=order,
+            bands=reflectance(numbers, source.offset),
+            valid=(numbers != 0).any(axis=0),
+            allowed=_allowed(label, numbers.shape[1:], source),
         )
 
 
-def _sen12mscr_region(name: str) -> str:
+def _region(name: str, source: Source) -> str:
     stem = name.rsplit("/", 1)[-1]
-    if found := _ROI.search(stem):
-        return "_".join(part for part in found.groups() if part)
-    return stem.split("_")[0]
+    if source.region_pattern:
+        found = re.search(source.region_pattern, stem)
+        return "_".join(filter(None, found.groups())) if found else stem.split("_")[0]
+    return source.region or stem
+
+
+def _allowed(
+    label: NDArray[np.uint8] | None, shape: tuple[int, ...], source: Source
+) -> NDArray[np.float32] | None:
+    if label is None and not source.everywhere:
+        return None
+    allowed = np.zeros((len(TAUGHT_CLASSES), *shape), np.float32)
+    for name in source.everywhere:
+        allowed[TAUGHT_CLASSES.index(name)] = 1
+    if label is not None:
+        for value, names in source.classes.items():
+            for name in names:
+                allowed[TAUGHT_CLASSES.index(name)][label == value] = 1
+    return allowed

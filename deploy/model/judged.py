@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from deploy.model.dataset import BANDS, reflectance
 from deploy.model.networks import Network
+from flightsw.pipeline.surroundings import surround
+from flightsw.scene.tiling import Grid
 
 CLOUD: Final = 1
 SHADOW: Final = 2
@@ -48,21 +50,25 @@ def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]
 def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run an image of any size in overlapping windows, and average their probabilities.
 
-    Returns ``(classes, H, W)``.  What passes the edge is reflectance 0, as in flight.
+    Returns ``(classes, H, W)``.  The windows are those of a scene in flight, the surroundings of
+    an image smaller than a window included.
     """
     _, height, width = bands.shape
     side = network.tile_size
-    step = stride(side)
-    rows, columns = (range(0, max(length - side + step, 1), step) for length in (height, width))
-    padded = np.zeros((len(bands), rows[-1] + side, columns[-1] + side), np.float32)
-    padded[:, :height, :width] = bands
-    places = [np.s_[:, top : top + side, left : left + side] for top in rows for left in columns]
-    answers = [_softmax(network.logits(padded[place][None])[0]) for place in places]
-    total = np.zeros((len(answers[0]), *padded.shape[1:]), np.float32)
-    for place, answer in zip(places, answers, strict=True):
-        total[place] += answer
-    kept = total[:, :height, :width]
-    return np.asarray(kept / kept.sum(axis=0))
+    grid = Grid(height, width, side, stride(side))
+    total: NDArray[np.float32] | None = None
+    for row, column in np.ndindex(grid.rows, grid.columns):
+        rows, columns = grid.needed_rows(row), grid.columns_of(column)
+        place = np.s_[:, rows.start : rows.stop, columns.start : columns.stop]
+        window = np.zeros((side, side, len(bands)), np.float32)
+        window[: len(rows), : len(columns)] = bands[place].transpose(1, 2, 0)
+        surround(window, len(rows), len(columns), None)
+        answer = _softmax(network.logits(np.ascontiguousarray(window.transpose(2, 0, 1))[None])[0])
+        if total is None:
+            total = np.zeros((len(answer), height, width), np.float32)
+        total[place] += answer[:, : len(rows), : len(columns)]
+    assert total is not None
+    return np.asarray(total / total.sum(axis=0))
 
 
 def stride(tile_size: int) -> int:

@@ -1,22 +1,41 @@
-"""``python -m deploy.model.label DATA OUT``: run the teacher once; its answers are the labels."""
+"""``python -m deploy.model.label DATA OUT``: ask the teacher once, at every scale.
+
+The teacher's answers are the labels, restricted to what people say if they labelled the image.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.model.dataset import Part, Tile, read_split, read_tiles
-from deploy.model.teacher import teacher_probabilities, two_scale_probabilities
+from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, coarser, read_split, read_tiles
+from deploy.model.simulated import simulated_tiles
+from deploy.model.teacher import teacher_probabilities
+
+Answer = NDArray[np.float32]
+
+SCALES: Final = (10, 20, 30, 40, 60)
+"""Ground sample distances in metres that the teacher is asked at."""
+
+_SMALLEST_SIDE: Final = 112  # pixels of a tile at a coarser scale
+_DOUBTFUL: Final = 0.8  # a teacher's largest probability below which its coarser answer counts too
+_DOUBT: Final = 1e-3  # probability left to each class that people allow
 
 
 @dataclass(frozen=True)
 class TaughtTile:
-    """A tile's four bands (reflectance ``(4, H, W)``) and its teacher's ``(3, H, W)`` answer."""
+    """A tile's four bands (reflectance ``(4, H, W)``) and its ``(3, H, W)`` class probabilities.
+
+    ``labelled``: people said what it shows, or it was simulated with its truth.
+    """
 
     name: str
     region: str
@@ -24,37 +43,79 @@ class TaughtTile:
     ground_sample_distance: int
     bands: NDArray[np.float32]
     valid: NDArray[np.bool_]
-    probabilities: NDArray[np.float32]
+    probabilities: Answer
+    labelled: bool = False
+
+
+def scales_of(tile: Tile) -> Iterator[Tile]:
+    """The tile itself, and its area means at each coarser scale at which it is large enough."""
+    for scale in SCALES:
+        factor, rest = divmod(scale, tile.ground_sample_distance)
+        if scale == tile.ground_sample_distance:
+            yield tile
+        elif factor > 1 and not rest and min(tile.valid.shape) // factor >= _SMALLEST_SIDE:
+            yield coarser(tile, factor)
+
+
+def targets(tile: Tile, answer: Answer, coarse: Answer | None) -> Answer:
+    """Class probabilities ``(3, H, W)``: the teacher's, within what people say.
+
+    Roofs and bright fields look like cloud to the teacher at 10 m, with probabilities near one
+    half, and clear at 20 m: a doubtful ``answer`` is averaged with ``coarse``, its answer at
+    about twice the scale.
+    """
+    if coarse is not None:
+        size = tile.valid.shape[::-1]
+        seen = np.stack([cv2.resize(plane, size) for plane in coarse])
+        answer = np.where(answer.max(axis=0) < _DOUBTFUL, (answer + seen) / 2, answer)
+    if tile.allowed is not None:
+        answer = (answer + _DOUBT) * tile.allowed
+    total = answer.sum(axis=0)
+    return np.asarray(answer / np.maximum(total, 1e-9), np.float32)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder with index.json and tiles/")
-    parser.add_argument("out", type=Path, help="output folder: one .npz per tile")
+    parser.add_argument("data", type=Path, help="folder of the images")
+    parser.add_argument("out", type=Path, help="output folder: one .npz per tile and scale")
     parser.add_argument(
-        "--two-scales",
-        action="store_true",
-        help="label with the mean of the teacher at a tile's scale and at half of it",
+        "--sources", type=Path, default=SOURCES, help="table of the images (%(default)s)"
+    )
+    parser.add_argument(
+        "--split", type=Path, default=SPLIT, help="regions kept out of training (%(default)s)"
+    )
+    parser.add_argument(
+        "--simulated", type=int, default=0, help="simulated tiles to add, with their truth"
     )
     arguments = parser.parse_args()
+    split = read_split(arguments.split)
+    tiles = [
+        *read_tiles(arguments.data, arguments.sources),
+        *simulated_tiles(arguments.simulated),
+    ]
     arguments.out.mkdir(parents=True, exist_ok=True)
-    split = read_split()
-    teacher = two_scale_probabilities if arguments.two_scales else teacher_probabilities
-    for number, tile in enumerate(tqdm(list(read_tiles(arguments.data)))):
-        path = arguments.out / f"{number:04d}.npz"
-        _write(path, tile, split.part_of(tile.region), teacher(tile))
+    number = 0
+    for tile in tqdm(tiles):
+        scaled = list(scales_of(tile))
+        answers = [teacher_probabilities(one) for one in scaled]
+        for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
+            path = arguments.out / f"{number:04d}.npz"
+            _write(path, one, split.part_of(one.region), targets(one, answer, coarse))
+            number += 1
 
 
-def _write(path: Path, tile: Tile, part: Part, probabilities: NDArray[np.float32]) -> None:
+def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
+    known = tile.valid if tile.allowed is None else tile.valid & tile.allowed.any(axis=0)
     np.savez(
         path,
         name=tile.name,
         region=tile.region,
         part=part,
         ground_sample_distance=tile.ground_sample_distance,
+        labelled=tile.allowed is not None,
         bands=tile.four_bands.astype(np.float16),
-        valid=tile.valid,
+        valid=known,
         probabilities=probabilities.astype(np.float16),
     )
 
@@ -73,6 +134,7 @@ def read_taught_tiles(folder: Path) -> list[TaughtTile]:
                     bands=arrays["bands"].astype(np.float32),
                     valid=arrays["valid"],
                     probabilities=arrays["probabilities"].astype(np.float32),
+                    labelled=bool(arrays["labelled"]),
                 )
             )
     return tiles

@@ -75,12 +75,7 @@ def onnx_network(model: onnx.ModelProto, bands: tuple[str, ...] = BANDS) -> Netw
 def package_network(package: ModelPackage) -> Network:
     """The INT8 graph of a package, with the arithmetic of the simulator."""
     graph = package.compiled_model("spatial") / "quantized_model.onnx"
-    return int8_network(
-        onnx.load(str(graph)),
-        package.bands,
-        Quantisation(package.input_scale, package.input_zero_point),
-        Quantisation(package.output_scale, package.output_zero_point),
-    )
+    return int8_network(onnx.load(str(graph)), package.bands, package.input, package.output)
 
 
 def int8_network(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from deploy.model.crops import WINDOW, CropStream, as_card_input, thick_share
+from deploy.model.crops import WINDOW, CropStream, as_card_input, mirrored, thick_share
 from deploy.model.label import TaughtTile, read_taught_tiles
 from flightsw.model.dtacsnet import DtacsNet
 
@@ -38,13 +38,13 @@ class Recipe:
     schedule: str = "cosine"
     minutes: float = 60.0
     steps: int = 1_000_000
-    batch: int = 8
+    batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
     average_decay: float = 0.998
-    validate_every: int = 400
+    validate_every: int = 200
     plateau_patience: int = 4
     stop_patience: int = 10
     seed: int = 1
@@ -215,11 +215,13 @@ def _windows(tile: TaughtTile) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     height, width = tile.valid.shape
     for top in range(0, max(1, height - WINDOW + 1), WINDOW):
         for left in range(0, max(1, width - WINDOW + 1), WINDOW):
-            area = np.s_[..., top : top + WINDOW, left : left + WINDOW]
+            area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
+            planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
+            bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
             yield (
-                torch.from_numpy(as_card_input(tile.bands[area]))[None],
-                torch.from_numpy(tile.probabilities[area])[None],
-                torch.from_numpy(tile.valid[area].astype(np.float32))[None],
+                torch.from_numpy(as_card_input(bands))[None],
+                torch.from_numpy(probabilities)[None],
+                torch.from_numpy(valid),
             )
 
 
@@ -244,6 +246,7 @@ def main() -> None:
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
+    parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -254,6 +257,7 @@ def main() -> None:
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
+        threads=arguments.threads,
     )
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     train(read_taught_tiles(arguments.taught), recipe, arguments.out, arguments.initial)

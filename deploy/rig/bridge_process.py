@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -96,22 +96,6 @@ class BridgeProcess:
         """Its answer to a GET, decoded."""
         with urllib.request.urlopen(self.address + path, timeout=10) as answer:  # noqa: S310 - http
             return json.load(answer)
-
-    def post_telecommand(self, name: str, args: Mapping[str, Any]) -> tuple[int, Any]:
-        """Send a telecommand as the page does; status and answer."""
-        headers = {
-            "Content-Type": "application/json",
-            "Origin": self.address,
-            "X-Flightsw-Token": self.operators_address.partition("#token=")[2],
-        }
-        body = json.dumps({"name": name, "args": args}).encode()
-        request = urllib.request.Request(f"{self.address}/api/telecommands", body, headers)  # noqa: S310
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, json.load(error)
 
 
 def free_port() -> int:

@@ -15,15 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from flightsw.keys import KeyFolder
-from telecommands.dictionary import Record, Verification
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    TelemetryClient,
-    read_ground_keys,
-)
+from telecommands.dictionary import Verification
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys, read_ground_keys
 from telecommands.ground.downlink import DownlinkReceiver
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
 _START_SECONDS = 90.0
@@ -151,13 +148,6 @@ class FlightUnit:
     def receiver(self, folder: Path) -> DownlinkReceiver:
         """A receiver of products."""
         return DownlinkReceiver(self.endpoints["downlink"], self.keys, folder)
-
-    def next_packet(self, topic: str, timeout_s: float = 30.0) -> Record:
-        """The next packet of a topic, or its latest."""
-        with self.telemetry(topic) as telemetry:
-            for _, _, body in telemetry.packets(timeout_s):
-                return body
-        raise AssertionError(f"no packet of {topic} within {timeout_s} s")
 
     # --- Inside ------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 from statistics import fmean
-from types import TracebackType
 from typing import Final
 
 from typing_extensions import Self
@@ -40,12 +39,7 @@ class PowerMeter:
             self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._done.set()
         if self._thread:
             self._thread.join(_JOIN_SECONDS)

@@ -168,8 +168,7 @@ def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Sampl
     TileByTile(engine, scene, pipeline).run(warm_up)
     begun = engine.readings()
     samples = steady.run(
-        tiles,
-        lambda done, of: bench.progress(f"{subject.title}: tile by tile", done, of),
+        tiles, lambda done, of: bench.progress(f"{subject.title}: tile by tile", done, of)
     )
     ended = engine.readings()
     figures: Figures = {}

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from flightsw import __version__
 from flightsw.bench.agreement import GoldenAgreement
-from flightsw.bench.folder import BenchFolder
+from flightsw.bench.folder import write_results
 from flightsw.bench.machine import describe_machine
 from flightsw.bench.protocol import Bench, ProgressCallback, measure
 from flightsw.bench.results import BenchResult, EngineResult, Protocol
@@ -57,7 +57,6 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
     tune_interpreter()
     package = load_package(settings.model)
     _check(request)
-    folder = BenchFolder(request.out)
     rows = subjects(request.engines, settings, baseline=request.baseline)
     result = BenchResult(
         partial=True,
@@ -69,7 +68,7 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
         protocol=request.protocol,
         planned=tuple(subject.title for subject in rows),
     )
-    folder.write(result)
+    write_results(request.out, result)
     scene, decoded_in = _scene(request, package, settings)
     bench = Bench(package, scene, request.protocol, GoldenAgreement(package, settings), progress)
     for subject in rows:
@@ -77,8 +76,8 @@ def run_bench(request: BenchRequest, settings: Settings, progress: ProgressCallb
         if decoded_in is not None and row.absent is None:
             row = replace(row, figures=row.figures | {"decode": decoded_in})
         result = replace(result, engines=(*result.engines, row))
-        folder.write(result)
-    return folder.write(replace(result, partial=False))
+        write_results(request.out, result)
+    return write_results(request.out, replace(result, partial=False))
 
 
 def _row(subject: Subject, bench: Bench, request: BenchRequest) -> EngineResult:

@@ -14,7 +14,8 @@ from flightsw.chain import panels_help
 from flightsw.config import PipelineSettings
 from flightsw.model.package import ModelPackage
 from flightsw.scene import open_scene
-from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
+from flightsw.scene.metadata import USUAL_QUANTIFICATION
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.strips import COLUMNS_WANTED
 from flightsw.scene.tiling import Grid
@@ -22,8 +23,6 @@ from flightsw.scene.tiling import Grid
 _COLUMNS: Final = 53
 """Windows from left to right in the reference's scene."""
 _MOSAIC_ROWS: Final = 5
-_OFFSET: Final = -1000
-_QUANTIFICATION: Final = 10_000.0
 
 
 def simulated_scene(package: ModelPackage, tiles: int) -> ArrayScene:
@@ -39,8 +38,9 @@ def simulated_scene(package: ModelPackage, tiles: int) -> ArrayScene:
     numbers = np.ascontiguousarray(np.concatenate(rows, axis=1)[:, :, :width])
     grid_rows = -(-tiles // columns)
     height = (grid_rows - 1) * package.stride + package.tile_size
-    metadata = _metadata(package, "golden tiles, repeated", height, width)
-    return ArrayScene(metadata, numbers, _columns(package))
+    scene = _scene(package, "golden tiles, repeated", numbers)
+    metadata = replace(scene.metadata, height=height)
+    return replace(scene, metadata=metadata, columns=_columns(package))
 
 
 def read_scene(
@@ -70,9 +70,8 @@ def read_scene(
 
 def golden_scenes(package: ModelPackage) -> list[ArrayScene]:
     """Each golden tile as a scene that is one window large."""
-    side = package.tile_size
     return [
-        ArrayScene(_metadata(package, f"golden tile {number}", side, side), numbers)
+        _scene(package, f"golden tile {number}", numbers)
         for number, numbers in enumerate(golden_numbers(package))
     ]
 
@@ -82,8 +81,8 @@ def golden_numbers(package: ModelPackage) -> NDArray[np.uint16]:
 
     No number is 0: every pixel is valid.
     """
-    steps = package.golden_tiles().tiles.astype(np.float64) - package.input_zero_point
-    numbers = np.rint(steps * package.input_scale * _QUANTIFICATION) - _OFFSET
+    steps = package.golden_tiles().tiles.astype(np.float64) - package.input.zero_point
+    numbers = np.rint(steps * package.input.scale * USUAL_QUANTIFICATION) - USUAL_OFFSET
     return np.ascontiguousarray(numbers.clip(1, 65_534).transpose(0, 3, 1, 2), dtype=np.uint16)
 
 
@@ -97,16 +96,5 @@ def _columns(package: ModelPackage) -> int | None:
     return COLUMNS_WANTED if panels_help((), package.classes) else None
 
 
-def _metadata(package: ModelPackage, name: str, height: int, width: int) -> SceneMetadata:
-    return SceneMetadata(
-        name=name,
-        tile_id="",
-        level=package.levels[0],
-        baseline="05.10",
-        bands=package.bands,
-        offsets=dict.fromkeys(package.bands, _OFFSET),
-        quantification=_QUANTIFICATION,
-        height=height,
-        width=width,
-        ground_sample_distance=10,
-    )
+def _scene(package: ModelPackage, name: str, numbers: NDArray[np.uint16]) -> ArrayScene:
+    return ArrayScene.from_digital_numbers(numbers, package.bands, offset=USUAL_OFFSET, name=name)

@@ -13,8 +13,10 @@ from flightsw.config import PipelineSettings
 from flightsw.engines.engine import Engine, Tiles
 from flightsw.host.real_time import real_time
 from flightsw.pipeline.fusion import MaskFusion
+from flightsw.pipeline.grid_spans import no_data_pixels
 from flightsw.pipeline.latency import STAGES
 from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.pipeline.surroundings import surround
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.tiling import Grid
 
@@ -80,10 +82,12 @@ class TileByTile:
 
     def _prepare(self, row: int, column: int, tile: Tiles) -> None:
         rows, columns = self._rows(row), self._grid.columns_of(column)
-        if len(rows) < self._grid.tile_size or len(columns) < self._grid.tile_size:
-            tile[:] = self._engine.info.no_reflectance
         seen = self._scene.digital_numbers[:, rows.start : rows.stop, columns.start : columns.stop]
         self._quantise([seen], tile[: len(rows), : len(columns)])
+        zero_is_measured = self._scene.metadata.zero_is_measured
+        missing = no_data_pixels(seen, zero_is_measured=zero_is_measured)
+        if missing is None or not missing.all():
+            surround(tile, len(rows), len(columns), missing)
 
     def _rows(self, row: int) -> range:
         """The rows of a window among those that the scene holds; they repeat downwards."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import structlog
 
-from flightsw.commanding.context import Completed, Deferred, Handler, Outcome, TelecommandContext
+from flightsw.commanding.context import Handler, Outcome, TelecommandContext
 from flightsw.commanding.gate import Admitted, Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule_handlers
@@ -20,8 +20,6 @@ from flightsw.telemetry.reporting import ReportEvent
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
 from telecommands.refusal import Refusal
-
-__all__ = ["Completed", "Deferred", "Dispatcher", "Handler", "Outcome", "TelecommandContext"]
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -34,11 +34,10 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
 
     check()
     package = load_package(arguments.package or file_settings(arguments).model)
-    described = package.description()
     if arguments.json:
-        record = {"id": package.model_id, "folder": str(package.folder)}
-        print(json.dumps(record | msgspec.to_builtins(described)))
+        record = msgspec.to_builtins(package, enc_hook=str)
+        print(json.dumps({"id": record.pop("model_id"), "folder": record.pop("folder")} | record))
     else:
         print(f"{package.model_id}, intact in {package.folder}")
-        print(described.as_text())
+        print(package.as_text())
     return 0

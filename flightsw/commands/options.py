@@ -69,5 +69,7 @@ def engine_notices() -> EngineNotices:
         return lambda why: print(f"flightsw: {why}; {what}", file=sys.stderr)
 
     return EngineNotices(
-        notice("the next engine takes over"), notice("the engine was reopened and continues")
+        notice("the next engine takes over"),
+        notice("the engine was reopened and continues"),
+        corrected=notice("the scene continues"),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ import msgspec
 
 from flightsw.commands.options import Check, add_engine_options, engine_notices, engine_settings
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from telecommands.dictionary import LARGEST_BUFFER_M
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
@@ -45,6 +47,18 @@ def add_parser(commands: Any) -> None:
         help="metres a pixel (default: that of the settings, 10)",
     )
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
+    parser.add_argument(
+        "--threshold",
+        type=_number_of(int, 1, 100, "per cent"),
+        metavar="PERCENT",
+        help="cloud probability from which a pixel is contaminated (default: the larger logit)",
+    )
+    parser.add_argument(
+        "--buffer",
+        type=_number_of(float, 0, LARGEST_BUFFER_M, "metres"),
+        metavar="METRES",
+        help="distance around contaminated pixels that counts as contaminated (default: none)",
+    )
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
     parser.add_argument(
         "--bands",
@@ -74,6 +88,8 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         file_bands=arguments.bands,
         tile=arguments.tile,
         fusion=arguments.fusion,
+        threshold_percent=arguments.threshold,
+        buffer_m=arguments.buffer,
     )
     with tqdm(
         total=None, unit="row", disable=not sys.stderr.isatty() or arguments.quiet, leave=False
@@ -88,6 +104,26 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
             processed = chain.process(request, advance)
     print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
     return 0
+
+
+def _number_of(
+    kind: type[int] | type[float], lowest: int, highest: int, unit: str
+) -> Callable[[str], float]:
+    """An option's type: a number in a range; other text is a usage error that names the range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = highest + 1
+        if not lowest <= value <= highest:
+            whole = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not {whole} of {unit} from {lowest} to {highest}"
+            )
+        return value
+
+    return parse
 
 
 def _as_json(processed: ProcessedScene) -> dict[str, Any]:

@@ -17,10 +17,9 @@ from rasterio.windows import Window
 from flightsw.comparison.edge_distance import MaskRows
 from flightsw.comparison.figures import OF_VALID, Finding, check_comparable, findings
 from flightsw.errors import OutputNotWritable, UsageError
-from flightsw.host.disk import disk_errors
+from flightsw.host.disk import disk_errors, write_whole
 from flightsw.products.geotiff import grid_options
 from flightsw.products.panels import CLEAR_COLOUR, CONTAMINATED_COLOUR, NO_DATA_COLOUR, bgr
-from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.scene.scene import Georeference
 
 LARGEST_SIDE: Final = 2196
@@ -62,13 +61,7 @@ def write_map(path: Path, a: MaskRows, b: MaskRows, georeference: Georeference |
     geotiff = path.suffix.lower() == ".tif"
     content = _as_geotiff(a, b, georeference) if geotiff else _as_png(a, b)
     with disk_errors(path.parent, len(content)):
-        remove_stale(path.parent)
-        folder = PartialFolder(path.parent, path.name)
-        try:
-            (folder.path / "map").write_bytes(content)
-            folder.publish([("map", path.name)], last=path.name)
-        finally:
-            folder.remove()
+        write_whole(path, content)
 
 
 def reduced(found: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:

@@ -26,12 +26,7 @@ class Finding(IntEnum):
     NO_DATA = 255
 
 
-OF_VALID: Final = (
-    Finding.BOTH_CLEAR,
-    Finding.ONLY_B,
-    Finding.ONLY_A,
-    Finding.BOTH_CONTAMINATED,
-)
+OF_VALID: Final = (Finding.BOTH_CLEAR, Finding.ONLY_B, Finding.ONLY_A, Finding.BOTH_CONTAMINATED)
 """The findings of pixels that are valid in both masks."""
 
 

@@ -48,15 +48,5 @@ class UnknownError(RuntimeFault):
     """Anything that the runtime cannot name."""
 
 
-NAMES: Final = (
-    "ConnectionError",
-    "DeviceInUse",
-    "IncompatibleDevice",
-    "InternalError",
-    "InvalidArgument",
-    "InvalidConfiguration",
-    "NotImplemented",
-    "Pending",
-    "UnknownError",
-)
+NAMES: Final = tuple(kind.__name__ for kind in RuntimeFault.__subclasses__())
 """Every exception name of ``axelera.runtime``."""

@@ -1,16 +1,12 @@
-"""Opens the card if there is one, else its simulator, as one type."""
+"""Opens the card if there is one, else its simulator.
 
-# The vendor documents the methods.
-# ruff: noqa: D102
+The vendor's library has no types: its objects are typed as the simulator's, which has its API.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from flightsw.config import DimcSettings
 from flightsw.dimc import errors
@@ -18,66 +14,12 @@ from flightsw.dimc.simulator import runtime as simulator
 from flightsw.errors import EngineUnavailable
 
 
-class TensorInfo(Protocol):
-    """A tensor's padded shape, padding and quantisation."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def padding(self) -> list[tuple[int, int]]: ...
-    @property
-    def scale(self) -> float: ...
-    @property
-    def zero_point(self) -> int: ...
-    @property
-    def unpadded_shape(self) -> tuple[int, ...]: ...
-
-
-class DeviceInfo(Protocol):
-    """A card."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def subdevice_count(self) -> int: ...
-
-
-class Model(Protocol):
-    """A compiled model, loaded."""
-
-    def inputs(self) -> Sequence[TensorInfo]: ...
-    def outputs(self) -> Sequence[TensorInfo]: ...
-
-
-class ModelInstance(Protocol):
-    """A model on the card's cores."""
-
-    # An input is an int8 array, or the file descriptor of a DMA buffer.
-    def run(self, inputs: list[Any], outputs: list[NDArray[np.int8]]) -> None: ...
-    def release(self) -> None: ...
-
-
-class Connection(Protocol):
-    """Reserved sub-devices."""
-
-    def load_model_instance(self, model: Any, **properties: int) -> ModelInstance: ...
-
-
-class Context(Protocol):
-    """Root of the runtime's objects: the part of the vendor's API that is used here."""
-
-    def list_devices(self) -> Sequence[DeviceInfo]: ...
-    def load_model(self, path: str) -> Model: ...
-    def device_connect(self, device: Any, num_sub_devices: int) -> Connection: ...
-    def release(self) -> None: ...
-
-
 @dataclass(frozen=True)
 class Runtime:
     """An open context on one device.  ``faults`` are the exceptions that its calls may raise."""
 
-    context: Context
-    device: DeviceInfo
+    context: simulator.Context
+    device: simulator.DeviceInfo
     simulated: bool
     faults: tuple[type[Exception], ...]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,9 +35,11 @@ CLASS_OF: Final[Mapping[ProductKind, DownlinkClass]] = MappingProxyType(
         "report": DownlinkClass.SUMMARY,
         "stac": DownlinkClass.SUMMARY,
         "geotiff": DownlinkClass.MASK,
+        "cog": DownlinkClass.MASK,
         "classes": DownlinkClass.MASK,
         "mask": DownlinkClass.IMAGERY,  # the large form of what the GeoTIFF holds
         "fill": DownlinkClass.IMAGERY,
+        "probability": DownlinkClass.IMAGERY,
         "quicklook": DownlinkClass.IMAGERY,
     }
 )
@@ -65,10 +68,12 @@ class StoredProduct(msgspec.Struct, frozen=True):
 class ProductCatalogue:
     """The durable product queue.
 
-    Order of downlink: priority (9 first), class, clearest scene, oldest.  Only QUEUED products are
-    downlinked.  DELETED is always true: the file is removed first, then its record is marked.
-    A crash between the two leaves a record without a file, which deleting again, or the next
-    attempt to send it, marks DELETED; never a file that no record counts.
+    Order of downlink: priority (9 first), class, clearest scene, oldest; what fits in the contact
+    may go before what does not.  Only QUEUED products are downlinked.
+
+    DELETED is always true: the file is removed first, then its record is marked.  A crash between
+    the two leaves a record without a file, which deleting again, or the next attempt to send it,
+    marks DELETED; never a file that no record counts.
     """
 
     def __init__(self, state: StateFile) -> None:
@@ -94,18 +99,24 @@ class ProductCatalogue:
                 )  # fmt: skip
             return tuple(self.stored(name).record for name in names)
 
-    def next(self, skip: Collection[str] = ()) -> StoredProduct | None:
-        """The product whose turn it is, leaving out those to ``skip``; None: none waits."""
-        with self._state.reading() as db:
-            found = _stored(
-                db.execute(
-                    f"{_PRODUCT} WHERE state = 'QUEUED'"  # noqa: S608
-                    " AND product NOT IN (SELECT value FROM json_each(?))"
-                    " ORDER BY priority DESC, class_order, clear DESC, number LIMIT 1",
-                    (_json(skip),),
-                )
+    def next(self, skip: Collection[str] = (), room_bytes: float = inf) -> StoredProduct | None:
+        """The product whose turn it is, leaving out those to ``skip``; None: none waits.
+
+        If ``room_bytes`` do not hold it and the ground has nothing of it yet, one of the same
+        priority that they hold goes first.
+        """
+        first = self._waiting("", skip)
+        if first is None or first.record.confirmed or first.record.size <= room_bytes:
+            return first
+        return (
+            self._waiting(
+                " AND priority = ? AND size - confirmed <= ?",
+                skip,
+                first.record.priority,
+                int(room_bytes),
             )
-        return found[0] if found else None
+            or first
+        )
 
     def stored(self, product: str) -> StoredProduct:
         """A product by its id.  :class:`Refusal` UNKNOWN_PRODUCT."""
@@ -224,6 +235,18 @@ class ProductCatalogue:
                 " delivered_at, priority, class_order DESC, clear, number"
             )
             return tuple(one.record for one in _stored(found))
+
+    def _waiting(self, condition: str, skip: Collection[str], *values: int) -> StoredProduct | None:
+        with self._state.reading() as db:
+            found = _stored(
+                db.execute(
+                    f"{_PRODUCT} WHERE state = 'QUEUED'"  # noqa: S608
+                    f" AND product NOT IN (SELECT value FROM json_each(?)){condition}"
+                    " ORDER BY priority DESC, class_order, clear DESC, number LIMIT 1",
+                    (_json(skip), *values),
+                )
+            )
+        return found[0] if found else None
 
     def _in_state(self, product: str, *states: ProductState) -> ProductRecord:
         record = self.stored(product).record

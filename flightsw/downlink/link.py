@@ -10,6 +10,7 @@ from typing import Final
 
 import zmq
 
+from flightsw.downlink.link_rate import LinkRate
 from flightsw.downlink.transfer import Step, Transfer
 from flightsw.errors import FlightError, StateUnavailable
 from flightsw.host.socket_thread import SocketThread
@@ -22,6 +23,7 @@ MAX_REQUEST_BYTES: Final = 128 << 10
 
 _QUEUED_CHUNKS: Final = 8  # of one receiver, in the socket: still sent after a window's end
 _RECEIVERS: Final = 32  # with requests under way
+_RATES: Final = 2 * _RECEIVERS  # of links, remembered from one request to the next
 _REQUESTS: Final = 8  # of one receiver, under way
 _BURST: Final = 64  # requests read before the next chunk goes out
 _IDLE_SECONDS: Final = 0.5  # between heartbeats
@@ -60,6 +62,7 @@ class DownlinkLink(SocketThread):
         self._transfer = transfer
         self._fault = fault
         self._receivers: dict[bytes, _Receiver] = {}
+        self._rates: dict[bytes, LinkRate] = {}  # the latest used last
         self.refused = 0
         """Requests that were malformed, or too many at the same time."""
 
@@ -99,7 +102,14 @@ class DownlinkLink(SocketThread):
             if len(self._receivers) >= _RECEIVERS:
                 raise Refusal(Code.QUEUE_FULL, f"{_RECEIVERS} receivers are served already")
             receiver = self._receivers[identity] = _Receiver(monotonic())
-        receiver.ask(request, self._transfer.answer(request))
+        receiver.ask(request, self._transfer.answer(request, self._rate(identity)))
+
+    def _rate(self, identity: bytes) -> LinkRate:
+        rate = self._rates.pop(identity) if identity in self._rates else LinkRate()
+        self._rates[identity] = rate
+        if len(self._rates) > _RATES:
+            del self._rates[next(iter(self._rates))]
+        return rate
 
     def _refuse(self, identity: bytes, refusal: Refusal, product: str = "") -> None:
         """Best effort: a receiver that reads nothing is not waited for."""

@@ -13,10 +13,12 @@ import stat
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import Final, NamedTuple, TypeAlias
 
 from flightsw.downlink.catalogue import ProductCatalogue, StoredProduct
 from flightsw.downlink.contact import ContactWindow
+from flightsw.downlink.link_rate import LinkRate
 from telecommands.dictionary import (
     VERSION,
     Chunk,
@@ -71,9 +73,10 @@ class Transfer:
         self._lock = threading.Lock()
         self._marks: dict[str, _TransferMark] = {}
 
-    def answer(self, request: DownlinkRequest) -> Generator[Step, None, None]:
+    def answer(self, request: DownlinkRequest, rate: LinkRate) -> Generator[Step, None, None]:
         """The replies to a request, made one by one as they are asked for; at least one.
 
+        ``rate`` is that of the receiver's link; it learns from what the request confirms.
         Faults of the service (:class:`FlightError`, :class:`OSError`) are raised.
         """
         try:
@@ -84,9 +87,9 @@ class Transfer:
             if isinstance(request, NextProduct):
                 yield self._offer(request), None
             elif isinstance(request, ChunkRequest):
-                yield from self._chunks(request)
+                yield from self._chunks(request, rate)
             else:
-                yield from self._received(request)
+                yield from self._received(request, rate)
         except Refusal as refusal:
             product = "" if isinstance(request, NextProduct) else request.product
             yield DownlinkRefused(product=product, code=refusal.code, cause=refusal.cause), None
@@ -99,9 +102,10 @@ class Transfer:
             return frozenset(self._marks)
 
     def _offer(self, request: NextProduct) -> DownlinkReply:
-        if not self._contact.state(self._monotonic()).open:
+        contact = self._contact.state(self._monotonic())
+        if not contact.open:
             return NothingNow(code="NO_CONTACT")
-        while stored := self._catalogue.next(request.skip):
+        while stored := self._catalogue.next(request.skip, contact.bytes_left):
             try:
                 with _opened(stored):
                     return self._offer_of(stored.record)
@@ -122,7 +126,7 @@ class Transfer:
             confirmed=record.confirmed,
         )
 
-    def _chunks(self, request: ChunkRequest) -> Iterator[Step]:
+    def _chunks(self, request: ChunkRequest, rate: LinkRate) -> Iterator[Step]:
         stored = self._sendable(request.product)
         offset, size = request.offset, stored.record.size
         if offset > size:
@@ -131,13 +135,14 @@ class Transfer:
                 f"offset {offset} is beyond the {size} bytes of {request.product}",
             )
         self._note(stored.record, offset)
-        chunk_bytes = self._chunk_bytes()
+        rate.confirmed(request.product, offset, self._monotonic())
+        chunk_bytes = rate.chunk_bytes(self._chunk_bytes())
         try:
             with _opened(stored) as descriptor:
                 for _ in range(request.credit):
-                    length = min(chunk_bytes, size - offset)
                     self._sendable(request.product)  # it may have been held or deleted meanwhile
-                    if not self._contact.spend(length, self._monotonic()):
+                    length = self._contact.take(min(chunk_bytes, size - offset), self._monotonic())
+                    if length is None:
                         raise Refusal(
                             Code.NO_CONTACT, "no contact window is open, or its bytes are used up"
                         )
@@ -152,8 +157,9 @@ class Transfer:
             self._give_up(stored.record, str(loss))
             raise Refusal(Code.PRODUCT_STATE, f"{request.product} is lost: {loss}") from loss
 
-    def _received(self, request: ProductReceived) -> Iterator[Step]:
+    def _received(self, request: ProductReceived, rate: LinkRate) -> Iterator[Step]:
         stored = self._catalogue.stored(request.product)
+        rate.confirmed(request.product, stored.record.size, self._monotonic())
         if request.sha256 != stored.record.sha256:
             yield from self._check(stored)
         if self._catalogue.delivered(request.product, request.sha256, self._clock()):
@@ -183,15 +189,19 @@ class Transfer:
         return stored
 
     def _note(self, record: ProductRecord, offset: int) -> None:
-        """A receiver has stored all before ``offset``; recorded once a second at most."""
+        """A receiver has stored all before ``offset``.
+
+        Recorded once a second at most, and once more after the contact.
+        """
         self.under_transfer()  # forgets the old ones
         now = self._monotonic()
+        after = not self._contact.state(now).open
         with self._lock:
-            before = self._marks.get(record.product)
-            waited = before is None or now - before.confirmed_at >= _CONFIRM_SECONDS
+            before = self._marks.get(record.product, _NO_MARK)
+            waited = now - before.confirmed_at >= _CONFIRM_SECONDS or after > before.after
             due = waited and offset != record.confirmed and record.state is ProductState.QUEUED
-            confirmed_at = now if due or before is None else before.confirmed_at
-            self._marks[record.product] = _TransferMark(now, confirmed_at)
+            confirmed_at = now if due or before is _NO_MARK else before.confirmed_at
+            self._marks[record.product] = _TransferMark(now, confirmed_at, after)
         if due:
             self._catalogue.confirm(record.product, offset)
 
@@ -202,10 +212,17 @@ class Transfer:
 
 
 class _TransferMark(NamedTuple):
-    """When a product was last asked for, and its confirmed bytes last recorded; monotonic s."""
+    """When a product was last asked for, and its confirmed bytes last recorded; monotonic s.
+
+    ``after``: it was asked for after the contact.
+    """
 
     at: float
     confirmed_at: float
+    after: bool
+
+
+_NO_MARK: Final = _TransferMark(-inf, -inf, after=False)
 
 
 class _ProductLost(Exception):  # noqa: N818 - reported as PRODUCT_LOST

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -43,9 +42,9 @@ class EngineInfo:
     stride: int
     bands: tuple[str, ...]
     classes: tuple[str, ...]
-    input: Quantisation | None
-    output: Quantisation | None
     model_id: str
+    input: Quantisation | None = None
+    output: Quantisation | None = None
     thread_priority: int = 0
     simulated: bool = False
 
@@ -74,11 +73,6 @@ class EngineInfo:
             expected=expected,
             found=found,
         )
-
-    @property
-    def no_reflectance(self) -> float:
-        """The value of reflectance 0 in a tile: no data, and everything outside the scene."""
-        return self.input.zero_point if self.input else 0.0
 
 
 @dataclass(frozen=True)
@@ -138,10 +132,5 @@ class Engine(Protocol):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -25,6 +25,7 @@ from flightsw.engines.engine import Engine
 from flightsw.engines.golden import check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.errors import AnswerWrong, EngineError, EngineUnavailable, InferenceFailed
+from flightsw.host.torch_library import require_torch
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage
 from telecommands.dictionary import EngineName
@@ -44,12 +45,14 @@ def _ignore(_: EngineError) -> None:
 class EngineNotices:
     """Called when an engine was given up for the next one, or failed and was reopened.
 
+    ``corrected``: it gave a tile a wrong answer, which was found and replaced.
     ``opening`` is entered while an engine opens: building one for the GPU takes minutes.
     """
 
     given_up: Callable[[EngineError], None] = _ignore
     recovered: Callable[[EngineError], None] = _ignore
     opening: Callable[[], AbstractContextManager[None]] = nullcontext
+    corrected: Callable[[EngineError], None] = _ignore
 
 
 def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> Engine:
@@ -60,7 +63,8 @@ def open_engine(name: EngineName, package: ModelPackage, settings: Settings) -> 
     """
     if name == "dimc":
         return open_dimc_engine(package, settings.dimc)
-    # Loaded only if they serve: torch takes 200 MB.
+    # Loaded only if they serve: torch takes 200 MB, and is an extra.
+    require_torch(name)
     if name == "tensorrt":
         from flightsw.engines.tensorrt.engine import open_tensorrt_engine  # noqa: PLC0415
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from flightsw.engines.engine import Engine, EngineInfo, Logits, Tiles
 from flightsw.errors import AnswerWrong, EngineUnavailable
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import GoldenTiles, ModelPackage
+
+_PAIR: Final = 2
+_PAIR_ROUNDING: Final = 2  # INT8 steps
 
 
 def check_golden_tiles(engine: Engine, package: ModelPackage) -> GoldenReport:
@@ -95,6 +99,17 @@ class GoldenAnswers:
         self._classes = released.argmax(axis=-1)
         self._decided = _lead(released) >= golden.margin
 
+    @property
+    def pair_sums(self) -> tuple[int, int] | None:
+        """Least and largest sum of a pixel's two logits, if they are opposite; None if not.
+
+        Two centred INT8 logits carry one number twice, which exposes a changed bit.
+        """
+        sums = self._released.sum(axis=-1, dtype=np.int16)
+        least, largest = int(sums.min()), int(sums.max())
+        paired = self._released.shape[-1] == _PAIR and largest - least <= _PAIR_ROUNDING
+        return (least, largest) if paired and self.info.output else None
+
     def report(self, found: Logits, chosen: slice) -> GoldenReport:
         """How far ``found`` strays from the answers to the tiles ``chosen``."""
         golden, released, decided = self._golden, self._released[chosen], self._decided[chosen]
@@ -121,15 +136,15 @@ class GoldenAnswers:
         if self.info.output:
             return logits.astype(np.int16)
         # The released answers saturate at the ends of INT8, and so must what is compared with them.
-        steps = logits / self._package.output_scale + self._package.output_zero_point
+        steps = logits / self._package.output.scale + self._package.output.zero_point
         return np.asarray(steps.clip(-128, 127), dtype=np.float32)
 
 
 def _as_taken(golden: GoldenTiles, info: EngineInfo, package: ModelPackage) -> Tiles:
     if info.input:
         return golden.tiles
-    steps = golden.tiles.astype(np.float64) - package.input_zero_point
-    return (steps * package.input_scale).astype(info.tile_dtype)
+    steps = golden.tiles.astype(np.float64) - package.input.zero_point
+    return (steps * package.input.scale).astype(info.tile_dtype)
 
 
 def _lead(logits: NDArray[np.int8]) -> NDArray[np.int16]:

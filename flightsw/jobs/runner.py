@@ -182,6 +182,8 @@ class JobRunner:
             file_bands=request.bands,
             tile=request.tile,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
+            threshold_percent=request.threshold_percent,
+            buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
         )
 

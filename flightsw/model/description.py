@@ -10,13 +10,13 @@ from typing import Final
 import msgspec
 
 from flightsw import sentinel_2
+from flightsw.dimc.compiled_model import read_json
 from flightsw.errors import PackageInvalid
 
 LEVELS: Final = ("L1C", "L2A")
 CLEAR: Final = "clear"
 
 _ENCODER_REDUCTION: Final = 32  # the encoder halves five times
-_CURE: Final = "Compile the model again, or install an intact package"
 
 
 class Quantisation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -88,29 +88,9 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 def read_description(path: Path) -> PackageDescription:
     """Read ``package.json``; :class:`PackageInvalid` has the fields key, expected and found."""
-    try:
-        description = msgspec.json.decode(path.read_bytes(), type=PackageDescription)
-    except OSError as error:
-        raise PackageInvalid(path, f"cannot be read ({error.strerror})", _CURE) from error
-    except msgspec.DecodeError as error:
-        expected, _, place = str(error).partition(" - at ")
-        key = place.strip("`").removeprefix("$.") or "the document"
-        cause, found = f"does not fit its format: {error}", "another type"
-        raise PackageInvalid(path, cause, _CURE, key=key, expected=expected, found=found) from error
+    description = read_json(path, PackageDescription)
     _check(path, description)
     return description
-
-
-def refuse(path: Path, key: str, expected: object, found: object) -> PackageInvalid:
-    """The error for a value that is not what it must be."""
-    return PackageInvalid(
-        path,
-        f"has {key} {found}, which must be {expected}",
-        _CURE,
-        key=key,
-        expected=str(expected),
-        found=str(found),
-    )
 
 
 def _check(path: Path, model: PackageDescription) -> None:
@@ -135,7 +115,7 @@ def _check(path: Path, model: PackageDescription) -> None:
     )
     for key, holds, expected in rules:
         if not holds:
-            raise refuse(path, key, expected, attrgetter(key)(model))
+            raise PackageInvalid.wrong(path, key, expected, attrgetter(key)(model))
 
 
 def _distinct(names: tuple[str, ...], known: tuple[str, ...]) -> bool:

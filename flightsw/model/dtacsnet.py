@@ -13,9 +13,6 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-PARAMETER_COUNT: Final = 6_629_668
-"""Learned values of the four-band, four-class network."""
-
 CLASSES: Final = ("clear", "thick cloud", "thin cloud", "cloud shadow")
 """Class index to name; index 0 is the only one that counts as clear."""
 

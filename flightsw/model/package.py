@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final, Literal
 from zipfile import BadZipFile
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
 from flightsw.errors import PackageInvalid, PackageTampered
 from flightsw.host.disk import sha256
-from flightsw.model.description import PackageDescription, read_description, refuse
+from flightsw.model.description import PackageDescription, read_description
 
 CHECKSUMS: Final = "SHA256SUMS"
 DESCRIPTION: Final = "package.json"
@@ -57,28 +58,14 @@ class GoldenTiles:
     largest_mean_deviation: float
 
 
-@dataclass(frozen=True)
-class ModelPackage:
-    """A verified package.  ``model_id`` names its exact content: name, version, short hash.
+class ModelPackage(PackageDescription, frozen=True, kw_only=True):
+    """A verified package, with all that it says about itself.
 
-    ``bands`` is the order of the network's input channels; real value = (int8 -
-    zero point) * scale; the input's real value is reflectance.
+    ``model_id`` names its exact content: name, version, short hash.
     """
 
     folder: Path
-    name: str
-    version: str
     model_id: str
-    bands: tuple[str, ...]
-    levels: tuple[str, ...]
-    classes: tuple[str, ...]
-    tile_size: int
-    stride: int
-    ground_sample_distances: tuple[int, ...]
-    input_scale: float
-    input_zero_point: int
-    output_scale: float
-    output_zero_point: int
 
     @property
     def network(self) -> Path | None:
@@ -90,9 +77,22 @@ class ModelPackage:
         """Folder with ``model.json`` and ``manifest.json`` for the arrangement."""
         return self.folder / COMPILED_FOLDERS[arrangement][0]
 
-    def description(self) -> PackageDescription:
-        """All that the package says about itself, with licences and training data."""
-        return read_description(self.folder / DESCRIPTION)
+    def read_compiled_model(self, arrangement: Arrangement) -> CompiledModel:
+        """What the compiler wrote; :class:`PackageInvalid` if it contradicts the package."""
+        compiled = read_compiled_model(self.compiled_model(arrangement) / "model.json")
+        tile = (COMPILED_FOLDERS[arrangement][1], self.tile_size, self.tile_size)
+        source, answer = compiled.input, compiled.output
+        for key, expected, found in (
+            ("input_shapes", (*tile, len(self.bands)), source.unpadded_shape),
+            ("output_shapes", (*tile, len(self.classes)), answer.unpadded_shape),
+            ("quantize_params", self.input.as_pair(), (source.scale, source.zero_point)),
+            ("dequantize_params", self.output.as_pair(), (answer.scale, answer.zero_point)),
+        ):
+            if expected != found:
+                raise PackageInvalid.wrong(
+                    compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found
+                )
+        return compiled
 
     def golden_tiles(self) -> GoldenTiles:
         """Read the golden tiles; :class:`PackageInvalid` if they do not fit the network."""
@@ -120,7 +120,7 @@ class ModelPackage:
                 continue
             if array.shape != (*pixels, channels) or array.dtype != np.int8:
                 found = f"{array.dtype} {array.shape}"
-                raise refuse(path, key, f"int8 {(*pixels, channels)}", found)
+                raise PackageInvalid.wrong(path, key, f"int8 {(*pixels, channels)}", found)
         return golden
 
 
@@ -134,24 +134,14 @@ def load_package(folder: Path | None = None) -> ModelPackage:
     folder = shipped_package() if folder is None else Path(folder)
     checksums = _verify_checksums(folder)
     description = read_description(folder / DESCRIPTION)
-    for name, batch in COMPILED_FOLDERS.values():
-        _check_compiled_model(folder / name, batch, description)
-    return ModelPackage(
+    package = ModelPackage(
         folder=folder,
-        name=description.name,
-        version=description.version,
         model_id=f"{description.name}-{description.version}+{checksums[:8]}",
-        bands=description.bands,
-        levels=description.levels,
-        classes=description.classes,
-        tile_size=description.tile_size,
-        stride=description.stride,
-        ground_sample_distances=description.ground_sample_distances,
-        input_scale=description.input.scale,
-        input_zero_point=description.input.zero_point,
-        output_scale=description.output.scale,
-        output_zero_point=description.output.zero_point,
+        **msgspec.structs.asdict(description),
     )
+    for arrangement in COMPILED_FOLDERS:
+        package.read_compiled_model(arrangement)
+    return package
 
 
 def shipped_package() -> Path:
@@ -192,7 +182,9 @@ def _read_checksums(path: Path) -> dict[str, str]:
         digest, separator, name = line.partition("  ")
         parts = Path(name).parts
         if not separator or not parts or Path(name).is_absolute() or ".." in parts:
-            raise refuse(path, "line", "a SHA-256, two spaces, and a path inside the package", line)
+            raise PackageInvalid.wrong(
+                path, "line", "a SHA-256, two spaces, and a path inside the package", line
+            )
         released[name] = digest
     return released
 
@@ -202,17 +194,3 @@ def _digest(path: Path) -> str:
         return sha256(path)
     except OSError as error:
         raise PackageInvalid(path, f"cannot be read ({error.strerror})", _REINSTALL) from error
-
-
-def _check_compiled_model(folder: Path, batch: int, description: PackageDescription) -> None:
-    compiled: CompiledModel = read_compiled_model(folder / "model.json")
-    tile = (batch, description.tile_size, description.tile_size)
-    source, answer = compiled.input, compiled.output
-    for key, expected, found in (
-        ("input_shapes", (*tile, len(description.bands)), source.unpadded_shape),
-        ("output_shapes", (*tile, len(description.classes)), answer.unpadded_shape),
-        ("quantize_params", description.input.as_pair(), (source.scale, source.zero_point)),
-        ("dequantize_params", description.output.as_pair(), (answer.scale, answer.zero_point)),
-    ):
-        if expected != found:
-            raise refuse(compiled.manifest, key, f"{expected} as in {DESCRIPTION}", found)

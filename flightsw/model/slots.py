@@ -18,17 +18,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from flightsw.errors import ModelError, PackageInvalid, StateUnusable
 from flightsw.host.confinement import confined
 from flightsw.host.disk import disk_errors, sha256, sync
-from flightsw.model.description import refuse
 from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
+from flightsw.state import StateFile
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
 
@@ -38,16 +38,6 @@ FACT: Final = "model_slots"
 _SHIPPED: Final = ""  # in a slot: the package that ships, in its present version
 _INCOMING: Final = ".incoming"
 _FOLDER_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,127}\Z")
-
-
-class Facts(Protocol):
-    """Named values that outlive the process; :class:`flightsw.state.StateFile` keeps them."""
-
-    def fact(self, name: str) -> bytes | None:
-        """The value, or None."""
-
-    def set_fact(self, name: str, value: bytes | None) -> None:
-        """Keep the value; it is on the disk when this returns."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class ModelSlots:
     """
 
     def __init__(
-        self, folder: Path, inbox: Path, facts: Facts, *, shipped: Path | None = None
+        self, folder: Path, inbox: Path, facts: StateFile, *, shipped: Path | None = None
     ) -> None:
         self._folder, self._inbox, self._facts = folder, inbox, facts
         package = load_package(shipped)
@@ -223,5 +213,5 @@ def _verified(folder: Path, expected: str) -> str:
     model = load_package(folder).model_id
     if not _FOLDER_NAME.match(model):
         expected = "letters, digits, '_', '.', '+' and '-', 128 in all"
-        raise refuse(folder / DESCRIPTION, "name and version", expected, model)
+        raise PackageInvalid.wrong(folder / DESCRIPTION, "name and version", expected, model)
     return model

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from time import perf_counter_ns
 from typing import Final, Protocol
 
 from flightsw.engines.engine import Engine, Logits, Tiles
-from flightsw.errors import InferenceFailed
+from flightsw.errors import AnswerWrong, InferenceFailed
+from flightsw.pipeline.answer_check import TWICE, AnswerCheck, Place
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.work import Answered, AnsweredBatch, GridRowDone, PipelineItem, TileBatch
 
 _CURE: Final = "Run the self-test; the mask was not written"
+_NO_CURE: Final = "Run the self-test if it happens often; the mask is right"
+_CONFIRMING: Final = 2  # equal answers, if the first one was right
+_MOST_ANSWERS: Final = 4  # of one tile: two that agree after two wrong ones
 
 
 class Probe(Protocol):
@@ -33,12 +37,30 @@ class _Probed:
     """Marks a batch of the probe in the queue of outstanding batches."""
 
 
+@dataclass(frozen=True)
+class _Doubted:
+    """A tile ``(1, tile, tile, bands)`` to be computed again, and its answers so far."""
+
+    place: Place
+    tiles: Tiles
+    doubt: str
+    logits: Logits
+    answers: int = 1
+
+
+CorrectionCallback = Callable[[AnswerWrong], None]
+"""Called with what was wrong when a tile's wrong answer was found and replaced."""
+
+
 class EngineConsumer:
     """Pushes batches into the engine; answers come out in order, row ends among them.
 
     A double-buffering engine answers some pushes later.  Outstanding items wait in
     a queue as deep as the engine has batches in flight.  ``probe`` is sent after every
     ``probe_every`` tiles and after the last one; 0 leaves it out.
+
+    A tile whose answer ``check`` doubts is computed again, with a batch of the probe behind it,
+    until two answers in a row agree: at most three times, then the engine has failed.
     """
 
     def __init__(
@@ -47,13 +69,20 @@ class EngineConsumer:
         latencies: LatencyRecord,
         probe: Probe | None = None,
         probe_every: int = 0,
+        check: AnswerCheck | None = None,
+        corrected: CorrectionCallback = lambda _: None,
     ) -> None:
         self._engine = engine
         self._latencies = latencies
         self._probe = probe if probe_every else None
         self._probe_every = probe_every
         self._since_probe = 0
-        self._owed: deque[PipelineItem | _Probed] = deque()
+        self._check = check
+        self._corrected = corrected
+        self._owed: deque[PipelineItem | _Probed | _Doubted] = deque()
+        self._again: deque[_Doubted] = deque()  # not yet sent again
+        self._in_doubt: set[Place] = set()
+        self._ends: deque[GridRowDone] = deque()  # reached, while a tile of theirs is in doubt
         self.first_push_ns: int | None = None
         self.last_answer_ns: int | None = None
 
@@ -65,10 +94,13 @@ class EngineConsumer:
                 yield from self._settle(self._push(item))
                 if self._since_probe >= self._probe_every:
                     yield from self._settle(self._push_probe())
+                yield from self._push_again()
             yield from self._row_ends()
         yield from self._settle(self._push_probe())
-        for logits in self._engine.flush():
-            yield from self._settle(logits)
+        yield from self._flush()
+        while self._again:
+            yield from self._push_again()
+            yield from self._flush()
         if self._owed:
             raise InferenceFailed(
                 self._engine.info.device, f"never answered {len(self._owed)} batches", _CURE
@@ -90,6 +122,22 @@ class EngineConsumer:
         self._since_probe += len(batch.places)
         return logits
 
+    def _flush(self) -> Iterator[Answered]:
+        for logits in self._engine.flush():
+            yield from self._settle(logits)
+
+    def _push_again(self) -> Iterator[Answered]:
+        """Compute doubted tiles again, and show by a known tile that the engine is sound."""
+        while self._again:
+            suspicious = any(doubted.doubt != TWICE for doubted in self._again)
+            while self._again:
+                doubted = self._again.popleft()
+                self._owed.append(doubted)
+                yield from self._settle(self._engine.push(doubted.tiles))
+            if suspicious:
+                self._since_probe += 1
+                yield from self._settle(self._push_probe())
+
     def _push_probe(self) -> Logits | None:
         if self._probe is None or not self._since_probe:
             return None
@@ -103,7 +151,9 @@ class EngineConsumer:
         self.last_answer_ns = perf_counter_ns()
         owed = self._owed.popleft() if self._owed else None
         if isinstance(owed, TileBatch) and len(logits) == len(owed.places):
-            yield AnsweredBatch(owed.places, logits)
+            yield from self._sound(owed, logits)
+        elif isinstance(owed, _Doubted) and len(logits) == 1:
+            yield from self._judge_again(owed, logits)
         elif isinstance(owed, _Probed) and self._probe:
             self._probe.judge(logits)
         else:
@@ -114,7 +164,53 @@ class EngineConsumer:
             )
         yield from self._row_ends()
 
+    def _sound(self, batch: TileBatch, logits: Logits) -> Iterator[Answered]:
+        """The answers that are not doubted; the others are computed again."""
+        if self._check is None:
+            yield AnsweredBatch(batch.places, logits)
+            return
+        sound = []
+        for number, place in enumerate(batch.places):
+            doubt = self._check.doubt(place, batch.tiles[number], logits[number])
+            if doubt:
+                this = slice(number, number + 1)
+                self._doubt(_Doubted(place, batch.tiles[this], doubt, logits[this]))
+            else:
+                sound.append(number)
+        if len(sound) == len(logits):
+            yield AnsweredBatch(batch.places, logits)
+        elif sound:
+            yield AnsweredBatch(tuple(batch.places[number] for number in sound), logits[sound])
+
+    def _doubt(self, doubted: _Doubted) -> None:
+        self._again.append(doubted)
+        self._in_doubt.add(doubted.place)
+
+    def _judge_again(self, doubted: _Doubted, logits: Logits) -> Iterator[Answered]:
+        check, (row, column) = self._check, doubted.place
+        assert check is not None  # nothing is doubted without it
+        tile = f"tile row {row}, column {column}"
+        agrees, answers = check.same(doubted.logits, logits), doubted.answers + 1
+        if agrees and not check.impossible(logits[0]):
+            self._in_doubt.remove(doubted.place)
+            check.accept(doubted.place, logits[0])
+            if answers > _CONFIRMING:
+                cause = f"gave a wrong answer, which {doubted.doubt}; {tile} was computed again"
+                self._corrected(AnswerWrong(self._engine.info.device, cause, _NO_CURE))
+            yield AnsweredBatch((doubted.place,), logits)
+        elif answers < _MOST_ANSWERS:
+            self._doubt(replace(doubted, logits=logits, answers=answers))
+        else:
+            cause = f"gave {answers} answers to {tile} that cannot be trusted"
+            raise AnswerWrong(
+                self._engine.info.device, f"{cause}: the first {doubted.doubt}", _CURE
+            )
+
     def _row_ends(self) -> Iterator[Answered]:
         while self._owed and isinstance(end := self._owed[0], GridRowDone):
             self._owed.popleft()
-            yield end
+            self._ends.append(end)
+        while self._ends and not any(row <= self._ends[0].row for row, _ in self._in_doubt):
+            if self._check:
+                self._check.forget_above(self._ends[0].row)
+            yield self._ends.popleft()

@@ -46,6 +46,11 @@ class GridSpan:
     own: Stack
     ends_row: bool
 
+    @property
+    def left(self) -> int:
+        """The first scene column that its stacks hold."""
+        return (*self.beside, self.own)[0].left
+
 
 def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
     """Cut strips, in the order of a scene, into spans; their windows are the same for any strips.
@@ -63,7 +68,7 @@ def grid_spans(strips: Iterable[Strip], grid: Grid) -> Iterator[GridSpan]:
         while panel.row < grid.rows and grid.needed_rows(panel.row).stop <= _bottom(strip):
             yield _span(panel, grid)
             panel.row += 1
-        panel.drop_above(panel.row * grid.stride)
+        panel.drop_above(grid.top(panel.row))
     if not panels or any(panel.row < grid.rows for panel in panels.values()):
         raise ValueError(f"strips ended before all {grid.height} x {grid.width} pixels came")
 

@@ -11,7 +11,9 @@ from typing import Final
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
-from flightsw.pipeline.consumer import EngineConsumer, Probe
+from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
+from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
@@ -47,7 +49,10 @@ def process_scene(
     progress: ProgressCallback | None = None,
     *,
     grid: Grid | None = None,
+    probability: bool = False,
     probe: Probe | None = None,
+    check: AnswerCheck | None = None,
+    corrected: CorrectionCallback = lambda _: None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
@@ -58,10 +63,12 @@ def process_scene(
     them stops the others and is raised unchanged (an engine that failed is closed);
     :class:`EmptyScene` if no pixel is valid, and
     :class:`~flightsw.errors.CorruptImage` if the digital numbers are impossible.  ``grid`` is that
-    of :func:`scene_grid`, built if it is not given.  ``probe`` checks the engine's answers every
-    ``settings.golden_every`` tiles and after the last one; ``ending`` is called when at
-    most one decode is left, by the producer's thread, and must return immediately; ``stop``
-    ends the scene from another thread.
+    of :func:`scene_grid`, built if it is not given.  ``probability`` adds the cloud probability to
+    the rows.  ``probe`` checks the engine's answers every ``settings.golden_every`` tiles and after
+    the last one; ``check`` says which answers are doubtful: those tiles are computed again, and
+    ``corrected`` is called with what was wrong, by the consumer's thread.  ``ending`` is called
+    when at most one decode is left, by the producer's thread, and must return immediately;
+    ``stop`` ends the scene from another thread.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -77,10 +84,17 @@ def process_scene(
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
     )
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every)
-    finisher = RowFinisher(
-        grid, MaskFusion(grid, engine.info, settings.fusion), engine.info, latencies
+    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
+    fusion = MaskFusion(
+        grid,
+        engine.info,
+        settings.fusion,
+        threshold=settings.threshold_percent,
+        probability=probability,
     )
+    radius = settings.buffer_m / scene.metadata.ground_sample_distance
+    dilation = RowDilation(grid.height, radius) if radius else None
+    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     with (

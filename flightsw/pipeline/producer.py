@@ -14,6 +14,7 @@ from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
+from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.work import GridRowDone, NoDataPatch, PipelineItem, TileBatch
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
@@ -36,7 +37,7 @@ class TileProducer:
         *,
         zero_is_measured: bool,
     ) -> None:
-        self._missing = partial(no_data_pixels, zero_is_measured=zero_is_measured)
+        self._no_data_pixels = partial(no_data_pixels, zero_is_measured=zero_is_measured)
         self._grid = grid
         self._engine = engine
         self._quantise = quantise
@@ -56,22 +57,22 @@ class TileProducer:
 
     def _prepare_span(self, span: GridSpan) -> Iterator[PipelineItem]:
         started = perf_counter_ns()
-        no_data = [self._missing(piece) for piece in span.own.pieces]
-        columns = self._columns_with_data(span, no_data)
+        missing = self._missing(span)
+        columns = self._columns_with_data(span, missing)
         start = stop = 0  # the columns of the scene that are quantised
         for column in columns:
-            left = column * self._grid.stride
-            right = left + self._grid.tile_size
-            if right > stop:
-                start, stop = left, left + self._width_ahead()
+            seen = self._grid.columns_of(column)
+            if seen.stop > stop:
+                start, stop = seen.start, seen.start + self._width_ahead()
                 self._quantise_ahead((*span.beside, span.own), start, stop)
-            np.copyto(self._tiles[len(self._places)], self._ahead[:, left - start : right - start])
+            self._slice(seen, start, span, missing)
             self._places.append((span.row, column))
             self._latencies.add("preparation", perf_counter_ns() - started)
             if len(self._places) == self._engine.batch:
                 yield from self._send()
             started = perf_counter_ns()
-        self._no_data[span.row] += self._finished_no_data(span, no_data)
+        if missing is not None:
+            self._no_data[span.row].append(self._finished_no_data(span, missing))
         self._without_data[span.row] += len(span.columns) - len(columns)
         if span.ends_row:
             self._waiting_ends.append(self._row_end(span))
@@ -87,36 +88,54 @@ class TileProducer:
                 inside = slice(first - stack.left, end - stack.left)
                 numbers = [piece[:, :, inside] for piece in stack.pieces]
                 self._quantise(numbers, self._ahead[:rows, first - start : end - start])
-        self._ahead[rows:] = self._engine.no_reflectance
-        if stop > self._grid.width:  # only the last window may pass the scene's edge
-            beyond = slice(self._grid.width - start, stop - start)
-            self._ahead[:, beyond] = self._engine.no_reflectance
 
-    def _columns_with_data(
-        self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
-    ) -> list[int]:
-        """Grid columns of the span whose window has a valid pixel; ``no_data``: of ``span.own``."""
-        beside = [[self._missing(piece) for piece in stack.pieces] for stack in span.beside]
-        stacks = zip((*span.beside, span.own), (*beside, no_data), strict=True)
-        empty = np.concatenate([_empty_columns(stack, missing) for stack, missing in stacks])
-        origin = (*span.beside, span.own)[0].left
+    def _slice(
+        self, seen: range, start: int, span: GridSpan, missing: NDArray[np.bool_] | None
+    ) -> None:
+        """Copy the window that shows the scene's columns ``seen``."""
+        tile = self._tiles[len(self._places)]
+        rows, columns = len(self._grid.needed_rows(span.row)), len(seen)
+        inside = self._ahead[:rows, seen.start - start : seen.stop - start]
+        np.copyto(tile[:rows, :columns], inside)
+        if missing is not None:
+            missing = missing[:, seen.start - span.left : seen.stop - span.left]
+        surround(tile, rows, columns, missing)
+
+    def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
+        """Pixels of the span without data, from its first column on; None if all are valid."""
+        stacks = (*span.beside, span.own)
+        found = [[self._no_data_pixels(piece) for piece in stack.pieces] for stack in stacks]
+        if all(one is None for pieces in found for one in pieces):
+            return None
+        return np.hstack(
+            [
+                np.vstack(
+                    [
+                        np.zeros(piece.shape[1:], np.bool_) if one is None else one
+                        for piece, one in zip(stack.pieces, pieces, strict=True)
+                    ]
+                )
+                for stack, pieces in zip(stacks, found, strict=True)
+            ]
+        )
+
+    def _columns_with_data(self, span: GridSpan, missing: NDArray[np.bool_] | None) -> list[int]:
+        """Grid columns of the span whose window has a valid pixel."""
+        if missing is None:
+            return [*span.columns]
+        empty = np.logical_and.reduce(missing)
         windows = ((column, self._grid.columns_of(column)) for column in span.columns)
         return [
             column
             for column, seen in windows
-            if not empty[seen.start - origin : seen.stop - origin].all()
+            if not empty[seen.start - span.left : seen.stop - span.left].all()
         ]
 
-    def _finished_no_data(
-        self, span: GridSpan, no_data: Sequence[NDArray[np.bool_] | None]
-    ) -> Iterator[NoDataPatch]:
+    def _finished_no_data(self, span: GridSpan, missing: NDArray[np.bool_]) -> NoDataPatch:
         """Pixels without data in the rows that the grid row finishes, in the span's own panel."""
         finished = self._grid.finished_rows(span.row)
-        top = finished.start
-        for piece, missing in zip(span.own.pieces, no_data, strict=True):
-            if missing is not None and top < finished.stop:
-                yield NoDataPatch(top, span.own.left, missing[: finished.stop - top])
-            top += piece.shape[1]
+        own = missing[: len(finished), span.own.left - span.left :]
+        return NoDataPatch(finished.start, span.own.left, own)
 
     def _row_end(self, span: GridSpan) -> GridRowDone:
         finished = []
@@ -126,7 +145,7 @@ class TileProducer:
                 if due > 0:
                     finished.append(piece[:, :due])
                 due -= piece.shape[1]
-        no_data = tuple(self._no_data.pop(span.row))
+        no_data = tuple(self._no_data.pop(span.row, ()))
         return GridRowDone(span.row, no_data, tuple(finished), self._without_data.pop(span.row))
 
     def _send(self) -> Iterator[PipelineItem]:
@@ -153,11 +172,3 @@ class TileProducer:
         side = self._grid.tile_size
         shape = (self._engine.batch, side, side, len(self._engine.bands))
         return np.empty(shape, dtype=self._engine.tile_dtype)
-
-
-def _empty_columns(stack: Stack, no_data: Sequence[NDArray[np.bool_] | None]) -> NDArray[np.bool_]:
-    """Columns of the stack without a valid pixel; ``no_data`` is that of its pieces."""
-    empty = [missing.all(axis=0) for missing in no_data if missing is not None]
-    if len(empty) < len(no_data):
-        return np.zeros(stack.right - stack.left, dtype=np.bool_)
-    return np.asarray(np.logical_and.reduce(empty))

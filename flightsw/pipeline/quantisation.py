@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable
 from flightsw.host.cuda import cuda_answers
+from flightsw.host.torch_library import require_torch
 from flightsw.scene.reflectance import DIGITAL_NUMBERS, reflectance_table
 from flightsw.scene.scene import SceneMetadata
 
@@ -141,12 +142,13 @@ def open_quantiser(tables: Tiles, device: Literal["auto", "cpu", "cuda"]) -> Qua
     """
     if device == "cpu" or _GIVEN_UP or (device == "auto" and not cuda_answers()):
         return CpuQuantiser(tables)
-    # Loaded only if it serves: torch takes 200 MB.
-    from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
-
     try:
+        require_torch("quantisation on CUDA")
+        # Loaded only if it serves: torch takes 200 MB, and is an extra.
+        from flightsw.pipeline.torch_quantisation import open_cuda_quantiser  # noqa: PLC0415
+
         return _CpuAfterFailure(open_cuda_quantiser(tables), tables)
-    except EngineUnavailable as error:  # a torch that was built without CUDA, a full GPU
+    except EngineUnavailable as error:  # no torch, one that was built without CUDA, a full GPU
         if device == "cuda":
             raise
         _log.info("digital numbers are quantised on the CPU", cause=_line(error))

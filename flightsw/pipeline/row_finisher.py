@@ -8,6 +8,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from flightsw.engines.engine import EngineInfo
+from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.work import AnsweredBatch, GridRowDone, NoDataPatch
@@ -49,11 +50,17 @@ class Tally:
 
 
 class RowFinisher:
-    """Fuses tiles, marks no data in the mask, and counts.  Used by one thread."""
+    """Fuses tiles, marks no data, dilates and counts.  Used by one thread."""
 
     def __init__(
-        self, grid: Grid, fusion: MaskFusion, engine: EngineInfo, latencies: LatencyRecord
+        self,
+        grid: Grid,
+        fusion: MaskFusion,
+        engine: EngineInfo,
+        latencies: LatencyRecord,
+        dilation: RowDilation | None = None,
     ) -> None:
+        self._dilation = dilation
         self._grid = grid
         self._fusion = fusion
         self._latencies = latencies
@@ -67,25 +74,35 @@ class RowFinisher:
         self._latencies.add("fusion", perf_counter_ns() - started, len(batch.places))
 
     def finish(self, end: GridRowDone) -> Iterator[FinishedRows]:
-        """Count and yield the rows that a grid row finishes, piece by piece."""
+        """Count and yield the rows that a grid row finishes, piece by piece.
+
+        Dilated rows come later: when the rows within the radius below them have come.
+        """
         fused = self._fusion.finish(end.row)
         for patch in end.no_data:
             _mark_no_data(fused, patch)
-        whole = FinishedRows(fused.top, None, fused.mask, fused.classes)
-        self.tally.add(whole)
         self.tally.tiles_without_data += end.tiles_without_data
-        if not end.digital_numbers:
-            yield whole
-        below = 0
-        for piece in end.digital_numbers:
-            span = slice(below, below + piece.shape[1])
-            classes = None if fused.classes is None else fused.classes[span]
-            yield FinishedRows(fused.top + below, piece, fused.mask[span], classes)
-            below = span.stop
+        for rows in _pieces(fused, end):
+            for finished in self._dilation.add(rows) if self._dilation else (rows,):
+                self.tally.add(finished)
+                yield finished
+
+
+def _pieces(fused: FusedRows, end: GridRowDone) -> Iterator[FinishedRows]:
+    if not end.digital_numbers:
+        yield FinishedRows(fused.top, None, fused.mask, fused.classes, fused.probability)
+    below = 0
+    for piece in end.digital_numbers:
+        span = slice(below, below + piece.shape[1])
+        classes, probability = (
+            None if plane is None else plane[span] for plane in (fused.classes, fused.probability)
+        )
+        yield FinishedRows(fused.top + below, piece, fused.mask[span], classes, probability)
+        below = span.stop
 
 
 def _mark_no_data(fused: FusedRows, patch: NoDataPatch) -> None:
     top, (rows, columns) = patch.top - fused.top, patch.missing.shape
-    for plane in (fused.mask, fused.classes):
+    for plane in (fused.mask, fused.classes, fused.probability):
         if plane is not None:
             plane[top : top + rows, patch.left : patch.left + columns][patch.missing] = NO_DATA

@@ -22,14 +22,16 @@ class FinishedRows:
     ``digital_numbers`` uint16 ``(bands, rows, width)`` in the scene's band
     order, None if the scene is read in panels; ``mask`` uint8 ``(rows, width)``:
     0 clear, 1 contaminated, 255 no data; ``classes`` uint8 ``(rows, width)``
-    class index or 255, None if the model has only two classes.  The arrays
-    are valid during the call only.
+    class index or 255, None if the model has only two classes; ``probability``
+    uint8 ``(rows, width)``: 0 to 100 per cent or 255, None unless it was requested.
+    The arrays are valid during the call only.
     """
 
     top: int
     digital_numbers: NDArray[np.uint16] | None
     mask: NDArray[np.uint8]
     classes: NDArray[np.uint8] | None
+    probability: NDArray[np.uint8] | None = None
 
     @property
     def bands(self) -> NDArray[np.uint16]:

@@ -33,7 +33,7 @@ def grid_options(georeference: Georeference | None) -> dict[str, Any]:
     return {"crs": georeference.crs, "transform": rasterio.Affine(*georeference.transform)}
 
 
-class _Geotiff:
+class GeotiffProduct:
     """One compressed band, kept in memory until it is complete.
 
     GDAL notices a full disk when it closes a file, and does not report it.  So it
@@ -52,7 +52,7 @@ class _Geotiff:
         self._blocks = RowBlocks(scene.height, self._block_rows)
         self._width = scene.width
         self._memory = MemoryFile()
-        with _gdal(), warnings.catch_warnings():
+        with gdal(), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             self._dataset: DatasetWriter = self._memory.open(
                 driver="GTiff",
@@ -73,30 +73,40 @@ class _Geotiff:
                 model=context.model_id,
                 engine=f"{context.engine} {context.precision}",
                 fusion=context.fusion,
+                **_changed_mask(context),
             )
 
     def finish(self, summary: SceneSummary) -> tuple[str, ...]:  # noqa: ARG002
         """Write the file to the disk."""
-        with _gdal():
+        with gdal():
             self._dataset.close()
-        self._path.write_bytes(self._memory.getbuffer())
-        self._memory.close()
+        self._save(self._memory)
         return ()
+
+    def _save(self, complete: MemoryFile) -> None:
+        self._path.write_bytes(complete.getbuffer())
+        complete.close()
 
     def close(self) -> None:
         """Free the memory."""
-        with _gdal():
+        with gdal():
             self._dataset.close()
         self._memory.close()
 
     def _meaning(self, context: ProductContext) -> str:
         raise NotImplementedError
 
+    def _compress(self, rows: NDArray[np.uint8]) -> None:
+        """Write the blocks that these rows complete."""
+        for top, (values,) in self._blocks.add(rows):
+            with gdal():
+                self._dataset.write(values, 1, window=self._window(top, values))
+
     def _window(self, top: int, rows: NDArray[np.uint8]) -> Window:
         return Window(0, top, self._width, len(rows))
 
 
-class MaskGeotiff(_Geotiff):
+class MaskGeotiff(GeotiffProduct):
     """``cloud_mask.tif``: 1 bit a pixel (1 = contaminated), CCITT G4, no data as internal mask."""
 
     suffixes = ("cloud_mask.tif",)
@@ -109,7 +119,7 @@ class MaskGeotiff(_Geotiff):
         for top, (mask,) in self._blocks.add(rows.mask):
             window = self._window(top, mask)
             valid = (mask != NO_DATA).view(np.uint8) * np.uint8(255)
-            with _gdal():
+            with gdal():
                 self._dataset.write((mask == CONTAMINATED).view(np.uint8), 1, window=window)
                 self._dataset.write_mask(valid, window=window)
 
@@ -117,7 +127,7 @@ class MaskGeotiff(_Geotiff):
         return "0 clear, 1 contaminated; no data is masked out"
 
 
-class ClassGeotiff(_Geotiff):
+class ClassGeotiff(GeotiffProduct):
     """``cloud_classes.tif``: uint8 class index, 255 no data, DEFLATE tiles, colour table."""
 
     suffixes = ("cloud_classes.tif",)
@@ -133,7 +143,7 @@ class ClassGeotiff(_Geotiff):
 
     def __init__(self, folder: Path, scene: SceneMetadata, context: ProductContext) -> None:
         super().__init__(folder, scene, context)
-        with _gdal():
+        with gdal():
             colours = dict(enumerate(CLASS_COLOURS[: len(context.classes)]))
             self._dataset.write_colormap(1, colours)
             self._dataset.colorinterp = (ColorInterp.palette,)
@@ -142,13 +152,22 @@ class ClassGeotiff(_Geotiff):
         """Compress the tiles that these rows complete."""
         if rows.classes is None:
             raise ValueError("a class map was requested, but the rows have no classes")
-        for top, (classes,) in self._blocks.add(rows.classes):
-            with _gdal():
-                self._dataset.write(classes, 1, window=self._window(top, classes))
+        self._compress(rows.classes)
 
     def _meaning(self, context: ProductContext) -> str:
         return ", ".join(f"{index} {name}" for index, name in enumerate(context.classes))
 
 
-def _gdal() -> rasterio.Env:
+def _changed_mask(context: ProductContext) -> dict[str, str]:
+    """Tags of threshold and buffer, if the mask is not the plain answer of the model."""
+    tags = {}
+    if context.threshold_percent is not None:
+        tags["threshold"] = f"{context.threshold_percent} %"
+    if context.buffer_m:
+        tags["buffer"] = f"{context.buffer_m:g} m"
+    return tags
+
+
+def gdal() -> rasterio.Env:
+    """GDAL with a mask inside the file, and a cache for rows that are written once."""
     return rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True, GDAL_CACHEMAX=_CACHE_BYTES)

@@ -23,14 +23,17 @@ class ProductKind(NamedTuple):
 PRODUCT_KINDS: Final = (
     ProductKind("mask", "cloud mask as a NumPy array (0 clear, 1 contaminated, 255 no data)"),
     ProductKind("geotiff", "cloud mask as a 1-bit CCITT G4 GeoTIFF, no data as internal mask"),
+    ProductKind("cog", "cloud mask as a coloured 8-bit GeoTIFF with overviews, for GIS programs"),
     ProductKind("classes", "class map as a coloured GeoTIFF, for models of more than two classes"),
+    ProductKind("probability", "cloud probability as a GeoTIFF (0 to 100 per cent, 255 no data)"),
     ProductKind("fill", "B02, B03, B04 in reflectance, clouds filled", ("B02", "B03", "B04")),
     ProductKind("quicklook", "six panels in one JPEG", ("B02", "B03", "B04", "B08")),
     ProductKind("stac", "STAC item that describes the files"),
     ProductKind("report", "figures, settings and SHA-256 of each file as JSON"),
 )
 
-DEFAULT_PRODUCTS: Final = frozenset({"mask", "geotiff", "report"})
+DEFAULT_PRODUCTS: Final = frozenset({"mask", "cog", "report"})
+"""For use on the ground; PROCESS_SCENE has its own default."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class ProductContext:
     """What made the mask; recorded in file names, report and STAC item.
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
-    are the model's, clear first.
+    are the model's, clear first.  ``threshold_percent`` None: the larger logit decides.
     """
 
     tag: str
@@ -49,6 +52,8 @@ class ProductContext:
     classes: tuple[str, ...]
     fusion: str
     software_version: str
+    threshold_percent: int | None = None
+    buffer_m: float = 0.0
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:

@@ -23,7 +23,7 @@ from flightsw.products.contents import CLEAR, CONTAMINATED, NO_DATA
 from flightsw.products.report import SceneReport, read_report
 from flightsw.scene.scene import Georeference
 
-_MASK_PRODUCTS: Final = ("mask", "geotiff")  # the array is read faster
+_MASK_PRODUCTS: Final = ("mask", "geotiff", "cog")  # the array is read faster
 _GEOTIFF: Final = (".tif", ".tiff")
 _CACHE_BYTES: Final = 32 << 20
 _CURE: Final = "Give a cloud mask (.npy or GeoTIFF) or an output folder of flightsw process"
@@ -101,10 +101,14 @@ def _mask_of_folder(folder: Path) -> tuple[Path, SceneReport | None]:
     if reports:
         report = read_report(reports[0])
         return _mask_of_report(reports[0], report), report
-    masks = sorted(folder.glob("*_cloud_mask.npy")) + sorted(folder.glob("*_cloud_mask.tif"))
+    masks = [
+        mask
+        for form in ("*_cloud_mask.npy", "*_cloud_mask.tif", "*_cloud_mask_cog.tif")
+        for mask in sorted(folder.glob(form))
+    ]
     if not masks:
         raise UsageError(folder, "holds no cloud mask", _CURE)
-    if len({mask.stem for mask in masks}) > 1:
+    if len({mask.stem.removesuffix("_cog") for mask in masks}) > 1:
         raise _ambiguous(folder, masks)
     return masks[0], None
 

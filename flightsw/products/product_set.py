@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Protocol
 
 from typing_extensions import Self
@@ -17,6 +17,7 @@ from flightsw.errors import EmptyScene, OutputNotWritable
 from flightsw.host.disk import check_space, disk_errors, sha256
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
+from flightsw.products.cog import MaskCog, ProbabilityCog
 from flightsw.products.contents import FinishedRows, SceneSummary
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
 from flightsw.products.kinds import ProductContext, check_products
@@ -51,6 +52,18 @@ class Product(Protocol):
     def close(self) -> None:
         """Close what is open, finished or not."""
         ...
+
+
+_MAKERS: Final[Mapping[str, Callable[[Path, SceneMetadata, ProductContext], Product]]] = {
+    "mask": lambda folder, scene, _: MaskArray(folder, scene),
+    "geotiff": MaskGeotiff,
+    "cog": MaskCog,
+    "classes": ClassGeotiff,
+    "probability": ProbabilityCog,
+    "fill": lambda folder, scene, _: CloudFill(folder, scene),
+    "quicklook": QuickLook,
+}
+"""All but STAC item and report, which are written last: they describe the others."""
 
 
 @dataclass(frozen=True)
@@ -98,18 +111,14 @@ class ProductSet:
             self._folder = PartialFolder(self._out, _file_safe(self._scene.name))
             undo.callback(self._folder.remove)
             for kind in sorted(self._chosen):
-                if product := self._open(kind):
+                if kind in _MAKERS:
+                    product = _MAKERS[kind](self._folder.path, self._scene, self._context)
                     self._products[kind] = product
                     undo.callback(product.close)
             self._undo = undo.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._undo.close()
 
     def write(self, rows: FinishedRows) -> None:
@@ -155,21 +164,6 @@ class ProductSet:
             last=f"{prefix}_{_REPORT}",
         )
         return PublishedProducts(self._out, tuple(files), report)
-
-    def _open(self, kind: str) -> Product | None:
-        folder, scene, context = self._folder.path, self._scene, self._context
-        match kind:
-            case "mask":
-                return MaskArray(folder, scene)
-            case "geotiff":
-                return MaskGeotiff(folder, scene, context)
-            case "classes":
-                return ClassGeotiff(folder, scene, context)
-            case "fill":
-                return CloudFill(folder, scene)
-            case "quicklook":
-                return QuickLook(folder, scene, context)
-        return None  # STAC item and report are written last: they describe the others
 
     def _finish(self, summary: SceneSummary) -> list[str]:
         notes: list[str] = []

@@ -73,8 +73,10 @@ class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
     ``cloud_percentage`` is contaminated (cloud and shadow) of valid pixels,
     0 to 100; ``fractions`` are shares of the valid pixels by class name, 0 to 1;
     ``valid_fraction`` is valid of all pixels.  Stage timings in ``summary`` are
-    milliseconds, durations there seconds.  ``files`` lists every file except the
-    report.
+    milliseconds, durations there seconds.  ``threshold_percent`` is the cloud
+    probability from which a pixel is contaminated, None if the larger logit decided;
+    ``buffer_m`` the buffer around contaminated pixels in metres.  ``files`` lists every
+    file except the report.
     """
 
     format: int
@@ -89,6 +91,8 @@ class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
     summary: SceneSummary
     files: tuple[FileRecord, ...]
     notes: tuple[str, ...] = ()
+    threshold_percent: int | None = None
+    buffer_m: float = 0.0
 
 
 def make_report(
@@ -112,6 +116,8 @@ def make_report(
         summary=summary,
         files=tuple(files),
         notes=tuple(notes),
+        threshold_percent=context.threshold_percent,
+        buffer_m=context.buffer_m,
     )
 
 

@@ -11,7 +11,9 @@ from flightsw.scene.scene import SceneMetadata
 _BYTES_PER_PIXEL: Final = {
     "mask": 1.0,
     "geotiff": 1 / 16,
+    "cog": 1 / 8,
     "classes": 1 / 4,
+    "probability": 1 / 2,
     "fill": 6.0,
     "quicklook": 1 / 8,
 }

@@ -32,10 +32,13 @@ _MEDIA_TYPES: Final = {
     ".tif": MediaType.GEOTIFF,
     ".jpg": MediaType.JPEG,
 }
+_COGS: Final = ("cog", "probability")
 _TITLES: Final = {
     "mask": "Cloud mask (0 clear, 1 contaminated by cloud or shadow, 255 no data)",
     "geotiff": "Cloud mask, 1 bit a pixel, no data as internal mask",
+    "cog": "Cloud mask for GIS programs (0 clear, 1 contaminated, 255 no data)",
     "classes": "Class map, 255 no data",
+    "probability": "Cloud probability in per cent, 255 no data",
     "fill": "Reflectance with contaminated pixels set to the mean of the clear ones",
     "quicklook": "Quick-look of six panels",
 }
@@ -77,6 +80,7 @@ def _item(scene: SceneMetadata, context: ProductContext, summary: SceneSummary) 
                 f"Cloud mask of {scene.name} by model {context.model_id} on {context.engine}"
                 f" ({context.precision}), tiles fused by {context.fusion}"
             ),
+            **_changed_mask(context),
         },
         stac_extensions=[_PROCESSING],
     )
@@ -93,6 +97,16 @@ def _item(scene: SceneMetadata, context: ProductContext, summary: SceneSummary) 
         GridExtension.ext(item, add_if_missing=True).code = f"MGRS-{tile[1]}"
     _describe_grid(item, scene)
     return item
+
+
+def _changed_mask(context: ProductContext) -> dict[str, Any]:
+    """Threshold and buffer, if the mask is not the plain answer of the model."""
+    properties: dict[str, Any] = {}
+    if context.threshold_percent is not None:
+        properties["flightsw:threshold_percent"] = context.threshold_percent
+    if context.buffer_m:
+        properties["flightsw:buffer_m"] = context.buffer_m
+    return properties
 
 
 def _describe_grid(item: Item, scene: SceneMetadata) -> None:
@@ -143,7 +157,7 @@ def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext
     asset = Asset(
         href=f"./{record.name}",
         title=_TITLES[record.product],
-        media_type=_MEDIA_TYPES[PurePath(record.name).suffix],
+        media_type=_media_type(record),
         roles=["overview"] if record.product == "quicklook" else ["data"],
         extra_fields=_pixels(record.product),
     )
@@ -155,10 +169,16 @@ def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext
         ClassificationExtension.ext(asset, add_if_missing=True).classes = classes
 
 
+def _media_type(record: FileRecord) -> str:
+    return MediaType.COG if record.product in _COGS else _MEDIA_TYPES[PurePath(record.name).suffix]
+
+
 def _pixels(product: str) -> dict[str, Any]:
     """Common metadata of STAC 1.1 for the values of an asset."""
-    if product in ("mask", "classes"):
+    if product in ("mask", "cog", "classes"):
         return {"data_type": "uint8", "nodata": NO_DATA}
+    if product == "probability":
+        return {"data_type": "uint8", "nodata": NO_DATA, "unit": "%"}
     if product == "geotiff":
         return {"data_type": "other", "description": "one bit a pixel"}
     if product == "fill":
@@ -169,6 +189,7 @@ def _pixels(product: str) -> dict[str, Any]:
 def _classes(product: str, context: ProductContext) -> list[Classification]:
     names = {
         "mask": {CLEAR: "clear", CONTAMINATED: "contaminated", NO_DATA: "no data"},
+        "cog": {CLEAR: "clear", CONTAMINATED: "contaminated", NO_DATA: "no data"},
         "geotiff": {CLEAR: "clear", CONTAMINATED: "contaminated"},
         "classes": {**dict(enumerate(context.classes)), NO_DATA: "no data"},
     }

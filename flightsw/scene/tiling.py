@@ -16,8 +16,9 @@ STRIDE: Final = 210
 class Grid:
     """Windows of ``tile_size`` every ``stride`` pixels, from the upper left corner on.
 
-    The last window of a row or column may extend beyond the scene's edge; the part
-    outside is padding.  Every pixel is covered, whatever the size.
+    The last window of a row or column is moved back to end at the scene's edge, so that what it
+    shows is ground; only in a scene smaller than a window part of the window lies outside.
+    Every pixel is covered, whatever the size.
     """
 
     height: int
@@ -41,20 +42,23 @@ class Grid:
         """Windows from left to right."""
         return self._count(self.width)
 
+    def top(self, row: int) -> int:
+        """Scene row at which the windows of grid row ``row`` begin."""
+        return self._start(row, self.height)
+
     def needed_rows(self, row: int) -> range:
         """Scene rows that the windows of grid row ``row`` cover."""
-        top = row * self.stride
+        top = self.top(row)
         return range(top, min(top + self.tile_size, self.height))
 
     def finished_rows(self, row: int) -> range:
         """Scene rows that grid row ``row`` finishes: no later grid row covers them."""
-        top = row * self.stride
-        bottom = self.height if row == self.rows - 1 else top + self.stride
-        return range(top, bottom)
+        bottom = self.height if row == self.rows - 1 else self.top(row + 1)
+        return range(self.top(row), bottom)
 
     def columns_of(self, column: int) -> range:
         """Scene columns that the windows of grid column ``column`` cover."""
-        left = column * self.stride
+        left = self._start(column, self.width)
         return range(left, min(left + self.tile_size, self.width))
 
     def columns_before(self, right: int) -> int:
@@ -62,6 +66,9 @@ class Grid:
         if right >= self.width:
             return self.columns
         return max(0, (right - self.tile_size) // self.stride + 1)
+
+    def _start(self, number: int, length: int) -> int:
+        return min(number * self.stride, max(0, length - self.tile_size))
 
     def _count(self, length: int) -> int:
         beyond_first = max(0, length - self.tile_size)

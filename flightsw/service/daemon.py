@@ -94,7 +94,9 @@ class FlightService:
         sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
         self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
         self._boots = BootRecord(self._state)
-        self._boot = self._boots.begin(time.time_ns(), _machine_boot())
+        machine_boot = _machine_boot()
+        self._boot = self._boots.begin(time.time_ns(), machine_boot)
+        self._contact = ContactWindow(self._state, machine_boot)
         self._heartbeats = Heartbeats()
         self._build_telemetry(sockets)
         self._build_processing(settings)
@@ -132,7 +134,6 @@ class FlightService:
             state_dir / "models", self._settings.inbox, self._state, shipped=settings.model
         )
         self._sensors = Sensors(state_dir)
-        self._contact = ContactWindow()
         self._transfer = Transfer(
             self._catalogue,
             self._contact,
@@ -277,7 +278,10 @@ class FlightService:
             return lambda error: self._events.report(event, error.sentence, code=error.code)
 
         return EngineNotices(
-            reporter("ENGINE_CHANGED"), reporter("ENGINE_RECONNECTED"), self._while_opening
+            reporter("ENGINE_CHANGED"),
+            reporter("ENGINE_RECONNECTED"),
+            self._while_opening,
+            reporter("ANSWER_CORRECTED"),
         )
 
     @contextmanager
@@ -312,11 +316,25 @@ class FlightService:
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
+        self._restore_contact()
         if boot.loop:
             self._events.report(
                 "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
             )
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
+
+    def _restore_contact(self) -> None:
+        contact = self._contact.restore(time.monotonic(), time.time_ns())
+        if contact is None:
+            return
+        spent = self._contact.spent_bytes
+        if contact.open:
+            left, seconds = contact.bytes_left, contact.seconds_left
+            message = f"the contact window continues: {left} bytes and {seconds:.0f} s are left"
+            self._events.report("CONTACT_OPENED", message, bytes=left, seconds=seconds)
+        else:
+            message = f"the contact window closed during the restart, after {spent} bytes"
+            self._events.report("CONTACT_CLOSED", message, bytes=spent)
 
     def _start(self) -> None:
         now = time.monotonic()
@@ -351,6 +369,7 @@ class FlightService:
             self._processing.tick()
             self._dispatcher.flush()
             self._safe.keep()
+            self._contact.keep(time.monotonic())
             counts = self._jobs.counts()
             self._notifier.status(
                 f"{self._modes.mode.value}: {counts.running} job running, {counts.queued} waiting"
@@ -389,6 +408,7 @@ class FlightService:
         with suppress(StateUnavailable):  # then the next boot counts an unclean end
             self._dispatcher.flush()
             self._safe.keep()
+            self._contact.keep(time.monotonic())
             # However late the processing thread is: its work is left as after any restart.
             self._boots.end_clean(time.time_ns(), reason)
         self._telemetry.stop(_LINK_STOP_SECONDS)

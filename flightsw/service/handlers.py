@@ -218,7 +218,7 @@ class Handlers:
         return Completed()
 
     def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
-        self.contact.open(request, self.ports.monotonic())
+        self.contact.open(request, self.ports.monotonic(), self.ports.clock())
         message = f"the contact window is open for {request.seconds:g} s and {request.bytes} bytes"
         self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
         return Completed()

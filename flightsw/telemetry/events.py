@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from structlog.typing import FilteringBoundLogger
 
 from flightsw.host.token_bucket import TokenBucket
 from flightsw.telemetry.redaction import plain
@@ -26,16 +28,6 @@ _LEVELS: Final = {
 }
 
 
-class EventLog(Protocol):
-    """A structlog logger, as far as events need one."""
-
-    def debug(self, event: str, **fields: Any) -> Any: ...  # noqa: D102
-    def info(self, event: str, **fields: Any) -> Any: ...  # noqa: D102
-    def warning(self, event: str, **fields: Any) -> Any: ...  # noqa: D102
-    def error(self, event: str, **fields: Any) -> Any: ...  # noqa: D102
-    def critical(self, event: str, **fields: Any) -> Any: ...  # noqa: D102
-
-
 class EventReporter:
     """Publishes and logs events; any thread may report.
 
@@ -47,7 +39,7 @@ class EventReporter:
     def __init__(
         self,
         publish: Callable[[Event], None],
-        log: EventLog,
+        log: FilteringBoundLogger,
         monotonic: Callable[[], float],
     ) -> None:
         self._publish = publish

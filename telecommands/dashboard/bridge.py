@@ -111,11 +111,6 @@ class Dashboard:
             ]
             self._parts = opened.pop_all()
 
-    @property
-    def link_state(self) -> str:
-        """``up`` or ``down``."""
-        return self._feed.state.state
-
     def serve(self) -> None:
         """Serve until :meth:`stop`; raises the exception of a failed thread."""
         for thread in self._threads:

@@ -14,6 +14,7 @@ from telecommands.ground.arguments import (
     choices_of,
     fields_of,
     is_time,
+    peeled,
     read_times,
     telecommand_named,
 )
@@ -92,7 +93,7 @@ def _form(kind: type[Telecommand]) -> Form:
 
 
 def _argument(field: inspect.Field) -> Argument:
-    bare, meta = _peeled(field.type)
+    bare, meta = peeled(field.type)
     kind, choices = _kind(bare)
     if is_time(field.type):
         kind = "time"
@@ -122,29 +123,10 @@ def _kind(bare: inspect.Type) -> tuple[ArgumentKind, tuple[Any, ...] | None]:
     if isinstance(bare, (inspect.LiteralType, inspect.EnumType)):
         return "choice", choices_of(bare)
     if isinstance(bare, inspect.VarTupleType):
-        item, _ = _peeled(bare.item_type)
+        item, _ = peeled(bare.item_type)
         if isinstance(item, (inspect.LiteralType, inspect.EnumType)):
             return "choices", choices_of(item)
     return _PLAIN.get(type(bare), "json"), None
-
-
-def _peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
-    """The type without metadata and None, and the facts in the metadata."""
-    if isinstance(kind, inspect.Metadata):
-        bare, meta = _peeled(kind.type)
-        return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}
-    if isinstance(kind, inspect.UnionType):
-        others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
-        if len(others) == 1:
-            return _peeled(others[0])
-    facts = {} if isinstance(kind, inspect.UnionType) else _facts(kind)
-    return kind, facts
-
-
-def _facts(kind: inspect.Type) -> dict[str, Any]:
-    names = ("ge", "gt", "le", "lt", "max_length", "pattern")
-    found = {name: getattr(kind, name, None) for name in names}
-    return {name: fact for name, fact in found.items() if fact is not None}
 
 
 def _default(field: inspect.Field) -> Any:

@@ -17,10 +17,10 @@ from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, 
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points.reduction import Gap, Sample
 from telecommands.dictionary import PACKETS, Verification
-from telecommands.ground.commanding import TelemetryClient
 from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
+from telecommands.ground.telemetry import TelemetryClient
 
 BATCH_S: Final = 0.1
 """Duration of a batch of packets, which is archived and shown together."""

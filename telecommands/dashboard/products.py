@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import stat
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,12 +31,15 @@ _CONTAMINATED: Final = (255, 255, 255)
 _BLOCK: Final = 1 << 20
 _KINDS: Final = {
     "cloud_mask.tif": "geotiff",
+    "cloud_mask_cog.tif": "cog",
     "cloud_classes.tif": "classes",
+    "cloud_probability.tif": "probability",
     "cloud_mask.npy": "mask",
     "visualization.jpg": "quicklook",
     "stac.json": "stac",
     "report.json": "report",
 }
+_DRAWN: Final = ("geotiff", "cog", "classes")
 
 
 class Product(msgspec.Struct, frozen=True):
@@ -97,16 +100,13 @@ class ReceivedProducts:
         self._listed = tuple(self._known.values())
 
     def _seen(self) -> Iterator[_Seen]:
-        for job in _entries(self._folder):
-            if not job.is_dir(follow_symlinks=False):
+        for path in self._folder.glob("*/[!.]*") if self._folder else ():
+            try:
+                status = path.lstat()
+            except OSError:  # deleted in the meantime
                 continue
-            for file in _entries(Path(job.path)):
-                try:
-                    if not file.name.startswith(".") and file.is_file(follow_symlinks=False):
-                        stat = file.stat(follow_symlinks=False)
-                        yield _Seen(job.name, Path(file.path), stat.st_size, stat.st_mtime_ns)
-                except OSError:  # deleted in the meantime
-                    continue
+            if stat.S_ISREG(status.st_mode) and not path.parent.is_symlink():
+                yield _Seen(path.parent.name, path, status.st_size, status.st_mtime_ns)
 
 
 def picture(path: Path) -> tuple[bytes, str]:
@@ -118,7 +118,7 @@ def picture(path: Path) -> tuple[bytes, str]:
     """
     if _kind(path.name)[0] == "quicklook":
         return _read(path), "image/jpeg"
-    if _kind(path.name)[0] not in ("geotiff", "classes"):
+    if _kind(path.name)[0] not in _DRAWN:
         raise UsageError(path.name, "has no picture", "Download the file itself")
     try:
         return _png(path), "image/png"
@@ -153,7 +153,7 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
     if sha256 is None:
         return None
     name = hashlib.sha256(f"{seen.job}/{seen.path.name}".encode()).hexdigest()[:16]
-    drawn = kind in ("quicklook", "geotiff", "classes")
+    drawn = kind == "quicklook" or kind in _DRAWN
     return Product(
         product=name,
         job=seen.job,
@@ -187,16 +187,6 @@ def _sha256(path: Path, stop: threading.Event) -> str | None:
     except OSError:
         return None
     return digest.hexdigest()
-
-
-def _entries(folder: Path | None) -> list[os.DirEntry[str]]:
-    if folder is None:
-        return []
-    try:
-        with os.scandir(folder) as entries:
-            return list(entries)
-    except OSError:  # no product received yet
-        return []
 
 
 def _read(path: Path) -> bytes:

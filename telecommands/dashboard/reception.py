@@ -15,7 +15,8 @@ from telecommands.ground.station import Station
 ASK_S: Final = 0.5
 """Pause between two requests for the next product."""
 
-_SILENCE_S: Final = 0.5
+_SILENCE_S: Final = 2.0  # less than the bridge waits for this thread
+_STALL_S: Final = 4.0  # a chunk takes a second on a slow link
 _RETRY_S: Final = 1.0
 
 
@@ -23,10 +24,7 @@ class Reception:
     """Receives products into ``folder``; ``failed`` is called with each new error."""
 
     def __init__(
-        self,
-        station: Callable[[], Station],
-        folder: Path,
-        failed: Callable[[GroundError], None],
+        self, station: Callable[[], Station], folder: Path, failed: Callable[[GroundError], None]
     ) -> None:
         self._station = station
         self._folder = folder
@@ -54,7 +52,7 @@ class Reception:
     def _receive(self, receiver: DownlinkReceiver, station: Station, stop: threading.Event) -> None:
         """Receive while the service's endpoints and the keys stay the same."""
         while not stop.is_set():
-            if receiver.receive_next(_SILENCE_S) is None:
+            if receiver.receive_next(_SILENCE_S, _STALL_S) is None:
                 stop.wait(ASK_S)
                 if self._station() != station:
                     return

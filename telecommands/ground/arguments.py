@@ -115,6 +115,25 @@ def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
     return tuple(kind.values)
 
 
+def peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+    """The type without metadata and None, and its range, length and description."""
+    if isinstance(kind, inspect.Metadata):
+        bare, meta = peeled(kind.type)
+        return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}
+    if isinstance(kind, inspect.UnionType):
+        others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
+        if len(others) == 1:
+            return peeled(others[0])
+    facts = {} if isinstance(kind, inspect.UnionType) else _facts(kind)
+    return kind, facts
+
+
+def _facts(kind: inspect.Type) -> dict[str, Any]:
+    names = ("ge", "gt", "le", "lt", "max_length", "pattern")
+    found = {name: getattr(kind, name, None) for name in names}
+    return {name: fact for name, fact in found.items() if fact is not None}
+
+
 def _read(kind: inspect.Type, text: str, now_ns: int) -> Any:
     """Convert text of the command line to a value of that type."""
     if isinstance(kind, inspect.UnionType):

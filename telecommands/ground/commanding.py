@@ -13,7 +13,7 @@ import msgspec
 import zmq
 
 from telecommands.auth import sign
-from telecommands.codec import convert_arguments, decode_as
+from telecommands.codec import convert_arguments
 from telecommands.dictionary import (
     MAX_BODY_BYTES,
     Code,
@@ -22,20 +22,10 @@ from telecommands.dictionary import (
     TelecommandBody,
     Verification,
 )
-from telecommands.ground.connection import Connection, GroundKeys, LinkClient, read_ground_keys
+from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.errors import LinkError, UnusableKey, UsageError
 from telecommands.ground.sequence import SequenceFile
-from telecommands.ground.telemetry import TelemetryClient
 from telecommands.refusal import Refusal
-
-__all__ = [
-    "GroundKeys",
-    "SequenceFile",
-    "TelecommandClient",
-    "TelemetryClient",
-    "check_arguments",
-    "read_ground_keys",
-]
 
 RESEND_S: Final = 3.0
 """A telecommand without an answer is sent again after this time."""
@@ -145,7 +135,7 @@ class TelecommandClient(LinkClient):
             due_at = min((self._due_at(one) for one in self._open.values()), default=deadline)
             frames = self._connection.receive(min(deadline, due_at))
             if frames is not None:
-                self._take(self._decoded(frames))
+                self._take(self._decode(Verification, frames[-1].bytes))
                 continue
             now = time.monotonic()
             for one in [one for one in self._open.values() if now >= self._due_at(one)]:
@@ -174,7 +164,7 @@ class TelecommandClient(LinkClient):
         """Wait for a message; send the telecommand again when that is due."""
         frames = self._connection.receive(min(deadline, self._due_at(one)))
         if frames is not None:
-            self._take(self._decoded(frames))
+            self._take(self._decode(Verification, frames[-1].bytes))
         elif time.monotonic() >= deadline:
             what = one.body.name + (f" after {one.last.value}" if one.last else "")
             raise self._connection.no_answer(f"did not close {what} within {timeout_s:g} s")
@@ -188,14 +178,6 @@ class TelecommandClient(LinkClient):
     def _transmit(self, one: OpenTelecommand) -> None:
         one.heard_at = time.monotonic()
         self._connection.send(*sign(self._key, self._sequence.next(), one.body))
-
-    def _decoded(self, frames: list[zmq.Frame]) -> Verification:
-        try:
-            return decode_as(Verification, frames[-1].bytes, "the answer")
-        except Refusal as refusal:
-            cure = "Use a client of the service's version"
-            cause = f"sent an unreadable answer: {refusal.cause}"
-            raise LinkError(self._connection.endpoint, cause, cure) from refusal
 
     def _take(self, verification: Verification) -> None:
         one = self._addressed(verification)
@@ -235,6 +217,7 @@ class OpenTelecommand:
 
     @property
     def answered(self) -> bool:
+        """Whether any of its stages has arrived."""
         return self.last is not None
 
     def take(self, verification: Verification) -> None:

@@ -7,14 +7,14 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 import zmq
 from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
+from telecommands.codec import decode_as
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey
 from telecommands.ground.handshake import MISMATCH, Finding, HandshakeMonitor
 from telecommands.keys import (
@@ -28,6 +28,9 @@ from telecommands.keys import (
     read_curve_public,
     read_telecommand_key,
 )
+from telecommands.refusal import Refusal
+
+Answer = TypeVar("Answer")
 
 KEYS_VARIABLE: Final = "FLIGHTSW_GROUND_KEYS"
 
@@ -173,12 +176,7 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -192,15 +190,19 @@ class LinkClient:
         """Close the link."""
         self._connection.close()
 
+    def _decode(self, kind: type[Answer], frame: bytes) -> Answer:
+        """The service's answer; :class:`LinkError` if this client cannot read it."""
+        try:
+            return decode_as(kind, frame, "the answer")
+        except Refusal as refusal:
+            cure = "Use a client of the service's version"
+            cause = f"sent an unreadable answer: {refusal.cause}"
+            raise LinkError(self._connection.endpoint, cause, cure) from refusal
+
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias, TypeVar, cast
 import msgspec
 import zmq
 
-from telecommands.codec import decode_as, encode
+from telecommands.codec import encode
 from telecommands.dictionary import (
     Chunk,
     ChunkRequest,
@@ -26,22 +26,19 @@ from telecommands.dictionary import (
     ProductReceived,
 )
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
-from telecommands.ground.errors import LinkError, TransferFailed
+from telecommands.ground.credit import Credit
+from telecommands.ground.errors import TransferFailed
 from telecommands.ground.part_file import PartFile, is_complete, place_of
-from telecommands.refusal import Refusal
 
 WINDOW_BYTES: Final = 32 << 20
-"""Bytes of one request: no more than this is in transit.
+"""Bytes of one request: no more than this is in transit, and on a slow link some seconds' worth.
 
 The next window is requested when the last one is stored.  The pause of one round trip is
-negligible for windows of 32 MiB on a link to orbit.
+negligible for windows of 32 MiB, or of some seconds, on a link to orbit.
 """
 
 RESEND_S: Final = 2.0
 """A request without a reply is sent again after this time."""
-
-MOST_CREDIT: Final = 256
-"""Chunks of one request, at most: the range of ChunkRequest."""
 
 _OFFERS: Final[tuple[type[ProductOffer | NothingNow], ...]] = (ProductOffer, NothingNow)
 _MOST_SKIPPED: Final = 100
@@ -87,22 +84,21 @@ class DownlinkReceiver(LinkClient):
     ) -> None:
         self._folder = folder
         self._progress = progress or (lambda _offer, _stored: None)
-        self._window_bytes = window_bytes
+        self._credit = Credit(window_bytes)
         self._resend_s = resend_s
         self._skip: dict[str, None] = {}
-        self._why_nothing = ""
+        self.why_nothing = ""
+        """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
         super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
-    @property
-    def why_nothing(self) -> str:
-        """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
-        return self._why_nothing
-
-    def receive_next(self, timeout_s: float = 10.0) -> ReceivedProduct | None:
+    def receive_next(
+        self, timeout_s: float = 10.0, stall_s: float | None = None
+    ) -> ReceivedProduct | None:
         """Receive the next product; None if none is available (:attr:`why_nothing`).
 
-        ``timeout_s`` bounds the silence of the service, not the transfer.  Raises :class:`NoAnswer`
-        after it, :class:`TransferFailed` for a product that cannot be received (the next call
+        ``timeout_s`` bounds the silence of the service, and ``stall_s`` (by default the same) the
+        time without another stored byte; neither bounds the transfer.  Raises :class:`NoAnswer`
+        after them, :class:`TransferFailed` for a product that cannot be received (the next call
         continues with another one) and :class:`~telecommands.ground.errors.ProductError` for one
         that cannot be stored.
         """
@@ -110,25 +106,25 @@ class DownlinkReceiver(LinkClient):
             NextProduct(skip=tuple(self._skip)), _OFFERS, timeout_s
         )
         if isinstance(reply, NothingNow):
-            self._why_nothing = reply.code
+            self.why_nothing = reply.code
             self._skip.clear()
             return None
         try:
-            return self._receive(reply, timeout_s)
+            return self._receive(reply, timeout_s, timeout_s if stall_s is None else stall_s)
         except _ContactEnded:
-            self._why_nothing = "NO_CONTACT"
+            self.why_nothing = "NO_CONTACT"
             return None
         except TransferFailed:
             if len(self._skip) < _MOST_SKIPPED:
                 self._skip[reply.product] = None
             raise
 
-    def _receive(self, offer: ProductOffer, timeout_s: float) -> ReceivedProduct:
+    def _receive(self, offer: ProductOffer, timeout_s: float, stall_s: float) -> ReceivedProduct:
         place = place_of(offer, self._folder)
         transferred = 0
         if not is_complete(place, offer):
             with PartFile(place, offer) as part:
-                transferred = self._fetch_whole(part, offer, timeout_s)
+                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
                 part.publish()
         self._progress(offer, offer.size)
         self._confirm(offer.product, offer.sha256, timeout_s)
@@ -146,12 +142,14 @@ class DownlinkReceiver(LinkClient):
         received = ProductReceived(product=product, sha256=sha256)
         self._ask(received, (ProductDelivered,), timeout_s)
 
-    def _fetch_whole(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> int:
+    def _fetch_whole(
+        self, part: PartFile, offer: ProductOffer, timeout_s: float, stall_s: float
+    ) -> int:
         """Transfer until the part file is correct, at most twice; the number of bytes received."""
         transferred = 0
         for _ in range(2):
             start = part.position
-            self._fetch(part, offer, timeout_s)
+            self._fetch(part, offer, stall_s)
             transferred += part.position - start
             if part.fits():
                 return transferred
@@ -164,48 +162,66 @@ class DownlinkReceiver(LinkClient):
             self._confirm(offer.product, wrong, timeout_s)
         raise TransferFailed(offer.product, cause, "Check the events of the service")
 
-    def _fetch(self, part: PartFile, offer: ProductOffer, timeout_s: float) -> None:
+    def _fetch(self, part: PartFile, offer: ProductOffer, stall_s: float) -> None:
         """Request window after window, and missing chunks again."""
-        wait_s = min(self._resend_s, timeout_s)
+        wait_s = min(self._resend_s, stall_s)
         heard_at = time.monotonic()
-        while part.position < offer.size:
-            before = part.position
-            if self._fetch_window(part, offer, wait_s):
-                wait_s = min(2 * wait_s, timeout_s)  # chunks were slow, not lost
-            if part.position > before:
-                heard_at = time.monotonic()
-            elif time.monotonic() >= heard_at + timeout_s:
-                raise self._connection.no_answer(f"sends no more of {offer.name}")
+        try:
+            while part.position < offer.size:
+                before = part.position
+                if self._fetch_window(part, offer, wait_s, stall_s):
+                    wait_s = min(2 * wait_s, stall_s)  # chunks were slow, not lost
+                if part.position > before:
+                    heard_at = time.monotonic()
+                elif time.monotonic() >= heard_at + stall_s:
+                    raise self._connection.no_answer(f"sends no more of {offer.name}")
+        except _ContactEnded:
+            self._report_position(part.position, offer)
+            raise
 
-    def _fetch_window(self, part: PartFile, offer: ProductOffer, wait_s: float) -> bool:
-        """Request a window and store its chunks; whether chunks were repeated."""
-        end = self._request_window(part.position, offer)
+    def _fetch_window(
+        self, part: PartFile, offer: ProductOffer, wait_s: float, stall_s: float
+    ) -> bool:
+        """Request a window and store its chunks; whether chunks were repeated.
+
+        Ends ``wait_s`` after the last reply, or ``stall_s`` after the last stored chunk.
+        """
+        start, started = part.position, time.monotonic()
+        credit, stored, longest = self._credit.chunks, 0, 0
         repeated = False
-        while part.position < end:
-            received = self._reply(time.monotonic() + wait_s)
+        deadline = started + stall_s
+        self._request_chunks(offer, start, credit)
+        while stored < credit and part.position < offer.size:
+            received = self._reply(min(time.monotonic() + wait_s, deadline))
             if received is None:
-                break
+                self._credit.stalled()
+                return repeated
             reply, data = received
             chunk = self._expected(reply, (Chunk,), offer.product)
-            if chunk is None or data is None or len(data) != chunk.size:
+            if chunk is None or data is None or len(data) != chunk.size or not data:
                 continue
+            longest = max(longest, chunk.size)
             if chunk.offset == part.position:
                 part.append(data)
+                stored, deadline = stored + 1, time.monotonic() + stall_s
                 self._progress(offer, part.position)
             elif chunk.offset < part.position:
                 repeated = True
-            elif chunk.offset + chunk.size >= end:
-                break  # a chunk before it was lost
+            elif chunk.offset + chunk.size >= min(offer.size, start + credit * longest):
+                return repeated  # a chunk before it was lost
+        if stored == credit:
+            self._credit.arrived(longest, time.monotonic() - started)
         return repeated
 
-    def _request_window(self, position: int, offer: ProductOffer) -> int:
-        """Request the next chunks; the position after the last of them."""
-        chunk_bytes = max(1, offer.chunk_bytes)
-        credit = min(MOST_CREDIT, max(1, self._window_bytes // chunk_bytes))
+    def _request_chunks(self, offer: ProductOffer, position: int, credit: int) -> None:
         self._connection.send(
             encode(ChunkRequest(product=offer.product, offset=position, credit=credit))
         )
-        return min(offer.size, position + credit * chunk_bytes)
+
+    def _report_position(self, position: int, offer: ProductOffer) -> None:
+        """The service learns what was stored before the contact ended; it refuses more."""
+        self._request_chunks(offer, position, 1)
+        self._reply(time.monotonic() + self._resend_s)
 
     def _ask(
         self, request: DownlinkRequest, kinds: tuple[type[Reply], ...], timeout_s: float
@@ -240,15 +256,10 @@ class DownlinkReceiver(LinkClient):
         return None
 
     def _reply(self, deadline: float) -> tuple[DownlinkReply, memoryview | None] | None:
-        frames = self._connection.receive(deadline)
+        frames = self._connection.receive(deadline) if time.monotonic() < deadline else None
         if frames is None:
             return None
-        try:
-            reply: DownlinkReply = decode_as(cast(Any, DownlinkReply), frames[0].bytes, "the reply")
-        except Refusal as refusal:
-            cure = "Use a client of the service's version"
-            cause = f"sent an unreadable reply: {refusal.cause}"
-            raise LinkError(self._connection.endpoint, cause, cure) from refusal
+        reply: DownlinkReply = self._decode(cast(Any, DownlinkReply), frames[0].bytes)
         return reply, frames[1].buffer if len(frames) == 2 else None
 
 

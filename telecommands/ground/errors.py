@@ -108,7 +108,5 @@ def product_error(path: object, error: OSError) -> ProductError:
             path, "has no space left for the product", "Free space, or give another folder"
         )
     return OutputNotWritable(
-        path,
-        f"cannot be written ({error.strerror or error})",
-        "Give a folder that can be written",
+        path, f"cannot be written ({error.strerror or error})", "Give a folder that can be written"
     )

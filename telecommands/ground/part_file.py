@@ -102,7 +102,7 @@ class PartFile:
             os.fsync(self._handle)
             self._path.replace(self._place)
             for folder in (self._place.parent, self._place.parent.parent):
-                _sync_folder(folder)
+                sync_folder(folder)
         except OSError as error:
             raise product_error(self._place, error) from error
 
@@ -124,6 +124,9 @@ class PartFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is not None:
+            with contextlib.suppress(OSError):  # the SHA-256 finds what is missing
+                os.fdatasync(self._handle)
         os.close(self._handle)
 
     def _opened(self) -> int:
@@ -144,13 +147,9 @@ class PartFile:
         return handle
 
     def _resume(self) -> None:
-        """Keep whole chunks only: a power cut may have damaged the last one."""
+        """Keep all stored bytes: the SHA-256 of the whole finds what a power cut damaged."""
         stored = os.fstat(self._handle).st_size
-        if stored > self._offer.size:
-            stored = 0
-        elif stored < self._offer.size:
-            stored -= stored % max(1, self._offer.chunk_bytes)
-        self._begin_at(stored)
+        self._begin_at(stored if stored <= self._offer.size else 0)
 
     def _begin_at(self, position: int) -> None:
         try:
@@ -173,7 +172,8 @@ def _digest(handle: int, size: int) -> hashlib._Hash:
     return digest
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

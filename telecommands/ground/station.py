@@ -10,7 +10,7 @@ import msgspec
 import zmq
 
 from telecommands.dictionary import DOWNLINK_PORT, TELECOMMAND_PORT, TELEMETRY_PORT
-from telecommands.ground.commanding import SequenceFile, TelecommandClient, TelemetryClient
+from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import (
     KEYS_VARIABLE,
     Connection,
@@ -21,6 +21,8 @@ from telecommands.ground.connection import (
 )
 from telecommands.ground.downlink import DownlinkReceiver, ProgressCallback
 from telecommands.ground.errors import UsageError
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import TELECOMMAND_SUFFIX
 
 _PORTS: Final = (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)

@@ -41,22 +41,13 @@ class TelemetryClient(LinkClient):
     ) -> None:
         super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics, monitored=monitored))
         self._order = PacketOrder()
+        self.lost, self.repeated = self._order.lost, self._order.repeated
         self.unreadable = 0
-
-    @property
-    def lost(self) -> Counter[str]:
-        """Number of lost packets, by topic."""
-        return self._order.lost
 
     @property
     def finding(self) -> Finding | None:
         """What a ``monitored`` link knows of the service."""
         return self._connection.finding
-
-    @property
-    def repeated(self) -> Counter[str]:
-        """Number of repeated packets, by topic."""
-        return self._order.repeated
 
     def packets(self, timeout_s: float) -> Iterator[tuple[str, Packet, Record]]:
         """Topic, packet and body of all packets within ``timeout_s``, each once."""

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
     dashboard,
@@ -46,10 +47,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="groundsim", description="Ground station simulator.")
     parser.set_defaults(after_interrupt="")
+    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
     for command in (keys, send, watch, fetch, run, dashboard, export, scene, score):
         command.add_parser(commands)
     return parser
+
+
+class _ShowVersion(argparse.Action):
+    """Reads the package's metadata only if it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version  # noqa: PLC0415 - takes 30 ms
+
+        print(f"groundsim {version('flightsw')}, interface version {VERSION}")
+        parser.exit()
 
 
 def _fail(error: GroundError) -> int:

@@ -6,6 +6,8 @@ import json
 import re
 import shutil
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -405,9 +407,18 @@ def test_the_form_refuses_what_is_out_of_range_and_says_why(
 
 
 def test_the_bridge_refuses_it_too_when_it_is_posted_by_hand(bridge: BridgeProcess) -> None:
-    status, answer = bridge.post_telecommand("SET_HOUSEKEEPING_RATE", {"period_s": 0.01})
-    assert 400 <= status < 500
-    assert "0.1" in answer["error"]["cause"]
+    headers = {
+        "Content-Type": "application/json",
+        "Origin": bridge.address,
+        "X-Flightsw-Token": bridge.operators_address.partition("#token=")[2],
+    }
+    body = json.dumps({"name": "SET_HOUSEKEEPING_RATE", "args": {"period_s": 0.01}}).encode()
+    request = urllib.request.Request(f"{bridge.address}/api/telecommands", body, headers)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    with refused.value as answer:
+        assert 400 <= answer.code < 500
+        assert "0.1" in json.load(answer)["error"]["cause"]
 
 
 def test_the_daemon_refuses_it_too_and_the_page_shows_its_reason(

@@ -15,7 +15,7 @@ import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit
 from flightsw.keys import KeyFolder
-from telecommands.ground.commanding import read_ground_keys
+from telecommands.ground.connection import read_ground_keys
 from telecommands.keys import (
     SERVICE_KEY,
     certificate,

@@ -19,7 +19,7 @@ from flightsw.dimc.errors import ConnectionError as CardGone
 from flightsw.dimc.simulator import instance
 from flightsw.engines import fallback
 from flightsw.engines.fallback import EngineNotices
-from flightsw.errors import EngineError, EngineUnavailable, InferenceFailed
+from flightsw.errors import AnswerWrong, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline import stages
 from flightsw.products.contents import FinishedRows
 from telecommands.dictionary import EngineName
@@ -43,10 +43,13 @@ class _Heard:
     def __init__(self) -> None:
         self.given_up: list[EngineError] = []
         self.recovered: list[EngineError] = []
+        self.corrected: list[EngineError] = []
 
     @property
     def notices(self) -> EngineNotices:
-        return EngineNotices(self.given_up.append, self.recovered.append)
+        return EngineNotices(
+            self.given_up.append, self.recovered.append, corrected=self.corrected.append
+        )
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +114,28 @@ def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again
     masks: dict[str, NDArray[np.uint8]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _invert, 8))
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _invert, 1))
     heard = _Heard()
     with open_chain(_settings("dimc"), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert "golden tile" in str(heard.recovered[0])
+
+
+def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene_continues(
+    simulated: Simulated,
+    tmp_path: Path,
+    masks: dict[str, NDArray[np.uint8]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, _invert, 1))
+    heard = _Heard()
+    with open_chain(_settings("dimc"), heard.notices) as chain:
+        processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
+    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    assert [type(one) for one in heard.corrected] == [AnswerWrong]
+    assert "tile row 0, column 4" in str(heard.corrected[0])
+    assert heard.recovered == heard.given_up == []
 
 
 def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(

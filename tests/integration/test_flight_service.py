@@ -31,14 +31,10 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Verification,
 )
-from telecommands.ground.commanding import (
-    GroundKeys,
-    SequenceFile,
-    TelecommandClient,
-    read_ground_keys,
-)
-from telecommands.ground.connection import Connection
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
+from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
@@ -504,6 +500,18 @@ def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
         assert unit.execute("PING").data["mode"] == "OPERATIONAL"
 
 
+def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        unit.start()
+        assert unit.execute("OPEN_CONTACT", bytes=5_000_000, seconds=600).stage is Stage.COMPLETED
+        unit.kill()
+        unit.start()
+        packet = unit.next_packet("hk")
+        assert isinstance(packet, Housekeeping)
+        assert packet.contact.bytes_left == 5_000_000
+        assert 0 < packet.contact.seconds_left < 600
+
+
 def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -> None:
     with flight_unit(tmp_path / "unit") as unit:
         for _ in range(3):
@@ -518,7 +526,8 @@ def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -
 
 def _housekeeping_mode(unit: FlightUnit) -> str:
     unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.1)
-    packet = unit.next_packet("hk")
+    with unit.telemetry("hk") as telemetry:
+        _, _, packet = next(telemetry.packets(30))
     assert isinstance(packet, Housekeeping)
     return packet.mode.value
 

@@ -204,7 +204,7 @@ def test_an_interrupt_at_any_moment_leaves_nothing(
     if list(out.glob("*_report.json")):  # the scene was done before the interrupt
         assert sorted(path.name.rpartition("axelera_")[2] for path in out.iterdir()) == [
             "cloud_mask.npy",
-            "cloud_mask.tif",
+            "cloud_mask_cog.tif",
             "report.json",
         ]
     else:

@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
@@ -69,22 +68,22 @@ class Int8Graph:
             raise PackageInvalid(self._file, cause, _CURE) from error
         for port, ports in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             if len(ports) != 1:
-                raise _contradiction(self._file, port, "one", len(ports))
+                raise PackageInvalid.wrong(self._file, port, "one", len(ports))
             if ports[0].element_type != self._openvino.Type.i8:
                 dtype = ports[0].element_type.get_type_name()
-                raise _contradiction(self._file, f"{port[:-1]}_dtypes", "i8", dtype)
+                raise PackageInvalid.wrong(self._file, f"{port[:-1]}_dtypes", "i8", dtype)
         accepted = graph.input().partial_shape
         if not accepted.compatible(self._openvino.PartialShape(list(self._input_shape))):
-            raise _contradiction(model.manifest, "input_shapes", accepted, self._input_shape)
+            raise PackageInvalid.wrong(model.manifest, "input_shapes", accepted, self._input_shape)
         try:
             graph.reshape(list(self._input_shape))
         except RuntimeError as error:
-            raise _contradiction(
+            raise PackageInvalid.wrong(
                 model.manifest, "input_shapes", "a shape that the graph accepts", self._input_shape
             ) from error
         given = graph.output().partial_shape
         if given != self._openvino.PartialShape(list(self._output_shape)):
-            raise _contradiction(model.manifest, "output_shapes", given, self._output_shape)
+            raise PackageInvalid.wrong(model.manifest, "output_shapes", given, self._output_shape)
         return graph
 
     def _compile(self) -> Any:
@@ -115,11 +114,7 @@ class Int8Request:
     """
 
     def __init__(
-        self,
-        openvino: ModuleType,
-        request: Any,
-        tiles: NDArray[np.int8],
-        logits: NDArray[np.int8],
+        self, openvino: ModuleType, request: Any, tiles: NDArray[np.int8], logits: NDArray[np.int8]
     ) -> None:
         self._tiles = tiles
         self._logits = logits
@@ -176,14 +171,3 @@ def _reason(error: RuntimeError) -> str:
     """The reason among OpenVINO's lines about source locations: the last line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1][:200] if lines else "it gives no reason"
-
-
-def _contradiction(file: Path, key: str, expected: object, found: object) -> PackageInvalid:
-    return PackageInvalid(
-        file,
-        f"has {key} {found}, which must be {expected} in graph and manifest",
-        _CURE,
-        key=key,
-        expected=str(expected),
-        found=str(found),
-    )

@@ -236,13 +236,7 @@ class Connection(Object):
             held.callback(self._device.cores.give_back, cores)
             slots = 1 + (_DOUBLE_BUFFER_DELAY if values["double_buffer"] else 0)
             frames = _new_frames(model, twin, slots, batch, cores)
-            return ModelInstance(
-                self,
-                model.inputs(),
-                model.outputs(),
-                frames,
-                held.pop_all(),
-            )
+            return ModelInstance(self, model.inputs(), model.outputs(), frames, held.pop_all())
 
     def _give_back(self) -> None:
         self._device.sub_devices.give_back(self._count)

@@ -129,11 +129,6 @@ class CardHistory:
         return None if self._first_start_ns is None else (self._first_start_ns, self._until_ns)
 
     @property
-    def span_ns(self) -> int:
-        """From the first frame's start to the last frame's end."""
-        return 0 if self._first_start_ns is None else self._until_ns - self._first_start_ns
-
-    @property
     def pauses_ns(self) -> tuple[int, ...]:
         """Between one frame's end and the next one's start, the latest 4,096; mostly 0."""
         return tuple(self._pauses_ns)

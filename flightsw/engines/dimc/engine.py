@@ -12,18 +12,17 @@ from numpy.typing import NDArray
 
 from flightsw.config import DimcSettings
 from flightsw.dimc.compiled_model import CompiledModel
-from flightsw.dimc.runtime import Model, Runtime, open_runtime
+from flightsw.dimc.runtime import Runtime, open_runtime
 from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
-from flightsw.engines.dimc.agreement import read_agreed_model
 from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_driver
 from flightsw.engines.dimc.instance_pool import InstancePool
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, FlightError
 from flightsw.model.description import Quantisation
-from flightsw.model.package import ModelPackage
+from flightsw.model.package import Arrangement, ModelPackage
 
 _DOUBLE_BUFFER_DELAY: Final = 2
 
@@ -35,7 +34,9 @@ def open_dimc_engine(package: ModelPackage, settings: DimcSettings) -> DimcEngin
     contradict each other, :class:`~flightsw.errors.EngineUnavailable` if the card or its
     library is missing, in use or refuses the model.
     """
-    model_json, model = read_agreed_model(package, settings)
+    arrangement: Arrangement = "batch" if settings.arrangement == "batch" else "spatial"
+    model = package.read_compiled_model(arrangement)
+    model_json = package.compiled_model(arrangement) / "model.json"
     runtime = open_runtime(settings)
     with ExitStack() as opened:
         opened.callback(runtime.context.release)
@@ -134,7 +135,11 @@ class DimcEngine(ClosingEngine):
 
 
 def _open_driver(
-    runtime: Runtime, loaded: Model, model: CompiledModel, settings: DimcSettings, number: int
+    runtime: Runtime,
+    loaded: simulator.Model,
+    model: CompiledModel,
+    settings: DimcSettings,
+    number: int,
 ) -> InstanceDriver:
     """Instance ``number`` on its own connection."""
     instances = settings.arrangement == "instances"

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,25 +29,11 @@ _SYNC_WRITE: Final = 2
 _SYNC_END: Final = 4
 
 
-class InputBuffer(Protocol):
-    """One padded input tensor, int8; its padding holds the zero point."""
-
-    @property
-    def argument(self) -> Any:
-        """What ``run`` takes."""
-        ...
-
-    def writing(self) -> Any:
-        """Context manager that gives the array to write to."""
-        ...
-
-    def close(self) -> None:
-        """Give the memory back; may be called again."""
-        ...
-
-
 class HostBuffer:
-    """A plain array."""
+    """One padded input tensor, int8, in a plain array; its padding holds the zero point.
+
+    ``argument`` is what ``run`` takes.
+    """
 
     def __init__(self, tensor: TensorInfo) -> None:
         self.argument: NDArray[np.int8] = np.full(tensor.shape, tensor.zero_point, np.int8)
@@ -62,7 +48,7 @@ class HostBuffer:
 
 
 class DmaBuffer:
-    """A Linux DMA buffer: ``argument`` is its file descriptor.
+    """The same in a Linux DMA buffer: ``argument`` is its file descriptor.
 
     Raises :class:`OSError` if the kernel has no such heap, or refuses it.
     """

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.dimc.compiled_model import CompiledModel
-from flightsw.dimc.runtime import ModelInstance
+from flightsw.dimc.simulator.instance import ModelInstance
 from flightsw.dimc.tensors import copy_pixels, unpadded
-from flightsw.engines.dimc.input_buffers import HostBuffer, InputBuffer, open_dma_buffers
+from flightsw.engines.dimc.input_buffers import DmaBuffer, HostBuffer, open_dma_buffers
 from flightsw.errors import InferenceFailed
 
 CURE: Final = "Open the engine again; refresh the card (axdevice --refresh) if that fails too"
@@ -84,7 +84,7 @@ class InstanceDriver:
         self,
         instance: ModelInstance,
         model: CompiledModel,
-        buffers: Sequence[InputBuffer],
+        buffers: Sequence[HostBuffer | DmaBuffer],
         subject: str,
         faults: tuple[type[Exception], ...],
     ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
@@ -19,10 +19,10 @@ from flightsw.engines.engine import EngineInfo
 from flightsw.engines.tensorrt.cache import EngineCache, EngineIdentity, default_folder
 from flightsw.engines.torch.devices import CudaDevice, CudaQueue, Work
 from flightsw.engines.torch.engine import TorchEngine
-from flightsw.engines.torch.lanes import BatchForm, Lane, lanes_on
+from flightsw.engines.torch.lanes import BatchForm, Lane, lanes_on, open_largest
 from flightsw.errors import EngineUnavailable
 from flightsw.host.disk import sha256
-from flightsw.model.network import open_network
+from flightsw.model.network import cause_of, open_network
 from flightsw.model.onnx_export import export_onnx
 from flightsw.model.package import ModelPackage
 
@@ -62,19 +62,17 @@ def open_tensorrt_engine(
     with ExitStack() as written:
         onnx = _write_onnx(network, package, written)
         source = _Source(package, onnx, sha256(onnx), version, settings)
-        form, lanes = _open_largest(source, target)
+        lanes = _open_largest(source, target)
     info = EngineInfo(
         name=_NAME,
         tag="trt",
         device=target.name,
         precision="fp16",
-        batch=form.batch,
+        batch=lanes[0].batch,
         tile_size=package.tile_size,
         stride=package.stride,
         bands=package.bands,
         classes=package.classes,
-        input=None,
-        output=None,
         model_id=package.model_id,
     )
     return TorchEngine(info, lanes)
@@ -145,7 +143,7 @@ def _library_version() -> str:
     except (ImportError, OSError, RuntimeError, AttributeError) as error:
         raise EngineUnavailable(
             _NAME,
-            f"is unavailable: TensorRT cannot be imported ({_first_line(error)})",
+            f"is unavailable: TensorRT cannot be imported ({cause_of(error)})",
             f"Install TensorRT 10 for this Python, {_OTHERWISE}",
         ) from error
     if tensorrt_library.VERSION.split(".")[0] != tensorrt_library.MAJOR:
@@ -168,13 +166,13 @@ def _write_onnx(network: nn.Module, package: ModelPackage, written: ExitStack) -
     except (ImportError, OSError, RuntimeError) as error:
         raise EngineUnavailable(
             _NAME,
-            f"is unavailable: the network could not be written as ONNX ({_first_line(error)})",
+            f"is unavailable: the network could not be written as ONNX ({cause_of(error)})",
             f"Set TMPDIR to a disk with free space, {_OTHERWISE}",
         ) from error
     return onnx
 
 
-def _open_largest(source: _Source, target: Target) -> tuple[BatchForm, tuple[Lane, ...]]:
+def _open_largest(source: _Source, target: Target) -> tuple[Lane, ...]:
     """Lanes of the largest batch that the device has memory for.
 
     TensorRT gives no reason that a program could rely on, so every refusal halves the batch.
@@ -188,27 +186,19 @@ def _open_largest(source: _Source, target: Target) -> tuple[BatchForm, tuple[Lan
         classes=len(package.classes),
         dtype=torch.float16,
     )
-    while True:
-        try:
-            return form, _open_lanes(source, cache, form, target)
-        except RuntimeError as error:  # torch's and LibraryRefused
-            cause = _first_line(error)
-            if form.batch == 1:
-                raise EngineUnavailable(
-                    _NAME,
-                    f"has no engine for {target.name}: {cause}",
-                    f"Free device memory, check that the driver fits TensorRT, {_OTHERWISE}",
-                ) from error
-        _log.warning("batch halved", batch=form.batch, because=cause)
-        torch.cuda.empty_cache()  # only here: the error no longer holds the buffers
-        form = replace(form, batch=form.batch // 2)
 
+    def open_lanes(form: BatchForm) -> tuple[Lane, ...]:
+        plan = _load_plan(source, cache, form, target)
+        return target.open_lanes(_PlanNetwork(plan, form, target.memory), form)
 
-def _open_lanes(
-    source: _Source, cache: EngineCache, form: BatchForm, target: Target
-) -> tuple[Lane, ...]:
-    plan = _load_plan(source, cache, form, target)
-    return target.open_lanes(_PlanNetwork(plan, form, target.memory), form)
+    try:
+        return open_largest(form, open_lanes, too_large=lambda _: True)
+    except RuntimeError as error:  # torch's and LibraryRefused
+        raise EngineUnavailable(
+            _NAME,
+            f"has no engine for {target.name}: {cause_of(error)}",
+            f"Free device memory, check that the driver fits TensorRT, {_OTHERWISE}",
+        ) from error
 
 
 def _load_plan(source: _Source, cache: EngineCache, form: BatchForm, target: Target) -> LoadedPlan:
@@ -248,7 +238,3 @@ def _tiles_shape(form: BatchForm) -> tuple[int, ...]:
 
 def _logits_shape(form: BatchForm) -> tuple[int, ...]:
     return (form.batch, form.classes, form.tile_size, form.tile_size)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,7 +15,7 @@ from flightsw.config import TorchSettings
 from flightsw.engines.closing_engine import ClosingEngine
 from flightsw.engines.engine import CardReadings, EngineInfo, Precision, Tiles
 from flightsw.engines.torch.devices import CudaDevice, HostDevice
-from flightsw.engines.torch.lanes import CUDA_LANES, BatchForm, Lane, is_out_of_memory, open_lanes
+from flightsw.engines.torch.lanes import BatchForm, Lane, is_out_of_memory, lanes_on, open_largest
 from flightsw.engines.torch.network import choose_network
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.model.network import cause_of, for_inference
@@ -52,11 +52,14 @@ def open_torch_engine(
         dtype=_DTYPES[precision],
     )
     network = for_inference(chosen.network)
-    try:
+
+    def open_lanes(form: BatchForm) -> tuple[Lane, ...]:
         if device == "cuda":
-            lanes = open_lanes(CudaDevice, network, form, CUDA_LANES)
-        else:
-            lanes = open_lanes(lambda: HostDevice(settings.threads), network, form, 1)
+            return lanes_on(CudaDevice(), network, form)
+        return lanes_on(HostDevice(settings.threads), network, form, count=1)
+
+    try:
+        lanes = open_largest(form, open_lanes, is_out_of_memory)
     except RuntimeError as error:
         raise _did_not_start(name, form, error) from error
     info = EngineInfo(
@@ -69,8 +72,6 @@ def open_torch_engine(
         stride=chosen.stride,
         bands=package.bands,
         classes=package.classes,
-        input=None,
-        output=None,
         model_id=chosen.model_id,
     )
     return TorchEngine(info, lanes)

@@ -8,12 +8,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import structlog
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from flightsw.engines.engine import Tiles
 from flightsw.engines.torch.devices import Device, Mark, Queue, QueueT
+from flightsw.model.network import cause_of
+
+_log: Final = structlog.get_logger(__name__)
 
 CUDA_LANES: Final = 2
 """One computes while the other lane's tiles and answers are copied."""
@@ -95,25 +99,31 @@ class Lane:
 def lanes_on(
     device: Device[QueueT], network: nn.Module, form: BatchForm, count: int = CUDA_LANES
 ) -> tuple[Lane, ...]:
-    """``count`` lanes with one queue for computing; raises ``RuntimeError``."""
-    computing = device.queue()
-    return tuple(Lane(device, network, form, computing) for _ in range(count))
+    """``count`` lanes of the network, moved to the device; raises ``RuntimeError``.
+
+    All compute in one queue.
+    """
+    placed, computing = device.place(network.to(form.dtype)), device.queue()
+    return tuple(Lane(device, placed, form, computing) for _ in range(count))
 
 
-def open_lanes(
-    new_device: Callable[[], Device[QueueT]], network: nn.Module, form: BatchForm, count: int
+def open_largest(
+    form: BatchForm,
+    open_lanes: Callable[[BatchForm], tuple[Lane, ...]],
+    too_large: Callable[[RuntimeError], bool],
 ) -> tuple[Lane, ...]:
-    """``count`` lanes of the largest batch that fits: ``form.batch``, or halved until it does.
+    """Lanes of ``form.batch`` tiles, or of the batch halved while the refusal is ``too_large``.
 
-    Raises ``RuntimeError``, also if not even one tile fits (:func:`is_out_of_memory`).
+    Raises the ``RuntimeError`` of the last try, also if not even one tile fits.
     """
     while True:
         try:
-            device = new_device()
-            return lanes_on(device, device.place(network.to(form.dtype)), form, count)
+            return open_lanes(form)
         except RuntimeError as error:
-            if form.batch == 1 or not is_out_of_memory(error):
+            if form.batch == 1 or not too_large(error):
                 raise
+            cause = cause_of(error)
+        _log.warning("batch halved", batch=form.batch, because=cause)
         torch.cuda.empty_cache()  # only here: the error no longer holds the buffers
         form = replace(form, batch=form.batch // 2)
 

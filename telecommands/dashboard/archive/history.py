@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import heapq
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
+from msgspec import Meta
 
+from telecommands.codec import decoder_of
 from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
 from telecommands.dashboard.archive.writer import LEVELS_NS
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, Point
-from telecommands.dashboard.points.reduction import Gap, Sample, is_number, merged, minmax
+from telecommands.dashboard.points.reduction import Gap, Sample, merged, minmax
 from telecommands.dictionary import PACKETS, Record, Verification
 from telecommands.ground.errors import UsageError
 
@@ -43,29 +44,29 @@ class Range(msgspec.Struct, frozen=True):
     strategy: Strategy | None = None
 
 
+class _Query(msgspec.Struct):
+    """The request as the page sends it: times are UTC milliseconds."""
+
+    start: Annotated[float, Meta(ge=0, le=LATEST_MS)] = 0.0
+    end: Annotated[float, Meta(ge=0, le=LATEST_MS)] = LATEST_MS
+    size: Annotated[int, Meta(ge=1, le=MOST)] | None = None
+    strategy: Strategy | None = None
+
+
 def read_range(query: Mapping[str, str]) -> Range:
     """``start``, ``end`` (UTC milliseconds), ``size``, ``strategy``; each may be absent.
 
     Raises :class:`UsageError` for an invalid value.
     """
-    start = _milliseconds("start", query.get("start"), 0.0)
-    end = _milliseconds("end", query.get("end"), LATEST_MS)
-    if start > end:
+    given = {name: text for name, text in query.items() if text}
+    try:
+        asked = msgspec.convert(given, _Query, strict=False)
+    except msgspec.ValidationError as error:
+        raise UsageError("the range of the history", f"is invalid: {error}") from error
+    if asked.start > asked.end:
         raise UsageError("start", "is later than end", "Swap the two times")
-    strategy = query.get("strategy") or None
-    if strategy not in (None, "latest", "minmax"):
-        raise UsageError(
-            "strategy", f"must be latest or minmax, got {strategy!r:.80}", "Correct or omit it"
-        )
-    size = query.get("size") or None
-    if size is not None and not (size.isascii() and size.isdigit() and 1 <= int(size[:9]) <= MOST):
-        raise UsageError("size", f"must be from 1 to {MOST}, got {size!r:.80}", "Correct it")
-    return Range(
-        start=round(start * NS_PER_MS),
-        end=round(end * NS_PER_MS),
-        size=None if size is None else int(size),
-        strategy=strategy,  # type: ignore[arg-type]
-    )
+    start, end = round(asked.start * NS_PER_MS), round(asked.end * NS_PER_MS)
+    return Range(start, end, asked.size, asked.strategy)
 
 
 def history(reader: ArchiveReader, point: Point, query: Range) -> list[dict[str, Any]]:
@@ -162,7 +163,7 @@ def records_of(
     point: Point, bodies: Iterable[StoredBody]
 ) -> Iterator[tuple[int, int, int, Record]]:
     """Time, boot, number and body of each packet of a table."""
-    decoder = _decoder_of(PACKETS[point.topic])  # type: ignore[index]
+    decoder = decoder_of(PACKETS[point.topic])  # type: ignore[index]
     for t, boot, seq, body in bodies:
         yield t, boot, seq, decoder.decode(body)
 
@@ -170,7 +171,7 @@ def records_of(
 def samples_of(point: Point, bodies: Iterable[StoredBody]) -> Iterator[Sample]:
     """The point's value in each packet that has one."""
     path = ("job",) if point.type == "tile_map" else point.path
-    decode = _decoder_of(_only(path)).decode
+    decode = decoder_of(_only(path)).decode
     for t, boot, seq, body in bodies:
         value: Any = decode(body)
         for _ in path:
@@ -189,11 +190,6 @@ def _only(path: tuple[str, ...]) -> Any:
         field = ("inner", kind | msgspec.UnsetType if kind is not Any else kind, msgspec.UNSET)
         kind = msgspec.defstruct("Only", [field], rename={"inner": name})
     return kind
-
-
-@lru_cache(maxsize=1024)
-def _decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
-    return msgspec.msgpack.Decoder(kind)
 
 
 def _with_gaps(data: Iterable[dict[str, Any]], gaps: Iterable[Gap]) -> list[dict[str, Any]]:
@@ -223,16 +219,3 @@ def _latest_of_link(reader: ArchiveReader, point: Point, end: int) -> list[Sampl
         began = next(reader.link(0, end), None)
         return [] if began is None else [Sample(began.t, 0)]
     return samples
-
-
-def _milliseconds(name: str, text: str | None, default: float) -> float:
-    if not text:
-        return default
-    try:
-        number = float(text[:40])
-    except ValueError:
-        number = math.nan
-    if not (is_number(number) and 0 <= number <= LATEST_MS):
-        cause = f"must be UTC milliseconds before 2100, got {text!r:.80}"
-        raise UsageError(name, cause, "Correct it")
-    return number

@@ -8,16 +8,14 @@ const OPEN = new Set(['ACCEPTED', 'STARTED', 'PROGRESS']);
 export class SentTelecommands {
   /** @type {Map<string, SentTelecommand>} */
   #sent = new Map();
-  #unsubscribe;
   node = element('ol', { className: 'sent', ariaLabel: 'Telecommands sent' });
 
   /** @param {import('./realtime.js').Realtime} realtime */
   constructor(realtime) {
-    const stages = realtime.subscribe('ver', (rows) => {
+    realtime.subscribe('ver', (rows) => {
       for (const row of rows) this.#sent.get(row.id)?.add(row);
     });
-    const connection = realtime.on('connection', (connected) => connected && this.#askForOpen());
-    this.#unsubscribe = () => [stages, connection].forEach((end) => end());
+    realtime.on('connection', (connected) => connected && this.#askForOpen());
   }
 
   /**
@@ -35,10 +33,6 @@ export class SentTelecommands {
       node.remove();
     }
     one.ask();
-  }
-
-  destroy() {
-    this.#unsubscribe();
   }
 
   #askForOpen() {

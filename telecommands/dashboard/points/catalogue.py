@@ -9,7 +9,6 @@ import msgspec
 from msgspec import inspect
 
 from telecommands.dashboard.points.declared import (
-    bare,
     declared_names,
     link_points,
     point_of,
@@ -18,7 +17,7 @@ from telecommands.dashboard.points.declared import (
 )
 from telecommands.dashboard.points.point import TABLES, Point, Scalar
 from telecommands.dictionary import PACKETS, Record
-from telecommands.ground.arguments import fields_of
+from telecommands.ground.arguments import fields_of, peeled
 
 MOST_DISCOVERED: Final = 500
 """Points with names not in the dictionary (threads, classes, codes), at most."""
@@ -133,7 +132,7 @@ class PointCatalogue:
 
     def _declare(self, topic: str, kind: type[msgspec.Struct], path: tuple[str, ...]) -> None:
         for field in fields_of(kind):
-            inner = bare(field.type)
+            inner, _ = peeled(field.type)
             here = (*path, field.encode_name)
             if isinstance(inner, inspect.StructType):
                 self._declare(topic, inner.cls, here)

@@ -18,7 +18,7 @@ from telecommands.dashboard.points.point import (
     Point,
 )
 from telecommands.dictionary import PACKETS, Record
-from telecommands.ground.arguments import choices_of, fields_of, is_time
+from telecommands.ground.arguments import choices_of, fields_of, is_time, peeled
 from telecommands.ground.limits import extra_of
 from telecommands.ground.telemetry_state import STALE_AFTER_S
 
@@ -49,7 +49,7 @@ def point_of(
     topic: str, path: tuple[str, ...], kind: inspect.Type, type_: Kind | None = None
 ) -> Point:
     """The point of a field at ``path`` in the packet's body."""
-    extra, inner = extra_of(kind), bare(kind)
+    extra, (inner, facts) = extra_of(kind), peeled(kind)
     states = _states(inner)
     limits = {name: float(extra[name]) for name in LIMITS if extra.get(name) is not None}
     if type_ is None:
@@ -59,7 +59,7 @@ def point_of(
         key=".".join((topic, *path)),
         topic=topic,
         name=_words(path),
-        doc=_doc(kind),
+        doc=facts.get("description", ""),
         unit=extra.get("unit"),
         type=type_,
         states=states,
@@ -99,7 +99,7 @@ def link_points() -> Iterator[Point]:
 def _column_type(kind: inspect.Type) -> Kind:
     if is_time(kind):
         return "time"
-    inner = bare(kind)
+    inner, _ = peeled(kind)
     return "number" if isinstance(inner, (inspect.IntType, inspect.FloatType)) else "text"
 
 
@@ -109,22 +109,6 @@ def _states(inner: inspect.Type) -> tuple[Choice, ...] | None:
     if isinstance(inner, inspect.BoolType):
         return Choice(0, "false"), Choice(1, "true")
     return None
-
-
-def bare(kind: inspect.Type) -> inspect.Type:
-    """The type without metadata and None."""
-    if isinstance(kind, inspect.Metadata):
-        return bare(kind.type)
-    if isinstance(kind, inspect.UnionType):
-        others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
-        return bare(others[0]) if len(others) == 1 else kind
-    return kind
-
-
-def _doc(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.Metadata):
-        return (kind.extra_json_schema or {}).get("description", "") or _doc(kind.type)
-    return ""
 
 
 def _words(path: tuple[str, ...]) -> str:

@@ -29,29 +29,16 @@ def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
     return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
 
 
-def refused(status: int, error: GroundError) -> Response:
-    """A ground error in the form that the page reads."""
-    return refusal(status, error.code, error.sentence, error.cure)
-
-
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return refusal(error.status_code, f"HTTP_{error.status_code}", error.detail)
 
 
-async def _usage_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundError)
-    return refused(400, error)
-
-
-async def _unavailable(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, GroundError)
-    return refused(503, error)
-
-
 async def _ground_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, GroundError)
-    return refused(500, error)
+    statuses = {UsageError: 400, ArchiveError: 503, LinkError: 503}
+    status = next((code for kind, code in statuses.items() if isinstance(error, kind)), 500)
+    return refusal(status, error.code, error.sentence, error.cure)
 
 
 async def _fault(_request: Request, _error: Exception) -> Response:
@@ -60,9 +47,6 @@ async def _fault(_request: Request, _error: Exception) -> Response:
 
 ERRORS: Final[Mapping[Any, Any]] = {
     HTTPException: _http_error,
-    UsageError: _usage_error,
-    ArchiveError: _unavailable,
-    LinkError: _unavailable,
     GroundError: _ground_error,
     Exception: _fault,
 }

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -63,21 +63,10 @@ def _run(arguments: argparse.Namespace) -> int:
     # Image libraries load slowly: a telecommand must not wait for them.
     from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene  # noqa: PLC0415
 
-    request = SceneRequest(
-        out=arguments.out,
-        size=arguments.size,
-        seed=arguments.seed,
-        tile_id=arguments.tile_id,
-        level=arguments.level,
-        baseline=arguments.baseline,
-        cloud_cover=arguments.cloud_cover,
-        no_data=arguments.no_data,
-        bits=arguments.bits,
-        workers=arguments.workers,
-        force=arguments.force,
-    )
+    # The options are named as the request's fields.
+    given = {field.name: getattr(arguments, field.name) for field in fields(SceneRequest)}
     with _progress_bar() as progress:
-        scene = simulate_scene(request, progress)
+        scene = simulate_scene(SceneRequest(**given), progress)
     if arguments.json:
         print(json.dumps(asdict(scene), default=str))
         return 0

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.live import Live
 
 from telecommands.dictionary import PACKETS, Packet, Record
-from telecommands.ground.commanding import TelemetryClient
 from telecommands.ground.errors import LinkError
 from telecommands.ground.handshake import GONE
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.ground.telemetry import TelemetryClient
 from telecommands.ground.telemetry_state import TelemetryState
 from telecommands.groundsim.live_table import live_table
 

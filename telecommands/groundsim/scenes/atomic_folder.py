@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from telecommands.ground.errors import ProductExists, product_error
+from telecommands.ground.part_file import sync_folder
 
 
 @contextmanager
@@ -33,8 +33,9 @@ def hidden_folder(out: Path) -> Iterator[Path]:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         if not published:
-            for empty in missing:
-                _remove_if_empty(empty)
+            for made in missing:
+                with suppress(OSError):  # not empty
+                    made.rmdir()
 
 
 def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> None:
@@ -47,11 +48,7 @@ def publish(hidden: Path, out: Path, names: tuple[str, ...], *, force: bool) -> 
             (out / name).rename(retired / name)
         (hidden / name).rename(out / name)
     for folder in (hidden, out):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync_folder(folder)
 
 
 def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
@@ -61,10 +58,3 @@ def refuse_existing(out: Path, names: tuple[str, ...], *, force: bool) -> None:
             raise ProductExists(
                 out / name, "already exists", "Remove it, choose another seed, or give --force"
             )
-
-
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:
-        return

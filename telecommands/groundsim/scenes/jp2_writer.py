@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,17 +79,11 @@ class BandWriter:
                 raise OutputNotWritable(self._path, "is incomplete", "Free space on the disk")
 
 
-class _library_failures:  # noqa: N801  # reads as a phrase in a with statement
+@contextmanager
+def _library_failures(path: Path) -> Iterator[None]:
     """Turn the library's errors into :class:`OutputNotWritable` with the file's path."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, (OpenJPEGLibraryError, OSError)):
-            raise OutputNotWritable(
-                self._path, "cannot be written", "Check the folder and the space on its disk"
-            ) from error
+    try:
+        yield
+    except (OpenJPEGLibraryError, OSError) as error:
+        cure = "Check the folder and the space on its disk"
+        raise OutputNotWritable(path, "cannot be written", cure) from error

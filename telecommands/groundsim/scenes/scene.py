@@ -18,7 +18,7 @@ from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, 
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
 from telecommands.groundsim.scenes.jp2_writer import TILE, BandWriter
-from telecommands.groundsim.scenes.product_files import Contents, write_metadata
+from telecommands.groundsim.scenes.product_files import SimulatedScene, write_metadata
 from telecommands.groundsim.scenes.product_names import BANDS, Level, ProductName, name_product
 from telecommands.groundsim.scenes.radiometry import OFFSET
 from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
@@ -50,22 +50,6 @@ class SceneRequest:
     bits: float = 7.0
     workers: int = 2
     force: bool = False
-
-
-@dataclass(frozen=True)
-class SimulatedScene:
-    """Paths of product and truth, and their contents (fractions of the valid pixels)."""
-
-    scene: Path
-    truth: Path
-    size: int
-    cloud_fraction: float
-    shadow_fraction: float
-    contaminated_fraction: float
-    no_data_fraction: float
-    bits_per_pixel: float
-    sun_azimuth: float
-    sun_zenith: float
 
 
 def simulate_scene(
@@ -101,29 +85,23 @@ def simulate_scene(
         cloud = int(counts[THICK_CLOUD] + counts[THIN_CLOUD])
         shadow = int(counts[CLOUD_SHADOW])
         coded = sum(path.stat().st_size for path in paths)
-        contents = Contents(
+        scene = SimulatedScene(
+            scene=request.out / entries[1],
+            truth=request.out / entries[0],
             size=request.size,
-            sun=sun,
-            cloudy=100 * cloud / valid,
-            shadowed=100 * shadow / valid,
-            no_data=100 * int(counts[NO_DATA]) / pixels,
+            cloud_fraction=cloud / valid,
+            shadow_fraction=shadow / valid,
+            contaminated_fraction=(cloud + shadow) / valid,
+            no_data_fraction=int(counts[NO_DATA]) / pixels,
+            bits_per_pixel=coded * 8 / len(BANDS) / pixels,
+            sun_azimuth=sun.azimuth,
+            sun_zenith=sun.zenith,
         )
-        write_metadata(product, name, contents)
+        write_metadata(product, name, scene)
         tiles = len(_tiles(request.size))
         progress(tiles, tiles)  # the last point at which it can be interrupted
         publish(hidden, request.out, entries, force=request.force)
-    return SimulatedScene(
-        scene=request.out / entries[1],
-        truth=request.out / entries[0],
-        size=request.size,
-        cloud_fraction=cloud / valid,
-        shadow_fraction=shadow / valid,
-        contaminated_fraction=(cloud + shadow) / valid,
-        no_data_fraction=int(counts[NO_DATA]) / pixels,
-        bits_per_pixel=coded * 8 / len(BANDS) / pixels,
-        sun_azimuth=sun.azimuth,
-        sun_zenith=sun.zenith,
-    )
+    return scene
 
 
 def _checked(request: SceneRequest) -> ProductName:

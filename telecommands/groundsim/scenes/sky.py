@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -34,14 +33,6 @@ _PATH: Final = (0.072, 0.043, 0.024, 0.009)
 _TRANSMITTANCE: Final = (0.84, 0.88, 0.92, 0.95)
 
 
-@dataclass(frozen=True)
-class Cloudiness:
-    """Clouds over a window: ``opacity`` 0..1 seen from above, ``white`` their reflectance."""
-
-    opacity: Field
-    white: Field
-
-
 class Sky:
     """Clouds over a square scene; ``cover`` is 0..1 of the pixels, without shadows."""
 
@@ -59,24 +50,24 @@ class Sky:
         )
         self._threshold = self._threshold_for(cover, size)
 
-    def clouds(self, window: Window) -> Cloudiness:
-        """Opacity and reflectance of the clouds at the window's pixels."""
+    def _clouds(self, window: Window) -> tuple[Field, Field]:
+        """Opacity 0..1 of the clouds at the window's pixels, seen from above, and reflectance."""
         opacity, depth = self._opacity(window, self._threshold)
         lobes = self._lobes.at(window)
         lit = cv2.Sobel(cv2.GaussianBlur(depth, (0, 0), 3.0), cv2.CV_32F, 1, 0, scale=1 / 8)
         relief = np.clip(1 + 0.02 * lobes - 0.06 * np.clip(lit, -2, 2), 0.7, 1.25)
         white = (0.36 + 0.52 * (1 - np.exp(-depth / 5))) * relief
-        return Cloudiness(opacity, np.clip(white, 0.3, 1.3).astype(np.float32))
+        return opacity, np.clip(white, 0.3, 1.3).astype(np.float32)
 
     def cover(self, ground: Field, window: Window) -> tuple[Field, NDArray[np.uint8]]:
         """Reflectance ``(4, height, width)`` seen through the clouds, and the truth uint8."""
-        clouds = self.clouds(window)
+        opacity, white = self._clouds(window)
         shadow = self._shadow(window)
         shaded = ground * (1 - np.array(_DIRECT, np.float32)[:, None, None] * shadow)
         darkening = (ground - shaded).max(axis=0)
         colour = np.array(_CLOUD_COLOUR, np.float32)[:, None, None]
-        seen = shaded + clouds.opacity * (clouds.white * colour - shaded)
-        return seen, _labels(clouds.opacity, shadow, darkening)
+        seen = shaded + opacity * (white * colour - shaded)
+        return seen, _labels(opacity, shadow, darkening)
 
     def _shadow(self, window: Window) -> Field:
         """Fraction of the direct light that clouds towards the sun block."""

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
 from flightsw.config import Settings
 from flightsw.errors import MemoryExhausted
 from flightsw.model.package import load_package
 from flightsw.products.kinds import DEFAULT_PRODUCTS
-from flightsw.testing import scene_metadata
 from tests.unit.flightsw.scene.safe_writer import SafeProduct
+from tests.unit.flightsw.small_parts import scene_metadata
 
 
 @pytest.mark.parametrize(

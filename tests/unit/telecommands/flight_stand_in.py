@@ -50,9 +50,9 @@ from telecommands.dictionary import (
     Topic,
     Verification,
 )
-from telecommands.ground.testing import AnsweringSocket, SimulatedDownlink
 from telecommands.keys import CurvePair
 from telecommands.refusal import Refusal
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
 
 REPORT = b"contaminated: 25 %\n" * 1000
 

@@ -23,8 +23,8 @@ from telecommands.dictionary import (
     DownlinkReply,
     DownlinkRequest,
 )
-from telecommands.ground.testing import AnsweringSocket, SimulatedCommanding
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedCommanding
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:

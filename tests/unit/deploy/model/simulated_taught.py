@@ -19,7 +19,7 @@ TILE = 32
 BRIGHT = 0.3
 """Reflectance of B02 above which the simulated teacher sees cloud."""
 
-PROVENANCE = Provenance("Apache-2.0", (TrainingData("simulated", "Apache-2.0", "none"),))
+PROVENANCE = Provenance("Tiny", "MIT", (TrainingData("simulated", "CC0-1.0", "none"),))
 
 
 class TinyNetwork(nn.Module):
@@ -72,6 +72,7 @@ def write_taught_tiles(folder: Path, side: int, parts: tuple[str, ...]) -> Path:
                 region=f"{part}-{number}",
                 part=part,
                 ground_sample_distance=10,
+                labelled=False,
                 bands=bands,
                 valid=np.ones((side, side), bool),
                 probabilities=np.stack((1 - cloud, cloud, np.zeros_like(cloud))),

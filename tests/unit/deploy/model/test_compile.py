@@ -15,6 +15,8 @@ from deploy.model.compile import (
     _choose,
     _merit,
     compile_package,
+    main,
+    read_provenance,
 )
 from deploy.model.crops import INPUT_SCALE
 from deploy.model.export import export
@@ -35,6 +37,7 @@ from tests.unit.deploy.model.simulated_taught import (
     simulated_reflectance,
 )
 
+ROOT = Path(__file__).resolve().parents[4]
 ORDER = ("B02", "B03", "B04", "B08")
 PUBLISHED_ORDER = ("B08", "B04", "B03", "B02")
 
@@ -222,3 +225,44 @@ def test_contradictory_requests_are_refused(
     with pytest.raises(UsageError):
         compile_package(float_graph, tmp_path / name, taught, Compilation(PROVENANCE, bands=bands))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_package_states_the_origin_of_its_own_weights(released: Path) -> None:
+    description = load_package(released).description()
+    assert (description.licence, description.teacher) == ("MIT", None)
+    notice = (released / "NOTICE").read_text()
+    assert "weights of the Tiny network" in notice
+    assert "simulated (CC0-1.0); none" in notice
+    assert "DTACSNet" not in notice
+
+
+def test_weights_of_unstated_origin_are_refused(
+    float_graph: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "foreign-1.0"
+    command = ["compile", str(float_graph), str(out), "--calibration", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--provenance" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("content", [None, "licence = 1", "licence = 'MIT'", "\xff"])
+def test_a_provenance_file_that_does_not_state_it_is_refused(
+    content: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "provenance.toml"
+    if content is not None:
+        path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError, match=r"provenance\.toml"):
+        read_provenance(path)
+
+
+def test_the_origin_of_the_weights_that_ship_is_that_of_their_package() -> None:
+    stated, shipped = read_provenance(ROOT / "deploy/model/provenance.toml"), load_package()
+    assert stated.licence == shipped.description().licence
+    assert f"weights of the {stated.network} network" in (shipped.folder / "NOTICE").read_text()

@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from numpy.typing import NDArray
 
 from deploy.model.dataset import T29UNU_TRAINING_COLUMNS, read_split, read_tiles, reflectance
+from flightsw.errors import UsageError
 
 
 def test_no_region_is_on_two_sides_of_the_split() -> None:
@@ -37,3 +40,46 @@ def test_real_tiles_of_one_place_stay_together_and_the_test_half_stays_out(
     assert [tile[2][1] for tile in tiles if tile[0].startswith("t29unu")] == [
         T29UNU_TRAINING_COLUMNS
     ]
+
+
+def _own_tiles(folder: Path, entry: str, **arrays: NDArray[np.uint16]) -> Path:
+    """A folder with one file of somebody's own tiles, and a table that names it."""
+    np.savez(folder / "mine.npz", **arrays)
+    table = folder / "sources.toml"
+    table.write_text(f'[[source]]\nfiles = "mine.npz"\nlevel = "l2a"\n{entry}\n')
+    return table
+
+
+def test_somebody_s_own_tiles_are_read_with_their_offset_order_and_labels(tmp_path: Path) -> None:
+    bands = np.full((4, 8, 8), 3000, np.uint16)
+    bands[3] = 9000
+    table = _own_tiles(
+        tmp_path,
+        'offset = -1000\norder = ["B08", "B04", "B03", "B02"]\n'
+        'classes = { 0 = ["clear"], 7 = ["cloud", "shadow"] }',
+        bands=bands,
+        label=np.array([[0] * 8] * 4 + [[7] * 8] * 4, np.uint16),
+    )
+    (tile,) = read_tiles(tmp_path, table)
+    np.testing.assert_allclose(tile.four_bands[:, 0, 0], [0.8, 0.2, 0.2, 0.2])
+    assert tile.allowed is not None
+    assert tile.allowed[:, [0, 7], 0].tolist() == [[1, 0], [0, 1], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('order = ["B02", "B03", "B04"]', "lacks B08"),
+        ('order = ["B01", "B02", "B03", "B04", "B08"]', "has 4 bands, but its order names 5"),
+        ("sensor = 2", "unknown field"),
+    ],
+)
+def test_tiles_that_are_not_as_stated_are_refused(tmp_path: Path, entry: str, message: str) -> None:
+    table = _own_tiles(tmp_path, entry, bands=np.ones((4, 8, 8), np.uint16))
+    with pytest.raises(UsageError, match=message):
+        list(read_tiles(tmp_path, table))
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="has none of the images"):
+        list(read_tiles(tmp_path))

@@ -14,7 +14,7 @@ from flightsw.engines.engine import EngineInfo
 from flightsw.engines.golden import check_golden_tiles
 from flightsw.errors import EngineUnavailable
 from flightsw.model.package import ModelPackage, load_package
-from flightsw.testing import ArithmeticEngine
+from tests.unit.flightsw.small_parts import ArithmeticEngine
 
 
 def _as_released(engine: ArithmeticEngine, package: ModelPackage) -> EngineInfo:

@@ -14,13 +14,12 @@ from flightsw.bench.tile_by_tile import TileByTile
 from flightsw.config import DimcSettings, PipelineSettings, Settings
 from flightsw.dimc.simulator.twin import FROM_CARD_NS, TO_CARD_NS
 from flightsw.engines.engine import EngineInfo, Tiles
-from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.quantisation import CpuQuantiser, quantisation_table
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.array_scene import ArrayScene
-from flightsw.testing import ArithmeticEngine, scene_metadata
+from tests.unit.flightsw.small_parts import ArithmeticEngine, scene_metadata
 
 _PROTOCOL = Protocol(tiles=20, warm_up=6)
 
@@ -165,7 +164,7 @@ def test_bands_of_another_order_move_with_their_pixels() -> None:
 
 
 def test_golden_digital_numbers_quantise_to_the_golden_tiles(package: ModelPackage) -> None:
-    table = quantisation_table(-1000, 10_000.0, package.input_scale, package.input_zero_point)
+    table = quantisation_table(-1000, 10_000.0, package.input.scale, package.input.zero_point)
     quantise = CpuQuantiser(np.stack([table] * len(package.bands)))
     for numbers, expected in zip(
         golden_numbers(package), package.golden_tiles().tiles, strict=True
@@ -211,9 +210,7 @@ class _AllClear(ArithmeticEngine):
 
     def __init__(self, package: ModelPackage) -> None:
         super().__init__(bands=package.bands)
-        self.info: EngineInfo = replace(
-            self.info, input=Quantisation(package.input_scale, package.input_zero_point)
-        )
+        self.info: EngineInfo = replace(self.info, input=package.input)
 
     def infer(self, tiles: Tiles) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
         answer = np.empty((*tiles.shape[:3], 2), np.int8)

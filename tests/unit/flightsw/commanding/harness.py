@@ -6,14 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flightsw.commanding.dispatcher import (
-    Completed,
-    Deferred,
-    Dispatcher,
-    Handler,
-    Outcome,
-    TelecommandContext,
-)
+from flightsw.commanding.context import Completed, Deferred, Handler, Outcome, TelecommandContext
+from flightsw.commanding.dispatcher import Dispatcher
 from flightsw.commanding.gate import Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.schedule import TelecommandSchedule

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.typing import EventDict
 
-from flightsw.commanding.dispatcher import Completed, Deferred, Outcome, TelecommandContext
+from flightsw.commanding.context import Completed, Deferred, Outcome, TelecommandContext
 from flightsw.errors import DiskFull, FlightError, StateUnavailable
 from telecommands.auth import TelecommandKey, sign
 from telecommands.dictionary import Code, Mode, Record, Stage, Telecommand, TelecommandBody

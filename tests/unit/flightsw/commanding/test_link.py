@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from flightsw.commanding import link as link_file
-from flightsw.commanding.dispatcher import Completed, Outcome, TelecommandContext
+from flightsw.commanding.context import Completed, Outcome, TelecommandContext
 from flightsw.commanding.link import TelecommandLink
 from telecommands.dictionary import MAX_BODY_BYTES, Code, Stage, Verification
 from tests.unit.flightsw.commanding.harness import Harness, told

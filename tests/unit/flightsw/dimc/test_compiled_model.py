@@ -76,7 +76,7 @@ def test_manifest_has_its_usual_name_where_none_is_given(tmp_path: Path) -> None
 def test_file_that_is_not_a_json_object_is_refused(tmp_path: Path, text: str) -> None:
     model_json = write_compiled_model(tmp_path)
     (model_json.parent / "manifest.json").write_text(text)
-    with pytest.raises(PackageInvalid, match="is not a JSON object"):
+    with pytest.raises(PackageInvalid, match="does not fit its format"):
         read_compiled_model(model_json)
 
 

@@ -17,6 +17,7 @@ class Board:
     """A catalogue, and the folder where its jobs leave their files."""
 
     def __init__(self, state: StateFile, folder: Path) -> None:
+        self.state = state
         self.catalogue = ProductCatalogue(state)
         self.folder = folder
         self._jobs = 0

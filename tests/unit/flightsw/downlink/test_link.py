@@ -54,10 +54,11 @@ class Receiver:
         header, *data = self.socket.recv_multipart()
         return decode_as(DownlinkReply, header, "a reply"), b"".join(data)
 
-    def chunks(self, product: str, size: int, credit: int = 256) -> bytes:
-        self.ask(ChunkRequest(product=product, offset=0, credit=credit))
+    def chunks(self, product: str, size: int) -> bytes:
+        """The content; a chunk is as long as the service chose it."""
         content = b""
         while len(content) < size:
+            self.ask(ChunkRequest(product=product, offset=len(content), credit=1))
             reply, data = self.reply()
             assert reply == Chunk(product=product, offset=len(content), size=len(data))
             content += data
@@ -77,8 +78,8 @@ class Ground:
         self.context = zmq.Context()
         self.faults: list[Exception] = []
         self.beats = threading.Semaphore(0)
-        contact = ContactWindow()
-        contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic())
+        contact = ContactWindow(board.state)
+        contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic(), 0)
         self.transfer = Transfer(
             board.catalogue,
             contact,

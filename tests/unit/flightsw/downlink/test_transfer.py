@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from flightsw.downlink.contact import ContactWindow
+from flightsw.downlink.link_rate import LinkRate
 from flightsw.downlink.transfer import Step, Transfer
 from telecommands.dictionary import (
     Chunk,
@@ -32,22 +33,27 @@ _CHUNK = 100
 class Station:
     """A transfer under test: an open contact, clocks to move, and what the service was told."""
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, board: Board, chunk_bytes: int = _CHUNK) -> None:
         self.now = 1000.0
         self.board = board
-        self.contact = ContactWindow()
-        self.contact.open(OpenContact(bytes=2**40, seconds=86_400), self.now)
+        self.rate = LinkRate()
+        self.contact = ContactWindow(board.state)
+        self.open_contact(2**40, 86_400)
         self.delivered: list[ProductRecord] = []
         self.lost: list[tuple[str, str]] = []
         self.transfer = Transfer(
             board.catalogue,
             self.contact,
-            lambda: _CHUNK,
+            lambda: chunk_bytes,
             self.delivered.append,
             lambda record, cause: self.lost.append((record.product, cause)),
             lambda: int(self.now * 10**9),
             lambda: self.now,
         )
+
+    def open_contact(self, bytes_: int, seconds: float) -> None:
+        request = OpenContact(bytes=bytes_, seconds=seconds)
+        self.contact.open(request, self.now, int(self.now * 10**9))
 
     def next(self, *skip: str) -> ProductOffer | NothingNow:
         ((reply, _),) = self._answers(NextProduct(skip=skip))
@@ -55,7 +61,8 @@ class Station:
         return reply
 
     def chunks(self, product: str, offset: int = 0, credit: int = 256) -> Iterator[Step]:
-        return self.transfer.answer(ChunkRequest(product=product, offset=offset, credit=credit))
+        request = ChunkRequest(product=product, offset=offset, credit=credit)
+        return self.transfer.answer(request, self.rate)
 
     def fetch(self, product: str, offset: int = 0, credit: int = 256) -> bytes:
         """The bytes of the chunks, which follow one another."""
@@ -81,7 +88,7 @@ class Station:
         return self.board.catalogue.stored(record.product).record.state
 
     def _answers(self, request: NextProduct | ProductReceived) -> list[Step]:
-        return [step for step in self.transfer.answer(request) if step is not None]
+        return [step for step in self.transfer.answer(request, self.rate) if step is not None]
 
 
 def _code(reply: object) -> Code:
@@ -181,19 +188,19 @@ def test_a_product_that_was_received_is_recorded_outside_a_contact_too(station: 
     assert station.received(record) == ProductDelivered(product=record.product)
 
 
-def test_a_chunk_that_exceeds_the_budget_is_not_sent(station: Station) -> None:
+def test_the_budget_is_used_to_its_last_byte(station: Station) -> None:
     record = station.board.add(size=1000)
-    station.contact.open(OpenContact(bytes=250, seconds=60), station.now)
+    station.open_contact(250, 60)
     *sent, (reply, _) = station.chunks(record.product)
-    assert len(sent) == 2
+    assert [len(data) for _, data in sent] == [100, 100, 50]
     assert _code(reply) is Code.NO_CONTACT
-    assert station.contact.spent_bytes == 200
+    assert station.contact.spent_bytes == 250
     assert not station.contact.state(station.now).open
 
 
 def test_a_contact_that_ends_stops_the_chunks(station: Station) -> None:
     record = station.board.add(size=1000)
-    station.contact.open(OpenContact(bytes=10**6, seconds=60), station.now)
+    station.open_contact(10**6, 60)
     steps = station.chunks(record.product)
     next(steps)
     station.now += 60
@@ -300,5 +307,5 @@ def test_products_asked_for_within_a_minute_are_under_transfer(station: Station)
 
 
 def test_requests_of_another_version_are_refused(station: Station) -> None:
-    ((reply, _),) = station.transfer.answer(NextProduct(v=2))
+    ((reply, _),) = station.transfer.answer(NextProduct(v=2), station.rate)
     assert _code(reply) is Code.WRONG_VERSION

@@ -120,6 +120,7 @@ class TransferWalk(RuleBasedStateMachine):
         old.close()
         self._take_deliveries()
         self._state = StateFile(new)
+        self._board.state = self._state
         self._board.catalogue = ProductCatalogue(self._state)
         self._station = Station(self._board)
 

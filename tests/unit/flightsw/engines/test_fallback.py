@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from itertools import count
 from typing import Any
 
@@ -41,6 +42,15 @@ def test_an_absent_engine_says_so_in_one_line_and_the_chain_goes_on() -> None:
     assert [error.subject for error in given_up] == ["torch-cuda", "tensorrt"]
     assert all("\n" not in str(error) and error.cure for error in given_up)
     chain.close()
+
+
+@pytest.mark.parametrize("name", ["torch-cpu", "torch-cuda", "tensorrt"])
+def test_without_torch_an_engine_that_needs_it_says_how_to_install_it(
+    name: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(EngineUnavailable, match=rf"{name} needs torch.*flightsw\[torch\]"):
+        open_engine(name, load_package(), SETTINGS)
 
 
 def _fail(engine: ReconnectingEngine) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flightsw.engines.engine import CardReadings, Engine, Logits, Tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
 from flightsw.errors import EngineUnavailable, InferenceFailed
-from flightsw.testing import ArithmeticEngine
+from tests.unit.flightsw.small_parts import ArithmeticEngine
 
 
 class _Fragile(ArithmeticEngine):

@@ -18,7 +18,7 @@ from flightsw.host.real_time import allows_real_time, real_time
 from flightsw.model.package import load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import Stages
-from flightsw.testing import ArrayScene
+from tests.unit.flightsw.small_parts import ArrayScene
 
 PRIORITY = 3
 NOBODY = 65_534

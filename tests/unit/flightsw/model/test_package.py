@@ -44,7 +44,7 @@ def test_a_released_package_loads_and_says_what_it_is(released: Path) -> None:
     assert package.bands == ("B02", "B03", "B04", "B08")
     assert package.classes == ("clear", "contaminated")
     assert (package.tile_size, package.stride) == (32, 30)
-    assert (package.input_scale, package.input_zero_point) == (0.004, -128)
+    assert package.input.as_pair() == (0.004, -128)
     assert package.compiled_model("spatial") == released / "compiled_model"
     assert package.compiled_model("batch") == released / "compiled_model_batch4"
 

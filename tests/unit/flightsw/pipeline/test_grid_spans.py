@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flightsw.pipeline.grid_spans import GridSpan, grid_spans, no_data_pixels
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
-from flightsw.testing import ArrayScene
+from tests.unit.flightsw.small_parts import ArrayScene
 
 
 def numbers_of(height: int, width: int) -> NDArray[np.uint16]:

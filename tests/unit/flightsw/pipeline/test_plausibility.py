@@ -12,7 +12,7 @@ from flightsw.config import PipelineSettings
 from flightsw.errors import CorruptImage
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.plausibility import Plausibility
-from flightsw.testing import BANDS, ArithmeticEngine, ArrayScene, scene_metadata
+from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene, scene_metadata
 
 
 def scene_of(numbers: NDArray[np.uint16], offset: int) -> ArrayScene:

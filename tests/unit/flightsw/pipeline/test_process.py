@@ -24,11 +24,12 @@ from flightsw.errors import (
 )
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.stages import StopSignal
+from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
-from flightsw.testing import BANDS, ArithmeticEngine, ArrayScene
+from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene
 
 
 class _Frame:
@@ -37,6 +38,7 @@ class _Frame:
     def __init__(self) -> None:
         self._masks: list[NDArray[np.uint8]] = []
         self._classes: list[NDArray[np.uint8]] = []
+        self._probabilities: list[NDArray[np.uint8]] = []
         self._numbers: list[NDArray[np.uint16]] = []
         self._next = 0
 
@@ -48,6 +50,8 @@ class _Frame:
             self._numbers.append(rows.digital_numbers.copy())
         if rows.classes is not None:
             self._classes.append(rows.classes.copy())
+        if rows.probability is not None:
+            self._probabilities.append(rows.probability.copy())
 
     @property
     def mask(self) -> NDArray[np.uint8]:
@@ -56,6 +60,10 @@ class _Frame:
     @property
     def classes(self) -> NDArray[np.uint8]:
         return np.concatenate(self._classes)
+
+    @property
+    def probability(self) -> NDArray[np.uint8] | None:
+        return np.concatenate(self._probabilities) if self._probabilities else None
 
     @property
     def digital_numbers(self) -> NDArray[np.uint16] | None:
@@ -75,40 +83,71 @@ def _digital_numbers(seed: int, height: int, width: int) -> NDArray[np.uint16]:
 
 def _naive_mask(
     numbers: NDArray[np.uint16], engine: ArithmeticEngine, fusion: str, stride: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
     """Whole frame, tile by tile: the definition in its plainest form (20-bit probabilities)."""
     _, height, width = numbers.shape
     reflectance = np.where(numbers == 0, 0, (numbers.astype(np.float64) - 1000) / 10000)
     quantised = np.clip(np.rint(reflectance / 0.004 - 128), -128, 127).astype(np.int8)
-    rows = -(-max(0, height - 224) // stride) + 1
-    columns = -(-max(0, width - 224) // stride) + 1
-    padded = np.full((4, rows * stride + 224, columns * stride + 224), -128, np.int8)
-    padded[:, :height, :width] = quantised
-    any_tile = np.zeros(padded.shape[1:], dtype=bool)
-    total = np.zeros(padded.shape[1:])
-    probabilities = np.zeros((*padded.shape[1:], len(engine.info.classes)))
-    invalid = np.ones(padded.shape[1:], dtype=bool)
-    invalid[:height, :width] = (numbers == 0).any(axis=0)
-    for row in range(rows):
-        for column in range(columns):
-            window = np.s_[
-                row * stride : row * stride + 224, column * stride : column * stride + 224
-            ]
-            if invalid[window].all():
-                continue
-            logits = engine.infer(padded[(slice(None), *window)].transpose(1, 2, 0)[None])[0]
-            real = logits.astype(np.float64) * 0.05
-            any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
-            margin = real[..., 1:].max(axis=2) - real[..., 0]
-            total[window] += np.rint(np.tanh(margin / 2) * 2**20)
-            exponentials = np.exp(real)
-            probabilities[window] += np.rint(
-                exponentials / exponentials.sum(axis=2, keepdims=True) * 2**20
-            )
+    any_tile = np.zeros((height, width), dtype=bool)
+    total, tiles = np.zeros((height, width)), np.zeros((height, width))
+    largest = np.full((height, width), -np.inf)
+    probabilities = np.zeros((height, width, len(engine.info.classes)))
+    invalid = (numbers == 0).any(axis=0)
+    for window, tile in _naive_windows(quantised, invalid, stride):
+        seen = np.s_[: any_tile[window].shape[0], : any_tile[window].shape[1]]
+        real = engine.infer(tile[None])[0][seen].astype(np.float64) * 0.05
+        any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
+        margin = real[..., 1:].max(axis=2) - real[..., 0]
+        total[window] += np.rint(np.tanh(margin / 2) * 2**20)
+        tiles[window] += 1
+        largest[window] = np.maximum(largest[window], margin)
+        exponentials = np.exp(real)
+        probabilities[window] += np.rint(
+            exponentials / exponentials.sum(axis=2, keepdims=True) * 2**20
+        )
     contaminated = any_tile if fusion == "or" else total > 0
     classes = np.where(contaminated, 1 + probabilities[..., 1:].argmax(axis=2), 0)
-    mask = np.where(invalid, 255, contaminated)[:height, :width]
-    return mask.astype(np.uint8), np.where(invalid, 255, classes)[:height, :width].astype(np.uint8)
+    mean = total / np.maximum(tiles, 1) / 2**20
+    percent = np.rint(50 + 50 * (np.tanh(largest / 2) if fusion == "or" else mean))
+    mask, classes, percent = (
+        np.where(invalid, 255, plane).astype(np.uint8) for plane in (contaminated, classes, percent)
+    )
+    return mask, classes, percent
+
+
+def _naive_windows(
+    frame: Tiles, invalid: NDArray[np.bool_], stride: int
+) -> Iterator[tuple[tuple[slice, slice], Tiles]]:
+    """Windows of a frame ``(bands, height, width)`` that have a valid pixel: place and tile."""
+    tops, lefts = (
+        [*range(0, max(length - 224, 0), stride), max(length - 224, 0)] for length in invalid.shape
+    )
+    for top, left in ((top, left) for top in tops for left in lefts):
+        window = np.s_[top : top + 224, left : left + 224]
+        missing = invalid[window]
+        if missing.all():
+            continue
+        rows, columns = missing.shape
+        tile = np.zeros((224, 224, len(frame)), frame.dtype)
+        tile[:rows, :columns] = frame[(slice(None), *window)].transpose(1, 2, 0)
+        surround(tile, rows, columns, missing)
+        yield window, tile
+
+
+def _naive_buffer(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
+    """The definition in its plainest form: every pixel of a disc around every contaminated one."""
+    height, width = mask.shape
+    near, reach = np.zeros(mask.shape, bool), int(radius)
+    for down in range(-reach, reach + 1):
+        for across in range(-reach, reach + 1):
+            inside = abs(down) < height and abs(across) < width
+            if inside and down**2 + across**2 <= radius**2:
+                to = np.s_[max(0, down) : height + down, max(0, across) : width + across]
+                of = np.s_[max(0, -down) : height - down, max(0, -across) : width - across]
+                near[to][: height - abs(down), : width - abs(across)] |= (
+                    mask[of][: height - abs(down), : width - abs(across)] == 1
+                )
+    return np.where(near & (mask == 0), np.uint8(1), mask)
 
 
 class _Known:
@@ -183,7 +222,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
     scene = ArrayScene(numbers, strips, panels, together)
     summary = process_scene(scene, engine, chosen, [frame], probe=probe)
     assert (probe.judged > 0) == (golden_every > 0)
-    expected, _ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    expected, *_ = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
     np.testing.assert_array_equal(frame.mask, expected)
     if not panels or panels[0] >= width:
         np.testing.assert_array_equal(frame.digital_numbers, numbers)
@@ -195,6 +234,67 @@ def test_any_streaming_gives_the_whole_frame_mask(
         summary.tiles
         == Grid(height, width, 224, stride).rows * Grid(height, width, 224, stride).columns
     )
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    height=_SIZES,
+    width=_SIZES,
+    strips=st.lists(st.integers(1, 400), min_size=1, max_size=6),
+    panels=st.lists(st.integers(1, 400), max_size=5),
+    fusion=st.sampled_from(("or", "blend")),
+    stride=st.sampled_from((210, 224, 100)),
+    threshold=st.none() | st.integers(1, 100),
+    buffer_m=st.sampled_from((0.0, 5.0, 15.0, 40.0, 300.0)),
+    seed=st.integers(0, 1000),
+)
+def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame(
+    height: int,
+    width: int,
+    strips: list[int],
+    panels: list[int],
+    fusion: str,
+    stride: int,
+    threshold: int | None,
+    buffer_m: float,
+    seed: int,
+) -> None:
+    numbers = _digital_numbers(seed, height, width)
+    frame = _Frame()
+    chosen = PipelineSettings(
+        fusion=fusion,  # type: ignore[arg-type]
+        threshold_percent=threshold,
+        buffer_m=buffer_m,
+        device="cpu",
+    )
+    engine = ArithmeticEngine(batch=4, stride=stride)
+    scene = ArrayScene(numbers, strips, panels)
+    summary = process_scene(scene, engine, chosen, [frame], probability=True)
+    mask, _, percent = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    if threshold is not None:
+        mask = np.where(mask == 255, mask, percent >= threshold).astype(np.uint8)
+    mask = _naive_buffer(mask, buffer_m / 10)
+    np.testing.assert_array_equal(frame.probability, percent)
+    np.testing.assert_array_equal(frame.mask, mask)
+    assert summary.pixels_by_class["contaminated"] == np.count_nonzero(mask == 1)
+    if frame.digital_numbers is not None:
+        np.testing.assert_array_equal(frame.digital_numbers, numbers)
+
+
+@pytest.mark.parametrize("fusion", ["or", "blend"])
+def test_the_probability_changes_no_pixel_of_the_mask_and_comes_only_on_request(
+    fusion: str,
+) -> None:
+    numbers = _digital_numbers(5, 300, 460)
+    chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
+    plain, with_probability = _Frame(), _Frame()
+    process_scene(ArrayScene(numbers), ArithmeticEngine(), chosen, [plain])
+    process_scene(
+        ArrayScene(numbers), ArithmeticEngine(), chosen, [with_probability], probability=True
+    )
+    np.testing.assert_array_equal(plain.mask, with_probability.mask)
+    assert plain.probability is None
+    assert with_probability.probability is not None
 
 
 @pytest.mark.parametrize("panels", [[], [230]])
@@ -209,7 +309,7 @@ def test_a_model_of_four_classes_also_gives_the_class_map(fusion: str, panels: l
         chosen,
         [frame],
     )
-    mask, classes = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
+    mask, classes, _ = _naive_mask(numbers, ArithmeticEngine(classes=4), fusion, 210)
     np.testing.assert_array_equal(frame.mask, mask)
     np.testing.assert_array_equal(frame.classes, classes)
     kinds = sum(summary.pixels_by_class[name] for name in ("thick", "thin", "shadow"))
@@ -229,7 +329,7 @@ def test_whole_panels_quantised_together_give_the_same_mask(
     frame = _Frame()
     scene = ArrayScene(numbers, [300, 40], panels, strips_together=2)
     process_scene(scene, ArithmeticEngine(batch=4), PipelineSettings(), [frame])
-    expected, _ = _naive_mask(numbers, ArithmeticEngine(), "or", 210)
+    expected, *_ = _naive_mask(numbers, ArithmeticEngine(), "or", 210)
     np.testing.assert_array_equal(frame.mask, expected)
 
 
@@ -255,18 +355,13 @@ def test_a_floating_point_engine_gives_the_mask_of_its_own_arithmetic(fusion: st
     chosen = PipelineSettings(fusion=fusion, device="cpu")  # type: ignore[arg-type]
     process_scene(ArrayScene(numbers, [100]), _Floating(), chosen, [frame])
     reflectance = np.where(numbers == 0, 0, (numbers.astype(np.float64) - 1000) / 10000)
-    padded = np.zeros((4, 1064, 1064), np.float32)
-    padded[:, :500, :640] = reflectance
-    evidence = np.zeros((1064, 1064))
+    evidence = np.zeros((500, 640))
     invalid = (numbers == 0).any(axis=0)
-    for top, left in ((row * 210, column * 210) for row in range(3) for column in range(3)):
-        if invalid[top : top + 224, left : left + 224].all():
-            continue
-        window = np.s_[top : top + 224, left : left + 224]
-        logits = _Floating().infer(padded[(slice(None), *window)].transpose(1, 2, 0)[None])[0]
+    for window, tile in _naive_windows(reflectance.astype(np.float32), invalid, 210):
+        logits = _Floating().infer(tile[None])[0]
         margin = (logits[..., 1] - logits[..., 0]).astype(np.float64)
         evidence[window] += margin > 0 if fusion == "or" else np.rint(np.tanh(margin / 2) * 2**20)
-    expected = np.where(invalid, 255, evidence[:500, :640] > 0)
+    expected = np.where(invalid, 255, evidence > 0)
     np.testing.assert_array_equal(frame.mask, expected)
 
 
@@ -458,7 +553,7 @@ def test_progress_reaches_the_scene_height() -> None:
         progress=lambda done, height: reported.append((done, height)),
     )
     done = [rows for rows, height in reported if height == 650]
-    assert {210, 420, 630, 650} <= set(done)
+    assert {210, 420, 426, 650} <= set(done)
     assert done == sorted(set(done))
     assert done[-1] == 650
 

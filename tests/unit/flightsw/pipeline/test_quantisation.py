@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -25,7 +26,7 @@ from flightsw.pipeline.quantisation import (
     scene_tables,
 )
 from flightsw.pipeline.torch_quantisation import TorchQuantiser
-from flightsw.testing import ArithmeticEngine, scene_metadata
+from tests.unit.flightsw.small_parts import ArithmeticEngine, scene_metadata
 
 
 def _by_the_formula(number: int, offset: int, scale: float, zero_point: int) -> int:
@@ -105,6 +106,17 @@ def test_each_band_has_its_own_offset_in_the_engines_band_order() -> None:
 def test_cuda_asked_for_and_absent_says_so() -> None:
     with pytest.raises(EngineUnavailable, match="no CUDA device"):
         open_quantiser(np.zeros((4, 65_536), np.int8), "cuda")
+
+
+def test_without_torch_a_cuda_device_leaves_quantisation_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flightsw.pipeline.quantisation.cuda_answers", lambda: True)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    tables = np.zeros((4, 65_536), np.int8)
+    assert isinstance(open_quantiser(tables, "auto"), CpuQuantiser)
+    with pytest.raises(EngineUnavailable, match="needs torch, which is not installed"):
+        open_quantiser(tables, "cuda")
 
 
 class _FailingLater:

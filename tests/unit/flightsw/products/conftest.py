@@ -28,6 +28,7 @@ class Simulated:
     digital_numbers: NDArray[np.uint16]
     mask: NDArray[np.uint8]
     classes: NDArray[np.uint8]
+    probability: NDArray[np.uint8]
 
     def rows(self, splits: Iterable[int] = ()) -> list[FinishedRows]:
         """The scene's rows, cut at the given rows."""
@@ -38,6 +39,7 @@ class Simulated:
                 digital_numbers=self.digital_numbers[:, top:end],
                 mask=self.mask[top:end],
                 classes=self.classes[top:end],
+                probability=self.probability[top:end],
             )
             for top, end in pairwise(edges)
         ]
@@ -66,7 +68,9 @@ class Simulated:
             return products.publish(self.summary())
 
     def with_mask(self, mask: NDArray[np.uint8]) -> Simulated:
-        return replace(self, mask=mask, classes=np.where(mask == 1, 2, mask).astype(np.uint8))
+        classes = np.where(mask == 1, 2, mask).astype(np.uint8)
+        probability = np.where(mask == 1, 80, mask).astype(np.uint8)
+        return replace(self, mask=mask, classes=classes, probability=probability)
 
     def with_metadata(self, **changes: object) -> Simulated:
         return replace(self, metadata=replace(self.metadata, **changes))
@@ -79,6 +83,7 @@ def simulated_scene(height: int, width: int, seed: int = 0) -> Simulated:
     numbers = random.integers(1001, 12_000, (len(BANDS), *shape), dtype=np.uint16)
     numbers[:, mask == 255] = 0
     classes = np.where(mask == 1, random.integers(1, 4, shape, dtype=np.uint8), mask)
+    probability = np.where(mask == 255, mask, random.integers(0, 50, shape) + 50 * mask % 255)
     metadata = SceneMetadata(
         name="S2A_MSIL2A_20221005T115401_N0400_R023_T29UNU_20221005T164002",
         tile_id="T29UNU",
@@ -105,7 +110,8 @@ def simulated_scene(height: int, width: int, seed: int = 0) -> Simulated:
         fusion="or",
         software_version="1.2.3",
     )
-    return Simulated(metadata, context, numbers, mask, classes.astype(np.uint8))
+    planes = (plane.astype(np.uint8) for plane in (mask, classes, probability))
+    return Simulated(metadata, context, numbers, *planes)
 
 
 @pytest.fixture(scope="session")

@@ -40,7 +40,7 @@ def _save_geotiff(path: Path, values: np.ndarray[Any, Any], **options: Any) -> P
     return path
 
 
-@pytest.mark.parametrize("product", ["mask", "geotiff"])
+@pytest.mark.parametrize("product", ["mask", "geotiff", "cog"])
 @pytest.mark.parametrize("step", [1, 37, 128, 500])
 def test_rows_of_a_product_are_those_of_the_mask(
     simulate: Simulate, tmp_path: Path, product: str, step: int
@@ -50,7 +50,7 @@ def test_rows_of_a_product_are_those_of_the_mask(
     np.testing.assert_array_equal(_all_rows(path, step), scene.mask)
 
 
-@pytest.mark.parametrize("products", [("mask", "report"), ("geotiff", "report")])
+@pytest.mark.parametrize("products", [("mask", "report"), ("geotiff", "report"), ("cog", "report")])
 def test_a_product_folder_is_read_by_its_report(
     simulate: Simulate, tmp_path: Path, products: tuple[str, ...]
 ) -> None:
@@ -64,7 +64,9 @@ def test_a_product_folder_is_read_by_its_report(
         np.testing.assert_array_equal(mask[0:60], scene.mask)
 
 
-@pytest.mark.parametrize("products", [("mask",), ("geotiff",), ("mask", "geotiff")])
+@pytest.mark.parametrize(
+    "products", [("mask",), ("geotiff",), ("cog",), ("mask", "geotiff", "cog")]
+)
 def test_a_folder_without_report_is_read_by_its_only_mask(
     simulate: Simulate, tmp_path: Path, products: tuple[str, ...]
 ) -> None:

@@ -41,7 +41,9 @@ def test_names_carry_tile_percentage_and_engine(simulate, all_products, tmp_path
     assert names == {
         "cloud_mask.npy",
         "cloud_mask.tif",
+        "cloud_mask_cog.tif",
         "cloud_classes.tif",
+        "cloud_probability.tif",
         "rgb_b02_rec.npy",
         "rgb_b03_rec.npy",
         "rgb_b04_rec.npy",
@@ -77,7 +79,7 @@ def test_report_tells_the_truth_of_every_file(simulate, all_products, tmp_path):
     published = scene.publish(tmp_path, *all_products)
 
     report = read_report(published.paths("report")[0])
-    assert len(report.files) == 8
+    assert len(report.files) == 10
     for record in report.files:
         content = (tmp_path / record.name).read_bytes()
         assert (record.bytes, record.sha256) == (len(content), hashlib.sha256(content).hexdigest())
@@ -103,6 +105,15 @@ def test_report_holds_the_figures_of_the_scene(simulate, tmp_path):
     assert report.scene.offsets["B04"] == -990
     assert report.scene.sensed_at == "2022-10-05T11:54:01+00:00"
     assert report.notes == ()
+
+
+def test_report_tells_threshold_and_buffer(simulate, tmp_path):
+    scene = simulate(40, 50)
+    context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
+
+    report = replace(scene, context=context).publish(tmp_path, "report").report
+
+    assert (report.threshold_percent, report.buffer_m) == (30, 100.0)
 
 
 def test_report_of_a_newer_format_is_refused(simulate, tmp_path):
@@ -135,7 +146,7 @@ def test_scene_without_georeference_is_remarked_on(simulate, all_products, tmp_p
 
 
 def test_unknown_product_is_a_usage_error_that_names_the_known_ones(simulate, tmp_path):
-    with pytest.raises(UsageError, match="mask, geotiff, classes, fill") as raised:
+    with pytest.raises(UsageError, match="mask, geotiff, cog, classes, probability") as raised:
         simulate(8, 8).product_set(tmp_path / "out", "mask", "hologram")
 
     assert raised.value.subject == "hologram"

@@ -70,7 +70,7 @@ def test_nothing_is_visible_before_publication(simulate, all_products, out):
         assert [path.name for path in out.iterdir() if path.name[0] != "."] == ["earlier.txt"]
         products.publish(scene.summary())
 
-    assert len(list(out.iterdir())) == 10
+    assert len(list(out.iterdir())) == 12
 
 
 def test_folder_that_was_made_goes_again(simulate, tmp_path):
@@ -268,7 +268,9 @@ def test_disk_without_room_is_refused_before_processing(simulate, out):
     assert _contents(out) == {"earlier.txt": b"kept"}
 
 
-@pytest.mark.parametrize("product", ["mask", "geotiff", "classes", "fill", "quicklook", "stac"])
+@pytest.mark.parametrize(
+    "product", ["mask", "geotiff", "cog", "classes", "probability", "fill", "quicklook", "stac"]
+)
 def test_disk_that_fills_up_later_leaves_nothing(simulate, out, product):
     scene = simulate(300, 300)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import pystac
 import pytest
@@ -89,14 +90,31 @@ def test_processing_names_software_level_and_model(publish_item):
 def test_assets_carry_multihash_size_and_media_type(publish_item, tmp_path):
     item, _ = publish_item()
 
-    assert len(item.assets) == 7
+    assert len(item.assets) == 9
     for asset in item.assets.values():
         content = (tmp_path / asset.href).read_bytes()
         file = FileExtension.ext(asset)
         assert file.checksum == "1220" + hashlib.sha256(content).hexdigest()
         assert file.size == len(content)
     assert item.assets["cloud_mask_tif"].media_type == "image/tiff; application=geotiff"
+    cog = "image/tiff; application=geotiff; profile=cloud-optimized"
+    assert item.assets["cloud_mask_cog_tif"].media_type == cog
     assert item.assets["visualization_jpg"].roles == ["overview"]
+
+
+def test_threshold_and_buffer_are_told_if_the_mask_is_not_the_plain_answer(simulate, tmp_path):
+    scene = simulate(40, 50)
+    context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
+    changed = replace(scene, context=context)
+
+    plain, given = (
+        json.loads(one.publish(tmp_path, "geotiff", "stac").paths("stac")[0].read_text())
+        for one in (scene, changed)
+    )
+
+    names = ("flightsw:threshold_percent", "flightsw:buffer_m")
+    assert [plain["properties"].get(name) for name in names] == [None, None]
+    assert [given["properties"].get(name) for name in names] == [30, 100.0]
 
 
 def test_classes_are_told_for_mask_and_class_map(publish_item):

@@ -30,6 +30,16 @@ def test_windows_cover_every_row_and_none_is_superfluous(grid: Grid) -> None:
 
 
 @given(_GRIDS)
+def test_every_window_lies_inside_a_scene_that_is_large_enough(grid: Grid) -> None:
+    for count, span_of, length in (
+        (grid.rows, grid.needed_rows, grid.height),
+        (grid.columns, grid.columns_of, grid.width),
+    ):
+        assert {len(span_of(number)) for number in range(count)} == {min(length, 224)}
+        assert span_of(count - 1).stop == length
+
+
+@given(_GRIDS)
 def test_finished_rows_follow_each_other_and_no_later_window_touches_them(grid: Grid) -> None:
     finished = [grid.finished_rows(number) for number in range(grid.rows)]
     assert [row for span in finished for row in span] == list(range(grid.height))

@@ -12,10 +12,12 @@ import zmq
 from telecommands.auth import AHEAD, SequenceWindow
 from telecommands.codec import encode
 from telecommands.dictionary import Code, Stage, Verification
-from telecommands.ground.commanding import GroundKeys, SequenceFile, TelecommandClient
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey, UsageError
-from telecommands.ground.testing import AnsweringSocket, SimulatedCommanding
+from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedCommanding
 
 _LONG_S = 20.0
 _SHORT_S = 0.05

@@ -26,8 +26,8 @@ from telecommands.dictionary import (
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.downlink import DownlinkReceiver
 from telecommands.ground.errors import LinkError, NoAnswer, OutputNotWritable, TransferFailed
-from telecommands.ground.testing import AnsweringSocket, SimulatedDownlink
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
 
 _LONG_S = 20.0
 _CHUNK = 1000
@@ -141,7 +141,7 @@ def test_no_more_is_asked_for_than_a_window(tmp_path: Path) -> None:
     link = _Link(_offer())
     with _receiver(link, tmp_path) as receiver:
         receiver.receive_next(_LONG_S)
-    assert link.chunk_requests == [0, 4 * _CHUNK, 8 * _CHUNK]
+    assert link.chunk_requests == [0, 2 * _CHUNK, 6 * _CHUNK, 10 * _CHUNK]
 
 
 def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
@@ -160,6 +160,21 @@ def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
     assert link.chunk_requests[0] == 6000
     assert received.path.read_bytes() == _CONTENT
     assert _files(tmp_path) == ["mask.npy"]
+
+
+@pytest.mark.parametrize("stored", [1, _CHUNK - 1, 3 * _CHUNK + 7])
+def test_bytes_of_a_part_of_a_chunk_are_kept(tmp_path: Path, stored: int) -> None:
+    offer, content = _offer()
+    link = _Link((offer, content))
+    (tmp_path / "job1").mkdir()
+    part = tmp_path / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
+    part.write_bytes(content[:stored])
+    with _receiver(link, tmp_path) as receiver:
+        received = receiver.receive_next(_LONG_S)
+    assert link.chunk_requests[0] == stored
+    assert received is not None
+    assert received.transferred == len(content) - stored
+    assert received.path.read_bytes() == content
 
 
 @given(stored=st.binary(max_size=len(_CONTENT) + 100), right=st.integers(0, len(_CONTENT)))
@@ -294,6 +309,7 @@ def test_the_end_of_a_contact_is_not_an_error_and_keeps_what_came(
     with _receiver(link, tmp_path) as receiver:
         assert receiver.receive_next(_LONG_S) is None
         assert receiver.why_nothing == "NO_CONTACT"
+        assert link.chunk_requests[-1] == 5000  # so that the service knows what is stored
         link.filter = lambda message: [message]
         received = receiver.receive_next(_LONG_S)
     assert received is not None

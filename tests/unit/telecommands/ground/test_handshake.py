@@ -12,8 +12,8 @@ import zmq
 from deploy.rig.flight_unit import wait_until
 from telecommands.ground.connection import Connection, GroundKeys
 from telecommands.ground.handshake import MISMATCH, NOBODY, REFUSED, SILENT, Finding
-from telecommands.ground.testing import AnsweringSocket
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.simulated_links import AnsweringSocket
 
 _DEADLINE_S = 20.0
 

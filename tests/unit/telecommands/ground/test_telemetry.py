@@ -9,8 +9,8 @@ import zmq
 
 from telecommands.codec import encode_packet
 from telecommands.dictionary import Event, Packet, Progress, Severity, Topic
-from telecommands.ground.commanding import GroundKeys, TelemetryClient
-from telecommands.ground.telemetry import PacketOrder
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.telemetry import PacketOrder, TelemetryClient
 
 _LONG_S = 20.0
 

@@ -103,7 +103,7 @@ def test_history_adds_up_busy_time_span_and_energy() -> None:
     history.record(FrameTimes(1 * SECOND, 3 * SECOND, 0))
     history.record(FrameTimes(4 * SECOND, 5 * SECOND, 0))
     assert history.busy_ns == 3 * SECOND
-    assert history.span_ns == 4 * SECOND
+    assert MeanHistory([history]).span_ns == 4 * SECOND
     expected = 3 * INFERENCE_WATTS + 2 * IDLE_WATTS
     assert history.energy_joules(5 * SECOND) == pytest.approx(expected)
     assert history.energy_joules(7 * SECOND) == pytest.approx(expected + 2 * IDLE_WATTS)
@@ -122,7 +122,7 @@ def test_history_has_the_pauses_between_frames_and_none_before_the_first() -> No
 
 def test_card_that_did_nothing_has_no_span_and_only_idle_energy() -> None:
     history = CardHistory(opened_ns=0)
-    assert (history.busy_ns, history.span_ns) == (0, 0)
+    assert (history.busy_ns, MeanHistory([history]).span_ns) == (0, 0)
     assert history.energy_joules(10 * SECOND) == pytest.approx(10 * IDLE_WATTS)
     assert history.temperature_celsius(10 * SECOND) == START_CELSIUS
 
@@ -147,7 +147,7 @@ def test_card_with_all_instances_busy_heats_and_draws_as_one_that_is_busy() -> N
     card, now_ns = MeanHistory(four), 90 * SECOND
     assert card.energy_joules(now_ns) == pytest.approx(one.energy_joules(now_ns))
     assert card.temperature_celsius(now_ns) == pytest.approx(one.temperature_celsius(now_ns))
-    assert (card.busy_ns, card.span_ns) == (one.busy_ns, one.span_ns)
+    assert (card.busy_ns, card.span_ns) == (one.busy_ns, MeanHistory([one]).span_ns)
 
 
 def test_temperature_settles_at_the_reference_equilibrium_and_returns_when_idle() -> None:

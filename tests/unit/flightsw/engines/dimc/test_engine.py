@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pytest
+from msgspec import field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from flightsw.config import DimcSettings, TwinSettings
@@ -31,8 +32,7 @@ ARRANGEMENTS = pytest.mark.parametrize("arrangement", ["spatial", "batch", "inst
 NETWORK = TinyNetwork()
 
 
-@dataclass(frozen=True)
-class Package(ModelPackage):
+class Package(ModelPackage, frozen=True, kw_only=True):
     """A package of the tiny network, which no list of checksums verifies."""
 
     name: str = "tiny"
@@ -44,10 +44,13 @@ class Package(ModelPackage):
     tile_size: int = SIZE
     stride: int = SIZE - 2
     ground_sample_distances: tuple[int, ...] = (10,)
-    input_scale: float = SCALE
-    input_zero_point: int = INPUT_ZERO_POINT
-    output_scale: float = SCALE
-    output_zero_point: int = OUTPUT_ZERO_POINT
+    quantification: float = 10_000.0
+    input: Quantisation = Quantisation(SCALE, INPUT_ZERO_POINT)
+    output: Quantisation = Quantisation(SCALE, OUTPUT_ZERO_POINT)
+    licence: str = "none"
+    training_data: tuple[()] = ()
+    teacher: None = None
+    measured: dict[str, float] = field(default_factory=dict)
 
     def compiled_model(self, arrangement: Literal["spatial", "batch"]) -> Path:
         return self.folder / arrangement
@@ -57,7 +60,7 @@ class Package(ModelPackage):
 def package(tmp_path: Path) -> Package:
     write_compiled_model(tmp_path, input_padding=[0, 0, 3, 3, 3, 5, 0, 0])
     write_compiled_model(tmp_path, batch=4, arrangement="batch")
-    return Package(tmp_path)
+    return Package(folder=tmp_path)
 
 
 def simulated(**settings: Any) -> DimcSettings:
@@ -113,7 +116,7 @@ def test_tiles_are_answered_whatever_their_memory_looks_like(
     write_compiled_model(tmp_path)  # without padding: the card may read a tile where it lies
     write_compiled_model(tmp_path, batch=4, arrangement="batch")
     settings = simulated(arrangement=arrangement, double_buffer=double_buffer)
-    with open_dimc_engine(Package(tmp_path), settings) as engine:
+    with open_dimc_engine(Package(folder=tmp_path), settings) as engine:
         count = engine.info.batch
         whole = [random_tiles(count, seed) for seed in range(3)]
         turned = [tiles.transpose(0, 2, 1, 3) for tiles in whole]
@@ -288,7 +291,7 @@ def test_package_that_promises_other_tiles_than_the_manifest_is_invalid(
 def test_several_tiles_a_frame_are_not_a_spatial_arrangement(tmp_path: Path) -> None:
     write_compiled_model(tmp_path, batch=4)
     with pytest.raises(PackageInvalid, match="input_shapes"):
-        open_dimc_engine(Package(tmp_path), simulated())
+        open_dimc_engine(Package(folder=tmp_path), simulated())
 
 
 def test_graph_that_contradicts_its_manifest_is_an_invalid_package(package: Package) -> None:

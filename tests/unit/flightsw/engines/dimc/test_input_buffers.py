@@ -116,7 +116,7 @@ def dma_runtime(monkeypatch: pytest.MonkeyPatch) -> list[ReadsDmaBuffers]:
 def package(tmp_path: Path) -> Package:
     write_compiled_model(tmp_path, input_padding=[0, 0, 3, 3, 3, 5, 0, 0])
     write_compiled_model(tmp_path, batch=4, arrangement="batch")
-    return Package(tmp_path)
+    return Package(folder=tmp_path)
 
 
 def simulated(**settings: Any) -> DimcSettings:

@@ -20,13 +20,13 @@ from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.pipeline import process_scene
 from flightsw.products.contents import FinishedRows
-from flightsw.testing import ArrayScene
 from tests.unit.flightsw.dimc.compiled_package import (
     TinyNetwork,
     random_tiles,
     write_compiled_model,
 )
 from tests.unit.flightsw.engines.dimc.test_engine import BUFFERING, Package, push_all
+from tests.unit.flightsw.small_parts import ArrayScene
 
 NETWORK = TinyNetwork()
 
@@ -36,7 +36,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Package:
     folder = tmp_path_factory.mktemp("package")
     write_compiled_model(folder)
     write_compiled_model(folder, batch=4, arrangement="batch")
-    return Package(folder)
+    return Package(folder=folder)
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,7 @@ from flightsw.engines.tensorrt.engine import Target, open_tensorrt_engine
 from flightsw.engines.torch.devices import HostDevice
 from flightsw.engines.torch.lanes import lanes_on
 from flightsw.errors import EngineUnavailable, InferenceFailed
+from flightsw.model.description import Quantisation
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import open_network
 from flightsw.model.package import ModelPackage
@@ -62,10 +63,13 @@ def package(tmp_path: Path) -> ModelPackage:
         tile_size=SIZE,
         stride=SIZE - 4,
         ground_sample_distances=(10,),
-        input_scale=1.0,
-        input_zero_point=0,
-        output_scale=1.0,
-        output_zero_point=0,
+        quantification=10_000.0,
+        input=Quantisation(1.0, 0),
+        output=Quantisation(1.0, 0),
+        licence="none",
+        training_data=(),
+        teacher=None,
+        measured={},
     )
 
 

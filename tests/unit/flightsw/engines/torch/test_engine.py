@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,6 @@ from flightsw.model.network import open_network, open_torchscript
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.products.contents import FinishedRows
-from flightsw.testing import ArrayScene
 from tests.unit.flightsw.engines.torch.unordered_device import UnorderedDevice, UnorderedQueue
 from tests.unit.flightsw.model.torchscript_file import (
     BANDS,
@@ -34,6 +34,7 @@ from tests.unit.flightsw.model.torchscript_file import (
     small_network,
     write_torchscript,
 )
+from tests.unit.flightsw.small_parts import ArrayScene
 
 SIDE = 64
 
@@ -41,7 +42,7 @@ SIDE = 64
 @pytest.fixture(scope="module")
 def package() -> ModelPackage:
     """The shipped one, with tiles that are soon computed."""
-    return replace(load_package(), tile_size=SIDE, stride=50)
+    return msgspec.structs.replace(load_package(), tile_size=SIDE, stride=50)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,7 @@ def test_a_package_without_a_network_has_no_torch_engine(
     package: ModelPackage, tmp_path: Path
 ) -> None:
     with pytest.raises(EngineUnavailable, match="holds no floating-point network"):
-        open_torch_engine(replace(package, folder=tmp_path), TorchSettings(), "cpu")
+        open_torch_engine(msgspec.structs.replace(package, folder=tmp_path), TorchSettings(), "cpu")
 
 
 def test_without_cuda_the_engine_says_so_in_one_line(package: ModelPackage) -> None:
@@ -266,7 +267,7 @@ def test_a_device_that_keeps_only_the_order_asked_for_mixes_no_batches_up(
     seed: int, counts: list[int]
 ) -> None:
     form = torch_lanes.BatchForm(batch=3, tile_size=2, bands=4, classes=4, dtype=torch.float32)
-    lanes = torch_lanes.open_lanes(lambda: UnorderedDevice(seed), nn.Identity(), form, 2)
+    lanes = torch_lanes.lanes_on(UnorderedDevice(seed), nn.Identity(), form, 2)
     info = replace(_INFO, batch=3, tile_size=2)
     batches = [reflectance(count, place, side=2) for place, count in enumerate(counts)]
     with TorchEngine(info, lanes) as engine:
@@ -514,8 +515,8 @@ def test_fp32_agrees_with_the_int8_answers_on_the_golden_tiles() -> None:
     """99.4 % of the pixels that INT8 decides by its margin; 99.0 % of all (measured)."""
     package = load_package()
     golden = package.golden_tiles()
-    steps = golden.tiles.astype(np.float64) - package.input_zero_point
-    tiles = (steps * package.input_scale).astype(np.float32)
+    steps = golden.tiles.astype(np.float64) - package.input.zero_point
+    tiles = (steps * package.input.scale).astype(np.float32)
     with open_torch_engine(package, TorchSettings(), "cpu") as engine:
         logits = np.concatenate([engine.infer(tile[None]) for tile in tiles])
     lead = np.abs(np.diff(golden.logits.astype(np.int16), axis=-1))[..., 0]

@@ -1,0 +1,53 @@
+"""Targets of training: the teacher at every scale, within what people say."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.model.dataset import BANDS, Tile, coarser
+from deploy.model.label import scales_of, targets
+
+CLEAR, CLOUD, SHADOW = range(3)
+
+
+def _tile(side: int, distance: int = 10, allowed: NDArray[np.float32] | None = None) -> Tile:
+    bands = np.random.default_rng(side).random((4, side, side)).astype(np.float32)
+    valid = np.ones((side, side), np.bool_)
+    return Tile("simulated", "simulated", "l1c", distance, BANDS, bands, valid, allowed)
+
+
+def _answer(clear: float, cloud: float, shadow: float) -> NDArray[np.float32]:
+    return np.array([clear, cloud, shadow], np.float32)[:, None, None] * np.ones((1, 2, 2), "f4")
+
+
+def test_a_tile_is_taught_at_every_scale_at_which_it_is_large_enough() -> None:
+    assert [one.ground_sample_distance for one in scales_of(_tile(256))] == [10, 20]
+    assert [one.ground_sample_distance for one in scales_of(_tile(512, 30))] == [30, 60]
+    assert [one.ground_sample_distance for one in scales_of(_tile(100, 60))] == [60]
+
+
+def test_a_coarser_tile_is_the_area_mean_and_valid_if_all_its_parts_are() -> None:
+    tile = _tile(7)
+    tile.valid[0, 0] = False
+    coarse = coarser(tile, 3)
+    assert coarse.ground_sample_distance == 30
+    np.testing.assert_allclose(coarse.bands[:, 1, 0], tile.bands[:, 3:6, 0:3].mean(axis=(1, 2)))
+    assert coarse.valid.tolist() == [[False, True], [True, True]]
+
+
+def test_people_overrule_the_teacher_and_the_teacher_decides_what_they_leave_open() -> None:
+    allowed = np.zeros((3, 2, 2), np.float32)
+    allowed[CLOUD, 0] = 1
+    allowed[[CLEAR, SHADOW], 1] = 1
+    found = targets(_tile(2, allowed=allowed), _answer(0.1, 0.6, 0.3), None)
+    np.testing.assert_allclose(found[:, 0], _answer(0, 1, 0)[:, 0], atol=1e-6)
+    np.testing.assert_allclose(found[:, 1], _answer(0.25, 0, 0.75)[:, 1], atol=0.01)
+
+
+def test_a_doubtful_answer_is_averaged_with_the_coarser_one_and_a_sure_answer_is_kept() -> None:
+    coarse = _answer(1, 0, 0)[:, :1, :1]
+    doubtful = targets(_tile(2), _answer(0.4, 0.6, 0), coarse)
+    np.testing.assert_allclose(doubtful, _answer(0.7, 0.3, 0), atol=1e-6)
+    sure = targets(_tile(2), _answer(0.1, 0.9, 0), coarse)
+    np.testing.assert_allclose(sure, _answer(0.1, 0.9, 0), atol=1e-6)
