@@ -13,5 +13,5 @@ BANDS: Final = (
 
 def tile_id(*names: str) -> str:
     """The tile, such as ``T29UNU``, in the first file name that has one; empty if none has."""
-    found = (re.search(r"(?:^|_)(T\d{2}[A-Z]{3})(?:_|\.|$)", name) for name in names)
+    found = (re.search(r"(?:^|[_.])(T\d{2}[A-Z]{3})(?:[_.]|$)", name) for name in names)
     return next((match[1] for match in found if match), "")

@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
         type=Path,
         nargs="+",
         metavar="SCENE",
-        help="SAFE folder, bare GRANULE layout, GeoTIFF, or a pattern of such names",
+        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, GeoTIFF, or a pattern",
     )
     parser.add_argument(
         "-o",

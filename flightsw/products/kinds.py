@@ -78,6 +78,12 @@ def check_products(chosen: Iterable[str], scene: SceneMetadata, context: Product
             f"cannot be made: model {context.model_id} only distinguishes clear and contaminated",
             "Omit this product, or use a model with more than two classes",
         )
+    if "stac" in wanted and scene.sensed_at is None:
+        raise UsageError(
+            "stac",
+            f"cannot be made: the time of {scene.name} is unknown, and a STAC item needs it",
+            "Omit this product, or put the time in the file's name, as in a_20221005T115411.tif",
+        )
     for name in sorted(wanted):
         if missing := [band for band in kinds[name].bands if band not in scene.bands]:
             cause = f"needs bands that are not read ({', '.join(missing)})"

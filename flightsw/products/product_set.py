@@ -153,7 +153,7 @@ class ProductSet:
         )
         notes = self._finish(summary)
         files = self._records(prefix)
-        if "stac" in self._chosen and self._scene.sensed_at:
+        if "stac" in self._chosen:
             item = encode_item(prefix, self._scene, self._context, summary, files)
             files.append(self._add_document("stac", prefix, _STAC, item))
         report = make_report(self._scene, self._context, summary, files, notes)
@@ -171,8 +171,6 @@ class ProductSet:
             notes += product.finish(summary)
         if self._scene.georeference is None:
             notes.append("the scene has no georeference, so no product has coordinates")
-        if "stac" in self._chosen and self._scene.sensed_at is None:
-            notes.append("there is no STAC item because the scene's time is unknown")
         return notes
 
     def _records(self, prefix: str) -> list[FileRecord]:

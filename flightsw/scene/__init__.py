@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Final
@@ -9,7 +11,7 @@ from typing import Final
 from flightsw import sentinel_2
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import SceneNotFound, UsageError
-from flightsw.scene import geotiff, safe
+from flightsw.scene import geotiff, safe, zipped
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import GivenMetadata, Scene
@@ -19,7 +21,8 @@ GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 
 _EXPECTED: Final = (
     "Expected a SAFE product: a folder X.SAFE, a folder with one X.SAFE in it, or a folder with "
-    "GRANULE in it; or a GeoTIFF, or a folder of GeoTIFFs"
+    "GRANULE in it; its X.SAFE.zip; a tile's folder with R10m/B02.jp2 or B02.jp2; or a GeoTIFF, or "
+    "a folder of GeoTIFFs"
 )
 
 
@@ -55,6 +58,7 @@ def open_scene(
     if offset is not None and not LOWEST_OFFSET <= offset <= 0:
         cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
         raise UsageError("the offset", cause, "Give the offset -1000 or 0")
+    tile = re.sub(r"^(?=\d)", "T", tile.upper())
     given = GivenMetadata(offset, file_bands, tile, assumed)
     try:
         path = Path(path).resolve()
@@ -69,6 +73,12 @@ def open_scene(
             return safe.open_product(
                 root, bands, ground_sample_distance, given, decoder, panels=panels
             )
+        if is_file and zipped.is_zipped(path):
+            unpacked = zipped.unpack(path, bands, tile)
+            scene = safe.open_product(
+                unpacked.root, bands, ground_sample_distance, given, decoder, panels=panels
+            )
+            return replace(scene, held=unpacked)
         if files := geotiff.find_files(path) if is_folder or is_file else []:
             return geotiff.open_geotiff(
                 path, files, bands, ground_sample_distance, given, panels=panels

@@ -81,13 +81,15 @@ def _complete(folder: Path, bands: Sequence[str], distance: int | None) -> BandF
 
 
 def _band_files(folder: Path, distance: int | None) -> dict[str, Path]:
-    """Files by band name: ``*_B02_10m.jp2``, in a flat folder ``*_B02.jp2``."""
+    """Files by band name: ``*_B02_10m.jp2``, in a flat folder ``*_B02.jp2``; AWS: ``B02.jp2``."""
     suffix = f"_{distance}m" if distance else ""
     files: dict[str, Path] = {}
     for child in children_of(folder):
-        match = re.fullmatch(rf".*_(B\d[\dA]){suffix}\.jp2", child.name, re.IGNORECASE)
+        match = re.fullmatch(
+            rf"(?:.*_(B\d[\dA]){suffix}|(B\d[\dA]))\.jp2", child.name, re.IGNORECASE
+        )
         if match:
-            band = match[1].upper()
+            band = (match[1] or match[2]).upper()
             if band in files:
                 cause = f"has two files for band {band}: {files[band].name} and {child.name}"
                 raise BadMetadata(folder, cause, "Keep one of the files", band=band)

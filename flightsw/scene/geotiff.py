@@ -6,8 +6,9 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from glob import escape
 from itertools import chain
 from pathlib import Path
@@ -28,7 +29,6 @@ from flightsw.scene.metadata import (
     OFFSET_CURE,
     USUAL_QUANTIFICATION,
     assumed_offset,
-    parse_time,
 )
 from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
@@ -196,7 +196,10 @@ def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str
     facts = {}
     for band in bands:
         if band not in found:
-            raise MissingBand(path, f"lacks band {band}", "Name its file B02.tif or …_B02.tif")
+            cause = (
+                f"lacks band {band}; its files have {', '.join(found) or 'no band in their names'}"
+            )
+            raise MissingBand(path, cause, "Name its file B02.tif, …_B02.tif or blue.tif")
         with _open_checked(found[band]) as opened:
             if opened.count != 1:
                 cause = f"has {opened.count} bands, not only {band}"
@@ -383,13 +386,16 @@ def _band_of(text: str) -> str | None:
 
 
 def _band_in_name(path: Path) -> str | None:
-    match = re.search(r"(?:^|_)(B\d[\dA])(?:_\d\dm)?$", path.stem, re.IGNORECASE)
-    return match[1].upper() if match else None
+    """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``."""
+    match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", path.stem, re.IGNORECASE)
+    return _band_of(match[1]) if match else None
 
 
 def _sensed_at(*paths: Path) -> datetime | None:
+    """The time in a file's name: ``_20221005T115411_``, or HLS's ``.2022278T115411.``."""
     for path in paths:
-        if match := re.search(r"_(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)(?:_|$)", path.stem):
-            year, month, day, hour, minute, second = match.groups()
-            return parse_time(f"{year}-{month}-{day}T{hour}:{minute}:{second}Z")
+        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", path.stem):
+            with suppress(ValueError):
+                form = "%Y%m%d%H%M%S" if len(day) == 8 else "%Y%j%H%M%S"
+                return datetime.strptime(day + time, form).replace(tzinfo=timezone.utc)
     return None

@@ -25,6 +25,9 @@ _CRS_CURE: Final = "Fetch the file again, or correct the code"
 OFFSET_CURE: Final = (
     "Fetch the file again, or give its offset: -1000 from baseline 04.00 on, else 0"
 )
+_OWN_PROCESSOR_CURE: Final = (
+    "Give its offset: -1000 if its L1C product is of baseline 04.00 or later, else 0"
+)
 USUAL_QUANTIFICATION: Final = 10_000.0
 
 _PLACE: Final = ("ULX", "ULY", "XDIM", "YDIM")
@@ -78,13 +81,16 @@ def radiometry_of_product(
     element = _OFFSET_ELEMENTS[level]
     if document.elements(element):
         offsets = _listed_offsets(document, element, bands)
-        parsed = _parse_baseline(baseline)
-        known = parsed is not None and parsed[0] <= _LAST_KNOWN_MAJOR
         remark = f"processing baseline '{baseline}' is unknown; the product's own offsets are used"
-        return Radiometry(baseline, offsets, quantification, () if known else (remark,))
+        return Radiometry(
+            baseline, offsets, quantification, () if _is_known(baseline) else (remark,)
+        )
     if _offset_of_baseline(document, baseline, element) != 0:
-        cause = f"has PROCESSING_BASELINE {baseline} but lacks {element}"
-        raise BadMetadata(document.path, cause, OFFSET_CURE, argument="offset", element=element)
+        cause, cure = f"has PROCESSING_BASELINE {baseline} but lacks {element}", OFFSET_CURE
+        if not _is_known(baseline):
+            cause += ", so whether its DN has an offset is unknown"
+            cure = _OWN_PROCESSOR_CURE
+        raise BadMetadata(document.path, cause, cure, argument="offset", element=element)
     return Radiometry(baseline, dict.fromkeys(bands, 0), quantification)
 
 
@@ -105,11 +111,17 @@ def radiometry_of_tile(
         remark = _given(offset)
     elif document is not None:
         offset = _offset_of_baseline(document, baseline, "MTD_MSIL*.xml")
-        remark = f"offset {offset} follows from baseline {baseline} in the tile id of MTD_TL.xml"
+        remark = (
+            f"offset {offset} follows from baseline {baseline} in the tile id of "
+            f"{document.path.name}"
+        )
     elif assumed is not None:
         offset, remark = assumed, assumed_offset(assumed)
     else:
-        cause = "has neither MTD_MSIL*.xml nor MTD_TL.xml, so its DN offset is unknown"
+        cause = (
+            "has neither MTD_MSIL*.xml nor MTD_TL.xml (on AWS: metadata.xml), so its DN offset is "
+            "unknown"
+        )
         raise BadMetadata(subject, cause, OFFSET_CURE, argument="offset")
     usual = f"there is no MTD_MSI{level}.xml, so quantification value 10000 is assumed"
     return Radiometry(baseline, dict.fromkeys(bands, offset), USUAL_QUANTIFICATION, (remark, usual))
@@ -219,6 +231,12 @@ def _baseline_of_tile(document: Document, level: str) -> str:
         if (match := re.fullmatch(rf".*_MSI_{level}_.*_N(\d\d\.\d\d)", text_of(element)))
     ]
     return max(found, default="")
+
+
+def _is_known(baseline: str) -> bool:
+    """Whether it is one of ESA's; Sen2Cor on a user's machine writes 99.99."""
+    parsed = _parse_baseline(baseline)
+    return parsed is not None and parsed[0] <= _LAST_KNOWN_MAJOR
 
 
 def _parse_baseline(text: str) -> tuple[int, int] | None:

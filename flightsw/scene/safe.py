@@ -1,8 +1,10 @@
-"""Sentinel-2 products in ESA's SAFE format, complete or reduced to their image folder."""
+"""Sentinel-2 products in ESA's SAFE format, complete or reduced to one granule or its images.
+
+The layout since December 2016, the layout before, and that of a tile on AWS.
+"""
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +43,11 @@ from flightsw.scene.xml_document import Document
 
 _STEPS: Final = (1, 2, 4)
 _CURE: Final = "Fetch the product again"
+# The second forms are those of products before December 2016; AWS calls the tile's metadata.xml.
+_PRODUCT_XML: Final = re.compile(r"MTD_MSIL\w+\.xml|S2[A-Z]_(?:OPER|USER)_MTD_(?:SAFL|DMP)\w+\.xml")
+_TILE_XML: Final = re.compile(
+    r"MTD_TL\.xml|S2[A-Z]_(?:OPER|USER)_MTD_L\w+_TL_\w+\.xml|metadata\.xml"
+)
 
 
 @dataclass(frozen=True)
@@ -54,15 +61,16 @@ class _Product:
 
     @property
     def images(self) -> Path:
-        return self.granule / "IMG_DATA"
+        return self.granule if _is_aws_tile(self.granule) else self.granule / "IMG_DATA"
 
 
 def find_product(path: Path) -> Path | None:
-    """The folder with ``GRANULE`` in it: ``path`` or the only ``.SAFE`` there; None if neither.
+    """The folder of a product: ``path``, or the only ``.SAFE`` in it; None if neither.
 
+    A product has a folder ``GRANULE``, or is a tile on AWS, with ``R10m/B02.jp2`` or ``B02.jp2``.
     Raises :class:`SceneNotFound` if there are several products.
     """
-    if (path / "GRANULE").is_dir():
+    if (path / "GRANULE").is_dir() or _is_aws_tile(path):
         return path
     products = [child for child in children_of(path) if child.suffix.upper() == ".SAFE"]
     if len(products) > 1:
@@ -87,7 +95,7 @@ def open_product(
     If a GPU is to decode, one tile is decoded on it and compared with the CPU's.  Raises
     :class:`~flightsw.errors.SceneError`.
     """
-    product = _locate(root)
+    product = _locate(root, given.tile)
     manifest = read_manifest(root)
     files = choose_bands(product.images, bands, ground_sample_distance)
     step = _step(files.distance, ground_sample_distance)
@@ -114,8 +122,8 @@ def open_product(
     read = (*files.paths.values(), *filter(None, (product.product_xml, product.tile_xml)))
     integrity, doubt = manifest.judge(read)
     metadata = SceneMetadata(
-        name=re.sub(r"\.SAFE$", "", root.name, flags=re.IGNORECASE),
-        tile_id=sentinel_2.tile_id(product.granule.name, root.name),
+        name=_name(product, tile),
+        tile_id=sentinel_2.tile_id(product.granule.name, root.name, _tile_name(tile)),
         level=level,
         baseline=radiometry.baseline,
         bands=bands,
@@ -160,25 +168,42 @@ def open_product(
     )
 
 
-def _locate(root: Path) -> _Product:
-    granules = [child for child in children_of(root / "GRANULE") if (child / "IMG_DATA").is_dir()]
-    if len(granules) != 1:
-        names = ", ".join(child.name for child in granules) or "none"
-        cause = f"must contain one granule with a folder IMG_DATA, but contains {names}"
-        raise SceneNotFound(root / "GRANULE", cause, "Give a product of one tile")
-    product_xmls = [
-        child for child in children_of(root) if re.fullmatch(r"MTD_MSIL\w+\.xml", child.name)
-    ]
-    if len(product_xmls) > 1:
-        names = ", ".join(child.name for child in product_xmls)
-        raise BadMetadata(root, f"has several product metadata files: {names}", "Keep one of them")
-    tile_xml = granules[0] / "MTD_TL.xml"
-    return _Product(
-        root,
-        granules[0],
-        product_xmls[0] if product_xmls else None,
-        tile_xml if os.path.lexists(tile_xml) else None,  # whatever it is: reading it decides
-    )
+def _locate(root: Path, tile: str) -> _Product:
+    if _is_aws_tile(root):
+        return _Product(root, root, None, _only_file(root, _TILE_XML))
+    granule = _granule(root, tile)
+    return _Product(root, granule, _only_file(root, _PRODUCT_XML), _only_file(granule, _TILE_XML))
+
+
+def _granule(root: Path, tile: str) -> Path:
+    """The granule of the tile that was asked for, or the only one."""
+    folder = root / "GRANULE"
+    granules = [child for child in children_of(folder) if (child / "IMG_DATA").is_dir()]
+    if not granules:
+        cause = "must contain a granule with a folder IMG_DATA, but contains none"
+        raise SceneNotFound(folder, cause, _CURE)
+    wanted = [one for one in granules if not tile or sentinel_2.tile_id(one.name) == tile]
+    if len(wanted) == 1:
+        return wanted[0]
+    names = [sentinel_2.tile_id(one.name) or one.name for one in granules]
+    listed = f"{len(names)} {'tile' if len(names) == 1 else 'tiles'}: {', '.join(names)}"
+    cause = f"contains {listed}" if wanted else f"lacks the tile {tile}; it contains {listed}"
+    raise SceneNotFound(folder, cause, "Name one of them as the tile", argument="tile")
+
+
+def _only_file(folder: Path, form: re.Pattern[str]) -> Path | None:
+    """The file of that form, None if there is none; :class:`BadMetadata` if there are several."""
+    files = [child for child in children_of(folder) if form.fullmatch(child.name)]
+    if len(files) > 1:
+        names = ", ".join(child.name for child in files)
+        raise BadMetadata(folder, f"has several metadata files: {names}", "Keep one of them")
+    return files[0] if files else None  # whatever it is: reading it decides
+
+
+def _is_aws_tile(folder: Path) -> bool:
+    """Whether images of a tile on AWS are in the folder: ``R10m/B02.jp2``, or ``B02.jp2``."""
+    places = (folder, *(folder / f"R{distance}m" for distance in (10, 20, 60)))
+    return any(place.is_dir() and any(place.glob("B[01][0-9].jp2")) for place in places)
 
 
 def _step(distance: int, wanted: int) -> int:
@@ -210,9 +235,20 @@ def _level(known: Document | None, tile: Document | None, product: _Product) -> 
     return (level_of_tile(tile) if tile else "") or ("L2A" if layered else "L1C")
 
 
+def _tile_name(tile: Document | None) -> str:
+    return (tile.text("TILE_ID") if tile else None) or ""
+
+
+def _name(product: _Product, tile: Document | None) -> str:
+    """The product's name; a tile on AWS is in a folder that is called 0, so it has its tile id."""
+    if product.images == product.root and _tile_name(tile):
+        return _tile_name(tile)
+    return re.sub(r"\.SAFE$", "", product.root.name, flags=re.IGNORECASE)
+
+
 def _platform(known: Document | None, tile: Document | None) -> str:
     named = known.text("SPACECRAFT_NAME") if known else None
-    unit = re.match(r"S2([A-Z])_", (tile.text("TILE_ID") if tile else None) or "")
+    unit = re.match(r"S2([A-Z])_", _tile_name(tile))
     return named or (f"Sentinel-2{unit[1]}" if unit else "")
 
 

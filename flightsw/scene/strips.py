@@ -55,6 +55,7 @@ class StripScene:
     """A :class:`~flightsw.scene.scene.Scene` made of parts.
 
     One decode reads ``rows`` rows of ``columns`` columns; ``columns`` is the width of a panel.
+    ``held`` is what must live as long as the scene: a temporary folder.
     """
 
     metadata: SceneMetadata
@@ -62,6 +63,7 @@ class StripScene:
     rows: int
     columns: int
     checks: tuple[Check, ...] = ()
+    held: object = None
 
     @property
     def decodes_ahead(self) -> int:

@@ -14,6 +14,7 @@ from pystac.extensions.file import FileExtension
 from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 
+from flightsw.errors import UsageError
 from flightsw.scene.scene import Georeference
 
 
@@ -160,8 +161,8 @@ def test_footprint_is_cut_at_the_antimeridian(publish_item):
     assert -180 < east < -179
 
 
-def test_scene_of_unknown_time_has_no_item_and_a_remark(simulate, tmp_path):
-    published = simulate(40, 50).with_metadata(sensed_at=None).publish(tmp_path, "mask", "stac")
-
-    assert published.paths("stac") == ()
-    assert any("no STAC item" in note for note in published.report.notes)
+def test_a_scene_without_a_time_is_refused_before_anything_is_written(simulate, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=r"stac cannot be made: the time of S2A.* is unknown"):
+        simulate(40, 50).with_metadata(sensed_at=None).publish(out, "mask", "stac")
+    assert not out.exists()

@@ -84,7 +84,10 @@ def test_one_file_with_all_bands(
     np.testing.assert_array_equal(pixels_of(scene), expected)
 
 
-@pytest.mark.parametrize("form", ["{}.tif", "T29UNU_20221005T115411_{}_10m.TIF"])
+@pytest.mark.parametrize(
+    "form",
+    ["{}.tif", "T29UNU_20221005T115411_{}_10m.TIF", "HLS.S30.T29UNU.2022278T115411.v2.0.{}.tif"],
+)
 def test_a_folder_with_one_file_a_band(tmp_path: Path, form: str) -> None:
     for band, pixels in zip(BANDS, PIXELS, strict=True):
         write_tiff(tmp_path / form.format(band), pixels[None], names=("",), offset=0)
@@ -323,3 +326,22 @@ def test_a_large_xml_file_beside_the_image_is_refused(tmp_path: Path) -> None:
         file.truncate((4 << 20) + 1)
     with pytest.raises(CorruptImage, match="larger than 4194304 bytes"):
         open_scene(path)
+
+
+@pytest.mark.parametrize("form", ["{}.tif", "S2A_29UNU_20221005_0_L2A_{}.tif"])
+def test_files_named_by_colour(tmp_path: Path, form: str) -> None:
+    for colour, pixels in zip(("blue", "green", "red", "nir"), PIXELS, strict=True):
+        write_tiff(tmp_path / form.format(colour), pixels[None], names=("",))
+    write_tiff(tmp_path / form.format("visual"), PIXELS, names=("",) * 4)
+    np.testing.assert_array_equal(pixels_of(open_scene(tmp_path)), PIXELS)
+    (tmp_path / form.format("nir")).unlink()
+    with pytest.raises(MissingBand, match=r"lacks band B08; its files have B02, B03, B04"):
+        open_scene(tmp_path)
+
+
+@pytest.mark.parametrize("day", ["20220422", "2022112"])
+def test_the_time_is_read_from_the_name(tmp_path: Path, day: str) -> None:
+    path = write_tiff(tmp_path / f"HLS.S30.T29UNU.{day}T115411.v2.0.tif")
+    known = open_scene(path).metadata
+    assert known.sensed_at == datetime(2022, 4, 22, 11, 54, 11, tzinfo=timezone.utc)
+    assert known.tile_id == "T29UNU"

@@ -92,7 +92,7 @@ def product_document(tmp_path: Path, product: SafeProduct, extra: str = "") -> D
     [
         ("04.00", None, "", "lacks BOA_ADD_OFFSET"),
         ("05.11", None, "", "lacks BOA_ADD_OFFSET"),
-        ("99.99", None, "", "lacks BOA_ADD_OFFSET"),
+        ("99.99", None, "", "lacks BOA_ADD_OFFSET, so whether its DN has an offset is unknown"),
         ("", None, "", "BOA_ADD_OFFSET is absent"),
         ("4", None, "", "BOA_ADD_OFFSET is absent"),
         ("04.00", {**MINUS, "3": "-1000.5"}, "", "'-1000.5' for band B04"),
@@ -118,7 +118,7 @@ def test_an_offset_that_is_in_doubt_is_refused(
         radiometry_of_product(found, "L2A", BANDS, None)
     assert cause in caught.value.cause
     assert caught.value.subject == str(found.path)
-    assert "give its offset: -1000" in caught.value.cure
+    assert "ive its offset: -1000" in caught.value.cure
     assert caught.value.fields["element"] == "BOA_ADD_OFFSET"
     given = radiometry_of_product(found, "L2A", BANDS, -1000)
     assert given.offsets == dict.fromkeys(BANDS, -1000)

@@ -256,3 +256,67 @@ def test_sample_formats_other_than_uint16_are_corrupt(tmp_path: Path) -> None:
     write_jp2(band_file(root, "B02"), np.full((157, 203, 3), 7, np.uint8))
     with pytest.raises(CorruptImage, match="3 components"):
         open_scene(root)
+
+
+@pytest.mark.parametrize("level", ["L2A", "L1C"])
+def test_a_tile_as_aws_has_it(tmp_path: Path, level: str) -> None:
+    product = SafeProduct(level=level).write(tmp_path)
+    folder = tmp_path / "tiles" / "29" / "U" / "NU" / "2022" / "10" / "5" / "0"
+    images = folder / "R10m" if level == "L2A" else folder
+    images.mkdir(parents=True)
+    for band in BANDS:
+        (source,) = product.rglob(f"*_{band}*.jp2")
+        source.rename(images / f"{band}.jp2")
+    next(product.rglob("MTD_TL.xml")).rename(folder / "metadata.xml")
+    scene = open_scene(folder)
+    known = scene.metadata
+    assert known.name == f"S2A_OPER_MSI_{level}_TL_ATOS_20221005T164454_A038058_T29UNU_N04.00"
+    assert (known.tile_id, known.level, known.baseline) == ("T29UNU", level, "04.00")
+    assert known.offsets == dict.fromkeys(BANDS, -1000)
+    assert known.sensed_at is not None
+    assert known.georeference is not None
+    expected = [band_pixels(band, 157, 203) for band in BANDS]
+    with scene.strips(1) as strips:
+        found = np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+    np.testing.assert_array_equal(found, np.stack(expected))
+    (folder / "metadata.xml").unlink()
+    with pytest.raises(BadMetadata, match=r"on AWS: metadata.xml"):
+        open_scene(folder)
+
+
+def _product_of_2016(parent: Path) -> Path:
+    """Two tiles, with the names of products before December 2016."""
+    form = SafeProduct(level="L1C", baseline="02.02", offsets=None, checksum=None)
+    made = form.write(parent / "new")
+    root = parent / "S2A_OPER_PRD_MSIL1C_PDMC_20160608T202334_R025_V20160608T153121.SAFE"
+    for tile in ("T29UNU", "T29UNV"):
+        base = "L1C_TL_EPA__20160608T202334_A005021"
+        granule = root / "GRANULE" / f"S2A_OPER_MSI_{base}_{tile}_N02.02"
+        (granule / "IMG_DATA").mkdir(parents=True)
+        for band in BANDS:
+            (source,) = made.rglob(f"*_{band}.jp2")
+            place = granule / "IMG_DATA" / f"S2A_OPER_MSI_{base}_{tile}_{band}.jp2"
+            place.write_bytes(source.read_bytes())
+        text = form.tile_text().replace("T29UNU", tile)
+        (granule / f"S2A_OPER_MTD_{base}_{tile}.xml").write_text(text)
+    (root / "S2A_OPER_MTD_SAFL1C_PDMC_20160608T202334.xml").write_text(form.product_text())
+    return root
+
+
+def test_a_tile_of_a_product_before_december_2016_is_chosen_by_name(tmp_path: Path) -> None:
+    root = _product_of_2016(tmp_path)
+    with pytest.raises(SceneNotFound, match=r"contains 2 tiles: T29UNU, T29UNV\. Name one"):
+        open_scene(root)
+    with pytest.raises(SceneNotFound, match=r"lacks the tile T01ABC; it contains 2 tiles"):
+        open_scene(root, tile="T01ABC")
+    for name in ("T29UNV", "29unv"):
+        known = open_scene(root, tile=name).metadata
+        assert (known.tile_id, known.level, known.baseline) == ("T29UNV", "L1C", "02.02")
+        assert known.offsets == dict.fromkeys(BANDS, 0)
+        assert known.georeference is not None
+        assert known.sensed_at is not None
+
+
+def test_a_tile_that_the_product_does_not_hold_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SceneNotFound, match=r"lacks the tile T32TQM; it contains 1 tile: T29UNU"):
+        open_scene(SafeProduct().write(tmp_path), tile="T32TQM")

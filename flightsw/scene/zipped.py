@@ -1,0 +1,113 @@
+"""A SAFE product as it is downloaded, in a ZIP archive: what a scene needs of it is unpacked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+from typing import Final
+from weakref import finalize
+
+from flightsw import sentinel_2
+from flightsw.errors import CorruptImage, SceneError, SceneNotFound
+
+_LARGEST_BYTES: Final = 1 << 30  # of one file; a real 10 m band has up to 110 million bytes
+_MOST_ENTRIES: Final = 100_000  # a real product of one tile has about 150
+_CHUNK_BYTES: Final = 1 << 20
+_CURE: Final = "Fetch the archive again"
+_METADATA: Final = re.compile(r"[^/]+\.(?:xml|safe)|GRANULE/[^/]+/[^/]+\.xml")
+_IMAGE: Final = re.compile(
+    r"GRANULE/([^/]+)/IMG_DATA/(?:R(\d\d)m/)?[^/]*_(B\d[\dA])(?:_\d\dm)?\.jp2"
+)
+
+
+@dataclass(frozen=True)
+class Unpacked:
+    """A product's folder, which exists as long as this object."""
+
+    root: Path
+
+
+def is_zipped(path: Path) -> bool:
+    """Whether the file is meant to be a ZIP archive."""
+    return path.suffix.lower() == ".zip"
+
+
+def unpack(path: Path, bands: Sequence[str], tile: str) -> Unpacked:
+    """Unpack metadata and the images of these bands into a temporary folder, once.
+
+    Names are matched and sizes are bounded before a byte is written; the archive's own checksums
+    are verified.  Raises :class:`SceneNotFound`, :class:`CorruptImage` or :class:`SceneError`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            root = _root(path, archive)
+            wanted = {one.filename: one for one in _wanted(archive, root, bands, tile)}
+            return _unpacked(path, archive, root, [*wanted.values()])
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise CorruptImage(path, f"is not a readable ZIP archive ({error})", _CURE) from error
+
+
+def _root(path: Path, archive: zipfile.ZipFile) -> str:
+    """The folder with ``GRANULE`` in it, with its slash."""
+    names = archive.namelist()
+    if len(names) > _MOST_ENTRIES:
+        raise SceneNotFound(path, f"holds {len(names)} files, more than a product has", _CURE)
+    form = re.compile(r"((?:(?!\.\.?/)[^/]+/)?)GRANULE/")
+    roots = {match[1] for name in names if (match := form.match(name))}
+    if len(roots) != 1:
+        found = ", ".join(sorted(roots)) or "none"
+        cause = f"must hold one SAFE product, a folder with GRANULE in it, but holds {found}"
+        raise SceneNotFound(path, cause, "Give the archive as it was fetched")
+    return roots.pop()
+
+
+def _wanted(
+    archive: zipfile.ZipFile, root: str, bands: Sequence[str], tile: str
+) -> Iterator[zipfile.ZipInfo]:
+    """Metadata and images; the coarser copies of bands only if those at 10 m are not all there."""
+    images: dict[str | None, list[tuple[str, zipfile.ZipInfo]]] = {}
+    for entry in archive.infolist():
+        name = entry.filename.removeprefix(root)
+        if not entry.filename.startswith(root) or entry.is_dir() or ".." in name.split("/"):
+            continue
+        if _METADATA.fullmatch(name):
+            yield entry
+        elif image := _IMAGE.fullmatch(name):
+            granule, distance, band = image.groups()
+            if (band in bands or band == "B8A") and _is_of(tile, granule):
+                images.setdefault(distance, []).append((band, entry))
+    finest = images.get("10", images.get(None, []))
+    complete = set(bands) <= {band for band, _ in finest}
+    for of_distance in [finest] if complete else images.values():
+        yield from (entry for _, entry in of_distance)
+
+
+def _is_of(tile: str, granule: str) -> bool:
+    return not tile or sentinel_2.tile_id(granule) == tile
+
+
+def _unpacked(
+    path: Path, archive: zipfile.ZipFile, root: str, wanted: Sequence[zipfile.ZipInfo]
+) -> Unpacked:
+    folder = Path(mkdtemp(prefix="flightsw-"))
+    unpacked = Unpacked(folder / (PurePosixPath(root).name or path.stem))
+    finalize(unpacked, shutil.rmtree, folder, ignore_errors=True)
+    needed = sum(entry.file_size for entry in wanted)
+    if needed > (free := shutil.disk_usage(folder).free):
+        cause = f"needs {needed:,} bytes in {folder.parent}, which has {free:,}"
+        raise SceneError(path, cause, "Free space there, or unpack the archive elsewhere")
+    for entry in wanted:
+        if entry.file_size > _LARGEST_BYTES:
+            cause = f"holds {entry.filename} of {entry.file_size:,} bytes"
+            raise CorruptImage(path, cause, "Give the archive as it was fetched")
+        target = unpacked.root / entry.filename.removeprefix(root)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("xb") as file:
+            shutil.copyfileobj(source, file, _CHUNK_BYTES)
+    return unpacked
