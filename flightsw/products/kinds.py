@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flightsw.errors import UsageError
@@ -42,6 +44,7 @@ class ProductContext:
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
     are the model's, clear first.  ``threshold_percent`` None: the larger logit decides.
+    ``created`` is the time of processing; ``source`` the path of the scene, None in memory.
     """
 
     tag: str
@@ -54,6 +57,8 @@ class ProductContext:
     software_version: str
     threshold_percent: int | None = None
     buffer_m: float = 0.0
+    created: datetime | None = None
+    source: Path | None = None
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:
