@@ -83,6 +83,9 @@ def check_products(chosen: Iterable[str], scene: SceneMetadata, context: Product
             f"cannot be made: model {context.model_id} only distinguishes clear and contaminated",
             "Omit this product, or use a model with more than two classes",
         )
+    if "stac" in wanted and scene.sensed_at is None:
+        cause = "cannot be made because the time of the scene is unknown"
+        raise UsageError("stac", cause, "Omit this product, or give a product with its metadata")
     for name in sorted(wanted):
         if missing := [band for band in kinds[name].bands if band not in scene.bands]:
             cause = f"needs bands that are not read ({', '.join(missing)})"

@@ -165,7 +165,7 @@ class ProductSet:
         )
         notes = self._finish(summary)
         files = self._records(prefix)
-        if self._valid and self._scene.sensed_at:
+        if self._valid:
             item = encode_item(
                 prefix,
                 self._scene,
@@ -191,8 +191,6 @@ class ProductSet:
             notes += product.finish(summary)
         if self._scene.georeference is None:
             notes.append("the scene has no georeference, so no product has coordinates")
-        if "stac" in self._chosen and self._scene.sensed_at is None:
-            notes.append("there is no STAC item because the scene's time is unknown")
         return notes
 
     def _records(self, prefix: str) -> list[FileRecord]:

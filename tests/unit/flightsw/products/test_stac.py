@@ -15,6 +15,7 @@ from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
 from rasterio.warp import transform_bounds
 
+from flightsw.errors import UsageError
 from flightsw.scene.scene import Georeference
 
 
@@ -214,8 +215,8 @@ def test_item_validates_against_the_schemas_of_stac(simulate, all_products, tmp_
     assert [error.message for error in validator.iter_errors(item)] == []
 
 
-def test_scene_of_unknown_time_has_no_item_and_a_remark(simulate, tmp_path):
-    published = simulate(40, 50).with_metadata(sensed_at=None).publish(tmp_path, "mask", "stac")
+def test_an_item_of_a_scene_of_unknown_time_is_a_usage_error(simulate, tmp_path):
+    scene = simulate(40, 50).with_metadata(sensed_at=None)
 
-    assert published.paths("stac") == ()
-    assert any("no STAC item" in note for note in published.report.notes)
+    with pytest.raises(UsageError, match="time of the scene is unknown"):
+        scene.product_set(tmp_path, "mask", "stac")
