@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
@@ -176,7 +177,7 @@ class SceneProcessor:
             remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
-            context = self._context(engine.info, pipeline)
+            context = self._context(engine.info, pipeline, request)
             product_set = ProductSet(request.out, request.products, metadata, context)
             sinks = begun(grid, product_set.bytes_needed)
             with product_set as products:
@@ -229,7 +230,9 @@ class SceneProcessor:
             assumed=assumed,
         )
 
-    def _context(self, engine: EngineInfo, pipeline: PipelineSettings) -> ProductContext:
+    def _context(
+        self, engine: EngineInfo, pipeline: PipelineSettings, request: SceneRequest
+    ) -> ProductContext:
         return ProductContext(
             tag=engine.tag,
             engine=engine.name,
@@ -241,6 +244,8 @@ class SceneProcessor:
             software_version=__version__,
             threshold_percent=pipeline.threshold_percent,
             buffer_m=pipeline.buffer_m,
+            created=datetime.now(timezone.utc),
+            source=None if isinstance(request.scene, ArrayScene) else request.scene,
         )
 
 

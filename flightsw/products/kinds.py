@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flightsw.errors import UsageError
@@ -42,6 +44,7 @@ class ProductContext:
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
     are the model's, clear first.  ``threshold_percent`` None: the larger logit decides.
+    ``created`` is the time of processing; ``source`` the path of the scene, None in memory.
     """
 
     tag: str
@@ -54,6 +57,8 @@ class ProductContext:
     software_version: str
     threshold_percent: int | None = None
     buffer_m: float = 0.0
+    created: datetime | None = None
+    source: Path | None = None
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:
@@ -81,7 +86,7 @@ def check_products(chosen: Iterable[str], scene: SceneMetadata, context: Product
     if "stac" in wanted and scene.sensed_at is None:
         raise UsageError(
             "stac",
-            f"cannot be made: the time of {scene.name} is unknown, and a STAC item needs it",
+            f"cannot be made because the time of {scene.name} is unknown",
             "Omit this product, or put the time in the file's name, as in a_20221005T115411.tif",
         )
     for name in sorted(wanted):

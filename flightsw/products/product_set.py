@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+from urllib.parse import quote
 
 from typing_extensions import Self
 
@@ -19,6 +21,7 @@ from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.cog import MaskCog, ProbabilityCog
 from flightsw.products.contents import FinishedRows, SceneSummary
+from flightsw.products.footprint import ValidOutline
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
 from flightsw.products.kinds import ProductContext, check_products
 from flightsw.products.partial_folder import PartialFolder, remove_stale
@@ -100,6 +103,7 @@ class ProductSet:
         self.bytes_needed = bytes_needed(chosen, scene)
         self._next_row = 0
         self._products: dict[str, Product] = {}
+        self._valid = ValidOutline(scene.height) if "stac" in chosen else None
         self._undo = ExitStack()
 
     def __enter__(self) -> Self:
@@ -131,6 +135,8 @@ class ProductSet:
         with disk_errors(self._out, self.bytes_needed):
             for product in self._products.values():
                 product.write(rows)
+        if self._valid:
+            self._valid.write(rows)
         self._next_row += len(rows.mask)
 
     def publish(self, summary: SceneSummary) -> PublishedProducts:
@@ -153,8 +159,16 @@ class ProductSet:
         )
         notes = self._finish(summary)
         files = self._records(prefix)
-        if "stac" in self._chosen:
-            item = encode_item(prefix, self._scene, self._context, summary, files)
+        if self._valid:
+            item = encode_item(
+                prefix,
+                self._scene,
+                self._context,
+                summary,
+                files,
+                valid=self._valid.hull(),
+                source=_relative_reference(self._context.source, self._out),
+            )
             files.append(self._add_document("stac", prefix, _STAC, item))
         report = make_report(self._scene, self._context, summary, files, notes)
         if "report" in self._chosen:
@@ -206,6 +220,13 @@ def _make_folder(out: Path) -> bool:
 def _remove_if_empty(folder: Path) -> None:
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _relative_reference(source: Path | None, folder: Path) -> str | None:
+    """The path as a reference from a file in the folder, as URI."""
+    if source is None:
+        return None
+    return quote(os.path.relpath(source.resolve(), folder.resolve()))
 
 
 def _file_safe(name: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any, Final
 
-from pystac import Asset, Item, MediaType
+from pystac import Asset, Item, Link, MediaType, RelType
 from pystac.extensions.classification import Classification, ClassificationExtension
 from pystac.extensions.eo import EOExtension
 from pystac.extensions.file import FileExtension
@@ -17,9 +17,9 @@ from pystac.extensions.projection import ProjectionExtension
 from rasterio import Affine
 from rasterio.crs import CRS
 from rasterio.transform import array_bounds
-from rasterio.warp import transform_geom
 
 from flightsw.products.contents import CLEAR, CONTAMINATED, NO_DATA, SceneSummary
+from flightsw.products.footprint import Ring, footprint
 from flightsw.products.geotiff import CLASS_COLOURS
 from flightsw.products.kinds import ProductContext
 from flightsw.products.report import FileRecord
@@ -51,26 +51,33 @@ def encode_item(
     context: ProductContext,
     summary: SceneSummary,
     files: Sequence[FileRecord],
+    valid: Ring,
+    source: str | None,
 ) -> bytes:
     """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
 
     The prefix is the same for two dates of a tile, so the item is named after the
     scene and the engine.  ``scene.sensed_at`` must be known, because STAC items
-    have a date.
+    have a date.  ``valid`` is the outline of the valid pixels, (column, row);
+    ``source`` the reference to the scene.
     """
-    item = _item(scene, context, summary)
+    item = _item(scene, context, summary, valid)
+    if source is not None:
+        item.add_link(Link(RelType.DERIVED_FROM, source, title=scene.name))
     for record in files:
         key = record.name.removeprefix(f"{prefix}_").replace(".", "_")
         _add_asset(item, key, record, context)
     return json.dumps(item.to_dict(include_self_link=False), indent=2).encode() + b"\n"
 
 
-def _item(scene: SceneMetadata, context: ProductContext, summary: SceneSummary) -> Item:
-    geometry = _footprint(scene, scene.georeference) if scene.georeference else None
+def _item(
+    scene: SceneMetadata, context: ProductContext, summary: SceneSummary, valid: Ring
+) -> Item:
+    covered = footprint(valid, scene.georeference) if scene.georeference else None
     item = Item(
         id=f"{scene.name}_{context.tag}",
-        geometry=geometry,
-        bbox=_bounding_box(geometry) if geometry else None,
+        geometry=covered.geometry if covered else None,
+        bbox=covered.bbox if covered else None,
         datetime=scene.sensed_at,
         properties={
             "processing:level": scene.level,
@@ -89,7 +96,11 @@ def _item(scene: SceneMetadata, context: ProductContext, summary: SceneSummary) 
         " are contaminated; cloud shadow counts as contaminated."
     )
     item.common_metadata.gsd = scene.ground_sample_distance
+    item.common_metadata.created = context.created
     item.common_metadata.platform = scene.platform.lower() or None
+    if scene.platform.startswith("Sentinel-2"):
+        item.common_metadata.constellation = "sentinel-2"
+        item.common_metadata.instruments = ["msi"]
     EOExtension.ext(item, add_if_missing=True).cloud_cover = round(
         100 * summary.contaminated_share, 2
     )
@@ -131,34 +142,12 @@ def _grid_bounds(scene: SceneMetadata, place: Georeference) -> tuple[float, floa
     return west, south, east, north
 
 
-def _footprint(scene: SceneMetadata, place: Georeference) -> dict[str, Any]:
-    """The four corners in longitude and latitude, cut in two at the antimeridian."""
-    west, south, east, north = _grid_bounds(scene, place)
-    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
-    grid_polygon = {"type": "Polygon", "coordinates": [ring]}
-    geometry: dict[str, Any] = transform_geom(
-        place.crs, "EPSG:4326", grid_polygon, antimeridian_cutting=True, precision=7
-    )
-    return geometry
-
-
-def _bounding_box(geometry: Mapping[str, Any]) -> list[float]:
-    """West, south, east, north; west is greater than east across the antimeridian (RFC 7946)."""
-    cut = geometry["type"] == "MultiPolygon"
-    polygons = geometry["coordinates"] if cut else [geometry["coordinates"]]
-    longitudes = [[point[0] for point in polygon[0]] for polygon in polygons]
-    latitudes = [point[1] for polygon in polygons for point in polygon[0]]
-    wests, easts = [min(ring) for ring in longitudes], [max(ring) for ring in longitudes]
-    west, east = (max(wests), min(easts)) if cut else (min(wests), max(easts))
-    return [west, min(latitudes), east, max(latitudes)]
-
-
 def _add_asset(item: Item, key: str, record: FileRecord, context: ProductContext) -> None:
     asset = Asset(
         href=f"./{record.name}",
         title=_TITLES[record.product],
         media_type=_media_type(record),
-        roles=["overview"] if record.product == "quicklook" else ["data"],
+        roles=["thumbnail", "overview"] if record.product == "quicklook" else ["data"],
         extra_fields=_pixels(record.product),
     )
     item.add_asset(key, asset)

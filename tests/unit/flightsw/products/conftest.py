@@ -109,6 +109,7 @@ def simulated_scene(height: int, width: int, seed: int = 0) -> Simulated:
         classes=("clear", "thick cloud", "thin cloud", "cloud shadow"),
         fusion="or",
         software_version="1.2.3",
+        created=datetime(2026, 11, 29, 12, tzinfo=timezone.utc),
     )
     planes = (plane.astype(np.uint8) for plane in (mask, classes, probability))
     return Simulated(metadata, context, numbers, *planes)

@@ -13,6 +13,7 @@ from pystac.extensions.eo import EOExtension
 from pystac.extensions.file import FileExtension
 from pystac.extensions.grid import GridExtension
 from pystac.extensions.projection import ProjectionExtension
+from rasterio.warp import transform_bounds
 
 from flightsw.errors import UsageError
 from flightsw.scene.scene import Georeference
@@ -99,7 +100,7 @@ def test_assets_carry_multihash_size_and_media_type(publish_item, tmp_path):
     assert item.assets["cloud_mask_tif"].media_type == "image/tiff; application=geotiff"
     cog = "image/tiff; application=geotiff; profile=cloud-optimized"
     assert item.assets["cloud_mask_cog_tif"].media_type == cog
-    assert item.assets["visualization_jpg"].roles == ["overview"]
+    assert item.assets["visualization_jpg"].roles == ["thumbnail", "overview"]
 
 
 def test_threshold_and_buffer_are_told_if_the_mask_is_not_the_plain_answer(simulate, tmp_path):
@@ -163,6 +164,61 @@ def test_footprint_is_cut_at_the_antimeridian(publish_item):
 
 def test_a_scene_without_a_time_is_refused_before_anything_is_written(simulate, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(UsageError, match=r"stac cannot be made: the time of S2A.* is unknown"):
+    with pytest.raises(
+        UsageError, match=r"stac cannot be made because the time of S2A.* is unknown"
+    ):
         simulate(40, 50).with_metadata(sensed_at=None).publish(out, "mask", "stac")
     assert not out.exists()
+
+
+def test_footprint_is_that_of_the_valid_pixels(simulate, tmp_path):
+    scene = simulate(40, 50)
+    mask = scene.mask.copy()
+    mask[:] = 0
+    mask[:, :25] = 255
+
+    published = scene.with_mask(mask).publish(tmp_path, "stac")
+
+    item = json.loads(published.paths("stac")[0].read_text())
+    west, _, east, _ = item["bbox"]
+    grid_west, grid_east = transform_bounds("EPSG:32629", "EPSG:4326", 499_980, 6e6, 500_480, 6e6)[
+        ::2
+    ]
+    assert west > (grid_west + grid_east) / 2 - 0.0001
+    assert east > grid_east - 0.0001
+
+
+def test_item_names_scene_constellation_and_time_of_processing(simulate, tmp_path):
+    scene = simulate(40, 50)
+    source = tmp_path / "scenes" / "a scene.SAFE"
+    changed = replace(scene, context=replace(scene.context, source=source))
+
+    published = changed.publish(tmp_path / "out", "stac")
+
+    item = json.loads(published.paths("stac")[0].read_text())
+    assert item["links"] == [
+        {
+            "rel": "derived_from",
+            "href": "../scenes/a%20scene.SAFE",
+            "title": scene.metadata.name,
+        }
+    ]
+    properties = item["properties"]
+    assert properties["constellation"] == "sentinel-2"
+    assert properties["platform"] == "sentinel-2a"
+    assert properties["instruments"] == ["msi"]
+    assert properties["created"] == "2026-11-29T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"georeference": None}, {"platform": "", "tile_id": "rooftops"}]
+)
+def test_item_validates_against_the_schemas_of_stac(simulate, all_products, tmp_path, changes):
+    pytest.importorskip("jsonschema", reason="needs the extra dev")
+    local_validator = pytest.importorskip("pystac.validation.local_validator")
+    published = simulate(40, 50).with_metadata(**changes).publish(tmp_path, *all_products)
+
+    item = json.loads(published.paths("stac")[0].read_text())
+
+    validator = local_validator.LocalValidator().item_validator(item["stac_version"])
+    assert [error.message for error in validator.iter_errors(item)] == []
