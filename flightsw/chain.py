@@ -50,6 +50,7 @@ class SceneRequest:
 
     ``fusion`` None: that of the settings; ``engine`` None: the engines of the settings.
     A scene in memory has its own distance and offset; those given here are for a path.
+    Without ``overwrite``, products that the folder already holds are an error.
     """
 
     scene: Path | ArrayScene
@@ -59,6 +60,7 @@ class SceneRequest:
     offset: int | None = None
     fusion: Fusion | None = None
     engine: EngineName | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,14 @@ class SceneProcessor:
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline.fusion)
-            product_set = ProductSet(request.out, request.products, metadata, context)
+            product_set = ProductSet(
+                request.out,
+                request.products,
+                metadata,
+                context,
+                overwrite=request.overwrite,
+                names=self._settings.product_names,
+            )
             sinks = begun(grid, product_set.bytes_needed)
             with product_set as products:
                 summary = process_scene(

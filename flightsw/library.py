@@ -48,6 +48,7 @@ def process(
     ground_sample_distance: int = 10,
     offset: int | None = None,
     fusion: Fusion | None = None,
+    overwrite: bool = False,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
 
@@ -55,7 +56,8 @@ def process(
     :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance`` and ``offset`` are
     for a path.  ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the
     next one if it fails.  ``fusion`` None leaves it to the settings.  The package and the engine
-    are opened for this call and closed after it.  Raises a
+    are opened for this call and closed after it.  Products that ``out`` already holds are an error
+    without ``overwrite``.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -65,6 +67,7 @@ def process(
         ground_sample_distance=ground_sample_distance,
         offset=offset,
         fusion=fusion,
+        overwrite=overwrite,
     )
     settings = _with(settings, engine, fusion)
     package = load_package(settings.model)

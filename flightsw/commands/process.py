@@ -6,11 +6,12 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
 from flightsw.commands.options import Check, add_engine_options, engine_notices, engine_settings
+from flightsw.config import NameStyle
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 
 if TYPE_CHECKING:
@@ -43,6 +44,14 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--names",
+        choices=get_args(NameStyle),
+        help="file names with tile, scene and time, or those of the reference processor",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace products that the folder already holds"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
 
@@ -61,6 +70,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
         fusion=arguments.fusion,
+        overwrite=arguments.overwrite,
     )
     with tqdm(
         total=None, unit="row", disable=not sys.stderr.isatty() or arguments.quiet, leave=False
@@ -71,7 +81,10 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
             bar.total = height
             bar.update(done - bar.n)
 
-        with open_chain(engine_settings(arguments), engine_notices()) as chain:
+        settings = engine_settings(arguments)
+        if arguments.names:
+            settings = msgspec.structs.replace(settings, product_names=arguments.names)
+        with open_chain(settings, engine_notices()) as chain:
             processed = chain.process(request, advance)
     print(json.dumps(_as_json(processed)) if arguments.json else _as_text(processed))
     return 0

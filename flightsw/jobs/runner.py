@@ -180,6 +180,7 @@ class JobRunner:
             ground_sample_distance=request.ground_sample_distance,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             engine=None if request.engine == "auto" else request.engine,
+            overwrite=True,  # the folder is the job's own, and may hold an interrupted attempt
         )
 
     def _upcoming(self) -> SceneRequest | None:

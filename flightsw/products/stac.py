@@ -51,7 +51,7 @@ def encode_item(
 ) -> bytes:
     """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
 
-    The prefix is the same for two dates of a tile, so the item is named after the
+    The prefix may be the same for two dates of a tile, so the item is named after the
     scene and the engine.  ``scene.sensed_at`` must be known, because STAC items
     have a date.
     """
