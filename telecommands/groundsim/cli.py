@@ -21,6 +21,7 @@ from telecommands.groundsim.commands import (
     scene,
     score,
     send,
+    wait,
     watch,
 )
 
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="groundsim", description="Ground station simulator.")
     parser.set_defaults(after_interrupt="")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for command in (keys, send, watch, fetch, run, dashboard, export, scene, score):
+    for command in (keys, wait, send, watch, fetch, run, dashboard, export, scene, score):
         command.add_parser(commands)
     return parser
 
