@@ -56,6 +56,7 @@ class SceneRequest:
     settings.  ``offset``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
     those given here are for a path.
+    Without ``overwrite``, products that the folder already holds are an error.
     """
 
     scene: Path | ArrayScene
@@ -70,6 +71,7 @@ class SceneRequest:
     buffer_m: float | None = None
     engine: EngineName | None = None
     least_integrity: Integrity | None = None
+    overwrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,14 @@ class SceneProcessor:
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline, request)
-            product_set = ProductSet(request.out, request.products, metadata, context)
+            product_set = ProductSet(
+                request.out,
+                request.products,
+                metadata,
+                context,
+                overwrite=request.overwrite,
+                names=self._settings.product_names,
+            )
             sinks = begun(grid, product_set.bytes_needed)
             with product_set as products:
                 summary = process_scene(

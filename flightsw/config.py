@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -146,6 +146,8 @@ NOTHING_ASSUMED: Final = SceneSettings()
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 
+NameStyle: TypeAlias = Literal["scene", "reference"]
+
 
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The service's folders and endpoints.
@@ -191,6 +193,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``model``: folder of the model package; without it, the shipped package.
     - ``engines``: the engines in order of preference.  The first one that opens is used; if it
       fails, the next one takes over.
+    - ``product_names``: file names of products.  ``scene``: they hold tile, scene and time.
+      ``reference``: those of the reference processor, ``dtacsnet_TILE_PCTpct_TAG_…``, which dates
+      of one tile share.
     """
 
     model: Path | None = None
@@ -200,6 +205,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         "torch-cuda",
         "torch-cpu",
     )
+    product_names: NameStyle = "scene"
     dimc: DimcSettings = DimcSettings()
     torch: TorchSettings = TorchSettings()
     tensorrt: TensorRtSettings = TensorRtSettings()

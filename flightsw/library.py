@@ -51,6 +51,7 @@ def process(
     file_bands: Sequence[str] = (),
     tile: str = "",
     fusion: Fusion | None = None,
+    overwrite: bool = False,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
 
@@ -59,7 +60,8 @@ def process(
     ``file_bands`` and ``tile`` are for a path (see :func:`~flightsw.scene.open_scene`).
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
     fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
-    and the engine are opened for this call and closed after it.  Raises a
+    and the engine are opened for this call and closed after it.  Products that ``out`` already
+    holds are an error without ``overwrite``.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -71,6 +73,7 @@ def process(
         file_bands=tuple(file_bands),
         tile=tile,
         fusion=fusion,
+        overwrite=overwrite,
     )
     settings = _with(settings, engine, fusion)
     package = load_package(settings.model)

@@ -121,7 +121,8 @@ def _flightsw(twin: TwinSettings | None) -> _Prepare:
 
         chain = opened.enter_context(open_chain(simulator(twin)))
         out = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        return lambda: chain.process(SceneRequest(scene, out, ground_sample_distance=distance))
+        request = SceneRequest(scene, out, ground_sample_distance=distance, overwrite=True)
+        return lambda: chain.process(request)
 
     return prepare
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
@@ -25,7 +26,13 @@ _log: Final = structlog.get_logger(__name__)
 
 _UNAUTHENTIC: Final = (Code.UNKNOWN_KEY, Code.BAD_MAC)
 _USED_BEFORE: Final = (Code.REPLAYED, Code.OUT_OF_WINDOW)
-_RESTRICTED: Final = (Mode.BOOT, Mode.SAFE)
+_RESTRICTED: Final = MappingProxyType(
+    {
+        Mode.BOOT: "Wait until the service is OPERATIONAL (groundsim wait), then send it again",
+        Mode.SAFE: "Remove the cause of SAFE, change the mode with SET_MODE, then send it again",
+    }
+)
+"""What allows a telecommand again that is not allowed in the mode."""
 
 
 class Dispatcher:
@@ -239,7 +246,7 @@ class Dispatcher:
         mode = self._mode()
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
             cause = f"{context.name} is not allowed in {mode.value}"
-            raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Change the mode with SET_MODE")
+            raise Refusal(Code.NOT_IN_THIS_MODE, cause, _RESTRICTED[mode])
         handler = self._handlers.get(context.name)
         if handler is None:
             raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} has no handler here")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import msgspec
 
@@ -21,6 +21,7 @@ from flightsw.commands.scenes import (
     progress_of,
     summary_table,
 )
+from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from telecommands.dictionary import LARGEST_BUFFER_M
@@ -86,6 +87,14 @@ def add_parser(commands: Any) -> None:
         help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
     )
     parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
+    parser.add_argument(
+        "--names",
+        choices=get_args(NameStyle),
+        help="file names with tile, scene and time, or those of the reference processor",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace products that the folder already holds"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
 
@@ -108,6 +117,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         fusion=arguments.fusion,
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
+        overwrite=arguments.overwrite,
     )
     requests = [
         replace(request, scene=scene, out=folder)
@@ -115,7 +125,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     ]
     with (
         progress_of(scenes, check, quiet=arguments.quiet) as progress,
-        open_chain(engine_settings(arguments), engine_notices()) as chain,
+        open_chain(_settings(arguments), engine_notices()) as chain,
     ):
         if len(requests) == 1:
             progress.open_scene(0)
@@ -130,6 +140,13 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     if not arguments.json:
         print(summary_table(outcomes))
     return exit_status(outcomes)
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = engine_settings(arguments)
+    if arguments.names:
+        settings = msgspec.structs.replace(settings, product_names=arguments.names)
+    return settings
 
 
 def _each(

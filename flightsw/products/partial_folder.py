@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -30,11 +30,14 @@ class PartialFolder:
         self._replaced = self.path / "replaced"
         self._lock = _create_locked(self.path)
 
-    def publish(self, names: Sequence[tuple[str, str]], last: str) -> None:
+    def publish(
+        self, names: Sequence[tuple[str, str]], last: str, removed: Collection[str] = ()
+    ) -> None:
         """Publish files: pairs of (name here, name in the output folder).
 
         ``last`` is the output name that shows that all others are complete: an earlier
         run's is deleted first, the new one is published when the others are on disk.
+        ``removed`` are output names of an earlier run that the new files replace.
         If anything fails, the output folder is restored as it was.
         """
         for name, _ in names:
@@ -42,8 +45,9 @@ class PartialFolder:
         self._replaced.mkdir()
         touched: list[str] = []
         try:
-            self._keep(last, touched)
-            (self._out / last).unlink(missing_ok=True)
+            for name in (last, *sorted(removed)):
+                self._keep(name, touched)
+                (self._out / name).unlink(missing_ok=True)
             for name, final in sorted(names, key=lambda pair: pair[1] == last):
                 if final == last:
                     sync(self._out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from urllib.parse import quote
 
 from typing_extensions import Self
 
+from flightsw.config import NameStyle
 from flightsw.errors import EmptyScene, OutputNotWritable
 from flightsw.host.disk import check_space, disk_errors, sha256
 from flightsw.products.array_file import MaskArray
@@ -24,6 +24,7 @@ from flightsw.products.contents import FinishedRows, SceneSummary
 from flightsw.products.footprint import ValidOutline
 from flightsw.products.geotiff import ClassGeotiff, MaskGeotiff
 from flightsw.products.kinds import ProductContext, check_products
+from flightsw.products.names import ProductNames, file_name_of
 from flightsw.products.partial_folder import PartialFolder, remove_stale
 from flightsw.products.quicklook import QuickLook
 from flightsw.products.report import FileRecord, SceneReport, encode_report, make_report
@@ -89,17 +90,28 @@ class ProductSet:
     not exist or cannot be made from this scene and model;
     :class:`~flightsw.errors.OutputNotWritable` and
     :class:`~flightsw.errors.DiskFull` when entered, and at any time later.
+    Without ``overwrite``, products that ``out`` already holds are an error.
+    With it they are replaced, those of an earlier percentage too.
     Leaving the context without :meth:`publish` leaves ``out`` as it was.
     """
 
     def __init__(
-        self, out: Path, chosen: frozenset[str], scene: SceneMetadata, context: ProductContext
+        self,
+        out: Path,
+        chosen: frozenset[str],
+        scene: SceneMetadata,
+        context: ProductContext,
+        *,
+        overwrite: bool = False,
+        names: NameStyle = "scene",
     ) -> None:
         check_products(chosen, scene, context)
         self._out = out
         self._chosen = chosen
         self._scene = scene
         self._context = context
+        self._overwrite = overwrite
+        self._names = ProductNames(scene, context.tag, names)
         self.bytes_needed = bytes_needed(chosen, scene)
         self._next_row = 0
         self._products: dict[str, Product] = {}
@@ -112,13 +124,15 @@ class ProductSet:
                 undo.callback(_remove_if_empty, self._out)
             remove_stale(self._out)
             check_space(self._out, self.bytes_needed)
-            self._folder = PartialFolder(self._out, _file_safe(self._scene.name))
+            self._folder = PartialFolder(self._out, file_name_of(self._scene.name))
             undo.callback(self._folder.remove)
             for kind in sorted(self._chosen):
                 if kind in _MAKERS:
                     product = _MAKERS[kind](self._folder.path, self._scene, self._context)
                     self._products[kind] = product
                     undo.callback(product.close)
+            if not self._overwrite:
+                self._names.refuse(self._out, self._names.earlier(self._out, self._suffixes()))
             self._undo = undo.pop_all()
         return self
 
@@ -153,10 +167,7 @@ class ProductSet:
             return self._publish(summary)
 
     def _publish(self, summary: SceneSummary) -> PublishedProducts:
-        prefix = (
-            f"dtacsnet_{_file_safe(self._scene.tile_id)}"
-            f"_{100 * summary.contaminated_share:.0f}pct_{self._context.tag}"
-        )
+        prefix = self._names.prefix(summary.contaminated_share)
         notes = self._finish(summary)
         files = self._records(prefix)
         if self._valid:
@@ -173,11 +184,22 @@ class ProductSet:
         report = make_report(self._scene, self._context, summary, files, notes)
         if "report" in self._chosen:
             files.append(self._add_document("report", prefix, _REPORT, encode_report(report)))
+        earlier = self._names.earlier(self._out, self._suffixes())
+        if not self._overwrite:
+            taken = [file.name for file in files if (self._out / file.name).exists()]
+            self._names.refuse(self._out, taken or earlier)
         self._folder.publish(
             [(file.name.removeprefix(f"{prefix}_"), file.name) for file in files],
             last=f"{prefix}_{_REPORT}",
+            removed=set(earlier).difference(file.name for file in files),
         )
         return PublishedProducts(self._out, tuple(files), report)
+
+    def _suffixes(self) -> list[str]:
+        """The ends of the names of all chosen products."""
+        made = [suffix for product in self._products.values() for suffix in product.suffixes]
+        documents = {"stac": _STAC, "report": _REPORT}
+        return made + [suffix for kind, suffix in documents.items() if kind in self._chosen]
 
     def _finish(self, summary: SceneSummary) -> list[str]:
         notes: list[str] = []
@@ -227,7 +249,3 @@ def _relative_reference(source: Path | None, folder: Path) -> str | None:
     if source is None:
         return None
     return quote(os.path.relpath(source.resolve(), folder.resolve()))
-
-
-def _file_safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name)

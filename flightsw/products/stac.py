@@ -56,7 +56,7 @@ def encode_item(
 ) -> bytes:
     """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
 
-    The prefix is the same for two dates of a tile, so the item is named after the
+    The prefix may be the same for two dates of a tile, so the item is named after the
     scene and the engine.  ``scene.sensed_at`` must be known, because STAC items
     have a date.  ``valid`` is the outline of the valid pixels, (column, row);
     ``source`` the reference to the scene.

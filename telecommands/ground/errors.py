@@ -12,6 +12,7 @@
     │   ├── NoAnswer          4  nothing listens, the keys are refused, or no answer in time
     │   ├── UnusableKey          a key file is missing, unsafe or malformed
     │   └── SequenceUnusable     the file that counts telecommands cannot be used
+    ├── WrongMode             1  the service is not in the awaited mode in time
     ├── TransferFailed        1  a product cannot be received
     ├── ArchiveError          1  the dashboard's archive cannot be used
     ├── ScoreError            1
@@ -74,6 +75,10 @@ class UnusableKey(LinkError):
 
 class SequenceUnusable(LinkError):
     code = "SEQUENCE_UNUSABLE"
+
+
+class WrongMode(GroundError):
+    code = "WRONG_MODE"
 
 
 class TransferFailed(GroundError):

@@ -22,6 +22,7 @@ from telecommands.groundsim.commands import (
     scene,
     score,
     send,
+    wait,
     watch,
 )
 
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt="")
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for command in (keys, send, watch, fetch, run, dashboard, export, scene, score):
+    for command in (keys, wait, send, watch, fetch, run, dashboard, export, scene, score):
         command.add_parser(commands)
     return parser
 

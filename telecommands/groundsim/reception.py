@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
@@ -14,6 +15,9 @@ POLL_S: Final = 0.25
 
 SILENCE_S: Final = 30.0
 """A link without an answer for this long is considered dead: a service restarts faster."""
+
+_MOST_FAILURES: Final = 100  # one after the other
+_MOST_REPEATS: Final = 3  # of a product without a byte: it may have been released again
 
 MayWait: TypeAlias = Callable[[int, float], bool]
 """Whether to request again, given the number received and the seconds since the last one."""
@@ -29,22 +33,30 @@ def receive_products(
     """Yield products as they are received, ``most`` at most.
 
     Ends when no product is offered and ``may_wait`` returns false.  A product that cannot be
-    received is reported to ``failed`` and skipped; if the same failure is repeated, it is raised.
+    received is reported to ``failed`` and skipped; if the same failure is repeated, it is raised,
+    and so is one after many others.  Raises :class:`TransferFailed` for a product that is offered
+    again and again although it was confirmed.
     """
-    count = 0
+    count = failures = 0
+    repeats: Counter[str] = Counter()
     reported: set[str] = set()
     heard_at = time.monotonic()
     while most is None or count < most:
         try:
             product = receiver.receive_next(SILENCE_S)
         except TransferFailed as error:
-            if str(error) in reported:
+            failures += 1
+            if str(error) in reported or failures > _MOST_FAILURES:
                 raise
             reported.add(str(error))
             failed(error)
             continue
         if product is not None:
-            count += 1
+            count, failures = count + 1, 0
+            repeats[product.product] += not product.transferred
+            if repeats[product.product] > _MOST_REPEATS:
+                cause = "is offered again and again although it was confirmed"
+                raise TransferFailed(product.product, cause, "Check the service log")
             yield product
             heard_at = time.monotonic()
         elif may_wait(count, time.monotonic() - heard_at):

@@ -106,6 +106,7 @@ class FlightStandIn:
         self.ran: list[TelecommandBody] = []
         self.contact_open = False
         self.rejects = False
+        self.modes = [Mode.OPERATIONAL]  # of one PING after the other; the last one stays
         self._offers: list[tuple[ProductOffer, bytes]] = []
         self.downlink = SimulatedDownlink([])
         self._key = key
@@ -208,7 +209,8 @@ class FlightStandIn:
             self.contact_open = True
             yield stage(Stage.COMPLETED)
         elif body.name == "PING":
-            data = {"t": time.time_ns(), "mode": "OPERATIONAL", "uptime_s": 5.0}
+            mode = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
+            data = {"t": time.time_ns(), "mode": mode.value, "uptime_s": 5.0}
             yield stage(Stage.COMPLETED, data=data)
         elif body.name != "SELF_TEST":
             yield stage(Stage.COMPLETED)

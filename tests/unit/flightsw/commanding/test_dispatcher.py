@@ -194,6 +194,18 @@ def test_a_locked_state_file_fails_what_would_change_it_but_not_a_ping(harness: 
     harness.dispatcher.flush()
 
 
+@pytest.mark.parametrize(
+    ("mode", "cure"),
+    [(Mode.BOOT, "Wait until the service is OPERATIONAL"), (Mode.SAFE, "SET_MODE")],
+)
+def test_a_rejection_in_a_restricted_mode_says_what_helps_in_that_mode(
+    harness: Harness, mode: Mode, cure: str
+) -> None:
+    harness.mode = mode
+    (rejected,) = harness.send("PROCESS_SCENE", SCENE)
+    assert cure in rejected.cure
+
+
 @pytest.mark.parametrize("mode", [Mode.BOOT, Mode.SAFE])
 def test_restricted_modes_run_no_scene_but_every_diagnosis(harness: Harness, mode: Mode) -> None:
     harness.mode = mode

@@ -40,6 +40,17 @@ def test_what_does_not_exist_yet_has_a_place(root: Path) -> None:
     assert confined(root, "b/later") == root / "b" / "later"
 
 
+@pytest.mark.parametrize("relative", ["a" * 256, f"a/{'ä' * 128}", f"{'b' * 300}/scene"])
+def test_a_name_longer_than_a_file_name_can_be_is_a_bad_argument(root: Path, relative: str) -> None:
+    with pytest.raises(Refusal, match="bytes, more than 255") as refused:
+        confined(root, relative)
+    assert refused.value.code is Code.BAD_ARGUMENTS
+
+
+def test_a_name_of_255_bytes_has_a_place(root: Path) -> None:
+    assert not confined(root, "a" * 255).exists()
+
+
 def test_a_root_that_is_a_link_itself_confines_to_where_it_leads(
     root: Path, tmp_path: Path
 ) -> None:

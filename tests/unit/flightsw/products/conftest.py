@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flightsw.config import NameStyle
 from flightsw.products.contents import FinishedRows, SceneSummary, StageTiming
 from flightsw.products.kinds import PRODUCT_KINDS, ProductContext
 from flightsw.products.product_set import ProductSet, PublishedProducts
@@ -58,11 +59,27 @@ class Simulated:
             stages={"accelerator": StageTiming(8, 0.94, 0.89, 1.38, 1.72, 0.21, 2.04)},
         )
 
-    def product_set(self, out: Path, *chosen: str) -> ProductSet:
-        return ProductSet(out, frozenset(chosen), self.metadata, self.context)
+    def product_set(
+        self, out: Path, *chosen: str, overwrite: bool = True, names: NameStyle = "scene"
+    ) -> ProductSet:
+        return ProductSet(
+            out,
+            frozenset(chosen),
+            self.metadata,
+            self.context,
+            overwrite=overwrite,
+            names=names,
+        )
 
-    def publish(self, out: Path, *chosen: str, splits: Iterable[int] = ()) -> PublishedProducts:
-        with self.product_set(out, *chosen) as products:
+    def publish(
+        self,
+        out: Path,
+        *chosen: str,
+        splits: Iterable[int] = (),
+        overwrite: bool = True,
+        names: NameStyle = "scene",
+    ) -> PublishedProducts:
+        with self.product_set(out, *chosen, overwrite=overwrite, names=names) as products:
             for rows in self.rows(splits):
                 products.write(rows)
             return products.publish(self.summary())

@@ -30,10 +30,10 @@ def test_files_are_the_same_bytes_however_the_rows_arrive(
     assert whole.files == split.files  # names, sizes and SHA-256
 
 
-def test_names_carry_tile_percentage_and_engine(simulate, all_products, tmp_path):
+def test_names_carry_tile_scene_percentage_and_engine(simulate, all_products, tmp_path):
     scene = simulate(40, 50)
     share = 100 * scene.summary().contaminated_share
-    prefix = f"dtacsnet_T29UNU_{round(share)}pct_axelera_"
+    prefix = f"dtacsnet_T29UNU_{scene.metadata.name}_{round(share)}pct_axelera_"
 
     published = scene.publish(tmp_path / "out", *all_products)
 
@@ -68,7 +68,8 @@ def test_names_stay_inside_the_folder_whatever_the_scene_is_called(simulate, tmp
     published = scene.publish(tmp_path / "out", "mask")
 
     assert re.fullmatch(
-        r"dtacsnet_up_\.\._down_\d+pct_axelera_cloud_mask.npy", published.files[0].name
+        r"dtacsnet_up_\.\._down_\.\._a_scene_20221005T115401_\d+pct_axelera_cloud_mask.npy",
+        published.files[0].name,
     )
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 

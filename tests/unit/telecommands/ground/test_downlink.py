@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -369,6 +371,40 @@ def test_a_chunk_that_never_comes_ends_in_no_answer(tmp_path: Path) -> None:
     link.filter = lambda reply: [] if _is_chunk(reply) and _offset(reply) == 2000 else [reply]
     with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
         receiver.receive_next(0.3)
+
+
+def test_empty_chunks_end_in_no_answer(tmp_path: Path) -> None:
+    link = _Link(_offer())
+
+    def empty(reply: Sequence[bytes]) -> Sequence[Sequence[bytes]]:
+        if not _is_chunk(reply):
+            return [reply]
+        return [[encode(Chunk(product="p1", offset=_offset(reply), size=0)), b""]]
+
+    link.filter = empty
+    with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
+        receiver.receive_next(0.3)
+
+
+def test_a_flood_of_old_chunks_ends_in_no_answer(tmp_path: Path) -> None:
+    link = _Link(_offer())
+    stop = threading.Event()
+
+    def flood(frames: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+        for reply in link(frames):
+            yield reply
+            while _is_chunk(reply) and not stop.wait(0.001):
+                yield reply
+
+    with (
+        AnsweringSocket(flood) as service,
+        contextlib.closing(
+            DownlinkReceiver(service.endpoint, _PLAIN, tmp_path, resend_s=0.05)
+        ) as receiver,
+    ):
+        with pytest.raises(NoAnswer, match="sends no more of"):
+            receiver.receive_next(0.5)
+        stop.set()
 
 
 def test_two_receivers_of_one_folder_do_not_write_the_same_file(tmp_path: Path) -> None:

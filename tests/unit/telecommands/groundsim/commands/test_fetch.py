@@ -102,6 +102,30 @@ def test_a_product_that_fails_again_and_again_ends_the_waiting(
     assert capsys.readouterr().err.count("not a plain file name") == 2
 
 
+def test_a_service_that_offers_a_confirmed_product_for_ever_ends_it(
+    flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    class Forgets(list[str]):
+        def append(self, _product: str) -> None:
+            pass
+
+    flight.contact_open = True
+    flight.offer("good", REPORT)
+    flight.downlink.delivered = Forgets()
+    assert main(["fetch", str(tmp_path), "--wait", "600", *options]) == 1
+    assert "product-good is offered again and again" in capsys.readouterr().err
+
+
+def test_a_service_whose_products_all_fail_ends_it(
+    flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    flight.contact_open = True
+    for number in range(150):
+        flight.offer(f".{number}", REPORT)
+    assert main(["fetch", str(tmp_path), "--wait", "600", *options]) == 1
+    assert "not a plain file name" in capsys.readouterr().err
+
+
 def test_a_contact_that_is_rejected_is_3(
     flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
