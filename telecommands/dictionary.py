@@ -84,6 +84,7 @@ class Code(str, Enum):
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
+    STATE_LOST = "STATE_LOST", "the record was damaged, so that it cannot be trusted any more"
     MISSED = "MISSED", "the scheduled time passed while the service was down"
     SELF_TEST_FAILED = "SELF_TEST_FAILED", "golden tiles gave wrong results"
     INTERNAL = "INTERNAL", "internal error; see the service log"
@@ -973,6 +974,9 @@ EventName: TypeAlias = Literal[
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
     "THREAD_STALLED",
+    "STATE_DAMAGED",
+    "STATE_RESTORED",
+    "STATE_LOST",
     "INTERNAL_FAULT",
 ]
 
@@ -1043,6 +1047,15 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
         "MODEL_ACTIVATED": EventKind(Severity.ACTIVITY, "another model is now active"),
         "KEYS_REFUSED": EventKind(Severity.WARNING_HIGH, "a key file cannot be used"),
         "THREAD_STALLED": EventKind(Severity.CRITICAL, "a thread stopped responding"),
+        "STATE_DAMAGED": EventKind(
+            Severity.CRITICAL, "the state file is damaged: the service restarts and restores it"
+        ),
+        "STATE_RESTORED": EventKind(
+            Severity.WARNING_HIGH, "the state file was damaged and is restored, without loss"
+        ),
+        "STATE_LOST": EventKind(
+            Severity.CRITICAL, "a part of the state could not be restored: the service enters SAFE"
+        ),
         "INTERNAL_FAULT": EventKind(
             Severity.CRITICAL, "an internal error occurred; see the service log"
         ),

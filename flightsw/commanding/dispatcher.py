@@ -18,7 +18,21 @@ from flightsw.errors import FlightError, StateUnavailable
 from flightsw.state import StateFile
 from flightsw.telemetry.reporting import ReportEvent
 from telecommands.codec import convert_arguments
-from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
+from telecommands.dictionary import (
+    CloseContact,
+    Code,
+    DeleteProduct,
+    Mode,
+    OpenContact,
+    Restart,
+    SelfTest,
+    SetMode,
+    ShutDown,
+    Stage,
+    Telecommand,
+    TelecommandCounts,
+    Verification,
+)
 from telecommands.refusal import Refusal
 
 __all__ = ["Completed", "Deferred", "Dispatcher", "Handler", "Outcome", "TelecommandContext"]
@@ -28,6 +42,16 @@ _log: Final = structlog.get_logger(__name__)
 _UNAUTHENTIC: Final = (Code.UNKNOWN_KEY, Code.BAD_MAC)
 _USED_BEFORE: Final = (Code.REPLAYED, Code.OUT_OF_WINDOW)
 _RESTRICTED: Final = (Mode.BOOT, Mode.SAFE)
+# What they do shows in the files or ends with the process, so that they need no record of it.
+_WITHOUT_RECORD: Final = (
+    CloseContact.NAME,
+    DeleteProduct.NAME,
+    OpenContact.NAME,
+    Restart.NAME,
+    SelfTest.NAME,
+    SetMode.NAME,
+    ShutDown.NAME,
+)
 
 
 class Dispatcher:
@@ -242,6 +266,10 @@ class Dispatcher:
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
             cause = f"{context.name} is not allowed in {mode.value}"
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Change the mode with SET_MODE")
+        lasts = not telecommand.READ_ONLY and context.name not in _WITHOUT_RECORD
+        if lasts and self._state.volatile:
+            cause = f"{context.name} cannot be kept, because the disk is full"
+            raise Refusal(Code.STATE_UNAVAILABLE, cause, "Delete products, or free the disk")
         handler = self._handlers.get(context.name)
         if handler is None:
             raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} has no handler here")

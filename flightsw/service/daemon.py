@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -47,6 +48,7 @@ from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
 from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoints
+from flightsw.service.state_care import StateCare
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
 from flightsw.telemetry.link import TelemetryLink
@@ -79,6 +81,7 @@ class FlightService:
         self._ending = threading.Event()
         self._signalled = False
         self._exit_status = 0
+        self._endpoints_written = False
         self._processing_ended = True
         self._stalled: frozenset[str] = frozenset()
         with ExitStack() as opened:
@@ -101,8 +104,22 @@ class FlightService:
         self._build_commanding(sockets)
         self._build_downlink(sockets)
         self._build_health()
-        write_endpoints(service.state_dir, sockets.endpoints)
-        self._log.info("listening", boot=self._boot.number, state=str(service.state_dir))
+        self._care = StateCare(
+            self._state,
+            self._jobs,
+            self._catalogue,
+            self._schedule,
+            self._modes,
+            self._ports,
+            restart=lambda: self.end(RESTART_STATUS),
+        )
+        self._endpoints = sockets.endpoints
+        self._log.info(
+            "listening",
+            boot=self._boot.number,
+            state=str(service.state_dir),
+            endpoints=asdict(sockets.endpoints),
+        )
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
             self._log.warning("the D-IMC thread has no real-time priority", cure=cure)
@@ -241,6 +258,7 @@ class FlightService:
             scheduled=self._schedule.count,
             packets_dropped=lambda: self._telemetry.dropped,
             events_squelched=lambda: self._events.squelched,
+            state_on_disk=lambda: not self._state.volatile,
         )
         self._health = Health(
             sources, self._modes, self._events.report, time.time_ns, time.monotonic, self._cool
@@ -251,6 +269,7 @@ class FlightService:
     def run(self) -> int:
         """Serve until :meth:`end`; the exit status."""
         with self._opened:
+            self._offer_endpoints()
             self._recover()
             self._start()
             while not (self._ending.is_set() or self._signalled):
@@ -296,6 +315,7 @@ class FlightService:
             self._events.report(
                 "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
             )
+        self._care.deal_with_loss()
         recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
         for job in recovered.requeued:
             self._events.report(
@@ -312,11 +332,14 @@ class FlightService:
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
+        self._care.settle()
         if boot.loop:
             self._events.report(
                 "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
             )
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
+        with suppress(StateUnavailable):  # the next check makes up for it
+            self._safe.keep()
 
     def _start(self) -> None:
         now = time.monotonic()
@@ -346,6 +369,9 @@ class FlightService:
         self._ending.wait(max(0.0, until - time.monotonic()))
 
     def _check(self) -> None:
+        self._care.settle()
+        self._care.keep_copy(time.monotonic())
+        self._offer_endpoints()
         with suppress(StateUnavailable):  # reported by the part that changes the state
             self._health.check()
             self._processing.tick()
@@ -357,6 +383,13 @@ class FlightService:
             )
         self._keys.poll()
         self._feed_watchdog()
+
+    def _offer_endpoints(self) -> None:
+        """Write the file of endpoints; on a full disk that has to wait."""
+        if not self._endpoints_written:
+            with suppress(OSError):
+                write_endpoints(self._settings.state_dir, self._endpoints)
+                self._endpoints_written = True
 
     def _announce(self) -> None:
         self._announced = True
@@ -391,6 +424,7 @@ class FlightService:
             self._safe.keep()
             # However late the processing thread is: its work is left as after any restart.
             self._boots.end_clean(time.time_ns(), reason)
+        self._state.keep_copy()
         self._telemetry.stop(_LINK_STOP_SECONDS)
 
     # --- Called by other threads -------------------------------------------------------------
@@ -402,7 +436,10 @@ class FlightService:
         self._due_since_boot = False
 
     def _report(self, telecommand: str, stage: Stage, /, **fields: Any) -> None:
-        self._dispatcher.report(telecommand, stage, **fields)
+        try:
+            self._dispatcher.report(telecommand, stage, **fields)
+        except KeyError:  # lost with a part of the state, which was reported then
+            self._log.warning("a telecommand has no record", id=telecommand, stage=stage.value)
 
     def _follow_mode(self, before: Mode, after: Mode, why: str) -> None:
         self._events.report("MODE_CHANGED", f"{before.value} to {after.value}: {why}")
