@@ -37,6 +37,7 @@ from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
+from flightsw.host.clock import utc_ns
 from flightsw.host.real_time import allows_real_time
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
@@ -97,7 +98,7 @@ class FlightService:
         sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
         self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
         self._boots = BootRecord(self._state)
-        self._boot = self._boots.begin(time.time_ns(), _machine_boot())
+        self._boot = self._boots.begin(utc_ns(), _machine_boot())
         self._heartbeats = Heartbeats()
         self._build_telemetry(sockets)
         self._build_processing(settings)
@@ -129,7 +130,7 @@ class FlightService:
             sockets.telemetry,
             PacketStream(self._boot.number),
             self._beat("telemetry"),
-            time.time_ns,
+            utc_ns,
             self._report_drops,
         )
         self._events = EventReporter(
@@ -156,7 +157,7 @@ class FlightService:
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
             self._report_delivered,
             self._report_lost,
-            time.time_ns,
+            utc_ns,
             time.monotonic,
         )
         self._cool = threading.Event()
@@ -166,7 +167,7 @@ class FlightService:
             self._report,
             self._events.report,
             self._beat("processing"),
-            time.time_ns,
+            utc_ns,
             time.monotonic,
         )
         outcomes = JobOutcomes(
@@ -228,7 +229,7 @@ class FlightService:
             handlers.table(),
             mode=lambda: self._modes.mode,
             publish=lambda verification: self._telemetry.publish("ver", verification),
-            clock=time.time_ns,
+            clock=utc_ns,
             state=self._state,
             event=self._events.report,
         )
@@ -261,7 +262,12 @@ class FlightService:
             state_on_disk=lambda: not self._state.volatile,
         )
         self._health = Health(
-            sources, self._modes, self._events.report, time.time_ns, time.monotonic, self._cool
+            sources,
+            self._modes,
+            self._events.report,
+            time.time_ns,  # not held back at the last time of the interface: it watches for jumps
+            time.monotonic,
+            self._cool,
         )
 
     # --- Running: the main thread -------------------------------------------------------------
@@ -310,7 +316,7 @@ class FlightService:
 
     def _recover(self) -> None:
         """Close what the previous run left open."""
-        now_ns, boot = time.time_ns(), self._boot
+        now_ns, boot = utc_ns(), self._boot
         if not boot.last_was_clean:
             self._events.report(
                 "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
@@ -423,7 +429,7 @@ class FlightService:
             self._dispatcher.flush()
             self._safe.keep()
             # However late the processing thread is: its work is left as after any restart.
-            self._boots.end_clean(time.time_ns(), reason)
+            self._boots.end_clean(utc_ns(), reason)
         self._state.keep_copy()
         self._telemetry.stop(_LINK_STOP_SECONDS)
 
@@ -432,7 +438,7 @@ class FlightService:
     def _tick_commanding(self) -> None:
         if not self._processing.started.is_set():
             return  # in BOOT nothing of the schedule runs
-        self._dispatcher.run_due(time.time_ns(), at_boot=self._due_since_boot)
+        self._dispatcher.run_due(utc_ns(), at_boot=self._due_since_boot)
         self._due_since_boot = False
 
     def _report(self, telecommand: str, stage: Stage, /, **fields: Any) -> None:
