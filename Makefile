@@ -1,4 +1,4 @@
-# make demo | dashboard | test | bench: each installs what it needs into .venv.
+# make demo | dashboard | test | bench | faults: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -7,14 +7,15 @@ VENV := .venv
 READY := $(VENV)/.ready
 OPENMCT := node_modules/.ready
 
-.PHONY: help setup demo dashboard test lint browser bench clean
+.PHONY: help setup demo dashboard test lint browser bench faults clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
+	@echo "make faults      damage 10,000 state files; go on where it was stopped; prints the totals"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
-	@echo "make clean       remove .venv, node_modules and the output of demo and bench"
+	@echo "make clean       remove .venv, node_modules and the output of demo, bench and faults"
 
 setup: $(READY)
 
@@ -49,5 +50,8 @@ test: lint browser
 bench: $(READY) browser
 	$(VENV)/bin/python -m deploy.benchmark
 
+faults: $(READY)
+	nice -n 10 $(VENV)/bin/python -m deploy.faults
+
 clean:
-	rm -rf $(VENV) node_modules demo bench
+	rm -rf $(VENV) node_modules demo bench faults

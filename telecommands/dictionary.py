@@ -84,6 +84,7 @@ class Code(str, Enum):
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
+    STATE_LOST = "STATE_LOST", "the record was damaged, so that it cannot be trusted any more"
     MISSED = "MISSED", "the scheduled time passed while the service was down"
     SELF_TEST_FAILED = "SELF_TEST_FAILED", "golden tiles gave wrong results"
     INTERNAL = "INTERNAL", "internal error; see the service log"
@@ -1021,6 +1022,9 @@ EventName: TypeAlias = Literal[
     "KEYS_REFUSED",
     "THREAD_STALLED",
     "THREAD_ENDED",
+    "STATE_DAMAGED",
+    "STATE_RESTORED",
+    "STATE_LOST",
     "INTERNAL_FAULT",
 ]
 
@@ -1061,6 +1065,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
         "LIMIT_EXCEEDED": "a value is outside its limits",
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
+        "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
     },
     Severity.CRITICAL: {
@@ -1071,6 +1076,8 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "TOO_HOT": "a temperature is critical: the service enters SAFE",
         "THREAD_STALLED": "a thread stopped responding",
         "THREAD_ENDED": "a thread ended by a fault: the service ends, and systemd restarts it",
+        "STATE_DAMAGED": "the state file is damaged: the service restarts and restores it",
+        "STATE_LOST": "a part of the state could not be restored: the service enters SAFE",
         "INTERNAL_FAULT": "an internal error occurred; see the service log",
     },
 }

@@ -123,7 +123,11 @@ class FlightUnit:
     @property
     def endpoints(self) -> dict[str, str]:
         """Addresses that the daemon listens at."""
-        found: dict[str, str] = json.loads((self.state / "endpoints.json").read_text())
+        path = self.state / "endpoints.json"
+        if path.exists():
+            found: dict[str, str] = json.loads(path.read_text())
+        else:  # no room for the file
+            found = self.events("listening")[-1]["endpoints"]
         return found
 
     @property

@@ -19,7 +19,21 @@ from flightsw.errors import FlightError, StateUnavailable
 from flightsw.state import StateFile
 from flightsw.telemetry.reporting import ReportEvent
 from telecommands.codec import convert_arguments
-from telecommands.dictionary import Code, Mode, Stage, Telecommand, TelecommandCounts, Verification
+from telecommands.dictionary import (
+    CloseContact,
+    Code,
+    DeleteProduct,
+    Mode,
+    OpenContact,
+    Restart,
+    SelfTest,
+    SetMode,
+    ShutDown,
+    Stage,
+    Telecommand,
+    TelecommandCounts,
+    Verification,
+)
 from telecommands.refusal import Refusal
 
 _log: Final = structlog.get_logger(__name__)
@@ -33,6 +47,16 @@ _RESTRICTED: Final = MappingProxyType(
     }
 )
 """What allows a telecommand again that is not allowed in the mode."""
+# What they do shows in the files or ends with the process, so that they need no record of it.
+_WITHOUT_RECORD: Final = (
+    CloseContact.NAME,
+    DeleteProduct.NAME,
+    OpenContact.NAME,
+    Restart.NAME,
+    SelfTest.NAME,
+    SetMode.NAME,
+    ShutDown.NAME,
+)
 
 
 class Dispatcher:
@@ -247,6 +271,10 @@ class Dispatcher:
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
             cause = f"{context.name} is not allowed in {mode.value}"
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, _RESTRICTED[mode])
+        lasts = not telecommand.READ_ONLY and context.name not in _WITHOUT_RECORD
+        if lasts and self._state.volatile:
+            cause = f"{context.name} cannot be kept, because the disk is full"
+            raise Refusal(Code.STATE_UNAVAILABLE, cause, "Delete products, or free the disk")
         handler = self._handlers.get(context.name)
         if handler is None:
             raise Refusal(Code.UNKNOWN_TELECOMMAND, f"{context.name} has no handler here")

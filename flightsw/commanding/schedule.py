@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, Literal
 
 import msgspec
@@ -83,6 +83,18 @@ class TelecommandSchedule:
     def take(self, entry: str) -> None:
         """Take a due entry off: part of the transaction that accepts its telecommand."""
         self._delete(entry)
+
+    def distrust(self, entries: Collection[str] | None) -> tuple[str, ...]:
+        """Take those of the entries off: they are older versions, and may have run.
+
+        None: any entry may be one.
+        """
+        with self._state.transaction():
+            waiting = (one.entry for one in self.entries())
+            taken = tuple(one for one in waiting if entries is None or one in entries)
+            for entry in taken:
+                self.take(entry)
+        return taken
 
     def entries(self) -> tuple[ScheduleEntry, ...]:
         """All entries, soonest first."""

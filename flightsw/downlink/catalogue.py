@@ -189,6 +189,18 @@ class ProductCatalogue:
             )
             return True
 
+    def distrust(self, products: Collection[str] | None) -> tuple[str, ...]:
+        """Hold those of the products that wait: their records are older versions.
+
+        None: any record may be one.  Such a product may have been delivered; ground decides.
+        """
+        with self._state.transaction() as db:
+            rows = db.execute("SELECT product FROM products WHERE state = 'QUEUED'").fetchall()
+            held = tuple(name for (name,) in rows if products is None or name in products)
+            for name in held:
+                self.hold(name)
+        return held
+
     def list(self, request: ListProducts) -> ProductList:
         """Products in the order of downlink, then the others, newest first."""
         states = _json(state.value for state in request.states or tuple(ProductState))

@@ -8,7 +8,7 @@ from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.state import StateFile
 
 _FACT: Final = "safe_because"
-_LASTING: Final = (SafeReason.BOOT_LOOP, SafeReason.TELECOMMAND)
+_LASTING: Final = (SafeReason.BOOT_LOOP, SafeReason.TELECOMMAND, SafeReason.STATE_LOST)
 """Other reasons are found again by the monitors that watch them."""
 
 
@@ -22,7 +22,7 @@ class LastingSafe:
         self._kept = (state.fact(_FACT) or b"").decode()
 
     def restore(self) -> None:
-        """At boot: SAFE again, if the previous run was so by telecommand or boot loop."""
+        """At boot: SAFE again, if the previous run was so for a lasting reason."""
         for name in filter(None, self._kept.split(",")):
             self._modes.unsafe(SafeReason[name], "as before the restart")
 

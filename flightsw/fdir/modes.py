@@ -12,10 +12,11 @@ from telecommands.refusal import Refusal
 
 
 class SafeReason(str, Enum):
-    """Why the mode is SAFE.  The first two happen once; the others hold until cleared."""
+    """Why the mode is SAFE.  The first three happen once; the others hold until cleared."""
 
     BOOT_LOOP = "boot loop"
     TELECOMMAND = "telecommand"
+    STATE_LOST = "state lost"
     SELF_TEST = "self-test"
     TEMPERATURE = "temperature"
     DISK_FULL = "disk full"

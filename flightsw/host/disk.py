@@ -79,6 +79,24 @@ def read_plain(path: Path, limit: int) -> bytes:
     return bytes(content)
 
 
+def has_room(folder: Path, size: int) -> bool:
+    """Whether a file of ``size`` bytes can be written into the folder now; it is not kept.
+
+    Unlike free bytes, this knows of quotas, limits and file systems mounted read-only.
+    """
+    probe = folder / f".room.{secrets.token_hex(4)}"
+    try:
+        descriptor = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        finally:
+            os.close(descriptor)
+            probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
 def sync(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

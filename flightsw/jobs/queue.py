@@ -6,7 +6,7 @@ Any thread may call; each call is one transaction of the state file, and nothing
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -190,6 +190,20 @@ class JobQueue:
                 else:
                     requeued.append(job)
         return Recovered(tuple(requeued), tuple(failed), tuple(cancelled))
+
+    def distrust(self, jobs: Collection[str] | None, now_ns: int) -> tuple[Job, ...]:
+        """End those of the jobs that are open: their records are older versions.
+
+        None: any record may be one.  Such a job may have ended already; it must not run again.
+        """
+        with self._state.transaction() as db:
+            rows = db.execute(f"{_JOB} WHERE ended_at IS NULL ORDER BY number").fetchall()
+            open_jobs = [_job(row) for row in rows]
+            distrusted = tuple(one for one in open_jobs if jobs is None or one.id in jobs)
+            cause = "the job's record was damaged, and whether it had run is unknown"
+            for job in distrusted:
+                self.end(job.id, JobState.FAILED, now_ns, Code.STATE_LOST, cause)
+        return distrusted
 
     def job(self, job_id: str) -> Job:
         """A job as it was asked for.  :class:`Refusal` UNKNOWN_JOB."""

@@ -16,13 +16,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from flightsw.errors import ModelError, PackageInvalid, StateUnusable
+from flightsw.errors import DiskFull, ModelError, PackageInvalid, StateUnusable
 from flightsw.host.confinement import confined
 from flightsw.host.disk import disk_errors, sha256, sync
 from flightsw.model.durable_copy import copy_folder
@@ -69,7 +70,7 @@ class ModelSlots:
         self._folder, self._inbox, self._facts = folder, inbox, facts
         package = load_package(shipped)
         self._shipped_id, self._shipped_folder = package.model_id, package.folder
-        with disk_errors(folder):
+        with suppress(DiskFull), disk_errors(folder):  # the first package needs it, not the start
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._remove_unnamed()
 
@@ -177,6 +178,7 @@ class ModelSlots:
         incoming = self._folder / _INCOMING
         try:
             with disk_errors(self._folder):
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy_folder(source, incoming)
             _verified(incoming, sha256)
             if not self._is_sound(model):  # else a slot holds it already
@@ -196,7 +198,7 @@ class ModelSlots:
     def _remove_unnamed(self) -> None:
         slots = self._slots()
         named = {slots.active, slots.staged, slots.previous}
-        for path in self._folder.iterdir():
+        for path in self._folder.iterdir() if self._folder.exists() else ():
             if path.name not in named:
                 # What cannot be deleted now is tried again at the next change.
                 shutil.rmtree(path, ignore_errors=True)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -36,6 +37,7 @@ from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
+from flightsw.host.clock import utc_ns
 from flightsw.host.real_time import allows_real_time
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
@@ -47,6 +49,7 @@ from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
 from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoints
+from flightsw.service.state_care import StateCare
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
 from flightsw.telemetry.link import TelemetryLink
@@ -82,6 +85,7 @@ class FlightService:
         self._signalled = False
         self._exit_status = 0
         self._faulty = False
+        self._endpoints_written = False
         self._processing_ended = True
         self._stalled: frozenset[str] = frozenset()
         with ExitStack() as opened:
@@ -98,7 +102,7 @@ class FlightService:
         self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
         self._boots = BootRecord(self._state)
         machine_boot = _machine_boot()
-        self._boot = self._boots.begin(time.time_ns(), machine_boot)
+        self._boot = self._boots.begin(utc_ns(), machine_boot)
         self._contact = ContactWindow(self._state, machine_boot)
         self._heartbeats = Heartbeats()
         self._authenticating = sockets.authenticating
@@ -107,8 +111,22 @@ class FlightService:
         self._build_commanding(sockets)
         self._build_downlink(sockets)
         self._build_health()
-        write_endpoints(service.state_dir, sockets.endpoints)
-        self._log.info("listening", boot=self._boot.number, state=str(service.state_dir))
+        self._care = StateCare(
+            self._state,
+            self._jobs,
+            self._catalogue,
+            self._schedule,
+            self._modes,
+            self._ports,
+            restart=lambda: self.end(RESTART_STATUS),
+        )
+        self._endpoints = sockets.endpoints
+        self._log.info(
+            "listening",
+            boot=self._boot.number,
+            state=str(service.state_dir),
+            endpoints=asdict(sockets.endpoints),
+        )
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
             self._log.warning("the D-IMC thread has no real-time priority", cure=cure)
@@ -118,7 +136,7 @@ class FlightService:
             sockets.telemetry,
             PacketStream(self._boot.number),
             self._beat("telemetry"),
-            time.time_ns,
+            utc_ns,
             self._report_drops,
         )
         self._events = EventReporter(
@@ -144,7 +162,7 @@ class FlightService:
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
             self._report_delivered,
             self._report_lost,
-            time.time_ns,
+            utc_ns,
             time.monotonic,
         )
         self._cool = threading.Event()
@@ -154,7 +172,7 @@ class FlightService:
             self._report,
             self._events.report,
             self._beat("processing"),
-            time.time_ns,
+            utc_ns,
             time.monotonic,
         )
         self._ledger = VerificationLedger(self._state)
@@ -218,7 +236,7 @@ class FlightService:
             handlers.table(),
             mode=lambda: self._modes.mode,
             publish=lambda verification: self._telemetry.publish("ver", verification),
-            clock=time.time_ns,
+            clock=utc_ns,
             state=self._state,
             event=self._events.report,
         )
@@ -248,9 +266,15 @@ class FlightService:
             scheduled=self._schedule.count,
             packets_dropped=lambda: self._telemetry.dropped,
             events_squelched=lambda: self._events.squelched,
+            state_on_disk=lambda: not self._state.volatile,
         )
         self._health = Health(
-            sources, self._modes, self._events.report, time.time_ns, time.monotonic, self._cool
+            sources,
+            self._modes,
+            self._events.report,
+            time.time_ns,  # not held back at the last time of the interface: it watches for jumps
+            time.monotonic,
+            self._cool,
         )
 
     # --- Running: the main thread -------------------------------------------------------------
@@ -259,6 +283,7 @@ class FlightService:
         """Serve until :meth:`end`; the exit status."""
         with self._opened:
             try:
+                self._offer_endpoints()
                 self._recover()
                 self._start()
                 while not (self._ending.is_set() or self._signalled):
@@ -305,11 +330,12 @@ class FlightService:
 
     def _recover(self) -> None:
         """Close what the previous run left open."""
-        now_ns, boot = time.time_ns(), self._boot
+        now_ns, boot = utc_ns(), self._boot
         if not boot.last_was_clean:
             self._events.report(
                 "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
             )
+        self._care.deal_with_loss()
         recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
         for job in recovered.requeued:
             self._events.report(
@@ -327,15 +353,18 @@ class FlightService:
             self._outcomes.close_cancellations(job.id)
         self._dispatcher.close_orphans(self._jobs.is_open)
         self._safe.restore()
+        self._care.settle()
         self._restore_contact()
         if boot.loop:
             self._events.report(
                 "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
             )
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
+        with suppress(StateUnavailable):  # the next check makes up for it
+            self._safe.keep()
 
     def _restore_contact(self) -> None:
-        contact = self._contact.restore(time.monotonic(), time.time_ns())
+        contact = self._contact.restore(time.monotonic(), utc_ns())
         if contact is None:
             return
         spent = self._contact.spent_bytes
@@ -377,6 +406,9 @@ class FlightService:
         self._ending.wait(max(0.0, until - time.monotonic()))
 
     def _check(self) -> None:
+        self._care.settle()
+        self._care.keep_copy(time.monotonic())
+        self._offer_endpoints()
         with suppress(StateUnavailable):  # reported by the part that changes the state
             self._health.check()
             self._processing.tick()
@@ -408,6 +440,13 @@ class FlightService:
         message = f"the service ends because its {thread} thread was ended by {cause}"
         self._events.report("THREAD_ENDED", message, thread=thread)
         self.end(_FAULT_STATUS)
+
+    def _offer_endpoints(self) -> None:
+        """Write the file of endpoints; on a full disk that has to wait."""
+        if not self._endpoints_written:
+            with suppress(OSError):
+                write_endpoints(self._settings.state_dir, self._endpoints)
+                self._endpoints_written = True
 
     def _announce(self) -> None:
         self._announced = True
@@ -444,7 +483,8 @@ class FlightService:
             self._contact.keep(time.monotonic())
             # However late the processing thread is: its work is left as after any restart.
             if not self._faulty:  # else the next boot counts an unclean end
-                self._boots.end_clean(time.time_ns(), reason)
+                self._boots.end_clean(utc_ns(), reason)
+        self._state.keep_copy()
         self._telemetry.stop(_LINK_STOP_SECONDS)
 
     # --- Called by other threads -------------------------------------------------------------
@@ -452,11 +492,14 @@ class FlightService:
     def _tick_commanding(self) -> None:
         if not self._processing.started.is_set():
             return  # in BOOT nothing of the schedule runs
-        self._dispatcher.run_due(time.time_ns(), at_boot=self._due_since_boot)
+        self._dispatcher.run_due(utc_ns(), at_boot=self._due_since_boot)
         self._due_since_boot = False
 
     def _report(self, telecommand: str, stage: Stage, /, **fields: Any) -> None:
-        self._dispatcher.report(telecommand, stage, **fields)
+        try:
+            self._dispatcher.report(telecommand, stage, **fields)
+        except KeyError:  # lost with a part of the state, which was reported then
+            self._log.warning("a telecommand has no record", id=telecommand, stage=stage.value)
 
     def _follow_mode(self, before: Mode, after: Mode, why: str) -> None:
         self._events.report("MODE_CHANGED", f"{before.value} to {after.value}: {why}")

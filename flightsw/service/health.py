@@ -52,6 +52,7 @@ class HealthSources:
     scheduled: Callable[[], int]
     packets_dropped: Callable[[], int]
     events_squelched: Callable[[], int]
+    state_on_disk: Callable[[], bool]
 
 
 @dataclass
@@ -146,7 +147,8 @@ class Health:
         check = self._disk.check(readings.disk_free_bytes, now, disk_limits(reserve))
         self._report(check)
         if not check.acts:
-            self.modes.cleared(SafeReason.DISK_FULL)
+            if self.sources.state_on_disk():
+                self.modes.cleared(SafeReason.DISK_FULL)
             return
         if check.changed:
             self.event("DISK_FULL", f"only {check.value:.0f} bytes are free", value=check.value)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from deploy.rig.flight_unit import flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from telecommands.dictionary import Code, Stage
 from tests.conftest import Simulated
 
@@ -72,6 +72,46 @@ def test_a_full_disk_leads_to_safe_mode_and_loses_nothing(
         assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
         products = unit.execute("LIST_PRODUCTS").data["products"]
         assert {one["product"] for one in products} >= set(kept.data["products"])
+        assert unit.stop() == 0
+
+
+@pytest.mark.parametrize("end", [FlightUnit.stop, FlightUnit.kill])
+def test_a_service_starts_on_a_full_disk_deletes_and_recovers(
+    end: Callable[[FlightUnit], object], small_disk: Path, simulated: Simulated, tmp_path: Path
+) -> None:
+    with flight_unit(small_disk / "unit") as unit:
+        shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
+        unit.start()
+        unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
+        wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
+        done = unit.execute(
+            "PROCESS_SCENE", scene=simulated.scene.name, products=["report", "fill"]
+        )
+        deleted, *_ = (one for one in done.data["products"] if ".fill." in one)
+        end(unit)
+        (unit.state / "endpoints.json").unlink()
+        ballast = _fill(small_disk, leave=0)
+
+        unit.start()
+        assert unit.execute("PING").data["mode"] == "SAFE"
+        assert unit.execute("SET_MODE", mode="OPERATIONAL").code is Code.NOT_IN_THIS_MODE
+        refused = unit.execute("SET_PARAMETER", name="progress.period_s", value=1)
+        assert refused.code is Code.STATE_UNAVAILABLE
+        unit.execute("OPEN_CONTACT", bytes=10**9, seconds=60)
+        with unit.receiver(tmp_path) as receiver:
+            received = receiver.receive_next(timeout_s=30)
+        assert received is not None
+        assert unit.execute("DELETE_PRODUCT", product=deleted).stage is Stage.COMPLETED
+
+        ballast.unlink()
+        wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
+        unit.kill()
+        unit.start()
+        kinds = ["QUEUED", "DELIVERED", "DELETED"]
+        listed = unit.execute("LIST_PRODUCTS", states=kinds).data["products"]
+        states = {one["product"]: one["state"] for one in listed}
+        assert set(states) == set(done.data["products"])
+        assert (states[deleted], states[received.product]) == ("DELETED", "DELIVERED")
         assert unit.stop() == 0
 
 

@@ -101,3 +101,15 @@ def test_whatever_is_added_and_removed_each_entry_is_due_once_at_its_time(
             assert taken == sorted(ripe, key=waiting.__getitem__)
             waiting = {entry_id: at for entry_id, at in waiting.items() if at > now}
         assert harness.schedule.count() == len(waiting)
+
+
+@pytest.mark.parametrize(
+    ("named", "left"), [(("S2", "S9"), ["S1"]), (None, []), ((), ["S1", "S2"])]
+)
+def test_entries_that_are_distrusted_never_run(
+    harness: Harness, named: tuple[str, ...] | None, left: list[str]
+) -> None:
+    for entry in ("S1", "S2"):
+        harness.schedule.add(entry, Schedule(at=100, telecommand=PING), "ground", 0)
+    harness.schedule.distrust(named)
+    assert [one.entry for one in harness.schedule.due(100)] == left

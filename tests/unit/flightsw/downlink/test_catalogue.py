@@ -218,3 +218,14 @@ def test_the_catalogue_outlives_the_service(tmp_path: Path) -> None:
         stored = ProductCatalogue(state).next()
     assert stored is not None
     assert stored.record == msgspec.structs.replace(record, confirmed=7)
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_waiting_products_that_are_distrusted_are_held(board: Board, all_of_them: bool) -> None:
+    first, second, held = (board.add() for _ in range(3))
+    board.catalogue.hold(held.product)
+    named = None if all_of_them else (second.product, held.product)
+    expected = (first.product, second.product) if all_of_them else (second.product,)
+    assert board.catalogue.distrust(named) == expected
+    following = board.catalogue.next()
+    assert (following and following.record.product) == (None if all_of_them else first.product)

@@ -138,6 +138,23 @@ def test_a_requeued_job_keeps_its_age_and_gives_an_attempt_back_where_asked(
     assert queue.requeue(old.id, _NOW, counts=False).attempts == 1
 
 
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_open_jobs_that_are_distrusted_never_run(queue: JobQueue, all_of_them: bool) -> None:
+    ended, running, waiting = (queue.add("tc", _scene(priority), _NOW) for priority in (9, 8, 1))
+    for _ in range(2):
+        queue.next(_NOW)
+    queue.end(ended.id, JobState.COMPLETED, _NOW)
+    named = None if all_of_them else (ended.id, running.id)
+    distrusted = queue.distrust(named, _NOW)
+    expected = [running.id, waiting.id] if all_of_them else [running.id]
+    assert [job.id for job in distrusted] == expected
+    for job in expected:
+        assert queue.record(job).code is Code.STATE_LOST
+    assert queue.record(ended.id).state is JobState.COMPLETED
+    following = queue.next(_NOW)
+    assert (following and following.id) == (None if all_of_them else waiting.id)
+
+
 def test_cancelling_a_waiting_job_ends_it(queue: JobQueue) -> None:
     job = queue.add("a", _scene(), _NOW)
     record = queue.cancel(job.id, _NOW)

@@ -1,0 +1,1 @@
+"""Fault campaigns: seeded, resumable, with totals (docs/reliability.md)."""
