@@ -22,6 +22,7 @@ Head = Literal["contamination", "classes"]
 
 _BANDS: Final = 4
 _CLASS_COUNTS: Final = (2, len(CLASSES))
+_HEAD_BIAS: Final = "segmentation_head.0.bias"
 _TOLERANCE: Final = 2e-3  # of a logit, between torch and ONNX Runtime
 
 
@@ -50,6 +51,13 @@ def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
         for name, value in weights.items()
     }
     np.savez_compressed(path, **halves)  # type: ignore[arg-type]
+
+
+def with_clear_lowered(weights: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
+    """Lower the clear logit: F2 weighs missed cloud more than false alarms, the loss does not."""
+    bias = weights[_HEAD_BIAS].clone()
+    bias[CLASSES.index("clear")] -= by
+    return {**weights, _HEAD_BIAS: bias}
 
 
 def with_head(network: nn.Module, head: Head) -> nn.Module:
@@ -97,10 +105,15 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=Path, help="write the weights here in float16, and export those"
     )
+    parser.add_argument(
+        "--lower-clear", type=float, default=0.0, metavar="LOGIT",
+        help="with --keep: lower the clear logit by this much, for F2 (default: %(default)s)",
+    )  # fmt: skip
     arguments = parser.parse_args()
     weights = arguments.weights
     if arguments.keep:
-        keep_weights(read_weights(weights), arguments.keep)
+        lowered = with_clear_lowered(read_weights(weights), arguments.lower_clear)
+        keep_weights(lowered, arguments.keep)
         weights = arguments.keep
     export(read_network(weights, arguments.torchscript), arguments.out, arguments.head)
 
