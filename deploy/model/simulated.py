@@ -19,20 +19,20 @@ _COVERS: Final = (0.1, 0.25, 0.4, 0.6)
 _CLASSES: Final = {"clear": (CLEAR,), "cloud": (THICK_CLOUD, THIN_CLOUD), "shadow": (CLOUD_SHADOW,)}
 
 
-def simulated_tiles(count: int, seed: int = 1) -> Iterator[Tile]:
-    """Yield ``count`` tiles of 896 x 896 at 10 m, both levels and four degrees of cover in turn."""
+def simulated_tiles(count: int, seed: int = 1, side: int = SIDE) -> Iterator[Tile]:
+    """Yield ``count`` tiles at 10 m, both levels and four degrees of cover in turn."""
     for number in range(count):
         level = ("L1C", "L2A")[number % 2]
         generator, _ = build_generator(
             seed=1000 * seed + number,
-            size=SIDE,
+            size=side,
             level=level,  # type: ignore[arg-type]
             offset=0,
             cloud_cover=_COVERS[number // 2 % len(_COVERS)],
             edge=False,
             bits=7.0,
         )
-        numbers, truth = generator.render(Window(0, 0, SIDE, SIDE))
+        numbers, truth = generator.render(Window(0, 0, side, side))
         yield Tile(
             name=f"simulated_{number:03d}",
             region="simulated",
