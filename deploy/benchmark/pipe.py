@@ -39,7 +39,7 @@ def fill_pipe(scene: Path, latency_ms: float, rounds: int) -> list[dict[str, flo
     """
     settings = simulator(TwinSettings(latency_ms, compute=False))
     with tempfile.TemporaryDirectory(dir=scene.parent) as out, open_chain(settings) as chain:
-        request = SceneRequest(scene, Path(out), MASK)
+        request = SceneRequest(scene, Path(out), MASK, overwrite=True)
         chain.process(request)  # warms up
         return [{"latency_ms": latency_ms} | _round(chain, scene, request) for _ in range(rounds)]
 

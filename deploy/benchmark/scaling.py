@@ -91,7 +91,7 @@ def _series(scene: Path, count: int) -> list[dict[str, float]]:
     with tempfile.TemporaryDirectory(dir=scene.parent) as out, open_chain(simulator()) as chain:
         for _ in range(count):
             started = time.perf_counter()
-            chain.process(SceneRequest(scene, Path(out), MASK))
+            chain.process(SceneRequest(scene, Path(out), MASK, overwrite=True))
             seconds = time.perf_counter() - started
             return_memory()
             series.append({"seconds": seconds, "resident_bytes": process.memory_info().rss})

@@ -55,5 +55,11 @@ def _run(name: str, scene: Path) -> dict[str, Any]:
         images = band_images(scene, distance)
         return measure_usage(lambda: decode_strips(images))
     with tempfile.TemporaryDirectory(dir=scene.parent) as out, open_chain(scenario.settings) as own:
-        request = SceneRequest(scene, Path(out), scenario.products, ground_sample_distance=distance)
+        request = SceneRequest(
+            scene,
+            Path(out),
+            scenario.products,
+            ground_sample_distance=distance,
+            overwrite=True,
+        )
         return measure_usage(lambda: own.process(request).summary)

@@ -228,7 +228,7 @@ def test_contradictory_requests_are_refused(
 
 
 def test_a_package_states_the_origin_of_its_own_weights(released: Path) -> None:
-    description = load_package(released).description()
+    description = load_package(released)
     assert (description.licence, description.teacher) == ("MIT", None)
     notice = (released / "NOTICE").read_text()
     assert "weights of the Tiny network" in notice
@@ -264,5 +264,5 @@ def test_a_provenance_file_that_does_not_state_it_is_refused(
 
 def test_the_origin_of_the_weights_that_ship_is_that_of_their_package() -> None:
     stated, shipped = read_provenance(ROOT / "deploy/model/provenance.toml"), load_package()
-    assert stated.licence == shipped.description().licence
+    assert stated.licence == shipped.licence
     assert f"weights of the {stated.network} network" in (shipped.folder / "NOTICE").read_text()

@@ -90,7 +90,11 @@ def _failed(outcomes: JobOutcomes, job: Job) -> None:
 
 
 def _completed(outcomes: JobOutcomes, job: Job) -> None:
-    published = SimpleNamespace(folder=Path("products"), files=())
+    published = SimpleNamespace(
+        folder=Path("products"),
+        files=(),
+        report=SimpleNamespace(summary=SimpleNamespace(remarks=())),
+    )
     outcomes.completed(job, published, _FRACTION, 1.0)  # type: ignore[arg-type]
 
 

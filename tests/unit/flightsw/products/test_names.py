@@ -31,7 +31,7 @@ def test_dates_of_one_tile_lie_side_by_side(simulate, all_products, tmp_path):
     for name in _DATES:
         scene.with_metadata(name=name).publish(tmp_path, *all_products, overwrite=False)
 
-    assert len(_contents(tmp_path)) == 4 * 9
+    assert len(_contents(tmp_path)) == 4 * 11
     assert all(any(name in path.name for path in tmp_path.iterdir()) for name in _DATES)
 
 

@@ -210,6 +210,9 @@ def test_item_names_scene_constellation_and_time_of_processing(simulate, tmp_pat
     assert properties["created"] == "2026-11-29T12:00:00Z"
 
 
+@pytest.mark.filterwarnings(
+    "ignore:``LocalValidator``:DeprecationWarning"
+)  # pystac 1: the only offline one
 @pytest.mark.parametrize(
     "changes", [{}, {"georeference": None}, {"platform": "", "tile_id": "rooftops"}]
 )

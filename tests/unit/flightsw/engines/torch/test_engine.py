@@ -454,7 +454,7 @@ class _Mask:
 def test_tiles_of_the_baseline_give_the_mask_of_the_whole_frame(
     package: ModelPackage, published: Path, device: Any
 ) -> None:
-    """Away from edges: there, padding stands where the whole frame has neighbours."""
+    """Away from the edges of tiles, at which the whole frame has neighbours."""
     size, overlap, side = 256, 32, 700
     chosen = TorchSettings(
         threads=1,
@@ -472,7 +472,7 @@ def test_tiles_of_the_baseline_give_the_mask_of_the_whole_frame(
     frame = ((numbers.astype(np.float64) - 1000) / 10_000).astype(np.float32)
     logits = small_answer(np.ascontiguousarray(frame.transpose(1, 2, 0)[None]))[0]
     margin = logits[..., 1] - logits[..., 0]
-    starts = np.arange(3) * (size - overlap)
+    starts = np.array([0, size - overlap, side - size])
     edges = np.array([*starts, *(starts + size), side])
     inside = np.abs(np.arange(side)[:, None] - edges + 0.5).min(axis=1) > RADIUS
     sure = inside[:, None] & inside & (np.abs(margin) > 1e-4)
