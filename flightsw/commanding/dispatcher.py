@@ -123,7 +123,7 @@ class Dispatcher:
         """Add a stage to a telecommand (its id) whose handler answered :class:`Deferred`.
 
         After a closing stage nothing changes: that one is returned.  Inside a transaction of the
-        caller the stage is kept, or undone, with the rest of it.  Raises StateUnavailable if it
+        caller the stage is kept, or undone, with the rest of it, and published when it is kept.  Raises StateUnavailable if it
         cannot be kept (report it again later), KeyError for an id that was never accepted.
         """
         with self._state.reading():  # whose lock lets stages out in the order they are kept in
@@ -144,9 +144,7 @@ class Dispatcher:
                 data=dict(data or {}),
             )
             self._ledger.record(verification)
-            self._publish(verification)
-            for listener in self._listeners:
-                listener(verification)
+            self._state.after_commit(lambda: self._announce(verification))
         return verification
 
     def run_due(self, now_ns: int, *, at_boot: bool) -> tuple[Verification, ...]:
@@ -304,6 +302,11 @@ class Dispatcher:
         )
         for stage in stages:
             self._ledger.record(stage)
+
+    def _announce(self, verification: Verification) -> None:
+        self._publish(verification)
+        for listener in self._listeners:
+            listener(verification)
 
     def _publish_all(self, stages: tuple[Verification, ...]) -> tuple[Verification, ...]:
         self._count(stages[0])

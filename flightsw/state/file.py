@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,7 @@ class StateFile:
         self._volatile = False
         self._transactions = 0
         self._copied_at = -1
+        self._committed: list[Callable[[], None]] = []
         self._db: sqlite3.Connection
         try:
             self._mark = MarkFile(folder / MARK_FILE)
@@ -107,6 +108,20 @@ class StateFile:
             self._transactions += 1
             if self._mark is not None and not self._volatile:
                 self._mark.write(Mark(self._transactions, digest))
+            actions, self._committed = self._committed, []
+            for action in actions:
+                action()
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Do ``action`` when the open transaction is committed, never if it is rolled back.
+
+        Without an open transaction it is done immediately.
+        """
+        with self._lock:
+            if self._db.in_transaction:
+                self._committed.append(action)
+                return
+        action()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -280,6 +295,7 @@ class StateFile:
             raise StateUnavailable(self.path, f"cannot be {done} ({error})", cure) from error
 
     def _roll_back(self) -> None:
+        self._committed = []
         if self._db.in_transaction:
             with suppress(sqlite3.DatabaseError):  # a damaged file: nothing was committed
                 self._db.execute("ROLLBACK")

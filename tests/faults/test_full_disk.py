@@ -97,10 +97,10 @@ def test_a_service_starts_on_a_full_disk_deletes_and_recovers(
         assert unit.execute("SET_MODE", mode="OPERATIONAL").code is Code.NOT_IN_THIS_MODE
         refused = unit.execute("SET_PARAMETER", name="progress.period_s", value=1)
         assert refused.code is Code.STATE_UNAVAILABLE
-        unit.execute("OPEN_CONTACT", bytes=10**9, seconds=60)
+        assert unit.execute("OPEN_CONTACT", bytes=10**9, seconds=60).stage is Stage.COMPLETED
         with unit.receiver(tmp_path) as receiver:
             received = receiver.receive_next(timeout_s=30)
-        assert received is not None
+            assert received is not None, receiver.why_nothing
         assert unit.execute("DELETE_PRODUCT", product=deleted).stage is Stage.COMPLETED
 
         ballast.unlink()

@@ -18,6 +18,7 @@ import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from flightsw.scene import open_scene
+from flightsw.state import StateFile
 from telecommands.auth import TelecommandKey, mac, sign
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -104,7 +105,16 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
     assert told[own[1].path.name] == hashlib.sha256(own[1].path.read_bytes()).hexdigest()
 
     alone = run_command(
-        "flightsw", ["process", str(simulated.scene), "-o", str(tmp_path / "alone"), "--json"]
+        "flightsw",
+        [
+            "process",
+            str(simulated.scene),
+            "-o",
+            str(tmp_path / "alone"),
+            "--json",
+            "--products",
+            "geotiff",
+        ],
     )
     geotiff = next(f for f in json.loads(alone.stdout)["files"] if f["product"] == "geotiff")
     assert geotiff["sha256"] == own[1].sha256
@@ -540,7 +550,8 @@ def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
         assert unit.execute("OPEN_CONTACT", bytes=5_000_000, seconds=600).stage is Stage.COMPLETED
         unit.kill()
         unit.start()
-        packet = unit.next_packet("hk")
+        with unit.telemetry("hk") as telemetry:
+            packet = next(body for _, _, body in telemetry.packets(30))
         assert isinstance(packet, Housekeeping)
         assert packet.contact.bytes_left == 5_000_000
         assert 0 < packet.contact.seconds_left < 600
@@ -654,7 +665,6 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("spoil", "status", "words"),
     [
-        ("state", 7, "state.sqlite"),
         ("newer", 7, "schema 99"),
         ("port", 8, "cannot be bound"),
         ("secret", 8, "chmod"),
@@ -665,16 +675,12 @@ def test_what_prevents_a_start_is_told_with_its_cure(
     tmp_path: Path, spoil: str, status: int, words: str
 ) -> None:
     with flight_unit(tmp_path / "unit") as unit, socket.socket() as taken:
-        if spoil == "state":
-            (unit.state / "state.sqlite").write_bytes(b"no database at all" * 99)
-        elif spoil == "newer":
+        if spoil == "newer":
             unit.start()
             assert unit.stop() == 0
-            import sqlite3  # noqa: PLC0415
-
-            with sqlite3.connect(unit.state / "state.sqlite") as db:
+            with StateFile(unit.state) as state, state.transaction() as db:
+                db.execute("UPDATE seals SET rows = 99 WHERE name = 'schema'")
                 db.execute("PRAGMA user_version = 99")
-            db.close()
         elif spoil == "port":
             taken.bind(("127.0.0.1", 0))
             taken.listen()

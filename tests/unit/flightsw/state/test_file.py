@@ -6,7 +6,7 @@ import re
 import resource
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +38,31 @@ def test_a_transaction_is_whole_or_not_at_all(tmp_path: Path) -> None:
             with state.transaction():  # part of the outer one
                 state.set_fact("inner", b"4")
     assert _facts(tmp_path) == {"kept": b"1", "inner": b"4"}
+
+
+def _fail_after_asking_for(state: StateFile, action: Callable[[], None]) -> None:
+    with state.transaction():
+        state.after_commit(action)
+        raise KeyError
+
+
+def test_what_waits_for_the_commit_is_done_after_it_and_never_if_it_is_rolled_back(
+    tmp_path: Path,
+) -> None:
+    done: list[str] = []
+    with StateFile(tmp_path) as state:
+        with state.transaction():
+            with state.transaction():  # part of the outer one
+                state.after_commit(lambda: done.append("kept"))
+            assert done == []
+        assert done == ["kept"]
+        with pytest.raises(KeyError):
+            _fail_after_asking_for(state, lambda: done.append("rolled back"))
+        with state.transaction():
+            pass
+        assert done == ["kept"]
+        state.after_commit(lambda: done.append("immediately"))
+    assert done == ["kept", "immediately"]
 
 
 def test_what_a_transaction_wrote_survives_the_process(tmp_path: Path) -> None:
