@@ -7,7 +7,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 OPENMCT := node_modules/.ready
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
-COVERED := 80
+COVERED := 92
 
 .PHONY: help setup demo dashboard test lint browser bench faults clean
 

@@ -123,8 +123,9 @@ class Dispatcher:
         """Add a stage to a telecommand (its id) whose handler answered :class:`Deferred`.
 
         After a closing stage nothing changes: that one is returned.  Inside a transaction of the
-        caller the stage is kept, or undone, with the rest of it, and published when it is kept.  Raises StateUnavailable if it
-        cannot be kept (report it again later), KeyError for an id that was never accepted.
+        caller the stage is kept, or undone, with the rest of it, and published when it is kept.
+        Raises StateUnavailable if it cannot be kept (report it again later), KeyError for an id
+        that was never accepted.
         """
         with self._state.reading():  # whose lock lets stages out in the order they are kept in
             latest = self._ledger.latest(telecommand)
