@@ -15,7 +15,7 @@ help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
-	@echo "make faults      damage 10,000 state files; go on where it was stopped; prints the totals"
+	@echo "make faults      damage 10,000 state files, continuing where it was stopped; prints the totals"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make clean       remove .venv, node_modules and the output of demo, bench and faults"
 

@@ -293,6 +293,17 @@ def test_a_report_belongs_to_the_callers_transaction(harness: Harness) -> None:
     with pytest.raises(ZeroDivisionError):
         end_in_vain()
     assert told(harness.ledger.known("job")) == ["ACCEPTED"]
+    assert told(harness.published) == ["ACCEPTED"]
+
+
+def test_a_report_is_published_when_the_callers_transaction_is_on_the_disk(
+    harness: Harness,
+) -> None:
+    harness.send("PROCESS_SCENE", SCENE, "job")
+    with harness.state.transaction():
+        harness.dispatcher.report("job", Stage.COMPLETED)
+        assert told(harness.published) == ["ACCEPTED"]
+    assert told(harness.published) == ["ACCEPTED", "COMPLETED"]
 
 
 def test_nothing_can_be_reported_of_an_id_never_accepted(harness: Harness) -> None:
