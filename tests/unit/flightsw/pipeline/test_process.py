@@ -97,7 +97,7 @@ def _naive_mask(
         seen = np.s_[: any_tile[window].shape[0], : any_tile[window].shape[1]]
         real = engine.infer(tile[None])[0][seen].astype(np.float64) * 0.05
         any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
-        margin = real[..., 1:].max(axis=2) - real[..., 0]
+        margin = (real[..., 1:].max(axis=2) - real[..., 0]) / engine.info.temperature
         total[window] += np.rint(np.tanh(margin / 2) * 2**20)
         tiles[window] += 1
         largest[window] = np.maximum(largest[window], margin)
@@ -246,6 +246,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
     stride=st.sampled_from((210, 224, 100)),
     threshold=st.none() | st.integers(1, 100),
     buffer_m=st.sampled_from((0.0, 5.0, 15.0, 40.0, 300.0)),
+    temperature=st.sampled_from((1.0, 0.7, 3.0)),
     seed=st.integers(0, 1000),
 )
 def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame(
@@ -257,6 +258,7 @@ def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame
     stride: int,
     threshold: int | None,
     buffer_m: float,
+    temperature: float,
     seed: int,
 ) -> None:
     numbers = _digital_numbers(seed, height, width)
@@ -267,10 +269,11 @@ def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame
         buffer_m=buffer_m,
         device="cpu",
     )
-    engine = ArithmeticEngine(batch=4, stride=stride)
+    engine = ArithmeticEngine(batch=4, stride=stride, temperature=temperature)
     scene = ArrayScene(numbers, strips, panels)
     summary = process_scene(scene, engine, chosen, [frame], probability=True)
-    mask, _, percent = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    alone = ArithmeticEngine(temperature=temperature)
+    mask, _, percent = _naive_mask(numbers, alone, fusion, stride)
     if threshold is not None:
         mask = np.where(mask == 255, mask, percent >= threshold).astype(np.uint8)
     mask = _naive_buffer(mask, buffer_m / 10)
