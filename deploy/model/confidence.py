@@ -22,7 +22,7 @@ _LEAST: Final = 1e-6  # of a probability, before its logarithm is taken
 
 @dataclass(frozen=True)
 class Margins:
-    """Of the valid pixels of tiles: float ``(n,)`` margins, and bool ``(n,)`` true contamination.
+    """Of pixels: float margins, and bool true contamination, of one shape.
 
     The margin is the logit of the contaminated class less that of clear.
     """
@@ -31,7 +31,7 @@ class Margins:
     true: NDArray[np.bool_]
 
     def probabilities(self, temperature: float) -> NDArray[np.float32]:
-        """Of contamination, ``(n,)``."""
+        """Of contamination, in the margins' shape."""
         return np.asarray(0.5 + 0.5 * np.tanh(self.found / (2 * temperature)), np.float32)
 
 
@@ -39,11 +39,15 @@ def margins(network: Network, tiles: Iterable[JudgedTile]) -> Margins:
     """Run each tile through the network; margins are those of the mean of overlapping windows."""
     found, true = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)]
     for tile in tiles:
-        clear = class_probabilities(network, tile.bands)[0][tile.valid]
-        contaminated = (1 - clear).clip(_LEAST)
-        found.append(np.log(contaminated / clear.clip(_LEAST)))
+        found.append(margins_of(1 - class_probabilities(network, tile.bands)[0][tile.valid]))
         true.append(tile.reference[tile.valid] > 0)
     return Margins(np.concatenate(found), np.concatenate(true))
+
+
+def margins_of(probability: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The logit of each probability of contamination."""
+    inner = probability.clip(_LEAST, 1 - _LEAST)
+    return np.asarray(np.log(inner / (1 - inner)), np.float32)
 
 
 def fitted_temperature(known: Margins) -> float:
