@@ -81,7 +81,7 @@ def _options(card: Card) -> Iterator[tuple[str, ...]]:
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:
     header, *body = (f"| {' | '.join(row)} |\n" for row in rows)
-    return header + "|---" * header.count(" | ") + "|---|\n" + "".join(body)
+    return header + "|---" * header.count(" | ") + "|---|\n" + "".join(body).rstrip("\n")
 
 
 def _interval(figure: Interval) -> str:
