@@ -55,6 +55,7 @@ class Code(str, Enum):
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
+    ID_IN_USE = "ID_IN_USE", "a telecommand of another key has the same id"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
     RATE_LIMITED = (
         "RATE_LIMITED",

@@ -191,10 +191,18 @@ class Dispatcher:
             admitted = self._gate.admit(frames, monotonic)
         except Refusal as refusal:
             # The same frames once more: their sender's answer was lost.
-            if refusal.code in _USED_BEFORE and (known := self._known(refusal.data["id"])):
-                return known
+            if refusal.code in _USED_BEFORE:
+                known = self._known(refusal.data["id"])
+                if known and known[0].key_id == refusal.data["key_id"]:
+                    return known
             raise
-        return self._known(admitted.body.id) or self._begin(admitted)
+        known = self._known(admitted.body.id)
+        if known and known[0].key_id != admitted.key_id:
+            cause = "a telecommand of another key has this id"
+            claimed = {"id": admitted.body.id, "key_id": admitted.key_id}
+            name = admitted.body.name
+            raise Refusal(Code.ID_IN_USE, cause, "Choose another id", name=name, **claimed)
+        return known or self._begin(admitted)
 
     def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
         """Answer the sender alone, and keep nothing: the id may be another sender's."""

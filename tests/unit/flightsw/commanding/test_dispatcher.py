@@ -82,6 +82,21 @@ def test_a_repeated_id_answers_again_and_runs_nothing(harness: Harness, name: st
     assert harness.published == list(first)
 
 
+def test_the_id_of_another_key_s_telecommand_is_rejected_and_answers_nothing_of_it(
+    harness: Harness,
+) -> None:
+    first = harness.send("PROCESS_SCENE", SCENE, "same")
+    other = TelecommandKey("other", bytes(32))
+    harness.keys["other"] = other
+    frames = sign(other, 1, TelecommandBody(id="same", name="PING", sent_at=0))
+    for _ in range(2):  # repeated frames, too
+        [rejected] = harness.dispatcher.receive(frames, 0)
+        assert told((rejected,)) in (["REJECTED ID_IN_USE"], ["REJECTED REPLAYED"])
+        assert (rejected.key_id, rejected.data) != (first[0].key_id, first[0].data)
+    assert harness.ran == ["same"]
+    assert harness.ledger.known("same") == first
+
+
 def test_a_repeated_id_is_told_the_stages_that_came_since(harness: Harness) -> None:
     harness.send("PROCESS_SCENE", SCENE, "job")
     harness.dispatcher.report("job", Stage.STARTED)
