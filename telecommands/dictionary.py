@@ -562,6 +562,7 @@ class ScheduleEntry(Record, frozen=True, kw_only=True):
     at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Literal["report", "run"]
+    key_id: Annotated[str, Meta(description="key that scheduled it")] = ""
 
 
 class Scheduled(Record, frozen=True, kw_only=True):
@@ -592,6 +593,8 @@ class ListSchedule(Telecommand, frozen=True, kw_only=True):
     NAME = "LIST_SCHEDULE"
     READ_ONLY = True
     RESULT = ScheduleList
+    limit: Limit = 50
+    skip: Skip = 0
 
 
 class ProductRecord(Record, frozen=True, kw_only=True):

@@ -52,6 +52,10 @@ class Gate:
         self._windows = {key_id: _unpacked(window) for key_id, window in rows}
         self._flushed = dict(self._windows)
 
+    def knows(self, key_id: str) -> bool:
+        """Whether telecommands of this key are accepted now."""
+        return key_id in self._keys()
+
     def admit(self, frames: Sequence[bytes], monotonic: float) -> Admitted:
         """The telecommand in two received frames; its sequence number is used up.
 
