@@ -53,7 +53,7 @@ class SceneRequest:
 
     ``fusion``, ``threshold_percent``, ``buffer_m``, ``least_integrity`` and
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
-    settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
     those given here are for a path.
     Without ``overwrite``, products that the folder already holds are an error.
@@ -63,7 +63,9 @@ class SceneRequest:
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
     ground_sample_distance: int | None = None
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     fusion: Fusion | None = None
@@ -231,6 +233,8 @@ class SceneProcessor:
             bands=engine.bands,
             ground_sample_distance=request.ground_sample_distance or assumed.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
             panels=panels_help(request.products, engine.classes),
@@ -281,6 +285,9 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
     if scene.level and scene.level not in package.levels:
         made_for = " and ".join(package.levels)
         remarks.append(f"the model was made for {made_for}, this scene is {scene.level}")
+    if scene.platform and not scene.platform.startswith("Sentinel-2"):
+        cause = f"the model was made for Sentinel-2, this scene is from {scene.platform}"
+        remarks.append(f"{cause}: it is outside the model's training")
     if (distance := scene.ground_sample_distance) not in package.ground_sample_distances:
         made_for = " and ".join(map(str, package.ground_sample_distances))
         remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")

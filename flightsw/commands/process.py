@@ -78,7 +78,19 @@ def add_parser(commands: Any) -> None:
         metavar="METRES",
         help="distance around contaminated pixels that counts as contaminated (default: none)",
     )
-    parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--offset",
+        type=float,
+        help="DN offset of all bands, against the metadata; with --scale in reflectance",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        help="of a GeoTIFF: reflectance = value x scale + offset, against its tags",
+    )
+    parser.add_argument(
+        "--nodata", type=float, help="value of a GeoTIFF that has no data, against its tag"
+    )
     parser.add_argument(
         "--bands",
         type=lambda text: tuple(text.split(",")),
@@ -112,6 +124,8 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        scale=arguments.scale,
+        nodata=arguments.nodata,
         file_bands=arguments.bands,
         tile=arguments.tile,
         fusion=arguments.fusion,

@@ -182,6 +182,8 @@ class JobRunner:
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             file_bands=request.bands,
             tile=request.tile,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]

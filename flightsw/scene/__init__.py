@@ -13,8 +13,8 @@ from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import geotiff, safe, zipped
 from flightsw.scene.gpu_jp2 import Decoder
-from flightsw.scene.metadata import LOWEST_OFFSET
 from flightsw.scene.scene import GivenMetadata, Scene
+from flightsw.scene.stored_values import checked_offset
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
@@ -30,9 +30,11 @@ def open_scene(
     path: str | PathLike[str],
     bands: tuple[str, ...] = ("B02", "B03", "B04", "B08"),
     ground_sample_distance: int = 10,
-    offset: int | None = None,
+    offset: float | None = None,
     decoder: Decoder = "auto",
     *,
+    scale: float | None = None,
+    nodata: float | None = None,
     panels: bool = False,
     file_bands: tuple[str, ...] = (),
     tile: str = "",
@@ -42,7 +44,9 @@ def open_scene(
 
     ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
     is 10, 20 or 40 metres.  ``offset``, an integer from -10000 to 0 added to
-    every DN, replaces the product's own.  ``decoder`` decodes JPEG 2000; see
+    every DN, replaces the product's own.  With ``scale``, above 0 up to 1 and only for GeoTIFFs,
+    reflectance = value * ``scale`` + ``offset``, which is then from -1 to 0.  ``nodata`` is the
+    value of a GeoTIFF that has no data; NaN always has none.  ``decoder`` decodes JPEG 2000; see
     :func:`~flightsw.scene.gpu_jp2.choose_decoder`.  With ``panels`` a wide scene is read in
     panels of about 2,048 columns, which takes less memory; otherwise in one panel.
     ``file_bands`` names the bands of a GeoTIFF in the file's order, ``tile`` one of a product with
@@ -55,11 +59,13 @@ def open_scene(
     if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(sentinel_2.BANDS):
         cause = f"must be different bands of Sentinel-2, got ({', '.join(bands)})"
         raise UsageError("the bands", cause, "Give names such as B02")
-    if offset is not None and not LOWEST_OFFSET <= offset <= 0:
-        cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
-        raise UsageError("the offset", cause, "Give the offset -1000 or 0")
     tile = re.sub(r"^(?=\d)", "T", tile.upper())
-    given = GivenMetadata(offset, file_bands, tile, assumed)
+    if scale is not None and not 0 < scale <= 1:  # not for NaN
+        cause = f"must be above 0 and at most 1, got {scale:g}"
+        raise UsageError("the scale", cause, "Give the scale that makes values reflectance")
+    if offset is not None:
+        offset = checked_offset(offset, scale)
+    given = GivenMetadata(offset, scale, nodata, file_bands, tile, assumed)
     try:
         path = Path(path).resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8
@@ -70,10 +76,12 @@ def open_scene(
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):
+            _refuse_raster_values(path, given)
             return safe.open_product(
                 root, bands, ground_sample_distance, given, decoder, panels=panels
             )
         if is_file and zipped.is_zipped(path):
+            _refuse_raster_values(path, given)
             unpacked = zipped.unpack(path, bands, tile)
             scene = safe.open_product(
                 unpacked.root, bands, ground_sample_distance, given, decoder, panels=panels
@@ -88,3 +96,11 @@ def open_scene(
         raise SceneNotFound(path, found, "Give the service's user permission to read it") from error
     cause = "is not a known kind of product" if is_folder or is_file else "does not exist"
     raise SceneNotFound(path, cause, _EXPECTED)
+
+
+def _refuse_raster_values(path: Path, given: GivenMetadata) -> None:
+    """Raise :class:`UsageError` if values are explained to a product that explains them itself."""
+    for name in ("scale", "nodata"):
+        if getattr(given, name) is not None:
+            cause = f"is a SAFE product, whose metadata give its {name}"
+            raise UsageError(path, cause, f"Omit {name}", argument=name)

@@ -31,10 +31,12 @@ class SceneRecipe:
     path: Path | ArrayScene
     bands: tuple[str, ...]
     ground_sample_distance: int
-    offset: int | None
+    offset: float | None
     decoder: Decoder
     workers: int
     panels: bool = False
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
@@ -49,6 +51,8 @@ class SceneRecipe:
             ground_sample_distance=self.ground_sample_distance,
             offset=self.offset,
             decoder=self.decoder,
+            scale=self.scale,
+            nodata=self.nodata,
             panels=self.panels,
             file_bands=self.file_bands,
             tile=self.tile,

@@ -24,19 +24,20 @@ from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
 from flightsw.host.disk import check_plain
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.metadata import (
-    LOWEST_OFFSET,
-    OFFSET_CURE,
-    USUAL_QUANTIFICATION,
-    assumed_offset,
-)
 from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
+from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, sensor_of
+from flightsw.scene.stored_values import (
+    ROUNDING,
+    Conversion,
+    StoredBand,
+    ValueRule,
+    rule_of,
+)
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
-_NATIVE_DISTANCES: Final = (10, 20, 60)
-_ROUNDING: Final = 1e-6
-"""Relative: float32 is right to 6e-8, and the last of 10,980 pixels moves by a hundredth."""
+_NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
+_COARSEST: Final = 1000  # metres a pixel
 _CURE: Final = "Write the file again"
 _NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
 _LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
@@ -49,16 +50,13 @@ class _Facts:
 
     path: Path
     index: int
-    dtype: str
+    values: StoredBand
     width: int
     height: int
     block: tuple[int, int]  # rows and columns
     transform: tuple[float, ...]
     crs: str
     metric: bool
-    scale: float
-    offset: float
-    no_data: float | None
     overviews: tuple[int, ...]
 
 
@@ -67,7 +65,8 @@ class TiffBands:
     """Rows of some bands of one file, a :class:`~flightsw.scene.strips.StripPart`.
 
     ``indexes`` count from 1, as GDAL's do.  With ``overview`` the rows are those
-    of that overview; otherwise every ``step``-th row and column is taken.
+    of that overview; otherwise every ``step``-th row and column is taken.  Values are digital
+    numbers, unless ``conversion`` makes them so.
     """
 
     path: Path
@@ -75,6 +74,7 @@ class TiffBands:
     bands: slice
     step: int
     overview: int | None
+    conversion: Conversion | None = None
 
     def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Read from row ``top`` and column ``left`` into ``targets``.
@@ -101,7 +101,8 @@ class TiffBands:
             window = Window.from_slices((first * step, last), (left * step, end))
             fine = file.read(self.indexes, window=window)
             for values in fine[:, ::step, ::step].swapaxes(0, 1):
-                next(rows)[:] = values
+                convert = self.conversion
+                next(rows)[:] = convert.digital_numbers(values) if convert else values
 
 
 def find_files(path: Path) -> list[Path]:
@@ -127,7 +128,8 @@ def open_geotiff(
     stored = [_in_overview(one, overview) for one in facts.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
-    offsets, quantification, radiometric = _radiometry(facts, given)
+    rule = rule_of({band: one.values for band, one in facts.items()}, given)
+    sensor = sensor_of(path.name, first.path.name)
     left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
         name=path.stem if path.is_file() else path.name,
@@ -135,16 +137,18 @@ def open_geotiff(
         level="",
         baseline="",
         bands=bands,
-        offsets=offsets,
-        quantification=quantification,
+        offsets=rule.offsets,
+        quantification=rule.quantification,
         height=size[0],
         width=size[1],
         ground_sample_distance=distance * step,
         georeference=Georeference(first.crs, (pixel, 0.0, left, 0.0, -pixel, top)),
         sensed_at=_sensed_at(path, first.path),
+        platform=sensor.platform,
         remarks=(
             *remarks,
-            *radiometric,
+            *rule.remarks,
+            *_sensor_remarks(sensor, distance, given),
             _NO_CHECKSUM,
         ),
         integrity_doubt=_NO_CHECKSUM,
@@ -152,28 +156,30 @@ def open_geotiff(
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
         metadata,
-        _parts(facts, step, overview),
+        _parts(facts, step, overview, rule),
         rows=rows_at_once(heights, stored_step) // stored_step,
         columns=panel_columns(widths, stored_step, size[1]) if panels else size[1],
+        fill=rule.fill,
     )
 
 
 def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict[str, _Facts]:
     """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
+    sensor = sensor_of(path.name)
     with _open_checked(path) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
-            descriptions = [_band_in_name(path) or ""]
+            descriptions, sensor = [_band_in_name(path) or ""], Sensor()
         if names := given.bands or (not any(descriptions) and given.assumed.bands):
             if len(names) != file.count:
                 cause = f"has {file.count} bands, but {len(names)} were named ({', '.join(names)})"
                 raise BadMetadata(
                     path, cause, "Name every band, in the file's order", argument="bands"
                 )
-            descriptions = list(names)
+            descriptions, sensor = list(names), Sensor()
         for index, text in enumerate(descriptions, start=1):
-            if band := _band_of(text):
+            if band := band_of(text, sensor):
                 if band in named:
                     raise BadMetadata(path, f"describes two bands as {band}", _CURE, band=band)
                 named[band] = index
@@ -214,41 +220,38 @@ def _facts(path: Path, file: Any, index: int) -> _Facts:
     return _Facts(
         path=path,
         index=index,
-        dtype=file.dtypes[index - 1],
+        values=StoredBand(
+            path,
+            dtype=file.dtypes[index - 1],
+            scale=file.scales[index - 1],
+            offset=file.offsets[index - 1],
+            no_data=file.nodatavals[index - 1],
+        ),
         width=file.width,
         height=file.height,
         block=file.block_shapes[index - 1],
         transform=tuple(file.transform),
         crs=":".join(authority) if authority else (crs.to_wkt() if crs else ""),
         metric=bool(crs and crs.is_projected and crs.linear_units_factor[1] == 1.0),
-        scale=file.scales[index - 1],
-        offset=file.offsets[index - 1],
-        no_data=file.nodatavals[index - 1],
         overviews=tuple(file.overviews(index)),
     )
 
 
 def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
-    """The first band's facts, once all bands are known to be uint16 on one grid."""
+    """The first band's facts, once all bands are known to be on one grid."""
     first = next(iter(facts.values()))
     sizes = {one.path.name: (one.width, one.height) for one in facts.values()}
     check_sizes(first.path.parent, sizes, _CURE)
     for band, one in facts.items():
-        if one.dtype != "uint16":
-            cause = f"has {one.dtype} values in band {band}, not uint16"
-            raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
         if not _same_grid(one, first):
             cause = f"is not on the grid of {first.path.name}"
             raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
-        if one.no_data not in (None, 0.0):
-            cause = f"marks no data as {one.no_data:g}"
-            raise BadMetadata(one.path, cause, "Write no data as 0", band=band)
     return first
 
 
 def _same_grid(one: _Facts, other: _Facts) -> bool:
     """Whether the two grids differ by rounding only."""
-    tolerance = _ROUNDING * abs(other.transform[0])
+    tolerance = ROUNDING * abs(other.transform[0])
     return one.crs == other.crs and np.allclose(
         one.transform, other.transform, rtol=0, atol=tolerance
     )
@@ -261,20 +264,21 @@ def _distance(facts: _Facts) -> int:
         cause = "has no coordinate system"
     elif not facts.metric:
         cause = f"is in {facts.crs[:40]}, whose unit is not the metre"
-    elif max(abs(b), abs(d)) > _ROUNDING * max(abs(a), abs(e)):
+    elif max(abs(b), abs(d)) > ROUNDING * max(abs(a), abs(e)):
         degrees = math.degrees(math.atan2(max(b, d, key=abs), abs(a)))
         cause = f"has a grid that is rotated or sheared, by {degrees:.3g} degrees"
     elif e > 0:
         cause = "has its first row in the south"
-    elif found := [
-        known
-        for known in _NATIVE_DISTANCES
-        if max(abs(a - known), abs(-e - known)) <= _ROUNDING * known
-    ]:
-        return found[0]
-    else:
+    elif max(abs(a - (whole := round(a))), abs(-e - whole)) > ROUNDING * whole:
         cause = f"has pixels of {a:.9g} x {e:.9g} m"
-    cure = "Warp it to a north-up grid in metres, of 10, 20 or 60 m a pixel"
+    elif not 1 <= whole <= _COARSEST:
+        cause = f"has pixels of {whole} m"
+    else:
+        return whole
+    cure = (
+        "Warp it to a north-up grid in metres, with square pixels of a whole number of metres "
+        f"from 1 to {_COARSEST}"
+    )
     raise BadMetadata(facts.path, cause, cure)
 
 
@@ -300,52 +304,31 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
         return replace(facts, height=file.height, width=file.width, block=block)
 
 
-def _radiometry(
-    facts: Mapping[str, _Facts], given: GivenMetadata
-) -> tuple[dict[str, int], float, tuple[str, ...]]:
-    """DN offsets and quantification value from GDAL's scale and offset tags."""
-    scale, *others = (one.scale for one in facts.values())
-    path = next(iter(facts.values())).path
-    if not 0 < scale <= 1 or any(abs(one - scale) > _ROUNDING * scale for one in others):
-        found = ", ".join(map(str, dict.fromkeys((scale, *others))))
-        cause = f"has scale tags that do not give reflectance ({found})"
-        raise BadMetadata(path, cause, _CURE)
-    untagged = scale == 1.0  # GDAL's value for a file without the tag
-    quantification = USUAL_QUANTIFICATION if untagged else _without_rounding(1 / scale)
-    if given.offset is not None:
-        remark = f"offset {given.offset} was given and replaces the file's"
-        return dict.fromkeys(facts, given.offset), quantification, (remark,)
-    if untagged and (offset := given.assumed.offset) is not None:
-        return dict.fromkeys(facts, offset), quantification, (assumed_offset(offset),)
-    if untagged:
-        cause = "has no scale and offset tags, so its DN offset is unknown"
-        raise BadMetadata(path, cause, OFFSET_CURE, argument="offset")
-    offsets = {}
-    for band, one in facts.items():
-        value = _without_rounding(one.offset * quantification)
-        if not (LOWEST_OFFSET <= value <= 0 and value.is_integer()):  # not for NaN
-            cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
-            raise BadMetadata(one.path, cause, OFFSET_CURE, argument="offset", band=band)
-        offsets[band] = int(value)
-    return offsets, quantification, ()
+def _sensor_remarks(sensor: Sensor, distance: int, given: GivenMetadata) -> tuple[str, ...]:
+    """A remark if what cannot be Sentinel-2's own may be from any sensor."""
+    usual = distance in _NATIVE_DISTANCES and given.scale is None
+    return () if sensor.is_known or usual else (UNKNOWN_SENSOR,)
 
 
-def _without_rounding(value: float) -> float:
-    """The whole number that a float32 tag, or a quotient, stands for; otherwise six decimals."""
-    if math.isfinite(value) and abs(value - round(value)) <= _ROUNDING * max(1.0, abs(value)):
-        return float(round(value))
-    return round(value, 6)
-
-
-def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:
+def _parts(
+    facts: Mapping[str, _Facts], step: int, overview: int | None, rule: ValueRule
+) -> tuple[TiffBands, ...]:
     """One part a file, so that blocks of several bands are read once."""
     everything = list(facts.values())
     if len({one.path for one in everything}) == 1:
         indexes = tuple(one.index for one in everything)
-        return (TiffBands(everything[0].path, indexes, slice(0, len(facts)), step, overview),)
+        path, conversion = everything[0].path, rule.conversion(everything[0].path, tuple(facts))
+        return (TiffBands(path, indexes, slice(0, len(facts)), step, overview, conversion),)
     return tuple(
-        TiffBands(one.path, (one.index,), slice(number, number + 1), step, overview)
-        for number, one in enumerate(everything)
+        TiffBands(
+            one.path,
+            (one.index,),
+            slice(number, number + 1),
+            step,
+            overview,
+            rule.conversion(one.path, (band,)),
+        )
+        for number, (band, one) in enumerate(facts.items())
     )
 
 
@@ -380,15 +363,21 @@ def _check_plain(path: Path) -> None:
             raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
-def _band_of(text: str) -> str | None:
+def band_of(text: str, sensor: Sensor) -> str | None:
+    """The band that a text such as ``B2``, ``B02`` or ``blue`` names, in Sentinel-2's names."""
     match = re.fullmatch(r"B0?(\d{1,2}|8A)", text, re.IGNORECASE)
-    return f"B{match[1].upper().zfill(2)}" if match else _COLOURS.get(text.lower())
+    if not match:
+        return _COLOURS.get(text.lower())
+    return sensor.band(f"B{match[1].upper().zfill(2)}")
 
 
 def _band_in_name(path: Path) -> str | None:
-    """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``."""
+    """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``.
+
+    ``LC08_…_SR_B5.TIF`` is B08: a sensor that numbers its bands otherwise is known by the name.
+    """
     match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", path.stem, re.IGNORECASE)
-    return _band_of(match[1]) if match else None
+    return band_of(match[1], sensor_of(path.name)) if match else None
 
 
 def _sensed_at(*paths: Path) -> datetime | None:

@@ -32,15 +32,24 @@ class Georeference:
 class GivenMetadata:
     """What the caller says about a product.
 
-    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
-    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
-    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    ``offset`` is the DN offset of all bands; with ``scale``, which is for rasters only, reflectance
+    = value * ``scale`` + ``offset``.  ``nodata`` is the value that has no data, and ``bands`` names
+    the bands of a GeoTIFF in the file's order.  All replace what the files say.  ``tile`` chooses
+    one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
+    say.
     """
 
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset that was given, of a product whose scale is not."""
+        return None if self.offset is None else int(self.offset)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class SceneMetadata:
     level: str
     baseline: str
     bands: tuple[str, ...]
-    offsets: Mapping[str, int]
+    offsets: Mapping[str, float]
     quantification: float
     height: int
     width: int

@@ -218,6 +218,8 @@ def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
     assert "give its offset: -1000" in failed.cure
     assert "--" not in failed.cure
     done = unit.execute("PROCESS_SCENE", **asked, offset=-1000)
+    scaled = unit.execute("PROCESS_SCENE", **asked, offset=-0.1, scale=1e-4, nodata=0)
+    assert scaled.data["contaminated"] == done.data["contaminated"]
     as_product = unit.execute("PROCESS_SCENE", scene=scene)
     assert done.data["contaminated"] == as_product.data["contaminated"]
     assert not unit.events("SCENE_DOUBTFUL")
