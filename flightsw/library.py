@@ -19,6 +19,7 @@ from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest, panels_
 from flightsw.config import Settings, read_settings
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.errors import UsageError
+from flightsw.host.location import location_of, shown
 from flightsw.host.memory import memory_errors
 from flightsw.model.package import load_package
 from flightsw.pipeline import process_scene
@@ -69,7 +70,7 @@ def process(
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
-        scene=scene if isinstance(scene, ArrayScene) else Path(scene),
+        scene=scene if isinstance(scene, ArrayScene) else location_of(scene),
         out=Path(out),
         products=frozenset(products),
         ground_sample_distance=ground_sample_distance,
@@ -101,8 +102,8 @@ def mask(
 ) -> NDArray[np.uint8]:
     """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
 
-    ``source`` is a path (see :func:`~flightsw.scene.open_scene`, also for ``scale`` and ``nodata``;
-    ``bands`` names a GeoTIFF's), an
+    ``source`` is a path or an address (see :func:`~flightsw.scene.open_scene`, also for ``scale``
+    and ``nodata``; ``bands`` names a GeoTIFF's), an
     :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
     ``bands`` are named: floating-point reflectance, or integer digital numbers with their
     ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
@@ -118,13 +119,13 @@ def mask(
     held = None if on_disk else _scene_of(source, bands, offset, ground_sample_distance)
     rows = MaskRows()
     with (
-        memory_errors(held or source),
+        memory_errors(held or shown(source)),
         closing(EngineFallback(settings.engines, package, settings, EngineNotices())) as engines,
     ):
         opened = engines.engine()
         info = opened.info
         recipe = SceneRecipe(
-            held or Path(source),
+            held or location_of(source),
             bands=info.bands,
             ground_sample_distance=ground_sample_distance,
             offset=offset,

@@ -191,6 +191,7 @@ class JobRunner:
             buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
+            within=self.scene_root,
             overwrite=True,  # the folder is the job's own, and may hold an interrupted attempt
         )
 

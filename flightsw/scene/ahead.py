@@ -13,6 +13,7 @@ import structlog
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import CorruptImage, FlightError
+from flightsw.host.location import Location, shown
 from flightsw.host.side_thread import Listen, NoOutcome, SideThread
 from flightsw.scene import open_scene
 from flightsw.scene.array_scene import ArrayScene
@@ -28,7 +29,7 @@ _OPEN_SECONDS: Final = 60.0  # opening reads metadata only
 class SceneRecipe:
     """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
 
-    path: Path | ArrayScene
+    path: Location | ArrayScene
     bands: tuple[str, ...]
     ground_sample_distance: int
     offset: float | None
@@ -40,6 +41,7 @@ class SceneRecipe:
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    within: Path | None = None
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -57,6 +59,7 @@ class SceneRecipe:
             file_bands=self.file_bands,
             tile=self.tile,
             assumed=self.assumed,
+            within=self.within,
         )
 
 
@@ -131,8 +134,10 @@ def opened_in_time(recipe: SceneRecipe, listen: Listen = lambda _: None) -> Scen
     try:
         return SideThread("open", recipe.open).outcome(_OPEN_SECONDS, listen)
     except NoOutcome as error:
-        cure = "Check the disk, then the files"
-        raise CorruptImage(recipe.path, f"cannot be opened: opening it {error}", cure) from error
+        on_disk = not isinstance(recipe.path, str)
+        cure = "Check the disk, then the files" if on_disk else "Check the network"
+        cause = f"cannot be opened: opening it {error}"
+        raise CorruptImage(shown(recipe.path), cause, cure) from error
 
 
 class _BegunScene:

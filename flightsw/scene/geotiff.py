@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from glob import escape
@@ -23,19 +23,22 @@ from rasterio.windows import Window
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
 from flightsw.host.disk import check_plain
+from flightsw.host.location import Location, last_part_of, name_of, shown
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
+from flightsw.scene.network import NETWORK_CURE, network_limits
 from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
-from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, sensor_of
+from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, band_of, sensor_of
+from flightsw.scene.stac_item import read_item
 from flightsw.scene.stored_values import (
     ROUNDING,
     Conversion,
     StoredBand,
     ValueRule,
+    described,
     rule_of,
 )
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
-_COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
 _COARSEST: Final = 1000  # metres a pixel
 _CURE: Final = "Write the file again"
@@ -46,9 +49,10 @@ _ROWS_READ: Final = 256  # in one call, at least
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a file says about one of its bands."""
+    """What a file says about one of its bands; ``name`` is that of the file for messages."""
 
-    path: Path
+    location: Location
+    name: str
     index: int
     values: StoredBand
     width: int
@@ -61,6 +65,19 @@ class _Facts:
 
 
 @dataclass(frozen=True)
+class _About:
+    """What is known of a scene beside its files."""
+
+    name: str
+    tile_id: str
+    sensor: Sensor
+    sensed_at: datetime | None
+    level: str = ""
+    baseline: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class TiffBands:
     """Rows of some bands of one file, a :class:`~flightsw.scene.strips.StripPart`.
 
@@ -69,7 +86,7 @@ class TiffBands:
     numbers, unless ``conversion`` makes them so.
     """
 
-    path: Path
+    location: Location
     indexes: tuple[int, ...]
     bands: slice
     step: int
@@ -82,11 +99,13 @@ class TiffBands:
         Raises :class:`CorruptImage`.
         """
         try:
-            with _open(self.path, self.overview) as file:
+            with _open(self.location, self.overview) as file:
                 self._read(file, top, left, targets)
         except (RasterioError, OSError, ValueError) as error:
-            cause = f"cannot be decoded from row {top}, column {left}: {error.__cause__ or error}"
-            raise CorruptImage(self.path, cause, _CURE, row=top, column=left) from error
+            reason = shown(error.__cause__ or error)
+            cause = f"cannot be decoded from row {top}, column {left}: {reason}"
+            cure = _CURE if isinstance(self.location, Path) else NETWORK_CURE
+            raise CorruptImage(shown(self.location), cause, cure, row=top, column=left) from error
 
     def _read(self, file: Any, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Read whole rows of blocks: none is decoded twice, whatever GDAL's cache drops."""
@@ -112,8 +131,8 @@ def find_files(path: Path) -> list[Path]:
 
 
 def open_geotiff(
-    path: Path,
-    files: Sequence[Path],
+    location: Location,
+    files: Sequence[Location],
     bands: tuple[str, ...],
     ground_sample_distance: int,
     given: GivenMetadata,
@@ -121,34 +140,92 @@ def open_geotiff(
     panels: bool = False,
 ) -> StripScene:
     """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
-    facts = _single_file(files[0], bands, given) if len(files) == 1 else _folder(path, files, bands)
-    first = _agreeing(facts)
+    facts = (
+        _single_file(files[0], bands, given) if len(files) == 1 else _folder(location, files, bands)
+    )
+    first = next(iter(facts.values())).location
+    names = (last_part_of(location), last_part_of(first))
+    about = _About(
+        name=name_of(location) if location in files else last_part_of(location),
+        tile_id=sentinel_2.tile_id(*names),
+        sensor=sensor_of(*names),
+        sensed_at=_sensed_at(location, first),
+    )
+    return _scene(location, about, facts, ground_sample_distance, given, panels=panels)
+
+
+def open_item(
+    location: Location,
+    bands: tuple[str, ...],
+    ground_sample_distance: int,
+    given: GivenMetadata,
+    *,
+    panels: bool = False,
+) -> StripScene:
+    """Check a STAC item and the tags of its assets; no pixel is decoded yet.
+
+    Raises ``SceneError``.
+    """
+    item = read_item(location, bands, given.within)
+    facts = {}
+    remarks = item.remarks
+    for band, asset in item.bands.items():
+        with _open_checked(asset.location) as file:
+            if asset.index > file.count:
+                cause = f"has {file.count} bands, but the item describes {asset.index} or more"
+                raise BadMetadata(shown(asset.location), cause, _CURE, band=band)
+            found = _facts(asset.location, file, asset.index)
+        values, derived = described(found.values, asset, item.usual_offset, given)
+        facts[band] = replace(found, name=asset.key, values=values)
+        remarks += tuple(one for one in derived if one not in remarks)
+    about = _About(
+        item.name,
+        item.tile_id,
+        item.sensor,
+        item.sensed_at,
+        level=item.level,
+        baseline=item.baseline,
+        remarks=remarks,
+    )
+    return _scene(location, about, facts, ground_sample_distance, given, panels=panels)
+
+
+def _scene(
+    location: Location,
+    about: _About,
+    facts: Mapping[str, _Facts],
+    ground_sample_distance: int,
+    given: GivenMetadata,
+    *,
+    panels: bool,
+) -> StripScene:
+    first = _agreeing(location, facts)
     distance = _distance(first)
     step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
     stored = [_in_overview(one, overview) for one in facts.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
     rule = rule_of({band: one.values for band, one in facts.items()}, given)
-    sensor = sensor_of(path.name, first.path.name)
     left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
-        name=path.stem if path.is_file() else path.name,
-        tile_id=sentinel_2.tile_id(path.name, first.path.name),
-        level="",
-        baseline="",
-        bands=bands,
+        name=about.name,
+        tile_id=about.tile_id,
+        level=about.level,
+        baseline=about.baseline,
+        bands=tuple(facts),
         offsets=rule.offsets,
         quantification=rule.quantification,
         height=size[0],
         width=size[1],
         ground_sample_distance=distance * step,
         georeference=Georeference(first.crs, (pixel, 0.0, left, 0.0, -pixel, top)),
-        sensed_at=_sensed_at(path, first.path),
-        platform=sensor.platform,
+        sensed_at=about.sensed_at,
+        platform=about.sensor.platform,
         remarks=(
+            *about.remarks,
             *remarks,
             *rule.remarks,
-            *_sensor_remarks(sensor, distance, given),
+            *_sensor_remarks(about.sensor, distance, given),
             _NO_CHECKSUM,
         ),
         integrity_doubt=_NO_CHECKSUM,
@@ -163,14 +240,16 @@ def open_geotiff(
     )
 
 
-def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict[str, _Facts]:
+def _single_file(
+    location: Location, bands: Sequence[str], given: GivenMetadata
+) -> dict[str, _Facts]:
     """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
-    sensor = sensor_of(path.name)
-    with _open_checked(path) as file:
+    sensor, path = sensor_of(last_part_of(location)), shown(location)
+    with _open_checked(location) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
-            descriptions, sensor = [_band_in_name(path) or ""], Sensor()
+            descriptions, sensor = [_band_in_name(location) or ""], Sensor()
         if names := given.bands or (not any(descriptions) and given.assumed.bands):
             if len(names) != file.count:
                 cause = f"has {file.count} bands, but {len(names)} were named ({', '.join(names)})"
@@ -188,15 +267,16 @@ def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict
                 cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
                 cure = "Describe the bands as B02, B03, … or blue, green, red, nir, or name them"
                 raise MissingBand(path, cause, cure, argument="bands", band=band)
-        return {band: _facts(path, file, named[band]) for band in bands}
+        return {band: _facts(location, file, named[band]) for band in bands}
 
 
-def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str, _Facts]:
-    found: dict[str, Path] = {}
+def _folder(path: Location, files: Sequence[Location], bands: Sequence[str]) -> dict[str, _Facts]:
+    found: dict[str, Location] = {}
     for file in files:
         if band := _band_in_name(file):
             if band in found:
-                cause = f"has two files for band {band}: {found[band].name} and {file.name}"
+                names = f"{last_part_of(found[band])} and {last_part_of(file)}"
+                cause = f"has two files for band {band}: {names}"
                 raise BadMetadata(path, cause, "Keep one of the files", band=band)
             found[band] = file
     facts = {}
@@ -214,14 +294,15 @@ def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str
     return facts
 
 
-def _facts(path: Path, file: Any, index: int) -> _Facts:
+def _facts(location: Location, file: Any, index: int) -> _Facts:
     crs = file.crs
     authority = crs.to_authority() if crs else None
     return _Facts(
-        path=path,
+        location=location,
+        name=last_part_of(location),
         index=index,
         values=StoredBand(
-            path,
+            shown(location),
             dtype=file.dtypes[index - 1],
             scale=file.scales[index - 1],
             offset=file.offsets[index - 1],
@@ -237,15 +318,15 @@ def _facts(path: Path, file: Any, index: int) -> _Facts:
     )
 
 
-def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
+def _agreeing(location: Location, facts: Mapping[str, _Facts]) -> _Facts:
     """The first band's facts, once all bands are known to be on one grid."""
     first = next(iter(facts.values()))
-    sizes = {one.path.name: (one.width, one.height) for one in facts.values()}
-    check_sizes(first.path.parent, sizes, _CURE)
+    sizes = {one.name: (one.width, one.height) for one in facts.values()}
+    check_sizes(shown(location), sizes, _CURE)
     for band, one in facts.items():
         if not _same_grid(one, first):
-            cause = f"is not on the grid of {first.path.name}"
-            raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
+            cause = f"is not on the grid of {first.name}"
+            raise BadMetadata(shown(one.location), cause, "Write all bands on one grid", band=band)
     return first
 
 
@@ -279,7 +360,7 @@ def _distance(facts: _Facts) -> int:
         "Warp it to a north-up grid in metres, with square pixels of a whole number of metres "
         f"from 1 to {_COARSEST}"
     )
-    raise BadMetadata(facts.path, cause, cure)
+    raise BadMetadata(shown(facts.location), cause, cure)
 
 
 def _reduction(
@@ -299,7 +380,7 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
     """Facts with the overview's size and blocks; unchanged if ``overview`` is None."""
     if overview is None:
         return facts
-    with _open_checked(facts.path, overview) as file:
+    with _open_checked(facts.location, overview) as file:
         block = file.block_shapes[facts.index - 1]
         return replace(facts, height=file.height, width=file.width, block=block)
 
@@ -315,40 +396,50 @@ def _parts(
 ) -> tuple[TiffBands, ...]:
     """One part a file, so that blocks of several bands are read once."""
     everything = list(facts.values())
-    if len({one.path for one in everything}) == 1:
+    if len({one.location for one in everything}) == 1:
         indexes = tuple(one.index for one in everything)
-        path, conversion = everything[0].path, rule.conversion(everything[0].path, tuple(facts))
-        return (TiffBands(path, indexes, slice(0, len(facts)), step, overview, conversion),)
+        only = everything[0].location
+        conversion = rule.conversion(shown(only), tuple(facts))
+        return (TiffBands(only, indexes, slice(0, len(facts)), step, overview, conversion),)
     return tuple(
         TiffBands(
-            one.path,
+            one.location,
             (one.index,),
             slice(number, number + 1),
             step,
             overview,
-            rule.conversion(one.path, (band,)),
+            rule.conversion(shown(one.location), (band,)),
         )
         for number, (band, one) in enumerate(facts.items())
     )
 
 
-def _open(path: Path, overview: int | None = None) -> Any:
+@contextmanager
+def _open(location: Location, overview: int | None = None) -> Iterator[Any]:
     options = {} if overview is None else {"overview_level": overview}
-    return rasterio.open(path, driver="GTiff", **options)
+    with ExitStack() as held:
+        if isinstance(location, str):
+            held.enter_context(network_limits())
+        yield held.enter_context(rasterio.open(location, driver="GTiff", **options))
 
 
-def _open_checked(path: Path, overview: int | None = None) -> Any:
-    _check_plain(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
-            file = _open(path, overview)
-    except (RasterioIOError, OSError, ValueError) as error:
-        raise CorruptImage(path, f"is not a readable GeoTIFF: {error}", _CURE) from error
-    if file.transform.is_identity:
-        file.close()
-        raise BadMetadata(path, "has no georeference", "Write it with its grid")
-    return file
+@contextmanager
+def _open_checked(location: Location, overview: int | None = None) -> Iterator[Any]:
+    """Open a file whose tags are read; raises :class:`CorruptImage` and :class:`BadMetadata`."""
+    if isinstance(location, Path):
+        _check_plain(location)
+    with ExitStack() as held:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
+                file = held.enter_context(_open(location, overview))
+        except (RasterioIOError, OSError, ValueError) as error:
+            cause = f"is not a readable GeoTIFF: {shown(error)}"
+            cure = _CURE if isinstance(location, Path) else NETWORK_CURE
+            raise CorruptImage(shown(location), cause, cure) from error
+        if file.transform.is_identity:
+            raise BadMetadata(shown(location), "has no georeference", "Write it with its grid")
+        yield file
 
 
 def _check_plain(path: Path) -> None:
@@ -363,27 +454,19 @@ def _check_plain(path: Path) -> None:
             raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
-def band_of(text: str, sensor: Sensor) -> str | None:
-    """The band that a text such as ``B2``, ``B02`` or ``blue`` names, in Sentinel-2's names."""
-    match = re.fullmatch(r"B0?(\d{1,2}|8A)", text, re.IGNORECASE)
-    if not match:
-        return _COLOURS.get(text.lower())
-    return sensor.band(f"B{match[1].upper().zfill(2)}")
-
-
-def _band_in_name(path: Path) -> str | None:
+def _band_in_name(location: Location) -> str | None:
     """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``.
 
     ``LC08_…_SR_B5.TIF`` is B08: a sensor that numbers its bands otherwise is known by the name.
     """
-    match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", path.stem, re.IGNORECASE)
-    return band_of(match[1], sensor_of(path.name)) if match else None
+    match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", name_of(location), re.IGNORECASE)
+    return band_of(match[1], sensor_of(last_part_of(location))) if match else None
 
 
-def _sensed_at(*paths: Path) -> datetime | None:
+def _sensed_at(*locations: Location) -> datetime | None:
     """The time in a file's name: ``_20221005T115411_``, or HLS's ``.2022278T115411.``."""
-    for path in paths:
-        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", path.stem):
+    for location in locations:
+        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", name_of(location)):
             with suppress(ValueError):
                 form = "%Y%m%d%H%M%S" if len(day) == 8 else "%Y%j%H%M%S"
                 return datetime.strptime(day + time, form).replace(tzinfo=timezone.utc)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -36,7 +37,7 @@ class GivenMetadata:
     = value * ``scale`` + ``offset``.  ``nodata`` is the value that has no data, and ``bands`` names
     the bands of a GeoTIFF in the file's order.  All replace what the files say.  ``tile`` chooses
     one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
-    say.
+    say.  With ``within``, only files below that folder are opened, and none on the network.
     """
 
     offset: float | None = None
@@ -45,6 +46,7 @@ class GivenMetadata:
     bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    within: Path | None = None
 
     @property
     def dn_offset(self) -> int | None:

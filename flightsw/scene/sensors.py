@@ -11,6 +11,7 @@ UNKNOWN_SENSOR: Final = (
     "the sensor is unknown, and the model was made for Sentinel-2: "
     "the scene may be outside the model's training"
 )
+_COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
 _OLI: Final = {"B02": "B02", "B03": "B03", "B04": "B04", "B05": "B08"}  # Landsat 8 and 9
 _TM: Final = {"B01": "B02", "B02": "B03", "B03": "B04", "B04": "B08"}  # Landsat 4 to 7
 
@@ -43,3 +44,11 @@ def sensor_of(*names: str) -> Sensor:
         if re.match(r"S2[A-D]_|HLS\.S30\.", name) or re.match(r"T\d\d[A-Z]{3}_", name):
             return Sensor(True)
     return Sensor()
+
+
+def band_of(text: str, sensor: Sensor) -> str | None:
+    """The band that a text such as ``B2``, ``B02`` or ``blue`` names, in Sentinel-2's names."""
+    match = re.fullmatch(r"B0?(\d{1,2}|8A)", text, re.IGNORECASE)
+    if not match:
+        return _COLOURS.get(text.lower())
+    return sensor.band(f"B{match[1].upper().zfill(2)}")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +42,7 @@ class StoredBand:
     Without tags ``scale`` is 1, ``offset`` 0, and ``no_data`` None.
     """
 
-    path: Path
+    path: str
     dtype: str
     scale: float
     offset: float
@@ -55,6 +54,25 @@ class StoredBand:
         return np.dtype(self.dtype).kind == "f"
 
 
+class Description(Protocol):
+    """What a document beside the file says of a band's values; ``scale`` None: nothing."""
+
+    @property
+    def scale(self) -> float | None:
+        """Factor of the values."""
+        ...
+
+    @property
+    def offset(self) -> float:
+        """Reflectance that is added."""
+        ...
+
+    @property
+    def no_data(self) -> float | None:
+        """The value that has no data."""
+        ...
+
+
 @dataclass(frozen=True)
 class Conversion:
     """Stored values of some bands to digital numbers of offset -1000 and quantification 10,000.
@@ -62,7 +80,7 @@ class Conversion:
     Reflectance = (value + ``offsets``) / ``quantification``; ``no_data`` and NaN become 0.
     """
 
-    path: Path
+    path: str
     bands: tuple[str, ...]
     offsets: tuple[float, ...]
     quantification: float
@@ -117,7 +135,7 @@ class ValueRule:
     fill: int | None = None
     remarks: tuple[str, ...] = ()
 
-    def conversion(self, path: Path, bands: tuple[str, ...]) -> Conversion | None:
+    def conversion(self, path: str, bands: tuple[str, ...]) -> Conversion | None:
         """What converts the values of these bands of one file; None if nothing does."""
         if self.no_data is None:
             return None
@@ -285,6 +303,34 @@ def _no_data(band: StoredBand, given: GivenMetadata) -> float | None:
         cure = f"Give the value of no data, {_range_of(np.dtype(band.dtype))}"
         raise BadMetadata(band.path, cause, cure, argument="nodata")
     return mark
+
+
+def described(
+    stored: StoredBand, said: Description, usual_offset: int | None, given: GivenMetadata
+) -> tuple[StoredBand, tuple[str, ...]]:
+    """The band with what another document says of its values, and remarks.
+
+    ``usual_offset`` is in DN, for integers of which neither says anything.  Raises
+    :class:`BadMetadata` if the file's tags contradict the document and nothing was given.
+    """
+    no_data = stored.no_data if said.no_data is None else said.no_data
+    tagged = stored.scale != _UNTAGGED or stored.offset != 0
+    if said.scale is None:
+        if tagged or usual_offset is None or stored.is_float:
+            return replace(stored, no_data=no_data), ()
+        offset = usual_offset / USUAL_QUANTIFICATION
+        remark = f"offset {usual_offset} follows from the product that the item describes"
+        band = replace(stored, scale=1 / USUAL_QUANTIFICATION, offset=offset, no_data=no_data)
+        return band, (remark,)
+    agree = np.allclose((stored.scale, stored.offset), (said.scale, said.offset), rtol=ROUNDING)
+    if tagged and not agree and given.offset is None:
+        cause = (
+            f"has scale {stored.scale:g} and offset {stored.offset:g} in its tags, but the item "
+            f"says {said.scale:g} and {said.offset:g}"
+        )
+        cure = "Find out which is right, and give scale and offset"
+        raise BadMetadata(stored.path, cause, cure, argument="scale")
+    return replace(stored, scale=said.scale, offset=said.offset, no_data=no_data), ()
 
 
 def _can_hold(dtype: np.dtype[Any], value: float) -> bool:
