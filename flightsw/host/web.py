@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from http.client import HTTPException
 from typing import Final
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import (
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
@@ -46,6 +46,8 @@ def fetch(url: str, limit: int) -> tuple[bytes, str]:
     except HTTPError as error:
         error.close()
         raise OSError(f"HTTP {error.code} {error.reason}") from error
+    except URLError as error:
+        raise OSError(str(error.reason)) from error
     except (HTTPException, ValueError) as error:
         raise OSError(f"not understood: {error}") from error
 

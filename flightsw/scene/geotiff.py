@@ -325,7 +325,7 @@ def _agreeing(location: Location, facts: Mapping[str, _Facts]) -> _Facts:
     check_sizes(shown(location), sizes, _CURE)
     for band, one in facts.items():
         if not _same_grid(one, first):
-            cause = f"is not on the grid of {first.name}"
+            cause = f"is not on the grid of {first.name}: {_difference(one, first)}"
             raise BadMetadata(shown(one.location), cause, "Write all bands on one grid", band=band)
     return first
 
@@ -336,6 +336,17 @@ def _same_grid(one: _Facts, other: _Facts) -> bool:
     return one.crs == other.crs and np.allclose(
         one.transform, other.transform, rtol=0, atol=tolerance
     )
+
+
+def _difference(one: _Facts, other: _Facts) -> str:
+    if one.crs != other.crs:
+        return (
+            f"it is in {one.crs[:40] or 'no coordinate system'}, not {other.crs[:40] or 'in none'}"
+        )
+    mine, its = one.transform, other.transform
+    if (mine[0], mine[4]) != (its[0], its[4]):
+        return f"its pixels are {mine[0]:.9g} x {mine[4]:.9g}, not {its[0]:.9g} x {its[4]:.9g}"
+    return f"it begins at ({mine[2]:.9g}, {mine[5]:.9g}), not ({its[2]:.9g}, {its[5]:.9g})"
 
 
 def _distance(facts: _Facts) -> int:

@@ -30,6 +30,7 @@ _COMMON_NAMES: Final = {
 _NARROW: Final = "nir08"  # B8A of Sentinel-2, but the only near infrared of Landsat
 _PICTURES: Final = {"thumbnail", "overview", "visual"}
 _ITEM_CURE: Final = "Give the path or the address of one item"
+_ADDRESS_CURE: Final = "Check the network, and give the address of an item, of http or https"
 _CURE: Final = "Correct the item, or give the bands as GeoTIFFs"
 
 
@@ -183,7 +184,8 @@ def _content(location: Location) -> tuple[bytes, Location]:
         return fetch(location, _LARGEST)
     except OSError as error:
         cause = f"cannot be read ({shown(error.strerror or error)})"
-        raise SceneNotFound(shown(location), cause, _ITEM_CURE) from error
+        cure = _ITEM_CURE if isinstance(location, Path) else _ADDRESS_CURE
+        raise SceneNotFound(shown(location), cause, cure) from error
 
 
 def _decoded(location: Location, content: bytes) -> _Item:

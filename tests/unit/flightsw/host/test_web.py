@@ -85,7 +85,7 @@ def test_a_document_that_drips_ends_at_the_deadline(
 
 @pytest.mark.parametrize("address", ["ftp://127.0.0.1/a", "file:///etc/passwd", "http://[bad"])
 def test_only_http_is_spoken(address: str) -> None:
-    with pytest.raises(OSError, match=r"unknown url type|not understood"):
+    with pytest.raises(OSError, match=r"^unknown url type|^not understood"):
         web.fetch(address, 100)
 
 

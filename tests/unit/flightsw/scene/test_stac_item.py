@@ -259,8 +259,13 @@ def test_an_asset_that_cannot_be_is_refused(
     ("pixels", "settings", "error", "cause"),
     [
         (NUMBERS[3:, 1:], {}, BandSizeMismatch, "red is 60 x 70, nir is 60 x 69"),
-        (NUMBERS[3:], {"crs": "EPSG:32630"}, BadMetadata, "not on the grid of blue"),
-        (NUMBERS[3:], {"size": 20}, BadMetadata, "not on the grid of blue"),
+        (
+            NUMBERS[3:],
+            {"crs": "EPSG:32630"},
+            BadMetadata,
+            "grid of blue: it is in EPSG:32630, not EPSG:32629",
+        ),
+        (NUMBERS[3:], {"size": 20}, BadMetadata, "its pixels are 20 x -20, not 10 x -10"),
     ],
 )
 def test_bands_on_different_grids_are_refused(
