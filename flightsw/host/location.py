@@ -66,6 +66,17 @@ def last_part_of(location: Location) -> str:
     return _file_of(location).name
 
 
+def as_https(address: str) -> str:
+    """The https address of an open file on ``s3`` or ``gs``; any other address as it is."""
+    match = re.match(r"(?:(s3|gs)://|/vsi(s3|gs)/)([^/]+)/(.+)", address)
+    if not match:
+        return address
+    kind, bucket, key = match[1] or match[2], match[3], match[4]
+    if kind == "s3":
+        return f"https://{bucket}.s3.amazonaws.com/{key}"
+    return f"https://storage.googleapis.com/{bucket}/{key}"
+
+
 def name_of(location: Location) -> str:
     """The last part, without its suffix."""
     return _file_of(location).stem

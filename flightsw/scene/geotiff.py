@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
-from flightsw.host.disk import check_plain
 from flightsw.host.location import Location, last_part_of, name_of, shown
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.network import NETWORK_CURE, network_limits
 from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, band_of, sensor_of
 from flightsw.scene.stac_item import read_item
@@ -38,12 +33,11 @@ from flightsw.scene.stored_values import (
     rule_of,
 )
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_checked
 
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
 _COARSEST: Final = 1000  # metres a pixel
-_CURE: Final = "Write the file again"
 _NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
-_LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
 
@@ -99,12 +93,12 @@ class TiffBands:
         Raises :class:`CorruptImage`.
         """
         try:
-            with _open(self.location, self.overview) as file:
+            with open_tiff(self.location, self.overview) as file:
                 self._read(file, top, left, targets)
         except (RasterioError, OSError, ValueError) as error:
             reason = shown(error.__cause__ or error)
             cause = f"cannot be decoded from row {top}, column {left}: {reason}"
-            cure = _CURE if isinstance(self.location, Path) else NETWORK_CURE
+            cure = cure_for(self.location)
             raise CorruptImage(shown(self.location), cause, cure, row=top, column=left) from error
 
     def _read(self, file: Any, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
@@ -170,10 +164,10 @@ def open_item(
     facts = {}
     remarks = item.remarks
     for band, asset in item.bands.items():
-        with _open_checked(asset.location) as file:
+        with open_tiff_checked(asset.location) as file:
             if asset.index > file.count:
                 cause = f"has {file.count} bands, but the item describes {asset.index} or more"
-                raise BadMetadata(shown(asset.location), cause, _CURE, band=band)
+                raise BadMetadata(shown(asset.location), cause, WRITE_CURE, band=band)
             found = _facts(asset.location, file, asset.index)
         values, derived = described(found.values, asset, item.usual_offset, given)
         facts[band] = replace(found, name=asset.key, values=values)
@@ -246,7 +240,7 @@ def _single_file(
     """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
     sensor, path = sensor_of(last_part_of(location)), shown(location)
-    with _open_checked(location) as file:
+    with open_tiff_checked(location) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
             descriptions, sensor = [_band_in_name(location) or ""], Sensor()
@@ -260,7 +254,7 @@ def _single_file(
         for index, text in enumerate(descriptions, start=1):
             if band := band_of(text, sensor):
                 if band in named:
-                    raise BadMetadata(path, f"describes two bands as {band}", _CURE, band=band)
+                    raise BadMetadata(path, f"describes two bands as {band}", WRITE_CURE, band=band)
                 named[band] = index
         for band in bands:
             if band not in named:
@@ -286,7 +280,7 @@ def _folder(path: Location, files: Sequence[Location], bands: Sequence[str]) -> 
                 f"lacks band {band}; its files have {', '.join(found) or 'no band in their names'}"
             )
             raise MissingBand(path, cause, "Name its file B02.tif, …_B02.tif or blue.tif")
-        with _open_checked(found[band]) as opened:
+        with open_tiff_checked(found[band]) as opened:
             if opened.count != 1:
                 cause = f"has {opened.count} bands, not only {band}"
                 raise BadMetadata(found[band], cause, "Write one file a band")
@@ -322,7 +316,7 @@ def _agreeing(location: Location, facts: Mapping[str, _Facts]) -> _Facts:
     """The first band's facts, once all bands are known to be on one grid."""
     first = next(iter(facts.values()))
     sizes = {one.name: (one.width, one.height) for one in facts.values()}
-    check_sizes(shown(location), sizes, _CURE)
+    check_sizes(shown(location), sizes, WRITE_CURE)
     for band, one in facts.items():
         if not _same_grid(one, first):
             cause = f"is not on the grid of {first.name}: {_difference(one, first)}"
@@ -391,7 +385,7 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
     """Facts with the overview's size and blocks; unchanged if ``overview`` is None."""
     if overview is None:
         return facts
-    with _open_checked(facts.location, overview) as file:
+    with open_tiff_checked(facts.location, overview) as file:
         block = file.block_shapes[facts.index - 1]
         return replace(facts, height=file.height, width=file.width, block=block)
 
@@ -423,46 +417,6 @@ def _parts(
         )
         for number, (band, one) in enumerate(facts.items())
     )
-
-
-@contextmanager
-def _open(location: Location, overview: int | None = None) -> Iterator[Any]:
-    options = {} if overview is None else {"overview_level": overview}
-    with ExitStack() as held:
-        if isinstance(location, str):
-            held.enter_context(network_limits())
-        yield held.enter_context(rasterio.open(location, driver="GTiff", **options))
-
-
-@contextmanager
-def _open_checked(location: Location, overview: int | None = None) -> Iterator[Any]:
-    """Open a file whose tags are read; raises :class:`CorruptImage` and :class:`BadMetadata`."""
-    if isinstance(location, Path):
-        _check_plain(location)
-    with ExitStack() as held:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
-                file = held.enter_context(_open(location, overview))
-        except (RasterioIOError, OSError, ValueError) as error:
-            cause = f"is not a readable GeoTIFF: {shown(error)}"
-            cure = _CURE if isinstance(location, Path) else NETWORK_CURE
-            raise CorruptImage(shown(location), cause, cure) from error
-        if file.transform.is_identity:
-            raise BadMetadata(shown(location), "has no georeference", "Write it with its grid")
-        yield file
-
-
-def _check_plain(path: Path) -> None:
-    """GDAL opens the file, and those beside it whose names begin alike, such as ``.aux.xml``."""
-    beside = (one for one in path.parent.glob(f"{escape(path.stem)}*") if one.exists())
-    for file in (path, *(one for one in beside if not one.is_dir())):
-        try:
-            check_plain(file)
-            if file.suffix.lower() == ".xml" and file.stat().st_size > _LARGEST_XML:
-                raise CorruptImage(file, f"is larger than {_LARGEST_XML} bytes", _CURE)
-        except OSError as error:
-            raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
 
 
 def _band_in_name(location: Location) -> str | None:

@@ -14,7 +14,7 @@ import msgspec
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, MissingBand, SceneNotFound
 from flightsw.host.disk import read_plain
-from flightsw.host.location import Location, resolved, shown, suffix_of
+from flightsw.host.location import Location, as_https, resolved, shown, suffix_of
 from flightsw.host.web import fetch
 from flightsw.scene.metadata import is_known_baseline, offset_of_baseline
 from flightsw.scene.sensors import Sensor, band_of, sensor_of
@@ -181,7 +181,7 @@ def _content(location: Location) -> tuple[bytes, Location]:
     try:
         if isinstance(location, Path):
             return read_plain(location, _LARGEST), location
-        return fetch(location, _LARGEST)
+        return fetch(as_https(location), _LARGEST)
     except OSError as error:
         cause = f"cannot be read ({shown(error.strerror or error)})"
         cure = _ITEM_CURE if isinstance(location, Path) else _ADDRESS_CURE

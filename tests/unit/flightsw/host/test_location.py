@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from flightsw.host.location import (
+    as_https,
     last_part_of,
     location_of,
     name_of,
@@ -40,6 +41,19 @@ def test_an_address_has_the_name_of_its_last_part_without_its_query() -> None:
     assert (last_part_of(address), name_of(address)) == ("S2A_31UFU.json", "S2A_31UFU")
     assert suffix_of(address) == ".json"
     assert suffix_of(Path("a/B.TIF")) == ".tif"
+
+
+@pytest.mark.parametrize(
+    ("address", "https"),
+    [
+        ("s3://open-data/a/b.json", "https://open-data.s3.amazonaws.com/a/b.json"),
+        ("/vsis3/open-data/a/b.json", "https://open-data.s3.amazonaws.com/a/b.json"),
+        ("gs://open-data/b.json", "https://storage.googleapis.com/open-data/b.json"),
+        ("https://x.org/b.json?t=1", "https://x.org/b.json?t=1"),
+    ],
+)
+def test_open_data_in_a_bucket_has_an_https_address(address: str, https: str) -> None:
+    assert as_https(address) == https
 
 
 @pytest.mark.parametrize(
