@@ -21,6 +21,7 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
+from flightsw.host.location import Location, shown
 from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
@@ -49,21 +50,23 @@ _MASK_CLASSES: Final = 2
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One scene to process: its path, the folder of its products, and the products.
+    """One scene to process: its path or address, the folder of its products, and the products.
 
     ``fusion``, ``threshold_percent``, ``buffer_m``, ``least_integrity`` and
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
-    settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
-    those given here are for a path.
+    those given here are for a path.  ``within`` is the folder that all files of a scene are in.
     Without ``overwrite``, products that the folder already holds are an error.
     """
 
-    scene: Path | ArrayScene
+    scene: Location | ArrayScene
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
     ground_sample_distance: int | None = None
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     fusion: Fusion | None = None
@@ -72,6 +75,7 @@ class SceneRequest:
     engine: EngineName | None = None
     least_integrity: Integrity | None = None
     overwrite: bool = False
+    within: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class SceneProcessor:
         run beside it, while this scene is still computed.  ``stop`` ends the scene from another
         thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
-        with memory_errors(request.scene):
+        with memory_errors(shown(request.scene)):
             return self._engines.serve(
                 lambda engine: self._process(request, engine, progress, begun, upcoming, stop),
                 request.engine,
@@ -231,12 +235,15 @@ class SceneProcessor:
             bands=engine.bands,
             ground_sample_distance=request.ground_sample_distance or assumed.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
             panels=panels_help(request.products, engine.classes),
             file_bands=request.file_bands,
             tile=request.tile,
             assumed=assumed,
+            within=request.within,
         )
 
     def _context(
@@ -281,6 +288,9 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
     if scene.level and scene.level not in package.levels:
         made_for = " and ".join(package.levels)
         remarks.append(f"the model was made for {made_for}, this scene is {scene.level}")
+    if scene.platform and not scene.platform.startswith("Sentinel-2"):
+        cause = f"the model was made for Sentinel-2, this scene is from {scene.platform}"
+        remarks.append(f"{cause}: it is outside the model's training")
     if (distance := scene.ground_sample_distance) not in package.ground_sample_distances:
         made_for = " and ".join(map(str, package.ground_sample_distances))
         remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")

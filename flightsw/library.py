@@ -19,6 +19,7 @@ from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest, panels_
 from flightsw.config import Settings, read_settings
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.errors import UsageError
+from flightsw.host.location import location_of, shown
 from flightsw.host.memory import memory_errors
 from flightsw.model.package import load_package
 from flightsw.pipeline import process_scene
@@ -28,6 +29,7 @@ from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
 from flightsw.scene.integrity import require_integrity
+from flightsw.scene.stored_values import checked_offset
 from telecommands.dictionary import EngineName
 
 
@@ -47,7 +49,9 @@ def process(
     engine: EngineName | Literal["auto"] = "auto",
     settings: Settings | None = None,
     ground_sample_distance: int | None = None,
-    offset: int | None = None,
+    offset: float | None = None,
+    scale: float | None = None,
+    nodata: float | None = None,
     file_bands: Sequence[str] = (),
     tile: str = "",
     fusion: Fusion | None = None,
@@ -57,7 +61,8 @@ def process(
 
     ``scene`` is what :func:`~flightsw.scene.open_scene` opens, or an
     :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance``, ``offset``,
-    ``file_bands`` and ``tile`` are for a path (see :func:`~flightsw.scene.open_scene`).
+    ``scale``, ``nodata``, ``file_bands`` and ``tile`` are for a path (see
+    :func:`~flightsw.scene.open_scene`).
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
     fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
     and the engine are opened for this call and closed after it.  Products that ``out`` already
@@ -65,11 +70,13 @@ def process(
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
-        scene=scene if isinstance(scene, ArrayScene) else Path(scene),
+        scene=scene if isinstance(scene, ArrayScene) else location_of(scene),
         out=Path(out),
         products=frozenset(products),
         ground_sample_distance=ground_sample_distance,
         offset=offset,
+        scale=scale,
+        nodata=nodata,
         file_bands=tuple(file_bands),
         tile=tile,
         fusion=fusion,
@@ -85,7 +92,9 @@ def mask(
     source: Any,
     bands: Sequence[str] | None = None,
     *,
-    offset: int | None = None,
+    offset: float | None = None,
+    scale: float | None = None,
+    nodata: float | None = None,
     engine: EngineName | Literal["auto"] = "auto",
     settings: Settings | None = None,
     ground_sample_distance: int = 10,
@@ -93,7 +102,8 @@ def mask(
 ) -> NDArray[np.uint8]:
     """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
 
-    ``source`` is a path (see :func:`~flightsw.scene.open_scene`; ``bands`` names a GeoTIFF's), an
+    ``source`` is a path or an address (see :func:`~flightsw.scene.open_scene`, also for ``scale``
+    and ``nodata``; ``bands`` names a GeoTIFF's), an
     :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
     ``bands`` are named: floating-point reflectance, or integer digital numbers with their
     ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
@@ -103,19 +113,24 @@ def mask(
     settings = _with(settings, engine, fusion)
     package = load_package(settings.model)
     on_disk = isinstance(source, str | PathLike)
+    if not on_disk and (scale, nodata) != (None, None):
+        cause = "has a scale or nodata, which are for paths"
+        raise UsageError("a scene in memory", cause, "Give reflectance, with NaN for no data")
     held = None if on_disk else _scene_of(source, bands, offset, ground_sample_distance)
     rows = MaskRows()
     with (
-        memory_errors(held or source),
+        memory_errors(held or shown(source)),
         closing(EngineFallback(settings.engines, package, settings, EngineNotices())) as engines,
     ):
         opened = engines.engine()
         info = opened.info
         recipe = SceneRecipe(
-            held or Path(source),
+            held or location_of(source),
             bands=info.bands,
             ground_sample_distance=ground_sample_distance,
             offset=offset,
+            scale=scale,
+            nodata=nodata,
             decoder=settings.pipeline.decoder,
             workers=settings.pipeline.decode_workers,
             panels=panels_help((), info.classes),
@@ -140,24 +155,25 @@ def _with(
 
 
 def _scene_of(
-    source: Any, bands: Sequence[str] | None, offset: int | None, ground_sample_distance: int
+    source: Any, bands: Sequence[str] | None, offset: float | None, ground_sample_distance: int
 ) -> ArrayScene:
     if isinstance(source, ArrayScene):
         return source
+    whole = None if offset is None else int(checked_offset(offset))
     block = source if hasattr(source, "dims") else np.asanyarray(source)
     if np.asanyarray(getattr(block, "values", block)).dtype.kind == "f":
         return ArrayScene.from_reflectance(
             block,
             bands,
-            offset=USUAL_OFFSET if offset is None else offset,
+            offset=USUAL_OFFSET if whole is None else whole,
             ground_sample_distance=ground_sample_distance,
         )
-    if offset is None:
+    if whole is None:
         raise UsageError(
             "the block of digital numbers",
             "needs the offset of its product",
             "Give offset=-1000 for baseline 04.00 and later, or offset=0",
         )
     return ArrayScene.from_digital_numbers(
-        block, bands, offset=offset, ground_sample_distance=ground_sample_distance
+        block, bands, offset=whole, ground_sample_distance=ground_sample_distance
     )

@@ -311,6 +311,7 @@ Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
 
+LARGEST_FLOAT32: Final = 3.4028234663852886e38
 LARGEST_BUFFER_M: Final = 2000
 """Rows within the buffer are held in memory, on both sides of those that are written."""
 
@@ -401,8 +402,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         Meta(description="resolution of the mask; null: that of the settings", extra={"unit": "m"}),
     ] = None
     offset: Annotated[
-        Annotated[int, Meta(ge=-10_000, le=0)] | None,
-        Meta(description="DN offset of all bands, in place of the product's own; null: its own"),
+        Annotated[float, Meta(ge=-10_000, le=0)] | None,
+        Meta(
+            description="DN offset of all bands, in place of the product's own; with scale in"
+            " reflectance; null: its own"
+        ),
+    ] = None
+    scale: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        Meta(
+            description="of a GeoTIFF: reflectance = value x scale + offset, in place of its tags;"
+            " null: its own"
+        ),
+    ] = None
+    nodata: Annotated[
+        Annotated[float, Meta(ge=-LARGEST_FLOAT32, le=LARGEST_FLOAT32)] | None,
+        Meta(description="value of a GeoTIFF that has no data; null: its own, and NaN"),
     ] = None
     bands: Annotated[
         tuple[Annotated[str, Meta(max_length=32)], ...],

@@ -23,6 +23,7 @@ from flightsw.commands.scenes import (
 )
 from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
+from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from telecommands.dictionary import LARGEST_BUFFER_M
 
@@ -42,10 +43,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument(
         "scenes",
-        type=Path,
+        type=location_of,
         nargs="+",
         metavar="SCENE",
-        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, GeoTIFF, or a pattern",
+        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, GeoTIFF, STAC item (path or"
+        " address), or a pattern",
     )
     parser.add_argument(
         "-o",
@@ -78,7 +80,19 @@ def add_parser(commands: Any) -> None:
         metavar="METRES",
         help="distance around contaminated pixels that counts as contaminated (default: none)",
     )
-    parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--offset",
+        type=float,
+        help="DN offset of all bands, against the metadata; with --scale in reflectance",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        help="of a GeoTIFF: reflectance = value x scale + offset, against its tags",
+    )
+    parser.add_argument(
+        "--nodata", type=float, help="value of a GeoTIFF that has no data, against its tag"
+    )
     parser.add_argument(
         "--bands",
         type=lambda text: tuple(text.split(",")),
@@ -112,6 +126,8 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        scale=arguments.scale,
+        nodata=arguments.nodata,
         file_bands=arguments.bands,
         tile=arguments.tile,
         fusion=arguments.fusion,
@@ -133,7 +149,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
             progress.show(_shown(Outcome(scenes[0], processed), json_only=arguments.json))
             return 0
         outcomes = []
-        for outcome in _each(chain, requests, progress):
+        for outcome in _each(chain, scenes, requests, progress):
             outcomes.append(outcome)
             if arguments.json or not outcome.failed:
                 progress.show(_shown(outcome, json_only=arguments.json))
@@ -150,21 +166,25 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _each(
-    chain: SceneProcessor, requests: Sequence[SceneRequest], progress: Progress
+    chain: SceneProcessor,
+    scenes: Sequence[Location],
+    requests: Sequence[SceneRequest],
+    progress: Progress,
 ) -> Iterator[Outcome]:
     """Process one scene after the other; the next one is begun while one is computed."""
-    for number, request in enumerate(requests):
+    for number, (scene, request) in enumerate(zip(scenes, requests, strict=True)):
         progress.open_scene(number)
-        yield _outcome(chain, request, next(iter(requests[number + 1 :]), None), progress)
+        following = next(iter(requests[number + 1 :]), None)
+        yield _outcome(chain, scene, request, following, progress)
 
 
 def _outcome(
     chain: SceneProcessor,
+    scene: Location,
     request: SceneRequest,
     following: SceneRequest | None,
     progress: Progress,
 ) -> Outcome:
-    path = Path(str(request.scene))
     try:
         processed = chain.process(
             request, progress.advance, begun=progress.begun, upcoming=lambda: following
@@ -173,14 +193,14 @@ def _outcome(
         raise  # of the command, so of every scene
     except FlightError as error:
         progress.warn(f"flightsw: {error}")
-        return Outcome(path, error)
-    return Outcome(path, processed)
+        return Outcome(scene, error)
+    return Outcome(scene, processed)
 
 
 def _shown(outcome: Outcome, *, json_only: bool) -> str:
     result = outcome.result
     if isinstance(result, FlightError):
-        return json.dumps({"scene": str(outcome.path), "error": result.as_record()})
+        return json.dumps({"scene": shown(outcome.path), "error": result.as_record()})
     return json.dumps(_as_json(result)) if json_only else _as_text(result)
 
 

@@ -182,6 +182,8 @@ class JobRunner:
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             file_bands=request.bands,
             tile=request.tile,
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
@@ -189,6 +191,7 @@ class JobRunner:
             buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
+            within=self.scene_root,
             overwrite=True,  # the folder is the job's own, and may hold an interrupted attempt
         )
 

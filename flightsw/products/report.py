@@ -42,7 +42,7 @@ class SceneRecord(msgspec.Struct, frozen=True):
     sensed_at: str | None
     bands: tuple[str, ...]
     substituted: dict[str, str]
-    offsets: dict[str, int]
+    offsets: dict[str, float]
     quantification: float
     height: int
     width: int

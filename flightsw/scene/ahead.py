@@ -13,6 +13,7 @@ import structlog
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import CorruptImage, FlightError
+from flightsw.host.location import Location, shown
 from flightsw.host.side_thread import Listen, NoOutcome, SideThread
 from flightsw.scene import open_scene
 from flightsw.scene.array_scene import ArrayScene
@@ -28,16 +29,19 @@ _OPEN_SECONDS: Final = 60.0  # opening reads metadata only
 class SceneRecipe:
     """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
 
-    path: Path | ArrayScene
+    path: Location | ArrayScene
     bands: tuple[str, ...]
     ground_sample_distance: int
-    offset: int | None
+    offset: float | None
     decoder: Decoder
     workers: int
     panels: bool = False
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    within: Path | None = None
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -49,10 +53,13 @@ class SceneRecipe:
             ground_sample_distance=self.ground_sample_distance,
             offset=self.offset,
             decoder=self.decoder,
+            scale=self.scale,
+            nodata=self.nodata,
             panels=self.panels,
             file_bands=self.file_bands,
             tile=self.tile,
             assumed=self.assumed,
+            within=self.within,
         )
 
 
@@ -127,8 +134,10 @@ def opened_in_time(recipe: SceneRecipe, listen: Listen = lambda _: None) -> Scen
     try:
         return SideThread("open", recipe.open).outcome(_OPEN_SECONDS, listen)
     except NoOutcome as error:
-        cure = "Check the disk, then the files"
-        raise CorruptImage(recipe.path, f"cannot be opened: opening it {error}", cure) from error
+        on_disk = not isinstance(recipe.path, str)
+        cure = "Check the disk, then the files" if on_disk else "Check the network"
+        cause = f"cannot be opened: opening it {error}"
+        raise CorruptImage(shown(recipe.path), cause, cure) from error
 
 
 class _BegunScene:

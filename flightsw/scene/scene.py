@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -32,15 +33,25 @@ class Georeference:
 class GivenMetadata:
     """What the caller says about a product.
 
-    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
-    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
-    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    ``offset`` is the DN offset of all bands; with ``scale``, which is for rasters only, reflectance
+    = value * ``scale`` + ``offset``.  ``nodata`` is the value that has no data, and ``bands`` names
+    the bands of a GeoTIFF in the file's order.  All replace what the files say.  ``tile`` chooses
+    one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
+    say.  With ``within``, only files below that folder are opened, and none on the network.
     """
 
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    within: Path | None = None
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset that was given, of a product whose scale is not."""
+        return None if self.offset is None else int(self.offset)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ class SceneMetadata:
     level: str
     baseline: str
     bands: tuple[str, ...]
-    offsets: Mapping[str, int]
+    offsets: Mapping[str, float]
     quantification: float
     height: int
     width: int

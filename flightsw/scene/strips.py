@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import mmap
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.errors import CorruptImage, Interrupted, UsageError
+from flightsw.scene.reflectance import NO_DATA
 from flightsw.scene.scene import SceneMetadata, Strip
 
 _DECODES_AHEAD: Final = 2  # each of them all bands, over the whole width
@@ -55,7 +56,8 @@ class StripScene:
     """A :class:`~flightsw.scene.scene.Scene` made of parts.
 
     One decode reads ``rows`` rows of ``columns`` columns; ``columns`` is the width of a panel.
-    ``held`` is what must live as long as the scene: a temporary folder.
+    ``held`` is what must live as long as the scene: a temporary folder.  ``fill`` is the digital
+    number that is no data in a pixel whose bands all have it.
     """
 
     metadata: SceneMetadata
@@ -64,6 +66,7 @@ class StripScene:
     columns: int
     checks: tuple[Check, ...] = ()
     held: object = None
+    fill: int | None = None
 
     @property
     def decodes_ahead(self) -> int:
@@ -163,6 +166,8 @@ def _in_order(
         for verdict in verdicts:
             if verdict.done():
                 _await(verdict, name, until)
+        if scene.fill is not None:
+            _mark_no_data(strips, scene.fill)
         while len(strips) > 1:
             yield strips.popleft()
         # Not sooner: if the card sets the pace, one more decode would wait in memory.
@@ -185,6 +190,11 @@ def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque
         Strip(part.start, _fresh((len(known.bands), len(part), columns)), decodes_after, left)
         for part in parts
     )
+
+
+def _mark_no_data(strips: Iterable[Strip], fill: int) -> None:
+    for strip in strips:
+        strip.digital_numbers[:, (strip.digital_numbers == fill).all(axis=0)] = NO_DATA
 
 
 def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:

@@ -218,9 +218,22 @@ def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
     assert "give its offset: -1000" in failed.cure
     assert "--" not in failed.cure
     done = unit.execute("PROCESS_SCENE", **asked, offset=-1000)
+    scaled = unit.execute("PROCESS_SCENE", **asked, offset=-0.1, scale=1e-4, nodata=0)
+    assert scaled.data["contaminated"] == done.data["contaminated"]
     as_product = unit.execute("PROCESS_SCENE", scene=scene)
     assert done.data["contaminated"] == as_product.data["contaminated"]
     assert not unit.events("SCENE_DOUBTFUL")
+    for folder, stage in (("", Stage.COMPLETED), ("../", Stage.FAILED)):
+        colours = [{"common_name": colour} for colour in asked["bands"]]
+        values = [{"scale": 1e-4, "offset": -0.1}] * 4
+        asset = {"href": f"{folder}plain.tif", "eo:bands": colours, "raster:bands": values}
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": "i", "properties": {}}
+        (unit.scenes / "item.json").write_text(json.dumps(item | {"assets": {"all": asset}}))
+        by_item = unit.execute("PROCESS_SCENE", scene="item.json")
+        assert by_item.stage is stage
+        if stage is Stage.COMPLETED:
+            assert by_item.data["contaminated"] == done.data["contaminated"]
+    assert "leads out of the folder of scenes" in by_item.cause
     doubtful = unit.execute("PROCESS_SCENE", **asked, offset=0)
     wait_until(lambda: unit.events("SCENE_DOUBTFUL"))
     [event] = unit.events("SCENE_DOUBTFUL")

@@ -101,6 +101,11 @@ def test_integers_without_their_offset_are_refused(
     assert "offset=-1000" in refused.value.cure
 
 
+def test_a_scale_is_for_a_path(numbers: np.ndarray[Any, np.dtype[np.uint16]]) -> None:
+    with pytest.raises(flightsw.UsageError, match="which are for paths"):
+        flightsw.mask(numbers, _BANDS, scale=1e-4, offset=0)
+
+
 def test_a_block_without_a_band_of_the_model_is_refused_with_its_name(tmp_path: Path) -> None:
     block = np.full((3, 30, 30), 0.1)
     with pytest.raises(flightsw.SceneError, match="not B08"):
