@@ -14,7 +14,8 @@ from flightsw.errors import SceneNotFound, UsageError
 from flightsw.scene import geotiff, safe, zipped
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.metadata import LOWEST_OFFSET
-from flightsw.scene.scene import GivenMetadata, Scene
+from flightsw.scene.scene import GivenMetadata
+from flightsw.scene.strips import StripScene
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
@@ -37,7 +38,7 @@ def open_scene(
     file_bands: tuple[str, ...] = (),
     tile: str = "",
     assumed: SceneSettings = NOTHING_ASSUMED,
-) -> Scene:
+) -> StripScene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
     ``bands`` is the order of the strips' first axis.  ``ground_sample_distance``
