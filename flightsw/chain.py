@@ -34,14 +34,16 @@ from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
+from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.tiling import Grid
 from telecommands.dictionary import EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
-"""Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
+"""Called with a grid over the mask's pixels and the bytes of the products; gives further sinks."""
 
 _SWITCH_SECONDS: Final = 0.0005
 _GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
@@ -57,6 +59,7 @@ class SceneRequest:
     settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
     those given here are for a path.  ``within`` is the folder that all files of a scene are in.
+    With an ``area`` the scene is cut to it.
     Without ``overwrite``, products that the folder already holds are an error.
     """
 
@@ -69,6 +72,7 @@ class SceneRequest:
     nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
+    area: AreaOfInterest | None = None
     fusion: Fusion | None = None
     threshold_percent: int | None = None
     buffer_m: float | None = None
@@ -131,8 +135,8 @@ class SceneProcessor:
         """Process one scene from disk to products; on any error ``request.out`` is left as it was.
 
         The engine may fail: :meth:`EngineFallback.serve` says what follows.  ``begun`` is called
-        with the grid of the scene and the bytes that its products need, before disk space is
-        checked and again each time the scene starts again, and may give further sinks for its rows.
+        with a grid over the mask's pixels and the bytes that the products need, before disk space
+        is checked and again each time the scene starts again, and may give further sinks for rows.
         ``upcoming`` is called when at most one decode is left: the first decodes of that scene then
         run beside it, while this scene is still computed.  ``stop`` ends the scene from another
         thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
@@ -192,7 +196,8 @@ class SceneProcessor:
                 overwrite=request.overwrite,
                 names=self._settings.product_names,
             )
-            sinks = begun(grid, product_set.bytes_needed)
+            cells = Grid(metadata.height, metadata.width, grid.tile_size, grid.stride)
+            sinks = begun(cells, product_set.bytes_needed)
             with product_set as products:
                 summary = process_scene(
                     scene,
@@ -244,6 +249,12 @@ class SceneProcessor:
             tile=request.tile,
             assumed=assumed,
             within=request.within,
+            area=request.area,
+            reach=WindowReach(
+                engine.tile_size,
+                engine.stride,
+                pipeline.buffer_m if request.buffer_m is None else request.buffer_m,
+            ),
         )
 
     def _context(

@@ -27,7 +27,9 @@ from flightsw.pipeline.fusion import Fusion
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.ahead import SceneRecipe, opened_in_time
+from flightsw.scene.area import AreaOfInterest, area_of, area_within, read_area
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
+from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
 from flightsw.scene.stored_values import checked_offset
 from telecommands.dictionary import EngineName
@@ -54,6 +56,8 @@ def process(
     nodata: float | None = None,
     file_bands: Sequence[str] = (),
     tile: str = "",
+    area: Any = None,
+    bounds: Sequence[float] | None = None,
     fusion: Fusion | None = None,
     overwrite: bool = False,
 ) -> ProcessedScene:
@@ -63,6 +67,10 @@ def process(
     :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance``, ``offset``,
     ``scale``, ``nodata``, ``file_bands`` and ``tile`` are for a path (see
     :func:`~flightsw.scene.open_scene`).
+    ``area`` or ``bounds`` cut the scene.  ``area`` is the path of a GeoJSON file of polygons,
+    GeoJSON as a mapping, or an object with ``__geo_interface__``; pixels outside the polygons are
+    no data.  ``bounds`` are west, south, east and north in degrees of WGS 84; the rectangle of
+    pixels around them is processed.
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
     fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
     and the engine are opened for this call and closed after it.  Products that ``out`` already
@@ -79,6 +87,7 @@ def process(
         nodata=nodata,
         file_bands=tuple(file_bands),
         tile=tile,
+        area=_area(area, bounds),
         fusion=fusion,
         overwrite=overwrite,
     )
@@ -98,6 +107,8 @@ def mask(
     engine: EngineName | Literal["auto"] = "auto",
     settings: Settings | None = None,
     ground_sample_distance: int = 10,
+    area: Any = None,
+    bounds: Sequence[float] | None = None,
     fusion: Fusion | None = None,
 ) -> NDArray[np.uint8]:
     """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
@@ -107,9 +118,11 @@ def mask(
     :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
     ``bands`` are named: floating-point reflectance, or integer digital numbers with their
     ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
-    the first of ``settings.engines`` that opens.  Raises a
+    the first of ``settings.engines`` that opens.  ``area`` and ``bounds`` are those of
+    :func:`process`; the mask is then that of the rectangle around them.  Raises a
     :class:`~flightsw.errors.FlightError`.
     """
+    wanted = _area(area, bounds)
     settings = _with(settings, engine, fusion)
     package = load_package(settings.model)
     on_disk = isinstance(source, str | PathLike)
@@ -136,11 +149,23 @@ def mask(
             panels=panels_help((), info.classes),
             file_bands=tuple(bands or ()),
             assumed=settings.scene,
+            area=wanted,
+            reach=WindowReach(info.tile_size, info.stride, settings.pipeline.buffer_m),
         )
         scene = opened_in_time(recipe)
         require_integrity(scene.metadata, settings.pipeline.least_integrity)
         process_scene(scene, opened, settings.pipeline, [rows])
     return rows.mask()
+
+
+def _area(area: Any, bounds: Sequence[float] | None) -> AreaOfInterest | None:
+    if area is not None and bounds is not None:
+        raise UsageError("area and bounds", "exclude each other", "Give one of them")
+    if bounds is not None:
+        return area_within(bounds)
+    if area is None:
+        return None
+    return read_area(area) if isinstance(area, str | PathLike) else area_of(area)
 
 
 def _with(

@@ -100,6 +100,7 @@ class Code(str, Enum):
         "INTEGRITY_TOO_LOW",
         "too little shows that the scene's files are intact (parameter processing.least_integrity)",
     )
+    AREA_OUTSIDE = "AREA_OUTSIDE", "the area of interest lies outside the scene"
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
     PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
     PACKAGE_TAMPERED = (
@@ -429,6 +430,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     tile: Annotated[
         str, Meta(max_length=64, description="tile of a product with several, such as T32TQM")
     ] = ""
+    area: Annotated[
+        str,
+        Meta(
+            max_length=32_768,
+            description="GeoJSON polygons (RFC 7946): the scene is cut to them; empty: it is not",
+        ),
+    ] = ""
+    bounds: Annotated[
+        tuple[Annotated[float, Meta(ge=-360, le=360)], ...],
+        Meta(
+            max_length=4,
+            description="west, south, east, north, in place of area: the scene is cut to the"
+            " rectangle of pixels around them; empty: it is not",
+            extra={"unit": "deg"},
+        ),
+    ] = ()
     engine: Annotated[
         EngineChoice,
         Meta(description="use this engine only; auto: the engine chain of the settings"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from telecommands.dictionary import LARGEST_BUFFER_M
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
+    from flightsw.scene.area import AreaOfInterest
 
 
 def add_parser(commands: Any) -> None:
@@ -101,6 +103,7 @@ def add_parser(commands: Any) -> None:
         help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
     )
     parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
+    _add_area_options(parser)
     parser.add_argument(
         "--names",
         choices=get_args(NameStyle),
@@ -111,6 +114,33 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
+
+
+def _add_area_options(parser: argparse.ArgumentParser) -> None:
+    # Otherwise argparse takes the value -9.1,53,-9,54 for an option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    areas = parser.add_mutually_exclusive_group()
+    areas.add_argument(
+        "--area",
+        type=Path,
+        metavar="FILE.geojson",
+        help="only the pixels in its polygons, longitude and latitude (RFC 7946)",
+    )
+    areas.add_argument(
+        "--bounds",
+        type=_bounds,
+        metavar="WEST,SOUTH,EAST,NORTH",
+        help="only the rectangle of pixels around these bounds, degrees of WGS 84",
+    )
+
+
+def _bounds(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not WEST,SOUTH,EAST,NORTH in degrees"
+        ) from error
 
 
 def run(arguments: argparse.Namespace, check: Check) -> int:
@@ -130,6 +160,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         nodata=arguments.nodata,
         file_bands=arguments.bands,
         tile=arguments.tile,
+        area=_area(arguments),
         fusion=arguments.fusion,
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
@@ -156,6 +187,14 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     if not arguments.json:
         print(summary_table(outcomes))
     return exit_status(outcomes)
+
+
+def _area(arguments: argparse.Namespace) -> AreaOfInterest | None:
+    from flightsw.scene.area import area_within, read_area  # noqa: PLC0415
+
+    if arguments.bounds:
+        return area_within(arguments.bounds)
+    return read_area(arguments.area) if arguments.area else None
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -28,6 +28,7 @@ from flightsw.errors import (
 from flightsw.host.confinement import confined
 from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
+from flightsw.jobs.requested_area import requested_area
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
@@ -186,6 +187,7 @@ class JobRunner:
             nodata=request.nodata,
             file_bands=request.bands,
             tile=request.tile,
+            area=requested_area(request),
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             threshold_percent=request.threshold_percent,
             buffer_m=request.buffer_m,

@@ -38,7 +38,7 @@ class Plausibility:
 
     def __init__(self, scene: SceneMetadata) -> None:
         self._scene = scene
-        self._every = max(1, scene.height // _ROWS_LOOKED_AT)
+        self._every = max(1, len(scene.shown[0]) // _ROWS_LOOKED_AT)
         self._largest = math.floor(_LARGEST_REFLECTANCE * scene.quantification)
         self._impossible = 0
         self._seen = 0

@@ -14,8 +14,9 @@ from flightsw.errors import SceneNotFound, UsageError
 from flightsw.host.location import location_of, shown, suffix_of
 from flightsw.scene import geotiff, safe, zipped
 from flightsw.scene.gpu_jp2 import Decoder
-from flightsw.scene.scene import GivenMetadata, Scene
+from flightsw.scene.scene import GivenMetadata
 from flightsw.scene.stored_values import checked_offset
+from flightsw.scene.strips import StripScene
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
@@ -41,7 +42,7 @@ def open_scene(
     tile: str = "",
     assumed: SceneSettings = NOTHING_ASSUMED,
     within: Path | None = None,
-) -> Scene:
+) -> StripScene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
     ``path`` may also be the address of a STAC item or a GeoTIFF (``https://…``, or ``file://…``).
@@ -114,7 +115,7 @@ def _open_remote(
     given: GivenMetadata,
     *,
     panels: bool,
-) -> Scene:
+) -> StripScene:
     if given.within:
         raise SceneNotFound(shown(location), "is on the network", "Give a path")
     if suffix_of(location) in (".tif", ".tiff"):

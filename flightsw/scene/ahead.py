@@ -16,9 +16,12 @@ from flightsw.errors import CorruptImage, FlightError
 from flightsw.host.location import Location, shown
 from flightsw.host.side_thread import Listen, NoOutcome, SideThread
 from flightsw.scene import open_scene
+from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.cutting import USUAL_REACH, WindowReach, cut_to_area
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
+from flightsw.scene.strips import StripScene
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -27,7 +30,10 @@ _OPEN_SECONDS: Final = 60.0  # opening reads metadata only
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
+    """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads.
+
+    With an ``area`` the scene is cut to it; ``reach`` is that of the engine and the buffer.
+    """
 
     path: Location | ArrayScene
     bands: tuple[str, ...]
@@ -42,9 +48,19 @@ class SceneRecipe:
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
     within: Path | None = None
+    area: AreaOfInterest | None = None
+    reach: WindowReach = USUAL_REACH
 
     def open(self) -> Scene:
-        """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
+        """Open the scene, and cut it.
+
+        Raises what :func:`~flightsw.scene.open_scene` and
+        :func:`~flightsw.scene.cutting.cut_to_area` raise.
+        """
+        whole = self._open_whole()
+        return whole if self.area is None else cut_to_area(whole, self.area, self.reach)
+
+    def _open_whole(self) -> StripScene | ArrayScene:
         if isinstance(self.path, ArrayScene):
             return self.path.in_bands(self.bands)
         return open_scene(

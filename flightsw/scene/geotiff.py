@@ -32,7 +32,7 @@ from flightsw.scene.stored_values import (
     described,
     rule_of,
 )
-from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.strips import StripScene, aligned, panel_columns, rows_at_once
 from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_checked
 
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
@@ -106,12 +106,12 @@ class TiffBands:
         step = 1 if self.overview is not None else self.step
         unit = math.lcm(step, *(rows for rows, _ in file.block_shapes)) // step
         rows_read = -(-_ROWS_READ // unit) * unit
-        bottom = top + sum(target.shape[1] for target in targets)
+        wanted = range(top, top + sum(target.shape[1] for target in targets))
         end = min((left + targets[0].shape[2]) * step, file.width)
         rows = chain.from_iterable(target.swapaxes(0, 1) for target in targets)
-        for first in range(top, bottom, rows_read):
-            last = min(min(first + rows_read, bottom) * step, file.height)
-            window = Window.from_slices((first * step, last), (left * step, end))
+        for part in aligned(wanted, rows_read):
+            last = min(part.stop * step, file.height)
+            window = Window.from_slices((part.start * step, last), (left * step, end))
             fine = file.read(self.indexes, window=window)
             for values in fine[:, ::step, ::step].swapaxes(0, 1):
                 convert = self.conversion

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
+from flightsw.scene.area import AreaOfInterest, Polygon
 from telecommands.dictionary import Integrity
 
 
@@ -55,6 +56,24 @@ class GivenMetadata:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """The rectangle of a larger scene that a scene is, because an area was asked for.
+
+    It begins at the larger scene's row ``top`` and column ``left``.  The strips also show the
+    ground around it that the network's windows see: the larger scene's ``rows`` and ``columns``.
+    ``polygons`` are rings of (column, row) of this scene, outside of which pixels are no data;
+    empty: none are outside.
+    """
+
+    area: AreaOfInterest
+    top: int
+    left: int
+    rows: range
+    columns: range
+    polygons: tuple[Polygon, ...] = ()
+
+
+@dataclass(frozen=True)
 class SceneMetadata:
     """What is known about a scene before its first pixel is decoded.
 
@@ -65,7 +84,7 @@ class SceneMetadata:
     ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
     is really processed; ``integrity`` says how far its files are known to be intact, and
     ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
-    request.
+    request.  ``cut`` says what it is cut out of, None if it is a whole scene.
     """
 
     name: str
@@ -85,6 +104,14 @@ class SceneMetadata:
     integrity_doubt: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    cut: Cut | None = None
+
+    @property
+    def shown(self) -> tuple[range, range]:
+        """Rows and columns of the files that the strips show: all, or those of the cut."""
+        if self.cut:
+            return self.cut.rows, self.cut.columns
+        return range(self.height), range(self.width)
 
     @property
     def zero_is_measured(self) -> bool:
@@ -101,8 +128,8 @@ class SceneMetadata:
 class Strip:
     """Some rows of a panel: uint16 digital numbers ``(bands, rows, columns)``.
 
-    They begin at the scene's row ``top`` and column ``left``.  ``decodes_after`` counts the
-    decodes that follow the decode of this strip.
+    They begin at row ``top`` and column ``left`` of what the scene's strips show.
+    ``decodes_after`` counts the decodes that follow the decode of this strip.
     """
 
     top: int
@@ -124,8 +151,8 @@ class Scene(Protocol):
 
         A scene is one panel, or several side by side with fixed columns.  The iterator gives some
         rows of the first panel, in one strip or several, then the same rows of the next panels,
-        then the rows below.  Strips cover every pixel without gap or overlap; the memory of a
-        strip is freed when its reader drops it.
+        then the rows below.  Strips cover every pixel of :attr:`SceneMetadata.shown` without gap
+        or overlap; the memory of a strip is freed when its reader drops it.
         The iterator raises :class:`~flightsw.errors.CorruptImage`.
         """
         ...

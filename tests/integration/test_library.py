@@ -50,6 +50,34 @@ def test_the_mask_of_a_path_is_that_of_the_products(simulated: Simulated, proces
     assert flightsw.mask(simulated.scene).tobytes() == processed.tobytes()
 
 
+def test_an_area_has_the_mask_of_the_whole_scene(
+    simulated: Simulated, processed: Mask, tmp_path: Path
+) -> None:
+    bounds = (11.44, 42.39, 11.46, 42.41)
+    made = flightsw.process(simulated.scene, tmp_path / "out", bounds=bounds)
+    cut = made.scene.cut
+    assert cut
+    expected = processed[cut.top :, cut.left :][: made.scene.height, : made.scene.width]
+    mask = flightsw.mask(simulated.scene, bounds=bounds)
+    assert mask.tobytes() == expected.tobytes()
+    (west, south, east, north) = bounds
+    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    geojson = {"type": "Polygon", "coordinates": [ring]}
+    inside = flightsw.mask(simulated.scene, area=geojson)
+    assert inside.shape == mask.shape
+    assert (inside[inside != 255] == mask[inside != 255]).all()
+    assert 0.9 < (inside != 255).mean() < 1
+    with pytest.raises(flightsw.UsageError, match="area and bounds exclude each other"):
+        flightsw.mask(simulated.scene, area=geojson, bounds=bounds)
+
+
+def test_an_array_without_a_place_has_no_area(
+    numbers: np.ndarray[Any, np.dtype[np.uint16]],
+) -> None:
+    with pytest.raises(flightsw.SceneError, match="has no georeference"):
+        flightsw.mask(numbers, _BANDS, offset=_OFFSET, bounds=(11.44, 42.39, 11.46, 42.41))
+
+
 def test_the_mask_of_digital_numbers_is_that_of_the_product(
     numbers: np.ndarray[Any, np.dtype[np.uint16]], processed: Mask
 ) -> None:
