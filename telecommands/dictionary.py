@@ -80,7 +80,11 @@ class Code(str, Enum):
     # How work ended.
     ATTEMPTS_EXHAUSTED = (
         "ATTEMPTS_EXHAUSTED",
-        "each attempt of the job ended with a crash of the service",
+        "the service died during each attempt of the job",
+    )
+    SERVICE_CRASHED = (
+        "SERVICE_CRASHED",
+        "each attempt of the job, with nothing decoded beside it, ended with a crash by a signal",
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
