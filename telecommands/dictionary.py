@@ -1026,6 +1026,7 @@ EventName: TypeAlias = Literal[
     "KEYS_REFUSED",
     "THREAD_STALLED",
     "THREAD_ENDED",
+    "FAULTS_INJECTED",
     "STATE_DAMAGED",
     "STATE_RESTORED",
     "STATE_LOST",
@@ -1071,6 +1072,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
+        "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",

@@ -218,6 +218,7 @@ class FlightService:
             self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
+        self._faults = settings.dimc.faults
 
     def _build_commanding(self, sockets: FlightSockets) -> None:
         handlers = Handlers(
@@ -341,6 +342,9 @@ class FlightService:
     def _recover(self) -> None:
         """Close what the previous run left open."""
         now_ns, boot = utc_ns(), self._boot
+        if self._faults is not None:
+            message = f"faults of the card are injected, seed {self._faults.seed}"
+            self._events.report("FAULTS_INJECTED", message)
         self._care.deal_with_loss()
         recovered = self._jobs.recover(
             int(self._parameters.number("processing.attempts")),
