@@ -18,7 +18,7 @@ from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
 from flightsw.pipeline.producer import TileProducer
-from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
@@ -74,6 +74,7 @@ def process_scene(
     started = perf_counter()
     grid = grid or scene_grid(scene.metadata, engine.info)
     tables = scene_tables(scene.metadata, engine.info)
+    guard = TableGuard(tables)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
     plausibility = Plausibility(scene.metadata)
@@ -123,6 +124,7 @@ def process_scene(
                 if progress:
                     with stages.resting():
                         progress(rows.top + len(rows.mask), grid.height)
+    guard.require_unchanged()
     if not finisher.tally.valid_pixels:
         name = scene.metadata.name
         raise EmptyScene(name, "has no valid pixel: all are no data (DN 0)", "Choose another scene")
