@@ -221,6 +221,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       port, which ``endpoints.json`` below ``state_dir`` names.
     - ``curve``: encrypt and authenticate the links.  Without it, anyone who reaches the ports can
       listen, and anyone who has a telecommand key can command.
+    - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
     - ``log_level``: lowest severity that is logged.
     """
 
@@ -233,6 +234,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_port: Port = 5702
     downlink_port: Port = 5703
     curve: bool = True
+    unprotected_network: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
