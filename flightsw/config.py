@@ -172,6 +172,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
       whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
+    - ``power_budget_w``: mean power over any ten seconds, W: the card's, or that of the board if
+      the card has no meter of its own.  Batches wait so that it is kept; without it, none do.
     """
 
     fusion: Literal["or", "blend"] = "or"
@@ -185,6 +187,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
+    power_budget_w: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
 
 
 class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

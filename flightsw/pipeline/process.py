@@ -17,6 +17,7 @@ from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
+from flightsw.pipeline.power_pacing import NO_METER, open_pacing
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
@@ -85,7 +86,16 @@ def process_scene(
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
     )
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
+    pacing = open_pacing(settings.power_budget_w, engine.readings)
+    consumer = EngineConsumer(
+        engine,
+        latencies,
+        probe,
+        settings.golden_every,
+        check,
+        corrected,
+        pacing.wait if pacing else lambda: None,
+    )
     fusion = MaskFusion(
         grid,
         engine.info,
@@ -136,7 +146,11 @@ def process_scene(
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
-        remarks=plausibility.remarks(finisher.tally.valid_pixels),
+        paused_seconds=pacing.paused_seconds if pacing else 0.0,
+        remarks=(
+            *plausibility.remarks(finisher.tally.valid_pixels),
+            *((NO_METER,) if pacing and not pacing.measures else ()),
+        ),
     )
 
 
@@ -184,6 +198,7 @@ def _summary(
     seconds: float,
     inference_ns: int,
     readings: tuple[CardReadings | None, CardReadings | None],
+    paused_seconds: float,
     remarks: tuple[str, ...],
 ) -> SceneSummary:
     before, after = readings
@@ -206,5 +221,6 @@ def _summary(
         card_busy_share=busy_share,
         energy_joules=energy,
         temperature_celsius=temperature,
+        paused_seconds=paused_seconds,
         remarks=remarks,
     )
