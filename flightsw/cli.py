@@ -7,6 +7,7 @@ failed; otherwise the status of the error (``flightsw/errors.py``).
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
+_STDERR: Final = 2  # where the stacks go if a library crashes
 _READERS: Final = ("decode", "check")  # threads of scene/strips.py; none is left if all is well
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
@@ -60,6 +62,7 @@ def main_and_exit() -> NoReturn:
 
     The interpreter would wait for it; it holds nothing.
     """
+    faulthandler.enable(_STDERR)
     status = main()
     if any(one.name.startswith(_READERS) for one in threading.enumerate()):
         sys.stdout.flush()

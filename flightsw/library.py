@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest, panels_help
-from flightsw.config import Settings, read_settings
+from flightsw.config import Settings, read_settings, refuse_faults
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.errors import UsageError
 from flightsw.host.location import location_of, shown
@@ -40,7 +40,9 @@ def load_settings(path: str | PathLike[str] | None = None) -> Settings:
 
     Raises :class:`~flightsw.errors.UsageError` that names the key and what was expected.
     """
-    return Settings() if path is None else read_settings(Path(path))
+    settings = Settings() if path is None else read_settings(Path(path))
+    refuse_faults(settings)
+    return settings
 
 
 def process(
