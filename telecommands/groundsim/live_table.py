@@ -15,8 +15,9 @@ from rich.text import Text
 from telecommands.dictionary import Housekeeping, Mode, Severity, Stage
 from telecommands.ground.arguments import fields_of
 from telecommands.ground.limits import Level, extra_of, level_of
-from telecommands.ground.readable import duration, pairs, size, utc, value_text
+from telecommands.ground.readable import pairs, utc, value_text
 from telecommands.ground.telemetry_state import TelemetryState
+from telecommands.units import duration
 
 _LEVELS: Final = {
     Level.NOMINAL: "",
@@ -95,11 +96,8 @@ def _value(name: str, value: Any, extra: Mapping[str, Any]) -> str:
     if isinstance(value, Mapping):
         return pairs(value) or "-"
     unit = extra.get("unit", "")
-    if isinstance(value, (int, float)) and unit == "byte":
-        return size(value)
-    if isinstance(value, float) and unit == "s":
-        return duration(value)
-    return " ".join(filter(None, [value_text(name, value), unit if value is not None else ""]))
+    shown = value_text(name, value)
+    return shown if value is None or unit in ("", "byte", "s", "ns") else f"{shown} {unit}"
 
 
 def _job(scene: str, done: int, rows: int, elapsed_s: float) -> RenderableType:
