@@ -16,6 +16,9 @@ _SIZES: Final = frozenset({"bytes", "size", "confirmed"})
 _SHARES: Final = frozenset({"share", "clear", "contaminated"})
 _DURATIONS: Final = frozenset({"s", "seconds"})
 
+_EMPTY: Final = frozenset({"", "-"})
+_WIDE: Final = 40  # characters of a cell
+
 
 def utc(t: int) -> str:
     """UTC nanoseconds as ``2026-05-04T10:30:31.123Z``."""
@@ -72,22 +75,26 @@ def pairs(data: Mapping[str, Any]) -> str:
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Records below their field names, in columns; a field that is empty in all is left out."""
-    names = list(dict.fromkeys(name for record in records for name in record))
-    columns = []
-    for name in names:
-        cells = [_cell(name, record) for record in records]
-        if any(cell not in ("", "-") for cell in cells):
-            columns.append([name, *cells])
+    """Records below their field names, in columns, the wide ones last.
+
+    A field that is empty in all records is left out.
+    """
+    names = dict.fromkeys(name for record in records for name in record)
+    columns = [[name, *(_cell(name, record) for record in records)] for name in names]
+    columns = [column for column in columns if not _EMPTY.issuperset(column[1:])]
+    columns.sort(key=lambda column: max(map(len, column)) > _WIDE)
     widths = [max(map(len, column)) for column in columns]
     for row in zip(*columns, strict=True):
         yield "  ".join(map(str.ljust, row, widths)).rstrip()
 
 
 def _cell(name: str, record: Mapping[str, Any]) -> str:
+    value = record.get(name)
+    if name == "sha256":
+        return f"{value:.12}…"
     # A parameter's name gives the unit of its value.
     quantity = str(record["name"]) if name in ("value", "default") and "name" in record else name
-    return value_text(quantity, record.get(name))
+    return value_text(quantity, value)
 
 
 def _details(verification: Verification) -> Iterator[str]:

@@ -43,6 +43,14 @@ def test_records_are_a_table_without_the_columns_that_are_empty_in_all() -> None
     ]
 
 
+def test_wide_columns_are_last_and_checksums_short() -> None:
+    product = {"product": "p-1", "name": "x" * 50, "sha256": "0123456789ab" * 5, "size": 1500}
+    assert list(table([product])) == [
+        "product  sha256         size    name",
+        f"p-1      0123456789ab…  1.5 kB  {'x' * 50}",
+    ]
+
+
 def test_the_value_of_a_parameter_has_the_unit_of_its_name() -> None:
     parameters = [{"name": "storage.quota_bytes", "value": 10**9, "default": 2 * 10**10}]
     assert list(table(parameters))[1] == "storage.quota_bytes  1.0 GB  20.0 GB"
