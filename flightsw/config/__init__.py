@@ -196,7 +196,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       fails, the next one takes over.
     - ``product_names``: file names of products.  ``scene``: they hold tile, scene and time.
       ``reference``: those of the reference processor, ``dtacsnet_TILE_PCTpct_TAG_…``, which dates
-      of one tile share.
+      of one tile share.  Another network than DTACSNet gives its own name in both.
     """
 
     model: Path | None = None
