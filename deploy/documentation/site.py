@@ -31,7 +31,7 @@ def main() -> None:
     config = load_config(str(_SETTINGS), strict=True)
     config.nav.append({"Decisions": _decisions()})
     build(config)
-    print(f"{config.site_dir}/index.html")
+    print(f"{config.site_dir}/index.html; with search: python3 -m http.server -d build/site")
 
 
 def _files() -> Iterator[Path]:
