@@ -16,7 +16,13 @@ from mkdocs.config import load_config
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _SETTINGS: Final = Path(__file__).with_name("mkdocs.yml")
-_LINKED: Final = ("CITATION.cff", "docs/**/*.py", "docs/**/*.yaml", "docs/**/*.json", "docs/images/*")
+_LINKED: Final = (
+    "CITATION.cff",
+    "docs/examples/*",
+    "docs/scenarios/*",
+    "docs/*.json",
+    "docs/images/*",
+)
 
 
 def main() -> None:
