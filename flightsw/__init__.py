@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flightsw.scene.array_scene import ArrayScene
     from flightsw.scene.scene import Georeference, SceneMetadata
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ArrayScene",

@@ -55,6 +55,7 @@ class Code(str, Enum):
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
+    ID_IN_USE = "ID_IN_USE", "a telecommand of another key has the same id"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
     RATE_LIMITED = (
         "RATE_LIMITED",
@@ -561,6 +562,7 @@ class ScheduleEntry(Record, frozen=True, kw_only=True):
     at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Literal["report", "run"]
+    key_id: Annotated[str, Meta(description="key that scheduled it")] = ""
 
 
 class Scheduled(Record, frozen=True, kw_only=True):
@@ -591,6 +593,8 @@ class ListSchedule(Telecommand, frozen=True, kw_only=True):
     NAME = "LIST_SCHEDULE"
     READ_ONLY = True
     RESULT = ScheduleList
+    limit: Limit = 50
+    skip: Skip = 0
 
 
 class ProductRecord(Record, frozen=True, kw_only=True):

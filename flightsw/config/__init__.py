@@ -114,6 +114,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
       whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
+    - ``power_budget_w``: mean power over any ten seconds, W: the card's, or that of the board if
+      the card has no meter of its own.  Batches wait so that it is kept; without it, none do.
     """
 
     fusion: Literal["or", "blend"] = "or"
@@ -127,6 +129,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
+    power_budget_w: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
 
 
 class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,6 +166,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       port, which ``endpoints.json`` below ``state_dir`` names.
     - ``curve``: encrypt and authenticate the links.  Without it, anyone who reaches the ports can
       listen, and anyone who has a telecommand key can command.
+    - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
     - ``log_level``: lowest severity that is logged.
     """
 
@@ -175,6 +179,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_port: Port = 5702
     downlink_port: Port = 5703
     curve: bool = True
+    unprotected_network: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -17,8 +17,9 @@ from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
+from flightsw.pipeline.power_pacing import NO_METER, open_pacing
 from flightsw.pipeline.producer import TileProducer
-from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
@@ -74,6 +75,7 @@ def process_scene(
     started = perf_counter()
     grid = grid or scene_grid(scene.metadata, engine.info)
     tables = scene_tables(scene.metadata, engine.info)
+    guard = TableGuard(tables)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
     plausibility = Plausibility(scene.metadata)
@@ -84,7 +86,16 @@ def process_scene(
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
     )
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
+    pacing = open_pacing(settings.power_budget_w, engine.readings)
+    consumer = EngineConsumer(
+        engine,
+        latencies,
+        probe,
+        settings.golden_every,
+        check,
+        corrected,
+        pacing.wait if pacing else lambda: None,
+    )
     fusion = MaskFusion(
         grid,
         engine.info,
@@ -123,6 +134,7 @@ def process_scene(
                 if progress:
                     with stages.resting():
                         progress(rows.top + len(rows.mask), grid.height)
+    guard.require_unchanged()
     if not finisher.tally.valid_pixels:
         name = scene.metadata.name
         raise EmptyScene(name, "has no valid pixel: all are no data (DN 0)", "Choose another scene")
@@ -134,7 +146,11 @@ def process_scene(
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
-        remarks=plausibility.remarks(finisher.tally.valid_pixels),
+        paused_seconds=pacing.paused_seconds if pacing else 0.0,
+        remarks=(
+            *plausibility.remarks(finisher.tally.valid_pixels),
+            *((NO_METER,) if pacing and not pacing.measures else ()),
+        ),
     )
 
 
@@ -182,6 +198,7 @@ def _summary(
     seconds: float,
     inference_ns: int,
     readings: tuple[CardReadings | None, CardReadings | None],
+    paused_seconds: float,
     remarks: tuple[str, ...],
 ) -> SceneSummary:
     before, after = readings
@@ -204,5 +221,6 @@ def _summary(
         card_busy_share=busy_share,
         energy_joules=energy,
         temperature_celsius=temperature,
+        paused_seconds=paused_seconds,
         remarks=remarks,
     )

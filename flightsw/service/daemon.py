@@ -99,8 +99,8 @@ class FlightService:
         service = self._settings
         self._state = opened.enter_context(StateFile(service.state_dir))
         keys = KeyFolder(service.keys_folder)
-        sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
-        self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
+        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
+        sockets = opened.enter_context(open_sockets(service, keys, self._keys.lets_in))
         self._boots = BootRecord(self._state)
         machine_boot = _machine_boot()
         self._boot = self._boots.begin(utc_ns(), machine_boot)
@@ -134,11 +134,12 @@ class FlightService:
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(
-            sockets.telemetry,
+            sockets.telemetry.socket,
             PacketStream(self._boot.number),
             self._beat("telemetry"),
             utc_ns,
             self._report_drops,
+            rebind=sockets.telemetry.rebind,
         )
         self._events = EventReporter(
             lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
@@ -243,12 +244,20 @@ class FlightService:
         )
         self._due_since_boot = True
         self._commanding = TelecommandLink(
-            sockets.telecommand, self._dispatcher, self._beat("commanding"), self._tick_commanding
+            sockets.telecommand.socket,
+            self._dispatcher,
+            self._beat("commanding"),
+            self._tick_commanding,
+            sockets.telecommand.rebind,
         )
 
     def _build_downlink(self, sockets: FlightSockets) -> None:
         self._downlink = DownlinkLink(
-            sockets.downlink, self._transfer, self._beat("downlink"), self._report_fault
+            sockets.downlink.socket,
+            self._transfer,
+            self._beat("downlink"),
+            self._report_fault,
+            sockets.downlink.rebind,
         )
 
     def _build_health(self) -> None:
@@ -511,6 +520,11 @@ class FlightService:
     def _report_parameter(self, name: str, value: Value) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
         self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
+
+    def _renew_links(self) -> None:
+        self._log.warning("a client was revoked: all links are closed, and open again")
+        for link in (self._telemetry, self._commanding, self._downlink):
+            link.renew()
 
     def _report_refused_keys(self, error: LinkError) -> None:
         self._events.report("KEYS_REFUSED", str(error))

@@ -20,6 +20,7 @@ from telecommands.groundsim.commands import (
     export,
     fetch,
     keys,
+    metrics,
     run,
     scene,
     score,
@@ -59,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt="")
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for command in (keys, wait, send, watch, fetch, run, dashboard, export, scene, score):
+    everything = (keys, wait, send, watch, fetch, run, dashboard, metrics, export, scene, score)
+    for command in everything:
         command.add_parser(commands)
     return parser
 

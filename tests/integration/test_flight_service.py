@@ -706,26 +706,6 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
         assert unit.stop() == 0
 
 
-def test_revoked_keys_count_at_once(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
-        unit.start()
-        assert unit.execute("PING").stage is Stage.COMPLETED
-        revoked = run_command(
-            "flightsw", ["keys", "revoke", "operator", "--settings", str(unit.settings)]
-        )
-        assert revoked.returncode == 0, revoked.stderr
-
-        def shut_out() -> bool:
-            try:
-                with unit.client() as client:
-                    return client.execute("PING", {}, 2).code is Code.UNKNOWN_KEY
-            except NoAnswer:
-                return True
-
-        wait_until(shut_out)
-        assert unit.stop() == 0
-
-
 def test_a_shorter_housekeeping_period_counts_at_once(unit: FlightUnit) -> None:
     with unit.telemetry("hk") as telemetry:
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)

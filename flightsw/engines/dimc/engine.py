@@ -190,6 +190,7 @@ def _engine_info(
         classes=package.classes,
         input=Quantisation(model.input.scale, model.input.zero_point),
         output=Quantisation(model.output.scale, model.output.zero_point),
+        temperature=package.temperature,
         model_id=STAND_IN if stands_in else package.model_id,
         thread_priority=settings.thread_priority,
         simulated=runtime.simulated,
