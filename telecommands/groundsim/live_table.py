@@ -108,7 +108,7 @@ def _value(name: str, value: Any, extra: Mapping[str, Any]) -> str:
     value = msgspec.to_builtins(value)
     if name == "heartbeats" and value:
         oldest = max(value, key=value.__getitem__)
-        value = {oldest: value[oldest]}
+        return f"{oldest} {value[oldest]:.1f} s"
     if isinstance(value, Mapping):
         return pairs({key: one for key, one in value.items() if one}) or "-"
     unit = extra.get("unit", "")

@@ -73,7 +73,7 @@ def test_all_fields_and_the_newest_lines_fit_a_terminal(width: int, height: int)
     assert all(field in shown for field in Housekeeping.__struct_fields__)
     assert "event 19" in shown
     assert "id-19" in shown
-    assert "downlink=4" in shown
+    assert "downlink 4.0 s" in shown
     assert "lost hk 2" in lines[-1]
 
 
