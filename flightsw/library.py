@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
+from typing_extensions import Unpack
 
 from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest, panels_help
 from flightsw.config import Settings, read_settings, refuse_faults
@@ -24,6 +25,12 @@ from flightsw.host.memory import memory_errors
 from flightsw.model.package import load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.fusion import Fusion
+from flightsw.products.data_array import (
+    data_array,
+    data_array_like,
+    is_data_array,
+    require_xarray,
+)
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.ahead import SceneRecipe, opened_in_time
@@ -31,8 +38,12 @@ from flightsw.scene.area import AreaOfInterest, area_of, area_within, read_area
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
 from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
+from flightsw.scene.scene import Georeference
 from flightsw.scene.stored_values import checked_offset
 from telecommands.dictionary import EngineName
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 
 def load_settings(path: str | PathLike[str] | None = None) -> Settings:
@@ -99,10 +110,81 @@ def process(
         return processor.process(request)
 
 
+class MaskOptions(TypedDict, total=False):
+    """Keywords of :func:`mask`, :func:`probability` and :func:`dataset`."""
+
+    offset: float | None
+    scale: float | None
+    nodata: float | None
+    engine: EngineName | Literal["auto"]
+    settings: Settings | None
+    ground_sample_distance: int
+    area: Any
+    bounds: Sequence[float] | None
+    fusion: Fusion | None
+
+
 def mask(
+    source: Any, bands: Sequence[str] | None = None, **options: Unpack[MaskOptions]
+) -> NDArray[np.uint8]:
+    """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
+
+    ``source`` is a path or an address (see :func:`~flightsw.scene.open_scene`, also for ``scale``
+    and ``nodata``; ``bands`` names a GeoTIFF's), an
+    :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
+    ``bands`` are named: floating-point reflectance, or integer digital numbers with their
+    ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  The mask of an
+    ``xarray.DataArray`` is an ``xarray.DataArray`` with its coordinates.
+
+    Keywords: ``offset`` of a block's digital numbers, or against a product's metadata; ``engine``
+    (``auto``: the first of ``settings.engines`` that opens); ``settings``;
+    ``ground_sample_distance`` of the mask of a path, metres (10); ``fusion`` (that of the
+    settings); ``area`` and ``bounds``, which are those of :func:`process`: the mask is then that of
+    the rectangle around them.  Raises a :class:`~flightsw.errors.FlightError`.
+    """
+    rows, _ = _mask_rows(source, bands, **options)
+    return _like(source, rows.mask(), "mask")
+
+
+def probability(
+    source: Any, bands: Sequence[str] | None = None, **options: Unpack[MaskOptions]
+) -> NDArray[np.uint8]:
+    """The cloud probability of a scene: uint8 ``(rows, columns)``, 0 to 100 %, 255 no data.
+
+    The arguments, the type for an ``xarray.DataArray`` and the errors are those of :func:`mask`.
+    """
+    rows, _ = _mask_rows(source, bands, with_probability=True, **options)
+    return _like(source, rows.probability(), "probability")
+
+
+def dataset(
+    source: Any, bands: Sequence[str] | None = None, **options: Unpack[MaskOptions]
+) -> Dataset:
+    """Mask and probability of a scene in one ``xarray.Dataset``, with coordinates and CRS.
+
+    The variables ``mask`` and ``probability`` are uint8 ``(y, x)``, 255 for no data; ``x`` and
+    ``y`` are the centres of the pixels, and ``spatial_ref`` is what rioxarray reads CRS and
+    transform from.  The arguments and the errors are those of :func:`mask`;
+    :class:`~flightsw.errors.UsageError` without xarray (the extra ``xarray``).
+    """
+    xarray = require_xarray()
+    rows, georeference = _mask_rows(source, bands, with_probability=True, **options)
+    planes = {"mask": rows.mask(), "probability": rows.probability()}
+    return xarray.Dataset(
+        {
+            name: data_array_like(source, plane, name)
+            if is_data_array(source)
+            else data_array(plane, georeference, name)
+            for name, plane in planes.items()
+        }
+    )
+
+
+def _mask_rows(
     source: Any,
-    bands: Sequence[str] | None = None,
+    bands: Sequence[str] | None,
     *,
+    with_probability: bool = False,
     offset: float | None = None,
     scale: float | None = None,
     nodata: float | None = None,
@@ -112,18 +194,7 @@ def mask(
     area: Any = None,
     bounds: Sequence[float] | None = None,
     fusion: Fusion | None = None,
-) -> NDArray[np.uint8]:
-    """The cloud mask of a scene: uint8 ``(rows, columns)``, 0 clear, 1 contaminated, 255 no data.
-
-    ``source`` is a path or an address (see :func:`~flightsw.scene.open_scene`, also for ``scale``
-    and ``nodata``; ``bands`` names a GeoTIFF's), an
-    :class:`~flightsw.scene.array_scene.ArrayScene`, or a block ``(bands, rows, columns)`` whose
-    ``bands`` are named: floating-point reflectance, or integer digital numbers with their
-    ``offset`` (see :class:`~flightsw.scene.array_scene.ArrayScene`).  ``engine`` ``auto`` takes
-    the first of ``settings.engines`` that opens.  ``area`` and ``bounds`` are those of
-    :func:`process`; the mask is then that of the rectangle around them.  Raises a
-    :class:`~flightsw.errors.FlightError`.
-    """
+) -> tuple[MaskRows, Georeference | None]:
     wanted = _area(area, bounds)
     settings = _with(settings, engine, fusion)
     package = load_package(settings.model)
@@ -156,8 +227,15 @@ def mask(
         )
         scene = opened_in_time(recipe)
         require_integrity(scene.metadata, settings.pipeline.least_integrity)
-        process_scene(scene, opened, settings.pipeline, [rows])
-    return rows.mask()
+        process_scene(scene, opened, settings.pipeline, [rows], probability=with_probability)
+    return rows, scene.metadata.georeference
+
+
+def _like(source: Any, plane: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """The plane; for an ``xarray.DataArray``, an array with its coordinates."""
+    if is_data_array(source):
+        plane = data_array_like(source, plane, name)
+    return plane
 
 
 def _area(area: Any, bounds: Sequence[float] | None) -> AreaOfInterest | None:

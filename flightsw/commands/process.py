@@ -26,6 +26,7 @@ from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from telecommands.command_line import complete_with, listed
 from telecommands.dictionary import LARGEST_BUFFER_M
 
 if TYPE_CHECKING:
@@ -58,11 +59,12 @@ def add_parser(commands: Any) -> None:
         required=True,
         help="folder of the products; several scenes get one folder each below it",
     )
-    parser.add_argument(
+    products = parser.add_argument(
         "--products",
         default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
         help="comma-separated kinds (default: %(default)s)",
     )
+    complete_with(products, listed(kind.name for kind in PRODUCT_KINDS))
     parser.add_argument(
         "--ground-sample-distance",
         type=int,

@@ -112,7 +112,7 @@ class ProductSet:
         self._scene = scene
         self._context = context
         self._overwrite = overwrite
-        self._names = ProductNames(scene, context.tag, names)
+        self._names = ProductNames(scene, context.model_id, context.tag, names)
         self.bytes_needed = bytes_needed(chosen, scene)
         self._next_row = 0
         self._products: dict[str, Product] = {}

@@ -50,6 +50,7 @@ from telecommands.dictionary import (
     Topic,
 )
 from telecommands.refusal import Refusal
+from telecommands.units import size
 
 RESTART_STATUS: Final = 75
 """Exit status after RESTART: EX_TEMPFAIL, at which systemd starts the service again."""
@@ -221,7 +222,7 @@ class Handlers:
 
     def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
         self.contact.open(request, self.ports.monotonic(), self.ports.clock())
-        message = f"the contact window is open for {request.seconds:g} s and {request.bytes} bytes"
+        message = f"the contact window is open for {request.seconds:g} s and {size(request.bytes)}"
         self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
         return Completed()
 

@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
+from flightsw.config.invalid import explain
 from flightsw.errors import UsageError
 from telecommands.dictionary import LARGEST_BUFFER_M, EngineName, Integrity
 
@@ -275,7 +276,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       fails, the next one takes over.
     - ``product_names``: file names of products.  ``scene``: they hold tile, scene and time.
       ``reference``: those of the reference processor, ``dtacsnet_TILE_PCTpct_TAG_…``, which dates
-      of one tile share.
+      of one tile share.  Another network than DTACSNet gives its own name in both.
     """
 
     model: Path | None = None
@@ -295,9 +296,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a TOML file; :class:`UsageError` names the wrong key and what was expected."""
+    """Read a TOML file; :class:`UsageError` names the wrong key and what is valid."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_as_path)
+        document = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
@@ -306,6 +307,10 @@ def read_settings(path: Path) -> Settings:
         raise UsageError(
             path, f"is not a valid settings file ({error})", "Correct the file, or omit it"
         ) from error
+    try:
+        return msgspec.convert(document, Settings, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        raise UsageError(path, *explain(error, document, Settings)) from error
 
 
 def refuse_faults(settings: Settings) -> None:
