@@ -136,14 +136,30 @@ class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is assumed of a scene if neither its files nor the request say.
 
     - ``offset``: DN offset; for example -1000 if GeoTIFFs without tags come from baseline 04.00 on.
+      With ``scale`` it is one of reflectance.
+    - ``scale``: of GeoTIFFs of integers without tags: reflectance = value x scale + offset.
+    - ``nodata``: value of GeoTIFFs of integers that has no data, if the file does not mark it.
     - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
       that is not a band, such as ``-``, skips one.
     - ``ground_sample_distance``: metres a pixel of the mask.
     """
 
-    offset: Annotated[int, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    offset: Annotated[float, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     ground_sample_distance: Literal[10, 20, 40] = 10
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and (self.offset is None or self.offset < -1):
+            raise ValueError("scale needs an offset of reflectance from -1 to 0 beside it")
+        if self.scale is None and not float(self.offset or 0).is_integer():
+            raise ValueError("offset must be a whole number unless scale is given")
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset of a product whose scale is known."""
+        return None if self.offset is None or self.scale is not None else int(self.offset)
 
 
 NOTHING_ASSUMED: Final = SceneSettings()

@@ -44,3 +44,22 @@ def test_the_links_are_encrypted_and_on_the_loopback_by_default() -> None:
     assert service.host == "127.0.0.1"
     ports = (service.telecommand_port, service.telemetry_port, service.downlink_port)
     assert ports == (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ("scale = 0.0001", "scale needs an offset"),
+        ("scale = 0.0001\noffset = -1000", "scale needs an offset"),
+        ("scale = 0\noffset = 0", "scale"),
+        ("scale = nan\noffset = 0", "scale"),
+        ("offset = -0.2", "offset must be a whole number"),
+    ],
+)
+def test_a_scale_and_offset_of_the_settings_that_cannot_be_are_refused(
+    tmp_path: Path, lines: str, cause: str
+) -> None:
+    path = tmp_path / "flight.toml"
+    path.write_text(f"[scene]\n{lines}\n")
+    with pytest.raises(UsageError, match=cause):
+        read_settings(path)
