@@ -6,7 +6,7 @@ build_wheel() ( # Python with setuptools, checkout, folder for the wheel
     trap 'rm -rf "$source"' EXIT
     # A copy: a folder build/ that an earlier build left in the checkout would be packed too.
     cd "$2" || exit
-    cp -r pyproject.toml README.md LICENSE flightsw telecommands "$source"
+    cp -r pyproject.toml README.md LICENSE docs flightsw telecommands "$source"
     find "$source" -name __pycache__ -prune -exec rm -r {} +
     # The same date in every build, so that the same sources give the same bytes.
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(commit_date)} "$1" -m pip wheel --quiet \

@@ -64,6 +64,8 @@ class EngineConsumer:
     a queue as deep as the engine has batches in flight.  ``probe`` is sent after every
     ``probe_every`` tiles and, with all that it wants, after the last one; 0 leaves it out.
 
+    ``pace`` is called before each batch, and may wait.
+
     A tile whose answer ``check`` doubts is computed again, with a batch of the probe behind it,
     until two answers in a row agree: at most three times, then the engine has failed.
     """
@@ -76,8 +78,10 @@ class EngineConsumer:
         probe_every: int = 0,
         check: AnswerCheck | None = None,
         corrected: CorrectionCallback = lambda _: None,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
+        self._pace = pace
         self._latencies = latencies
         self._probe = probe if probe_every else None
         self._probe_every = probe_every
@@ -119,6 +123,7 @@ class EngineConsumer:
         return self.last_answer_ns - self.first_push_ns
 
     def _push(self, batch: TileBatch) -> Logits | None:
+        self._pace()
         entered = perf_counter_ns()
         if self.first_push_ns is None:
             self.first_push_ns = entered

@@ -29,7 +29,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def quantisation_table(
-    offset: int, quantification: float, scale: float, zero_point: int
+    offset: float, quantification: float, scale: float, zero_point: int
 ) -> NDArray[np.int8]:
     """INT8 value of every digital number: ``(65536,)``.
 
@@ -53,11 +53,11 @@ class TableGuard:
 
     def __init__(self, tables: Tiles) -> None:
         self._tables = tables
-        self._checksum = zlib.crc32(tables)
+        self._checksum = zlib.crc32(tables.data)
 
     def require_unchanged(self) -> None:
         """Raise :class:`InferenceFailed` if the tables are not what they were."""
-        if zlib.crc32(self._tables) != self._checksum:
+        if zlib.crc32(self._tables.data) != self._checksum:
             raise InferenceFailed(
                 "the quantisation tables",
                 "changed in memory during the scene",

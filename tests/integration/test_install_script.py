@@ -120,8 +120,8 @@ def test_a_dry_run_shows_what_would_happen_to_the_running_system() -> None:
 
 def test_the_same_sources_give_the_same_wheel(tmp_path: Path) -> None:
     """A folder build/ of an earlier build changes nothing either."""
-    shutil.copytree(ROOT / "flightsw", tmp_path / "checkout" / "flightsw")
-    shutil.copytree(ROOT / "telecommands", tmp_path / "checkout" / "telecommands")
+    for name in ("docs", "flightsw", "telecommands"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name)
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path / "checkout")
     function = f'source "{INSTALL.with_name("wheel.sh")}"; build_wheel "$@"'
