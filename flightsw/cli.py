@@ -8,6 +8,7 @@ failed; otherwise the status of the error (``flightsw/errors.py``).
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import signal
@@ -28,6 +29,7 @@ from flightsw.host.memory import memory_errors
 from telecommands.command_line import CommandParser, answer_shell
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
+_STDERR: Final = 2  # where the stacks go if a library crashes
 _READERS: Final = ("decode", "check")  # threads of scene/strips.py; none is left if all is well
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
@@ -64,6 +66,7 @@ def main_and_exit() -> NoReturn:
 
     The interpreter would wait for it; it holds nothing.
     """
+    faulthandler.enable(_STDERR)
     status = main()
     if any(one.name.startswith(_READERS) for one in threading.enumerate()):
         sys.stdout.flush()

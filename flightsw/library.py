@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from typing_extensions import Unpack
 
 from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest, panels_help
-from flightsw.config import Settings, read_settings
+from flightsw.config import Settings, read_settings, refuse_faults
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.errors import UsageError
 from flightsw.host.location import location_of, shown
@@ -51,7 +51,9 @@ def load_settings(path: str | PathLike[str] | None = None) -> Settings:
 
     Raises :class:`~flightsw.errors.UsageError` that names the key and what was expected.
     """
-    return Settings() if path is None else read_settings(Path(path))
+    settings = Settings() if path is None else read_settings(Path(path))
+    refuse_faults(settings)
+    return settings
 
 
 def process(
@@ -136,9 +138,9 @@ def mask(
 
     Keywords: ``offset`` of a block's digital numbers, or against a product's metadata; ``engine``
     (``auto``: the first of ``settings.engines`` that opens); ``settings``;
-    ``ground_sample_distance`` of the mask of a path, metres (10); ``area`` and ``bounds`` as in
-    :func:`process`, the mask is then that of the rectangle around them; ``fusion`` (that of the
-    settings).  Raises a :class:`~flightsw.errors.FlightError`.
+    ``ground_sample_distance`` of the mask of a path, metres (10); ``fusion`` (that of the
+    settings); ``area`` and ``bounds``, which are those of :func:`process`: the mask is then that of
+    the rectangle around them.  Raises a :class:`~flightsw.errors.FlightError`.
     """
     rows, _ = _mask_rows(source, bands, **options)
     return _like(source, rows.mask(), "mask")

@@ -81,7 +81,11 @@ class Code(str, Enum):
     # How work ended.
     ATTEMPTS_EXHAUSTED = (
         "ATTEMPTS_EXHAUSTED",
-        "each attempt of the job ended with a crash of the service",
+        "the service died during each attempt of the job",
+    )
+    SERVICE_CRASHED = (
+        "SERVICE_CRASHED",
+        "each attempt of the job, with nothing decoded beside it, ended with a crash by a signal",
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
@@ -1058,6 +1062,7 @@ EventName: TypeAlias = Literal[
     "KEYS_REFUSED",
     "THREAD_STALLED",
     "THREAD_ENDED",
+    "FAULTS_INJECTED",
     "STATE_DAMAGED",
     "STATE_RESTORED",
     "STATE_LOST",
@@ -1103,6 +1108,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
+        "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",

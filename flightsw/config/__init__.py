@@ -30,6 +30,64 @@ class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compute: bool = True
 
 
+Rate: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Faults of the card that are injected on purpose, for laboratories (``--laboratory``).
+
+    Each kind of fault has a probability for each frame, those of ``setup_`` for each opening of the
+    card or its simulator.  Each fault is a line of the log.  docs/fmea.md says what the service
+    does about each kind.
+
+    - ``seed``: seed of the draws, any integer.  They continue when the card is opened again.
+    - ``first``: frames, and openings, before the first fault.
+    - ``most``: faults after which there are no more.
+    - ``connection_error`` to ``unknown_error``: the frame raises the vendor's exception of this
+      name.
+    - ``hang``: the frame takes ``hang_seconds``.
+    - ``spike``: the answer comes ``spike_ms`` late.
+    - ``inverted``, ``zero``, ``noise``, ``stale``: the answer has all bits inverted, is zero, is
+      random, or is the answer before.
+    - ``lost_device``: the frame raises ConnectionError, and so does everything after it.
+    - ``over_temperature``: the sensor shows ``celsius`` for ``hot_seconds``, and otherwise
+      the temperature of ``dimc.twin``, which must be set.
+    - ``setup_in_use``: connecting raises DeviceInUse, as if another process held the card.
+    - ``setup_mismatch``: loading the model raises IncompatibleDevice, as if firmware and model were
+      of different versions.
+    - ``setup_slow``: loading the model takes ``setup_seconds`` longer.
+    """
+
+    seed: int = 0
+    first: Annotated[int, msgspec.Meta(ge=0)] = 0
+    most: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    connection_error: Rate = 0.0
+    device_in_use: Rate = 0.0
+    incompatible_device: Rate = 0.0
+    internal_error: Rate = 0.0
+    invalid_argument: Rate = 0.0
+    invalid_configuration: Rate = 0.0
+    not_implemented: Rate = 0.0
+    pending: Rate = 0.0
+    unknown_error: Rate = 0.0
+    hang: Rate = 0.0
+    hang_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 600.0
+    spike: Rate = 0.0
+    spike_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 100.0
+    inverted: Rate = 0.0
+    zero: Rate = 0.0
+    noise: Rate = 0.0
+    stale: Rate = 0.0
+    lost_device: Rate = 0.0
+    over_temperature: Rate = 0.0
+    celsius: Annotated[float, msgspec.Meta(ge=0, le=200)] = 105.0
+    hot_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+    setup_in_use: Rate = 0.0
+    setup_mismatch: Rate = 0.0
+    setup_slow: Rate = 0.0
+    setup_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
+
+
 class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The D-IMC card, and how its four cores share the work.
 
@@ -52,6 +110,7 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thread_priority: Annotated[int, msgspec.Meta(ge=0, le=50)] = 10
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     twin: TwinSettings | None = None
+    faults: FaultSettings | None = None
 
 
 class TorchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -252,6 +311,13 @@ def read_settings(path: Path) -> Settings:
         return msgspec.convert(document, Settings, dec_hook=_as_path)
     except msgspec.ValidationError as error:
         raise UsageError(path, *explain(error, document, Settings)) from error
+
+
+def refuse_faults(settings: Settings) -> None:
+    """Raise :class:`UsageError` if faults are to be injected: never in flight."""
+    if settings.dimc.faults is not None:
+        cause = "injects faults on purpose, which a flight unit must not do"
+        raise UsageError("dimc.faults", cause, "Remove the table, or give --laboratory")
 
 
 def _as_path(kind: type, value: object) -> Path:

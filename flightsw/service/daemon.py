@@ -33,6 +33,7 @@ from flightsw.downlink.transfer import Transfer
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, LinkError, StateUnavailable
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
+from flightsw.fdir.crash_report import CrashReport
 from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
@@ -42,6 +43,7 @@ from flightsw.host.real_time import allows_real_time
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRunner
+from flightsw.jobs.suspects import CrashSuspects
 from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
@@ -101,9 +103,17 @@ class FlightService:
         keys = KeyFolder(service.keys_folder)
         self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
         sockets = opened.enter_context(open_sockets(service, keys, self._keys.lets_in))
+        crash_report = CrashReport(service.state_dir)
+        opened.callback(crash_report.close)
+        self._crash = crash_report.last
         self._boots = BootRecord(self._state)
         machine_boot = _machine_boot()
-        self._boot = self._boots.begin(utc_ns(), machine_boot)
+        self._boot = self._boots.begin(
+            utc_ns(),
+            machine_boot,
+            crashed=bool(self._crash.signal),
+            same_job=CrashSuspects(self._state).same_again(),
+        )
         self._contact = ContactWindow(self._state, machine_boot)
         self._heartbeats = Heartbeats()
         self._authenticating = sockets.authenticating
@@ -210,6 +220,7 @@ class FlightService:
             self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
+        self._faults = settings.dimc.faults
 
     def _build_commanding(self, sockets: FlightSockets) -> None:
         handlers = Handlers(
@@ -341,18 +352,25 @@ class FlightService:
     def _recover(self) -> None:
         """Close what the previous run left open."""
         now_ns, boot = utc_ns(), self._boot
-        if not boot.last_was_clean:
-            self._events.report(
-                "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
-            )
+        if self._faults is not None:
+            message = f"faults of the card are injected, seed {self._faults.seed}"
+            self._events.report("FAULTS_INJECTED", message)
         self._care.deal_with_loss()
-        recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
+        recovered = self._jobs.recover(
+            int(self._parameters.number("processing.attempts")),
+            now_ns,
+            unclean=not boot.last_was_clean,
+            crash=self._crash.signal,
+        )
+        if not boot.last_was_clean:
+            self._report_unclean_end(recovered.suspects)
         for job in recovered.requeued:
-            self._events.report(
-                "JOB_REQUEUED", f"{job.id} ran when the service ended, and waits again", job=job.id
-            )
+            alone = ", alone" if job.id in recovered.suspects else ""
+            message = f"{job.id} ran when the service ended, and waits to run again{alone}"
+            self._events.report("JOB_REQUEUED", message, job=job.id)
         for job in recovered.failed:
-            code, cause = Code.ATTEMPTS_EXHAUSTED, self._jobs.record(job.id).cause
+            record = self._jobs.record(job.id)
+            code, cause = record.code or Code.ATTEMPTS_EXHAUSTED, record.cause
             self._report(job.telecommand, Stage.FAILED, code=code, cause=cause)
             self._events.report(
                 "JOB_FAILED", f"{job.id} is FAILED: {cause}", job=job.id, code=code.value
@@ -372,6 +390,21 @@ class FlightService:
             self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
         with suppress(StateUnavailable):  # the next check makes up for it
             self._safe.keep()
+
+    def _report_unclean_end(self, suspects: tuple[str, ...]) -> None:
+        message = f"the previous run ended {self._boot.reset_cause}"
+        if self._crash.signal:
+            message += f" ({self._crash.signal})"
+            self._log.error("the previous run crashed", stacks=self._crash.stacks)
+        if suspects:
+            message += f"; at work were {', '.join(suspects)}"
+        self._events.report(
+            "UNCLEAN_RESTART",
+            message,
+            boot=self._boot.number,
+            signal=self._crash.signal,
+            suspects=suspects,
+        )
 
     def _restore_contact(self) -> None:
         contact = self._contact.restore(time.monotonic(), utc_ns())

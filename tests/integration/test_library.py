@@ -50,25 +50,6 @@ def test_the_mask_of_a_path_is_that_of_the_products(simulated: Simulated, proces
     assert flightsw.mask(simulated.scene).tobytes() == processed.tobytes()
 
 
-def test_a_dataset_holds_mask_probability_and_their_place(
-    simulated: Simulated, processed: Mask
-) -> None:
-    data = flightsw.dataset(simulated.scene)
-    assert data.mask.values.tobytes() == processed.tobytes()
-    assert data.probability.values.tobytes() == flightsw.probability(simulated.scene).tobytes()
-    assert {*np.unique(data.probability.values[processed != 255])} <= {*range(101)}
-    assert (data.probability.values[processed == 255] == 255).all()
-    georeference = flightsw.open_scene(simulated.scene, ("B02",)).metadata.georeference
-    assert georeference is not None
-    a, b, c, d, e, f = georeference.transform
-    assert data.spatial_ref.attrs["GeoTransform"] == f"{c} {a} {b} {f} {d} {e}"
-
-
-def test_an_argument_that_does_not_exist_is_refused(simulated: Simulated) -> None:
-    with pytest.raises(TypeError, match="ofset"):
-        flightsw.mask(simulated.scene, ofset=-1000)  # type: ignore[call-arg]
-
-
 def test_an_area_has_the_mask_of_the_whole_scene(
     simulated: Simulated, processed: Mask, tmp_path: Path
 ) -> None:
@@ -95,6 +76,25 @@ def test_an_array_without_a_place_has_no_area(
 ) -> None:
     with pytest.raises(flightsw.SceneError, match="has no georeference"):
         flightsw.mask(numbers, _BANDS, offset=_OFFSET, bounds=(11.44, 42.39, 11.46, 42.41))
+
+
+def test_a_dataset_holds_mask_probability_and_their_place(
+    simulated: Simulated, processed: Mask
+) -> None:
+    data = flightsw.dataset(simulated.scene)
+    assert data.mask.values.tobytes() == processed.tobytes()
+    assert data.probability.values.tobytes() == flightsw.probability(simulated.scene).tobytes()
+    assert {*np.unique(data.probability.values[processed != 255])} <= {*range(101)}
+    assert (data.probability.values[processed == 255] == 255).all()
+    georeference = flightsw.open_scene(simulated.scene, ("B02",)).metadata.georeference
+    assert georeference is not None
+    a, b, c, d, e, f = georeference.transform
+    assert data.spatial_ref.attrs["GeoTransform"] == f"{c} {a} {b} {f} {d} {e}"
+
+
+def test_an_argument_that_does_not_exist_is_refused(simulated: Simulated) -> None:
+    with pytest.raises(TypeError, match="ofset"):
+        flightsw.mask(simulated.scene, ofset=-1000)  # type: ignore[call-arg]
 
 
 def test_the_mask_of_digital_numbers_is_that_of_the_product(
