@@ -138,9 +138,9 @@ def mask(
 
     Keywords: ``offset`` of a block's digital numbers, or against a product's metadata; ``engine``
     (``auto``: the first of ``settings.engines`` that opens); ``settings``;
-    ``ground_sample_distance`` of the mask of a path, metres (10); ``fusion`` (that of the
-    settings); ``area`` and ``bounds``, which are those of :func:`process`: the mask is then that of
-    the rectangle around them.  Raises a :class:`~flightsw.errors.FlightError`.
+    ``ground_sample_distance`` of the mask of a path, metres (10); ``area`` and ``bounds`` as in
+    :func:`process`, the mask is then that of the rectangle around them; ``fusion`` (that of the
+    settings).  Raises a :class:`~flightsw.errors.FlightError`.
     """
     rows, _ = _mask_rows(source, bands, **options)
     return _like(source, rows.mask(), "mask")
