@@ -104,6 +104,7 @@ class Code(str, Enum):
         "INTEGRITY_TOO_LOW",
         "too little shows that the scene's files are intact (parameter processing.least_integrity)",
     )
+    AREA_OUTSIDE = "AREA_OUTSIDE", "the area of interest lies outside the scene"
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
     PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
     PACKAGE_TAMPERED = (
@@ -315,6 +316,7 @@ Fusion: TypeAlias = Literal["or", "blend"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
 
+LARGEST_FLOAT32: Final = 3.4028234663852886e38
 LARGEST_BUFFER_M: Final = 2000
 """Rows within the buffer are held in memory, on both sides of those that are written."""
 
@@ -405,8 +407,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         Meta(description="resolution of the mask; null: that of the settings", extra={"unit": "m"}),
     ] = None
     offset: Annotated[
-        Annotated[int, Meta(ge=-10_000, le=0)] | None,
-        Meta(description="DN offset of all bands, in place of the product's own; null: its own"),
+        Annotated[float, Meta(ge=-10_000, le=0)] | None,
+        Meta(
+            description="DN offset of all bands, in place of the product's own; with scale in"
+            " reflectance; null: its own"
+        ),
+    ] = None
+    scale: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        Meta(
+            description="of a GeoTIFF: reflectance = value x scale + offset, in place of its tags;"
+            " null: its own"
+        ),
+    ] = None
+    nodata: Annotated[
+        Annotated[float, Meta(ge=-LARGEST_FLOAT32, le=LARGEST_FLOAT32)] | None,
+        Meta(description="value of a GeoTIFF that has no data; null: its own, and NaN"),
     ] = None
     bands: Annotated[
         tuple[Annotated[str, Meta(max_length=32)], ...],
@@ -418,6 +434,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     tile: Annotated[
         str, Meta(max_length=64, description="tile of a product with several, such as T32TQM")
     ] = ""
+    area: Annotated[
+        str,
+        Meta(
+            max_length=32_768,
+            description="GeoJSON polygons (RFC 7946): the scene is cut to them; empty: it is not",
+        ),
+    ] = ""
+    bounds: Annotated[
+        tuple[Annotated[float, Meta(ge=-360, le=360)], ...],
+        Meta(
+            max_length=4,
+            description="west, south, east, north, in place of area: the scene is cut to the"
+            " rectangle of pixels around them; empty: it is not",
+            extra={"unit": "deg"},
+        ),
+    ] = ()
     engine: Annotated[
         EngineChoice,
         Meta(description="use this engine only; auto: the engine chain of the settings"),

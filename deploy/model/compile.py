@@ -102,7 +102,7 @@ class Compilation:
     provenance: Provenance
     bands: tuple[str, ...] = BANDS
     levels: tuple[str, ...] = ("L1C", "L2A")
-    ground_sample_distances: tuple[int, ...] = (10, 20)
+    ground_sample_distances: tuple[int, ...] = (10, 20, 30, 40)
     ranges: Ranges | None = None
     windows: int = 96
     seed: int = 1

@@ -28,6 +28,7 @@ from flightsw.errors import (
 from flightsw.host.confinement import confined
 from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
+from flightsw.jobs.requested_area import requested_area
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
@@ -183,13 +184,17 @@ class JobRunner:
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             file_bands=request.bands,
             tile=request.tile,
+            area=requested_area(request),
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             threshold_percent=request.threshold_percent,
             buffer_m=request.buffer_m,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
+            within=self.scene_root,
             overwrite=True,  # the folder is the job's own, and may hold an interrupted attempt
         )
 

@@ -12,6 +12,7 @@ from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.area_rows import AreaRows
 from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
@@ -38,8 +39,9 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def scene_grid(scene: SceneMetadata, engine: EngineInfo) -> Grid:
-    """The grid of the engine's windows over a scene."""
-    return Grid(scene.height, scene.width, engine.tile_size, engine.stride)
+    """The grid of the engine's windows over what the strips of a scene show."""
+    rows, columns = scene.shown
+    return Grid(len(rows), len(columns), engine.tile_size, engine.stride)
 
 
 def process_scene(
@@ -105,7 +107,8 @@ def process_scene(
     )
     radius = settings.buffer_m / scene.metadata.ground_sample_distance
     dilation = RowDilation(grid.height, radius) if radius else None
-    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation)
+    cut = AreaRows(scene.metadata) if scene.metadata.cut else None
+    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation, cut)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     with (
@@ -133,11 +136,10 @@ def process_scene(
                     sink.write(rows)
                 if progress:
                     with stages.resting():
-                        progress(rows.top + len(rows.mask), grid.height)
+                        progress(rows.top + len(rows.mask), scene.metadata.height)
     guard.require_unchanged()
     if not finisher.tally.valid_pixels:
-        name = scene.metadata.name
-        raise EmptyScene(name, "has no valid pixel: all are no data (DN 0)", "Choose another scene")
+        raise _empty(scene.metadata)
     return _summary(
         finisher.tally,
         grid,
@@ -148,7 +150,7 @@ def process_scene(
         readings=(before, engine.readings()),
         paused_seconds=pacing.paused_seconds if pacing else 0.0,
         remarks=(
-            *plausibility.remarks(finisher.tally.valid_pixels),
+            *plausibility.remarks(finisher.valid_pixels_shown),
             *((NO_METER,) if pacing and not pacing.measures else ()),
         ),
     )
@@ -178,6 +180,14 @@ def _leaving_nothing_in_flight(engine: Engine, stages: Stages) -> Iterator[None]
             else:
                 deque(engine.flush(), maxlen=0)
         raise
+
+
+def _empty(scene: SceneMetadata) -> EmptyScene:
+    if scene.cut and scene.cut.polygons:
+        cause = "has no valid pixel whose centre is in the area"
+        return EmptyScene(scene.name, cause, "Give a larger area, or another scene")
+    cause = "has no valid pixel: all are no data (DN 0)"
+    return EmptyScene(scene.name, cause, "Choose another scene")
 
 
 def _check_bands(scene: SceneMetadata, engine: Engine) -> None:

@@ -29,7 +29,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def quantisation_table(
-    offset: int, quantification: float, scale: float, zero_point: int
+    offset: float, quantification: float, scale: float, zero_point: int
 ) -> NDArray[np.int8]:
     """INT8 value of every digital number: ``(65536,)``.
 

@@ -19,10 +19,11 @@ from rasterio.crs import CRS
 from rasterio.transform import array_bounds
 
 from flightsw.products.contents import CLEAR, CONTAMINATED, NO_DATA, SceneSummary
-from flightsw.products.footprint import Ring, footprint
+from flightsw.products.footprint import footprint
 from flightsw.products.geotiff import CLASS_COLOURS
 from flightsw.products.kinds import ProductContext
 from flightsw.products.report import FileRecord
+from flightsw.scene.rings import Ring
 from flightsw.scene.scene import Georeference, SceneMetadata
 
 _PROCESSING: Final = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -88,6 +89,7 @@ def _item(
                 f" ({context.precision}), tiles fused by {context.fusion}"
             ),
             **_changed_mask(context),
+            **_area(scene),
         },
         stac_extensions=[_PROCESSING],
     )
@@ -118,6 +120,15 @@ def _changed_mask(context: ProductContext) -> dict[str, Any]:
     if context.buffer_m:
         properties["flightsw:buffer_m"] = context.buffer_m
     return properties
+
+
+def _area(scene: SceneMetadata) -> dict[str, Any]:
+    """What was asked for; the item's own geometry is that of the valid pixels."""
+    if scene.cut is None:
+        return {}
+    if scene.cut.area.bounds:
+        return {"flightsw:bounds": list(scene.cut.area.bounds)}
+    return {"flightsw:area": scene.cut.area.as_geojson()}
 
 
 def _describe_grid(item: Item, scene: SceneMetadata) -> None:

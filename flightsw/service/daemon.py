@@ -59,6 +59,7 @@ from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
 from telecommands.dictionary import Code, EventName, Mode, ProductRecord, Stage, Value
+from telecommands.units import size
 
 _CHECK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
@@ -412,10 +413,10 @@ class FlightService:
         spent = self._contact.spent_bytes
         if contact.open:
             left, seconds = contact.bytes_left, contact.seconds_left
-            message = f"the contact window continues: {left} bytes and {seconds:.0f} s are left"
+            message = f"the contact window continues: {size(left)} and {seconds:.0f} s are left"
             self._events.report("CONTACT_OPENED", message, bytes=left, seconds=seconds)
         else:
-            message = f"the contact window closed during the restart, after {spent} bytes"
+            message = f"the contact window closed during the restart, after {size(spent)}"
             self._events.report("CONTACT_CLOSED", message, bytes=spent)
 
     def _start(self) -> None:

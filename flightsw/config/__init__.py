@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
+from flightsw.config.invalid import explain
 from flightsw.errors import UsageError
 from telecommands.dictionary import LARGEST_BUFFER_M, EngineName, Integrity
 
@@ -194,14 +195,30 @@ class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is assumed of a scene if neither its files nor the request say.
 
     - ``offset``: DN offset; for example -1000 if GeoTIFFs without tags come from baseline 04.00 on.
+      With ``scale`` it is one of reflectance.
+    - ``scale``: of GeoTIFFs of integers without tags: reflectance = value x scale + offset.
+    - ``nodata``: value of GeoTIFFs of integers that has no data, if the file does not mark it.
     - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
       that is not a band, such as ``-``, skips one.
     - ``ground_sample_distance``: metres a pixel of the mask.
     """
 
-    offset: Annotated[int, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    offset: Annotated[float, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     ground_sample_distance: Literal[10, 20, 40] = 10
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and (self.offset is None or self.offset < -1):
+            raise ValueError("scale needs an offset of reflectance from -1 to 0 beside it")
+        if self.scale is None and not float(self.offset or 0).is_integer():
+            raise ValueError("offset must be a whole number unless scale is given")
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset of a product whose scale is known."""
+        return None if self.offset is None or self.scale is not None else int(self.offset)
 
 
 NOTHING_ASSUMED: Final = SceneSettings()
@@ -259,7 +276,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       fails, the next one takes over.
     - ``product_names``: file names of products.  ``scene``: they hold tile, scene and time.
       ``reference``: those of the reference processor, ``dtacsnet_TILE_PCTpct_TAG_…``, which dates
-      of one tile share.
+      of one tile share.  Another network than DTACSNet gives its own name in both.
     """
 
     model: Path | None = None
@@ -279,9 +296,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a TOML file; :class:`UsageError` names the wrong key and what was expected."""
+    """Read a TOML file; :class:`UsageError` names the wrong key and what is valid."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_as_path)
+        document = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
@@ -290,6 +307,10 @@ def read_settings(path: Path) -> Settings:
         raise UsageError(
             path, f"is not a valid settings file ({error})", "Correct the file, or omit it"
         ) from error
+    try:
+        return msgspec.convert(document, Settings, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        raise UsageError(path, *explain(error, document, Settings)) from error
 
 
 def refuse_faults(settings: Settings) -> None:
