@@ -143,7 +143,8 @@ def mask(
     settings).  Raises a :class:`~flightsw.errors.FlightError`.
     """
     rows, _ = _mask_rows(source, bands, **options)
-    return _like(source, rows.mask(), "mask")
+    masked: NDArray[np.uint8] = _like(source, rows.mask(), "mask")
+    return masked
 
 
 def probability(
@@ -154,7 +155,8 @@ def probability(
     The arguments, the type for an ``xarray.DataArray`` and the errors are those of :func:`mask`.
     """
     rows, _ = _mask_rows(source, bands, with_probability=True, **options)
-    return _like(source, rows.probability(), "probability")
+    percent: NDArray[np.uint8] = _like(source, rows.probability(), "probability")
+    return percent
 
 
 def dataset(
@@ -170,7 +172,7 @@ def dataset(
     xarray = require_xarray()
     rows, georeference = _mask_rows(source, bands, with_probability=True, **options)
     planes = {"mask": rows.mask(), "probability": rows.probability()}
-    return xarray.Dataset(
+    made: Dataset = xarray.Dataset(
         {
             name: data_array_like(source, plane, name)
             if is_data_array(source)
@@ -178,6 +180,7 @@ def dataset(
             for name, plane in planes.items()
         }
     )
+    return made
 
 
 def _mask_rows(
@@ -231,11 +234,9 @@ def _mask_rows(
     return rows, scene.metadata.georeference
 
 
-def _like(source: Any, plane: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+def _like(source: Any, plane: NDArray[np.uint8], name: str) -> Any:
     """The plane; for an ``xarray.DataArray``, an array with its coordinates."""
-    if is_data_array(source):
-        plane = data_array_like(source, plane, name)
-    return plane
+    return data_array_like(source, plane, name) if is_data_array(source) else plane
 
 
 def _area(area: Any, bounds: Sequence[float] | None) -> AreaOfInterest | None:
