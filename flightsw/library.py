@@ -28,7 +28,7 @@ from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.ahead import SceneRecipe, opened_in_time
 from flightsw.scene.array_scene import USUAL_OFFSET, ArrayScene
 from flightsw.scene.integrity import require_integrity
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import Decode, EngineName
 
 
 def load_settings(path: str | PathLike[str] | None = None) -> Settings:
@@ -51,6 +51,7 @@ def process(
     file_bands: Sequence[str] = (),
     tile: str = "",
     fusion: Fusion | None = None,
+    decode: Decode | None = None,
     overwrite: bool = False,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
@@ -59,9 +60,9 @@ def process(
     :class:`~flightsw.scene.array_scene.ArrayScene`; ``ground_sample_distance``, ``offset``,
     ``file_bands`` and ``tile`` are for a path (see :func:`~flightsw.scene.open_scene`).
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
-    fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
-    and the engine are opened for this call and closed after it.  Products that ``out`` already
-    holds are an error without ``overwrite``.  Raises a
+    fails.  ``fusion``, ``decode`` and ``ground_sample_distance`` None leave it to the settings.
+    The package and the engine are opened for this call and closed after it.  Products that ``out``
+    already holds are an error without ``overwrite``.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -73,6 +74,7 @@ def process(
         file_bands=tuple(file_bands),
         tile=tile,
         fusion=fusion,
+        decode=decode,
         overwrite=overwrite,
     )
     settings = _with(settings, engine, fusion)
@@ -121,6 +123,7 @@ def mask(
             panels=panels_help((), info.classes),
             file_bands=tuple(bands or ()),
             assumed=settings.scene,
+            reflectance_step=None if settings.pipeline.decode == "exact" else package.input.scale,
         )
         scene = opened_in_time(recipe)
         require_integrity(scene.metadata, settings.pipeline.least_integrity)

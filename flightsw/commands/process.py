@@ -24,7 +24,7 @@ from flightsw.commands.scenes import (
 from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
-from telecommands.dictionary import LARGEST_BUFFER_M
+from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
@@ -78,6 +78,11 @@ def add_parser(commands: Any) -> None:
         metavar="METRES",
         help="distance around contaminated pixels that counts as contaminated (default: none)",
     )
+    parser.add_argument(
+        "--decode",
+        choices=get_args(Decode),
+        help="exact, or fast: without the bit-planes that the network does not see",
+    )
     parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
     parser.add_argument(
         "--bands",
@@ -117,6 +122,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         fusion=arguments.fusion,
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
+        decode=arguments.decode,
         overwrite=arguments.overwrite,
     )
     requests = [
@@ -209,6 +215,8 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
         "integrity": processed.scene.integrity,
+        "decode": processed.scene.decode,
+        "largest_error": processed.scene.largest_error,
         "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),

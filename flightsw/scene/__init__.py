@@ -37,6 +37,7 @@ def open_scene(
     file_bands: tuple[str, ...] = (),
     tile: str = "",
     assumed: SceneSettings = NOTHING_ASSUMED,
+    reflectance_step: float | None = None,
 ) -> Scene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
@@ -46,8 +47,10 @@ def open_scene(
     :func:`~flightsw.scene.gpu_jp2.choose_decoder`.  With ``panels`` a wide scene is read in
     panels of about 2,048 columns, which takes less memory; otherwise in one panel.
     ``file_bands`` names the bands of a GeoTIFF in the file's order, ``tile`` one of a product with
-    several tiles, and ``assumed`` is for what neither the arguments nor the files say.  Raises
-    :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
+    several tiles, and ``assumed`` is for what neither the arguments nor the files say.
+    ``reflectance_step`` is one step of the network's input: JPEG 2000 is then decoded without the
+    bit-planes below it, None decodes exactly.  Raises :class:`~flightsw.errors.UsageError` or
+    :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
         cause = f"cannot be {ground_sample_distance} m"
@@ -59,7 +62,7 @@ def open_scene(
         cause = f"must be from {LOWEST_OFFSET} to 0, got {offset}"
         raise UsageError("the offset", cause, "Give the offset -1000 or 0")
     tile = re.sub(r"^(?=\d)", "T", tile.upper())
-    given = GivenMetadata(offset, file_bands, tile, assumed)
+    given = GivenMetadata(offset, file_bands, tile, assumed, reflectance_step)
     try:
         path = Path(path).resolve()
         str(path).encode()  # OpenJPEG and GDAL take names in UTF-8

@@ -38,6 +38,7 @@ class SceneRecipe:
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    reflectance_step: float | None = None
 
     def open(self) -> Scene:
         """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
@@ -53,6 +54,7 @@ class SceneRecipe:
             file_bands=self.file_bands,
             tile=self.tile,
             assumed=self.assumed,
+            reflectance_step=self.reflectance_step,
         )
 
 

@@ -30,7 +30,7 @@ from flightsw.scene.metadata import (
     USUAL_QUANTIFICATION,
     assumed_offset,
 )
-from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
+from flightsw.scene.scene import DECODED_EXACTLY, Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 
 _COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
@@ -146,6 +146,7 @@ def open_geotiff(
             *remarks,
             *radiometric,
             _NO_CHECKSUM,
+            *([] if given.reflectance_step is None else [f"{DECODED_EXACTLY} they are GeoTIFFs"]),
         ),
         integrity_doubt=_NO_CHECKSUM,
     )

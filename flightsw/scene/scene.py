@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
-from telecommands.dictionary import Integrity
+from telecommands.dictionary import Decode, Integrity
+
+DECODED_EXACTLY: Final = "the bands are decoded exactly, not fast, because"
+"""How a remark begins if a scene is not decoded fast as requested."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,16 @@ class GivenMetadata:
 
     ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
     file's order; both replace what the files say.  ``tile`` chooses one of a product with several
-    tiles.  ``assumed`` is for what neither the caller nor the files say.
+    tiles.  ``assumed`` is for what neither the caller nor the files say.  ``reflectance_step`` is
+    one step of the network's input: JPEG 2000 is decoded without the bit-planes below it, None
+    decodes exactly.
     """
 
     offset: int | None = None
     bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    reflectance_step: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,8 @@ class SceneMetadata:
     ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
     is really processed; ``integrity`` says how far its files are known to be intact, and
     ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
-    request.
+    request.  ``decode`` is ``fast`` if a band was decoded with fewer bit-planes than its file
+    holds: its digital numbers then differ from the file's by ``largest_error`` at most.
     """
 
     name: str
@@ -74,6 +81,8 @@ class SceneMetadata:
     integrity_doubt: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    decode: Decode = "exact"
+    largest_error: int = 0
 
     @property
     def zero_is_measured(self) -> bool:
