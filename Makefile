@@ -1,4 +1,4 @@
-# make demo | dashboard | test | bench | faults: each installs what it needs into .venv.
+# make demo | dashboard | test | docs | bench | faults: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,15 +9,17 @@ OPENMCT := node_modules/.ready
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser bench faults clean
+.PHONY: help setup demo dashboard test lint browser docs bench judge faults clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
+	@echo "make docs        the pages as a site with search, links checked; prints its address"
 	@echo "make faults      damage 10,000 state files, continuing where it was stopped; prints the totals"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
-	@echo "make clean       remove .venv, node_modules and the output of demo, bench and faults"
+	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
+	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge and faults"
 
 setup: $(READY)
 
@@ -51,11 +53,22 @@ test: lint browser
 	$(VENV)/bin/pytest $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit
 	$(VENV)/bin/pytest $(PARALLEL) --ignore tests/unit tests
 
+docs: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	$(VENV)/bin/python -m deploy.documentation.site
+
 bench: $(READY) browser
 	$(VENV)/bin/python -m deploy.benchmark
+
+# The images of deploy/model/sources.toml lie below DATA; the teacher is asked once.
+judge: $(READY)
+	@test -n "$(DATA)" || { echo "make judge DATA=FOLDER: name the folder of the images" >&2; exit 2; }
+	test -d judge/taught || { $(VENV)/bin/python -m deploy.model.label "$(DATA)" judge/begun && mv judge/begun judge/taught; }
+	$(VENV)/bin/python -m deploy.model.judge "$(DATA)" judge/taught $$(echo flightsw/model/shipped/*) $(AGAINST)
+	$(VENV)/bin/python -m deploy.documentation.model_card_page
 
 faults: $(READY)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults
 
 clean:
-	rm -rf $(VENV) node_modules demo bench faults
+	rm -rf $(VENV) node_modules build demo bench judge faults

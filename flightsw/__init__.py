@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         SceneError,
         UsageError,
     )
-    from flightsw.library import load_settings, mask, process
+    from flightsw.library import dataset, load_settings, mask, probability, process
     from flightsw.model.package import ModelPackage, load_package
     from flightsw.pipeline.process import process_scene
     from flightsw.products.contents import SceneSummary
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from flightsw.scene.array_scene import ArrayScene
     from flightsw.scene.scene import Georeference, SceneMetadata
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = [
     "ArrayScene",
@@ -52,11 +52,13 @@ __all__ = [
     "Settings",
     "UsageError",
     "__version__",
+    "dataset",
     "load_package",
     "load_settings",
     "mask",
     "open_engine",
     "open_scene",
+    "probability",
     "process",
     "process_scene",
 ]
@@ -69,7 +71,7 @@ _HOMES: Final = {
         *("EngineError", "FlightError", "Interrupted", "MemoryExhausted"),
         *("ModelError", "ProductError", "SceneError", "UsageError"),
     ),
-    "library": ("load_settings", "mask", "process"),
+    "library": ("dataset", "load_settings", "mask", "probability", "process"),
     "model.package": ("ModelPackage", "load_package"),
     "pipeline.process": ("process_scene",),
     "products.contents": ("SceneSummary",),

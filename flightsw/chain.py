@@ -21,6 +21,7 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
+from flightsw.host.location import Location, shown
 from flightsw.host.memory import memory_errors
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
@@ -33,14 +34,16 @@ from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands, holding_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
+from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import DECODED_EXACTLY, SceneMetadata
 from flightsw.scene.tiling import Grid
 from telecommands.dictionary import Decode, EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
-"""Called with the scene's grid and its products' bytes; gives further sinks for the rows."""
+"""Called with a grid over the mask's pixels and the bytes of the products; gives further sinks."""
 
 _SWITCH_SECONDS: Final = 0.0005
 _GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
@@ -49,23 +52,27 @@ _MASK_CLASSES: Final = 2
 
 @dataclass(frozen=True)
 class SceneRequest:
-    """One scene to process: its path, the folder of its products, and the products.
+    """One scene to process: its path or address, the folder of its products, and the products.
 
     ``fusion``, ``threshold_percent``, ``buffer_m``, ``decode``, ``least_integrity`` and
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
-    settings.  ``offset``, ``file_bands`` and ``tile`` are those of
+    settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
-    those given here are for a path.
+    those given here are for a path.  ``within`` is the folder that all files of a scene are in.
+    With an ``area`` the scene is cut to it.
     Without ``overwrite``, products that the folder already holds are an error.
     """
 
-    scene: Path | ArrayScene
+    scene: Location | ArrayScene
     out: Path
     products: frozenset[str] = field(default=DEFAULT_PRODUCTS)
     ground_sample_distance: int | None = None
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
+    area: AreaOfInterest | None = None
     fusion: Fusion | None = None
     threshold_percent: int | None = None
     buffer_m: float | None = None
@@ -73,6 +80,7 @@ class SceneRequest:
     engine: EngineName | None = None
     least_integrity: Integrity | None = None
     overwrite: bool = False
+    within: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -128,13 +136,13 @@ class SceneProcessor:
         """Process one scene from disk to products; on any error ``request.out`` is left as it was.
 
         The engine may fail: :meth:`EngineFallback.serve` says what follows.  ``begun`` is called
-        with the grid of the scene and the bytes that its products need, before disk space is
-        checked and again each time the scene starts again, and may give further sinks for its rows.
+        with a grid over the mask's pixels and the bytes that the products need, before disk space
+        is checked and again each time the scene starts again, and may give further sinks for rows.
         ``upcoming`` is called when at most one decode is left: the first decodes of that scene then
         run beside it, while this scene is still computed.  ``stop`` ends the scene from another
         thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
-        with memory_errors(request.scene):
+        with memory_errors(shown(request.scene)):
             return self._engines.serve(
                 lambda engine: self._process(request, engine, progress, begun, upcoming, stop),
                 request.engine,
@@ -193,7 +201,8 @@ class SceneProcessor:
                 overwrite=request.overwrite,
                 names=self._settings.product_names,
             )
-            sinks = begun(grid, product_set.bytes_needed)
+            cells = Grid(metadata.height, metadata.width, grid.tile_size, grid.stride)
+            sinks = begun(cells, product_set.bytes_needed)
             with product_set as products:
                 summary = process_scene(
                     scene,
@@ -237,6 +246,8 @@ class SceneProcessor:
             bands=engine.bands,
             ground_sample_distance=request.ground_sample_distance or assumed.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             decoder=pipeline.decoder,
             workers=pipeline.decode_workers,
             panels=panels_help(request.products, engine.classes),
@@ -247,6 +258,13 @@ class SceneProcessor:
                 None
                 if pipeline.decode == "exact" or holding_bands(request.products)
                 else self._package.input.scale
+            ),
+            within=request.within,
+            area=request.area,
+            reach=WindowReach(
+                engine.tile_size,
+                engine.stride,
+                pipeline.buffer_m if request.buffer_m is None else request.buffer_m,
             ),
         )
 
@@ -299,6 +317,9 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
     if scene.level and scene.level not in package.levels:
         made_for = " and ".join(package.levels)
         remarks.append(f"the model was made for {made_for}, this scene is {scene.level}")
+    if scene.platform and not scene.platform.startswith("Sentinel-2"):
+        cause = f"the model was made for Sentinel-2, this scene is from {scene.platform}"
+        remarks.append(f"{cause}: it is outside the model's training")
     if (distance := scene.ground_sample_distance) not in package.ground_sample_distances:
         made_for = " and ".join(map(str, package.ground_sample_distances))
         remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")

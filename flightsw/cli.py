@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``flightsw``: parsing, interrupts, errors and the exit status; the commands are in ``commands``.
 
 0 done; 1 the self-test failed, or masks agree less than asked; 10 + n if n of several scenes
@@ -7,6 +8,7 @@ failed; otherwise the status of the error (``flightsw/errors.py``).
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import os
 import signal
@@ -24,15 +26,19 @@ from flightsw.commands import bench, compare, keys, model, process, selftest, se
 from flightsw.commands.options import Check
 from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
+from telecommands.command_line import CommandParser, answer_shell
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
+_STDERR: Final = 2  # where the stacks go if a library crashes
 _READERS: Final = ("decode", "check")  # threads of scene/strips.py; none is left if all is well
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    answer_shell(parser)
+    arguments = parser.parse_args(argv)
     run: Callable[[argparse.Namespace, Check], int] = arguments.run
     try:
         with _interruptible() as check, memory_errors("the command"):
@@ -60,6 +66,7 @@ def main_and_exit() -> NoReturn:
 
     The interpreter would wait for it; it holds nothing.
     """
+    faulthandler.enable(_STDERR)
     status = main()
     if any(one.name.startswith(_READERS) for one in threading.enumerate()):
         sys.stdout.flush()
@@ -69,7 +76,7 @@ def main_and_exit() -> NoReturn:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="flightsw", description="Onboard cloud masking.")
+    parser = CommandParser(prog="flightsw", description="Onboard cloud masking.")
     parser.add_argument("--version", action="version", version=f"flightsw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (process, compare, bench, selftest, model, serve, keys):

@@ -11,6 +11,7 @@
     │   ├── CorruptImage         an image cannot be decoded, or is not what its metadata says
     │   ├── BadMetadata          metadata is absent, unreadable, contradictory or implausible
     │   ├── IntegrityTooLow      too little shows that the scene's files are intact
+    │   ├── AreaOutside          the area of interest lies outside the scene
     │   └── EmptyScene           the scene has no valid pixel
     ├── ModelError            4
     │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
@@ -75,6 +76,10 @@ class BadMetadata(SceneError):
 
 class IntegrityTooLow(SceneError):
     code = "INTEGRITY_TOO_LOW"
+
+
+class AreaOutside(SceneError):
+    code = "AREA_OUTSIDE"
 
 
 class EmptyScene(SceneError):

@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -42,11 +44,27 @@ SERVICE: Final = "service"
 
 
 class AuthorisedKey(msgspec.Struct, frozen=True):
-    """A client that is let in: name, fingerprint of its public key, whether it may command."""
+    """A client that is let in: name, fingerprint of its public key, whether it may command.
+
+    ``problems``: why a file of its is not used; without a fingerprint the client is not let in.
+    """
 
     name: str
     fingerprint: str
     may_command: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ClientKeys:
+    """The keys that count, each read by itself, and an error for each file that does not.
+
+    ``public``: CURVE keys in Z85 by client; ``telecommand``: shared secrets by key id.
+    """
+
+    public: Mapping[str, bytes]
+    telecommand: Mapping[str, TelecommandKey]
+    refused: tuple[LinkError, ...]
 
 
 class KeyFolder:
@@ -57,13 +75,13 @@ class KeyFolder:
 
     @property
     def authorised_folder(self) -> Path:
-        """Folder of the clients' public keys, as ``configure_curve(location=...)`` wants it."""
+        """Folder of the clients' public keys."""
         return self._folder / "authorised"
 
     @property
-    def client_folders(self) -> tuple[Path, Path]:
-        """The folders that change when clients are authorised or revoked."""
-        return self.authorised_folder, self._folder / "telecommand"
+    def telecommand_folder(self) -> Path:
+        """Folder of the shared secrets."""
+        return self._folder / "telecommand"
 
     def generate(self) -> Path:
         """Make the service's pair; the path of its public half, which clients need."""
@@ -86,6 +104,7 @@ class KeyFolder:
                 cause = f"belongs to {shared.key_id}, not to {name}"
                 raise KeyRefused(Path(telecommand_key or ""), cause, f"Give that of {name}")
             known, secret = self._authorised(name), self._telecommand(name)
+            self._refuse_second_name(name, read_curve_public(public))
             _refuse_another(known, known.exists() and _same_public(known, public))
             if shared is not None:
                 _refuse_another(secret, secret.exists() and read_telecommand_key(secret) == shared)
@@ -99,12 +118,14 @@ class KeyFolder:
     def revoke(self, name: str) -> None:
         """Stop letting a client in, and accepting its telecommands.
 
-        A running service stops accepting it within a second; open links stay up until RESTART.
+        A running service stops accepting it, and closes its links, within a second.
         """
         with _link_errors():
             check_name(name)
             files = [
-                one for one in (self._telecommand(name), self._authorised(name)) if one.exists()
+                one
+                for one in (self._telecommand(name), self._authorised(name))
+                if os.path.lexists(one)
             ]
             if not files:
                 raise KeyRefused(
@@ -113,19 +134,52 @@ class KeyFolder:
                     "See flightsw keys list",
                 )
             for path in files:
+                if path.is_dir() and not path.is_symlink():
+                    raise KeyRefused(path, "is a folder", f"Run: rm -r {path}")
                 path.unlink()
 
     def names(self) -> list[AuthorisedKey]:
-        """The clients that are let in, by name."""
-        with _link_errors():
-            return [
-                AuthorisedKey(
-                    name=path.stem,
-                    fingerprint=fingerprint(read_curve_public(path)),
-                    may_command=self._telecommand(path.stem).exists(),
-                )
-                for path in sorted(self.authorised_folder.glob(f"*{PUBLIC_SUFFIX}"))
-            ]
+        """The clients that are let in, and those whose files cannot be used, by name."""
+        clients = self.clients()
+        problems: dict[str, list[str]] = {}
+        for error in clients.refused:
+            problems.setdefault(Path(str(error.subject)).stem, []).append(str(error))
+        return [
+            AuthorisedKey(
+                name=name,
+                fingerprint=fingerprint(clients.public[name]) if name in clients.public else "",
+                may_command=name in clients.public and name in clients.telecommand,
+                problems=tuple(problems.get(name, ())),
+            )
+            for name in sorted({*clients.public, *problems})
+        ]
+
+    def clients(self) -> ClientKeys:
+        """Read each file by itself: one that cannot be used locks nobody else out.
+
+        Of two names with one public key the later one does not count.  Only an unreadable folder
+        raises: nobody is let in then.
+        """
+        public: dict[str, bytes] = {}
+        telecommand: dict[str, TelecommandKey] = {}
+        refused: list[LinkError] = []
+        for path in _files(self.authorised_folder, PUBLIC_SUFFIX):
+            with _collected(refused):
+                key = read_curve_public(path)
+                if key in public.values():
+                    cause = f"holds the same key as {_name_of(key, public)}{PUBLIC_SUFFIX}"
+                    raise KeyRefused(path, cause, "Remove one of them")
+                public[path.stem] = key
+        for path in _files(self.telecommand_folder, TELECOMMAND_SUFFIX):
+            with _collected(refused):
+                telecommand[path.stem] = read_telecommand_key(path)
+        return ClientKeys(public, telecommand, tuple(refused))
+
+    def files(self) -> tuple[tuple[str, ...], ...]:
+        """What distinguishes one state of the clients' files from another, their modes included."""
+        return tuple(
+            _states(folder) for folder in (self.authorised_folder, self.telecommand_folder)
+        )
 
     def service_pair(self) -> CurvePair:
         """The service's CURVE pair."""
@@ -137,23 +191,22 @@ class KeyFolder:
                 )
             return read_curve_pair(path)
 
-    def telecommand_keys(self) -> dict[str, TelecommandKey]:
-        """Shared secrets of the clients that may command, by key id."""
-        with _link_errors():
-            keys = map(
-                read_telecommand_key, self._folder.glob(f"telecommand/*{TELECOMMAND_SUFFIX}")
-            )
-            return {key.key_id: key for key in keys}
+    def _refuse_second_name(self, name: str, key: bytes) -> None:
+        for other, known in self.clients().public.items():
+            if other != name and known == key:
+                cause = f"is authorised already under the name {other}"
+                cure = f"Use that name, or revoke it first: flightsw keys revoke {other}"
+                raise KeyRefused(Path(f"{name}{PUBLIC_SUFFIX}"), cause, cure)
 
     def _authorised(self, name: str) -> Path:
         return self.authorised_folder / f"{name}{PUBLIC_SUFFIX}"
 
     def _telecommand(self, name: str) -> Path:
-        return self._folder / "telecommand" / f"{name}{TELECOMMAND_SUFFIX}"
+        return self.telecommand_folder / f"{name}{TELECOMMAND_SUFFIX}"
 
     def _make_folders(self) -> None:
         with _link_errors():
-            for folder in (self._folder, self.authorised_folder, self._folder / "telecommand"):
+            for folder in (self._folder, self.authorised_folder, self.telecommand_folder):
                 make_key_folder(folder)
 
 
@@ -176,6 +229,37 @@ def _refuse_another(known: Path, same: bool) -> None:
     if known.exists() and not same:
         cause = "is another key, authorised under the same name"
         raise KeyRefused(known, cause, f"Revoke it first: flightsw keys revoke {known.stem}")
+
+
+def _files(folder: Path, suffix: str) -> list[Path]:
+    with _link_errors():
+        return sorted(path for path in _entries(folder) if path.suffix == suffix)
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _states(folder: Path) -> tuple[str, ...]:
+    states = []
+    with _link_errors():
+        for path in sorted(_entries(folder)):
+            status = path.lstat()
+            states.append(f"{path.name} {status.st_ino} {status.st_mode} {status.st_ctime_ns}")
+    return tuple(states)
+
+
+def _name_of(key: bytes, public: Mapping[str, bytes]) -> str:
+    return next(name for name, known in public.items() if known == key)
+
+
+@contextmanager
+def _collected(refused: list[LinkError]) -> Iterator[None]:
+    try:
+        with _link_errors():
+            yield
+    except LinkError as error:
+        refused.append(error)
 
 
 @contextmanager

@@ -55,6 +55,7 @@ class Code(str, Enum):
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
+    ID_IN_USE = "ID_IN_USE", "a telecommand of another key has the same id"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
     RATE_LIMITED = (
         "RATE_LIMITED",
@@ -80,7 +81,11 @@ class Code(str, Enum):
     # How work ended.
     ATTEMPTS_EXHAUSTED = (
         "ATTEMPTS_EXHAUSTED",
-        "each attempt of the job ended with a crash of the service",
+        "the service died during each attempt of the job",
+    )
+    SERVICE_CRASHED = (
+        "SERVICE_CRASHED",
+        "each attempt of the job, with nothing decoded beside it, ended with a crash by a signal",
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
@@ -99,6 +104,7 @@ class Code(str, Enum):
         "INTEGRITY_TOO_LOW",
         "too little shows that the scene's files are intact (parameter processing.least_integrity)",
     )
+    AREA_OUTSIDE = "AREA_OUTSIDE", "the area of interest lies outside the scene"
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
     PACKAGE_INVALID = "PACKAGE_INVALID", "a file of the model package is missing or contradictory"
     PACKAGE_TAMPERED = (
@@ -311,6 +317,7 @@ Decode: TypeAlias = Literal["exact", "fast"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
 
+LARGEST_FLOAT32: Final = 3.4028234663852886e38
 LARGEST_BUFFER_M: Final = 2000
 """Rows within the buffer are held in memory, on both sides of those that are written."""
 
@@ -408,8 +415,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         ),
     ] = None
     offset: Annotated[
-        Annotated[int, Meta(ge=-10_000, le=0)] | None,
-        Meta(description="DN offset of all bands, in place of the product's own; null: its own"),
+        Annotated[float, Meta(ge=-10_000, le=0)] | None,
+        Meta(
+            description="DN offset of all bands, in place of the product's own; with scale in"
+            " reflectance; null: its own"
+        ),
+    ] = None
+    scale: Annotated[
+        Annotated[float, Meta(gt=0, le=1)] | None,
+        Meta(
+            description="of a GeoTIFF: reflectance = value x scale + offset, in place of its tags;"
+            " null: its own"
+        ),
+    ] = None
+    nodata: Annotated[
+        Annotated[float, Meta(ge=-LARGEST_FLOAT32, le=LARGEST_FLOAT32)] | None,
+        Meta(description="value of a GeoTIFF that has no data; null: its own, and NaN"),
     ] = None
     bands: Annotated[
         tuple[Annotated[str, Meta(max_length=32)], ...],
@@ -421,6 +442,22 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     tile: Annotated[
         str, Meta(max_length=64, description="tile of a product with several, such as T32TQM")
     ] = ""
+    area: Annotated[
+        str,
+        Meta(
+            max_length=32_768,
+            description="GeoJSON polygons (RFC 7946): the scene is cut to them; empty: it is not",
+        ),
+    ] = ""
+    bounds: Annotated[
+        tuple[Annotated[float, Meta(ge=-360, le=360)], ...],
+        Meta(
+            max_length=4,
+            description="west, south, east, north, in place of area: the scene is cut to the"
+            " rectangle of pixels around them; empty: it is not",
+            extra={"unit": "deg"},
+        ),
+    ] = ()
     engine: Annotated[
         EngineChoice,
         Meta(description="use this engine only; auto: the engine chain of the settings"),
@@ -569,6 +606,7 @@ class ScheduleEntry(Record, frozen=True, kw_only=True):
     at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
     telecommand: Inner
     if_missed: Literal["report", "run"]
+    key_id: Annotated[str, Meta(description="key that scheduled it")] = ""
 
 
 class Scheduled(Record, frozen=True, kw_only=True):
@@ -599,6 +637,8 @@ class ListSchedule(Telecommand, frozen=True, kw_only=True):
     NAME = "LIST_SCHEDULE"
     READ_ONLY = True
     RESULT = ScheduleList
+    limit: Limit = 50
+    skip: Skip = 0
 
 
 class ProductRecord(Record, frozen=True, kw_only=True):
@@ -1036,6 +1076,7 @@ EventName: TypeAlias = Literal[
     "KEYS_REFUSED",
     "THREAD_STALLED",
     "THREAD_ENDED",
+    "FAULTS_INJECTED",
     "STATE_DAMAGED",
     "STATE_RESTORED",
     "STATE_LOST",
@@ -1081,6 +1122,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
+        "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",

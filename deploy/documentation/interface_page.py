@@ -39,6 +39,7 @@ from telecommands.ground.downlink import WINDOW_BYTES
 
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "interface.md"
 _TEMPLATE: Final = Path(__file__).with_name("interface_template.md")
+_EXAMPLES: Final = ("telecommand_client", "telemetry_subscriber")
 
 EXAMPLE_KEY: Final = TelecommandKey("example", bytes(range(SECRET_BYTES)))
 EXAMPLE_SEQUENCE: Final = 7
@@ -50,6 +51,8 @@ EXAMPLE_BODY: Final = TelecommandBody(
 def render() -> str:
     """The page."""
     chapters = _figures() | {name: "".join(lines) for name, lines in _chapters().items()}
+    examples = PAGE.with_name("examples")
+    chapters |= {name: (examples / f"{name}.py").read_text() for name in _EXAMPLES}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: chapters[found[1]], _TEMPLATE.read_text())
 
 

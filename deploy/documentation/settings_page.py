@@ -19,8 +19,9 @@ _INTRODUCTION: Final = """\
 
 `flightsw … --settings FILE` reads a TOML file.
 Every key has a default.
-An unknown key, a value of the wrong type and a value out of range are errors that name the key.
-This page is generated from `flightsw/config.py` by `python -m deploy.documentation.settings_page`.
+An unknown key, a value of the wrong type and a value out of range are errors that name the key and\
+ what is valid.
+This page is generated from `flightsw/config` by `python -m deploy.documentation.settings_page`.
 """
 _PLAIN: Final = {
     inspect.BoolType: "true or false",

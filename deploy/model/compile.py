@@ -26,6 +26,12 @@ from deploy.model.calibrate import (
     margin_shortfall,
     sample_tensors,
 )
+from deploy.model.confidence import (
+    Margins,
+    expected_calibration_error,
+    fitted_temperature,
+    margins,
+)
 from deploy.model.crops import INPUT_SCALE
 from deploy.model.dataset import BANDS
 from deploy.model.evaluate import score, summary
@@ -96,7 +102,7 @@ class Compilation:
     provenance: Provenance
     bands: tuple[str, ...] = BANDS
     levels: tuple[str, ...] = ("L1C", "L2A")
-    ground_sample_distances: tuple[int, ...] = (10, 20)
+    ground_sample_distances: tuple[int, ...] = (10, 20, 30, 40)
     ranges: Ranges | None = None
     windows: int = 96
     seed: int = 1
@@ -120,7 +126,11 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
         _check_weights(compilation.weights, channels)
     original = onnx_network(float_graph, compilation.bands)
     card = _choose(float_graph, original, taught, compilation)
-    measured = _measure(card, original, read_judged_tiles(taught, "held_out"), compilation)
+    deployed = _deployed(card, compilation)
+    temperature = fitted_temperature(margins(deployed, read_judged_tiles(taught, "validation")))
+    held_out = read_judged_tiles(taught, "held_out")
+    measured = _measure(card, original, held_out, compilation)
+    measured |= _calibration(margins(deployed, held_out), temperature)
     tiles = golden_tiles(original.tile_size, compilation.bands)
     answers = openvino_graph(card.model)(np.stack(list(tiles.values())))
     measured["golden_contaminated_share"] = float((answers.argmax(axis=-1) > 0).mean())
@@ -140,6 +150,7 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
         training_data=compilation.provenance.training_data,
         teacher=compilation.provenance.teacher,
         measured=measured,
+        temperature=temperature,
     )
     floating = None
     if compilation.weights:
@@ -176,8 +187,7 @@ def _choose(
     kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
 
     def shortfall(card: CardGraph) -> float:
-        deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-        return margin_shortfall(original, deployed, windows)
+        return margin_shortfall(original, _deployed(card, compilation), windows)
 
     cards = {kind: _card_graph(float_graph, samples, kind, shortfall) for kind in kinds}
     if len(cards) == 1:
@@ -215,12 +225,23 @@ def _measure(
     """INT8 against the reference and against FP32; FP32 sees reflectance as it is, unrounded."""
     if not tiles:
         return {}
-    deployed = int8_network(card.model, compilation.bands, _INPUT, _output(card))
-    figures = summary(score(deployed, tiles, original))
+    figures = summary(score(_deployed(card, compilation), tiles, original))
     figures["fp32_f2"] = summary(score(original, tiles))["f2"]
     figures["tiles"] = float(len(tiles))
     # NaN: no pixels to count.
     return {key: figure for key, figure in figures.items() if math.isfinite(figure)}
+
+
+def _deployed(card: CardGraph, compilation: Compilation) -> Network:
+    return int8_network(card.model, compilation.bands, _INPUT, _output(card))
+
+
+def _calibration(known: Margins, temperature: float) -> dict[str, float]:
+    """How far probabilities are from what was true, of tiles kept out."""
+    if not known.true.size:
+        return {}
+    error = expected_calibration_error(known.probabilities(temperature), known.true)
+    return {"expected_calibration_error": error}
 
 
 def _floating_answers(

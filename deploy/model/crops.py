@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from deploy.model.label import TaughtTile
+from deploy.model.simulated import SIMULATED
 
 INPUT_SCALE: Final = 0.004
 """Reflectance per INT8 step of the card's input: 0 to 1.02 in 256 steps."""
@@ -20,7 +21,11 @@ INPUT_LIMIT: Final = INPUT_SCALE * 255
 WINDOW: Final = 224
 
 _SCALE_SHARES: Final = {10: 0.35, 20: 0.2, 30: 0.25, 40: 0.08, 60: 0.12}
-_LABELLED_SHARE: Final = 0.4  # of the windows of a scale, from tiles whose truth is known
+PEOPLE_SHARE: Final = 0.3
+"""Of the windows of a scale, from images that people labelled."""
+
+_SIMULATED_SHARE: Final = 0.12  # with their truth; the teacher has the rest
+
 _HAZE: Final = np.array([0.072, 0.043, 0.024, 0.009], np.float32)[:, None, None]
 """Path reflectance of clean air in B02, B03, B04, B08, which L1C has and L2A does not."""
 
@@ -40,9 +45,11 @@ class Window:
 class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     """Endless random windows: a scale, then a tile of it in proportion to its area."""
 
-    def __init__(self, tiles: list[TaughtTile], seed: int) -> None:
+    def __init__(
+        self, tiles: list[TaughtTile], seed: int, people_share: float = PEOPLE_SHARE
+    ) -> None:
         self._tiles = tiles
-        self._chances = _chances(tiles)
+        self._chances = _chances(tiles, people_share)
         self._seed = seed
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
@@ -102,16 +109,27 @@ def thick_share(reflectance: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid((reflectance[:, 0] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
 
 
-def _chances(tiles: list[TaughtTile]) -> NDArray[np.float64]:
-    """The chance of each tile: shares of scales, within them of known truth, then area."""
+def _chances(tiles: list[TaughtTile], people_share: float) -> NDArray[np.float64]:
+    """The chance of each tile: shares of scales, within them of kinds, then area."""
+    shares = {
+        "people": people_share,
+        "simulated": _SIMULATED_SHARE,
+        "teacher": 1 - people_share - _SIMULATED_SHARE,
+    }
     scales = np.array([tile.ground_sample_distance for tile in tiles])
-    known = np.array([tile.labelled for tile in tiles])
+    kinds = np.array([_kind(tile) for tile in tiles])
     chances = np.array([tile.valid.size for tile in tiles], dtype=np.float64)
-    for scale, labelled in set(zip(scales.tolist(), known.tolist(), strict=True)):
-        group = (scales == scale) & (known == labelled)
-        share = _LABELLED_SHARE if labelled else 1 - _LABELLED_SHARE
-        chances[group] *= _SCALE_SHARES.get(scale, 0.1) * share / chances[group].sum()
+    for scale, kind in set(zip(scales.tolist(), kinds.tolist(), strict=True)):
+        group = (scales == scale) & (kinds == kind)
+        share = _SCALE_SHARES.get(scale, 0.1) * shares[kind]
+        chances[group] *= share / chances[group].sum()
     return np.asarray(chances / chances.sum())
+
+
+def _kind(tile: TaughtTile) -> str:
+    if tile.region == SIMULATED:
+        return "simulated"
+    return "people" if tile.labelled else "teacher"
 
 
 def _start(length: int, random: np.random.Generator) -> int:

@@ -1,87 +1,173 @@
-"""``python -m deploy.model.judge DATA NETWORK [NETWORK …]``: judge networks by what people say.
+"""``python -m deploy.model.judge DATA TAUGHT RELEASE [PACKAGE …]``: the figures of a model card.
 
-A NETWORK is a model package, an ``.onnx`` file, or weights.  DATA holds the images of
-``sources.toml``; those that people labelled, or that are known to be cloud-free, are judged.
-Prints a Markdown table, one image and network a line.
+DATA holds the images of ``sources.toml``; those that people labelled, or that are known to be
+cloud-free, are judged by that.  TAUGHT is what ``deploy.model.label`` wrote: its tiles kept out
+are judged by the teacher.  RELEASE is the package that the card is about; others are compared.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import nan
+from datetime import datetime, timezone
+from math import isnan
 from pathlib import Path
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from deploy.model.crops import as_card_input
-from deploy.model.dataset import TAUGHT_CLASSES, Tile, read_split, read_tiles
-from deploy.model.judged import class_probabilities
-from deploy.model.networks import Network, open_network
-from deploy.model.scores import confusion
+from deploy.model.card import Card, LabelledRow, OptionRow, write_card
+from deploy.model.confidence import Margins, margins_of
+from deploy.model.dataset import Tile, read_split, read_tiles
+from deploy.model.export import read_network, with_head
+from deploy.model.kept_out import (
+    Probability,
+    answered_tiles,
+    border_row,
+    calibration,
+    contamination,
+    precision,
+    scale_rows,
+)
+from deploy.model.label import read_taught_tiles
+from deploy.model.networks import Network, package_network, torch_network
+from deploy.model.teacher import four_band_probabilities
+from deploy.model.verdict import judge
+from flightsw.bench.machine import describe_machine
+from flightsw.errors import FlightError, UsageError
+from flightsw.model.package import ModelPackage, load_package
 
-_CLEAR, _CLOUD, _SHADOW = range(len(TAUGHT_CLASSES))
+CARD: Final = Path(__file__).resolve().parents[2] / "docs" / "model-card.json"
+
+_THRESHOLDS: Final = (None, 30, 40, 60)
+_BUFFERS: Final = (0, 1, 3)
+_FLOATING: Final = "release in FP32"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """A network on one image: shares of pixels, NaN if the image has none of them.
+class Contender:
+    """A network by name, and its probability of contamination ``(H, W)`` in an image."""
 
-    ``f2`` and ``iou`` are of contaminated pixels.  What people leave open between clear and
-    shadow counts as clear there, so that a shadow that is found is a false alarm;
-    ``clear_kept`` has the same rule.  ``shadow_found`` is the share of the shadow that is
-    contaminated in the mask.
-    """
-
-    f2: float
-    iou: float
-    clear_kept: float
-    shadow_found: float
+    name: str
+    probability: Callable[[Tile], Probability]
 
 
-def judge(network: Network, tile: Tile) -> Verdict:
-    """Judge a network by the labels of an image (:attr:`Tile.allowed` is not None)."""
-    assert tile.allowed is not None
-    allowed = tile.allowed > 0
-    found = class_probabilities(network, as_card_input(tile.four_bands)).argmax(axis=0) > 0
-    shadow = allowed[_SHADOW] & ~allowed[_CLEAR] & tile.valid
-    clear = allowed[_CLEAR] & ~allowed[_CLOUD] & tile.valid
-    contaminated = (allowed[_CLOUD] | allowed[_SHADOW]) & ~allowed[_CLEAR] & tile.valid
-    counted = confusion(found, contaminated, clear | contaminated)
-    # If clear and cloud are left open, only the shadow is known.
-    whole = bool(clear.any() and contaminated.any())
-    return Verdict(
-        f2=nan if not whole or counted.f2 is None else counted.f2,
-        iou=nan if not whole or counted.intersection_over_union is None
-        else counted.intersection_over_union,
-        clear_kept=_share(~found, clear),
-        shadow_found=_share(found, shadow),
-    )  # fmt: skip
+_TEACHER: Final = Contender(
+    "teacher, 4 bands",
+    lambda tile: np.asarray(1 - four_band_probabilities(tile)[0], np.float32),
+)
 
 
-def _share(found: NDArray[np.bool_], of: NDArray[np.bool_]) -> float:
-    return float(found[of].mean()) if of.any() else nan
+def contender(name: str, network: Network) -> Contender:
+    """A network that sees four bands, in the steps of the card's input."""
+    return Contender(name, lambda tile: contamination(network, tile.four_bands))
+
+
+def labelled_rows(tiles: Sequence[Tile], contenders: Sequence[Contender]) -> Iterator[LabelledRow]:
+    """Each network on each image that people labelled."""
+    split = read_split()
+    for tile in tqdm(tiles, "labelled images", disable=None):
+        for one in contenders:
+            verdict = judge(one.probability(tile) > 0.5, tile)
+            yield LabelledRow(
+                image=tile.name,
+                metres=tile.ground_sample_distance,
+                part=split.part_of(tile.region),
+                network=one.name,
+                f2=_figure(verdict.f2),
+                lenient_f2=_figure(verdict.lenient_f2),
+                iou=_figure(verdict.iou),
+                clear_kept=_figure(verdict.clear_kept),
+                shadow_found=_figure(verdict.shadow_found),
+            )
+
+
+def option_rows(
+    tiles: Sequence[Tile], release: Contender, temperature: float
+) -> Iterator[OptionRow]:
+    """What threshold and buffer give on each of the images; those without F2 are left out."""
+    for tile in tiles:
+        if isnan(judge(np.ones(tile.valid.shape, np.bool_), tile).f2):
+            continue
+        margins = Margins(margins_of(release.probability(tile)), tile.valid)
+        probability = margins.probabilities(temperature)
+        for threshold in _THRESHOLDS:
+            found = probability > 0.5 if threshold is None else probability >= threshold / 100
+            for buffer in _BUFFERS:
+                verdict = judge(_buffered(found, buffer), tile)
+                yield OptionRow(threshold, buffer, tile.name, verdict.f2, verdict.clear_kept)
+
+
+def make_card(
+    data: Path, taught: Path, release: ModelPackage, others: Sequence[ModelPackage] = ()
+) -> Card:
+    """Measure everything in one run; :class:`UsageError` if there is nothing to judge by."""
+    names = [f"{one.name} {one.version}" for one in (release, *others)]
+    networks = {
+        name: package_network(one) for name, one in zip(names, (release, *others), strict=True)
+    }
+    contenders = [*(contender(name, one) for name, one in networks.items()), _TEACHER]
+    labelled = [tile for tile in read_tiles(data) if tile.allowed is not None]
+    split = read_split()
+    kept_out = [tile for tile in labelled if split.part_of(tile.region) == "held_out"]
+    answered = answered_tiles(
+        [one for one in read_taught_tiles(taught) if one.part == "held_out" and not one.labelled],
+        {**networks, _FLOATING: _floating(release)},
+    )
+    if not answered:
+        raise UsageError(
+            taught, "has no tile that was kept out", "Write it with deploy.model.label"
+        )
+    return Card(
+        model_id=release.model_id,
+        date=datetime.now(timezone.utc).date().isoformat(),
+        machine=describe_machine(),
+        labelled=tuple(labelled_rows(labelled, contenders)),
+        scales=tuple(scale_rows(answered, names)),
+        borders=tuple(border_row(answered, name) for name in names),
+        options=tuple(option_rows(kept_out, contenders[0], release.temperature)),
+        calibration=calibration(answered, names[0], release.temperature),
+        precision=precision(answered, names[0], _FLOATING),
+    )
+
+
+def _floating(release: ModelPackage) -> Network:
+    if release.network is None:
+        raise UsageError(
+            release.folder, "has no floating-point network", "Compile it with --weights"
+        )
+    return torch_network(with_head(read_network(release.network), "contamination"))
+
+
+def _figure(value: float) -> float | None:
+    return None if isnan(value) else round(value, 4)
+
+
+def _buffered(found: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    if not found.any():
+        return found
+    away = cv2.distanceTransform((~found).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(away <= pixels)
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of the images")
-    parser.add_argument("networks", type=Path, nargs="+", help="packages, .onnx files, or weights")
+    parser.add_argument("taught", type=Path, help="folder that label wrote")
+    parser.add_argument("release", type=Path, help="package that the card is about")
+    parser.add_argument("others", type=Path, nargs="*", help="packages to compare with")
+    parser.add_argument("--out", type=Path, default=CARD, help="file of the figures (%(default)s)")
     arguments = parser.parse_args()
-    split = read_split()
-    tiles = [tile for tile in read_tiles(arguments.data) if tile.allowed is not None]
-    print("| image | m | part | network | F2 | IoU | clear kept | shadow found |")
-    print("|---|---|---|---|---|---|---|---|")
-    networks = [(path.name, open_network(path)) for path in arguments.networks]
-    for tile in tiles:
-        for name, network in networks:
-            verdict = judge(network, tile)
-            figures = (verdict.f2, verdict.iou, verdict.clear_kept, verdict.shadow_found)
-            cells = " | ".join("-" if np.isnan(one) else f"{one:.4f}" for one in figures)
-            part = split.part_of(tile.region)
-            print(f"| {tile.name} | {tile.ground_sample_distance} | {part} | {name} | {cells} |")
+    try:
+        release, *others = map(load_package, (arguments.release, *arguments.others))
+        write_card(make_card(arguments.data, arguments.taught, release, others), arguments.out)
+    except FlightError as error:
+        parser.exit(2, f"judge: {error}\n")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import build_generator
 from telecommands.groundsim.scenes.sky import CLEAR, CLOUD_SHADOW, THICK_CLOUD, THIN_CLOUD
 
+SIMULATED: Final = "simulated"
+"""The region of all simulated tiles."""
+
 SIDE: Final = 896
 """Pixels a side of a simulated tile."""
 
@@ -35,7 +38,7 @@ def simulated_tiles(count: int, seed: int = 1, side: int = SIDE) -> Iterator[Til
         numbers, truth = generator.render(Window(0, 0, side, side))
         yield Tile(
             name=f"simulated_{number:03d}",
-            region="simulated",
+            region=SIMULATED,
             level="l1c" if level == "L1C" else "l2a",
             ground_sample_distance=10,
             names=BANDS,

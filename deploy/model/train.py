@@ -22,7 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from deploy.model.crops import WINDOW, CropStream, as_card_input, mirrored, thick_share
+from deploy.model.crops import (
+    PEOPLE_SHARE,
+    WINDOW,
+    CropStream,
+    as_card_input,
+    mirrored,
+    thick_share,
+)
 from deploy.model.label import TaughtTile, read_taught_tiles
 from flightsw.model.dtacsnet import DtacsNet
 
@@ -31,7 +38,8 @@ from flightsw.model.dtacsnet import DtacsNet
 class Recipe:
     """All parameters of a training run.
 
-    ``class_weights`` are for clear, cloud and shadow; ``minutes`` and ``steps``
+    ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
+    from images that people labelled; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
     """
 
@@ -43,6 +51,7 @@ class Recipe:
     weight_decay: float = 1e-2
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
+    people_share: float = PEOPLE_SHARE
     average_decay: float = 0.998
     validate_every: int = 200
     plateau_patience: int = 4
@@ -146,7 +155,9 @@ def train(
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=0.1, patience=recipe.plateau_patience
     )
-    batches = iter(DataLoader(CropStream(learnt, recipe.seed), batch_size=recipe.batch))
+    batches = iter(
+        DataLoader(CropStream(learnt, recipe.seed, recipe.people_share), batch_size=recipe.batch)
+    )
     history = (out / "history.jsonl").open("w")
     best, stalled, started = float("inf"), 0, time.monotonic()
     for step in range(recipe.steps):
@@ -246,6 +257,12 @@ def main() -> None:
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
+    parser.add_argument(
+        "--people-share",
+        type=float,
+        default=Recipe.people_share,
+        help="of the windows, from images that people labelled (%(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
@@ -257,6 +274,7 @@ def main() -> None:
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
+        people_share=arguments.people_share,
         threads=arguments.threads,
     )
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))

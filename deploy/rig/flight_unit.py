@@ -71,12 +71,21 @@ class FlightUnit:
 
     # --- The daemon --------------------------------------------------------------------------
 
-    def start(self, *, wait: bool = True, environ: Mapping[str, str] | None = None) -> None:
+    def start(
+        self,
+        *,
+        wait: bool = True,
+        environ: Mapping[str, str] | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
         """Start the daemon; ``wait`` until it reports that it is ready."""
         self.announced.clear()
         (self.state / "endpoints.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flightsw", "serve", "--settings", str(self.settings)],
+            [
+                *(sys.executable, "-m", "flightsw", "serve"),
+                *("--settings", str(self.settings), *options),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

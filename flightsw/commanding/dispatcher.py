@@ -153,14 +153,14 @@ class Dispatcher:
 
         A few entries a call, so it may be called often.  ``at_boot`` (once, when the mode lets
         telecommands run) deals with all of them, and what should not run late closes as FAILED
-        MISSED.  Raises StateUnavailable if an entry cannot be taken off the schedule: it stays
-        there, and the next call tries it again.
+        MISSED.  What a key scheduled that is no longer authorised closes as FAILED UNKNOWN_KEY.
+        Raises StateUnavailable if an entry cannot be taken off the schedule: it stays there, and
+        the next call tries it again.
         """
         stages: list[Verification] = []
         while entries := self._schedule.due(now_ns):
             for entry in entries:
-                missed = at_boot and entry.if_missed == "report"
-                stages += self._miss(entry, now_ns) if missed else self._run(entry, now_ns)
+                stages += self._deal_with(entry, now_ns, at_boot=at_boot)
             if not at_boot:
                 break
         return tuple(stages)
@@ -191,10 +191,18 @@ class Dispatcher:
             admitted = self._gate.admit(frames, monotonic)
         except Refusal as refusal:
             # The same frames once more: their sender's answer was lost.
-            if refusal.code in _USED_BEFORE and (known := self._known(refusal.data["id"])):
-                return known
+            if refusal.code in _USED_BEFORE:
+                known = self._known(refusal.data["id"])
+                if known and known[0].key_id == refusal.data["key_id"]:
+                    return known
             raise
-        return self._known(admitted.body.id) or self._begin(admitted)
+        known = self._known(admitted.body.id)
+        if known and known[0].key_id != admitted.key_id:
+            cause = "a telecommand of another key has this id"
+            claimed = {"id": admitted.body.id, "key_id": admitted.key_id}
+            name = admitted.body.name
+            raise Refusal(Code.ID_IN_USE, cause, "Choose another id", name=name, **claimed)
+        return known or self._begin(admitted)
 
     def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
         """Answer the sender alone, and keep nothing: the id may be another sender's."""
@@ -224,6 +232,16 @@ class Dispatcher:
         self._keep(context, stages, durable=False)
         return self._publish_all(stages)
 
+    def _deal_with(self, due: DueEntry, now_ns: int, *, at_boot: bool) -> tuple[Verification, ...]:
+        if not self._gate.knows(due.key_id):
+            cause = f"the key {due.key_id}, which scheduled it, is no longer authorised"
+            return self._miss(due, now_ns, Code.UNKNOWN_KEY, cause)
+        if at_boot and due.if_missed == "report":
+            late = (now_ns - due.at) / 1e9
+            cause = f"its time passed {late:.1f} s ago, while the service was down"
+            return self._miss(due, now_ns, Code.MISSED, cause)
+        return self._run(due, now_ns)
+
     def _run(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
         context = TelecommandContext(due.entry, due.key_id, now_ns, due.name)
 
@@ -232,10 +250,9 @@ class Dispatcher:
 
         return self._change(context, action, partial(self._schedule.take, due.entry))
 
-    def _miss(self, due: DueEntry, now_ns: int) -> tuple[Verification, ...]:
+    def _miss(self, due: DueEntry, now_ns: int, code: Code, cause: str) -> tuple[Verification, ...]:
         context = TelecommandContext(due.entry, due.key_id, now_ns, due.name)
-        cause = f"its time passed {(now_ns - due.at) / 1e9:.1f} s ago, while the service was down"
-        stages = (stage_of(context, Stage.FAILED, self._clock(), code=Code.MISSED, cause=cause),)
+        stages = (stage_of(context, Stage.FAILED, self._clock(), code=code, cause=cause),)
         with self._state.transaction():
             self._schedule.take(due.entry)
             self._keep(context, stages, durable=True)

@@ -52,6 +52,10 @@ class Gate:
         self._windows = {key_id: _unpacked(window) for key_id, window in rows}
         self._flushed = dict(self._windows)
 
+    def knows(self, key_id: str) -> bool:
+        """Whether telecommands of this key are accepted now."""
+        return key_id in self._keys()
+
     def admit(self, frames: Sequence[bytes], monotonic: float) -> Admitted:
         """The telecommand in two received frames; its sequence number is used up.
 
@@ -65,8 +69,10 @@ class Gate:
             header = decode_header(header_frame)
             claimed["key_id"] = header.key_id
             self._authenticate(header, body_frame)
+            after = self._after(header)  # before the rate: replays use up nothing of their victim
             self._spend(header.key_id, monotonic)
-            self._use_up(header)
+            with self._lock:
+                self._windows[header.key_id] = after
             return Admitted(header.key_id, header.sequence, decode_body(body_frame))
         except Refusal as refusal:
             claimed["id"], claimed["name"] = read_label(body_frame)
@@ -106,10 +112,9 @@ class Gate:
             cause = f"{key_id} sent more than {rate:g} telecommands a second"
             raise Refusal(Code.RATE_LIMITED, cause, "Send the same telecommand again, later")
 
-    def _use_up(self, header: TelecommandHeader) -> None:
-        window = self._windows.get(header.key_id, SequenceWindow())
-        with self._lock:
-            self._windows[header.key_id] = window.take(header.sequence)
+    def _after(self, header: TelecommandHeader) -> SequenceWindow:
+        """The key's window once the number is used up."""
+        return self._windows.get(header.key_id, SequenceWindow()).take(header.sequence)
 
     def _unwritten(self) -> dict[str, SequenceWindow]:
         with self._lock:

@@ -12,7 +12,7 @@ import structlog
 import zmq
 
 from flightsw.commanding.dispatcher import Dispatcher
-from flightsw.host.socket_thread import SocketThread
+from flightsw.host.socket_thread import Rebind, SocketThread
 from telecommands.codec import encode
 from telecommands.dictionary import Verification
 
@@ -46,8 +46,9 @@ class TelecommandLink(SocketThread):
         dispatcher: Dispatcher,
         heartbeat: Callable[[], None],
         tick: Callable[[], None],
+        rebind: Rebind | None = None,
     ) -> None:
-        super().__init__("flightsw-commanding", socket, heartbeat)
+        super().__init__("flightsw-commanding", socket, heartbeat, rebind)
         self._dispatcher = dispatcher
         self._tick = tick
         self._next_tick = 0.0  # monotonic

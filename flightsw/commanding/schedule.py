@@ -96,11 +96,13 @@ class TelecommandSchedule:
                 self.take(entry)
         return taken
 
-    def entries(self) -> tuple[ScheduleEntry, ...]:
-        """All entries, soonest first."""
+    def entries(self, limit: int = MOST_ENTRIES, skip: int = 0) -> tuple[ScheduleEntry, ...]:
+        """Up to ``limit`` entries after the first ``skip``, soonest first."""
         with self._state.reading() as db:
             rows = db.execute(
-                "SELECT entry, at, name, args, if_missed FROM schedule ORDER BY at, rowid"
+                "SELECT entry, at, name, args, if_missed, key_id FROM schedule"
+                " ORDER BY at, rowid LIMIT ? OFFSET ?",
+                (limit, skip),
             ).fetchall()
         return tuple(
             ScheduleEntry(
@@ -108,8 +110,9 @@ class TelecommandSchedule:
                 at=at,
                 telecommand=Inner(name=name, args=msgspec.msgpack.decode(args)),
                 if_missed=if_missed,
+                key_id=key_id,
             )
-            for entry, at, name, args, if_missed in rows
+            for entry, at, name, args, if_missed, key_id in rows
         )
 
     def count(self) -> int:
@@ -157,7 +160,8 @@ def schedule_handlers(
         schedule.remove(telecommand.entry)
         return Completed()
 
-    def list_entries(_telecommand: ListSchedule, _context: TelecommandContext) -> Outcome:
-        return Completed(ScheduleList(entries=schedule.entries()))
+    def list_entries(telecommand: ListSchedule, _context: TelecommandContext) -> Outcome:
+        entries = schedule.entries(telecommand.limit, telecommand.skip)
+        return Completed(ScheduleList(entries=entries))
 
     return {Schedule.NAME: add, Unschedule.NAME: remove, ListSchedule.NAME: list_entries}

@@ -68,4 +68,7 @@ def _list(folder: KeyFolder, arguments: argparse.Namespace) -> None:
         print(json.dumps([msgspec.to_builtins(name) for name in names]))
         return
     for name in names:
-        print(f"{name.name:24} {name.fingerprint}  {'commands' if name.may_command else 'listens'}")
+        right = "commands" if name.may_command else "listens" if name.fingerprint else "is not used"
+        print(f"{name.name:24} {name.fingerprint or '-':32}  {right}")
+        for problem in name.problems:
+            print(f"  {problem}")

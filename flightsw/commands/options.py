@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from msgspec.structs import replace
 
-from flightsw.config import Settings, TwinSettings, read_settings
+from flightsw.config import Settings, TwinSettings, read_settings, refuse_faults
 from flightsw.errors import FlightError
 from telecommands.dictionary import EngineName
 
@@ -36,6 +36,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         choices=("spatial", "batch", "instances"),
         help="how the card's cores share the work",
     )
+    parser.add_argument(
+        "--laboratory", action="store_true", help="allow the settings to inject faults"
+    )
     parser.add_argument("--twin", action="store_true", help="reproduce the reference card's timing")
     add_json_option(parser)
 
@@ -48,6 +51,8 @@ def file_settings(arguments: argparse.Namespace) -> Settings:
 def engine_settings(arguments: argparse.Namespace) -> Settings:
     """The settings of the file; the options of the command line take precedence."""
     settings = file_settings(arguments)
+    if not arguments.laboratory:
+        refuse_faults(settings)
     dimc = settings.dimc
     if arguments.arrangement:
         dimc = replace(dimc, arrangement=arguments.arrangement)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,11 +24,14 @@ from flightsw.commands.scenes import (
 )
 from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
+from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
+from telecommands.command_line import complete_with, listed
 from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
+    from flightsw.scene.area import AreaOfInterest
 
 
 def add_parser(commands: Any) -> None:
@@ -42,10 +46,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(run=run)
     parser.add_argument(
         "scenes",
-        type=Path,
+        type=location_of,
         nargs="+",
         metavar="SCENE",
-        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, GeoTIFF, or a pattern",
+        help="SAFE folder or .SAFE.zip, GRANULE layout, tile as on AWS, GeoTIFF, STAC item (path or"
+        " address), or a pattern",
     )
     parser.add_argument(
         "-o",
@@ -54,11 +59,12 @@ def add_parser(commands: Any) -> None:
         required=True,
         help="folder of the products; several scenes get one folder each below it",
     )
-    parser.add_argument(
+    products = parser.add_argument(
         "--products",
         default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
         help="comma-separated kinds (default: %(default)s)",
     )
+    complete_with(products, listed(kind.name for kind in PRODUCT_KINDS))
     parser.add_argument(
         "--ground-sample-distance",
         type=int,
@@ -83,7 +89,19 @@ def add_parser(commands: Any) -> None:
         choices=get_args(Decode),
         help="exact, or fast: without the bit-planes that the network does not see",
     )
-    parser.add_argument("--offset", type=int, help="DN offset of all bands, against the metadata")
+    parser.add_argument(
+        "--offset",
+        type=float,
+        help="DN offset of all bands, against the metadata; with --scale in reflectance",
+    )
+    parser.add_argument(
+        "--scale",
+        type=float,
+        help="of a GeoTIFF: reflectance = value x scale + offset, against its tags",
+    )
+    parser.add_argument(
+        "--nodata", type=float, help="value of a GeoTIFF that has no data, against its tag"
+    )
     parser.add_argument(
         "--bands",
         type=lambda text: tuple(text.split(",")),
@@ -92,6 +110,7 @@ def add_parser(commands: Any) -> None:
         help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
     )
     parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
+    _add_area_options(parser)
     parser.add_argument(
         "--names",
         choices=get_args(NameStyle),
@@ -102,6 +121,33 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     add_engine_options(parser)
+
+
+def _add_area_options(parser: argparse.ArgumentParser) -> None:
+    # Otherwise argparse takes the value -9.1,53,-9,54 for an option.
+    parser._negative_number_matcher = re.compile(r"-\.?\d")
+    areas = parser.add_mutually_exclusive_group()
+    areas.add_argument(
+        "--area",
+        type=Path,
+        metavar="FILE.geojson",
+        help="only the pixels in its polygons, longitude and latitude (RFC 7946)",
+    )
+    areas.add_argument(
+        "--bounds",
+        type=_bounds,
+        metavar="WEST,SOUTH,EAST,NORTH",
+        help="only the rectangle of pixels around these bounds, degrees of WGS 84",
+    )
+
+
+def _bounds(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not WEST,SOUTH,EAST,NORTH in degrees"
+        ) from error
 
 
 def run(arguments: argparse.Namespace, check: Check) -> int:
@@ -117,8 +163,11 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         products=frozenset(filter(None, arguments.products.split(","))),
         ground_sample_distance=arguments.ground_sample_distance,
         offset=arguments.offset,
+        scale=arguments.scale,
+        nodata=arguments.nodata,
         file_bands=arguments.bands,
         tile=arguments.tile,
+        area=_area(arguments),
         fusion=arguments.fusion,
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
@@ -139,13 +188,21 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
             progress.show(_shown(Outcome(scenes[0], processed), json_only=arguments.json))
             return 0
         outcomes = []
-        for outcome in _each(chain, requests, progress):
+        for outcome in _each(chain, scenes, requests, progress):
             outcomes.append(outcome)
             if arguments.json or not outcome.failed:
                 progress.show(_shown(outcome, json_only=arguments.json))
     if not arguments.json:
         print(summary_table(outcomes))
     return exit_status(outcomes)
+
+
+def _area(arguments: argparse.Namespace) -> AreaOfInterest | None:
+    from flightsw.scene.area import area_within, read_area  # noqa: PLC0415
+
+    if arguments.bounds:
+        return area_within(arguments.bounds)
+    return read_area(arguments.area) if arguments.area else None
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
@@ -156,21 +213,25 @@ def _settings(arguments: argparse.Namespace) -> Settings:
 
 
 def _each(
-    chain: SceneProcessor, requests: Sequence[SceneRequest], progress: Progress
+    chain: SceneProcessor,
+    scenes: Sequence[Location],
+    requests: Sequence[SceneRequest],
+    progress: Progress,
 ) -> Iterator[Outcome]:
     """Process one scene after the other; the next one is begun while one is computed."""
-    for number, request in enumerate(requests):
+    for number, (scene, request) in enumerate(zip(scenes, requests, strict=True)):
         progress.open_scene(number)
-        yield _outcome(chain, request, next(iter(requests[number + 1 :]), None), progress)
+        following = next(iter(requests[number + 1 :]), None)
+        yield _outcome(chain, scene, request, following, progress)
 
 
 def _outcome(
     chain: SceneProcessor,
+    scene: Location,
     request: SceneRequest,
     following: SceneRequest | None,
     progress: Progress,
 ) -> Outcome:
-    path = Path(str(request.scene))
     try:
         processed = chain.process(
             request, progress.advance, begun=progress.begun, upcoming=lambda: following
@@ -179,14 +240,14 @@ def _outcome(
         raise  # of the command, so of every scene
     except FlightError as error:
         progress.warn(f"flightsw: {error}")
-        return Outcome(path, error)
-    return Outcome(path, processed)
+        return Outcome(scene, error)
+    return Outcome(scene, processed)
 
 
 def _shown(outcome: Outcome, *, json_only: bool) -> str:
     result = outcome.result
     if isinstance(result, FlightError):
-        return json.dumps({"scene": str(outcome.path), "error": result.as_record()})
+        return json.dumps({"scene": shown(outcome.path), "error": result.as_record()})
     return json.dumps(_as_json(result)) if json_only else _as_text(result)
 
 

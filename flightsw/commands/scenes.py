@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from flightsw.errors import FlightError, OutputNotWritable, UsageError
+from flightsw.host.location import Location, name_of, shown
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
@@ -26,7 +27,7 @@ _MOST_COUNTED: Final = 99
 class Outcome:
     """A scene's path, and what was made of it or why it failed."""
 
-    path: Path
+    path: Location
     result: ProcessedScene | FlightError
 
     @property
@@ -35,7 +36,7 @@ class Outcome:
         return isinstance(self.result, FlightError)
 
 
-def find_scenes(patterns: Sequence[Path]) -> list[Path]:
+def find_scenes(patterns: Sequence[Location]) -> list[Location]:
     """The paths, and those that a pattern matches, in its place and in order of name.
 
     Raises :class:`UsageError` if a pattern matches nothing or a scene is named twice.
@@ -43,20 +44,20 @@ def find_scenes(patterns: Sequence[Path]) -> list[Path]:
     found = [path for pattern in patterns for path in _matches(pattern)]
     for path in found:
         if found.count(path) > 1:
-            raise UsageError(path, "is named more than once", "Name each scene once")
+            raise UsageError(shown(path), "is named more than once", "Name each scene once")
     return found
 
 
-def _matches(pattern: Path) -> list[Path]:
-    if pattern.exists() or not glob.has_magic(str(pattern)):
+def _matches(pattern: Location) -> list[Location]:
+    if isinstance(pattern, str) or pattern.exists() or not glob.has_magic(str(pattern)):
         return [pattern]
-    matches = [Path(path) for path in sorted(glob.glob(str(pattern)))]  # noqa: PTH207 - absolute too
+    matches: list[Location] = [Path(path) for path in sorted(glob.glob(str(pattern)))]  # noqa: PTH207 - absolute too
     if not matches:
         raise UsageError(pattern, "matches no file or folder", "Correct the pattern")
     return matches
 
 
-def folders_of(scenes: Sequence[Path], out: Path) -> list[Path]:
+def folders_of(scenes: Sequence[Location], out: Path) -> list[Path]:
     """The folder of each scene's products: ``out`` of one, a folder below it of several.
 
     Raises :class:`UsageError` if two scenes would share a folder, and
@@ -64,11 +65,11 @@ def folders_of(scenes: Sequence[Path], out: Path) -> list[Path]:
     """
     if len(scenes) == 1:
         return [out]
-    folders = [out / scene.absolute().stem for scene in scenes]
+    folders = [out / _name_of(scene) for scene in scenes]
     for scene, folder in zip(scenes, folders, strict=True):
         if folders.count(folder) > 1:
             cause = f"has the same name as another scene, and both would be written to {folder}"
-            raise UsageError(scene, cause, "Process them in two calls with different --out")
+            raise UsageError(shown(scene), cause, "Process them in two calls with different --out")
     try:
         out.mkdir(exist_ok=True)
     except OSError as error:
@@ -77,13 +78,17 @@ def folders_of(scenes: Sequence[Path], out: Path) -> list[Path]:
     return folders
 
 
+def _name_of(scene: Location) -> str:
+    return name_of(scene.absolute() if isinstance(scene, Path) else scene)
+
+
 class Progress:
     """One bar for all scenes: which one, tiles done of all its tiles, rate and time left.
 
     The clock of rate and time left starts with each scene's first step, not with the model.
     """
 
-    def __init__(self, bar: Any, scenes: Sequence[Path], check: Callable[[], None]) -> None:
+    def __init__(self, bar: Any, scenes: Sequence[Location], check: Callable[[], None]) -> None:
         self._bar = bar
         self._scenes = scenes
         self._check = check
@@ -93,7 +98,7 @@ class Progress:
     def open_scene(self, number: int) -> None:
         """Show that the scene at this place of the list is being opened."""
         of = f" {number + 1} of {len(self._scenes)}" if len(self._scenes) > 1 else ""
-        self._bar.set_description_str(f"scene{of}: {self._scenes[number].stem[:44]}")
+        self._bar.set_description_str(f"scene{of}: {_name_of(self._scenes[number])[:44]}")
 
     def begun(self, grid: Grid, _: int) -> tuple[()]:
         """Start to count the tiles of a scene that was opened."""
@@ -117,7 +122,7 @@ class Progress:
 
 @contextmanager
 def progress_of(
-    scenes: Sequence[Path], check: Callable[[], None], *, quiet: bool
+    scenes: Sequence[Location], check: Callable[[], None], *, quiet: bool
 ) -> Iterator[Progress]:
     """The progress, shown if standard error is a terminal."""
     from tqdm import tqdm  # noqa: PLC0415 - takes long to load
@@ -145,10 +150,10 @@ def summary_table(outcomes: Sequence[Outcome]) -> str:
 def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
     result = outcome.result
     if isinstance(result, FlightError):
-        return (outcome.path.stem, "-", "-", "-", f"failed: {result.code}")
+        return (_name_of(outcome.path), "-", "-", "-", f"failed: {result.code}")
     summary = result.summary
     return (
-        outcome.path.stem,
+        _name_of(outcome.path),
         f"{summary.contaminated_share:.1%}",
         str(summary.tiles),
         f"{summary.seconds:.1f}",

@@ -5,23 +5,29 @@ The vendor's library has no types: its objects are typed as the simulator's, whi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 from flightsw.config import DimcSettings
 from flightsw.dimc import errors
+from flightsw.dimc.injection import FaultyContext, injector_of
 from flightsw.dimc.simulator import runtime as simulator
 from flightsw.errors import EngineUnavailable
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """An open context on one device.  ``faults`` are the exceptions that its calls may raise."""
+    """An open context on one device.  ``faults`` are the exceptions that its calls may raise.
+
+    ``injected_celsius`` gives a temperature that is injected now, else None.
+    """
 
     context: simulator.Context
     device: simulator.DeviceInfo
     simulated: bool
     faults: tuple[type[Exception], ...]
+    injected_celsius: Callable[[], float | None] = lambda: None
 
 
 def open_runtime(settings: DimcSettings) -> Runtime:
@@ -29,8 +35,21 @@ def open_runtime(settings: DimcSettings) -> Runtime:
 
     ``settings.card``: ``auto`` takes the simulator if the library or the
     card is missing, ``card`` raises :class:`~flightsw.errors.EngineUnavailable` then.
-    The twin's settings matter to the simulator only.
+    The twin's settings matter to the simulator only; ``settings.faults`` are injected into both.
     """
+    runtime = _open(settings)
+    if settings.faults is None:
+        return runtime
+    injector = injector_of(settings.faults)
+    context = FaultyContext(runtime.context, injector, runtime.faults)
+    return replace(
+        runtime,
+        context=cast(simulator.Context, context),
+        injected_celsius=lambda: injector.celsius,
+    )
+
+
+def _open(settings: DimcSettings) -> Runtime:
     if settings.card != "simulator":
         try:
             return _open_card()

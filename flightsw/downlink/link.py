@@ -13,7 +13,7 @@ import zmq
 from flightsw.downlink.link_rate import LinkRate
 from flightsw.downlink.transfer import Step, Transfer
 from flightsw.errors import FlightError, StateUnavailable
-from flightsw.host.socket_thread import SocketThread
+from flightsw.host.socket_thread import Rebind, SocketThread
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import ChunkRequest, Code, DownlinkRefused, DownlinkRequest
 from telecommands.refusal import Refusal
@@ -57,8 +57,9 @@ class DownlinkLink(SocketThread):
         transfer: Transfer,
         heartbeat: Callable[[], None],
         fault: Callable[[Exception], None],
+        rebind: Rebind | None = None,
     ) -> None:
-        super().__init__("flightsw-downlink", socket, heartbeat)
+        super().__init__("flightsw-downlink", socket, heartbeat, rebind)
         self._transfer = transfer
         self._fault = fault
         self._receivers: dict[bytes, _Receiver] = {}

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.errors import DiskFull
 from telecommands.dictionary import ProductRecord
+from telecommands.units import size
 
 
 def make_room(
@@ -37,7 +38,7 @@ def make_room(
     if room < needed_bytes:
         raise DiskFull(
             "the products",
-            f"need {needed_bytes} bytes, but at most {max(room, 0)} can be freed",
+            f"need {size(needed_bytes)}, but at most {size(max(room, 0))} can be freed",
             "Raise storage.quota_bytes, free the disk, or ask for fewer products",
             needed_bytes=needed_bytes,
             free_bytes=max(room, 0),

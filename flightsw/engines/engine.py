@@ -27,7 +27,8 @@ class EngineInfo:
     Tiles go in as ``(n, tile_size, tile_size, len(bands))`` with n at most
     ``batch``; logits come out as ``(n, tile_size, tile_size, len(classes))``.
     The input's real value is reflectance; real value = (int8 - zero point) * scale if
-    ``input`` and ``output`` are given, else the numbers themselves.  Windows lie ``stride``
+    ``input`` and ``output`` are given, else the numbers themselves.  Real logits are divided by
+    ``temperature`` before they become probabilities.  Windows lie ``stride``
     pixels apart.  ``tag`` is the engine's name in product file names.  ``thread_priority`` is the
     real-time priority (:func:`~flightsw.host.real_time.real_time`) of the thread that uses
     it: above 0 only if that thread mostly waits.  ``simulated``: a simulator, not a card.
@@ -45,6 +46,7 @@ class EngineInfo:
     model_id: str
     input: Quantisation | None = None
     output: Quantisation | None = None
+    temperature: float = 1.0
     thread_priority: int = 0
     simulated: bool = False
 

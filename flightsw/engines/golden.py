@@ -51,6 +51,11 @@ class GoldenProbe:
         self._next = 0
         self._sent: deque[slice] = deque()
 
+    @property
+    def batches_at_end(self) -> int:
+        """All golden tiles of an INT8 engine, whose answers are compared bit by bit; else one."""
+        return -(-len(self._answers.tiles) // self._batch) if self._answers.exact else 1
+
     def tiles(self) -> Tiles:
         """The next few golden tiles, a batch at most; from the first again after the last."""
         chosen = slice(self._next, min(self._next + self._batch, len(self._answers.tiles)))
@@ -59,8 +64,21 @@ class GoldenProbe:
         return self._answers.tiles[chosen]
 
     def judge(self, logits: Logits) -> None:
-        """Raise :class:`AnswerWrong` if the oldest batch that was sent was answered wrongly."""
-        report = self._answers.report(logits, self._sent.popleft())
+        """Raise :class:`AnswerWrong` if the oldest batch that was sent was answered wrongly.
+
+        An INT8 engine must also answer as it did the first time, bit by bit: within the tolerance
+        of the released answers, memory that holds its weights may have changed.
+        """
+        chosen = self._sent.popleft()
+        report = self._answers.report(logits, chosen)
+        if report.passed and (tile := self._answers.changed_tile(logits, chosen)):
+            raise AnswerWrong(
+                report.engine,
+                f"answered golden tile {tile} in the middle of a scene otherwise than the time "
+                "before: its weights may have changed in memory",
+                "Run the self-test; the mask was not written",
+                worst_tile=tile,
+            )
         if not report.passed:
             raise AnswerWrong(
                 report.engine,
@@ -98,6 +116,7 @@ class GoldenAnswers:
         self._released = released
         self._classes = released.argmax(axis=-1)
         self._decided = _lead(released) >= golden.margin
+        self._own: dict[int, Logits] = {}
 
     @property
     def pair_sums(self) -> tuple[int, int] | None:
@@ -131,6 +150,23 @@ class GoldenAnswers:
             passed=agreement >= golden.least_agreement
             and mean_deviation <= golden.largest_mean_deviation,
         )
+
+    @property
+    def exact(self) -> bool:
+        """Integers do not depend on the order of a sum, as floats do: answers are repeatable."""
+        return self.info.precision == "int8"
+
+    def changed_tile(self, found: Logits, chosen: slice) -> str:
+        """Name of the first tile that the engine answers otherwise than the first time.
+
+        Empty if there is none, or if the engine is not exact.
+        """
+        if not self.exact:
+            return ""
+        for index, answer in enumerate(found, start=chosen.start):
+            if not np.array_equal(self._own.setdefault(index, answer.copy()), answer):
+                return self._golden.names[index]
+        return ""
 
     def _in_steps(self, logits: Logits) -> NDArray[np.int16 | np.float32]:
         if self.info.output:

@@ -12,6 +12,8 @@ from flightsw.state import StateFile
 LOOP_BOOTS: Final = 3
 LOOP_SECONDS: Final = 600
 """Three unclean boots within ten minutes are a boot loop (docs/design.md, modes)."""
+MOST_BOOTS: Final = 7
+"""So are seven, even if one job caused them: systemd gives up after eight starts."""
 
 FIRST_BOOT: Final = "first boot"
 CLEAN_SHUTDOWN: Final = "clean shutdown"
@@ -19,6 +21,9 @@ RESTART_COMMANDED: Final = "restart commanded"
 KILLED: Final = "unclean: killed or crashed"
 POWER_CUT: Final = "unclean: power cut or restart of the computer"
 UNCLEAN: Final = "unclean: killed or power cut"
+CRASHED: Final = "unclean: crashed"
+SAME_JOB: Final = ", with a job that was at work the time before"
+"""Ends the reset cause of a boot that :data:`LOOP_BOOTS` does not count."""
 
 _END_REASON: Final = "boots.end_reason"
 _MACHINE_BOOT: Final = "boots.machine_boot"
@@ -42,15 +47,27 @@ class BootRecord:
     def __init__(self, state: StateFile) -> None:
         self._state = state
 
-    def begin(self, now_ns: int, machine_boot: str = "") -> Boot:
+    def begin(
+        self,
+        now_ns: int,
+        machine_boot: str = "",
+        *,
+        crashed: bool = False,
+        same_job: bool = False,
+    ) -> Boot:
         """Record a start; how the previous run ended.
 
         ``machine_boot`` names the run of the computer (``/proc/sys/kernel/random/boot_id``): it
-        distinguishes a killed process from a power cut.  Raises :class:`StateUnavailable`.
+        distinguishes a killed process from a power cut.  ``crashed``: the run left a crash report.
+        ``same_job``: a job may have caused this unclean end and the one before; as its attempts
+        are bounded, both count as one in a boot loop, unless the power was cut.
+        Raises :class:`StateUnavailable`.
         """
         with self._state.transaction() as db:
             last = db.execute("SELECT clean FROM boots ORDER BY boot DESC LIMIT 1").fetchone()
-            cause = self._reset_cause(last, machine_boot)
+            cause = self._reset_cause(last, machine_boot, crashed=crashed)
+            if same_job and cause in (CRASHED, KILLED):
+                cause += SAME_JOB
             db.execute("INSERT INTO boots (started_at, cause) VALUES (?, ?)", (now_ns, cause))
             (number,) = db.execute("SELECT MAX(boot) FROM boots").fetchone()
             (unclean_count,) = db.execute(
@@ -59,7 +76,7 @@ class BootRecord:
             self._state.set_fact(_END_REASON, None)
             self._state.set_fact(_MACHINE_BOOT, machine_boot.encode())
             clean = last is None or bool(last[0])
-            loop = not clean and _unclean_starts_of_late(db) >= LOOP_BOOTS
+            loop = not clean and _is_loop(db)
         return Boot(number, unclean_count, clean, cause, loop)
 
     def end_clean(self, now_ns: int, reason: str = CLEAN_SHUTDOWN) -> None:
@@ -72,31 +89,35 @@ class BootRecord:
             )
             self._state.set_fact(_END_REASON, reason.encode())
 
-    def _reset_cause(self, last: tuple[int] | None, machine_boot: str) -> str:
+    def _reset_cause(self, last: tuple[int] | None, machine_boot: str, *, crashed: bool) -> str:
         if last is None:
             return FIRST_BOOT
         if last[0]:
             return (self._state.fact(_END_REASON) or CLEAN_SHUTDOWN.encode()).decode()
+        if crashed:
+            return CRASHED
         before = (self._state.fact(_MACHINE_BOOT) or b"").decode()
         if not before or not machine_boot:
             return UNCLEAN
         return KILLED if before == machine_boot else POWER_CUT
 
 
-def _unclean_starts_of_late(db: sqlite3.Connection) -> int:
-    """Starts within the last ten minutes, this one included, after a run that ended uncleanly.
+def _is_loop(db: sqlite3.Connection) -> bool:
+    """Whether there were too many unclean ends within the last ten minutes.
 
     UTC may have jumped between two starts.  If it went back, the time between them is unknown
     and counts as zero: better to see a loop too often than to miss one.
     """
     rows = db.execute(
-        "SELECT started_at, clean FROM boots ORDER BY boot DESC LIMIT ?", (_BOOTS_LOOKED_AT,)
+        "SELECT started_at, clean, cause FROM boots ORDER BY boot DESC LIMIT ?",
+        (_BOOTS_LOOKED_AT,),
     ).fetchall()
-    found, elapsed_ns = 0, 0
-    for (started_at, _), (started_before, ended_clean) in pairwise(rows):
+    unclean, counted, elapsed_ns = 0, 0, 0
+    for (started_at, _, cause), (started_before, ended_clean, _) in pairwise(rows):
         if not ended_clean:
-            found += 1
+            unclean += 1
+            counted += not cause.endswith(SAME_JOB)
         elapsed_ns += max(0, started_at - started_before)
         if elapsed_ns > LOOP_SECONDS * 10**9:
             break
-    return found
+    return counted >= LOOP_BOOTS or unclean >= MOST_BOOTS

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from flightsw.errors import DiskFull, OutputNotWritable
+from telecommands.units import size
 
 _CHUNK: Final = 4 << 20
 # EFBIG: a limit on the size of a file (RLIMIT_FSIZE, or that of the file system).
@@ -152,6 +153,6 @@ def _reason(error: OSError) -> str:
 def _disk_full(folder: Path, reason: str, needed: int | None) -> DiskFull:
     free = _free(folder)
     fields = {"free_bytes": free} | ({} if needed is None else {"needed_bytes": needed})
-    wanted = "" if needed is None else f"about {needed / 1e6:.1f} MB are needed, "
-    cause = f"{reason}: {wanted}{free / 1e6:.1f} MB are free"
+    wanted = "" if needed is None else f"about {size(needed)} are needed, "
+    cause = f"{reason}: {wanted}{size(free)} are free"
     return DiskFull(folder, cause, "Free some space, or write less", **fields)

@@ -7,7 +7,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import zmq
 
@@ -15,16 +15,29 @@ from flightsw.host.service_thread import ServiceThread
 
 _CLOSE_SECONDS: Final = 0.2  # beyond the deadline, to close what is open
 
+BoundSocket: TypeAlias = zmq.Socket[bytes]
+Rebind: TypeAlias = Callable[[], BoundSocket]
+"""Opens the socket once more, bound to the address that it had; its links are gone."""
+
 
 class SocketThread(ABC):
     """Serves one socket in its own thread, turn by turn, and closes it at the end.
 
     The socket belongs to the thread from :meth:`start` on.  ``heartbeat`` is called once a turn.
+    ``rebind`` is called by the thread after :meth:`renew`.
     """
 
-    def __init__(self, name: str, socket: zmq.Socket[bytes], heartbeat: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        socket: BoundSocket,
+        heartbeat: Callable[[], None],
+        rebind: Rebind | None = None,
+    ) -> None:
         self._socket = socket
         self._heartbeat = heartbeat
+        self._rebind = rebind
+        self._renewing = threading.Event()
         self._give_up_at: float | None = None  # monotonic; set by stop()
         self._wake_lock = threading.Lock()  # innermost
         self._wake_descriptor = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -51,6 +64,14 @@ class SocketThread(ABC):
         else:
             self._thread.join(deadline_s + _CLOSE_SECONDS)
         return not self._thread.is_alive()
+
+    def renew(self) -> None:
+        """Close all links of the socket; clients that are still let in connect again by themselves.
+
+        ZeroMQ cannot close the link of one client.  Any thread may call.
+        """
+        self._renewing.set()
+        self._wake()
 
     @abstractmethod
     def _wait_ms(self) -> int:
@@ -85,6 +106,12 @@ class SocketThread(ABC):
         try:
             while not self._finished():
                 self._heartbeat()
+                if self._rebind and self._renewing.is_set():
+                    self._renewing.clear()
+                    poller.unregister(self._socket)
+                    self._socket.close(linger=0)
+                    self._socket = self._rebind()
+                    poller.register(self._socket, zmq.POLLIN)
                 ready = dict(poller.poll(self._wait_ms()))
                 if wake in ready:
                     os.eventfd_read(wake)

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from flightsw.errors import StateContradiction
+from flightsw.jobs.suspects import CrashSuspects
 from flightsw.state import StateFile
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -41,11 +42,15 @@ class Job(msgspec.Struct, frozen=True):
 
 
 class Recovered(msgspec.Struct, frozen=True):
-    """What became of the jobs that ran when the service died."""
+    """What became of the jobs that ran when the service died.
+
+    ``suspects``: ids of these and of the job whose scene was decoded ahead; they run alone.
+    """
 
     requeued: tuple[Job, ...]
     failed: tuple[Job, ...]
     cancelled: tuple[Job, ...]
+    suspects: tuple[str, ...] = ()
 
 
 class JobQueue:
@@ -58,6 +63,7 @@ class JobQueue:
     def __init__(self, state: StateFile, waiting_limit: Callable[[], int]) -> None:
         self._state = state
         self._waiting_limit = waiting_limit
+        self.suspects = CrashSuspects(state)
 
     def add(self, telecommand: str, request: ProcessScene, now_ns: int) -> Job:
         """A new job, on disk.  :class:`Refusal` TIME_PASSED or QUEUE_FULL."""
@@ -173,23 +179,32 @@ class JobQueue:
             )
             return self.record(job_id)
 
-    def recover(self, attempts: int, now_ns: int) -> Recovered:
-        """At boot: jobs found RUNNING wait again, or fail after ``attempts`` starts."""
+    def recover(
+        self, attempts: int, now_ns: int, *, unclean: bool = True, crash: str = ""
+    ) -> Recovered:
+        """At boot: jobs found RUNNING wait again, or fail after ``attempts`` starts.
+
+        After an ``unclean`` end with several suspects the start is not counted; ``crash`` names
+        the signal that ended the service, if it is known.
+        """
         requeued, failed, cancelled = [], [], []
         with self._state.transaction() as db:
+            suspects = self.suspects.accuse() if unclean else frozenset()
+            self.suspects.decodes_nothing_ahead()
+            counts = len(suspects) <= 1
             rows = db.execute(
                 f"{_JOB} WHERE state = ? ORDER BY number", (JobState.RUNNING.value,)
             ).fetchall()
             for job in map(_job, rows):
-                if self.record(job.id).code is not Code.CANCELLED and job.attempts >= attempts:
-                    cause = f"the service died during the job, {job.attempts} times"
-                    self.end(job.id, JobState.FAILED, now_ns, Code.ATTEMPTS_EXHAUSTED, cause)
+                exhausted = counts and job.attempts >= attempts
+                if exhausted and self.record(job.id).code is not Code.CANCELLED:
+                    self.end(job.id, JobState.FAILED, now_ns, *_killing(job, crash))
                     failed.append(job)
-                elif self.requeue(job.id, now_ns, counts=True).state is JobState.CANCELLED:
+                elif self.requeue(job.id, now_ns, counts=counts).state is JobState.CANCELLED:
                     cancelled.append(job)
                 else:
                     requeued.append(job)
-        return Recovered(tuple(requeued), tuple(failed), tuple(cancelled))
+        return Recovered(tuple(requeued), tuple(failed), tuple(cancelled), tuple(sorted(suspects)))
 
     def distrust(self, jobs: Collection[str] | None, now_ns: int) -> tuple[Job, ...]:
         """End those of the jobs that are open: their records are older versions.
@@ -268,6 +283,13 @@ def _job(row: tuple[Any, ...]) -> Job:
     return Job(
         job, telecommand, decode_as(ProcessScene, request, f"job {job}"), attempts, created_at
     )
+
+
+def _killing(job: Job, crash: str) -> tuple[Code, str]:
+    cause = f"the service died during the job, {job.attempts} times"
+    if not crash:
+        return Code.ATTEMPTS_EXHAUSTED, cause
+    return Code.SERVICE_CRASHED, f"{cause}; the last time by {crash}"
 
 
 def _records(found: sqlite3.Cursor) -> tuple[JobRecord, ...]:

@@ -28,6 +28,7 @@ from flightsw.errors import (
 from flightsw.host.confinement import confined
 from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
+from flightsw.jobs.requested_area import requested_area
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink
@@ -157,6 +158,7 @@ class JobRunner:
         fractions: list[FractionMap] = []
 
         def begun(grid: Grid, bytes_needed: int) -> Sequence[RowSink]:
+            self.jobs.suspects.decodes_nothing_ahead()  # what was begun is this scene, or was left
             self._make_room(bytes_needed, run.job.id)
             fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
             return fractions[-1:]
@@ -166,7 +168,7 @@ class JobRunner:
             self._scene_request(run.job),
             self._progress(run),
             begun=begun,
-            upcoming=self._upcoming,
+            upcoming=lambda: self._upcoming(run.job),
             stop=run.stop,
         )
         if processed.scene.integrity != "verified":
@@ -182,24 +184,31 @@ class JobRunner:
             products=frozenset(request.products),
             ground_sample_distance=request.ground_sample_distance,
             offset=request.offset,
+            scale=request.scale,
+            nodata=request.nodata,
             file_bands=request.bands,
             tile=request.tile,
+            area=requested_area(request),
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             threshold_percent=request.threshold_percent,
             buffer_m=request.buffer_m,
             decode=request.decode,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
+            within=self.scene_root,
             overwrite=True,  # the folder is the job's own, and may hold an interrupted attempt
         )
 
-    def _upcoming(self) -> SceneRequest | None:
-        """The scene whose turn is next, as far as is known now."""
+    def _upcoming(self, running: Job) -> SceneRequest | None:
+        """The scene whose turn is next, as far as is known now; whose it is, is on record."""
         job = self.jobs.waiting(self.ports.clock())
+        if job is None:
+            return None
         try:
-            return None if job is None else self._scene_request(job)
+            request = self._scene_request(job)
         except Refusal:
             return None  # it fails when its turn comes, on its own record
+        return request if self.jobs.suspects.decodes_ahead(job.id, beside=running.id) else None
 
     def _progress(self, run: JobRun) -> Callable[[int, int], None]:
         last = -1.0

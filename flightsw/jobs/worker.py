@@ -238,6 +238,7 @@ class Processing:
                     idle = True
                 if idle:
                     self.chain.rest()
+                    self._jobs.suspects.decodes_nothing_ahead()
                     self._wait()
         finally:
             self.chain.close()

@@ -49,7 +49,9 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """The whole of ``package.json``.
 
     The input's real value is reflectance, (DN + offset) / ``quantification``,
-    of ``bands`` in the order of the network's channels.  ``measured`` holds the
+    of ``bands`` in the order of the network's channels.  Logits are divided by
+    ``temperature`` before they become probabilities (Guo et al. 2017, "On calibration of modern
+    neural networks"); masks do not depend on it, except blended ones.  ``measured`` holds the
     figures of the evaluation that the package was released with, shares 0 to 1.
     """
 
@@ -68,6 +70,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     training_data: tuple[TrainingData, ...]
     teacher: Teacher | None
     measured: dict[str, float]
+    temperature: float = 1.0
 
     def as_text(self) -> str:
         """For people, one fact a line."""
@@ -95,7 +98,7 @@ def read_description(path: Path) -> PackageDescription:
 
 def _check(path: Path, model: PackageDescription) -> None:
     size, distances, classes = model.tile_size, model.ground_sample_distances, model.classes
-    scales = ("quantification", "input.scale", "output.scale")
+    scales = ("quantification", "input.scale", "output.scale", "temperature")
     zero_points = ("input.zero_point", "output.zero_point")
     known = ", ".join(sentinel_2.BANDS)
     rules = (

@@ -23,6 +23,11 @@ _MOST_ANSWERS: Final = 4  # of one tile: two that agree after two wrong ones
 class Probe(Protocol):
     """Tiles whose answers are known, sent among the scene's."""
 
+    @property
+    def batches_at_end(self) -> int:
+        """How many batches to send after the scene's last tile."""
+        ...
+
     def tiles(self) -> Tiles:
         """The next batch to send."""
         ...
@@ -57,7 +62,9 @@ class EngineConsumer:
 
     A double-buffering engine answers some pushes later.  Outstanding items wait in
     a queue as deep as the engine has batches in flight.  ``probe`` is sent after every
-    ``probe_every`` tiles and after the last one; 0 leaves it out.
+    ``probe_every`` tiles and, with all that it wants, after the last one; 0 leaves it out.
+
+    ``pace`` is called before each batch, and may wait.
 
     A tile whose answer ``check`` doubts is computed again, with a batch of the probe behind it,
     until two answers in a row agree: at most three times, then the engine has failed.
@@ -71,8 +78,10 @@ class EngineConsumer:
         probe_every: int = 0,
         check: AnswerCheck | None = None,
         corrected: CorrectionCallback = lambda _: None,
+        pace: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine = engine
+        self._pace = pace
         self._latencies = latencies
         self._probe = probe if probe_every else None
         self._probe_every = probe_every
@@ -96,7 +105,7 @@ class EngineConsumer:
                     yield from self._settle(self._push_probe())
                 yield from self._push_again()
             yield from self._row_ends()
-        yield from self._settle(self._push_probe())
+        yield from self._probe_at_end()
         yield from self._flush()
         while self._again:
             yield from self._push_again()
@@ -114,6 +123,7 @@ class EngineConsumer:
         return self.last_answer_ns - self.first_push_ns
 
     def _push(self, batch: TileBatch) -> Logits | None:
+        self._pace()
         entered = perf_counter_ns()
         if self.first_push_ns is None:
             self.first_push_ns = entered
@@ -135,11 +145,15 @@ class EngineConsumer:
                 self._owed.append(doubted)
                 yield from self._settle(self._engine.push(doubted.tiles))
             if suspicious:
-                self._since_probe += 1
+                yield from self._settle(self._push_probe())
+
+    def _probe_at_end(self) -> Iterator[Answered]:
+        if self._probe and self.first_push_ns is not None:
+            for _ in range(self._probe.batches_at_end):
                 yield from self._settle(self._push_probe())
 
     def _push_probe(self) -> Logits | None:
-        if self._probe is None or not self._since_probe:
+        if self._probe is None:
             return None
         self._since_probe = 0
         self._owed.append(_Probed())

@@ -68,9 +68,9 @@ class MaskFusion:
         self._probability = probability
         self._evidence: _Evidence
         if fusion == "blend":
-            self._evidence = _MeanProbability(engine.output, grid)
+            self._evidence = _MeanProbability(engine, grid)
         elif probability or threshold is not None:
-            self._evidence = _LargestProbability(engine.output)
+            self._evidence = _LargestProbability(engine)
         else:
             self._evidence = _AnyTile()
         self._class_scores = (
@@ -187,13 +187,14 @@ class _LargestProbability:
     dtype: Final[np.dtype[Any]] = np.dtype(np.uint8)
     combine: Final = np.maximum
 
-    def __init__(self, output: Quantisation | None) -> None:
-        self._table = _by_margin(_steps, output) if output else None
+    def __init__(self, engine: EngineInfo) -> None:
+        self._temperature = engine.temperature
+        self._table = _by_margin(_steps, engine)
 
     def __call__(self, margin: Margins) -> NDArray[np.uint8]:
         """This tile's step."""
         if self._table is None:
-            return _steps(margin.astype(np.float64))
+            return _steps(margin.astype(np.float64) / self._temperature)
         return np.asarray(self._table[margin.astype(np.int16, copy=False) + (_LEVELS - 1)])
 
     def contaminated(self, evidence: Evidence) -> NDArray[np.bool_]:
@@ -212,8 +213,9 @@ class _MeanProbability:
     dtype: Final[np.dtype[Any]] = np.dtype(np.int32)
     combine: Final = np.add
 
-    def __init__(self, output: Quantisation | None, grid: Grid) -> None:
-        self._table = _by_margin(_signed_probability, output) if output else None
+    def __init__(self, engine: EngineInfo, grid: Grid) -> None:
+        self._temperature = engine.temperature
+        self._table = _by_margin(_signed_probability, engine)
         self._tiles_by_row, self._tiles_by_column = np.zeros(grid.height), np.zeros(grid.width)
         for row in range(grid.rows):
             self._tiles_by_row[_slice(grid.needed_rows(row))] += 1
@@ -223,7 +225,7 @@ class _MeanProbability:
     def __call__(self, margin: Margins) -> NDArray[np.int32]:
         """This tile's 2p - 1 in fixed point."""
         if self._table is None:
-            return _signed_probability(margin.astype(np.float64))
+            return _signed_probability(margin.astype(np.float64) / self._temperature)
         return np.asarray(self._table[margin.astype(np.int16, copy=False) + (_LEVELS - 1)])
 
     def contaminated(self, evidence: Evidence) -> NDArray[np.bool_]:
@@ -242,10 +244,13 @@ def _slice(span: range) -> slice:
 
 
 def _by_margin(
-    function: Callable[[NDArray[np.float64]], NDArray[Any]], output: Quantisation
-) -> NDArray[Any]:
-    """The function of every margin of INT8 logits, from -255 to 255."""
-    return function(np.arange(-_LEVELS + 1, _LEVELS, dtype=np.float64) * output.scale)
+    function: Callable[[NDArray[np.float64]], NDArray[Any]], engine: EngineInfo
+) -> NDArray[Any] | None:
+    """The function of every margin of INT8 logits, from -255 to 255; None of other logits."""
+    if engine.output is None:
+        return None
+    margins = np.arange(-_LEVELS + 1, _LEVELS, dtype=np.float64) * engine.output.scale
+    return function(margins / engine.temperature)
 
 
 def _steps(margin: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ class Plausibility:
 
     def __init__(self, scene: SceneMetadata) -> None:
         self._scene = scene
-        self._every = max(1, scene.height // _ROWS_LOOKED_AT)
+        self._every = max(1, len(scene.shown[0]) // _ROWS_LOOKED_AT)
         self._largest = math.floor(_LARGEST_REFLECTANCE * scene.quantification)
         self._impossible = 0
         self._seen = 0
@@ -85,7 +85,7 @@ class Plausibility:
             f"{self._impossible:,} of {valid_pixels:,} valid pixels, which no product holds"
         )
         if self._impossible > _IMPOSSIBLE_SHARE * valid_pixels:
-            cure = "Give reflectance x 10,000, or the product as it was fetched"
+            cure = "Give reflectance x 10,000, its scale, or the product as it was fetched"
             raise CorruptImage(self._scene.name, f"has {found}", cure)
         return f"there are {found}"
 

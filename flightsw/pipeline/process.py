@@ -12,13 +12,15 @@ from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo
 from flightsw.errors import EmptyScene, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.area_rows import AreaRows
 from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
+from flightsw.pipeline.power_pacing import NO_METER, open_pacing
 from flightsw.pipeline.producer import TileProducer
-from flightsw.pipeline.quantisation import open_quantiser, scene_tables
+from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
@@ -37,8 +39,9 @@ ProgressCallback = Callable[[int, int], None]
 
 
 def scene_grid(scene: SceneMetadata, engine: EngineInfo) -> Grid:
-    """The grid of the engine's windows over a scene."""
-    return Grid(scene.height, scene.width, engine.tile_size, engine.stride)
+    """The grid of the engine's windows over what the strips of a scene show."""
+    rows, columns = scene.shown
+    return Grid(len(rows), len(columns), engine.tile_size, engine.stride)
 
 
 def process_scene(
@@ -74,6 +77,7 @@ def process_scene(
     started = perf_counter()
     grid = grid or scene_grid(scene.metadata, engine.info)
     tables = scene_tables(scene.metadata, engine.info)
+    guard = TableGuard(tables)
     quantise = open_quantiser(tables, settings.device)
     latencies = LatencyRecord()
     plausibility = Plausibility(scene.metadata)
@@ -84,7 +88,16 @@ def process_scene(
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
     )
-    consumer = EngineConsumer(engine, latencies, probe, settings.golden_every, check, corrected)
+    pacing = open_pacing(settings.power_budget_w, engine.readings)
+    consumer = EngineConsumer(
+        engine,
+        latencies,
+        probe,
+        settings.golden_every,
+        check,
+        corrected,
+        pacing.wait if pacing else lambda: None,
+    )
     fusion = MaskFusion(
         grid,
         engine.info,
@@ -94,7 +107,8 @@ def process_scene(
     )
     radius = settings.buffer_m / scene.metadata.ground_sample_distance
     dilation = RowDilation(grid.height, radius) if radius else None
-    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation)
+    cut = AreaRows(scene.metadata) if scene.metadata.cut else None
+    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation, cut)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     with (
@@ -122,10 +136,10 @@ def process_scene(
                     sink.write(rows)
                 if progress:
                     with stages.resting():
-                        progress(rows.top + len(rows.mask), grid.height)
+                        progress(rows.top + len(rows.mask), scene.metadata.height)
+    guard.require_unchanged()
     if not finisher.tally.valid_pixels:
-        name = scene.metadata.name
-        raise EmptyScene(name, "has no valid pixel: all are no data (DN 0)", "Choose another scene")
+        raise _empty(scene.metadata)
     return _summary(
         finisher.tally,
         grid,
@@ -134,7 +148,11 @@ def process_scene(
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
-        remarks=plausibility.remarks(finisher.tally.valid_pixels),
+        paused_seconds=pacing.paused_seconds if pacing else 0.0,
+        remarks=(
+            *plausibility.remarks(finisher.valid_pixels_shown),
+            *((NO_METER,) if pacing and not pacing.measures else ()),
+        ),
     )
 
 
@@ -164,6 +182,14 @@ def _leaving_nothing_in_flight(engine: Engine, stages: Stages) -> Iterator[None]
         raise
 
 
+def _empty(scene: SceneMetadata) -> EmptyScene:
+    if scene.cut and scene.cut.polygons:
+        cause = "has no valid pixel whose centre is in the area"
+        return EmptyScene(scene.name, cause, "Give a larger area, or another scene")
+    cause = "has no valid pixel: all are no data (DN 0)"
+    return EmptyScene(scene.name, cause, "Choose another scene")
+
+
 def _check_bands(scene: SceneMetadata, engine: Engine) -> None:
     if scene.bands != engine.info.bands:
         raise EngineUnavailable(
@@ -182,6 +208,7 @@ def _summary(
     seconds: float,
     inference_ns: int,
     readings: tuple[CardReadings | None, CardReadings | None],
+    paused_seconds: float,
     remarks: tuple[str, ...],
 ) -> SceneSummary:
     before, after = readings
@@ -204,5 +231,6 @@ def _summary(
         card_busy_share=busy_share,
         energy_joules=energy,
         temperature_celsius=temperature,
+        paused_seconds=paused_seconds,
         remarks=remarks,
     )

@@ -7,6 +7,7 @@ torch on CUDA.  Same table, same bytes.
 from __future__ import annotations
 
 import ctypes
+import zlib
 from collections.abc import Sequence
 from typing import Final, Literal, Protocol
 
@@ -16,7 +17,7 @@ import structlog
 from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo, Tiles
-from flightsw.errors import EngineUnavailable
+from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.host.cuda import cuda_answers
 from flightsw.host.torch_library import require_torch
 from flightsw.scene.reflectance import DIGITAL_NUMBERS, SATURATED, reflectance_table
@@ -26,7 +27,7 @@ _log: Final = structlog.get_logger(__name__)
 
 
 def quantisation_table(
-    offset: int, quantification: float, scale: float, zero_point: int
+    offset: float, quantification: float, scale: float, zero_point: int
 ) -> NDArray[np.int8]:
     """INT8 value of every digital number: ``(65536,)``.
 
@@ -43,6 +44,23 @@ def quantisation_table(
 def scene_tables(scene: SceneMetadata, engine: EngineInfo) -> Tiles:
     """One table a band, in the engine's band order and ``tile_dtype``: ``(bands, 65536)``."""
     return np.stack([_table(scene, engine, band) for band in engine.bands])
+
+
+class TableGuard:
+    """Finds out whether tables changed in memory after they were made: a flipped bit, say."""
+
+    def __init__(self, tables: Tiles) -> None:
+        self._tables = tables
+        self._checksum = zlib.crc32(tables.data)
+
+    def require_unchanged(self) -> None:
+        """Raise :class:`InferenceFailed` if the tables are not what they were."""
+        if zlib.crc32(self._tables.data) != self._checksum:
+            raise InferenceFailed(
+                "the quantisation tables",
+                "changed in memory during the scene",
+                "Process the scene again; the mask was not written",
+            )
 
 
 def _table(scene: SceneMetadata, engine: EngineInfo, band: str) -> Tiles:

@@ -8,6 +8,7 @@ from time import perf_counter_ns
 import numpy as np
 
 from flightsw.engines.engine import EngineInfo
+from flightsw.pipeline.area_rows import AreaRows
 from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import FusedRows, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
@@ -50,7 +51,10 @@ class Tally:
 
 
 class RowFinisher:
-    """Fuses tiles, marks no data, dilates and counts.  Used by one thread."""
+    """Fuses tiles, marks no data, dilates, cuts to an area and counts.  Used by one thread.
+
+    ``valid_pixels_shown`` counts those of the whole strips, ``tally`` what is left of them.
+    """
 
     def __init__(
         self,
@@ -59,12 +63,15 @@ class RowFinisher:
         engine: EngineInfo,
         latencies: LatencyRecord,
         dilation: RowDilation | None = None,
+        cut: AreaRows | None = None,
     ) -> None:
         self._dilation = dilation
+        self._cut = cut
         self._grid = grid
         self._fusion = fusion
         self._latencies = latencies
         self.tally = Tally(engine.classes)
+        self.valid_pixels_shown = 0
 
     def take(self, batch: AnsweredBatch) -> None:
         """Fuse the tiles of a batch."""
@@ -83,9 +90,11 @@ class RowFinisher:
             _mark_no_data(fused, patch)
         self.tally.tiles_without_data += end.tiles_without_data
         for rows in _pieces(fused, end):
+            self.valid_pixels_shown += int(np.count_nonzero(rows.mask != NO_DATA))
             for finished in self._dilation.add(rows) if self._dilation else (rows,):
-                self.tally.add(finished)
-                yield finished
+                for wanted in self._cut.of(finished) if self._cut else (finished,):
+                    self.tally.add(wanted)
+                    yield wanted
 
 
 def _pieces(fused: FusedRows, end: GridRowDone) -> Iterator[FinishedRows]:

@@ -68,7 +68,8 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``contaminated``, and the model's classes if it has more than two);
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
-    reading).  ``remarks`` say in words where the digital numbers contradict the metadata.
+    reading).  ``paused_seconds`` were waited to keep the power budget.  ``remarks`` say in words
+    where the digital numbers contradict the metadata.
     """
 
     valid_pixels: int
@@ -83,6 +84,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     card_busy_share: float | None = None
     energy_joules: float | None = None
     temperature_celsius: float | None = None
+    paused_seconds: float = 0.0
     remarks: tuple[str, ...] = ()
 
     @property

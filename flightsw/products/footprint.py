@@ -5,24 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
-from rasterio.warp import transform
 
 from flightsw.products.contents import NO_DATA, FinishedRows
+from flightsw.scene.rings import TURN, Ring, densified, to_degrees, west_of
 from flightsw.scene.scene import Georeference
-
-Ring = NDArray[np.float64]
-"""``(points, 2)``: x or longitude, y or latitude; the first point is repeated at the end."""
 
 _STEPS: Final = 8  # straight in the grid is not straight in longitude and latitude
 _DIGITS: Final = 7  # degrees: a centimetre
-_TURN: Final = 360.0
 
 
 @dataclass(frozen=True)
@@ -66,18 +59,12 @@ class ValidOutline:
 
 def footprint(pixels: Ring, place: Georeference) -> Footprint | None:
     """The polygon of a ring of (column, row); None if it does not lie on Earth."""
-    a, b, left, d, e, top = place.transform
-    columns, rows = _densified(pixels).T
-    x, y = a * columns + b * rows + left, d * columns + e * rows + top
-    try:
-        longitudes, latitudes = np.array(transform(place.crs, "EPSG:4326", x, y))
-    except CPLE_BaseError:  # what the coordinate library cannot project
+    step = np.ptp(pixels, axis=0).max() / _STEPS
+    ring = to_degrees(densified(pixels, step), place)
+    if ring is None:
         return None
-    if not (np.abs(longitudes).max() <= _TURN and np.abs(latitudes).max() <= _TURN / 4):
-        return None  # NaN is not, either
-    longitudes = np.unwrap(longitudes, period=_TURN)
-    ring = np.stack([longitudes, latitudes], 1)
-    if around_pole := abs(longitudes[-1] - longitudes[0]) > _TURN / 2:
+    longitudes, latitudes = ring.T
+    if around_pole := abs(longitudes[-1] - longitudes[0]) > TURN / 2:
         pole = math.copysign(90, latitudes.mean())
         ring = np.array([*ring, (longitudes[-1], pole), (longitudes[0], pole), ring[0]])
     parts = [[part.tolist()] for part in _cut(ring)]
@@ -88,35 +75,14 @@ def footprint(pixels: Ring, place: Georeference) -> Footprint | None:
     return Footprint(geometry, _bounding_box(ring, around_pole=around_pole))
 
 
-def _densified(ring: Ring) -> Ring:
-    step = np.ptp(ring, axis=0).max() / _STEPS
-    pieces = [
-        np.linspace(start, end, max(1, round(math.dist(start, end) / step)), endpoint=False)
-        for start, end in pairwise(ring)
-    ]
-    return np.concatenate([*pieces, ring[:1]])
-
-
 def _cut(ring: Ring) -> Iterator[Ring]:
     """The parts of a ring of continuous longitudes between -180 and 180, counter-clockwise."""
-    first, last = (math.floor((side(ring[:, 0]) + 180) / _TURN) for side in (np.min, np.max))
+    first, last = (math.floor((side(ring[:, 0]) + 180) / TURN) for side in (np.min, np.max))
     for turn in range(first, last + 1):
-        shifted = ring - (turn * _TURN, 0)
-        part = np.round(_west_of(_west_of(shifted, 180.0) * (-1, 1), 180.0) * (-1, 1), _DIGITS)
+        shifted = ring - (turn * TURN, 0)
+        part = np.round(west_of(west_of(shifted, 180.0) * (-1, 1), 180.0) * (-1, 1), _DIGITS)
         if area := _signed_area(part):
             yield part if area > 0 else part[::-1]
-
-
-def _west_of(ring: Ring, limit: float) -> Ring:
-    """The part of a polygon west of a meridian (Sutherland and Hodgman's clipping)."""
-    kept: list[Any] = []
-    for start, end in pairwise(ring):
-        if start[0] <= limit:
-            kept.append(start)
-        if (start[0] < limit < end[0]) or (end[0] < limit < start[0]):
-            share = (limit - start[0]) / (end[0] - start[0])
-            kept.append((limit, start[1] + share * (end[1] - start[1])))
-    return np.array([*kept, *kept[:1]]).reshape(-1, 2)
 
 
 def _signed_area(ring: Ring) -> float:
@@ -126,9 +92,9 @@ def _signed_area(ring: Ring) -> float:
 
 def _bounding_box(ring: Ring, *, around_pole: bool) -> list[float]:
     (west, south), (east, north) = ring.min(axis=0).tolist(), ring.max(axis=0).tolist()
-    turn = math.floor((west + 180) / _TURN) * _TURN
+    turn = math.floor((west + 180) / TURN) * TURN
     west, east = west - turn, east - turn
-    east -= _TURN if east > 180 else 0
+    east -= TURN if east > 180 else 0
     if around_pole:
         west, east = -180.0, 180.0
     return [round(side, _DIGITS) for side in (west, south, east, north)]

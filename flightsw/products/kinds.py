@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from flightsw.errors import UsageError
+from flightsw.host.location import Location
 
 if TYPE_CHECKING:  # the command line's help names the kinds, and scenes load for 300 ms
     from flightsw.scene.scene import SceneMetadata
@@ -48,7 +48,8 @@ class ProductContext:
 
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
     are the model's, clear first.  ``threshold_percent`` None: the larger logit decides.
-    ``created`` is the time of processing; ``source`` the path of the scene, None in memory.
+    ``created`` is the time of processing; ``source`` the path or address of the scene, None if it
+    is in memory.
     """
 
     tag: str
@@ -62,7 +63,7 @@ class ProductContext:
     threshold_percent: int | None = None
     buffer_m: float = 0.0
     created: datetime | None = None
-    source: Path | None = None
+    source: Location | None = None
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:

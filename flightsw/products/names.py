@@ -18,6 +18,9 @@ _DIGEST: Final = 8
 _TIME: Final = "%Y%m%dT%H%M%S"
 _HAS_TIME: Final = re.compile(r"\d{8}T\d{6}")
 _SHOWN: Final = 3
+_REFERENCE: Final = "dtacsnet"  # the reference processor's network, and the one that ships
+_REFERENCE_MODELS: Final = "dtacs"  # what its releases and published weights begin with
+_LONGEST_MODEL: Final = 20
 _CURE: Final = "Allow overwriting (--overwrite, or overwrite=True), or give another folder"
 
 
@@ -31,17 +34,18 @@ def file_name_of(name: str, longest: int = _LONGEST_SCENE) -> str:
 
 
 class ProductNames:
-    """``dtacsnet_TILE_SCENE_PCTpct_TAG_SUFFIX``, or ``dtacsnet_TILE_PCTpct_TAG_SUFFIX``.
+    """``MODEL_TILE_SCENE_PCTpct_TAG_SUFFIX``, or ``MODEL_TILE_PCTpct_TAG_SUFFIX``.
 
-    The second style, ``reference``, is that of the reference processor: dates of one tile with the
+    MODEL is ``dtacsnet`` for every package of that network, else the name of the package.  The
+    second style, ``reference``, is that of the reference processor: dates of one tile with the
     same percentage and engine have the same names.
     """
 
-    def __init__(self, scene: SceneMetadata, tag: str, style: NameStyle) -> None:
+    def __init__(self, scene: SceneMetadata, model_id: str, tag: str, style: NameStyle) -> None:
         self._scene = scene.name
         self._tag = tag
         self._by_scene = style == "scene"
-        words = ["dtacsnet", file_name_of(scene.tile_id, _LONGEST_TILE)]
+        words = [_model_name(model_id), file_name_of(scene.tile_id, _LONGEST_TILE)]
         if self._by_scene:
             words += _labels(scene)
         self._stem = "_".join(words)
@@ -70,6 +74,13 @@ class ProductNames:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         cause = f"already holds {what} ({', '.join(names[:_SHOWN])}{more})"
         raise OutputNotWritable(folder, cause, _CURE)
+
+
+def _model_name(model_id: str) -> str:
+    """The name in ``NAME-VERSION+HASH``."""
+    release = model_id.partition("+")[0]
+    name = release.rpartition("-")[0] or release
+    return _REFERENCE if name.startswith(_REFERENCE_MODELS) else file_name_of(name, _LONGEST_MODEL)
 
 
 def _labels(scene: SceneMetadata) -> list[str]:

@@ -17,6 +17,7 @@ from typing_extensions import Self
 from flightsw.config import NameStyle
 from flightsw.errors import EmptyScene, OutputNotWritable
 from flightsw.host.disk import check_space, disk_errors, sha256
+from flightsw.host.location import Location, shown
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
 from flightsw.products.cog import MaskCog, ProbabilityCog
@@ -111,7 +112,7 @@ class ProductSet:
         self._scene = scene
         self._context = context
         self._overwrite = overwrite
-        self._names = ProductNames(scene, context.tag, names)
+        self._names = ProductNames(scene, context.model_id, context.tag, names)
         self.bytes_needed = bytes_needed(chosen, scene)
         self._next_row = 0
         self._products: dict[str, Product] = {}
@@ -244,8 +245,10 @@ def _remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _relative_reference(source: Path | None, folder: Path) -> str | None:
-    """The path as a reference from a file in the folder, as URI."""
+def _relative_reference(source: Location | None, folder: Path) -> str | None:
+    """The path as a reference from a file in the folder, as URI; an address without its secrets."""
     if source is None:
         return None
+    if isinstance(source, str):
+        return shown(source)
     return quote(os.path.relpath(source.resolve(), folder.resolve()))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from flightsw.errors import ProductError
 from flightsw.products.contents import SceneSummary
 from flightsw.products.kinds import ProductContext
-from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.scene import Cut, SceneMetadata
 from telecommands.dictionary import Decode, Integrity
 
 REPORT_FORMAT: Final = 1
@@ -27,11 +27,24 @@ class FileRecord(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class CutRecord(msgspec.Struct, frozen=True):
+    """The part of a larger scene that was asked for.
+
+    It begins at the larger scene's row ``top`` and column ``left``.  Either ``bounds`` are west,
+    south, east, north in degrees, or pixels outside ``geometry``, a GeoJSON geometry, are no data.
+    """
+
+    top: int
+    left: int
+    geometry: dict[str, Any] | None
+    bounds: tuple[float, float, float, float] | None
+
+
 class SceneRecord(msgspec.Struct, frozen=True):
     """The scene, as :class:`~flightsw.scene.scene.SceneMetadata` describes it.
 
     ``sensed_at`` is ISO 8601; ``transform`` (a, b, c, d, e, f) and ``crs`` are
-    None without a georeference.
+    None without a georeference.  ``cut`` is None for a whole scene.
     """
 
     name: str
@@ -42,7 +55,7 @@ class SceneRecord(msgspec.Struct, frozen=True):
     sensed_at: str | None
     bands: tuple[str, ...]
     substituted: dict[str, str]
-    offsets: dict[str, int]
+    offsets: dict[str, float]
     quantification: float
     height: int
     width: int
@@ -53,6 +66,7 @@ class SceneRecord(msgspec.Struct, frozen=True):
     integrity: Integrity = "unknown"
     decode: Decode = "exact"
     largest_error: int = 0
+    cut: CutRecord | None = None
 
 
 class EngineRecord(msgspec.Struct, frozen=True):
@@ -165,7 +179,13 @@ def _scene_record(scene: SceneMetadata) -> SceneRecord:
         integrity=scene.integrity,
         decode=scene.decode,
         largest_error=scene.largest_error,
+        cut=_cut_record(scene.cut) if scene.cut else None,
     )
+
+
+def _cut_record(cut: Cut) -> CutRecord:
+    bounds = cut.area.bounds
+    return CutRecord(cut.top, cut.left, None if bounds else cut.area.as_geojson(), bounds)
 
 
 def _fractions(pixels: Mapping[str, int], valid: int) -> dict[str, float]:

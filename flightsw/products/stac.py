@@ -19,10 +19,11 @@ from rasterio.crs import CRS
 from rasterio.transform import array_bounds
 
 from flightsw.products.contents import CLEAR, CONTAMINATED, NO_DATA, SceneSummary
-from flightsw.products.footprint import Ring, footprint
+from flightsw.products.footprint import footprint
 from flightsw.products.geotiff import CLASS_COLOURS
 from flightsw.products.kinds import ProductContext
 from flightsw.products.report import FileRecord
+from flightsw.scene.rings import Ring
 from flightsw.scene.scene import Georeference, SceneMetadata
 
 _PROCESSING: Final = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
@@ -89,6 +90,7 @@ def _item(
             ),
             **_changed_mask(context),
             **_decoding(scene),
+            **_area(scene),
         },
         stac_extensions=[_PROCESSING],
     )
@@ -126,6 +128,15 @@ def _decoding(scene: SceneMetadata) -> dict[str, Any]:
     if scene.decode == "exact":
         return {}
     return {"flightsw:decode": scene.decode, "flightsw:largest_error": scene.largest_error}
+
+
+def _area(scene: SceneMetadata) -> dict[str, Any]:
+    """What was asked for; the item's own geometry is that of the valid pixels."""
+    if scene.cut is None:
+        return {}
+    if scene.cut.area.bounds:
+        return {"flightsw:bounds": list(scene.cut.area.bounds)}
+    return {"flightsw:area": scene.cut.area.as_geojson()}
 
 
 def _describe_grid(item: Item, scene: SceneMetadata) -> None:

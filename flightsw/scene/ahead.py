@@ -13,11 +13,15 @@ import structlog
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import CorruptImage, FlightError
+from flightsw.host.location import Location, shown
 from flightsw.host.side_thread import Listen, NoOutcome, SideThread
 from flightsw.scene import open_scene
+from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
+from flightsw.scene.cutting import USUAL_REACH, WindowReach, cut_to_area
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
+from flightsw.scene.strips import StripScene
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -26,22 +30,38 @@ _OPEN_SECONDS: Final = 60.0  # opening reads metadata only
 
 @dataclass(frozen=True)
 class SceneRecipe:
-    """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads."""
+    """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads.
 
-    path: Path | ArrayScene
+    With an ``area`` the scene is cut to it; ``reach`` is that of the engine and the buffer.
+    """
+
+    path: Location | ArrayScene
     bands: tuple[str, ...]
     ground_sample_distance: int
-    offset: int | None
+    offset: float | None
     decoder: Decoder
     workers: int
     panels: bool = False
+    scale: float | None = None
+    nodata: float | None = None
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
     reflectance_step: float | None = None
+    within: Path | None = None
+    area: AreaOfInterest | None = None
+    reach: WindowReach = USUAL_REACH
 
     def open(self) -> Scene:
-        """Open the scene; raises what :func:`~flightsw.scene.open_scene` raises."""
+        """Open the scene, and cut it.
+
+        Raises what :func:`~flightsw.scene.open_scene` and
+        :func:`~flightsw.scene.cutting.cut_to_area` raise.
+        """
+        whole = self._open_whole()
+        return whole if self.area is None else cut_to_area(whole, self.area, self.reach)
+
+    def _open_whole(self) -> StripScene | ArrayScene:
         if isinstance(self.path, ArrayScene):
             return self.path.in_bands(self.bands)
         return open_scene(
@@ -50,11 +70,14 @@ class SceneRecipe:
             ground_sample_distance=self.ground_sample_distance,
             offset=self.offset,
             decoder=self.decoder,
+            scale=self.scale,
+            nodata=self.nodata,
             panels=self.panels,
             file_bands=self.file_bands,
             tile=self.tile,
             assumed=self.assumed,
             reflectance_step=self.reflectance_step,
+            within=self.within,
         )
 
 
@@ -129,8 +152,10 @@ def opened_in_time(recipe: SceneRecipe, listen: Listen = lambda _: None) -> Scen
     try:
         return SideThread("open", recipe.open).outcome(_OPEN_SECONDS, listen)
     except NoOutcome as error:
-        cure = "Check the disk, then the files"
-        raise CorruptImage(recipe.path, f"cannot be opened: opening it {error}", cure) from error
+        on_disk = not isinstance(recipe.path, str)
+        cure = "Check the disk, then the files" if on_disk else "Check the network"
+        cause = f"cannot be opened: opening it {error}"
+        raise CorruptImage(shown(recipe.path), cause, cure) from error
 
 
 class _BegunScene:

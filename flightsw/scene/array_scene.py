@@ -15,7 +15,7 @@ from flightsw.errors import MissingBand, UsageError
 from flightsw.scene.metadata import LOWEST_OFFSET, USUAL_QUANTIFICATION
 from flightsw.scene.reflectance import DIGITAL_NUMBERS, NO_DATA
 from flightsw.scene.scene import Georeference, SceneMetadata, Strip
-from flightsw.scene.strips import ROWS_WANTED, STRIPS_AT_ONCE
+from flightsw.scene.strips import ROWS_WANTED, STRIPS_AT_ONCE, aligned
 
 _STRIP_ROWS: Final = ROWS_WANTED // STRIPS_AT_ONCE
 _HIGHEST: Final = DIGITAL_NUMBERS - 1
@@ -126,12 +126,14 @@ class ArrayScene:
     def strips(self, workers: int) -> Iterator[Iterator[Strip]]:
         """Give strips out, contiguous as a decode's; there is nothing for ``workers`` to decode."""
         del workers
-        columns = self.columns or self.metadata.width
-        lefts = range(0, self.metadata.width, columns)
+        _, shown = self.metadata.shown
+        panels = aligned(shown, self.columns or shown.stop)
         yield self._strips(
             {
-                left: np.ascontiguousarray(self.digital_numbers[:, :, left : left + columns])
-                for left in lefts
+                panel.start - shown.start: np.ascontiguousarray(
+                    self.digital_numbers[:, :, panel.start : panel.stop]
+                )
+                for panel in panels
             }
         )
 
@@ -151,12 +153,13 @@ class ArrayScene:
         return replace(self, metadata=metadata, digital_numbers=self.digital_numbers[order])
 
     def _strips(self, panels: Mapping[int, NDArray[np.uint16]]) -> Iterator[Strip]:
-        held, height = self.digital_numbers.shape[1], self.metadata.height
-        for top in range(0, height, ROWS_WANTED):
+        held = self.digital_numbers.shape[1]
+        shown, _ = self.metadata.shown
+        for block in aligned(shown, ROWS_WANTED):
             for left, panel in panels.items():
-                for rows in _strip_rows(top, min(top + ROWS_WANTED, height), held):
-                    start = rows.start % held
-                    yield Strip(rows.start, panel[:, start : start + len(rows)], left=left)
+                for rows in _strip_rows(block.start, block.stop, held):
+                    start, top = rows.start % held, rows.start - shown.start
+                    yield Strip(top, panel[:, start : start + len(rows)], left=left)
 
 
 def _strip_rows(top: int, bottom: int, held: int) -> Iterator[range]:

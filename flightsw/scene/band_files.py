@@ -102,7 +102,7 @@ def _source(band: str, found: Mapping[str, Path]) -> str | None:
     return next((name for name in (band, _SUBSTITUTES.get(band)) if name in found), None)
 
 
-def check_sizes(folder: Path, sizes: Mapping[str, tuple[int, int]], cure: str) -> None:
+def check_sizes(folder: object, sizes: Mapping[str, tuple[int, int]], cure: str) -> None:
     """Raise :class:`BandSizeMismatch` unless all files, by name, have one (width, height)."""
     if len(set(sizes.values())) > 1:
         listed = ", ".join(

@@ -20,6 +20,7 @@ _SOC, _SIZ, _COD, _COC = 0xFF4F, 0xFF51, 0xFF52, 0xFF53  # table A.2
 _SOT, _EOC = 0xFF90, 0xFFD9
 _SOT_BYTES: Final = 12
 _STYLE: Final = 8  # of COD's content: code-block style (table A.15)
+_HIGH_THROUGHPUT: Final = 0x40  # in it (part 15, table A.6)
 _VARIES: Final = 0xFF  # in the image header: the components differ (I.5.3.1)
 _LONGEST_HEADER: Final = 1 << 20  # of boxes and of markers; real ones have a few kilobytes
 _LARGEST_SIDE: Final = 32_768  # pixels; a whole Sentinel-2 tile has 10,980 at 10 m
@@ -45,8 +46,9 @@ class Codestream:
     ``reversible`` is the 5/3 integer wavelet, which all decoders compute identically;
     ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
     ``end`` are its first byte in the file and the first after it.  ``style_at`` is the byte with
-    the code-block style, None if that is not the default for all blocks.  ``main_header`` is its
-    bytes from SOC up to the first of the ``tile_parts``, which are in the order of the file.
+    the code-block style, None if that is not the default for all blocks; ``high_throughput`` is
+    that of part 15 (HTJ2K).  ``main_header`` is its bytes from SOC up to the first of the
+    ``tile_parts``, which are in the order of the file.
     """
 
     width: int
@@ -61,6 +63,7 @@ class Codestream:
     begin: int
     end: int
     style_at: int | None = None
+    high_throughput: bool = False
     main_header: bytes = b""
     tile_parts: tuple[TilePart, ...] = ()
 
@@ -197,6 +200,7 @@ class _Inspection:
             boxed=boxed,
             begin=begin,
             end=end,
+            high_throughput=bool(style[_STYLE] & _HIGH_THROUGHPUT),
         )
         if codestream.tiles > _MOST_TILES:
             raise self._corrupt(f"claims {codestream.tiles} tiles, more than a file can number")

@@ -4,62 +4,71 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
-from glob import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
-from flightsw.host.disk import check_plain
+from flightsw.host.location import Location, last_part_of, name_of, shown
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.metadata import (
-    LOWEST_OFFSET,
-    OFFSET_CURE,
-    USUAL_QUANTIFICATION,
-    assumed_offset,
-)
 from flightsw.scene.scene import DECODED_EXACTLY, Georeference, GivenMetadata, SceneMetadata
-from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, band_of, sensor_of
+from flightsw.scene.stac_item import read_item
+from flightsw.scene.stored_values import (
+    ROUNDING,
+    Conversion,
+    StoredBand,
+    ValueRule,
+    described,
+    rule_of,
+)
+from flightsw.scene.strips import StripScene, aligned, panel_columns, rows_at_once
+from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_checked
 
-_COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
-_NATIVE_DISTANCES: Final = (10, 20, 60)
-_ROUNDING: Final = 1e-6
-"""Relative: float32 is right to 6e-8, and the last of 10,980 pixels moves by a hundredth."""
-_CURE: Final = "Write the file again"
+_NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
+_COARSEST: Final = 1000  # metres a pixel
 _NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
-_LARGEST_XML: Final = 4 << 20  # bytes of a file beside the image, which GDAL reads whole
 _ROWS_READ: Final = 256  # in one call, at least
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a file says about one of its bands."""
+    """What a file says about one of its bands; ``name`` is that of the file for messages."""
 
-    path: Path
+    location: Location
+    name: str
     index: int
-    dtype: str
+    values: StoredBand
     width: int
     height: int
     block: tuple[int, int]  # rows and columns
     transform: tuple[float, ...]
     crs: str
     metric: bool
-    scale: float
-    offset: float
-    no_data: float | None
     overviews: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is known of a scene beside its files."""
+
+    name: str
+    tile_id: str
+    sensor: Sensor
+    sensed_at: datetime | None
+    level: str = ""
+    baseline: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,14 +76,16 @@ class TiffBands:
     """Rows of some bands of one file, a :class:`~flightsw.scene.strips.StripPart`.
 
     ``indexes`` count from 1, as GDAL's do.  With ``overview`` the rows are those
-    of that overview; otherwise every ``step``-th row and column is taken.
+    of that overview; otherwise every ``step``-th row and column is taken.  Values are digital
+    numbers, unless ``conversion`` makes them so.
     """
 
-    path: Path
+    location: Location
     indexes: tuple[int, ...]
     bands: slice
     step: int
     overview: int | None
+    conversion: Conversion | None = None
 
     def read(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Read from row ``top`` and column ``left`` into ``targets``.
@@ -82,26 +93,29 @@ class TiffBands:
         Raises :class:`CorruptImage`.
         """
         try:
-            with _open(self.path, self.overview) as file:
+            with open_tiff(self.location, self.overview) as file:
                 self._read(file, top, left, targets)
         except (RasterioError, OSError, ValueError) as error:
-            cause = f"cannot be decoded from row {top}, column {left}: {error.__cause__ or error}"
-            raise CorruptImage(self.path, cause, _CURE, row=top, column=left) from error
+            reason = shown(error.__cause__ or error)
+            cause = f"cannot be decoded from row {top}, column {left}: {reason}"
+            cure = cure_for(self.location)
+            raise CorruptImage(shown(self.location), cause, cure, row=top, column=left) from error
 
     def _read(self, file: Any, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Read whole rows of blocks: none is decoded twice, whatever GDAL's cache drops."""
         step = 1 if self.overview is not None else self.step
         unit = math.lcm(step, *(rows for rows, _ in file.block_shapes)) // step
         rows_read = -(-_ROWS_READ // unit) * unit
-        bottom = top + sum(target.shape[1] for target in targets)
+        wanted = range(top, top + sum(target.shape[1] for target in targets))
         end = min((left + targets[0].shape[2]) * step, file.width)
         rows = chain.from_iterable(target.swapaxes(0, 1) for target in targets)
-        for first in range(top, bottom, rows_read):
-            last = min(min(first + rows_read, bottom) * step, file.height)
-            window = Window.from_slices((first * step, last), (left * step, end))
+        for part in aligned(wanted, rows_read):
+            last = min(part.stop * step, file.height)
+            window = Window.from_slices((part.start * step, last), (left * step, end))
             fine = file.read(self.indexes, window=window)
             for values in fine[:, ::step, ::step].swapaxes(0, 1):
-                next(rows)[:] = values
+                convert = self.conversion
+                next(rows)[:] = convert.digital_numbers(values) if convert else values
 
 
 def find_files(path: Path) -> list[Path]:
@@ -111,8 +125,8 @@ def find_files(path: Path) -> list[Path]:
 
 
 def open_geotiff(
-    path: Path,
-    files: Sequence[Path],
+    location: Location,
+    files: Sequence[Location],
     bands: tuple[str, ...],
     ground_sample_distance: int,
     given: GivenMetadata,
@@ -120,31 +134,92 @@ def open_geotiff(
     panels: bool = False,
 ) -> StripScene:
     """Check the tags of the files; no pixel is decoded yet.  Raises ``SceneError``."""
-    facts = _single_file(files[0], bands, given) if len(files) == 1 else _folder(path, files, bands)
-    first = _agreeing(facts)
+    facts = (
+        _single_file(files[0], bands, given) if len(files) == 1 else _folder(location, files, bands)
+    )
+    first = next(iter(facts.values())).location
+    names = (last_part_of(location), last_part_of(first))
+    about = _About(
+        name=name_of(location) if location in files else last_part_of(location),
+        tile_id=sentinel_2.tile_id(*names),
+        sensor=sensor_of(*names),
+        sensed_at=_sensed_at(location, first),
+    )
+    return _scene(location, about, facts, ground_sample_distance, given, panels=panels)
+
+
+def open_item(
+    location: Location,
+    bands: tuple[str, ...],
+    ground_sample_distance: int,
+    given: GivenMetadata,
+    *,
+    panels: bool = False,
+) -> StripScene:
+    """Check a STAC item and the tags of its assets; no pixel is decoded yet.
+
+    Raises ``SceneError``.
+    """
+    item = read_item(location, bands, given.within)
+    facts = {}
+    remarks = item.remarks
+    for band, asset in item.bands.items():
+        with open_tiff_checked(asset.location) as file:
+            if asset.index > file.count:
+                cause = f"has {file.count} bands, but the item describes {asset.index} or more"
+                raise BadMetadata(shown(asset.location), cause, WRITE_CURE, band=band)
+            found = _facts(asset.location, file, asset.index)
+        values, derived = described(found.values, asset, item.usual_offset, given)
+        facts[band] = replace(found, name=asset.key, values=values)
+        remarks += tuple(one for one in derived if one not in remarks)
+    about = _About(
+        item.name,
+        item.tile_id,
+        item.sensor,
+        item.sensed_at,
+        level=item.level,
+        baseline=item.baseline,
+        remarks=remarks,
+    )
+    return _scene(location, about, facts, ground_sample_distance, given, panels=panels)
+
+
+def _scene(
+    location: Location,
+    about: _About,
+    facts: Mapping[str, _Facts],
+    ground_sample_distance: int,
+    given: GivenMetadata,
+    *,
+    panels: bool,
+) -> StripScene:
+    first = _agreeing(location, facts)
     distance = _distance(first)
     step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
     stored = [_in_overview(one, overview) for one in facts.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
-    offsets, quantification, radiometric = _radiometry(facts, given)
+    rule = rule_of({band: one.values for band, one in facts.items()}, given)
     left, top, pixel = first.transform[2], first.transform[5], float(distance * step)
     metadata = SceneMetadata(
-        name=path.stem if path.is_file() else path.name,
-        tile_id=sentinel_2.tile_id(path.name, first.path.name),
-        level="",
-        baseline="",
-        bands=bands,
-        offsets=offsets,
-        quantification=quantification,
+        name=about.name,
+        tile_id=about.tile_id,
+        level=about.level,
+        baseline=about.baseline,
+        bands=tuple(facts),
+        offsets=rule.offsets,
+        quantification=rule.quantification,
         height=size[0],
         width=size[1],
         ground_sample_distance=distance * step,
         georeference=Georeference(first.crs, (pixel, 0.0, left, 0.0, -pixel, top)),
-        sensed_at=_sensed_at(path, first.path),
+        sensed_at=about.sensed_at,
+        platform=about.sensor.platform,
         remarks=(
+            *about.remarks,
             *remarks,
-            *radiometric,
+            *rule.remarks,
+            *_sensor_remarks(about.sensor, distance, given),
             _NO_CHECKSUM,
             *([] if given.reflectance_step is None else [f"{DECODED_EXACTLY} they are GeoTIFFs"]),
         ),
@@ -153,45 +228,50 @@ def open_geotiff(
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
         metadata,
-        _parts(facts, step, overview),
+        _parts(facts, step, overview, rule),
         rows=rows_at_once(heights, stored_step) // stored_step,
         columns=panel_columns(widths, stored_step, size[1]) if panels else size[1],
+        fill=rule.fill,
     )
 
 
-def _single_file(path: Path, bands: Sequence[str], given: GivenMetadata) -> dict[str, _Facts]:
+def _single_file(
+    location: Location, bands: Sequence[str], given: GivenMetadata
+) -> dict[str, _Facts]:
     """Facts by band: as given, by the bands' descriptions, or a single band by the file's name."""
     named: dict[str, int] = {}
-    with _open_checked(path) as file:
+    sensor, path = sensor_of(last_part_of(location)), shown(location)
+    with open_tiff_checked(location) as file:
         descriptions = [(text or "").strip() for text in file.descriptions]
         if len(descriptions) == 1 and not descriptions[0]:
-            descriptions = [_band_in_name(path) or ""]
+            descriptions, sensor = [_band_in_name(location) or ""], Sensor()
         if names := given.bands or (not any(descriptions) and given.assumed.bands):
             if len(names) != file.count:
                 cause = f"has {file.count} bands, but {len(names)} were named ({', '.join(names)})"
                 raise BadMetadata(
                     path, cause, "Name every band, in the file's order", argument="bands"
                 )
-            descriptions = list(names)
+            descriptions, sensor = list(names), Sensor()
         for index, text in enumerate(descriptions, start=1):
-            if band := _band_of(text):
+            if band := band_of(text, sensor):
                 if band in named:
-                    raise BadMetadata(path, f"describes two bands as {band}", _CURE, band=band)
+                    raise BadMetadata(path, f"describes two bands as {band}", WRITE_CURE, band=band)
                 named[band] = index
         for band in bands:
             if band not in named:
                 cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
                 cure = "Describe the bands as B02, B03, … or blue, green, red, nir, or name them"
                 raise MissingBand(path, cause, cure, argument="bands", band=band)
-        return {band: _facts(path, file, named[band]) for band in bands}
+        return {band: _facts(location, file, named[band]) for band in bands}
 
 
-def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str, _Facts]:
-    found: dict[str, Path] = {}
+def _folder(path: Location, files: Sequence[Location], bands: Sequence[str]) -> dict[str, _Facts]:
+    found: dict[str, Location] = {}
     for file in files:
         if band := _band_in_name(file):
             if band in found:
-                cause = f"has two files for band {band}: {found[band].name} and {file.name}"
+                names = f"{last_part_of(found[band])} and {last_part_of(file)}"
+                cause = f"has two files for band {band}: {names}"
                 raise BadMetadata(path, cause, "Keep one of the files", band=band)
             found[band] = file
     facts = {}
@@ -201,7 +281,7 @@ def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str
                 f"lacks band {band}; its files have {', '.join(found) or 'no band in their names'}"
             )
             raise MissingBand(path, cause, "Name its file B02.tif, …_B02.tif or blue.tif")
-        with _open_checked(found[band]) as opened:
+        with open_tiff_checked(found[band]) as opened:
             if opened.count != 1:
                 cause = f"has {opened.count} bands, not only {band}"
                 raise BadMetadata(found[band], cause, "Write one file a band")
@@ -209,50 +289,59 @@ def _folder(path: Path, files: Sequence[Path], bands: Sequence[str]) -> dict[str
     return facts
 
 
-def _facts(path: Path, file: Any, index: int) -> _Facts:
+def _facts(location: Location, file: Any, index: int) -> _Facts:
     crs = file.crs
     authority = crs.to_authority() if crs else None
     return _Facts(
-        path=path,
+        location=location,
+        name=last_part_of(location),
         index=index,
-        dtype=file.dtypes[index - 1],
+        values=StoredBand(
+            shown(location),
+            dtype=file.dtypes[index - 1],
+            scale=file.scales[index - 1],
+            offset=file.offsets[index - 1],
+            no_data=file.nodatavals[index - 1],
+        ),
         width=file.width,
         height=file.height,
         block=file.block_shapes[index - 1],
         transform=tuple(file.transform),
         crs=":".join(authority) if authority else (crs.to_wkt() if crs else ""),
         metric=bool(crs and crs.is_projected and crs.linear_units_factor[1] == 1.0),
-        scale=file.scales[index - 1],
-        offset=file.offsets[index - 1],
-        no_data=file.nodatavals[index - 1],
         overviews=tuple(file.overviews(index)),
     )
 
 
-def _agreeing(facts: Mapping[str, _Facts]) -> _Facts:
-    """The first band's facts, once all bands are known to be uint16 on one grid."""
+def _agreeing(location: Location, facts: Mapping[str, _Facts]) -> _Facts:
+    """The first band's facts, once all bands are known to be on one grid."""
     first = next(iter(facts.values()))
-    sizes = {one.path.name: (one.width, one.height) for one in facts.values()}
-    check_sizes(first.path.parent, sizes, _CURE)
+    sizes = {one.name: (one.width, one.height) for one in facts.values()}
+    check_sizes(shown(location), sizes, WRITE_CURE)
     for band, one in facts.items():
-        if one.dtype != "uint16":
-            cause = f"has {one.dtype} values in band {band}, not uint16"
-            raise CorruptImage(one.path, cause, "Write digital numbers", band=band)
         if not _same_grid(one, first):
-            cause = f"is not on the grid of {first.path.name}"
-            raise BadMetadata(one.path, cause, "Write all bands on one grid", band=band)
-        if one.no_data not in (None, 0.0):
-            cause = f"marks no data as {one.no_data:g}"
-            raise BadMetadata(one.path, cause, "Write no data as 0", band=band)
+            cause = f"is not on the grid of {first.name}: {_difference(one, first)}"
+            raise BadMetadata(shown(one.location), cause, "Write all bands on one grid", band=band)
     return first
 
 
 def _same_grid(one: _Facts, other: _Facts) -> bool:
     """Whether the two grids differ by rounding only."""
-    tolerance = _ROUNDING * abs(other.transform[0])
+    tolerance = ROUNDING * abs(other.transform[0])
     return one.crs == other.crs and np.allclose(
         one.transform, other.transform, rtol=0, atol=tolerance
     )
+
+
+def _difference(one: _Facts, other: _Facts) -> str:
+    if one.crs != other.crs:
+        return (
+            f"it is in {one.crs[:40] or 'no coordinate system'}, not {other.crs[:40] or 'in none'}"
+        )
+    mine, its = one.transform, other.transform
+    if (mine[0], mine[4]) != (its[0], its[4]):
+        return f"its pixels are {mine[0]:.9g} x {mine[4]:.9g}, not {its[0]:.9g} x {its[4]:.9g}"
+    return f"it begins at ({mine[2]:.9g}, {mine[5]:.9g}), not ({its[2]:.9g}, {its[5]:.9g})"
 
 
 def _distance(facts: _Facts) -> int:
@@ -262,21 +351,22 @@ def _distance(facts: _Facts) -> int:
         cause = "has no coordinate system"
     elif not facts.metric:
         cause = f"is in {facts.crs[:40]}, whose unit is not the metre"
-    elif max(abs(b), abs(d)) > _ROUNDING * max(abs(a), abs(e)):
+    elif max(abs(b), abs(d)) > ROUNDING * max(abs(a), abs(e)):
         degrees = math.degrees(math.atan2(max(b, d, key=abs), abs(a)))
         cause = f"has a grid that is rotated or sheared, by {degrees:.3g} degrees"
     elif e > 0:
         cause = "has its first row in the south"
-    elif found := [
-        known
-        for known in _NATIVE_DISTANCES
-        if max(abs(a - known), abs(-e - known)) <= _ROUNDING * known
-    ]:
-        return found[0]
-    else:
+    elif max(abs(a - (whole := round(a))), abs(-e - whole)) > ROUNDING * whole:
         cause = f"has pixels of {a:.9g} x {e:.9g} m"
-    cure = "Warp it to a north-up grid in metres, of 10, 20 or 60 m a pixel"
-    raise BadMetadata(facts.path, cause, cure)
+    elif not 1 <= whole <= _COARSEST:
+        cause = f"has pixels of {whole} m"
+    else:
+        return whole
+    cure = (
+        "Warp it to a north-up grid in metres, with square pixels of a whole number of metres "
+        f"from 1 to {_COARSEST}"
+    )
+    raise BadMetadata(shown(facts.location), cause, cure)
 
 
 def _reduction(
@@ -296,106 +386,53 @@ def _in_overview(facts: _Facts, overview: int | None) -> _Facts:
     """Facts with the overview's size and blocks; unchanged if ``overview`` is None."""
     if overview is None:
         return facts
-    with _open_checked(facts.path, overview) as file:
+    with open_tiff_checked(facts.location, overview) as file:
         block = file.block_shapes[facts.index - 1]
         return replace(facts, height=file.height, width=file.width, block=block)
 
 
-def _radiometry(
-    facts: Mapping[str, _Facts], given: GivenMetadata
-) -> tuple[dict[str, int], float, tuple[str, ...]]:
-    """DN offsets and quantification value from GDAL's scale and offset tags."""
-    scale, *others = (one.scale for one in facts.values())
-    path = next(iter(facts.values())).path
-    if not 0 < scale <= 1 or any(abs(one - scale) > _ROUNDING * scale for one in others):
-        found = ", ".join(map(str, dict.fromkeys((scale, *others))))
-        cause = f"has scale tags that do not give reflectance ({found})"
-        raise BadMetadata(path, cause, _CURE)
-    untagged = scale == 1.0  # GDAL's value for a file without the tag
-    quantification = USUAL_QUANTIFICATION if untagged else _without_rounding(1 / scale)
-    if given.offset is not None:
-        remark = f"offset {given.offset} was given and replaces the file's"
-        return dict.fromkeys(facts, given.offset), quantification, (remark,)
-    if untagged and (offset := given.assumed.offset) is not None:
-        return dict.fromkeys(facts, offset), quantification, (assumed_offset(offset),)
-    if untagged:
-        cause = "has no scale and offset tags, so its DN offset is unknown"
-        raise BadMetadata(path, cause, OFFSET_CURE, argument="offset")
-    offsets = {}
-    for band, one in facts.items():
-        value = _without_rounding(one.offset * quantification)
-        if not (LOWEST_OFFSET <= value <= 0 and value.is_integer()):  # not for NaN
-            cause = f"has an offset tag of {one.offset:g} for band {band}, which is {value:g} DN"
-            raise BadMetadata(one.path, cause, OFFSET_CURE, argument="offset", band=band)
-        offsets[band] = int(value)
-    return offsets, quantification, ()
+def _sensor_remarks(sensor: Sensor, distance: int, given: GivenMetadata) -> tuple[str, ...]:
+    """A remark if what cannot be Sentinel-2's own may be from any sensor."""
+    usual = distance in _NATIVE_DISTANCES and given.scale is None
+    return () if sensor.is_known or usual else (UNKNOWN_SENSOR,)
 
 
-def _without_rounding(value: float) -> float:
-    """The whole number that a float32 tag, or a quotient, stands for; otherwise six decimals."""
-    if math.isfinite(value) and abs(value - round(value)) <= _ROUNDING * max(1.0, abs(value)):
-        return float(round(value))
-    return round(value, 6)
-
-
-def _parts(facts: Mapping[str, _Facts], step: int, overview: int | None) -> tuple[TiffBands, ...]:
+def _parts(
+    facts: Mapping[str, _Facts], step: int, overview: int | None, rule: ValueRule
+) -> tuple[TiffBands, ...]:
     """One part a file, so that blocks of several bands are read once."""
     everything = list(facts.values())
-    if len({one.path for one in everything}) == 1:
+    if len({one.location for one in everything}) == 1:
         indexes = tuple(one.index for one in everything)
-        return (TiffBands(everything[0].path, indexes, slice(0, len(facts)), step, overview),)
+        only = everything[0].location
+        conversion = rule.conversion(shown(only), tuple(facts))
+        return (TiffBands(only, indexes, slice(0, len(facts)), step, overview, conversion),)
     return tuple(
-        TiffBands(one.path, (one.index,), slice(number, number + 1), step, overview)
-        for number, one in enumerate(everything)
+        TiffBands(
+            one.location,
+            (one.index,),
+            slice(number, number + 1),
+            step,
+            overview,
+            rule.conversion(shown(one.location), (band,)),
+        )
+        for number, (band, one) in enumerate(facts.items())
     )
 
 
-def _open(path: Path, overview: int | None = None) -> Any:
-    options = {} if overview is None else {"overview_level": overview}
-    return rasterio.open(path, driver="GTiff", **options)
+def _band_in_name(location: Location) -> str | None:
+    """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``.
+
+    ``LC08_…_SR_B5.TIF`` is B08: a sensor that numbers its bands otherwise is known by the name.
+    """
+    match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", name_of(location), re.IGNORECASE)
+    return band_of(match[1], sensor_of(last_part_of(location))) if match else None
 
 
-def _open_checked(path: Path, overview: int | None = None) -> Any:
-    _check_plain(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
-            file = _open(path, overview)
-    except (RasterioIOError, OSError, ValueError) as error:
-        raise CorruptImage(path, f"is not a readable GeoTIFF: {error}", _CURE) from error
-    if file.transform.is_identity:
-        file.close()
-        raise BadMetadata(path, "has no georeference", "Write it with its grid")
-    return file
-
-
-def _check_plain(path: Path) -> None:
-    """GDAL opens the file, and those beside it whose names begin alike, such as ``.aux.xml``."""
-    beside = (one for one in path.parent.glob(f"{escape(path.stem)}*") if one.exists())
-    for file in (path, *(one for one in beside if not one.is_dir())):
-        try:
-            check_plain(file)
-            if file.suffix.lower() == ".xml" and file.stat().st_size > _LARGEST_XML:
-                raise CorruptImage(file, f"is larger than {_LARGEST_XML} bytes", _CURE)
-        except OSError as error:
-            raise CorruptImage(file, f"cannot be read ({error.strerror})", _CURE) from error
-
-
-def _band_of(text: str) -> str | None:
-    match = re.fullmatch(r"B0?(\d{1,2}|8A)", text, re.IGNORECASE)
-    return f"B{match[1].upper().zfill(2)}" if match else _COLOURS.get(text.lower())
-
-
-def _band_in_name(path: Path) -> str | None:
-    """``B02.tif``, ``…_B02_10m.tif``, ``HLS.….B02.tif``, ``blue.tif``, ``…_blue.tif``."""
-    match = re.search(r"(?:^|[_.-])([A-Z]+\d{0,2}A?)(?:_\d\dm)?$", path.stem, re.IGNORECASE)
-    return _band_of(match[1]) if match else None
-
-
-def _sensed_at(*paths: Path) -> datetime | None:
+def _sensed_at(*locations: Location) -> datetime | None:
     """The time in a file's name: ``_20221005T115411_``, or HLS's ``.2022278T115411.``."""
-    for path in paths:
-        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", path.stem):
+    for location in locations:
+        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", name_of(location)):
             with suppress(ValueError):
                 form = "%Y%m%d%H%M%S" if len(day) == 8 else "%Y%j%H%M%S"
                 return datetime.strptime(day + time, form).replace(tzinfo=timezone.utc)

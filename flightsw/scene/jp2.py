@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, SceneError
 from flightsw.host.disk import open_plain
 from flightsw.scene.codestream import Codestream
+from flightsw.scene.strips import aligned
 
 _Message = ctypes.CFUNCTYPE(None, ctypes.c_char_p, ctypes.c_void_p)
 _STREAM_BYTES: Final = 1 << 16
@@ -81,19 +82,21 @@ class Jp2Band:
 
         Both count at the reduced resolution.  Raises :class:`CorruptImage`.
         """
-        width = targets[0].shape[2]
+        wanted = range(left, left + targets[0].shape[2])
         tiles = self.columns // self.codestream.tile_width
-        columns = tiles * self.codestream.tile_width // self.step or width
-        for start in range(0, width, columns):
-            parts = [target[0, :, start : start + columns] for target in targets]
-            self.read_area(top, left + start, parts)
+        columns = tiles * self.codestream.tile_width // self.step or wanted.stop
+        for part in aligned(wanted, columns):
+            inside = slice(part.start - left, part.stop - left)
+            self.read_area(top, part.start, [target[0, :, inside] for target in targets])
 
     def read_area(self, top: int, left: int, targets: Sequence[NDArray[np.uint16]]) -> None:
         """Decode from row ``top`` and column ``left`` into ``targets``, each ``(rows, columns)``.
 
-        Both count at the reduced resolution.  Raises :class:`CorruptImage`.
+        Both count at the reduced resolution.  Raises :class:`CorruptImage`, and
+        :class:`SceneError` for a part of a tile of an HTJ2K file.
         """
         area = self.area(top, left, stacked_shape(targets))
+        self._check_whole_tiles(area)
         messages: list[str] = []
         try:
             self._decode(area, targets, messages)
@@ -113,6 +116,19 @@ class Jp2Band:
             min(first + shape[0] * self.step, self.codestream.height),
             min(begin + shape[1] * self.step, self.codestream.width),
         )
+
+    def _check_whole_tiles(self, area: Area) -> None:
+        """OpenJPEG 2.5 gives wrong samples, without a message, for a part of an HTJ2K tile."""
+        image = self.codestream
+        within = (
+            area.top % image.tile_height
+            or area.left % image.tile_width
+            or area.bottom % image.tile_height * (area.bottom < image.height)
+            or area.right % image.tile_width * (area.right < image.width)
+        )
+        if image.high_throughput and within:
+            cause = "is an HTJ2K file, whose tiles can only be decoded whole"
+            raise SceneError(self.path, cause, "Process the whole scene, or recode the file")
 
     def _decode(
         self, area: Area, targets: Sequence[NDArray[np.uint16]], messages: list[str]

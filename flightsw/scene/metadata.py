@@ -83,11 +83,11 @@ def radiometry_of_product(
         offsets = _listed_offsets(document, element, bands)
         remark = f"processing baseline '{baseline}' is unknown; the product's own offsets are used"
         return Radiometry(
-            baseline, offsets, quantification, () if _is_known(baseline) else (remark,)
+            baseline, offsets, quantification, () if is_known_baseline(baseline) else (remark,)
         )
     if _offset_of_baseline(document, baseline, element) != 0:
         cause, cure = f"has PROCESSING_BASELINE {baseline} but lacks {element}", OFFSET_CURE
-        if not _is_known(baseline):
+        if not is_known_baseline(baseline):
             cause += ", so whether its DN has an offset is unknown"
             cure = _OWN_PROCESSOR_CURE
         raise BadMetadata(document.path, cause, cure, argument="offset", element=element)
@@ -168,6 +168,12 @@ def parse_time(text: str | None) -> datetime | None:
     return None
 
 
+def offset_of_baseline(baseline: str) -> int | None:
+    """The DN offset of ESA's products of that processing baseline, None if it is not a number."""
+    parsed = _parse_baseline(baseline)
+    return None if parsed is None else -1000 if parsed >= _FIRST_WITH_OFFSETS else 0
+
+
 def assumed_offset(offset: int) -> str:
     """The remark that the settings' offset is used."""
     return f"offset {offset} of the settings is assumed: the product gives none"
@@ -215,11 +221,11 @@ def _band_names(document: Document) -> dict[str, str]:
 
 def _offset_of_baseline(document: Document, baseline: str, missing: str) -> int:
     """-1000 from baseline 04.00 on, else 0 (product specification, change of January 2022)."""
-    parsed = _parse_baseline(baseline)
-    if parsed is None:
+    offset = offset_of_baseline(baseline)
+    if offset is None:
         cause = f"gives no DN offset: its baseline is '{baseline}' and {missing} is absent"
         raise BadMetadata(document.path, cause, OFFSET_CURE, argument="offset", element=missing)
-    return -1000 if parsed >= _FIRST_WITH_OFFSETS else 0
+    return offset
 
 
 def _baseline_of_tile(document: Document, level: str) -> str:
@@ -233,7 +239,7 @@ def _baseline_of_tile(document: Document, level: str) -> str:
     return max(found, default="")
 
 
-def _is_known(baseline: str) -> bool:
+def is_known_baseline(baseline: str) -> bool:
     """Whether it is one of ESA's; Sen2Cor on a user's machine writes 99.99."""
     parsed = _parse_baseline(baseline)
     return parsed is not None and parsed[0] <= _LAST_KNOWN_MAJOR

@@ -14,7 +14,7 @@ NO_DATA: Final = 0
 SATURATED: Final = 65_535
 
 
-def reflectance_table(offset: int, quantification: float, dtype: Any) -> NDArray[Any]:
+def reflectance_table(offset: float, quantification: float, dtype: Any) -> NDArray[Any]:
     """Reflectance of every digital number, ``(DN + offset) / quantification``: ``(65536,)``.
 
     Computed in float64, then rounded to ``dtype``.  DN 0 (no data) becomes reflectance 0; DN 65,535

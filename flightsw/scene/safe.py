@@ -107,9 +107,11 @@ def open_product(
     level = _level(known, tile, product)
     physical = [files.physical(band) for band in bands]
     radiometry = (
-        radiometry_of_product(known, level, physical, given.offset)
+        radiometry_of_product(known, level, physical, given.dn_offset)
         if known
-        else radiometry_of_tile(tile, level, physical, given.offset, root, given.assumed.offset)
+        else radiometry_of_tile(
+            tile, level, physical, given.dn_offset, root, given.assumed.dn_offset
+        )
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
     checked = all(manifest.of(path) for path in files.paths.values())

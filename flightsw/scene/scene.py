@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
+from flightsw.scene.area import AreaOfInterest, Polygon
 from telecommands.dictionary import Decode, Integrity
 
 DECODED_EXACTLY: Final = "the bands are decoded exactly, not fast, because"
@@ -35,18 +37,46 @@ class Georeference:
 class GivenMetadata:
     """What the caller says about a product.
 
-    ``offset`` is the DN offset of all bands, and ``bands`` names the bands of a GeoTIFF in the
-    file's order; both replace what the files say.  ``tile`` chooses one of a product with several
-    tiles.  ``assumed`` is for what neither the caller nor the files say.  ``reflectance_step`` is
-    one step of the network's input: JPEG 2000 is decoded without the bit-planes below it, None
-    decodes exactly.
+    ``offset`` is the DN offset of all bands; with ``scale``, which is for rasters only, reflectance
+    = value * ``scale`` + ``offset``.  ``nodata`` is the value that has no data, and ``bands`` names
+    the bands of a GeoTIFF in the file's order.  All replace what the files say.  ``tile`` chooses
+    one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
+    say.  With ``within``, only files below that folder are opened, and none on the network.
+    ``reflectance_step`` is one step of the network's input: JPEG 2000 is decoded without the
+    bit-planes below it, None decodes exactly.
     """
 
-    offset: int | None = None
+    offset: float | None = None
+    scale: float | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    within: Path | None = None
     reflectance_step: float | None = None
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset that was given, of a product whose scale is not."""
+        return None if self.offset is None else int(self.offset)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The rectangle of a larger scene that a scene is, because an area was asked for.
+
+    It begins at the larger scene's row ``top`` and column ``left``.  The strips also show the
+    ground around it that the network's windows see: the larger scene's ``rows`` and ``columns``.
+    ``polygons`` are rings of (column, row) of this scene, outside of which pixels are no data;
+    empty: none are outside.
+    """
+
+    area: AreaOfInterest
+    top: int
+    left: int
+    rows: range
+    columns: range
+    polygons: tuple[Polygon, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +92,7 @@ class SceneMetadata:
     ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
     request.  ``decode`` is ``fast`` if a band was decoded with fewer bit-planes than its file
     holds: its digital numbers then differ from the file's by ``largest_error`` at most.
+    ``cut`` says what it is cut out of, None if it is a whole scene.
     """
 
     name: str
@@ -69,7 +100,7 @@ class SceneMetadata:
     level: str
     baseline: str
     bands: tuple[str, ...]
-    offsets: Mapping[str, int]
+    offsets: Mapping[str, float]
     quantification: float
     height: int
     width: int
@@ -83,6 +114,14 @@ class SceneMetadata:
     remarks: tuple[str, ...] = ()
     decode: Decode = "exact"
     largest_error: int = 0
+    cut: Cut | None = None
+
+    @property
+    def shown(self) -> tuple[range, range]:
+        """Rows and columns of the files that the strips show: all, or those of the cut."""
+        if self.cut:
+            return self.cut.rows, self.cut.columns
+        return range(self.height), range(self.width)
 
     @property
     def zero_is_measured(self) -> bool:
@@ -99,8 +138,8 @@ class SceneMetadata:
 class Strip:
     """Some rows of a panel: uint16 digital numbers ``(bands, rows, columns)``.
 
-    They begin at the scene's row ``top`` and column ``left``.  ``decodes_after`` counts the
-    decodes that follow the decode of this strip.
+    They begin at row ``top`` and column ``left`` of what the scene's strips show.
+    ``decodes_after`` counts the decodes that follow the decode of this strip.
     """
 
     top: int
@@ -122,8 +161,8 @@ class Scene(Protocol):
 
         A scene is one panel, or several side by side with fixed columns.  The iterator gives some
         rows of the first panel, in one strip or several, then the same rows of the next panels,
-        then the rows below.  Strips cover every pixel without gap or overlap; the memory of a
-        strip is freed when its reader drops it.
+        then the rows below.  Strips cover every pixel of :attr:`SceneMetadata.shown` without gap
+        or overlap; the memory of a strip is freed when its reader drops it.
         The iterator raises :class:`~flightsw.errors.CorruptImage`.
         """
         ...

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import mmap
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Event
 from time import monotonic
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.errors import CorruptImage, Interrupted, UsageError
+from flightsw.scene.reflectance import NO_DATA
 from flightsw.scene.scene import SceneMetadata, Strip
 
 _DECODES_AHEAD: Final = 2  # each of them all bands, over the whole width
@@ -54,8 +56,10 @@ class StripPart(Protocol):
 class StripScene:
     """A :class:`~flightsw.scene.scene.Scene` made of parts.
 
-    One decode reads ``rows`` rows of ``columns`` columns; ``columns`` is the width of a panel.
-    ``held`` is what must live as long as the scene: a temporary folder.
+    One decode reads ``rows`` rows of ``columns`` columns, fewer at an edge of what is shown;
+    ``columns`` is the width of a panel.
+    ``held`` is what must live as long as the scene: a temporary folder.  ``fill`` is the digital
+    number that is no data in a pixel whose bands all have it.
     """
 
     metadata: SceneMetadata
@@ -64,11 +68,13 @@ class StripScene:
     columns: int
     checks: tuple[Check, ...] = ()
     held: object = None
+    fill: int | None = None
 
     @property
     def decodes_ahead(self) -> int:
         """How many decodes are begun before they are needed."""
-        return _DECODES_AHEAD if self.columns >= self.metadata.width else _PANELS_AHEAD
+        _, columns = self.metadata.shown
+        return _DECODES_AHEAD if self.columns >= len(columns) else _PANELS_AHEAD
 
     def strips(self, workers: int) -> AbstractContextManager[Iterator[Strip]]:
         """Decode with ``workers`` threads from now on; leaving the context stops them.
@@ -91,6 +97,13 @@ def rows_at_once(heights: Sequence[int], step: int) -> int:
     """
     unit = math.lcm(step, *heights)
     return ROWS_WANTED if unit > ROWS_WANTED else ROWS_WANTED // unit * unit
+
+
+def aligned(wanted: range, step: int) -> list[range]:
+    """The range in pieces that end at multiples of ``step``, so that no stored tile is in two."""
+    inside = range((wanted.start // step + 1) * step, wanted.stop, step)
+    edges = [wanted.start, *inside, wanted.stop]
+    return [range(start, stop) for start, stop in pairwise(edges)]
 
 
 def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
@@ -136,11 +149,14 @@ def _in_order(
     def begin() -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "was abandoned before its last strip was read")
-        top, left = corners.popleft()
-        strips = _unread(scene, top, left, decodes_after=len(corners))
+        rows, columns = blocks.popleft()
+        strips = _unread(scene, rows, columns, decodes_after=len(blocks))
         futures = [
             decoders.submit(
-                part.read, top, left, [strip.digital_numbers[part.bands] for strip in strips]
+                part.read,
+                rows.start,
+                columns.start,
+                [strip.digital_numbers[part.bands] for strip in strips],
             )
             for part in scene.parts
         ]
@@ -148,13 +164,14 @@ def _in_order(
         return strips, futures
 
     known, name = scene.metadata, scene.metadata.name
-    corners = deque(
-        (top, left)
-        for top in range(0, known.height, scene.rows)
-        for left in range(0, known.width, scene.columns)
+    shown_rows, shown_columns = known.shown
+    blocks = deque(
+        (rows, columns)
+        for rows in aligned(shown_rows, scene.rows)
+        for columns in aligned(shown_columns, scene.columns)
     )
-    ahead = deque(begin() for _ in range(min(scene.decodes_ahead, len(corners))))
-    yield Strip(0, np.empty((len(known.bands), 0, known.width), np.uint16))
+    ahead = deque(begin() for _ in range(min(scene.decodes_ahead, len(blocks))))
+    yield Strip(0, np.empty((len(known.bands), 0, len(shown_columns)), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
         until = monotonic() + _READ_SECONDS
@@ -163,10 +180,12 @@ def _in_order(
         for verdict in verdicts:
             if verdict.done():
                 _await(verdict, name, until)
+        if scene.fill is not None:
+            _mark_no_data(strips, scene.fill)
         while len(strips) > 1:
             yield strips.popleft()
         # Not sooner: if the card sets the pace, one more decode would wait in memory.
-        if corners:
+        if blocks:
             ahead.append(begin())
         yield strips.popleft()
     until = monotonic() + _READ_SECONDS
@@ -174,17 +193,27 @@ def _in_order(
         _await(verdict, name, until)
 
 
-def _unread(scene: StripScene, top: int, left: int, decodes_after: int) -> deque[Strip]:
-    """Strips for the decode that begins at this row and column, each in separate memory."""
+def _unread(scene: StripScene, rows: range, columns: range, decodes_after: int) -> deque[Strip]:
+    """Strips for the decode of these rows and columns of the files, each in separate memory."""
     known = scene.metadata
-    rows = range(top, min(top + scene.rows, known.height))
-    columns = min(scene.columns, known.width - left)
+    shown_rows, shown_columns = known.shown
+    left = columns.start - shown_columns.start
     height = -(-len(rows) // STRIPS_AT_ONCE)
     parts = [rows[start : start + height] for start in range(0, len(rows), height)]
     return deque(
-        Strip(part.start, _fresh((len(known.bands), len(part), columns)), decodes_after, left)
+        Strip(
+            part.start - shown_rows.start,
+            _fresh((len(known.bands), len(part), len(columns))),
+            decodes_after,
+            left,
+        )
         for part in parts
     )
+
+
+def _mark_no_data(strips: Iterable[Strip], fill: int) -> None:
+    for strip in strips:
+        strip.digital_numbers[:, (strip.digital_numbers == fill).all(axis=0)] = NO_DATA
 
 
 def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:

@@ -67,6 +67,22 @@ class Grid:
             return self.columns
         return max(0, (right - self.tile_size) // self.stride + 1)
 
+    def seen_around(self, rows: range, columns: range) -> tuple[range, range]:
+        """Scene rows and columns of all windows that show any of these.
+
+        A grid over them has these windows in the same places.
+        """
+        return self._seen(rows, self.height), self._seen(columns, self.width)
+
+    def _seen(self, wanted: range, length: int) -> range:
+        starts = (self._start(number, length) for number in range(self._count(length)))
+        seen = [
+            start
+            for start in starts
+            if start < wanted.stop and start + self.tile_size > wanted.start
+        ]
+        return range(seen[0], min(seen[-1] + self.tile_size, length))
+
     def _start(self, number: int, length: int) -> int:
         return min(number * self.stride, max(0, length - self.tile_size))
 

@@ -15,6 +15,7 @@ from weakref import finalize
 
 from flightsw import sentinel_2
 from flightsw.errors import CorruptImage, SceneError, SceneNotFound
+from telecommands.units import size
 
 _LARGEST_BYTES: Final = 1 << 30  # of one file; a real 10 m band has up to 110 million bytes
 _MOST_ENTRIES: Final = 100_000  # a real product of one tile has about 150
@@ -100,11 +101,11 @@ def _unpacked(
     finalize(unpacked, shutil.rmtree, folder, ignore_errors=True)
     needed = sum(entry.file_size for entry in wanted)
     if needed > (free := shutil.disk_usage(folder).free):
-        cause = f"needs {needed:,} bytes in {folder.parent}, which has {free:,}"
+        cause = f"needs {size(needed)} in {folder.parent}, which has {size(free)}"
         raise SceneError(path, cause, "Free space there, or unpack the archive elsewhere")
     for entry in wanted:
         if entry.file_size > _LARGEST_BYTES:
-            cause = f"holds {entry.filename} of {entry.file_size:,} bytes"
+            cause = f"holds {entry.filename} of {size(entry.file_size)}"
             raise CorruptImage(path, cause, "Give the archive as it was fetched")
         target = unpacked.root / entry.filename.removeprefix(root)
         target.parent.mkdir(parents=True, exist_ok=True)

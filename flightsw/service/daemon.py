@@ -33,6 +33,7 @@ from flightsw.downlink.transfer import Transfer
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, LinkError, StateUnavailable
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
+from flightsw.fdir.crash_report import CrashReport
 from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
@@ -42,6 +43,7 @@ from flightsw.host.real_time import allows_real_time
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRunner
+from flightsw.jobs.suspects import CrashSuspects
 from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
@@ -57,6 +59,7 @@ from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
 from telecommands.dictionary import Code, EventName, Mode, ProductRecord, Stage, Value
+from telecommands.units import size
 
 _CHECK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
@@ -98,11 +101,19 @@ class FlightService:
         service = self._settings
         self._state = opened.enter_context(StateFile(service.state_dir))
         keys = KeyFolder(service.keys_folder)
-        sockets, read_curve_keys = opened.enter_context(open_sockets(service, keys))
-        self._keys = KeyWatch(keys, read_curve_keys, self._report_refused_keys)
+        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
+        sockets = opened.enter_context(open_sockets(service, keys, self._keys.lets_in))
+        crash_report = CrashReport(service.state_dir)
+        opened.callback(crash_report.close)
+        self._crash = crash_report.last
         self._boots = BootRecord(self._state)
         machine_boot = _machine_boot()
-        self._boot = self._boots.begin(utc_ns(), machine_boot)
+        self._boot = self._boots.begin(
+            utc_ns(),
+            machine_boot,
+            crashed=bool(self._crash.signal),
+            same_job=CrashSuspects(self._state).same_again(),
+        )
         self._contact = ContactWindow(self._state, machine_boot)
         self._heartbeats = Heartbeats()
         self._authenticating = sockets.authenticating
@@ -133,11 +144,12 @@ class FlightService:
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(
-            sockets.telemetry,
+            sockets.telemetry.socket,
             PacketStream(self._boot.number),
             self._beat("telemetry"),
             utc_ns,
             self._report_drops,
+            rebind=sockets.telemetry.rebind,
         )
         self._events = EventReporter(
             lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
@@ -208,6 +220,7 @@ class FlightService:
             self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
+        self._faults = settings.dimc.faults
 
     def _build_commanding(self, sockets: FlightSockets) -> None:
         handlers = Handlers(
@@ -242,12 +255,20 @@ class FlightService:
         )
         self._due_since_boot = True
         self._commanding = TelecommandLink(
-            sockets.telecommand, self._dispatcher, self._beat("commanding"), self._tick_commanding
+            sockets.telecommand.socket,
+            self._dispatcher,
+            self._beat("commanding"),
+            self._tick_commanding,
+            sockets.telecommand.rebind,
         )
 
     def _build_downlink(self, sockets: FlightSockets) -> None:
         self._downlink = DownlinkLink(
-            sockets.downlink, self._transfer, self._beat("downlink"), self._report_fault
+            sockets.downlink.socket,
+            self._transfer,
+            self._beat("downlink"),
+            self._report_fault,
+            sockets.downlink.rebind,
         )
 
     def _build_health(self) -> None:
@@ -331,18 +352,25 @@ class FlightService:
     def _recover(self) -> None:
         """Close what the previous run left open."""
         now_ns, boot = utc_ns(), self._boot
-        if not boot.last_was_clean:
-            self._events.report(
-                "UNCLEAN_RESTART", f"the previous run ended {boot.reset_cause}", boot=boot.number
-            )
+        if self._faults is not None:
+            message = f"faults of the card are injected, seed {self._faults.seed}"
+            self._events.report("FAULTS_INJECTED", message)
         self._care.deal_with_loss()
-        recovered = self._jobs.recover(int(self._parameters.number("processing.attempts")), now_ns)
+        recovered = self._jobs.recover(
+            int(self._parameters.number("processing.attempts")),
+            now_ns,
+            unclean=not boot.last_was_clean,
+            crash=self._crash.signal,
+        )
+        if not boot.last_was_clean:
+            self._report_unclean_end(recovered.suspects)
         for job in recovered.requeued:
-            self._events.report(
-                "JOB_REQUEUED", f"{job.id} ran when the service ended, and waits again", job=job.id
-            )
+            alone = ", alone" if job.id in recovered.suspects else ""
+            message = f"{job.id} ran when the service ended, and waits to run again{alone}"
+            self._events.report("JOB_REQUEUED", message, job=job.id)
         for job in recovered.failed:
-            code, cause = Code.ATTEMPTS_EXHAUSTED, self._jobs.record(job.id).cause
+            record = self._jobs.record(job.id)
+            code, cause = record.code or Code.ATTEMPTS_EXHAUSTED, record.cause
             self._report(job.telecommand, Stage.FAILED, code=code, cause=cause)
             self._events.report(
                 "JOB_FAILED", f"{job.id} is FAILED: {cause}", job=job.id, code=code.value
@@ -363,6 +391,21 @@ class FlightService:
         with suppress(StateUnavailable):  # the next check makes up for it
             self._safe.keep()
 
+    def _report_unclean_end(self, suspects: tuple[str, ...]) -> None:
+        message = f"the previous run ended {self._boot.reset_cause}"
+        if self._crash.signal:
+            message += f" ({self._crash.signal})"
+            self._log.error("the previous run crashed", stacks=self._crash.stacks)
+        if suspects:
+            message += f"; at work were {', '.join(suspects)}"
+        self._events.report(
+            "UNCLEAN_RESTART",
+            message,
+            boot=self._boot.number,
+            signal=self._crash.signal,
+            suspects=suspects,
+        )
+
     def _restore_contact(self) -> None:
         contact = self._contact.restore(time.monotonic(), utc_ns())
         if contact is None:
@@ -370,10 +413,10 @@ class FlightService:
         spent = self._contact.spent_bytes
         if contact.open:
             left, seconds = contact.bytes_left, contact.seconds_left
-            message = f"the contact window continues: {left} bytes and {seconds:.0f} s are left"
+            message = f"the contact window continues: {size(left)} and {seconds:.0f} s are left"
             self._events.report("CONTACT_OPENED", message, bytes=left, seconds=seconds)
         else:
-            message = f"the contact window closed during the restart, after {spent} bytes"
+            message = f"the contact window closed during the restart, after {size(spent)}"
             self._events.report("CONTACT_CLOSED", message, bytes=spent)
 
     def _start(self) -> None:
@@ -510,6 +553,11 @@ class FlightService:
     def _report_parameter(self, name: str, value: Value) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
         self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
+
+    def _renew_links(self) -> None:
+        self._log.warning("a client was revoked: all links are closed, and open again")
+        for link in (self._telemetry, self._commanding, self._downlink):
+            link.renew()
 
     def _report_refused_keys(self, error: LinkError) -> None:
         self._events.report("KEYS_REFUSED", str(error))

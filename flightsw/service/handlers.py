@@ -15,6 +15,7 @@ from flightsw.errors import EngineUnavailable
 from flightsw.fdir.modes import ModeMachine
 from flightsw.host.confinement import confined
 from flightsw.jobs.queue import JobQueue
+from flightsw.jobs.requested_area import requested_area
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots, SlotState
 from flightsw.telemetry.reporting import ServicePorts
@@ -49,6 +50,7 @@ from telecommands.dictionary import (
     Topic,
 )
 from telecommands.refusal import Refusal
+from telecommands.units import size
 
 RESTART_STATUS: Final = 75
 """Exit status after RESTART: EX_TEMPFAIL, at which systemd starts the service again."""
@@ -124,6 +126,7 @@ class Handlers:
     # --- Jobs --------------------------------------------------------------------------------
 
     def _process_scene(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
+        requested_area(request)  # a wrong one is refused now, not when its turn comes
         if not confined(self.scene_root, request.scene).exists():
             cause = f"{request.scene} does not exist below the scene root"
             raise Refusal(Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path")
@@ -219,7 +222,7 @@ class Handlers:
 
     def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
         self.contact.open(request, self.ports.monotonic(), self.ports.clock())
-        message = f"the contact window is open for {request.seconds:g} s and {request.bytes} bytes"
+        message = f"the contact window is open for {request.seconds:g} s and {size(request.bytes)}"
         self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
         return Completed()
 

@@ -29,6 +29,7 @@ from flightsw.model.slots import ModelSlots
 from flightsw.telemetry.reporting import ReportEvent
 from flightsw.telemetry.sensors import SensorReadings, Sensors
 from telecommands.dictionary import Housekeeping, TelecommandCounts
+from telecommands.units import size
 
 _CARD: Final = "card_temperature_c"
 _DISK: Final = "disk_free_bytes"
@@ -86,7 +87,7 @@ class Health:
         if self._contact_open and not is_open:
             spent = sources.contact.spent_bytes
             self.event(
-                "CONTACT_CLOSED", f"the contact window closed after {spent} bytes", bytes=spent
+                "CONTACT_CLOSED", f"the contact window closed after {size(spent)}", bytes=spent
             )
         self._contact_open = is_open
 
@@ -146,13 +147,13 @@ class Health:
         reserve = self.sources.parameters.number("storage.reserve_bytes")
         check = self._disk.check(readings.disk_free_bytes, now, disk_limits(reserve))
         self._report(check)
-        if not check.acts:
+        if check.value is None or not check.acts:  # what acts has a value
             if self.sources.state_on_disk():
                 self.modes.cleared(SafeReason.DISK_FULL)
             return
         if check.changed:
-            self.event("DISK_FULL", f"only {check.value:.0f} bytes are free", value=check.value)
-        self.modes.unsafe(SafeReason.DISK_FULL, f"only {check.value:.0f} bytes are free")
+            self.event("DISK_FULL", f"only {size(check.value)} are free", value=check.value)
+        self.modes.unsafe(SafeReason.DISK_FULL, f"only {size(check.value)} are free")
 
     def _check_limits(self, now: float) -> None:
         """Values with limits in the dictionary that nothing acts upon."""

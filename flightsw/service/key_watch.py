@@ -5,47 +5,62 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from flightsw.errors import LinkError
-from flightsw.keys import KeyFolder
+from flightsw.keys import ClientKeys, KeyFolder
 from telecommands.auth import TelecommandKey
 
 
 class KeyWatch:
-    """The telecommand keys that are valid now; polled by one thread, read by any.
+    """The keys that are valid now; polled by one thread, read by any.
 
-    ``read_curve_keys`` makes the links read the authorised CURVE keys again; ``refused`` is called
-    with the error if a key file cannot be used, and the previous keys stay valid.  Raises
-    :class:`LinkError` if the first reading finds such a file.
+    Each file counts by itself: ``refused`` is called with the error of each one that cannot be
+    used, once for each change of the files, and the others count.  A folder that cannot be read
+    lets nobody in.  ``revoked`` is called if a public key no longer counts: links that its client
+    holds open must be closed.
     """
 
     def __init__(
         self,
         folder: KeyFolder,
-        read_curve_keys: Callable[[], None],
         refused: Callable[[LinkError], None],
+        revoked: Callable[[], None],
     ) -> None:
         self._folder = folder
-        self._read_curve_keys = read_curve_keys
         self._refused = refused
-        self._seen = self._changed_at()
-        self._keys: Mapping[str, TelecommandKey] = folder.telecommand_keys()
+        self._revoked = revoked
+        self._seen = self._files()
+        self._clients = self._read()
+        self._unreported = self._clients.refused
 
     @property
     def telecommand_keys(self) -> Mapping[str, TelecommandKey]:
         """By key id."""
-        return self._keys
+        return self._clients.telecommand
+
+    def lets_in(self, public: bytes) -> bool:
+        """Whether the client with this public CURVE key (Z85) may open a link."""
+        return public in self._clients.public.values()
 
     def poll(self) -> None:
-        """Read the folders again if a file was added or removed."""
-        seen = self._changed_at()
-        if seen == self._seen:
-            return
-        self._seen = seen
-        try:
-            self._keys = self._folder.telecommand_keys()
-            self._read_curve_keys()
-        except LinkError as error:
+        """Read the files again if one was added, removed or changed in any way."""
+        seen = self._files()
+        if seen != self._seen:
+            self._seen, before = seen, {*self._clients.public.values()}
+            self._clients = self._read()
+            self._unreported = self._clients.refused
+            if before - {*self._clients.public.values()}:
+                self._revoked()
+        reported, self._unreported = self._unreported, ()
+        for error in reported:
             self._refused(error)
 
-    def _changed_at(self) -> tuple[int, ...]:
-        folders = self._folder.client_folders
-        return tuple(folder.stat().st_mtime_ns if folder.is_dir() else 0 for folder in folders)
+    def _files(self) -> tuple[tuple[str, ...], ...] | str:
+        try:
+            return self._folder.files()
+        except LinkError as error:
+            return str(error)
+
+    def _read(self) -> ClientKeys:
+        try:
+            return self._folder.clients()
+        except LinkError as error:
+            return ClientKeys({}, {}, (error,))

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +20,7 @@ from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
 from flightsw.host.disk import write_whole
+from flightsw.host.socket_thread import BoundSocket, Rebind
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
 from telecommands.dictionary import MAX_BODY_BYTES
@@ -28,6 +33,8 @@ _LONGEST_MESSAGE: Final = 4 * MAX_BODY_BYTES  # above it the line is cut; a refu
 _WAITING: Final = 256  # messages a peer
 _HANDSHAKE_MS: Final = 5_000
 _LINGER_MS: Final = 500
+_PORT_SECONDS: Final = 5.0  # until the port of a socket that was closed is free again
+_PORT_CHECK_SECONDS: Final = 0.01
 _CONTROL, _BULK = 1, 2  # I/O threads, as bits: encrypting products delays no telecommand
 
 
@@ -41,12 +48,20 @@ class Endpoints:
 
 
 @dataclass(frozen=True)
-class FlightSockets:
-    """Bound sockets, ready for their links, which close them."""
+class LinkSocket:
+    """A bound socket, ready for its link, which closes it, and how to bind it once more."""
 
-    telecommand: zmq.Socket[bytes]
-    telemetry: zmq.Socket[bytes]
-    downlink: zmq.Socket[bytes]
+    socket: BoundSocket
+    rebind: Rebind
+
+
+@dataclass(frozen=True)
+class FlightSockets:
+    """The sockets of the three links."""
+
+    telecommand: LinkSocket
+    telemetry: LinkSocket
+    downlink: LinkSocket
     endpoints: Endpoints
     authenticating: Callable[[], bool]
     """Whether the thread that lets clients in still runs."""
@@ -54,12 +69,14 @@ class FlightSockets:
 
 @contextmanager
 def open_sockets(
-    settings: ServiceSettings, keys: KeyFolder
-) -> Iterator[tuple[FlightSockets, Callable[[], None]]]:
-    """Bind the endpoints; the callable reads the folder of authorised keys again.
+    settings: ServiceSettings, keys: KeyFolder, lets_in: Callable[[bytes], bool]
+) -> Iterator[FlightSockets]:
+    """Bind the endpoints; ``lets_in`` decides about a client's public key whenever it connects.
 
-    Raises :class:`LinkError` for a port in use and for keys that are missing or unsafe.
+    Raises :class:`LinkError` for a port in use, for links without CURVE beyond the loopback, and
+    for a pair of the service that is missing or unsafe.
     """
+    _require_protection(settings)
     pair = keys.service_pair() if settings.curve else None
     context = zmq.Context(io_threads=2)
     authenticator: ThreadAuthenticator | None = None
@@ -67,14 +84,9 @@ def open_sockets(
         if pair:
             authenticator = ThreadAuthenticator(context)
             authenticator.start()
-
-        def read_keys() -> None:
-            if authenticator:
-                authenticator.configure_curve(_EVERY_DOMAIN, str(keys.authorised_folder))
-
-        read_keys()
+            authenticator.configure_curve_callback(_EVERY_DOMAIN, _Gatekeeper(lets_in))
         authenticating = authenticator.is_alive if authenticator else lambda: True
-        yield _bound(context, settings, pair, authenticating), read_keys
+        yield _bound(context, settings, pair, authenticating)
     finally:
         if authenticator:
             if not authenticator.is_alive():  # its stop() would wait without end
@@ -82,6 +94,35 @@ def open_sockets(
                 authenticator.pipe = None  # type: ignore[assignment]
             authenticator.stop()
         context.destroy(linger=0)
+
+
+def _require_protection(settings: ServiceSettings) -> None:
+    if settings.curve or settings.unprotected_network or _is_loopback(settings.host):
+        return
+    raise LinkError(
+        f"service.host {settings.host}",
+        "is not the loopback interface, and service.curve is false",
+        "Set service.curve to true; or service.unprotected_network, if others protect that network",
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    """A name other than localhost may be any address."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Gatekeeper:
+    """What the authenticator asks about each client that connects."""
+
+    def __init__(self, lets_in: Callable[[bytes], bool]) -> None:
+        self._lets_in = lets_in
+
+    def callback(self, _domain: str, key: bytes) -> bool:
+        """Whether the client with this key (Z85) is let in."""
+        return self._lets_in(key)
 
 
 def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
@@ -96,39 +137,57 @@ def _bound(
     pair: CurvePair | None,
     authenticating: Callable[[], bool],
 ) -> FlightSockets:
-    telecommand = context.socket(zmq.ROUTER)
-    telecommand.set(zmq.MAXMSGSIZE, _LONGEST_MESSAGE)
-    telecommand.set(zmq.SNDHWM, _WAITING)
-    telecommand.set(zmq.RCVHWM, _WAITING)
-    telecommand.set(zmq.LINGER, _LINGER_MS)
-    telemetry = context.socket(zmq.XPUB)
-    configure_publisher(telemetry)
-    downlink = context.socket(zmq.ROUTER)
-    prepare_socket(downlink)
-    for socket in (telecommand, telemetry):
-        socket.set(zmq.AFFINITY, _CONTROL)
-    downlink.set(zmq.AFFINITY, _BULK)
-    endpoints = [
-        _bind(socket, pair, settings.host, port)
-        for socket, port in (
-            (telecommand, settings.telecommand_port),
-            (telemetry, settings.telemetry_port),
-            (downlink, settings.downlink_port),
-        )
-    ]
-    return FlightSockets(telecommand, telemetry, downlink, Endpoints(*endpoints), authenticating)
+    def link(
+        kind: int, affinity: int, port: int, prepare: Callable[[BoundSocket], None]
+    ) -> LinkSocket:
+        def opened(endpoint: str, patience_s: float) -> BoundSocket:
+            socket = context.socket(kind)
+            socket.set(zmq.AFFINITY, affinity)
+            prepare(socket)
+            _secure(socket, pair)
+            _bind(socket, endpoint, patience_s)
+            return socket
+
+        socket = opened(f"tcp://{settings.host}:{port or '*'}", 0.0)
+        return LinkSocket(socket, partial(opened, _endpoint(socket), _PORT_SECONDS))
+
+    telecommand = link(zmq.ROUTER, _CONTROL, settings.telecommand_port, _prepare_telecommands)
+    telemetry = link(zmq.XPUB, _CONTROL, settings.telemetry_port, configure_publisher)
+    downlink = link(zmq.ROUTER, _BULK, settings.downlink_port, prepare_socket)
+    endpoints = Endpoints(*(_endpoint(one.socket) for one in (telecommand, telemetry, downlink)))
+    return FlightSockets(telecommand, telemetry, downlink, endpoints, authenticating)
 
 
-def _bind(socket: zmq.Socket[bytes], pair: CurvePair | None, host: str, port: int) -> str:
+def _prepare_telecommands(socket: BoundSocket) -> None:
+    socket.set(zmq.MAXMSGSIZE, _LONGEST_MESSAGE)
+    socket.set(zmq.SNDHWM, _WAITING)
+    socket.set(zmq.RCVHWM, _WAITING)
+    socket.set(zmq.LINGER, _LINGER_MS)
+
+
+def _secure(socket: BoundSocket, pair: CurvePair | None) -> None:
     socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
     if pair:
         socket.set(zmq.CURVE_SERVER, 1)
         socket.set(zmq.CURVE_PUBLICKEY, pair.public)
         socket.set(zmq.CURVE_SECRETKEY, pair.secret)
-    wanted = f"tcp://{host}:{port or '*'}"
-    try:
-        socket.bind(wanted)
-    except zmq.ZMQError as error:
-        cure = "Stop the program that listens there, or set service.host and the ports"
-        raise LinkError(wanted, f"cannot be bound ({error.strerror})", cure) from error
+
+
+def _bind(socket: BoundSocket, wanted: str, patience_s: float) -> None:
+    """Bind; the port of a socket that was just closed becomes free a moment later."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            socket.bind(wanted)
+        except zmq.ZMQError as error:
+            if error.errno == errno.EADDRINUSE and time.monotonic() < deadline:
+                time.sleep(_PORT_CHECK_SECONDS)
+                continue
+            socket.close(linger=0)
+            cure = "Stop the program that listens there, or set service.host and the ports"
+            raise LinkError(wanted, f"cannot be bound ({error.strerror})", cure) from error
+        return
+
+
+def _endpoint(socket: BoundSocket) -> str:
     return socket.getsockopt_string(zmq.LAST_ENDPOINT)

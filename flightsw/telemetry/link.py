@@ -10,7 +10,7 @@ from typing import Final
 
 import zmq
 
-from flightsw.host.socket_thread import SocketThread
+from flightsw.host.socket_thread import Rebind, SocketThread
 from flightsw.telemetry.packets import Frames, PacketStream
 from telecommands.dictionary import Record, Topic
 
@@ -63,8 +63,9 @@ class TelemetryLink(SocketThread):
         clock: Callable[[], int],
         report_drops: Callable[[int], None],
         depth: int = 10_000,
+        rebind: Rebind | None = None,
     ) -> None:
-        super().__init__("flightsw-telemetry", socket, heartbeat)
+        super().__init__("flightsw-telemetry", socket, heartbeat, rebind)
         self._stream = stream
         self._clock = clock
         self._report_drops = report_drops

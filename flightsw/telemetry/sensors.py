@@ -63,11 +63,15 @@ class Sensors:
         """All readings, now."""
         return SensorReadings(
             cpu_temperature_c=_or_none(self._cpu_temperature),
-            card_power_w=_or_none(self._card_power),
+            card_power_w=self.card_power(),
             memory_bytes=_or_none(lambda: int(self._process.memory_info().rss)),
             cpu_share=_or_none(self._cpu_share),
             disk_free_bytes=_or_none(lambda: shutil.disk_usage(self._disk).free),
         )
+
+    def card_power(self) -> float | None:
+        """Power of the rail that feeds the card, in W, now."""
+        return _or_none(self._card_power)
 
     def _cpu_share(self) -> float:
         return min(1.0, float(self._process.cpu_percent()) / 100 / (os.cpu_count() or 1))

@@ -115,6 +115,14 @@ def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
     return tuple(kind.values)
 
 
+def allowed_values(kind: inspect.Type) -> tuple[Any, ...]:
+    """The values of a list of choices, also of one item of a list; none for other types."""
+    bare, _ = peeled(kind)
+    if isinstance(bare, inspect.VarTupleType):
+        bare, _ = peeled(bare.item_type)
+    return choices_of(bare) if isinstance(bare, (inspect.LiteralType, inspect.EnumType)) else ()
+
+
 def peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
     """The type without metadata and None, and its range, length and description."""
     if isinstance(kind, inspect.Metadata):

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``groundsim``: the ground station simulator's command line.  Parsing and exit status only.
 
 0 success; 1 failed, or not as expected; 2 wrong usage; 3 a telecommand was rejected; 4 no answer;
@@ -11,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from telecommands.command_line import CommandParser, answer_shell
 from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
@@ -18,6 +20,7 @@ from telecommands.groundsim.commands import (
     export,
     fetch,
     keys,
+    metrics,
     run,
     scene,
     score,
@@ -30,30 +33,35 @@ from telecommands.groundsim.commands import (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     try:
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        answer_shell(parser)
+        status = _run(parser.parse_args(argv))
+        sys.stdout.flush()
     except SystemExit as stopped:  # argparse has printed the reason
         return int(stopped.code or 0)
-    command: Callable[[argparse.Namespace], int] = arguments.command
-    try:
-        status = command(arguments)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return _fail(Interrupted(arguments.name, "was interrupted", arguments.after_interrupt))
     except BrokenPipeError:  # the reader of the output has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    return status
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        return _fail(Interrupted(arguments.name, "was interrupted", arguments.after_interrupt))
     except GroundError as error:
         return _fail(error)
-    else:
-        return status
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="groundsim", description="Ground station simulator.")
+    parser = CommandParser(prog="groundsim", description="Ground station simulator.")
     parser.set_defaults(after_interrupt="")
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for command in (keys, wait, send, watch, fetch, run, dashboard, export, scene, score):
+    everything = (keys, wait, send, watch, fetch, run, dashboard, metrics, export, scene, score)
+    for command in everything:
         command.add_parser(commands)
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +16,9 @@ from rich.text import Text
 from telecommands.dictionary import Housekeeping, Mode, Severity, Stage
 from telecommands.ground.arguments import fields_of
 from telecommands.ground.limits import Level, extra_of, level_of
-from telecommands.ground.readable import duration, pairs, size, utc, value_text
+from telecommands.ground.readable import pairs, utc, value_text
 from telecommands.ground.telemetry_state import TelemetryState
+from telecommands.units import duration
 
 _LEVELS: Final = {
     Level.NOMINAL: "",
@@ -37,24 +39,35 @@ _MODES: Final = {
     Mode.SAFE: "bold white on red",
 }
 _STALE: Final = "magenta"
+_FIELD_WIDTH: Final = 40  # of a field's name and value
+_FRAME_LINES: Final = 3  # the panel's border and the footer
 
 
-def live_table(state: TelemetryState, lost: Mapping[str, int], now: float) -> RenderableType:
-    """The telemetry state at ``now`` (monotonic seconds); ``lost`` counts packets by topic."""
-    parts: list[RenderableType] = [
-        Panel(_housekeeping(state, now), title=_headline(state, now)),
-        *(_job(progress.scene, progress.rows_done, progress.rows, progress.elapsed_s)
-          for progress in state.jobs(now)),
-    ]  # fmt: skip
-    if state.cloud is not None:
-        cloud = state.cloud
-        parts.append(Text(f"{cloud.scene}: {cloud.contaminated:.1%} contaminated"))
-    parts += [
-        Panel(_events(state), title="events"),
-        Panel(_telecommands(state), title="telecommands"),
-        _footer(state, lost),
+def live_table(
+    state: TelemetryState, lost: Mapping[str, int], now: float, width: int = 160, height: int = 60
+) -> RenderableType:
+    """The telemetry state at ``now`` (monotonic seconds); ``lost`` counts packets by topic.
+
+    Housekeeping, jobs and the footer are whole; the newest events and telecommands fill the rest
+    of ``height`` lines.  From 80 x 24 characters on, it fits.
+    """
+    fields, lines = _housekeeping(state, now, max(2, width // _FIELD_WIDTH))
+    jobs = [
+        _job(progress.scene, progress.rows_done, progress.rows, progress.elapsed_s)
+        for progress in state.jobs(now)
     ]
-    return Group(*parts)
+    cloud = state.cloud
+    if cloud is not None:
+        jobs.append(Text(f"{cloud.scene}: {cloud.contaminated:.1%} contaminated", no_wrap=True))
+    left = max(2, height - lines - len(jobs) - _FRAME_LINES)
+    telecommands = min(left // 2, len(state.telecommands))
+    return Group(
+        Panel(fields, title=_headline(state, now)),
+        *jobs,
+        _events(state, left - telecommands),
+        _telecommands(state, telecommands),
+        _footer(state, lost),
+    )
 
 
 def _headline(state: TelemetryState, now: float) -> Text:
@@ -70,36 +83,37 @@ def _headline(state: TelemetryState, now: float) -> Text:
     return head
 
 
-def _housekeeping(state: TelemetryState, now: float) -> RenderableType:
+def _housekeeping(state: TelemetryState, now: float, across: int) -> tuple[RenderableType, int]:
+    """The fields, so many side by side, and the lines that they take."""
     housekeeping = state.housekeeping
     if housekeeping is None:
-        return Text("no housekeeping received yet")
+        return Text("no housekeeping received yet"), 1
     stale = state.is_stale(now)
-    grid = Table.grid(padding=(0, 2), expand=True)
-    for _ in range(2):
+    grid = Table.grid(padding=(0, 1), expand=True)
+    for _ in range(across):
         grid.add_column(style="dim", no_wrap=True)
-        grid.add_column(overflow="fold", ratio=1)
+        grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     cells: list[Text] = []
     for field in fields_of(Housekeeping):
         value = getattr(housekeeping, field.name)
         style = _STALE if stale else _LEVELS[level_of(field, value)]
         cells += [Text(field.name), Text(_value(field.name, value, extra_of(field.type)), style)]
-    cells += [Text()] * (-len(cells) % 4)
-    for start in range(0, len(cells), 4):
-        grid.add_row(*cells[start : start + 4])
-    return grid
+    cells += [Text()] * (-len(cells) % (2 * across))
+    for start in range(0, len(cells), 2 * across):
+        grid.add_row(*cells[start : start + 2 * across])
+    return grid, grid.row_count
 
 
 def _value(name: str, value: Any, extra: Mapping[str, Any]) -> str:
     value = msgspec.to_builtins(value)
+    if name == "heartbeats" and value:
+        oldest = max(value, key=value.__getitem__)
+        return f"{oldest} {value[oldest]:.1f} s"
     if isinstance(value, Mapping):
-        return pairs(value) or "-"
+        return pairs({key: one for key, one in value.items() if one}) or "-"
     unit = extra.get("unit", "")
-    if isinstance(value, (int, float)) and unit == "byte":
-        return size(value)
-    if isinstance(value, float) and unit == "s":
-        return duration(value)
-    return " ".join(filter(None, [value_text(name, value), unit if value is not None else ""]))
+    shown = value_text(name, value)
+    return shown if value is None or unit in ("", "byte", "s", "ns") else f"{shown} {unit}"
 
 
 def _job(scene: str, done: int, rows: int, elapsed_s: float) -> RenderableType:
@@ -115,13 +129,13 @@ def _job(scene: str, done: int, rows: int, elapsed_s: float) -> RenderableType:
     return row
 
 
-def _events(state: TelemetryState) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    for t, event in reversed(state.events):
+def _events(state: TelemetryState, most: int) -> RenderableType:
+    grid = _lines()
+    for t, event in islice(reversed(state.events), most):
         suppressed = f" (+{event.squelched} suppressed)" if event.squelched else ""
         style = _SEVERITIES[event.severity]
         grid.add_row(
-            Text(utc(t), style="dim"),
+            Text(_time(t), style="dim"),
             Text(event.severity.value, style=style),
             Text(event.event, style=style),
             Text(event.message + suppressed),
@@ -129,25 +143,39 @@ def _events(state: TelemetryState) -> RenderableType:
     return grid
 
 
-def _telecommands(state: TelemetryState) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    for sent in reversed(state.telecommands.values()):
+def _telecommands(state: TelemetryState, most: int) -> RenderableType:
+    grid = _lines()
+    for sent in islice(reversed(state.telecommands.values()), most):
         bad = sent.stage.closes and sent.stage is not Stage.COMPLETED
         step = f"{sent.step} of {sent.of}" if sent.stage is Stage.PROGRESS else ""
         code = sent.code.value if sent.code is not None else ""
         grid.add_row(
-            Text(utc(sent.at), style="dim"),
-            Text(sent.name),
+            Text(_time(sent.at), style="dim"),
             Text(sent.stage.value, style="yellow" if bad else ""),
-            Text(" ".join(filter(None, [step, code, sent.cause]))),
-            Text(sent.id, style="dim"),
+            Text(sent.name),
+            Text(" ".join(filter(None, [step, code, sent.cause])) or sent.id),
         )
     return grid
 
 
+def _lines() -> Table:
+    """A grid of four columns, each row on one line; the last one is cut."""
+    grid = Table.grid(padding=(0, 1), expand=True)
+    for _ in range(3):
+        grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    return grid
+
+
+def _time(t: int) -> str:
+    """The time of day, UTC."""
+    return utc(t)[11:19]
+
+
 def _footer(state: TelemetryState, lost: Mapping[str, int]) -> Text:
     count = sum(lost.values())
-    text = Text("packets " + " ".join(f"{k} {v}" for k, v in sorted(state.packets.items())))
+    text = Text(no_wrap=True, overflow="ellipsis")
+    text.append("packets " + " ".join(f"{k} {v}" for k, v in sorted(state.packets.items())))
     missing = " ".join(f"{topic} {number}" for topic, number in sorted(lost.items()) if number)
     text.append(f"   lost {missing or 0}", style="bold yellow" if count else "dim")
     return text

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +12,9 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from flightsw.chain import ProcessedScene, SceneRequest, open_chain
-from flightsw.config import DimcSettings, PipelineSettings, Settings
-from flightsw.dimc.errors import ConnectionError as CardGone
-from flightsw.dimc.simulator import instance
-from flightsw.engines import fallback
+from flightsw.config import DimcSettings, FaultSettings, PipelineSettings, Settings
+from flightsw.dimc import injection
+from flightsw.dimc.injection import injector_of
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import AnswerWrong, EngineError, EngineUnavailable, InferenceFailed
 from flightsw.pipeline import stages
@@ -30,8 +27,9 @@ CARD = DimcSettings(card="simulator")
 MASK = frozenset({"mask"})
 
 
-def _settings(*engines: EngineName) -> Settings:
-    return Settings(engines=engines, dimc=CARD, pipeline=PipelineSettings(golden_every=10))
+def _settings(*engines: EngineName, faults: FaultSettings | None = None) -> Settings:
+    dimc = replace(CARD, faults=faults)
+    return Settings(engines=engines, dimc=dimc, pipeline=PipelineSettings(golden_every=10))
 
 
 def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
@@ -65,28 +63,14 @@ def masks(
     return found
 
 
-def _after(calls: int, spoil: Callable[..., None], times: int) -> Callable[..., None]:
-    """A card's ``run`` that is spoilt ``times`` times, from call number ``calls`` on."""
-    run, seen = instance.ModelInstance.run, 0
-
-    def spoilt(self: Any, inputs: Any, outputs: Any) -> None:
-        nonlocal seen
-        seen += 1
-        if calls <= seen < calls + times:
-            spoil(self)
-        run(self, inputs, outputs)
-        if calls <= seen < calls + times and spoil is _invert:
-            outputs[0][...] = ~outputs[0]
-
-    return spoilt
+@pytest.fixture(autouse=True)
+def _unused_injectors() -> None:
+    injector_of.cache_clear()
 
 
-def _lose(_: Any) -> None:
-    raise CardGone("the card left the bus")
-
-
-def _invert(_: Any) -> None:
-    """Answers come out wrong."""
+def _faults(first: int, most: int | None = None, **rates: float) -> FaultSettings:
+    """Faults from a card's frame number ``first`` on, ``most`` of them."""
+    return FaultSettings(first=first, most=most, **rates)  # type: ignore[arg-type]
 
 
 def test_int8_and_fp32_agree_as_the_release_says(masks: dict[str, NDArray[np.uint8]]) -> None:
@@ -97,11 +81,9 @@ def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, _lose, 1))
-    heard = _Heard()
-    with open_chain(_settings("dimc"), heard.notices) as chain:
+    faults, heard = _faults(8, 1, connection_error=1.0), _Heard()
+    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert [type(one) for one in heard.recovered] == [InferenceFailed]
@@ -112,11 +94,9 @@ def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _invert, 1))
-    heard = _Heard()
-    with open_chain(_settings("dimc"), heard.notices) as chain:
+    faults, heard = _faults(6, 1, inverted=1.0), _Heard()
+    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert "golden tile" in str(heard.recovered[0])
@@ -126,11 +106,9 @@ def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, _invert, 1))
-    heard = _Heard()
-    with open_chain(_settings("dimc"), heard.notices) as chain:
+    faults, heard = _faults(8, 1, inverted=1.0), _Heard()
+    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert [type(one) for one in heard.corrected] == [AnswerWrong]
@@ -145,14 +123,11 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     release = threading.Event()
-
-    def hang(_: Any) -> None:
-        assert release.wait(120)
-
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(9, hang, 1))
+    monkeypatch.setattr(injection, "sleep", lambda _: release.wait(120))
     monkeypatch.setattr(stages, "_JOIN_SECONDS", 0.2)
-    heard = _Heard()
-    settings = replace(_settings("dimc"), pipeline=PipelineSettings(stall_seconds=2.0))
+    faults, heard = _faults(8, 1, hang=1.0), _Heard()
+    settings = _settings("dimc", faults=faults)
+    settings = replace(settings, pipeline=PipelineSettings(stall_seconds=10.0))
     with open_chain(settings, heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK))
         assert "nothing moved" in str(heard.recovered[0])
@@ -162,24 +137,15 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
     np.testing.assert_array_equal(_mask(again), masks["dimc"])
 
 
-@pytest.mark.parametrize(("spoil", "reopens"), [(_lose, True), (_lose, False), (_invert, True)])
+@pytest.mark.parametrize("kind", ["connection_error", "lost_device", "inverted"])
 def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
-    spoil: Callable[..., None],
-    *,
-    reopens: bool,
+    kind: str,
 ) -> None:
-    def gone(*_: object) -> None:
-        raise EngineUnavailable("the card", "does not answer", "Check the slot")
-
-    monkeypatch.setattr(instance.ModelInstance, "run", _after(7, spoil, 10_000))
-    heard = _Heard()
-    with open_chain(_settings("dimc", "torch-cpu"), heard.notices) as chain:
-        if not reopens:
-            monkeypatch.setattr(fallback, "open_dimc_engine", gone)
+    faults, heard = _faults(6, None, **{kind: 1.0}), _Heard()
+    with open_chain(_settings("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
         assert processed.engine.name == "torch-cpu"
         assert processed.products.paths("mask")[0].name.endswith("_torch_cloud_mask.npy")
@@ -206,12 +172,10 @@ def test_a_named_engine_that_serves_and_fails_for_good_fails_its_job_alone(
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    heard = _Heard()
-    with open_chain(_settings("dimc", "torch-cpu"), heard.notices) as chain:
-        monkeypatch.setattr(instance.ModelInstance, "run", _after(7, _lose, 10_000))
-        with pytest.raises(InferenceFailed, match="left the bus"):
+    faults, heard = _faults(6, connection_error=1.0), _Heard()
+    with open_chain(_settings("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
+        with pytest.raises(InferenceFailed, match="ConnectionError"):
             chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK, engine="dimc"))
         assert heard.given_up == []
         assert not (tmp_path / "a").exists()
@@ -220,22 +184,18 @@ def test_a_named_engine_that_serves_and_fails_for_good_fails_its_job_alone(
 
 
 @pytest.mark.parametrize("last", ["torch-cuda", "tensorrt"])
-def test_a_card_that_answers_no_golden_tile_ends_the_self_test(
-    monkeypatch: pytest.MonkeyPatch, last: EngineName
-) -> None:
-    heard = _Heard()
-    with open_chain(_settings("dimc", last), heard.notices) as chain:
-        monkeypatch.setattr(instance.ModelInstance, "run", _after(0, _lose, 10_000))
-        with pytest.raises(InferenceFailed, match="left the bus"):
-            chain.find_sound_engine()
+def test_a_card_that_answers_no_golden_tile_ends_the_self_test(last: EngineName) -> None:
+    faults, heard = _faults(0, connection_error=1.0), _Heard()
+    with (
+        open_chain(_settings("dimc", last, faults=faults), heard.notices) as chain,
+        pytest.raises(InferenceFailed, match="ConnectionError"),
+    ):
+        chain.find_sound_engine()
     assert len(heard.given_up) == 1
 
 
-def test_the_wrong_answers_of_the_only_engine_that_answers_are_reported(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with open_chain(_settings("dimc", "torch-cuda")) as chain:
-        monkeypatch.setattr(instance.ModelInstance, "run", _after(0, _invert, 10_000))
+def test_the_wrong_answers_of_the_only_engine_that_answers_are_reported() -> None:
+    with open_chain(_settings("dimc", "torch-cuda", faults=_faults(0, inverted=1.0))) as chain:
         report = chain.find_sound_engine()
     assert (report.engine, report.passed) == ("dimc", False)
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import rasterio
 import zmq
+from rasterio.warp import transform
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from flightsw.scene import open_scene
@@ -218,14 +219,66 @@ def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
     assert "give its offset: -1000" in failed.cure
     assert "--" not in failed.cure
     done = unit.execute("PROCESS_SCENE", **asked, offset=-1000)
+    scaled = unit.execute("PROCESS_SCENE", **asked, offset=-0.1, scale=1e-4, nodata=0)
+    assert scaled.data["contaminated"] == done.data["contaminated"]
     as_product = unit.execute("PROCESS_SCENE", scene=scene)
     assert done.data["contaminated"] == as_product.data["contaminated"]
     assert not unit.events("SCENE_DOUBTFUL")
+    for folder, stage in (("", Stage.COMPLETED), ("../", Stage.FAILED)):
+        colours = [{"common_name": colour} for colour in asked["bands"]]
+        values = [{"scale": 1e-4, "offset": -0.1}] * 4
+        asset = {"href": f"{folder}plain.tif", "eo:bands": colours, "raster:bands": values}
+        item = {"type": "Feature", "stac_version": "1.0.0", "id": "i", "properties": {}}
+        (unit.scenes / "item.json").write_text(json.dumps(item | {"assets": {"all": asset}}))
+        by_item = unit.execute("PROCESS_SCENE", scene="item.json")
+        assert by_item.stage is stage
+        if stage is Stage.COMPLETED:
+            assert by_item.data["contaminated"] == done.data["contaminated"]
+    assert "leads out of the folder of scenes" in by_item.cause
     doubtful = unit.execute("PROCESS_SCENE", **asked, offset=0)
     wait_until(lambda: unit.events("SCENE_DOUBTFUL"))
     [event] = unit.events("SCENE_DOUBTFUL")
     assert doubtful.data["job"] in event["message"]
     assert "perhaps the product has an offset (-1000)" in event["message"]
+
+
+def test_an_area_of_a_scene_is_processed_alone(unit: FlightUnit, scene: str) -> None:
+    place = open_scene(unit.scenes / scene).metadata.georeference
+    assert place
+    left, top = place.transform[2], place.transform[5]
+    x, y = [left + 1505, left + 2505, left + 1505], [top - 1505, top - 1505, top - 2505]
+    ring = [list(one) for one in zip(*transform(place.crs, "EPSG:4326", x, y), strict=True)]
+    area = json.dumps({"type": "Polygon", "coordinates": [[*ring, ring[0]]]})
+    with unit.telemetry("sci.cloud_fraction") as telemetry:
+        done = unit.execute("PROCESS_SCENE", scene=scene, area=area)
+        fraction = next(
+            body
+            for _, _, body in telemetry.packets(30)
+            if isinstance(body, CloudFraction) and body.job == done.data["job"]
+        )
+    assert done.stage is Stage.COMPLETED
+    assert (fraction.height, fraction.width) == (101, 101)
+    assert fraction.valid_pixels < 0.55 * 101 * 101
+    assert (fraction.rows, fraction.columns) == (1, 1)
+    outside = unit.execute("PROCESS_SCENE", scene=scene, bounds=[-9, 53, -8, 54])
+    assert (outside.stage, outside.code) == (Stage.FAILED, Code.AREA_OUTSIDE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"area": '{"type": "Point", "coordinates": [11, 42]}'},
+        {"bounds": [12, 42, 11, 43]},
+        {"bounds": [11, 42]},
+        {"area": '{"type": "Polygon", "coordinates": []}', "bounds": [11, 42, 12, 43]},
+    ],
+)
+def test_what_is_not_an_area_is_rejected_before_its_turn(
+    unit: FlightUnit, scene: str, arguments: dict[str, Any]
+) -> None:
+    answer = unit.execute("PROCESS_SCENE", scene=scene, **arguments)
+    assert (answer.stage, answer.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
+    assert answer.cure
 
 
 @pytest.mark.parametrize(
@@ -703,26 +756,6 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
         assert done.returncode == 7
         assert "another service" in done.stderr
         assert unit.execute("PING").stage is Stage.COMPLETED
-        assert unit.stop() == 0
-
-
-def test_revoked_keys_count_at_once(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
-        unit.start()
-        assert unit.execute("PING").stage is Stage.COMPLETED
-        revoked = run_command(
-            "flightsw", ["keys", "revoke", "operator", "--settings", str(unit.settings)]
-        )
-        assert revoked.returncode == 0, revoked.stderr
-
-        def shut_out() -> bool:
-            try:
-                with unit.client() as client:
-                    return client.execute("PING", {}, 2).code is Code.UNKNOWN_KEY
-            except NoAnswer:
-                return True
-
-        wait_until(shut_out)
         assert unit.stop() == 0
 
 

@@ -103,6 +103,15 @@ def test_both_commands_give_their_version(installed: Installed) -> None:
         assert installed.run(command, "--version").startswith(f"{command} {flightsw.__version__}")
 
 
+def test_the_help_of_both_commands_ends_with_pages_that_are_installed(installed: Installed) -> None:
+    for command in ("flightsw", "groundsim"):
+        printed = installed.run(command, "--help").splitlines()[-1]
+        folder = Path(printed.removeprefix("Documentation (docs/): "))
+        assert folder.is_relative_to(installed.folder)
+        for page in ("index.md", "interface.md", "scenarios/day_in_short.yaml"):
+            assert (folder / page).exists()
+
+
 def test_a_module_lacks_nothing_but_extras(installed: Installed) -> None:
     absent: dict[str, str] = json.loads(installed.run("python", "-I", "-c", _IMPORT_ALL))
     assert absent["flightsw.engines.torch.engine"] == "torch"

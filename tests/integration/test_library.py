@@ -50,6 +50,53 @@ def test_the_mask_of_a_path_is_that_of_the_products(simulated: Simulated, proces
     assert flightsw.mask(simulated.scene).tobytes() == processed.tobytes()
 
 
+def test_an_area_has_the_mask_of_the_whole_scene(
+    simulated: Simulated, processed: Mask, tmp_path: Path
+) -> None:
+    bounds = (11.44, 42.39, 11.46, 42.41)
+    made = flightsw.process(simulated.scene, tmp_path / "out", bounds=bounds)
+    cut = made.scene.cut
+    assert cut
+    expected = processed[cut.top :, cut.left :][: made.scene.height, : made.scene.width]
+    mask = flightsw.mask(simulated.scene, bounds=bounds)
+    assert mask.tobytes() == expected.tobytes()
+    (west, south, east, north) = bounds
+    ring = [(west, south), (east, south), (east, north), (west, north), (west, south)]
+    geojson = {"type": "Polygon", "coordinates": [ring]}
+    inside = flightsw.mask(simulated.scene, area=geojson)
+    assert inside.shape == mask.shape
+    assert (inside[inside != 255] == mask[inside != 255]).all()
+    assert 0.9 < (inside != 255).mean() < 1
+    with pytest.raises(flightsw.UsageError, match="area and bounds exclude each other"):
+        flightsw.mask(simulated.scene, area=geojson, bounds=bounds)
+
+
+def test_an_array_without_a_place_has_no_area(
+    numbers: np.ndarray[Any, np.dtype[np.uint16]],
+) -> None:
+    with pytest.raises(flightsw.SceneError, match="has no georeference"):
+        flightsw.mask(numbers, _BANDS, offset=_OFFSET, bounds=(11.44, 42.39, 11.46, 42.41))
+
+
+def test_a_dataset_holds_mask_probability_and_their_place(
+    simulated: Simulated, processed: Mask
+) -> None:
+    data = flightsw.dataset(simulated.scene)
+    assert data.mask.values.tobytes() == processed.tobytes()
+    assert data.probability.values.tobytes() == flightsw.probability(simulated.scene).tobytes()
+    assert {*np.unique(data.probability.values[processed != 255])} <= {*range(101)}
+    assert (data.probability.values[processed == 255] == 255).all()
+    georeference = flightsw.open_scene(simulated.scene, ("B02",)).metadata.georeference
+    assert georeference is not None
+    a, b, c, d, e, f = georeference.transform
+    assert data.spatial_ref.attrs["GeoTransform"] == f"{c} {a} {b} {f} {d} {e}"
+
+
+def test_an_argument_that_does_not_exist_is_refused(simulated: Simulated) -> None:
+    with pytest.raises(TypeError, match="ofset"):
+        flightsw.mask(simulated.scene, ofset=-1000)  # type: ignore[call-arg]
+
+
 def test_the_mask_of_digital_numbers_is_that_of_the_product(
     numbers: np.ndarray[Any, np.dtype[np.uint16]], processed: Mask
 ) -> None:
@@ -99,6 +146,11 @@ def test_integers_without_their_offset_are_refused(
     with pytest.raises(flightsw.UsageError, match="needs the offset of its product") as refused:
         flightsw.mask(numbers, _BANDS)
     assert "offset=-1000" in refused.value.cure
+
+
+def test_a_scale_is_for_a_path(numbers: np.ndarray[Any, np.dtype[np.uint16]]) -> None:
+    with pytest.raises(flightsw.UsageError, match="which are for paths"):
+        flightsw.mask(numbers, _BANDS, scale=1e-4, offset=0)
 
 
 def test_a_block_without_a_band_of_the_model_is_refused_with_its_name(tmp_path: Path) -> None:

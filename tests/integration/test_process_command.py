@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.warp import transform
 
 from deploy.rig.flight_unit import wait_until
 from tests.conftest import Simulated, run_command
@@ -237,3 +238,85 @@ def test_the_self_test_passes_on_the_shipped_package() -> None:
     done = run_command("flightsw", ["selftest", "--json"])
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["passed"] is True
+
+
+def _in_degrees(report: dict[str, Any], *pixels: tuple[float, float]) -> list[list[float]]:
+    """Longitude and latitude of (column, row)."""
+    a, _, left, _, e, top = report["scene"]["transform"]
+    x, y = np.array(pixels).T
+    degrees = transform(report["scene"]["crs"], "EPSG:4326", left + a * x, top + e * y)
+    return [list(position) for position in zip(*degrees, strict=True)]
+
+
+def _report(out: Path) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads(next(out.glob("*_report.json")).read_text())
+    return report
+
+
+def test_an_area_has_the_mask_of_the_whole_scene_and_products_on_its_own_grid(
+    simulated: Simulated, processed: Path, tmp_path: Path
+) -> None:
+    whole = _report(processed)
+    ring = _in_degrees(whole, (300.5, 400.5), (420.5, 400.5), (420.5, 520.5), (300.5, 400.5))
+    area = tmp_path / "field.geojson"
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
+    kinds = "mask,geotiff,cog,fill,quicklook,stac,report"
+    _process(simulated.scene, tmp_path / "a", "--area", str(area), "--products", kinds)
+    mask, report = _mask(tmp_path / "a"), _report(tmp_path / "a")
+    assert mask.shape == (121, 121)
+    expected = _mask(processed)[400:521, 300:421]
+    inside = mask != 255
+    assert 0.45 < inside.mean() < 0.55
+    np.testing.assert_array_equal(mask[inside], expected[inside])
+    assert (report["scene"]["cut"]["top"], report["scene"]["cut"]["left"]) == (400, 300)
+    assert report["scene"]["cut"]["geometry"]["coordinates"] == [ring]
+    assert report["summary"]["tiles"] < 9
+    with rasterio.open(next((tmp_path / "a").glob("*_cog.tif"))) as tiff:
+        a, _, left, _, e, top = whole["scene"]["transform"]
+        assert tuple(tiff.transform)[:6] == (a, 0, left + 300 * a, 0, e, top + 400 * e)
+        np.testing.assert_array_equal(tiff.read(1), mask)
+    item = json.loads(next((tmp_path / "a").glob("*_stac.json")).read_text())
+    west, south, east, north = item["bbox"]
+    longitudes, latitudes = zip(*ring, strict=True)
+    assert (west, east) == pytest.approx((min(longitudes), max(longitudes)), abs=2e-4)
+    assert (south, north) == pytest.approx((min(latitudes), max(latitudes)), abs=2e-4)
+    assert item["properties"]["flightsw:area"]["coordinates"] == [ring]
+
+
+def test_bounds_with_a_minus_are_bounds_and_lie_beside_the_whole_scene(
+    simulated: Simulated, processed: Path, tmp_path: Path
+) -> None:
+    _process(simulated.scene, tmp_path)
+    (west, north), (east, south) = _in_degrees(_report(processed), (100.5, 200.5), (180.5, 250.5))
+    bounds = f"-{360 - west},{south},-{360 - east},{north}"  # the same longitudes, a turn less
+    record = _process(simulated.scene, tmp_path, "--bounds", bounds)
+    assert re.fullmatch(r"\S+_area-[0-9a-f]{8}", record["scene"])
+    masks = [np.load(path) for path in tmp_path.glob("*_cloud_mask.npy")]
+    assert sorted(mask.size for mask in masks)[1] == 810_000
+    assert sorted(mask.size for mask in masks)[0] < 90 * 70
+    assert (min(masks, key=np.size) != 255).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--bounds", "-9,53,-8,54"], 3, "lies outside"),
+        (["--bounds", "42.3,11.5,42.4,11.6"], 3, "Give longitude before latitude"),
+        (["--bounds", "11,42"], 2, "is not four numbers"),
+        (["--bounds", "here"], 2, "is not WEST,SOUTH,EAST,NORTH in degrees"),
+        (["--area", "nowhere.geojson"], 2, "nowhere.geojson cannot be read"),
+        (["--area", "point"], 2, "is not GeoJSON of polygons"),
+        (["--area", "point", "--bounds", "11,42,12,43"], 2, "not allowed with argument"),
+    ],
+)
+def test_a_wrong_area_is_refused_with_its_cure_and_nothing_is_written(
+    simulated: Simulated, tmp_path: Path, options: list[str], status: int, said: str
+) -> None:
+    point = tmp_path / "point.geojson"
+    point.write_text('{"type": "Point", "coordinates": [11, 42]}')
+    options = [str(point) if one == "point" else one for one in options]
+    out = tmp_path / "out"
+    done = run_command("flightsw", ["process", str(simulated.scene), "-o", str(out), *options])
+    assert done.returncode == status, done.stderr
+    assert said in done.stderr
+    assert not out.exists()

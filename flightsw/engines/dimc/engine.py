@@ -107,17 +107,18 @@ class DimcEngine(ClosingEngine):
 
     def readings(self) -> CardReadings | None:
         """What the simulated card did; None for a real one, whose runtime reports none of it."""
-        instances = [driver.instance for driver in self._drivers]
-        simulated = [one for one in instances if isinstance(one, simulator.ModelInstance)]
-        if not simulated:
+        if not self._runtime.simulated:
             return None
-        history, now_ns = MeanHistory([one.history for one in simulated]), monotonic_ns()
+        histories = [driver.instance.history for driver in self._drivers]
+        history, now_ns = MeanHistory(histories), monotonic_ns()
+        measured = history.temperature_celsius(now_ns) if self._twinned else None
+        injected = self._runtime.injected_celsius()
         return CardReadings(
             busy_ns=history.busy_ns,
             span_ns=history.span_ns,
             energy_joules=history.energy_joules(now_ns) if self._twinned else None,
             power_watts=history.power_watts(now_ns) if self._twinned else None,
-            temperature_celsius=history.temperature_celsius(now_ns) if self._twinned else None,
+            temperature_celsius=measured if injected is None else injected,
             pauses_ns=history.pauses_ns,
         )
 
@@ -190,6 +191,7 @@ def _engine_info(
         classes=package.classes,
         input=Quantisation(model.input.scale, model.input.zero_point),
         output=Quantisation(model.output.scale, model.output.zero_point),
+        temperature=package.temperature,
         model_id=STAND_IN if stands_in else package.model_id,
         thread_priority=settings.thread_priority,
         simulated=runtime.simulated,

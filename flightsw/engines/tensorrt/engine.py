@@ -73,6 +73,7 @@ def open_tensorrt_engine(
         stride=package.stride,
         bands=package.bands,
         classes=package.classes,
+        temperature=package.temperature,
         model_id=package.model_id,
     )
     return TorchEngine(info, lanes)

@@ -72,6 +72,7 @@ def open_torch_engine(
         stride=chosen.stride,
         bands=package.bands,
         classes=package.classes,
+        temperature=package.temperature,
         model_id=chosen.model_id,
     )
     return TorchEngine(info, lanes)

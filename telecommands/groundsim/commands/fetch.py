@@ -18,10 +18,11 @@ from telecommands.dictionary import ProductOffer, Stage
 from telecommands.ground import downlink
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import TransferFailed
-from telecommands.ground.readable import size, stage_lines
+from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import Station, add_station_options, station_of
 from telecommands.groundsim.commands.send import exit_status
 from telecommands.groundsim.reception import receive_products
+from telecommands.units import size
 
 _CONTACT_ANSWER_S: Final = 30.0
 _EPILOG: Final = (

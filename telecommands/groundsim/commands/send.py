@@ -13,8 +13,14 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from telecommands.command_line import complete_with
 from telecommands.dictionary import TELECOMMANDS, Stage, Verification
-from telecommands.ground.arguments import read_arguments, telecommand_named
+from telecommands.ground.arguments import (
+    allowed_values,
+    fields_of,
+    read_arguments,
+    telecommand_named,
+)
 from telecommands.ground.errors import UsageError
 from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import add_station_options, station_of
@@ -41,8 +47,12 @@ def add_parser(commands: Any) -> None:
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run, after_interrupt=AFTER_INTERRUPT)
-    parser.add_argument("telecommand", nargs="?", metavar="NAME", help="telecommand, see --list")
-    parser.add_argument("pairs", nargs="*", metavar="key=value", help="its arguments")
+    name = parser.add_argument(
+        "telecommand", nargs="?", metavar="NAME", help="telecommand, see --list"
+    )
+    complete_with(name, lambda **_: TELECOMMANDS)
+    pairs = parser.add_argument("pairs", nargs="*", metavar="key=value", help="its arguments")
+    complete_with(pairs, _pair_words)
     parser.add_argument("--list", action="store_true", help="list all telecommands")
     parser.add_argument(
         "--help-arguments", action="store_true", help="describe this telecommand's arguments"
@@ -55,6 +65,16 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--yes", action="store_true", help="skip the confirmation")
     parser.add_argument("--json", action="store_true", help="print one JSON object per stage")
     add_station_options(parser)
+
+
+def _pair_words(prefix: str, parsed_args: argparse.Namespace, **_: Any) -> Iterator[str]:
+    """``key=`` of the telecommand's arguments; behind the sign, the values of a list."""
+    kind = TELECOMMANDS.get(parsed_args.telecommand)
+    for field in fields_of(kind) if kind else ():
+        if not prefix.startswith(f"{field.name}="):
+            yield f"{field.name}="
+            continue
+        yield from (f"{field.name}={value}" for value in allowed_values(field.type))
 
 
 def exit_status(stage: Stage) -> int:

@@ -127,9 +127,11 @@ def _table(client: TelemetryClient) -> Iterator[tuple[Show, Refresh]]:
     state = TelemetryState()
 
     def picture() -> Any:
-        return live_table(state, client.lost, time.monotonic())
+        size = live.console.size
+        return live_table(state, client.lost, time.monotonic(), size.width, size.height)
 
-    with Live(picture(), screen=True, auto_refresh=False) as live:
+    with Live(screen=True, auto_refresh=False) as live:
+        live.update(picture(), refresh=True)
 
         def show(topic: str, packet: Packet, record: Record) -> None:
             state.take(topic, packet, record, time.monotonic())

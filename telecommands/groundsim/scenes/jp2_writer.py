@@ -2,11 +2,12 @@
 
 5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64,
 LRCP, one layer, whole-tile precincts, 15 bits (read from a 10 m file of baseline
-04.00).
+04.00).  The place on the map stands before the codestream, in GML (GMLJP2 1.0).
 """
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,9 @@ from typing import Any, Final
 
 import glymur
 import numpy as np
+from glymur.jp2box import AssociationBox, LabelBox, XMLBox
 from glymur.lib.openjp2 import OpenJPEGLibraryError
+from lxml import etree
 from numpy.typing import NDArray
 
 from telecommands.ground.errors import OutputNotWritable
@@ -24,6 +27,7 @@ TILE: Final = 1024
 LARGEST_DIGITAL_NUMBER: Final = 2**15 - 1
 
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
+_CHUNK: Final = 1 << 24
 _CODING: Final[dict[str, Any]] = {
     "tilesize": (TILE, TILE),
     "cbsize": (64, 64),
@@ -45,12 +49,13 @@ class _FifteenBits(glymur.Jp2k):  # type: ignore[misc]  # the library is untyped
 class BandWriter:
     """One band of ``size`` x ``size`` pixels, written tile by tile in raster order.
 
-    Tiles are uint16 ``(rows, columns)``, up to 1024 x 1024.  For one thread at a time;
-    encoding releases the interpreter's lock.
+    ``gml`` is the GMLJP2 document of its place.  Tiles are uint16 ``(rows, columns)``, up to
+    1024 x 1024.  For one thread at a time; encoding releases the interpreter's lock.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, gml: str = "") -> None:
         self._path = path
+        self._gml = gml
         self._left = (-(-size // TILE)) ** 2
         self._single = self._left == 1
         with _library_failures(path):
@@ -68,8 +73,10 @@ class BandWriter:
                 self._image[:] = tile
             else:
                 next(self._tiles)[:] = tile
-        if self._left == 0:
-            self._check_end()
+            if self._left == 0:
+                if self._gml:
+                    _insert_before_codestream(self._path, _gml_box(self._gml))
+                self._check_end()
 
     def _check_end(self) -> None:
         """The library does not report what its buffer failed to write at the end."""
@@ -77,6 +84,30 @@ class BandWriter:
             file.seek(-len(_END_OF_CODESTREAM), os.SEEK_END)
             if file.read() != _END_OF_CODESTREAM:
                 raise OutputNotWritable(self._path, "is incomplete", "Free space on the disk")
+
+
+def _gml_box(gml: str) -> bytes:
+    document = etree.ElementTree(etree.fromstring(gml.encode()))
+    root = AssociationBox([LabelBox("gml.root-instance"), XMLBox(document)])
+    coded = io.BytesIO()
+    AssociationBox([LabelBox("gml.data"), root]).write(coded)
+    return coded.getvalue()
+
+
+def _insert_before_codestream(path: Path, box: bytes) -> None:
+    """Move the codestream; the library adds boxes only behind it, ESA's stand before it."""
+    start = next(one.offset for one in glymur.Jp2k(path).box if one.box_id == "jp2c")
+    with path.open("r+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        while end > start:
+            top = max(start, end - _CHUNK)
+            file.seek(top)
+            piece = file.read(end - top)
+            file.seek(top + len(box))
+            file.write(piece)
+            end = top
+        file.seek(start)
+        file.write(box)
 
 
 @contextmanager

@@ -36,6 +36,17 @@ class SimulatedScene:
     sun_zenith: float
 
 
+def band_place(name: ProductName, size: int) -> str:
+    """Where a band of ``size`` x ``size`` pixels of 10 m lies: the document of its GML box."""
+    place, metres = grid_position(name.tile_id), 10
+    return _filled(
+        "gmljp2.xml",
+        {"place": place, "size": size, "metres": metres},
+        x=place.left + metres // 2,  # the centre of the first pixel
+        y=place.top - metres // 2,
+    )
+
+
 def write_metadata(product: Path, name: ProductName, scene: SimulatedScene) -> None:
     """Write both metadata files and then the manifest; all other files must exist."""
     number = name.level[1:]

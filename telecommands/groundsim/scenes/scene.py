@@ -18,7 +18,11 @@ from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, 
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
 from telecommands.groundsim.scenes.jp2_writer import TILE, BandWriter
-from telecommands.groundsim.scenes.product_files import SimulatedScene, write_metadata
+from telecommands.groundsim.scenes.product_files import (
+    SimulatedScene,
+    band_place,
+    write_metadata,
+)
 from telecommands.groundsim.scenes.product_names import BANDS, Level, ProductName, name_product
 from telecommands.groundsim.scenes.radiometry import OFFSET
 from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
@@ -79,7 +83,8 @@ def simulate_scene(
         )
         product = hidden / entries[1]
         paths = [product / f"{name.image(band)}.jp2" for band in BANDS]
-        counts = _write_pixels(request, generator, paths, hidden / entries[0], progress)
+        place = band_place(name, request.size)
+        counts = _write_pixels(request, generator, paths, place, hidden / entries[0], progress)
         pixels = request.size**2
         valid = max(1, pixels - int(counts[NO_DATA]))
         cloud = int(counts[THICK_CLOUD] + counts[THIN_CLOUD])
@@ -136,6 +141,7 @@ def _write_pixels(
     request: SceneRequest,
     generator: SceneGenerator,
     paths: list[Path],
+    place: str,
     truth_path: Path,
     progress: ProgressCallback,
 ) -> NDArray[np.int64]:
@@ -146,7 +152,7 @@ def _write_pixels(
     )
     counts = np.zeros(256, dtype=np.int64)
     windows = _tiles(request.size)
-    writers = [BandWriter(path, request.size) for path in paths]
+    writers = [BandWriter(path, request.size, place) for path in paths]
     pool = ThreadPoolExecutor(request.workers)
     try:
         for done, (window, numbers, classes) in enumerate(

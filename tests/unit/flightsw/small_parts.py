@@ -100,6 +100,7 @@ class ArithmeticEngine:
         delay: int = 0,
         bands: tuple[str, ...] = BANDS,
         stride: int = STRIDE,
+        temperature: float = 1.0,
     ) -> None:
         names = ("clear", "contaminated") if classes == 2 else ("clear", "thick", "thin", "shadow")
         self.info = EngineInfo(
@@ -114,6 +115,7 @@ class ArithmeticEngine:
             classes=names,
             input=Quantisation(0.004, -128),
             output=Quantisation(0.05, 0),
+            temperature=temperature,
             model_id="arithmetic",
         )
         self._delay = delay

@@ -38,6 +38,18 @@ def test_a_scene_that_the_model_was_not_made_for_is_remarked_on(
 
 
 @pytest.mark.parametrize(
+    ("platform", "remarked"), [("", False), ("Sentinel-2A", False), ("landsat-8", True)]
+)
+def test_another_sensor_than_the_models_is_remarked_on(platform: str, remarked: bool) -> None:
+    remarks = unfit(load_package(), scene_metadata(900, 900, platform=platform))
+    expected = (
+        "the model was made for Sentinel-2, this scene is from landsat-8: "
+        "it is outside the model's training"
+    )
+    assert remarks == ((expected,) if remarked else ())
+
+
+@pytest.mark.parametrize(
     ("products", "classes", "helps"),
     [
         (DEFAULT_PRODUCTS, ("clear", "contaminated"), True),

@@ -22,7 +22,7 @@ def test_folders_are_read_from_the_settings_file(tmp_path: Path) -> None:
 def test_what_is_no_folder_is_named_with_its_key(tmp_path: Path) -> None:
     file = tmp_path / "flightsw.toml"
     file.write_text("[service]\nscene_root = 5\n")
-    with pytest.raises(UsageError, match=r"path.*service\.scene_root"):
+    with pytest.raises(UsageError, match=r"scene_root = 5 in \[service\], .* path"):
         read_settings(file)
 
 
@@ -44,3 +44,22 @@ def test_the_links_are_encrypted_and_on_the_loopback_by_default() -> None:
     assert service.host == "127.0.0.1"
     ports = (service.telecommand_port, service.telemetry_port, service.downlink_port)
     assert ports == (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)
+
+
+@pytest.mark.parametrize(
+    ("lines", "cause"),
+    [
+        ("scale = 0.0001", "scale needs an offset"),
+        ("scale = 0.0001\noffset = -1000", "scale needs an offset"),
+        ("scale = 0\noffset = 0", "scale"),
+        ("scale = nan\noffset = 0", "scale"),
+        ("offset = -0.2", "offset must be a whole number"),
+    ],
+)
+def test_a_scale_and_offset_of_the_settings_that_cannot_be_are_refused(
+    tmp_path: Path, lines: str, cause: str
+) -> None:
+    path = tmp_path / "flight.toml"
+    path.write_text(f"[scene]\n{lines}\n")
+    with pytest.raises(UsageError, match=cause):
+        read_settings(path)

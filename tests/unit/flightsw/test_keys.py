@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def test_a_service_pair_that_others_may_read_is_refused(keys: KeyFolder) -> None
 
 def test_nobody_is_let_in_before_being_authorised(keys: KeyFolder) -> None:
     assert keys.names() == []
-    assert keys.telecommand_keys() == {}
+    assert keys.clients().telecommand == {}
 
 
 def test_an_authorised_client_is_listed_and_may_command(keys: KeyFolder, ground: Path) -> None:
@@ -68,7 +69,7 @@ def test_an_authorised_client_is_listed_and_may_command(keys: KeyFolder, ground:
         ("alice", True),
         ("bob", False),
     ]
-    assert keys.telecommand_keys() == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
 
 
 def test_only_the_public_key_is_copied(keys: KeyFolder, ground: Path) -> None:
@@ -128,14 +129,14 @@ def test_another_key_under_a_known_name_needs_a_revocation_first(
         assert keys.names() == known
     keys.revoke("alice")
     keys.authorise(ground / "alice.key", shared)
-    assert keys.telecommand_keys() == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
 
 
 def test_a_revoked_client_leaves_nothing_behind(keys: KeyFolder, ground: Path) -> None:
     keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
     keys.revoke("alice")
     assert keys.names() == []
-    assert keys.telecommand_keys() == {}
+    assert keys.clients().telecommand == {}
     with pytest.raises(LinkError, match="no such client"):
         keys.revoke("alice")
 
@@ -159,14 +160,87 @@ def test_what_is_no_public_key_is_not_authorised(keys: KeyFolder, ground: Path, 
     assert keys.names() == []
 
 
-def test_a_shared_secret_that_others_may_read_keeps_the_service_from_using_it(
+def test_a_shared_secret_that_others_may_read_locks_out_its_client_only(
     keys: KeyFolder, ground: Path
 ) -> None:
-    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
-    copy = keys.authorised_folder.parent / "telecommand" / "alice.telecommand_key"
+    for name in ("alice", "bob"):
+        keys.authorise(ground / f"{name}.key", ground / f"{name}.telecommand_key")
+    copy = keys.telecommand_folder / "alice.telecommand_key"
     copy.chmod(0o640)
-    with pytest.raises(LinkError, match=f"chmod 600 {copy}"):
-        keys.telecommand_keys()
+    clients = keys.clients()
+    assert set(clients.telecommand) == {"bob"}
+    [refused] = clients.refused
+    assert f"chmod 600 {copy}" in str(refused)
+    listed = {one.name: one for one in keys.names()}
+    assert (listed["alice"].may_command, listed["bob"].may_command) == (False, True)
+    assert "chmod 600" in listed["alice"].problems[0]
+
+
+def _spoil(path: Path, how: str) -> None:
+    if how == "binary":
+        path.write_bytes(bytes(range(256)))
+    elif how == "empty":
+        path.touch()
+    elif how == "no public key":
+        path.write_text("metadata\ncurve\n")
+    elif how == "a secret only":
+        path.write_text('curve\n    secret-key = "x"\n')
+    elif how == "folder":
+        path.mkdir()
+    elif how == "dangling link":
+        path.symlink_to("nowhere")
+    elif how == "pipe":
+        os.mkfifo(path)
+    else:
+        path.write_bytes(b"#" * 100_000)
+
+
+SPOILT = (
+    "binary", "empty", "no public key", "a secret only", "folder", "dangling link", "pipe", "long",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("kind", ["authorised/eve.key", "telecommand/eve.telecommand_key"])
+def test_a_file_that_cannot_be_used_locks_nobody_else_out(
+    keys: KeyFolder, ground: Path, how: str, kind: str
+) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    _spoil(keys.authorised_folder.parent / kind, how)
+    clients = keys.clients()
+    assert (set(clients.public), set(clients.telecommand)) == ({"alice"}, {"alice"})
+    assert [Path(error.subject).stem for error in clients.refused] == ["eve"]
+    assert [one.name for one in keys.names() if one.problems] == ["eve"]
+    keys.revoke("alice")
+    assert keys.clients().public == {}
+
+
+def test_a_public_key_has_one_name(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key")
+    (ground / "mallory.key").write_bytes((ground / "alice.key").read_bytes())
+    with pytest.raises(LinkError, match="already under the name alice"):
+        keys.authorise(ground / "mallory.key")
+    copy = keys.authorised_folder / "mallory.key"
+    copy.write_bytes((keys.authorised_folder / "alice.key").read_bytes())
+    clients = keys.clients()
+    assert set(clients.public) == {"alice"}
+    assert "the same key as alice.key" in str(clients.refused[0])
+
+
+def test_every_change_of_a_file_is_seen(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    secret = keys.telecommand_folder / "alice.telecommand_key"
+    states = [keys.files()]
+    for change in (
+        lambda: secret.chmod(0o644),
+        lambda: secret.chmod(0o600),
+        lambda: secret.write_text("0" * 64),
+        lambda: secret.rename(secret.with_name("bob.telecommand_key")),
+        lambda: keys.revoke("alice"),
+    ):
+        change()
+        states.append(keys.files())
+    assert len(set(states)) == len(states)
 
 
 def test_a_name_cannot_lead_out_of_the_folder(keys: KeyFolder) -> None:

@@ -227,6 +227,15 @@ def test_contradictory_requests_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_package_states_its_temperature_and_how_far_its_probabilities_are_off(
+    released: Path,
+) -> None:
+    description = load_package(released)
+    assert description.temperature > 0
+    assert description.temperature != 1
+    assert 0 <= description.measured["expected_calibration_error"] <= 1
+
+
 def test_a_package_states_the_origin_of_its_own_weights(released: Path) -> None:
     description = load_package(released)
     assert (description.licence, description.teacher) == ("MIT", None)

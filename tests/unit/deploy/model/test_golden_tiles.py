@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.networks import openvino_graph
 from flightsw.engines.engine import EngineInfo
-from flightsw.engines.golden import check_golden_tiles
-from flightsw.errors import EngineUnavailable
+from flightsw.engines.golden import GoldenAnswers, GoldenProbe, check_golden_tiles
+from flightsw.errors import AnswerWrong, EngineUnavailable
 from flightsw.model.package import ModelPackage, load_package
 from tests.unit.flightsw.small_parts import ArithmeticEngine
 
@@ -80,3 +80,36 @@ def test_golden_tiles_hold_the_extremes_of_the_input() -> None:
     assert set(np.unique(tiles["no data"])) == {-128}
     assert set(np.unique(tiles["saturated"])) == {127}
     assert len(tiles) >= 8
+
+
+def _asked(engine: GraphEngine, probe: GoldenProbe) -> None:
+    """Send what a scene sends after its last tile."""
+    for _ in range(probe.batches_at_end):
+        probe.judge(engine.infer(probe.tiles()))
+
+
+def test_a_weight_that_changes_a_little_is_found_by_the_next_scene(released: Path) -> None:
+    engine = GraphEngine(released)
+    answers = GoldenAnswers(engine.info, load_package(released))
+    _asked(engine, GoldenProbe(answers))
+    _asked(engine, GoldenProbe(answers))
+    sound = engine.infer
+
+    def one_step_off(tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+        logits = sound(tiles)
+        logits[-1, 0, 0, 0] ^= 1
+        return logits
+
+    engine.infer = one_step_off  # type: ignore[method-assign]
+    with pytest.raises(AnswerWrong, match="otherwise than the time before"):
+        _asked(engine, GoldenProbe(answers))
+
+
+def test_a_floating_point_engine_may_round_otherwise_each_time(released: Path) -> None:
+    engine = GraphEngine(released)
+    package = load_package(released)
+    engine.info = replace(engine.info, precision="fp32")
+    answers = GoldenAnswers(engine.info, package)
+    _asked(engine, GoldenProbe(answers))
+    engine._noise = 1
+    _asked(engine, GoldenProbe(answers))

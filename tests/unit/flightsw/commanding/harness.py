@@ -52,7 +52,8 @@ class Harness:
         self.state = StateFile(self.folder)
         with self.state.reading() as db:
             db.execute("PRAGMA synchronous = OFF")  # the tests cut no real power: be quick
-        self.gate = Gate(self.state, lambda: {KEY.key_id: KEY}, lambda: self.rate)
+        self.keys = {KEY.key_id: KEY}
+        self.gate = Gate(self.state, lambda: self.keys, lambda: self.rate)
         self.ledger = VerificationLedger(self.state)
         self.schedule = TelecommandSchedule(self.state)
         self.handle({})

@@ -82,6 +82,21 @@ def test_a_repeated_id_answers_again_and_runs_nothing(harness: Harness, name: st
     assert harness.published == list(first)
 
 
+def test_the_id_of_another_key_s_telecommand_is_rejected_and_answers_nothing_of_it(
+    harness: Harness,
+) -> None:
+    first = harness.send("PROCESS_SCENE", SCENE, "same")
+    other = TelecommandKey("other", bytes(32))
+    harness.keys["other"] = other
+    frames = sign(other, 1, TelecommandBody(id="same", name="PING", sent_at=0))
+    for _ in range(2):  # repeated frames, too
+        [rejected] = harness.dispatcher.receive(frames, 0)
+        assert told((rejected,)) in (["REJECTED ID_IN_USE"], ["REJECTED REPLAYED"])
+        assert (rejected.key_id, rejected.data) != (first[0].key_id, first[0].data)
+    assert harness.ran == ["same"]
+    assert harness.ledger.known("same") == first
+
+
 def test_a_repeated_id_is_told_the_stages_that_came_since(harness: Harness) -> None:
     harness.send("PROCESS_SCENE", SCENE, "job")
     harness.dispatcher.report("job", Stage.STARTED)
@@ -394,6 +409,29 @@ def test_what_was_missed_is_reported_or_run_as_it_was_asked(harness: Harness) ->
     assert told(harness.ledger.known(missed)) == ["FAILED MISSED"]
 
 
+def test_what_a_revoked_key_scheduled_is_not_run(harness: Harness) -> None:
+    entry = _schedule(harness, "PROCESS_SCENE")
+    [waiting] = harness.schedule.entries()
+    assert waiting.key_id == KEY.key_id
+    harness.keys.clear()
+    stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
+    assert [(one.id, told((one,))[0]) for one in stages] == [(entry, "FAILED UNKNOWN_KEY")]
+    assert "no longer authorised" in stages[0].cause
+    assert harness.ran == []
+    assert harness.schedule.entries() == ()
+    assert [name for name, _ in harness.events] == ["SCHEDULE_MISSED"]
+
+
+def test_the_schedule_is_listed_page_by_page(harness: Harness) -> None:
+    entries = [_schedule(harness) for _ in range(7)]
+    pages = [
+        harness.send("LIST_SCHEDULE", {"limit": 3, "skip": skip})[-1].data["entries"]
+        for skip in (0, 3, 6, 9)
+    ]
+    assert [one["entry"] for page in pages for one in page] == entries
+    assert [len(page) for page in pages] == [3, 3, 1, 0]
+
+
 def test_all_that_was_missed_is_dealt_with_at_boot_however_much_it_is(harness: Harness) -> None:
     entries = [_schedule(harness) for _ in range(40)]
     stages = harness.dispatcher.run_due(NOON + 60 * 10**9, at_boot=True)
@@ -465,6 +503,7 @@ def test_the_schedule_is_listed_soonest_first(harness: Harness) -> None:
         "at": NOON + 10 * 10**9,
         "telecommand": {"name": "SET_MODE", "args": SAFE},
         "if_missed": "run",
+        "key_id": "ground",
     }
 
 

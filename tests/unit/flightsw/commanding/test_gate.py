@@ -104,6 +104,15 @@ def test_forgeries_use_up_nobodys_allowance(tmp_path: Path) -> None:
         assert _code(gate, _frames(1)) is None
 
 
+def test_replays_use_up_nobodys_allowance(tmp_path: Path) -> None:
+    with StateFile(tmp_path) as state:
+        gate = _gate(state, rate=1)
+        heard = _frames(1)
+        assert _code(gate, heard) is None
+        assert {_code(gate, heard) for _ in range(50)} == {Code.REPLAYED}
+        assert _code(gate, _frames(2)) is None
+
+
 def test_windows_are_each_keys_own_and_come_back_after_flush(tmp_path: Path) -> None:
     with StateFile(tmp_path) as state:
         gate = _gate(state)

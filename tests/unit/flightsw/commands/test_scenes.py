@@ -60,3 +60,15 @@ def test_the_table_names_the_code_of_a_failure() -> None:
     last = summary_table([FAILED]).splitlines()
     assert last[1].split() == ["x", "-", "-", "-", "failed:", "SCENE_NOT_FOUND"]
     assert last[-1] == "0 processed, 1 failed"
+
+
+def test_an_address_is_a_scene_and_not_a_pattern(tmp_path: Path) -> None:
+    addresses = ["https://x.org/items/S2A_31UFU?a=[1]", "https://x.org/items/S2B_31UFU.json"]
+    assert find_scenes([*addresses]) == addresses
+    assert folders_of([*addresses], tmp_path / "out") == [
+        tmp_path / "out" / "S2A_31UFU",
+        tmp_path / "out" / "S2B_31UFU",
+    ]
+    with pytest.raises(UsageError, match="more than once") as caught:
+        find_scenes(addresses[:1] * 2)
+    assert caught.value.subject == "https://x.org/items/S2A_31UFU"

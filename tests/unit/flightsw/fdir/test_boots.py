@@ -13,6 +13,7 @@ from flightsw.fdir.boots import (
     FIRST_BOOT,
     KILLED,
     LOOP_SECONDS,
+    MOST_BOOTS,
     POWER_CUT,
     RESTART_COMMANDED,
     UNCLEAN,
@@ -70,6 +71,14 @@ def test_boots_are_counted_over_restarts_of_the_software(tmp_path: Path) -> None
 def test_the_third_unclean_boot_within_ten_minutes_is_a_loop(boots: BootRecord) -> None:
     loops = [boots.begin(_START + n * 3 * _MINUTE).loop for n in range(4)]
     assert loops == [False, False, False, True]  # the first of them followed no unclean end
+
+
+def test_kills_with_the_same_job_at_work_count_once_until_systemd_would_give_up(
+    boots: BootRecord,
+) -> None:
+    same_job = [False, False, *[True] * (MOST_BOOTS - 1)]
+    loops = [boots.begin(_START + n, "one", same_job=same).loop for n, same in enumerate(same_job)]
+    assert loops == [False] * MOST_BOOTS + [True]
 
 
 def test_unclean_boots_further_apart_are_no_loop(boots: BootRecord) -> None:

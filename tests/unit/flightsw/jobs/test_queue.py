@@ -229,6 +229,7 @@ class JobWalk(RuleBasedStateMachine):
         self._state = StateFile(Path(self._folder.name) / str(next(self._boots)))
         self._queue = JobQueue(self._state, lambda: self._LIMIT)
         self._model: dict[str, _ModelJob] = {}
+        self._ahead, self._alone = "", set[str]()
         self._now = _NOW
 
     def teardown(self) -> None:
@@ -326,6 +327,20 @@ class JobWalk(RuleBasedStateMachine):
             self._queue.cancel(name, self._now)
             job.cancelled = True
 
+    @precondition(lambda self: self._in(JobState.QUEUED) and self._in(JobState.RUNNING))
+    @rule(data=st.data())
+    def decode_ahead(self, data: st.DataObject) -> None:
+        ahead = data.draw(st.sampled_from(self._in(JobState.QUEUED)))
+        beside = data.draw(st.sampled_from(self._in(JobState.RUNNING)))
+        allowed = not {ahead, beside} & self._alone
+        assert self._queue.suspects.decodes_ahead(ahead, beside) == allowed
+        self._ahead = ahead if allowed else self._ahead
+
+    @rule()
+    def decode_nothing_ahead(self) -> None:
+        self._queue.suspects.decodes_nothing_ahead()
+        self._ahead = ""
+
     @rule()
     def crash_and_boot(self) -> None:
         old, new = self._state, Path(self._folder.name) / str(next(self._boots))
@@ -334,6 +349,10 @@ class JobWalk(RuleBasedStateMachine):
         self._state = StateFile(new)
         self._queue = JobQueue(self._state, lambda: self._LIMIT)
         recovered = self._queue.recover(self._ATTEMPTS, self._now)
+        working = {*self._in(JobState.RUNNING)}
+        working |= {self._ahead} & {*self._in(JobState.QUEUED)}
+        assert {*recovered.suspects} == working
+        self._ahead, self._alone, charged = "", self._alone | working, len(working) <= 1
         told = {job.id: JobState.QUEUED for job in recovered.requeued}
         told |= {job.id: JobState.FAILED for job in recovered.failed}
         told |= {job.id: JobState.CANCELLED for job in recovered.cancelled}
@@ -342,10 +361,12 @@ class JobWalk(RuleBasedStateMachine):
             job = self._model[name]
             if job.cancelled:
                 job.state = JobState.CANCELLED
-            elif job.attempts >= self._ATTEMPTS:
+            elif job.attempts >= self._ATTEMPTS and charged:
                 job.state = JobState.FAILED
             else:
                 job.state = JobState.QUEUED
+            if job.state is not JobState.FAILED and not job.cancelled and not charged:
+                job.attempts -= 1
             expected[name] = job.state
         assert told == expected
 

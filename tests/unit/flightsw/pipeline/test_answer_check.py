@@ -188,6 +188,7 @@ def test_an_impossible_answer_is_not_believed_however_often_it_is_given() -> Non
 
 def test_a_known_tile_follows_each_doubted_one() -> None:
     class Probe:
+        batches_at_end = 1
         judged = 0
 
         def tiles(self) -> Int8:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from flightsw.config import PipelineSettings
-from flightsw.engines.engine import Logits, Tiles
+from flightsw.engines.engine import EngineInfo, Logits, Tiles
 from flightsw.errors import (
     AnswerWrong,
     EmptyScene,
@@ -23,11 +23,12 @@ from flightsw.errors import (
     Interrupted,
 )
 from flightsw.pipeline import process_scene
+from flightsw.pipeline.quantisation import scene_tables
 from flightsw.pipeline.stages import StopSignal
 from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.torch_quantisation import TorchQuantiser
 from flightsw.products.contents import FinishedRows
-from flightsw.scene.scene import Strip
+from flightsw.scene.scene import SceneMetadata, Strip
 from flightsw.scene.tiling import Grid
 from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene
 
@@ -97,7 +98,7 @@ def _naive_mask(
         seen = np.s_[: any_tile[window].shape[0], : any_tile[window].shape[1]]
         real = engine.infer(tile[None])[0][seen].astype(np.float64) * 0.05
         any_tile[window] |= real[..., 1:].max(axis=2) > real[..., 0]
-        margin = real[..., 1:].max(axis=2) - real[..., 0]
+        margin = (real[..., 1:].max(axis=2) - real[..., 0]) / engine.info.temperature
         total[window] += np.rint(np.tanh(margin / 2) * 2**20)
         tiles[window] += 1
         largest[window] = np.maximum(largest[window], margin)
@@ -153,7 +154,8 @@ def _naive_buffer(mask: NDArray[np.uint8], radius: float) -> NDArray[np.uint8]:
 class _Known:
     """Tiles whose answers are known, as the golden tiles are."""
 
-    def __init__(self) -> None:
+    def __init__(self, batches_at_end: int = 1) -> None:
+        self.batches_at_end = batches_at_end
         random = np.random.default_rng(9)
         self._tiles = random.integers(-128, 128, (1, 224, 224, 4), np.int8)
         self.judged = 0
@@ -246,6 +248,7 @@ def test_any_streaming_gives_the_whole_frame_mask(
     stride=st.sampled_from((210, 224, 100)),
     threshold=st.none() | st.integers(1, 100),
     buffer_m=st.sampled_from((0.0, 5.0, 15.0, 40.0, 300.0)),
+    temperature=st.sampled_from((1.0, 0.7, 3.0)),
     seed=st.integers(0, 1000),
 )
 def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame(
@@ -257,6 +260,7 @@ def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame
     stride: int,
     threshold: int | None,
     buffer_m: float,
+    temperature: float,
     seed: int,
 ) -> None:
     numbers = _digital_numbers(seed, height, width)
@@ -267,10 +271,11 @@ def test_any_streaming_gives_probability_threshold_and_buffer_of_the_whole_frame
         buffer_m=buffer_m,
         device="cpu",
     )
-    engine = ArithmeticEngine(batch=4, stride=stride)
+    engine = ArithmeticEngine(batch=4, stride=stride, temperature=temperature)
     scene = ArrayScene(numbers, strips, panels)
     summary = process_scene(scene, engine, chosen, [frame], probability=True)
-    mask, _, percent = _naive_mask(numbers, ArithmeticEngine(), fusion, stride)
+    alone = ArithmeticEngine(temperature=temperature)
+    mask, _, percent = _naive_mask(numbers, alone, fusion, stride)
     if threshold is not None:
         mask = np.where(mask == 255, mask, percent >= threshold).astype(np.uint8)
     mask = _naive_buffer(mask, buffer_m / 10)
@@ -389,6 +394,34 @@ def test_an_engine_that_goes_wrong_with_the_last_tiles_is_found_out() -> None:
     chosen = PipelineSettings(device="cpu", golden_every=1000)
     with pytest.raises(AnswerWrong):
         process_scene(scene, _WrongAtTheEnd(), chosen, probe=_Known())
+
+
+@pytest.mark.parametrize("golden_every", [4, 9, 1000])
+def test_all_known_tiles_follow_the_last_tile(golden_every: int) -> None:
+    scene, probe = ArrayScene(_digital_numbers(5, 640, 640)), _Known(batches_at_end=5)
+    chosen = PipelineSettings(device="cpu", golden_every=golden_every)
+    process_scene(scene, ArithmeticEngine(delay=2), chosen, probe=probe)
+    assert probe.judged == 9 // golden_every + 5
+
+
+def test_a_quantisation_table_that_changes_in_memory_ends_the_scene(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers = _digital_numbers(5, 640, 640)
+    tables: list[Tiles] = []
+
+    class _Struck(ArithmeticEngine):
+        def infer(self, tiles: Tiles) -> NDArray[np.int8]:
+            tables[0][2, 4000] = 127
+            return super().infer(tiles)
+
+    def kept(scene: SceneMetadata, engine: EngineInfo) -> Tiles:
+        tables.append(scene_tables(scene, engine))
+        return tables[0]
+
+    monkeypatch.setattr("flightsw.pipeline.process.scene_tables", kept)
+    with pytest.raises(InferenceFailed, match="changed in memory"):
+        process_scene(ArrayScene(numbers), _Struck(), PipelineSettings(device="cpu"))
 
 
 def test_tiles_without_a_valid_pixel_never_reach_the_engine() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from flightsw.errors import OutputNotWritable
 from flightsw.products.names import ProductNames
 
+_MODEL = "dtacsnet-cd-0.2.0+e5b09369"
 _DATES = (
     "S2A_MSIL2A_20221005T115401_N0400_R023_T29UNU_20221005T164002",
     "S2B_MSIL2A_20221010T115359_N0400_R023_T29UNU_20221010T150002",
@@ -91,7 +92,7 @@ def test_files_of_another_percentage_return_if_publishing_fails(
 
 
 def test_names_of_the_reference_carry_tile_percentage_and_engine(simulate):
-    names = ProductNames(simulate(8, 8).metadata, "axelera", "reference")
+    names = ProductNames(simulate(8, 8).metadata, _MODEL, "axelera", "reference")
 
     assert names.prefix(0.372) == "dtacsnet_T29UNU_37pct_axelera"
 
@@ -122,6 +123,23 @@ def test_a_file_that_appears_during_processing_is_not_overwritten(simulate, tmp_
     assert _contents(tmp_path / "out") == {name: b"of another process"}
 
 
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("dtacsnet-cd-0.2.0+e5b09369", "dtacsnet"),
+        ("cloud-net-1.0+00000000", "cloud-net"),
+        ("dtacs4bands+37205adc", "dtacsnet"),
+        ("weights+00000000", "weights"),
+        ("netz größer-1.0+00000000", "netz_gr__er"),
+    ],
+)
+@pytest.mark.parametrize("style", ["scene", "reference"])
+def test_names_begin_with_the_model_that_made_the_mask(simulate, model, name, style):
+    names = ProductNames(simulate(8, 8).metadata, model, "axelera", style)
+
+    assert names.prefix(0.5).startswith(f"{name}_T29UNU_")
+
+
 def test_a_scene_without_a_time_in_its_name_gets_one(simulate):
     metadata = (
         simulate(8, 8)
@@ -133,16 +151,21 @@ def test_a_scene_without_a_time_in_its_name_gets_one(simulate):
         .metadata
     )
 
-    names = ProductNames(metadata, "axelera", "scene")
+    names = ProductNames(metadata, _MODEL, "axelera", "scene")
 
     assert names.prefix(0.5) == "dtacsnet_patch_20260504T100302_50pct_axelera"
 
 
-@given(tile=st.text(min_size=1, max_size=300), name=st.text(min_size=1, max_size=300))
-def test_whatever_the_scene_is_called_the_ground_takes_the_names(simulate, tile, name):
+_TEXT = st.text(min_size=1, max_size=300)
+
+
+@given(tile=_TEXT, name=_TEXT, model=_TEXT)
+def test_whatever_scene_and_model_are_called_the_ground_takes_the_names(
+    simulate, tile, name, model
+):
     metadata = simulate(8, 8).with_metadata(name=name, tile_id=tile).metadata
 
-    prefix = ProductNames(metadata, "axelera", "scene").prefix(1.0)
+    prefix = ProductNames(metadata, model, "axelera", "scene").prefix(1.0)
 
     assert re.fullmatch(r"[A-Za-z0-9._-]+", prefix)
     assert len(f"{prefix}_cloud_probability_of_something.tif") <= 200
@@ -152,6 +175,7 @@ def test_long_names_that_differ_in_the_end_stay_different(simulate):
     prefixes = {
         ProductNames(
             simulate(8, 8).with_metadata(name=f"{'x' * 200}{end}", tile_id="T29UNU").metadata,
+            _MODEL,
             "axelera",
             "scene",
         ).prefix(0.5)

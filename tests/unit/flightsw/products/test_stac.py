@@ -210,6 +210,15 @@ def test_item_names_scene_constellation_and_time_of_processing(simulate, tmp_pat
     assert properties["created"] == "2026-11-29T12:00:00Z"
 
 
+def test_an_item_from_the_network_is_named_without_its_query(simulate, tmp_path):
+    scene = simulate(40, 50)
+    address = "https://x.org/items/a?sig=secret"
+    changed = replace(scene, context=replace(scene.context, source=address))
+    published = changed.publish(tmp_path / "out", "stac")
+    [link] = json.loads(published.paths("stac")[0].read_text())["links"]
+    assert (link["rel"], link["href"]) == ("derived_from", "https://x.org/items/a")
+
+
 @pytest.mark.filterwarnings(
     "ignore:``LocalValidator``:DeprecationWarning"
 )  # pystac 1: the only offline one

@@ -16,7 +16,13 @@ from rasterio.enums import Resampling
 from rasterio.windows import Window
 
 from flightsw.config import SceneSettings
-from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand
+from flightsw.errors import (
+    BadMetadata,
+    BandSizeMismatch,
+    CorruptImage,
+    MissingBand,
+    UsageError,
+)
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
 from tests.unit.flightsw.scene.safe_writer import BANDS, band_pixels
@@ -242,14 +248,16 @@ def test_a_folder_tells_missing_doubled_and_unequal_bands(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("settings", "error", "cause"),
     [
-        ({"size": 30}, BadMetadata, "30 x -30"),
+        ({"size": 30.5}, BadMetadata, "30.5 x -30.5"),
+        ({"size": 2000}, BadMetadata, "2000 m"),
+        ({"transform": GRID @ rasterio.Affine.scale(1, 2)}, BadMetadata, "10 x -20 m"),
         ({"crs": "EPSG:4326", "size": 10}, BadMetadata, "EPSG:4326, whose unit is not the metre"),
         ({"transform": rasterio.Affine.rotation(30) @ GRID}, BadMetadata, "rotated .* by 30 deg"),
         ({"transform": GRID @ rasterio.Affine.scale(1, -1)}, BadMetadata, "row in the south"),
-        ({"size": 10.001}, BadMetadata, r"10.001 x -10.001 m\. Warp it to .* 10, 20 or 60 m"),
+        ({"size": 10.001}, BadMetadata, r"10.001 x -10.001 m\. Warp it to .* from 1 to 1000"),
         ({"crs": None}, BadMetadata, "no coordinate system"),
-        ({"nodata": 65535}, BadMetadata, "no data as 65535"),
-        ({"pixels": PIXELS.astype(np.float32)}, CorruptImage, "float32"),
+        ({"pixels": PIXELS.astype(np.uint8)}, CorruptImage, "uint8"),
+        ({"pixels": PIXELS.astype(np.complex64)}, CorruptImage, "complex64"),
     ],
 )
 def test_unsuitable_files_are_refused(
@@ -345,3 +353,132 @@ def test_the_time_is_read_from_the_name(tmp_path: Path, day: str) -> None:
     known = open_scene(path).metadata
     assert known.sensed_at == datetime(2022, 4, 22, 11, 54, 11, tzinfo=timezone.utc)
     assert known.tile_id == "T29UNU"
+
+
+@pytest.mark.parametrize("size", [1, 3, 30, 100, 1000])
+def test_pixels_of_any_whole_metre_are_processed_at_their_own_size(
+    tmp_path: Path, size: int
+) -> None:
+    known = open_scene(write_tiff(tmp_path / "a.tif", size=size)).metadata
+    assert known.ground_sample_distance == size
+    assert f"the scene is processed at {size} m, not 10 m" in known.remarks
+    assert any("the sensor is unknown" in remark for remark in known.remarks)
+
+
+def test_a_file_of_the_half_pixel_size_is_reduced(tmp_path: Path) -> None:
+    scene = open_scene(write_tiff(tmp_path / "a.tif", size=5))
+    assert scene.metadata.ground_sample_distance == 10
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS[:, ::2, ::2])
+
+
+def test_the_sensor_is_not_in_doubt_in_a_scene_of_sentinel_2(tmp_path: Path) -> None:
+    scenes = [
+        write_tiff(tmp_path / "a.tif"),
+        write_tiff(tmp_path / "b.tif", size=60),
+        write_tiff(tmp_path / "HLS.S30.T29UNU.2022278T115411.v2.0.tif", size=30),
+    ]
+    for scene in scenes:
+        assert not any("sensor" in remark for remark in open_scene(scene).metadata.remarks)
+
+
+@pytest.mark.parametrize(
+    ("form", "numbers", "platform"),
+    [
+        ("LC08_L2SP_196023_20200603_20200824_02_T1_SR_B{}.TIF", (2, 3, 4, 5), "landsat-8"),
+        ("LC09_L2SP_196023_20200603_20200824_02_T1_SR_B{}.TIF", (2, 3, 4, 5), "landsat-9"),
+        ("LE07_L2SP_196023_20200603_20200824_02_T1_SR_B{}.TIF", (1, 2, 3, 4), "landsat-7"),
+        ("HLS.L30.T29UNU.2022278T115411.v2.0.B0{}.tif", (2, 3, 4, 5), "landsat"),
+    ],
+)
+def test_landsats_files_are_found_by_its_own_band_numbers(
+    tmp_path: Path, form: str, numbers: tuple[int, ...], platform: str
+) -> None:
+    others = {1, 2, 3, 4, 5, 6, 7, 8} - {*numbers}
+    for number in others:
+        write_tiff(tmp_path / form.format(number), PIXELS[:1], names=("",), scale=None)
+    for number, pixels in zip(numbers, PIXELS, strict=True):
+        write_tiff(tmp_path / form.format(number), pixels[None], names=("",), scale=None, size=30)
+    scene = open_scene(tmp_path, scale=2.75e-5, offset=-0.2)
+    assert scene.metadata.platform == platform
+    assert scene.metadata.quantification == pytest.approx(1 / 2.75e-5)
+    assert [*scene.metadata.offsets.values()] == pytest.approx([-0.2 / 2.75e-5] * 4)
+    np.testing.assert_array_equal(pixels_of(scene), PIXELS)
+
+
+@pytest.mark.parametrize("layout", ["one file", "a folder"])
+@pytest.mark.parametrize("distance", [10, 20])
+def test_hls_values_become_digital_numbers(tmp_path: Path, layout: str, distance: int) -> None:
+    values = PIXELS.astype(np.int16) - 500
+    values[:, :30, :50] = -9999
+    values[2, 40, 60] = -9999
+    if layout == "one file":
+        path = write_tiff(tmp_path / "a.tif", values, offset=0, nodata=-9999)
+    else:
+        path = tmp_path
+        for band, pixels in zip(BANDS, values, strict=True):
+            write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",), offset=0, nodata=-9999)
+    scene = open_scene(path, ground_sample_distance=distance)
+    assert scene.metadata.offsets == dict.fromkeys(BANDS, -1000)
+    assert not scene.metadata.zero_is_measured
+    expected = np.where(values == -9999, 0, values + 1000)
+    step = distance // 10
+    np.testing.assert_array_equal(pixels_of(scene), expected[:, ::step, ::step])
+
+
+def test_zero_is_no_data_only_if_all_bands_have_it(tmp_path: Path) -> None:
+    reflectance = (PIXELS.astype(np.float64) / 10_000).astype(np.float32) + 0.01
+    reflectance[:, :5] = 0.0
+    reflectance[3, 8] = 0.0
+    for band, pixels in zip(BANDS, reflectance, strict=True):
+        write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",), scale=None)
+    found = pixels_of(open_scene(tmp_path))
+    assert (found[:, :5] == 0).all()
+    assert (found[3, 8] == 1000).all()
+    assert (found[:, 5:] > 0).all()
+
+
+def test_float_reflectance_has_nan_as_no_data_in_any_band(tmp_path: Path) -> None:
+    reflectance = (PIXELS / 10_000 - 0.1).astype(np.float32)
+    reflectance[1, 7, 9] = np.nan
+    scene = open_scene(write_tiff(tmp_path / "a.tif", reflectance, scale=None))
+    expected = np.maximum(PIXELS, 1)
+    expected[1, 7, 9] = 0
+    np.testing.assert_array_equal(pixels_of(scene), expected)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -9999.0, 300.0, 3.4e38])
+def test_a_value_that_is_not_reflectance_stops_the_scene(tmp_path: Path, value: float) -> None:
+    reflectance = np.full((4, 300, 100), 0.2, np.float32)
+    reflectance[2, 290, 10] = value
+    scene = open_scene(write_tiff(tmp_path / "a.tif", reflectance, scale=None))
+    with pytest.raises(CorruptImage, match=r"band B04.*not from -0.3 to 10. Give scale") as caught:
+        pixels_of(scene)
+    assert caught.value.subject == str(tmp_path / "a.tif")
+
+
+def test_a_value_that_is_given_as_no_data_replaces_the_tag(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", np.maximum(PIXELS, 1), nodata=7, offset=0)
+    pixels = pixels_of(open_scene(path, nodata=int(PIXELS[0, 0, 0])))
+    assert (pixels[0][PIXELS[0] == PIXELS[0, 0, 0]] == 0).all()
+    known = open_scene(path, nodata=0).metadata
+    assert "no data 0 was given and replaces the file's" in known.remarks
+    np.testing.assert_array_equal(pixels_of(open_scene(path, nodata=0)), np.maximum(PIXELS, 1))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ({"scale": 0.0}, "scale must be above 0"),
+        ({"scale": -1e-4}, "scale must be above 0"),
+        ({"scale": float("nan")}, "scale must be above 0"),
+        ({"scale": 1.5}, "scale must be above 0"),
+        ({"scale": 1e-4, "offset": -1000}, "from -1 to 0 if a scale is given"),
+        ({"scale": 1e-4, "offset": float("nan")}, "from -1 to 0 if a scale is given"),
+        ({"offset": -0.1}, "whole number from -10000 to 0"),
+    ],
+)
+def test_a_scale_or_offset_that_cannot_be_is_refused(
+    tmp_path: Path, arguments: dict[str, float], cause: str
+) -> None:
+    with pytest.raises(UsageError, match=cause):
+        open_scene(write_tiff(tmp_path / "a.tif"), **arguments)

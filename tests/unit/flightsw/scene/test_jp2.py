@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from flightsw.errors import CorruptImage
+from flightsw.errors import CorruptImage, SceneError
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from tests.unit.flightsw.scene.safe_writer import band_pixels, write_jp2
@@ -88,3 +88,20 @@ def test_the_sample_type_in_the_image_header_must_be_that_of_the_codestream(imag
     image.write_bytes(content)
     with pytest.raises(CorruptImage, match="samples of type 11 in its image header"):
         inspect(image)
+
+
+def test_parts_of_a_tile_of_an_htj2k_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "band.jp2"
+    write_jp2(path, band_pixels("B02", 200, 200), (64, 64))
+    content = bytearray(path.read_bytes())
+    content[content.index(b"\xff\x52") + 12] |= 0x40  # the code-block style of COD
+    path.write_bytes(content)
+    assert inspect(path).high_throughput
+    band = Jp2Band(path, inspect(path), slice(0, 1), 1)
+    for top, left, rows, columns in ((10, 0, 64, 64), (0, 10, 54, 54), (0, 0, 100, 64)):
+        with pytest.raises(SceneError, match="can only be decoded whole"):
+            band.read_area(top, left, [np.zeros((rows, columns), np.uint16)])
+    plain = Jp2Band(path, replace(inspect(path), high_throughput=False), slice(0, 1), 1)
+    for part in (band, plain):
+        with pytest.raises(CorruptImage):  # its blocks are not of that kind
+            part.read_area(64, 128, [np.zeros((136, 72), np.uint16)])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from flightsw.config import SceneSettings
 from flightsw.errors import (
     BadMetadata,
     BandSizeMismatch,
@@ -320,3 +321,19 @@ def test_a_tile_of_a_product_before_december_2016_is_chosen_by_name(tmp_path: Pa
 def test_a_tile_that_the_product_does_not_hold_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SceneNotFound, match=r"lacks the tile T32TQM; it contains 1 tile: T29UNU"):
         open_scene(SafeProduct().write(tmp_path), tile="T32TQM")
+
+
+@pytest.mark.parametrize("name", ["scale", "nodata"])
+def test_a_product_that_explains_its_values_takes_no_other_explanation(
+    tmp_path: Path, name: str
+) -> None:
+    root = SafeProduct().write(tmp_path)
+    with pytest.raises(UsageError, match=f"Omit {name}"):
+        open_scene(root, **{name: 1e-4})
+
+
+def test_an_assumed_offset_that_belongs_to_a_scale_is_not_one_of_a_product(tmp_path: Path) -> None:
+    root = SafeProduct(product_xml=False, tile_xml=False, checksum=None).write(tmp_path)
+    with pytest.raises(BadMetadata, match="DN offset is unknown"):
+        open_scene(root, assumed=SceneSettings(offset=-0.2, scale=2.75e-5))
+    assert open_scene(root, assumed=SceneSettings(offset=-1000)).metadata.offsets["B02"] == -1000

@@ -51,3 +51,18 @@ def test_finished_rows_follow_each_other_and_no_later_window_touches_them(grid: 
 def test_an_impossible_grid_is_refused(height: int, stride: int) -> None:
     with pytest.raises(ValueError, match=r"grid|stride"):
         Grid(height, 100, 224, stride)
+
+
+@given(_GRIDS, st.data())
+def test_a_grid_over_the_windows_around_an_area_has_them_in_the_same_places(
+    grid: Grid, data: st.DataObject
+) -> None:
+    first = data.draw(st.integers(0, grid.height - 1))
+    wanted = range(first, data.draw(st.integers(first + 1, grid.height)))
+    rows, columns = grid.seen_around(wanted, range(grid.width))
+    assert columns == range(grid.width)
+    around = Grid(len(rows), len(columns), grid.tile_size, grid.stride)
+    shown = [grid.needed_rows(number) for number in range(grid.rows)]
+    expected = [one for one in shown if one.start < wanted.stop and one.stop > wanted.start]
+    found = [around.needed_rows(number) for number in range(around.rows)]
+    assert [range(one.start + rows.start, one.stop + rows.start) for one in found] == expected

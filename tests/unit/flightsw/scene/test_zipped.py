@@ -127,6 +127,6 @@ def test_too_little_room_is_said_before_unpacking(
 ) -> None:
     path = zip_of(SafeProduct().write(tmp_path), tmp_path / "a.zip")
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(SceneError, match=r"needs [0-9,]+ bytes in .*temporary, which has 1,000"):
+    with pytest.raises(SceneError, match=r"needs [0-9.]+ k?B in .*temporary, which has 1.0 kB"):
         open_scene(path)
     assert not [*temporary.iterdir()]

@@ -31,7 +31,7 @@ def test_every_stage_is_shown_and_completed_is_0(options: list[str], capsys: Cap
     assert stages == ["ACCEPTED", "STARTED", "PROGRESS", "COMPLETED"]
     assert lines[0].endswith("job=job-1")
     assert lines[2].endswith("512 of 1024")
-    assert any(line.split() == ["contaminated", "0.25"] for line in lines)
+    assert any(line.split() == ["contaminated", "25", "%"] for line in lines)
 
 
 def test_a_terminal_shows_the_same_stages(

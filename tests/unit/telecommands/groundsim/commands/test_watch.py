@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -53,6 +54,27 @@ def picture(state: TelemetryState, now: float, lost: dict[str, int] | None = Non
     with console.file:
         console.print(live_table(state, lost or {}, now))
     return console.export_text()
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (160, 40)])
+def test_all_fields_and_the_newest_lines_fit_a_terminal(width: int, height: int) -> None:
+    state = TelemetryState()
+    take(state, "hk", housekeeping(heartbeats={"commanding": 0.1, "downlink": 4.0}), 1.0)
+    for number in range(20):
+        take(state, "evt", event("JOB_STARTED", message=f"event {number} " + 90 * "x"), 1.0)
+        verification = Verification(id=f"id-{number}", name="PING", stage=Stage.COMPLETED, at=1)
+        take(state, "ver", verification, 1.0)
+        take(state, "sci.progress", progress(f"job-{number}"), 1.0)
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(live_table(state, {"hk": 2}, 1.0, width, height))
+    lines = console.export_text().splitlines()
+    assert len(lines) <= height
+    shown = "\n".join(lines)
+    assert all(field in shown for field in Housekeeping.__struct_fields__)
+    assert "event 19" in shown
+    assert "id-19" in shown
+    assert "downlink 4.0 s" in shown
+    assert "lost hk 2" in lines[-1]
 
 
 def test_each_packet_is_a_json_line(

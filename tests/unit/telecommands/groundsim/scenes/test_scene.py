@@ -14,6 +14,8 @@ from pathlib import Path
 import glymur
 import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 from lxml import etree
 from numpy.typing import NDArray
 
@@ -120,6 +122,15 @@ def test_bands_are_coded_as_esa_codes_them(simulated: SimulatedScene) -> None:
         assert coding.layers == 1
         assert tuple(coding.precinct_size) == (2**15, 2**15)
         assert sum(segment.marker_id == "SOT" for segment in segments) == 4
+
+
+def test_bands_have_their_place_in_gml_before_the_codestream(simulated: SimulatedScene) -> None:
+    position = grid_position("T32TQM")
+    for path in simulated.scene.rglob("*.jp2"):
+        with rasterio.open(path) as band:
+            assert band.crs.to_epsg() == position.epsg
+            assert band.transform == Affine(10, 0, position.left, 0, -10, position.top)
+        assert [box.box_id for box in glymur.Jp2k(path).box][-2:] == ["asoc", "jp2c"]
 
 
 def test_beyond_the_swath_every_band_is_0_and_the_truth_says_so(simulated: SimulatedScene) -> None:

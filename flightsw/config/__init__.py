@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 
+from flightsw.config.invalid import explain
 from flightsw.errors import UsageError
 from telecommands.dictionary import LARGEST_BUFFER_M, Decode, EngineName, Integrity
 
@@ -27,6 +28,64 @@ class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sigma_ms: Annotated[float, msgspec.Meta(ge=0, le=100)] = 0.21
     seed: int = 0
     compute: bool = True
+
+
+Rate: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+
+class FaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Faults of the card that are injected on purpose, for laboratories (``--laboratory``).
+
+    Each kind of fault has a probability for each frame, those of ``setup_`` for each opening of the
+    card or its simulator.  Each fault is a line of the log.  docs/fmea.md says what the service
+    does about each kind.
+
+    - ``seed``: seed of the draws, any integer.  They continue when the card is opened again.
+    - ``first``: frames, and openings, before the first fault.
+    - ``most``: faults after which there are no more.
+    - ``connection_error`` to ``unknown_error``: the frame raises the vendor's exception of this
+      name.
+    - ``hang``: the frame takes ``hang_seconds``.
+    - ``spike``: the answer comes ``spike_ms`` late.
+    - ``inverted``, ``zero``, ``noise``, ``stale``: the answer has all bits inverted, is zero, is
+      random, or is the answer before.
+    - ``lost_device``: the frame raises ConnectionError, and so does everything after it.
+    - ``over_temperature``: the sensor shows ``celsius`` for ``hot_seconds``, and otherwise
+      the temperature of ``dimc.twin``, which must be set.
+    - ``setup_in_use``: connecting raises DeviceInUse, as if another process held the card.
+    - ``setup_mismatch``: loading the model raises IncompatibleDevice, as if firmware and model were
+      of different versions.
+    - ``setup_slow``: loading the model takes ``setup_seconds`` longer.
+    """
+
+    seed: int = 0
+    first: Annotated[int, msgspec.Meta(ge=0)] = 0
+    most: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    connection_error: Rate = 0.0
+    device_in_use: Rate = 0.0
+    incompatible_device: Rate = 0.0
+    internal_error: Rate = 0.0
+    invalid_argument: Rate = 0.0
+    invalid_configuration: Rate = 0.0
+    not_implemented: Rate = 0.0
+    pending: Rate = 0.0
+    unknown_error: Rate = 0.0
+    hang: Rate = 0.0
+    hang_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 600.0
+    spike: Rate = 0.0
+    spike_ms: Annotated[float, msgspec.Meta(gt=0, le=60_000)] = 100.0
+    inverted: Rate = 0.0
+    zero: Rate = 0.0
+    noise: Rate = 0.0
+    stale: Rate = 0.0
+    lost_device: Rate = 0.0
+    over_temperature: Rate = 0.0
+    celsius: Annotated[float, msgspec.Meta(ge=0, le=200)] = 105.0
+    hot_seconds: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 30.0
+    setup_in_use: Rate = 0.0
+    setup_mismatch: Rate = 0.0
+    setup_slow: Rate = 0.0
+    setup_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 60.0
 
 
 class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +110,7 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     thread_priority: Annotated[int, msgspec.Meta(ge=0, le=50)] = 10
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
     twin: TwinSettings | None = None
+    faults: FaultSettings | None = None
 
 
 class TorchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -117,6 +177,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``check_answers``: which tiles are computed twice, to find wrong answers: ``doubtful`` those
       whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
+    - ``power_budget_w``: mean power over any ten seconds, W: the card's, or that of the board if
+      the card has no meter of its own.  Batches wait so that it is kept; without it, none do.
     """
 
     fusion: Literal["or", "blend"] = "or"
@@ -131,20 +193,37 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     check_answers: Literal["off", "doubtful", "all"] = "doubtful"
     stall_seconds: Annotated[float, msgspec.Meta(gt=0, le=3600)] = 120.0
+    power_budget_w: Annotated[float, msgspec.Meta(gt=0, le=1000)] | None = None
 
 
 class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is assumed of a scene if neither its files nor the request say.
 
     - ``offset``: DN offset; for example -1000 if GeoTIFFs without tags come from baseline 04.00 on.
+      With ``scale`` it is one of reflectance.
+    - ``scale``: of GeoTIFFs of integers without tags: reflectance = value x scale + offset.
+    - ``nodata``: value of GeoTIFFs of integers that has no data, if the file does not mark it.
     - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
       that is not a band, such as ``-``, skips one.
     - ``ground_sample_distance``: metres a pixel of the mask.
     """
 
-    offset: Annotated[int, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    offset: Annotated[float, msgspec.Meta(ge=-10_000, le=0)] | None = None
+    scale: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
+    nodata: float | None = None
     bands: tuple[str, ...] = ()
     ground_sample_distance: Literal[10, 20, 40] = 10
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and (self.offset is None or self.offset < -1):
+            raise ValueError("scale needs an offset of reflectance from -1 to 0 beside it")
+        if self.scale is None and not float(self.offset or 0).is_integer():
+            raise ValueError("offset must be a whole number unless scale is given")
+
+    @property
+    def dn_offset(self) -> int | None:
+        """The offset of a product whose scale is known."""
+        return None if self.offset is None or self.scale is not None else int(self.offset)
 
 
 NOTHING_ASSUMED: Final = SceneSettings()
@@ -167,6 +246,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       port, which ``endpoints.json`` below ``state_dir`` names.
     - ``curve``: encrypt and authenticate the links.  Without it, anyone who reaches the ports can
       listen, and anyone who has a telecommand key can command.
+    - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
     - ``log_level``: lowest severity that is logged.
     """
 
@@ -179,6 +259,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_port: Port = 5702
     downlink_port: Port = 5703
     curve: bool = True
+    unprotected_network: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property
@@ -200,7 +281,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       fails, the next one takes over.
     - ``product_names``: file names of products.  ``scene``: they hold tile, scene and time.
       ``reference``: those of the reference processor, ``dtacsnet_TILE_PCTpct_TAG_…``, which dates
-      of one tile share.
+      of one tile share.  Another network than DTACSNet gives its own name in both.
     """
 
     model: Path | None = None
@@ -220,9 +301,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_settings(path: Path) -> Settings:
-    """Read a TOML file; :class:`UsageError` names the wrong key and what was expected."""
+    """Read a TOML file; :class:`UsageError` names the wrong key and what is valid."""
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings, dec_hook=_as_path)
+        document = msgspec.toml.decode(path.read_bytes())
     except OSError as error:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
@@ -231,6 +312,17 @@ def read_settings(path: Path) -> Settings:
         raise UsageError(
             path, f"is not a valid settings file ({error})", "Correct the file, or omit it"
         ) from error
+    try:
+        return msgspec.convert(document, Settings, dec_hook=_as_path)
+    except msgspec.ValidationError as error:
+        raise UsageError(path, *explain(error, document, Settings)) from error
+
+
+def refuse_faults(settings: Settings) -> None:
+    """Raise :class:`UsageError` if faults are to be injected: never in flight."""
+    if settings.dimc.faults is not None:
+        cause = "injects faults on purpose, which a flight unit must not do"
+        raise UsageError("dimc.faults", cause, "Remove the table, or give --laboratory")
 
 
 def _as_path(kind: type, value: object) -> Path:

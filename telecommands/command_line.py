@@ -1,0 +1,60 @@
+"""What both commands do alike: help that names the pages, and completion of words in the shell."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+Completer = Callable[..., Iterable[str]]
+"""Words for an argument; takes keywords, ``prefix`` (text) and ``parsed_args`` among them."""
+
+_PAGES: Final = "share/doc/flightsw"
+_CHECKOUT: Final = Path(__file__).resolve().parents[1] / "docs"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """A parser whose help, and that of its commands, ends with the place of the pages."""
+
+    def format_help(self) -> str:
+        """The help, and where the pages are that it names."""
+        return f"{super().format_help()}\nDocumentation (docs/): {pages()}\n"
+
+
+def pages() -> Path:
+    """Folder of the project's pages: installed with the package, or in the checkout."""
+    from importlib.metadata import PackageNotFoundError, files  # noqa: PLC0415 - takes 30 ms
+
+    with suppress(PackageNotFoundError):
+        for file in files("flightsw") or ():
+            if file.match(f"{_PAGES}/index.md"):
+                return Path(str(file.locate())).resolve().parent
+    return _CHECKOUT
+
+
+def complete_with(action: argparse.Action, completer: Completer) -> None:
+    """Let the shell complete an argument with these words."""
+    action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for it
+
+
+def answer_shell(parser: argparse.ArgumentParser) -> None:
+    """Print the words that fit and end, if it is the shell that asks (extra ``completion``)."""
+    if "_ARGCOMPLETE" in os.environ:
+        with suppress(ImportError):
+            import argcomplete  # noqa: PLC0415 - optional
+
+            argcomplete.autocomplete(parser)
+
+
+def listed(names: Iterable[str]) -> Completer:
+    """A completer of a comma-separated list of these names."""
+    known = tuple(names)
+
+    def words(prefix: str, **_: Any) -> list[str]:
+        head, comma, _last = prefix.rpartition(",")
+        return [f"{head}{comma}{name}" for name in known]
+
+    return words

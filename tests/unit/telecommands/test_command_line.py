@@ -1,0 +1,51 @@
+"""Help and completion of both commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from telecommands.command_line import pages
+
+_MODULES = {"flightsw": "flightsw", "groundsim": "telecommands.groundsim"}
+
+
+def _words(folder: Path, line: str) -> set[str]:
+    """What the command prints when the shell asks for the words that continue a line."""
+    answer = folder / "words.txt"
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "_ARGCOMPLETE_IFS": "\n",
+        "_ARGCOMPLETE_COMP_WORDBREAKS": " \t\n\"'=><;|&(:",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+    }
+    command = [sys.executable, "-m", _MODULES[line.split(maxsplit=1)[0]]]
+    subprocess.run(command, env={**os.environ, **asked}, check=True, timeout=60)
+    return {word.strip() for word in answer.read_text().splitlines()}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flightsw pro", {"process"}),
+        ("flightsw process x --engine torch-", {"torch-cuda", "torch-cpu"}),
+        ("flightsw process x --products mask,c", {"mask,cog", "mask,classes"}),
+        ("groundsim send LIST", {"LIST_JOBS", "LIST_PRODUCTS", "LIST_SCHEDULE"}),
+        ("groundsim send OPEN_CONTACT by", {"bytes="}),
+        ("groundsim send LIST_JOBS states=R", {"RUNNING"}),
+        ("groundsim send PROCESS_SCENE fusion=", {"or", "blend"}),
+    ],
+)
+def test_the_shell_completes_words(tmp_path: Path, line: str, expected: set[str]) -> None:
+    assert _words(tmp_path, line) == expected
+
+
+def test_the_pages_of_a_checkout_are_its_own() -> None:
+    assert (pages() / "interface.md").exists()
