@@ -31,16 +31,16 @@ from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
 from flightsw.products.contents import RowSink, SceneSummary
-from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands
+from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands, holding_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
-from flightsw.scene.scene import SceneMetadata
+from flightsw.scene.scene import DECODED_EXACTLY, SceneMetadata
 from flightsw.scene.tiling import Grid
-from telecommands.dictionary import EngineName, Integrity
+from telecommands.dictionary import Decode, EngineName, Integrity
 
 Begun = Callable[[Grid, int], Sequence[RowSink]]
 """Called with a grid over the mask's pixels and the bytes of the products; gives further sinks."""
@@ -54,7 +54,7 @@ _MASK_CLASSES: Final = 2
 class SceneRequest:
     """One scene to process: its path or address, the folder of its products, and the products.
 
-    ``fusion``, ``threshold_percent``, ``buffer_m``, ``least_integrity`` and
+    ``fusion``, ``threshold_percent``, ``buffer_m``, ``decode``, ``least_integrity`` and
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
     settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
@@ -76,6 +76,7 @@ class SceneRequest:
     fusion: Fusion | None = None
     threshold_percent: int | None = None
     buffer_m: float | None = None
+    decode: Decode | None = None
     engine: EngineName | None = None
     least_integrity: Integrity | None = None
     overwrite: bool = False
@@ -184,7 +185,11 @@ class SceneProcessor:
         listen = stop.listen if stop else lambda _: None
         with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
             require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
-            remarks = (*scene.metadata.remarks, *unfit(self._package, scene.metadata))
+            remarks = (
+                *scene.metadata.remarks,
+                *unfit(self._package, scene.metadata),
+                *_exact_for(request.products, pipeline.decode),
+            )
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline, request)
@@ -234,7 +239,8 @@ class SceneProcessor:
         return self._golden
 
     def _recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
-        pipeline, assumed = self._settings.pipeline, self._settings.scene
+        pipeline = _requested(self._settings.pipeline, request)
+        assumed = self._settings.scene
         return SceneRecipe(
             path=request.scene,
             bands=engine.bands,
@@ -248,6 +254,11 @@ class SceneProcessor:
             file_bands=request.file_bands,
             tile=request.tile,
             assumed=assumed,
+            reflectance_step=(
+                None
+                if pipeline.decode == "exact" or holding_bands(request.products)
+                else self._package.input.scale
+            ),
             within=request.within,
             area=request.area,
             reach=WindowReach(
@@ -278,10 +289,17 @@ class SceneProcessor:
 
 def _requested(settings: PipelineSettings, request: SceneRequest) -> PipelineSettings:
     """The settings with what the request gives instead."""
-    names = ("fusion", "threshold_percent", "buffer_m")
+    names = ("fusion", "threshold_percent", "buffer_m", "decode")
     given = {name: getattr(request, name) for name in names}
     changes = {name: value for name, value in given.items() if value is not None}
     return msgspec.structs.replace(settings, **changes)
+
+
+def _exact_for(products: Iterable[str], decode: Decode) -> tuple[str, ...]:
+    """In words, which products make the bands be decoded exactly although fast is wanted."""
+    if decode == "exact" or not (holding := holding_bands(products)):
+        return ()
+    return (f"{DECODED_EXACTLY} products hold them ({', '.join(holding)})",)
 
 
 def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:

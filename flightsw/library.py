@@ -40,7 +40,7 @@ from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
 from flightsw.scene.scene import Georeference
 from flightsw.scene.stored_values import checked_offset
-from telecommands.dictionary import EngineName
+from telecommands.dictionary import Decode, EngineName
 
 if TYPE_CHECKING:
     from xarray import Dataset
@@ -72,6 +72,7 @@ def process(
     area: Any = None,
     bounds: Sequence[float] | None = None,
     fusion: Fusion | None = None,
+    decode: Decode | None = None,
     overwrite: bool = False,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
@@ -85,9 +86,9 @@ def process(
     no data.  ``bounds`` are west, south, east and north in degrees of WGS 84; the rectangle of
     pixels around them is processed.
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
-    fails.  ``fusion`` and ``ground_sample_distance`` None leave it to the settings.  The package
-    and the engine are opened for this call and closed after it.  Products that ``out`` already
-    holds are an error without ``overwrite``.  Raises a
+    fails.  ``fusion``, ``decode`` and ``ground_sample_distance`` None leave it to the settings.
+    The package and the engine are opened for this call and closed after it.  Products that ``out``
+    already holds are an error without ``overwrite``.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
     """
     request = SceneRequest(
@@ -102,6 +103,7 @@ def process(
         tile=tile,
         area=_area(area, bounds),
         fusion=fusion,
+        decode=decode,
         overwrite=overwrite,
     )
     settings = _with(settings, engine, fusion)
@@ -225,6 +227,7 @@ def _mask_rows(
             panels=panels_help((), info.classes),
             file_bands=tuple(bands or ()),
             assumed=settings.scene,
+            reflectance_step=None if settings.pipeline.decode == "exact" else package.input.scale,
             area=wanted,
             reach=WindowReach(info.tile_size, info.stride, settings.pipeline.buffer_m),
         )

@@ -313,6 +313,7 @@ INTEGRITIES: Final[tuple[Integrity, ...]] = get_args(Integrity)
 """How far a scene's files are known to be intact, from the least to the most."""
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
+Decode: TypeAlias = Literal["exact", "fast"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
 
@@ -405,6 +406,13 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     ground_sample_distance: Annotated[
         Literal[10, 20, 40] | None,
         Meta(description="resolution of the mask; null: that of the settings", extra={"unit": "m"}),
+    ] = None
+    decode: Annotated[
+        Decode | None,
+        Meta(
+            description="exact, or fast: without the bit-planes that the network does not see;"
+            " null: the settings'"
+        ),
     ] = None
     offset: Annotated[
         Annotated[float, Meta(ge=-10_000, le=0)] | None,
@@ -953,6 +961,12 @@ class CloudFraction(Record, frozen=True, kw_only=True):
             " no checksums; doubtful: the list of checksums is damaged or incomplete"
         ),
     ] = "unknown"
+    decode: Annotated[
+        Decode, Meta(description="fast: without the bit-planes that the network does not see")
+    ] = "exact"
+    largest_error_dn: Annotated[
+        int, Meta(description="largest error of a digital number of a fast decode")
+    ] = 0
     model: str
     engine: str
     ground_sample_distance: Annotated[int, Meta(extra={"unit": "m"})]

@@ -27,7 +27,7 @@ from flightsw.errors import FlightError, UsageError
 from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
 from telecommands.command_line import complete_with, listed
-from telecommands.dictionary import LARGEST_BUFFER_M
+from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene, SceneProcessor, SceneRequest
@@ -83,6 +83,11 @@ def add_parser(commands: Any) -> None:
         type=_number_of(float, 0, LARGEST_BUFFER_M, "metres"),
         metavar="METRES",
         help="distance around contaminated pixels that counts as contaminated (default: none)",
+    )
+    parser.add_argument(
+        "--decode",
+        choices=get_args(Decode),
+        help="exact, or fast: without the bit-planes that the network does not see",
     )
     parser.add_argument(
         "--offset",
@@ -166,6 +171,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         fusion=arguments.fusion,
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
+        decode=arguments.decode,
         overwrite=arguments.overwrite,
     )
     requests = [
@@ -270,6 +276,8 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
         "scene": processed.scene.name,
         "ground_sample_distance": processed.scene.ground_sample_distance,
         "integrity": processed.scene.integrity,
+        "decode": processed.scene.decode,
+        "largest_error": processed.scene.largest_error,
         "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),

@@ -9,7 +9,7 @@ import msgspec
 
 from flightsw.config.invalid import explain
 from flightsw.errors import UsageError
-from telecommands.dictionary import LARGEST_BUFFER_M, EngineName, Integrity
+from telecommands.dictionary import LARGEST_BUFFER_M, Decode, EngineName, Integrity
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,6 +165,10 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
     - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
       CPU and that have checksums.
+    - ``decode``: ``fast`` leaves out the bit-planes of JPEG 2000 files that the network does not
+      see.  Digital numbers then differ by at most an error that the report states; DN 0 and DN
+      65,535 do not differ.  Files without checksums, unusual files, and bands that are products
+      themselves are decoded exactly, and a remark says so.
     - ``least_integrity``: scenes whose files are known less well to be intact are not processed.
       ``verified``: every file has its checksum; ``unknown``: there are no checksums; ``doubtful``:
       the list of checksums is damaged or incomplete.
@@ -184,6 +188,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     decode_workers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     device: Literal["auto", "cpu", "cuda"] = "auto"
     decoder: Literal["auto", "cpu", "gpu"] = "auto"
+    decode: Decode = "exact"
     least_integrity: Integrity = "unknown"
     golden_every: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 500
     check_answers: Literal["off", "doubtful", "all"] = "doubtful"

@@ -192,6 +192,7 @@ class JobRunner:
             fusion=request.fusion or self.parameters.text("processing.fusion"),  # type: ignore[arg-type]
             threshold_percent=request.threshold_percent,
             buffer_m=request.buffer_m,
+            decode=request.decode,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
             within=self.scene_root,
@@ -261,6 +262,8 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
         job=job.id,
         scene=scene.name,
         integrity=scene.integrity,
+        decode=scene.decode,
+        largest_error_dn=scene.largest_error,
         model=processed.engine.model_id,
         engine=processed.engine.device,
         ground_sample_distance=scene.ground_sample_distance,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flightsw.errors import CorruptImage
 from flightsw.pipeline.grid_spans import no_data_pixels
-from flightsw.pipeline.quantisation import SATURATED
+from flightsw.scene.reflectance import SATURATED
 from flightsw.scene.scene import SceneMetadata, Strip
 
 _LARGEST_REFLECTANCE: Final = 3.2767

@@ -20,10 +20,8 @@ from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.errors import EngineUnavailable, InferenceFailed
 from flightsw.host.cuda import cuda_answers
 from flightsw.host.torch_library import require_torch
-from flightsw.scene.reflectance import DIGITAL_NUMBERS, reflectance_table
+from flightsw.scene.reflectance import DIGITAL_NUMBERS, SATURATED, reflectance_table
 from flightsw.scene.scene import SceneMetadata
-
-SATURATED: Final = 65_535
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -15,11 +15,15 @@ if TYPE_CHECKING:  # the command line's help names the kinds, and scenes load fo
 
 
 class ProductKind(NamedTuple):
-    """The name for ``--products``, a description, and the bands that the product is made of."""
+    """The name for ``--products``, a description, and the bands that the product is made of.
+
+    ``holds_bands``: the bands themselves are in it, so they have to be exact.
+    """
 
     name: str
     description: str
     bands: tuple[str, ...] = ()
+    holds_bands: bool = False
 
 
 PRODUCT_KINDS: Final = (
@@ -28,7 +32,7 @@ PRODUCT_KINDS: Final = (
     ProductKind("cog", "cloud mask as a coloured 8-bit GeoTIFF with overviews, for GIS programs"),
     ProductKind("classes", "class map as a coloured GeoTIFF, for models of more than two classes"),
     ProductKind("probability", "cloud probability as a GeoTIFF (0 to 100 per cent, 255 no data)"),
-    ProductKind("fill", "B02, B03, B04 in reflectance, clouds filled", ("B02", "B03", "B04")),
+    ProductKind("fill", "B02, B03, B04 in reflectance, clouds filled", ("B02", "B03", "B04"), True),
     ProductKind("quicklook", "six panels in one JPEG", ("B02", "B03", "B04", "B08")),
     ProductKind("stac", "STAC item that describes the files"),
     ProductKind("report", "figures, settings and SHA-256 of each file as JSON"),
@@ -65,6 +69,11 @@ class ProductContext:
 def draws_on_bands(chosen: Iterable[str]) -> bool:
     """Whether any of the products is made of the scene's bands, not of the mask alone."""
     return any(kind.bands for kind in PRODUCT_KINDS if kind.name in chosen)
+
+
+def holding_bands(chosen: Iterable[str]) -> list[str]:
+    """The products of which the scene's bands are a part."""
+    return [kind.name for kind in PRODUCT_KINDS if kind.holds_bands and kind.name in chosen]
 
 
 def check_products(chosen: Iterable[str], scene: SceneMetadata, context: ProductContext) -> None:

@@ -12,7 +12,7 @@ from flightsw.errors import ProductError
 from flightsw.products.contents import SceneSummary
 from flightsw.products.kinds import ProductContext
 from flightsw.scene.scene import Cut, SceneMetadata
-from telecommands.dictionary import Integrity
+from telecommands.dictionary import Decode, Integrity
 
 REPORT_FORMAT: Final = 1
 """Increases when a field is removed or changes its meaning, not for new fields."""
@@ -64,6 +64,8 @@ class SceneRecord(msgspec.Struct, frozen=True):
     transform: tuple[float, float, float, float, float, float] | None
     remarks: tuple[str, ...]
     integrity: Integrity = "unknown"
+    decode: Decode = "exact"
+    largest_error: int = 0
     cut: CutRecord | None = None
 
 
@@ -175,6 +177,8 @@ def _scene_record(scene: SceneMetadata) -> SceneRecord:
         transform=place.transform if place else None,
         remarks=scene.remarks,
         integrity=scene.integrity,
+        decode=scene.decode,
+        largest_error=scene.largest_error,
         cut=_cut_record(scene.cut) if scene.cut else None,
     )
 

@@ -89,6 +89,7 @@ def _item(
                 f" ({context.precision}), tiles fused by {context.fusion}"
             ),
             **_changed_mask(context),
+            **_decoding(scene),
             **_area(scene),
         },
         stac_extensions=[_PROCESSING],
@@ -120,6 +121,13 @@ def _changed_mask(context: ProductContext) -> dict[str, Any]:
     if context.buffer_m:
         properties["flightsw:buffer_m"] = context.buffer_m
     return properties
+
+
+def _decoding(scene: SceneMetadata) -> dict[str, Any]:
+    """How the bands were decoded, if not exactly; the largest error in DN."""
+    if scene.decode == "exact":
+        return {}
+    return {"flightsw:decode": scene.decode, "flightsw:largest_error": scene.largest_error}
 
 
 def _area(scene: SceneMetadata) -> dict[str, Any]:

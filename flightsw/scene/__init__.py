@@ -42,6 +42,7 @@ def open_scene(
     tile: str = "",
     assumed: SceneSettings = NOTHING_ASSUMED,
     within: Path | None = None,
+    reflectance_step: float | None = None,
 ) -> StripScene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
@@ -55,8 +56,10 @@ def open_scene(
     panels of about 2,048 columns, which takes less memory; otherwise in one panel.
     ``file_bands`` names the bands of a GeoTIFF in the file's order, ``tile`` one of a product with
     several tiles, and ``assumed`` is for what neither the arguments nor the files say.  With
-    ``within``, only files below that folder are opened, and none on the network.  Raises
-    :class:`~flightsw.errors.UsageError` or :class:`~flightsw.errors.SceneError`.
+    ``within``, only files below that folder are opened, and none on the network.
+    ``reflectance_step`` is one step of the network's input: JPEG 2000 is then decoded without the
+    bit-planes below it, None decodes exactly.  Raises :class:`~flightsw.errors.UsageError` or
+    :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
         cause = f"cannot be {ground_sample_distance} m"
@@ -70,7 +73,9 @@ def open_scene(
         raise UsageError("the scale", cause, "Give the scale that makes values reflectance")
     if offset is not None:
         offset = checked_offset(offset, scale)
-    given = GivenMetadata(offset, scale, nodata, file_bands, tile, assumed, within)
+    given = GivenMetadata(
+        offset, scale, nodata, file_bands, tile, assumed, within, reflectance_step
+    )
     location = location_of(path)
     if isinstance(location, str):
         return _open_remote(location, bands, ground_sample_distance, given, panels=panels)

@@ -47,6 +47,7 @@ class SceneRecipe:
     file_bands: tuple[str, ...] = ()
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
+    reflectance_step: float | None = None
     within: Path | None = None
     area: AreaOfInterest | None = None
     reach: WindowReach = USUAL_REACH
@@ -75,6 +76,7 @@ class SceneRecipe:
             file_bands=self.file_bands,
             tile=self.tile,
             assumed=self.assumed,
+            reflectance_step=self.reflectance_step,
             within=self.within,
         )
 

@@ -10,7 +10,7 @@ import os
 import struct
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from flightsw.errors import CorruptImage
 from flightsw.host.disk import open_plain
@@ -29,6 +29,14 @@ _MOST_PACKETS: Final = 1 << 22  # in a tile; a larger number means a damaged hea
 _CURE: Final = "Fetch the file again"
 
 
+class TilePart(NamedTuple):
+    """Number of the tile, the first byte of the tile-part in the file, and the first after it."""
+
+    tile: int
+    begin: int
+    end: int
+
+
 @dataclass(frozen=True)
 class Codestream:
     """Size, tiling and sample format of one JPEG 2000 image.
@@ -39,7 +47,8 @@ class Codestream:
     ``boxed`` is False for a bare codestream (.j2k).  ``begin`` and
     ``end`` are its first byte in the file and the first after it.  ``style_at`` is the byte with
     the code-block style, None if that is not the default for all blocks; ``high_throughput`` is
-    that of part 15 (HTJ2K).
+    that of part 15 (HTJ2K).  ``main_header`` is its bytes from SOC up to the first of the
+    ``tile_parts``, which are in the order of the file.
     """
 
     width: int
@@ -55,6 +64,8 @@ class Codestream:
     end: int
     style_at: int | None = None
     high_throughput: bool = False
+    main_header: bytes = b""
+    tile_parts: tuple[TilePart, ...] = ()
 
     @property
     def tiles(self) -> int:
@@ -91,8 +102,9 @@ class _Inspection:
             beginning = start[:8].hex(" ") or "nothing"
             raise self._corrupt(f"is not a JPEG 2000 file: it begins with {beginning}")
         codestream, first_part = self._main_header(begin, end, header)
-        self._tile_parts(first_part, end, codestream.tiles)
-        return codestream
+        parts = self._tile_parts(first_part, end, codestream.tiles)
+        main_header = self._exactly(begin, first_part - begin)
+        return replace(codestream, main_header=main_header, tile_parts=parts)
 
     def _find_codestream(self) -> tuple[bytes | None, int, int]:
         """The content of the image header box, and the bounds of the codestream."""
@@ -210,9 +222,9 @@ class _Inspection:
                 f"{size[36]} in its codestream"
             )
 
-    def _tile_parts(self, position: int, end: int, tiles: int) -> None:
+    def _tile_parts(self, position: int, end: int, tiles: int) -> tuple[TilePart, ...]:
         """Follow the tile-parts (A.4.2): all must be present and in order, then EOC."""
-        parts = [0] * tiles
+        parts, found = [0] * tiles, []
         while (marker := self._number(position)) == _SOT:
             fields = struct.unpack(">HHIBB", self._exactly(position + 2, _SOT_BYTES - 2))
             length, tile, part_length, part, _ = fields
@@ -225,6 +237,7 @@ class _Inspection:
             if position + part_length + 2 > end:
                 raise self._truncated(position + part_length + 2, f"tile {tile}")
             parts[tile] += 1
+            found.append(TilePart(tile, position, position + part_length))
             position += part_length
         if marker != _EOC:
             raise self._corrupt(f"has neither a tile nor its end at byte {position}")
@@ -232,6 +245,7 @@ class _Inspection:
             raise self._corrupt(
                 f"lacks {missing} of its {tiles} tiles; the first one missing is {parts.index(0)}"
             )
+        return tuple(found)
 
     def _number(self, position: int) -> int:
         return int.from_bytes(self._exactly(position, 2), "big")

@@ -21,7 +21,7 @@ from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
 from flightsw.host.location import Location, last_part_of, name_of, shown
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
-from flightsw.scene.scene import Georeference, GivenMetadata, SceneMetadata
+from flightsw.scene.scene import DECODED_EXACTLY, Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, band_of, sensor_of
 from flightsw.scene.stac_item import read_item
 from flightsw.scene.stored_values import (
@@ -221,6 +221,7 @@ def _scene(
             *rule.remarks,
             *_sensor_remarks(about.sensor, distance, given),
             _NO_CHECKSUM,
+            *([] if given.reflectance_step is None else [f"{DECODED_EXACTLY} they are GeoTIFFs"]),
         ),
         integrity_doubt=_NO_CHECKSUM,
     )

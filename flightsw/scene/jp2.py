@@ -133,36 +133,20 @@ class Jp2Band:
     def _decode(
         self, area: Area, targets: Sequence[NDArray[np.uint16]], messages: list[str]
     ) -> None:
-        listen = _Message(lambda text, _data: _note(messages, text))
-        ignore = _Message(lambda _text, _data: None)
-        with ExitStack() as stack:
-            stream = stack.enter_context(_open_stream(self.path, self.codestream.style_at))
-            kind = openjp2.CODEC_JP2 if self.codestream.boxed else openjp2.CODEC_J2K
-            codec = openjp2.create_decompress(kind)
-            stack.callback(openjp2.destroy_codec, codec)
-            openjp2.set_error_handler(codec, listen)
-            # A header may hold what OpenJPEG does not know; only warnings about pixels count.
-            openjp2.set_warning_handler(codec, ignore)
-            parameters = openjp2.set_default_decoder_parameters()
-            parameters.cp_reduce = self.step.bit_length() - 1
-            openjp2.setup_decoder(codec, parameters)
-            image = openjp2.read_header(stream, codec)
-            stack.callback(openjp2.image_destroy, image)
-            openjp2.set_warning_handler(codec, listen)
-            openjp2.set_decode_area(codec, image, area.left, area.top, area.right, area.bottom)
-            openjp2.decode(codec, stream, image)
-            self._copy(image.contents, targets, messages)
-
-    def _copy(
-        self, image: openjp2.ImageType, targets: Sequence[NDArray[np.uint16]], messages: list[str]
-    ) -> None:
-        component, wanted = image.comps[0], stacked_shape(targets)
-        rows, width = component.h, component.w
-        if not component.data or (rows, width) != wanted:
-            messages.append(f"{width} x {rows} pixels were decoded, not {wanted[1]} x {wanted[0]}")
-            return
-        # OpenJPEG clips to the band's precision.
-        copy_rows(np.ctypeslib.as_array(component.data, shape=(rows, width)), targets)
+        boxed, style_at = self.codestream.boxed, self.codestream.style_at
+        with (
+            open_plain(self.path) as file,
+            _open_stream(file.fileno(), style_at) as stream,
+            decoded(stream, area, messages, boxed=boxed, step=self.step) as pixels,
+        ):
+            wanted = stacked_shape(targets)
+            if pixels.shape != wanted:
+                rows, width = pixels.shape
+                found = f"{width} x {rows} pixels were decoded, not {wanted[1]} x {wanted[0]}"
+                messages.append(found)
+                return
+            # OpenJPEG clips to the band's precision.
+            copy_rows(pixels, targets)
 
     def _corrupt(self, messages: list[str], area: Area) -> CorruptImage:
         reason = "; ".join(messages) or "OpenJPEG gives no reason"
@@ -194,27 +178,35 @@ _Seek = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p)
 
 
 @contextmanager
-def _open_stream(path: Path, style_at: int | None) -> Iterator[Any]:
+def open_memory(content: bytes) -> Iterator[Any]:
+    """A stream for :func:`decoded` that reads these bytes; raises :class:`OSError`."""
+    with os.fdopen(os.memfd_create("codestream"), "w+b", buffering=0) as file:
+        file.write(content)
+        with _open_stream(file.fileno(), None) as stream:
+            yield stream
+
+
+@contextmanager
+def _open_stream(descriptor: int, style_at: int | None) -> Iterator[Any]:
     """A stream that reads the file, with predictable termination at ``style_at`` unless None.
 
     Its buffer is small: OpenJPEG skips the tiles before the wanted ones by their headers, and
     fills its buffer, a megabyte by default, for each of them.  Raises :class:`OSError`.
     """
-    with open_plain(path) as file:
-        source = _Source(file.fileno(), style_at)
-        callbacks = _Read(source.read), _Skip(source.skip), _Seek(source.seek)
-        library = openjp2.OPENJP2
-        library.opj_stream_create.restype = openjp2.STREAM_TYPE_P
-        stream = ctypes.c_void_p(library.opj_stream_create(ctypes.c_size_t(_STREAM_BYTES), 1))
-        try:
-            library.opj_stream_set_read_function(stream, callbacks[0])
-            library.opj_stream_set_skip_function(stream, callbacks[1])
-            library.opj_stream_set_seek_function(stream, callbacks[2])
-            length = ctypes.c_uint64(os.fstat(file.fileno()).st_size)
-            library.opj_stream_set_user_data_length(stream, length)
-            yield stream
-        finally:
-            openjp2.stream_destroy(stream)
+    source = _Source(descriptor, style_at)
+    callbacks = _Read(source.read), _Skip(source.skip), _Seek(source.seek)
+    library = openjp2.OPENJP2
+    library.opj_stream_create.restype = openjp2.STREAM_TYPE_P
+    stream = ctypes.c_void_p(library.opj_stream_create(ctypes.c_size_t(_STREAM_BYTES), 1))
+    try:
+        library.opj_stream_set_read_function(stream, callbacks[0])
+        library.opj_stream_set_skip_function(stream, callbacks[1])
+        library.opj_stream_set_seek_function(stream, callbacks[2])
+        length = ctypes.c_uint64(os.fstat(descriptor).st_size)
+        library.opj_stream_set_user_data_length(stream, length)
+        yield stream
+    finally:
+        openjp2.stream_destroy(stream)
 
 
 class _Source:
@@ -243,6 +235,38 @@ class _Source:
     def seek(self, position: int, _data: object) -> int:
         self._position = position
         return 1
+
+
+@contextmanager
+def decoded(
+    stream: Any, area: Area, messages: list[str], *, boxed: bool, step: int
+) -> Iterator[NDArray[np.int32]]:
+    """Decode an area of a stream, at every ``step``-th pixel: ``(rows, columns)``.
+
+    The samples are valid inside the context; there are none, ``(0, 0)``, if the library says
+    nothing else.  Its messages are added to ``messages``.  Raises ``OpenJPEGLibraryError``.
+    """
+    listen = _Message(lambda text, _data: _note(messages, text))
+    ignore = _Message(lambda _text, _data: None)
+    with ExitStack() as stack:
+        codec = openjp2.create_decompress(openjp2.CODEC_JP2 if boxed else openjp2.CODEC_J2K)
+        stack.callback(openjp2.destroy_codec, codec)
+        openjp2.set_error_handler(codec, listen)
+        # A header may hold what OpenJPEG does not know; only warnings about pixels count.
+        openjp2.set_warning_handler(codec, ignore)
+        parameters = openjp2.set_default_decoder_parameters()
+        parameters.cp_reduce = step.bit_length() - 1
+        openjp2.setup_decoder(codec, parameters)
+        image = openjp2.read_header(stream, codec)
+        stack.callback(openjp2.image_destroy, image)
+        openjp2.set_warning_handler(codec, listen)
+        openjp2.set_decode_area(codec, image, area.left, area.top, area.right, area.bottom)
+        openjp2.decode(codec, stream, image)
+        component = image.contents.comps[0]
+        if component.data:
+            yield np.ctypeslib.as_array(component.data, shape=(component.h, component.w))
+        else:
+            yield np.empty((0, 0), np.int32)
 
 
 def _note(messages: list[str], text: bytes) -> None:

@@ -11,6 +11,7 @@ DIGITAL_NUMBERS: Final = 65_536
 """Count of the 16-bit values."""
 
 NO_DATA: Final = 0
+SATURATED: Final = 65_535
 
 
 def reflectance_table(offset: float, quantification: float, dtype: Any) -> NDArray[Any]:

@@ -25,6 +25,7 @@ from flightsw.scene.band_files import (
     distance_remarks,
 )
 from flightsw.scene.codestream import Codestream, inspect
+from flightsw.scene.fast_jp2 import ReducedBands, reduce_bands
 from flightsw.scene.gpu_jp2 import Decoder, choose_decoder
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.manifest import Manifest, read_manifest
@@ -37,7 +38,7 @@ from flightsw.scene.metadata import (
     radiometry_of_tile,
     size_of_tile,
 )
-from flightsw.scene.scene import GivenMetadata, SceneMetadata
+from flightsw.scene.scene import DECODED_EXACTLY, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
 
@@ -113,14 +114,18 @@ def open_product(
         )
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
-    chosen = choose_decoder(
-        tuple(
-            Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
-            for index, band in enumerate(bands)
-        ),
-        decoder,
-        checked=all(manifest.of(path) for path in files.paths.values()),
+    checked = all(manifest.of(path) for path in files.paths.values())
+    exact = tuple(
+        Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
+        for index, band in enumerate(bands)
     )
+    chosen = choose_decoder(exact, decoder, checked=checked)
+    decoding = ReducedBands(chosen.parts)
+    if given.reflectance_step is not None and chosen.parts is not exact:
+        decoding = ReducedBands(chosen.parts, (f"{DECODED_EXACTLY} the GPU decodes them",))
+    elif given.reflectance_step is not None:
+        input_step = given.reflectance_step * radiometry.quantification
+        decoding = reduce_bands(exact, input_step, checked=checked)
     read = (*files.paths.values(), *filter(None, (product.product_xml, product.tile_xml)))
     integrity, doubt = manifest.judge(read)
     metadata = SceneMetadata(
@@ -151,11 +156,14 @@ def open_product(
             *filter(None, (doubt,)),
             *manifest.remarks(),
             *chosen.remarks,
+            *decoding.remarks,
         ),
+        decode="fast" if decoding.largest_error else "exact",
+        largest_error=decoding.largest_error,
     )
     return StripScene(
         metadata,
-        parts=chosen.parts,
+        parts=decoding.parts,
         rows=rows_at_once([image.tile_height for image in images.values()], step) // step,
         columns=(
             panel_columns([image.tile_width for image in images.values()], step, metadata.width)

@@ -7,14 +7,17 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.scene.area import AreaOfInterest, Polygon
-from telecommands.dictionary import Integrity
+from telecommands.dictionary import Decode, Integrity
+
+DECODED_EXACTLY: Final = "the bands are decoded exactly, not fast, because"
+"""How a remark begins if a scene is not decoded fast as requested."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class GivenMetadata:
     the bands of a GeoTIFF in the file's order.  All replace what the files say.  ``tile`` chooses
     one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
     say.  With ``within``, only files below that folder are opened, and none on the network.
+    ``reflectance_step`` is one step of the network's input: JPEG 2000 is decoded without the
+    bit-planes below it, None decodes exactly.
     """
 
     offset: float | None = None
@@ -48,6 +53,7 @@ class GivenMetadata:
     tile: str = ""
     assumed: SceneSettings = NOTHING_ASSUMED
     within: Path | None = None
+    reflectance_step: float | None = None
 
     @property
     def dn_offset(self) -> int | None:
@@ -84,7 +90,9 @@ class SceneMetadata:
     ``height`` and ``width`` are pixels at ``ground_sample_distance`` metres, the distance that
     is really processed; ``integrity`` says how far its files are known to be intact, and
     ``integrity_doubt`` in words why not further; ``remarks`` says in words what differs from the
-    request.  ``cut`` says what it is cut out of, None if it is a whole scene.
+    request.  ``decode`` is ``fast`` if a band was decoded with fewer bit-planes than its file
+    holds: its digital numbers then differ from the file's by ``largest_error`` at most.
+    ``cut`` says what it is cut out of, None if it is a whole scene.
     """
 
     name: str
@@ -104,6 +112,8 @@ class SceneMetadata:
     integrity_doubt: str = ""
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    decode: Decode = "exact"
+    largest_error: int = 0
     cut: Cut | None = None
 
     @property

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -12,6 +14,7 @@ from flightsw.config import Settings
 from flightsw.errors import MemoryExhausted
 from flightsw.model.package import load_package
 from flightsw.products.kinds import DEFAULT_PRODUCTS
+from flightsw.scene.bit_planes import largest_error, planes_to_drop
 from tests.unit.flightsw.scene.safe_writer import SafeProduct
 from tests.unit.flightsw.small_parts import scene_metadata
 
@@ -84,3 +87,36 @@ def test_a_thread_for_which_there_is_no_room_fails_the_scene_as_exhausted_memory
             chain.process(request)
     assert not request.out.exists()
     assert chain.process(request).products.files
+
+
+def test_a_fast_decode_is_recorded_and_a_product_of_the_bands_makes_it_exact(
+    tmp_path: Path, chain: SceneProcessor
+) -> None:
+    scene = SafeProduct().write(tmp_path)
+    request = SceneRequest(scene, tmp_path / "fast", frozenset({"report", "stac"}), decode="fast")
+    done = chain.process(request)
+    assert done.scene.decode == "fast"
+    step = load_package().input.scale * done.scene.quantification
+    assert done.scene.largest_error == largest_error(planes_to_drop(step, 3))
+    assert done.products.report.scene.decode == "fast"
+    assert done.products.report.scene.largest_error == done.scene.largest_error
+    (item,) = (tmp_path / "fast").glob("*stac.json")
+    properties = msgspec.json.decode(item.read_bytes())["properties"]
+    assert properties["flightsw:decode"] == "fast"
+    exact = chain.process(
+        dataclasses.replace(request, out=tmp_path / "fill", products=frozenset({"report", "fill"}))
+    )
+    assert exact.scene.decode == "exact"
+    assert exact.scene.largest_error == 0
+    assert exact.scene.remarks[-1].endswith("because products hold them (fill)")
+
+
+def test_a_product_without_checksums_is_decoded_exactly(
+    tmp_path: Path, chain: SceneProcessor
+) -> None:
+    scene = SafeProduct(checksum=None).write(tmp_path)
+    done = chain.process(
+        SceneRequest(scene, tmp_path / "out", frozenset({"report"}), decode="fast")
+    )
+    assert done.scene.decode == "exact"
+    assert any("no checksum shows" in remark for remark in done.scene.remarks)
