@@ -9,7 +9,7 @@ OPENMCT := node_modules/.ready
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser docs bench judge faults clean
+.PHONY: help setup demo dashboard test lint browser docs bench judge faults sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
@@ -19,7 +19,8 @@ help:
 	@echo "make faults      damage 10,000 state files, continuing where it was stopped; prints the totals"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
-	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge and faults"
+	@echo "make sbom        list what a flight unit installs, as CycloneDX, in sbom.json"
+	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults and sbom"
 
 setup: $(READY)
 
@@ -70,5 +71,9 @@ judge: $(READY)
 faults: $(READY)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults
 
+sbom: $(READY)
+	$(VENV)/bin/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \
+		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json deploy/jetson/requirements.txt
+
 clean:
-	rm -rf $(VENV) node_modules build demo bench judge faults
+	rm -rf $(VENV) node_modules build demo bench judge faults sbom.json

@@ -321,7 +321,8 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
         cause = f"the model was made for Sentinel-2, this scene is from {scene.platform}"
         remarks.append(f"{cause}: it is outside the model's training")
     if (distance := scene.ground_sample_distance) not in package.ground_sample_distances:
-        made_for = " and ".join(map(str, package.ground_sample_distances))
+        *others, last = map(str, package.ground_sample_distances)
+        made_for = " and ".join(filter(None, (", ".join(others), last)))
         remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")
     return tuple(remarks)
 

@@ -140,12 +140,13 @@ def mask(
 
     Keywords: ``offset`` of a block's digital numbers, or against a product's metadata; ``engine``
     (``auto``: the first of ``settings.engines`` that opens); ``settings``;
-    ``ground_sample_distance`` of the mask of a path, metres (10); ``fusion`` (that of the
-    settings); ``area`` and ``bounds``, which are those of :func:`process`: the mask is then that of
-    the rectangle around them.  Raises a :class:`~flightsw.errors.FlightError`.
+    ``ground_sample_distance`` of the mask of a path, metres (10); ``area`` and ``bounds`` as in
+    :func:`process`, the mask is then that of the rectangle around them; ``fusion`` (that of the
+    settings).  Raises a :class:`~flightsw.errors.FlightError`.
     """
     rows, _ = _mask_rows(source, bands, **options)
-    return _like(source, rows.mask(), "mask")
+    masked: NDArray[np.uint8] = _like(source, rows.mask(), "mask")
+    return masked
 
 
 def probability(
@@ -156,7 +157,8 @@ def probability(
     The arguments, the type for an ``xarray.DataArray`` and the errors are those of :func:`mask`.
     """
     rows, _ = _mask_rows(source, bands, with_probability=True, **options)
-    return _like(source, rows.probability(), "probability")
+    percent: NDArray[np.uint8] = _like(source, rows.probability(), "probability")
+    return percent
 
 
 def dataset(
@@ -172,7 +174,7 @@ def dataset(
     xarray = require_xarray()
     rows, georeference = _mask_rows(source, bands, with_probability=True, **options)
     planes = {"mask": rows.mask(), "probability": rows.probability()}
-    return xarray.Dataset(
+    made: Dataset = xarray.Dataset(
         {
             name: data_array_like(source, plane, name)
             if is_data_array(source)
@@ -180,6 +182,7 @@ def dataset(
             for name, plane in planes.items()
         }
     )
+    return made
 
 
 def _mask_rows(
@@ -234,11 +237,9 @@ def _mask_rows(
     return rows, scene.metadata.georeference
 
 
-def _like(source: Any, plane: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+def _like(source: Any, plane: NDArray[np.uint8], name: str) -> Any:
     """The plane; for an ``xarray.DataArray``, an array with its coordinates."""
-    if is_data_array(source):
-        plane = data_array_like(source, plane, name)
-    return plane
+    return data_array_like(source, plane, name) if is_data_array(source) else plane
 
 
 def _area(area: Any, bounds: Sequence[float] | None) -> AreaOfInterest | None:

@@ -1,31 +1,51 @@
 #!/usr/bin/env bash
-# Installs or updates flightsw on a Jetson from this checkout; safe to run again at any time.
+# Installs or updates flightsw on a Jetson; safe to run again at any time.
 set -euo pipefail
 umask 022
+scripts=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source-path=SCRIPTDIR source=places.sh
-source "$(dirname "${BASH_SOURCE[0]}")/places.sh"
+source "$scripts/places.sh"
+# shellcheck source-path=SCRIPTDIR source=wheel.sh
+source "$scripts/wheel.sh"
+# shellcheck source-path=SCRIPTDIR source=releases.sh
+source "$scripts/releases.sh"
 
 usage() {
-    cat <<END
-usage: install.sh [--torch REQUIREMENT] [--python PYTHON] [--keep-environment] [--root DIR] [--dry-run]
+    cat <<USAGE
+usage: install.sh [--torch WHEEL | --without-torch] [--add WHEEL]... [--without NAME]...
+                  [--wheelhouse DIR] [--python PYTHON] [--keep-environment] [--root DIR] [--dry-run]
+       install.sh --rollback [--root DIR] [--dry-run]
 
-  --torch REQUIREMENT   install this build of torch first: a wheel or a requirement, for the Jetson
+  --torch WHEEL         also install this build of torch: a wheel or a requirement, for the Jetson
+  --add WHEEL           also install this wheel or requirement, such as the card's runtime
+  --without NAME        the new release may lack this distribution, which the active one has;
+                        --without-torch is short for --without torch
+  --wheelhouse DIR      install from this folder, which wheelhouse.sh made, without a network
   --python PYTHON       the Python of the virtual environment (default: python3)
   --keep-environment    do not change /opt/flightsw
-  --root DIR            install below DIR without touching the running system
+  --root DIR            install below DIR, an image, without touching the running system
+  --rollback            activate the previous release, and restart the service
   --dry-run             show what would be done without doing it
-END
+USAGE
 }
 
-torch=
+added=()
+left_out=()
+wheelhouse=
 python=python3
 keep_environment=
+rollback=
 while [ $# -gt 0 ]; do
     case $1 in
-    --torch) torch=${2:?--torch needs a requirement} && shift ;;
+    --torch) added+=("${2:?--torch needs a wheel}") && shift ;;
+    --without-torch) left_out+=(torch) ;;
+    --add) added+=("${2:?--add needs a wheel}") && shift ;;
+    --without) left_out+=("${2:?--without needs a name}") && shift ;;
+    --wheelhouse) wheelhouse=$(realpath -e -- "${2:?--wheelhouse needs a folder}") && shift ;;
     --python) python=${2:?--python needs a command} && shift ;;
     --keep-environment) keep_environment=yes ;;
     --root) use_root "${2-}" && shift ;;
+    --rollback) rollback=yes ;;
     --dry-run) dry_run=yes ;;
     -h | --help) usage && exit ;;
     *) usage >&2 && fail "unknown option: $1" ;;
@@ -36,18 +56,51 @@ set_places
 
 main() {
     require_administrator
+    if [ -n "$rollback" ]; then
+        roll_back
+    else
+        install_all
+    fi
+}
+
+install_all() {
+    [ -z "$wheelhouse" ] || verify_wheelhouse
     [ -n "$root" ] || install_debian_packages
     [ -n "$keep_environment" ] || install_environment
-    install_units
+    install_units "$checkout/systemd"
     install_settings
     if [ -z "$root" ]; then
-        create_user_and_folders
-        generate_keys
+        run systemd-sysusers "$sysusers"
+        run systemd-tmpfiles --create "$tmpfiles"
         run systemctl daemon-reload
     fi
     enable_units
-    [ -n "$root" ] || run systemctl try-restart flightsw-clocks.service flightsw.service
+    if [ -z "$root" ]; then
+        # An image makes them at its first start, so that no two units share keys.
+        run systemctl start flightsw-keys.service
+        restart_services
+    fi
     say "done. Next: authorise a ground station's key, then run systemctl start flightsw.target"
+}
+
+roll_back() {
+    local name
+    name=$(previous_release)
+    activate "$name"
+    if [ -d "$releases/$name/systemd" ]; then
+        install_units "$releases/$name/systemd"
+    fi
+    if [ -z "$root" ]; then
+        run systemctl daemon-reload
+        restart_services
+    fi
+    say "$name is the active release"
+}
+
+verify_wheelhouse() {
+    (cd "$wheelhouse" && sha256sum --check --quiet --strict SHA256SUMS) ||
+        fail "$wheelhouse is not what wheelhouse.sh made; transfer it again"
+    say "SHA-256 of $wheelhouse/SHA256SUMS: $(sha256sum <"$wheelhouse/SHA256SUMS" | cut -d' ' -f1)"
 }
 
 install_debian_packages() {
@@ -56,25 +109,30 @@ install_debian_packages() {
         dpkg-query --show --showformat='${db:Status-Status}\n' "$package" 2>/dev/null |
             grep -qx installed || missing+=("$package")
     done
-    [ ${#missing[@]} = 0 ] || run apt-get install -y "${missing[@]}"
+    [ ${#missing[@]} != 0 ] || return 0
+    [ -z "$wheelhouse" ] || fail "the wheelhouse has no Debian packages; install first: ${missing[*]}"
+    run apt-get install -y "${missing[@]}"
 }
 
 install_environment() {
-    local pip=("$environment/bin/python" -m pip install --disable-pip-version-check)
+    local name
     "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' ||
         fail "$python is not Python 3.10 to 3.13; choose another with --python"
-    [ -x "$environment/bin/python" ] || run "$python" -m venv "$environment"
-    [ -z "$torch" ] || run "${pip[@]}" "$torch"
-    run "${pip[@]}" "$checkout"
+    [ -z "$root" ] || require_python_of_image
+    require_what_was_added
+    name=$(next_release)
+    build_release "$name"
+    activate "$name"
+    keep_two_releases
 }
 
-install_units() {
+install_units() { # folder
     local unit
-    for unit in flightsw.service flightsw-clocks.service flightsw.target; do
-        run install -D -m 0644 "$checkout/systemd/$unit" "$units/$unit"
+    for unit in "$1"/*.service "$1"/*.target; do
+        run install -D -m 0644 "$unit" "$units/$(basename "$unit")"
     done
-    run install -D -m 0644 "$checkout/systemd/sysusers.d/flightsw.conf" "$sysusers"
-    run install -D -m 0644 "$checkout/systemd/tmpfiles.d/flightsw.conf" "$tmpfiles"
+    run install -D -m 0644 "$1/sysusers.d/flightsw.conf" "$sysusers"
+    run install -D -m 0644 "$1/tmpfiles.d/flightsw.conf" "$tmpfiles"
 }
 
 install_settings() {
@@ -85,23 +143,15 @@ install_settings() {
     fi
 }
 
-create_user_and_folders() {
-    run systemd-sysusers "$sysusers"
-    run systemd-tmpfiles --create "$tmpfiles"
-}
-
-generate_keys() {
-    if [ -e "$state/keys/service.key_secret" ]; then
-        say "$state/keys already holds the keys of the service"
-    else
-        run runuser -u flightsw -- "$environment/bin/flightsw" keys generate \
-            --settings "$configuration/flightsw.toml"
-    fi
-}
-
 enable_units() {
     run systemctl ${root:+--root="$root"} enable \
         flightsw.target flightsw.service flightsw-clocks.service
+}
+
+restart_services() {
+    run systemctl try-restart flightsw-clocks.service flightsw.service ||
+        fail "the service does not start; see journalctl -u flightsw.service," \
+            "and install.sh --rollback activates the previous release"
 }
 
 main

@@ -1,12 +1,16 @@
 # shellcheck shell=bash disable=SC2034 # the scripts that source this use its variables
-# Paths of an installation, and functions that install.sh and uninstall.sh share.
+# Paths of an installation, and functions that the scripts share.
 
+# Modules of the person who installs are not the release's.
+unset PYTHONPATH PYTHONHOME
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+lock=$checkout/deploy/jetson/requirements.txt
 root=
 dry_run=
 
 set_places() { # below $root, which is empty for the running system
     environment=$root/opt/flightsw
+    releases=$root/opt/flightsw-releases
     configuration=$root/etc/flightsw
     state=$root/var/lib/flightsw
     cache=$root/var/cache/flightsw

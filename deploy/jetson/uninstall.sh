@@ -30,7 +30,7 @@ set_places
 main() {
     require_administrator
     stop_and_disable
-    run rm -f "$units"/flightsw{.service,-clocks.service,.target} "$sysusers" "$tmpfiles"
+    run rm -f "$units"/flightsw{.service,-clocks.service,-keys.service,.target} "$sysusers" "$tmpfiles"
     [ -n "$root" ] || run systemctl daemon-reload
     remove_environment
     run rm -rf "$cache"
@@ -44,7 +44,7 @@ main() {
 
 stop_and_disable() {
     local unit
-    for unit in flightsw.target flightsw.service flightsw-clocks.service; do
+    for unit in flightsw.target flightsw.service flightsw-clocks.service flightsw-keys.service; do
         [ -e "$units/$unit" ] || continue
         [ -n "$root" ] || run systemctl stop "$unit"
         run systemctl ${root:+--root="$root"} disable "$unit"
@@ -52,9 +52,10 @@ stop_and_disable() {
 }
 
 remove_environment() {
-    [ -e "$environment" ] || return 0
-    [ -e "$environment/pyvenv.cfg" ] || fail "$environment is not a virtual environment; remove it by hand"
-    run rm -rf "$environment"
+    if [ -e "$environment" ] && [ ! -e "$environment/pyvenv.cfg" ]; then
+        fail "$environment is not a virtual environment; remove it by hand"
+    fi
+    run rm -rf "$environment" "$releases" # if the first is a link, only the link
 }
 
 remove_user() {

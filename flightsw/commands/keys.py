@@ -50,6 +50,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
 
 def _generate(folder: KeyFolder, _: argparse.Namespace) -> None:
     print(f"the service's public key, for its clients: {folder.generate()}")
+    print("next: flightsw keys authorise NAME.key --telecommand-key NAME.telecommand_key")
 
 
 def _authorise(folder: KeyFolder, arguments: argparse.Namespace) -> None:

@@ -184,14 +184,15 @@ class JobQueue:
     ) -> Recovered:
         """At boot: jobs found RUNNING wait again, or fail after ``attempts`` starts.
 
-        After an ``unclean`` end with several suspects the start is not counted; ``crash`` names
-        the signal that ended the service, if it is known.
+        After a clean end, and an ``unclean`` one with several suspects, the start is not counted:
+        the service may have stopped faster than the job.  ``crash`` names the signal that ended
+        the service, if it is known.
         """
         requeued, failed, cancelled = [], [], []
         with self._state.transaction() as db:
             suspects = self.suspects.accuse() if unclean else frozenset()
             self.suspects.decodes_nothing_ahead()
-            counts = len(suspects) <= 1
+            counts = unclean and len(suspects) <= 1
             rows = db.execute(
                 f"{_JOB} WHERE state = ? ORDER BY number", (JobState.RUNNING.value,)
             ).fetchall()

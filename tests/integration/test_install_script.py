@@ -3,12 +3,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.integration.unit_files import (
     INSTALL,
+    LOCK,
     ROOT,
     UNINSTALL,
     UNITS,
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.skipif(
 PLACES = {
     "etc/systemd/system/flightsw.service": UNITS / "flightsw.service",
     "etc/systemd/system/flightsw-clocks.service": UNITS / "flightsw-clocks.service",
+    "etc/systemd/system/flightsw-keys.service": UNITS / "flightsw-keys.service",
     "etc/systemd/system/flightsw.target": UNITS / "flightsw.target",
     "etc/sysusers.d/flightsw.conf": UNITS / "sysusers.d" / "flightsw.conf",
     "etc/tmpfiles.d/flightsw.conf": UNITS / "tmpfiles.d" / "flightsw.conf",
@@ -77,56 +80,60 @@ def test_an_update_brings_new_units_and_keeps_the_operator_s_settings(tmp_path: 
     assert settings.read_text() == "# the operator's own\n"
 
 
-@pytest.mark.parametrize("script", [INSTALL, UNINSTALL])
-def test_a_dry_run_shows_the_steps_and_changes_nothing(tmp_path: Path, script: Path) -> None:
+@pytest.mark.parametrize(
+    ("script", "options"), [(INSTALL, ["--keep-environment"]), (UNINSTALL, [])]
+)
+def test_a_dry_run_shows_the_steps_and_changes_nothing(
+    tmp_path: Path, script: Path, options: list[str]
+) -> None:
     if script == UNINSTALL:
         install_below(tmp_path)
     before = contents(tmp_path)
-    done = run_script(script, "--dry-run", "--root", tmp_path)
+    done = run_script(script, "--dry-run", "--root", tmp_path, *options)
     assert done.returncode == 0, done.stderr
     assert f"would run: systemctl --root={tmp_path}" in done.stdout
     assert contents(tmp_path) == before
 
 
 def test_a_dry_run_shows_what_would_happen_to_the_running_system() -> None:
-    done = run_script(INSTALL, "--dry-run", "--torch", "torch==2.11.0")
+    done = run_script(INSTALL, "--dry-run", "--add", "axelera_runtime-1.5.0-py3-none-any.whl")
     assert done.returncode == 0, done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    pip = "pip install --disable-pip-version-check"
     order = [
-        "pip install --disable-pip-version-check torch==2.11.0",
-        f"pip install --disable-pip-version-check {ROOT}",
+        f"{pip} --require-hashes --only-binary=:all: --requirement {LOCK}",
+        f"{pip} --no-deps {ROOT}",
+        f"{pip} axelera_runtime-1.5.0-py3-none-any.whl",
+        "bin/flightsw --version",
+        "mv -T /opt/flightsw.new /opt/flightsw",
         "/etc/systemd/system/flightsw.service",
         "systemd-sysusers /etc/sysusers.d/flightsw.conf",
         "systemd-tmpfiles --create",
-        "runuser -u flightsw -- /opt/flightsw/bin/flightsw keys generate",
         "systemctl daemon-reload",
         "systemctl enable flightsw.target",
+        "systemctl start flightsw-keys.service",
+        "systemctl try-restart",
     ]
     places = [next(i for i, step in enumerate(steps) if part in step) for part in order]
     assert places == sorted(places)
 
 
-_RECORDING_PYTHON = """#!/bin/sh
-echo "$@" >> "{record}"
-if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; touch "$3/pyvenv.cfg"; fi
-"""
-
-
-def test_the_environment_is_made_once_and_the_jetson_s_torch_goes_in_first(
-    tmp_path: Path,
-) -> None:
-    record, python = tmp_path / "record", tmp_path / "python"
-    python.write_text(_RECORDING_PYTHON.format(record=record))
-    python.chmod(0o755)
-    for _ in range(2):
-        done = run_script(
-            INSTALL, "--root", tmp_path / "root", "--python", python, "--torch", "torch-jetson.whl"
-        )
-        assert done.returncode == 0, done.stderr
-    ran = [line for line in record.read_text().splitlines() if line.startswith("-m")]
-    pip = "-m pip install --disable-pip-version-check"
-    installs = [f"{pip} torch-jetson.whl", f"{pip} {ROOT}"]
-    assert ran == [f"-m venv {tmp_path}/root/opt/flightsw", *installs, *installs]
+def test_the_same_sources_give_the_same_wheel(tmp_path: Path) -> None:
+    """A folder build/ of an earlier build changes nothing either."""
+    for name in ("docs", "flightsw", "telecommands"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "checkout")
+    function = f'source "{INSTALL.with_name("wheel.sh")}"; build_wheel "$@"'
+    made: list[bytes] = []
+    for name in ("first", "second"):
+        arguments = [sys.executable, str(tmp_path / "checkout"), str(tmp_path / name)]
+        subprocess.run(["bash", "-euc", function, "-", *arguments], check=True, timeout=600)
+        (wheel,) = (tmp_path / name).iterdir()
+        made.append(wheel.read_bytes())
+        (tmp_path / "checkout" / "build" / "lib" / "flightsw").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "checkout" / "build" / "lib" / "flightsw" / "old.py").touch()
+    assert made[0] == made[1]
 
 
 def test_a_python_that_is_too_old_is_refused(tmp_path: Path) -> None:
@@ -143,8 +150,10 @@ def _with_state(root: Path) -> None:
     for file in ("var/lib/flightsw/state.sqlite", "var/cache/flightsw/kernel"):
         (root / file).parent.mkdir(parents=True)
         (root / file).write_text("kept?")
-    (root / "opt/flightsw").mkdir(parents=True)
-    (root / "opt/flightsw/pyvenv.cfg").write_text("")
+    release = root / "opt/flightsw-releases/0.2.0-1"
+    release.mkdir(parents=True)
+    (release / "pyvenv.cfg").write_text("")
+    (root / "opt/flightsw").symlink_to("flightsw-releases/0.2.0-1")
 
 
 def test_uninstalling_keeps_state_and_settings(tmp_path: Path) -> None:
@@ -209,7 +218,7 @@ def test_systemd_makes_the_user_and_its_folders(tmp_path: Path) -> None:
         assert (status.st_uid, status.st_mode & 0o7777) == (int(uid), mode)
 
 
-@pytest.mark.parametrize("script", ["install.sh", "uninstall.sh", "places.sh"])
+@pytest.mark.parametrize("script", sorted(path.name for path in INSTALL.parent.glob("*.sh")))
 def test_shellcheck_finds_nothing_to_say_about_a_script(script: str) -> None:
     shellcheck = shutil.which("shellcheck")
     if shellcheck is None:

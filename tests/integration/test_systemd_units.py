@@ -15,7 +15,12 @@ from flightsw.fdir.boots import MOST_BOOTS
 from tests.integration.unit_files import ROOT, UNITS, install_below, read_unit
 
 SERVICE = read_unit(UNITS / "flightsw.service")
-ALL_UNITS = ("flightsw.service", "flightsw-clocks.service", "flightsw.target")
+ALL_UNITS = (
+    "flightsw.service",
+    "flightsw-clocks.service",
+    "flightsw-keys.service",
+    "flightsw.target",
+)
 SYSTEM_UNITS = Path("/usr/lib/systemd/system")
 
 RESTART = os.EX_TEMPFAIL
@@ -112,7 +117,8 @@ def test_the_settings_that_ship_lie_where_the_service_may_write() -> None:
 
 
 def test_the_target_brings_up_everything() -> None:
-    wanted = set(read_unit(UNITS / "flightsw.target")["Wants"][0].split())
+    target = read_unit(UNITS / "flightsw.target")
+    wanted = {unit for part in (target, SERVICE) for unit in part["Wants"][0].split()}
     assert wanted == set(ALL_UNITS) - {"flightsw.target"}
     for unit in wanted:
         assert read_unit(UNITS / unit)["PartOf"] == ["flightsw.target"]
@@ -123,6 +129,17 @@ def test_the_clocks_of_the_reference_are_set_before_the_service_starts() -> None
     assert clocks["ExecStart"] == ["/usr/sbin/nvpmodel -m 2", "/usr/bin/jetson_clocks"]
     assert clocks["Before"] == ["flightsw.service"]
     assert "flightsw-clocks.service" in SERVICE["After"][0]
+
+
+def test_the_keys_are_made_by_the_service_s_user_at_its_first_start_and_never_again() -> None:
+    keys = read_unit(UNITS / "flightsw-keys.service")
+    command = ["/opt/flightsw/bin/flightsw", "keys", "generate", "--settings"]
+    assert keys["ExecStart"][0].split() == [*command, "/etc/flightsw/flightsw.toml"]
+    folder = read_settings(ROOT / "deploy" / "jetson" / "flightsw.toml").service.keys_folder
+    assert keys["ConditionPathExists"] == [f"!{folder}/service.key_secret"]
+    for setting in ("User", "UMask", "StateDirectory"):
+        assert keys[setting] == SERVICE[setting]
+    assert "flightsw-keys.service" in SERVICE["After"][0]
 
 
 @pytest.mark.skipif(shutil.which("systemctl") is None, reason="systemctl is not installed")
@@ -145,9 +162,10 @@ def test_systemd_finds_nothing_to_say_about_an_installation(tmp_path: Path, anal
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_service_is_hardened(analyze: str) -> None:
+@pytest.mark.parametrize("unit", ["flightsw.service", "flightsw-keys.service"])
+def test_the_service_is_hardened(analyze: str, unit: str) -> None:
     done = subprocess.run(
-        [analyze, "security", "--offline=true", "--no-pager", str(UNITS / "flightsw.service")],
+        [analyze, "security", "--offline=true", "--no-pager", str(UNITS / unit)],
         capture_output=True,
         text=True,
         check=False,
@@ -155,6 +173,6 @@ def test_the_service_is_hardened(analyze: str) -> None:
     )
     if "unrecognized option" in done.stderr:
         pytest.skip("this systemd-analyze knows no --offline (it came with systemd 250)")
-    exposure = re.search(r"Overall exposure level for flightsw.service: ([\d.]+)", done.stdout)
+    exposure = re.search(rf"Overall exposure level for {unit}: ([\d.]+)", done.stdout)
     assert exposure, done.stderr
     assert float(exposure[1]) <= 2.5

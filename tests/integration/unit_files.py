@@ -9,6 +9,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 UNITS: Final = ROOT / "systemd"
 INSTALL: Final = ROOT / "deploy" / "jetson" / "install.sh"
+LOCK: Final = INSTALL.with_name("requirements.txt")
 UNINSTALL: Final = ROOT / "deploy" / "jetson" / "uninstall.sh"
 
 
@@ -24,7 +25,7 @@ def read_unit(path: Path) -> dict[str, list[str]]:
 
 def run_script(script: Path, *options: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(script), *map(str, options)], capture_output=True, text=True, timeout=60, check=False
+        [str(script), *map(str, options)], capture_output=True, text=True, timeout=300, check=False
     )
 
 

@@ -10,7 +10,9 @@ from typing import Any
 import msgspec
 
 from deploy.benchmark import page as benchmarks
-from deploy.documentation import interface_page, settings_page
+from deploy.documentation import interface_page, model_card_page, settings_page
+from deploy.model.card import read_card
+from flightsw.model.package import load_package
 from telecommands.dictionary import (
     EVENTS,
     MEANINGS,
@@ -31,6 +33,12 @@ def test_the_settings_page_is_what_the_code_says() -> None:
 def test_the_benchmarks_page_shows_the_figures_beside_it() -> None:
     figures = msgspec.json.decode(benchmarks.PAGE.with_suffix(".json").read_bytes())
     assert benchmarks.PAGE.read_text() == benchmarks.render(figures)
+
+
+def test_the_model_card_shows_the_figures_beside_it_and_is_about_the_package_that_ships() -> None:
+    card = read_card(model_card_page.FIGURES)
+    assert model_card_page.PAGE.read_text() == model_card_page.render(card)
+    assert card.model_id == load_package().model_id
 
 
 def test_every_setting_is_on_the_page() -> None:

@@ -79,6 +79,7 @@ def test_after_a_clean_end_nobody_is_suspected(queue: JobQueue) -> None:
     queue.next(_NOW)
     queue.suspects.decodes_ahead(ahead.id, beside=running.id)
     assert queue.recover(_ATTEMPTS, _NOW, unclean=False).suspects == ()
+    assert queue.record(running.id).attempts == 0
     assert queue.suspects.decodes_ahead(ahead.id, beside=running.id)
 
 

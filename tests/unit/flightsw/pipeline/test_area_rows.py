@@ -113,7 +113,7 @@ def test_an_area_has_the_mask_and_the_pixels_of_the_whole_scene(
     found, summary = _processed(cut, chosen, stride)
     np.testing.assert_array_equal(found.of("mask"), expected)
     np.testing.assert_array_equal(found.of("probability"), whole.of("probability")[here])
-    if columns is None:  # in panels, rows carry no digital numbers
+    if columns is None:  # in panels, rows hold no digital numbers
         pixels = found.of("digital_numbers")
         np.testing.assert_array_equal(pixels, scene.digital_numbers[here])
     assert summary.valid_pixels == np.count_nonzero(expected != 255)
