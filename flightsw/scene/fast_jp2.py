@@ -40,6 +40,8 @@ from flightsw.scene.strips import StripPart
 
 _ATTEMPTS: Final = 3
 _LARGEST_SHARE: Final = 0.5  # of a tile in exact cells; above it, the exact decode costs less
+_AROUND_GUESS: Final = 17, 17
+"""Pixels of the guess around a guessed one: a cell that is missed costs another decode."""
 _GUESS_REDUCED: Final = 3  # how many times half the resolution the cells are guessed at
 
 
@@ -202,7 +204,7 @@ class FastBand:
             doubtful = self._near_the_ends(means, self.largest_error)
             if doubtful is None:
                 return cells
-            near = cv2.dilate(doubtful.view(np.uint8), np.ones((7, 7), np.uint8))
+            near = cv2.dilate(doubtful.view(np.uint8), np.ones(_AROUND_GUESS, np.uint8))
             wide = near.repeat(1 << further, axis=0).repeat(1 << further, axis=1)
             return cells.marking(wide.view(np.bool_), tile.rows.start, tile.columns.start)
 

@@ -132,7 +132,7 @@ def noisy(tmp_path: Path) -> Path:
     path = tmp_path / "noisy.jp2"
     chance = np.random.default_rng(0)
     pixels = (_LAND + chance.normal(0, 150, (260, 320))).astype(np.uint16)
-    pixels[:70, :50] = 0
+    pixels[:5, :5] = 0
     glymur.Jp2k(str(path), data=pixels, tilesize=(128, 128), numres=4, cbsize=(64, 64))
     return path
 
@@ -141,7 +141,7 @@ def test_planes_are_dropped_away_from_no_data_and_not_beside_it(noisy: Path) -> 
     fast = always_fast(FastBand.of(band_of(noisy), 40))
     exact, found = pixels_of(band_of(noisy)), pixels_of(fast)
     assert 5 < (found[:, 128:].astype(float) - exact[:, 128:]).std() < 20
-    np.testing.assert_array_equal(found[:70, :50], 0)
+    np.testing.assert_array_equal(found[:5, :5], 0)
 
 
 def test_any_area_in_any_strips_has_the_samples_of_the_whole(noisy: Path) -> None:
