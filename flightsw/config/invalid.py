@@ -32,10 +32,13 @@ def explain(
     unknown = _UNKNOWN.match(str(error))
     if unknown:
         return _unknown(unknown["key"], keys, kind)
-    *tables, key = keys
     value: Any = document
     for name in keys:
         value = value[name]
+    if isinstance(value, Mapping):  # each key is valid, but not beside the others
+        rule = str(error).partition(" - at ")[0]
+        return f"is wrong{_within(keys)}: {rule}", "Correct the values (docs/settings.md)"
+    *tables, key = keys
     cause = f"has {key} = {json.dumps(value, default=str)}{_within(tables)}"
     expected = _expected(_fields(tables, kind)[key])
     return f"{cause}, which is not {expected}", "Correct the value (docs/settings.md)"

@@ -74,5 +74,5 @@ def test_longitudes_pass_the_antimeridian_without_a_jump():
 
 
 def test_what_has_no_place_on_the_grid_is_none():
-    pole_in_mercator = np.array([(0, 90), (1, 90), (1, 89), (0, 90)], np.float64)
-    assert to_pixels(pole_in_mercator, Georeference("EPSG:3857", _PLACE.transform)) is None
+    beyond_the_pole = np.array([(0, 91), (1, 91), (1, 89), (0, 91)], np.float64)
+    assert to_pixels(beyond_the_pole, Georeference("EPSG:3857", _PLACE.transform)) is None
