@@ -24,7 +24,11 @@ def _message(folder: Path, text: str) -> str:
         ('engine = ["dimc"]', "the unknown key engine at its top level", "Write engines, or"),
         ("[dimcs]\nthreads = 2", "the unknown key dimcs at its top level", "Write dimc, or"),
         ("[dimc.twin]\nlatency = 2", "the unknown key latency in [dimc.twin]", "Write latency_ms"),
-        ("[scene]\nxyz = 2", "the unknown key xyz in [scene]", "Use one of its keys: offset, scale, nodata, b"),
+        (
+            "[scene]\nxyz = 2",
+            "the unknown key xyz in [scene]",
+            "Use one of its keys: offset, scale, nodata, b",
+        ),
         ("threads = 2", "the unknown key threads at its top level", "Move it to [dimc] or [torch]"),
         ("[dimc]\nthreads = 0", "threads = 0 in [dimc], which is not an integer from 1 to 256", ""),
         ("[service]\ncurve = 1", "curve = 1 in [service], which is not true or false", ""),
