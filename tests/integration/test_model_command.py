@@ -20,7 +20,7 @@ def test_the_package_that_would_fly_is_verified_and_described() -> None:
     assert all(source["licence"] for source in told["training_data"])
     said = run_command("flightsw", ["model", str(shipped_package())]).stdout
     assert said.startswith(f"{told['id']}, intact in ")
-    assert "made for     L1C, L2A at 10, 20 m" in said
+    assert "made for     L1C, L2A at 10, 20, 30, 40 m" in said
 
 
 def test_a_package_that_was_changed_is_refused(tmp_path: Path) -> None:
