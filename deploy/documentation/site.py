@@ -35,7 +35,7 @@ def main() -> None:
         shutil.copyfile(path, target)
     logging.basicConfig(format="%(message)s")  # the broken links
     config = load_config(str(_SETTINGS), strict=True)
-    config.nav.append({"Decisions": _decisions()})
+    config.nav = [*(config.nav or ()), {"Decisions": _decisions()}]
     build(config)
     print(f"{config.site_dir}/index.html; with search: python3 -m http.server -d build/site")
 

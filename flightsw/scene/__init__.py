@@ -132,7 +132,7 @@ def _open_remote(
 
 def _refuse_raster_values(path: Path, given: GivenMetadata) -> None:
     """Raise :class:`UsageError` if values are explained to a product that explains them itself."""
-    for name in ("scale", "nodata"):
-        if getattr(given, name) is not None:
-            cause = f"is a SAFE product, whose metadata give its {name}"
+    for name in ("scale", "nodata", "bands"):
+        if getattr(given, name) not in (None, ()):
+            cause = f"is a SAFE product, whose files and metadata give its {name}"
             raise UsageError(path, cause, f"Omit {name}", argument=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -323,13 +324,16 @@ def test_a_tile_that_the_product_does_not_hold_is_refused(tmp_path: Path) -> Non
         open_scene(SafeProduct().write(tmp_path), tile="T32TQM")
 
 
-@pytest.mark.parametrize("name", ["scale", "nodata"])
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [({"scale": 1e-4}, "scale"), ({"nodata": 0.0}, "nodata"), ({"file_bands": ("B02",)}, "bands")],
+)
 def test_a_product_that_explains_its_values_takes_no_other_explanation(
-    tmp_path: Path, name: str
+    tmp_path: Path, given: dict[str, Any], name: str
 ) -> None:
     root = SafeProduct().write(tmp_path)
     with pytest.raises(UsageError, match=f"Omit {name}"):
-        open_scene(root, **{name: 1e-4})
+        open_scene(root, **given)
 
 
 def test_an_assumed_offset_that_belongs_to_a_scale_is_not_one_of_a_product(tmp_path: Path) -> None:
