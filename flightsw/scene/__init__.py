@@ -11,7 +11,7 @@ from typing import Final
 from flightsw import sentinel_2
 from flightsw.config import NOTHING_ASSUMED, SceneSettings
 from flightsw.errors import SceneNotFound, UsageError
-from flightsw.host.location import location_of, shown, suffix_of
+from flightsw.host.location import Location, location_of, shown, suffix_of
 from flightsw.scene import geotiff, safe, zipped
 from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import GivenMetadata
@@ -101,8 +101,11 @@ def open_scene(
             )
             return replace(scene, held=unpacked)
         if is_file and path.suffix.lower() in (".json", ".geojson"):
+            _refuse_band_names(path, given)
             return geotiff.open_item(path, bands, ground_sample_distance, given, panels=panels)
         if files := geotiff.find_files(path) if is_folder or is_file else []:
+            if len(files) > 1:
+                _refuse_band_names(path, given)
             return geotiff.open_geotiff(
                 path, files, bands, ground_sample_distance, given, panels=panels
             )
@@ -127,12 +130,21 @@ def _open_remote(
         return geotiff.open_geotiff(
             location, [location], bands, ground_sample_distance, given, panels=panels
         )
+    _refuse_band_names(location, given)
     return geotiff.open_item(location, bands, ground_sample_distance, given, panels=panels)
 
 
 def _refuse_raster_values(path: Path, given: GivenMetadata) -> None:
     """Raise :class:`UsageError` if values are explained to a product that explains them itself."""
-    for name in ("scale", "nodata", "bands"):
-        if getattr(given, name) not in (None, ()):
-            cause = f"is a SAFE product, whose files and metadata give its {name}"
+    _refuse_band_names(path, given)
+    for name in ("scale", "nodata"):
+        if getattr(given, name) is not None:
+            cause = f"is a SAFE product, whose metadata give its {name}"
             raise UsageError(path, cause, f"Omit {name}", argument=name)
+
+
+def _refuse_band_names(location: Location, given: GivenMetadata) -> None:
+    """Raise :class:`UsageError` if bands are named of what is not one GeoTIFF."""
+    if given.bands:
+        cause = "is not one GeoTIFF, and names its bands itself"
+        raise UsageError(shown(location), cause, "Omit bands", argument="bands")

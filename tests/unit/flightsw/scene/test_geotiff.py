@@ -100,6 +100,8 @@ def test_a_folder_with_one_file_a_band(tmp_path: Path, form: str) -> None:
     scene = open_scene(tmp_path)
     assert scene.metadata.offsets == dict.fromkeys(BANDS, 0)
     np.testing.assert_array_equal(pixels_of(scene), PIXELS)
+    with pytest.raises(UsageError, match="not one GeoTIFF"):
+        open_scene(tmp_path, file_bands=BANDS)
 
 
 @pytest.mark.parametrize(("distance", "step"), [(20, 2), (40, 4)])

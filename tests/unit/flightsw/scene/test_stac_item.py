@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flightsw.errors import BadMetadata, BandSizeMismatch, CorruptImage, MissingBand, SceneNotFound
+from flightsw.errors import (
+    BadMetadata,
+    BandSizeMismatch,
+    CorruptImage,
+    MissingBand,
+    SceneNotFound,
+    UsageError,
+)
 from flightsw.scene import open_scene
 from tests.unit.flightsw.scene.item_writer import (
     COLOURS,
@@ -64,6 +71,13 @@ def test_an_item_is_the_scene_that_its_assets_hold(
     assert (known.offsets, known.quantification) == (dict.fromkeys(order, -1000), 10_000)
     assert not any("sensor" in remark for remark in known.remarks)
     np.testing.assert_array_equal(pixels_of(scene), NUMBERS[[3, 0, 1, 2]])
+
+
+def test_an_item_names_its_bands_itself(tmp_path: Path) -> None:
+    write_bands(tmp_path)
+    item = write_item(tmp_path, earth_search())
+    with pytest.raises(UsageError, match="not one GeoTIFF"):
+        open_scene(item, file_bands=BANDS)
 
 
 def test_an_offset_that_the_catalogue_applied_is_not_applied_again(tmp_path: Path) -> None:
