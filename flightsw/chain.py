@@ -48,6 +48,7 @@ Begun = Callable[[Grid, int], Sequence[RowSink]]
 _SWITCH_SECONDS: Final = 0.0005
 _GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
 _MASK_CLASSES: Final = 2
+_TRUSTED_SIDE: Final = 128  # pixels, measured on cut-outs: docs/decisions/0018
 
 
 @dataclass(frozen=True)
@@ -324,6 +325,11 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
         *others, last = map(str, package.ground_sample_distances)
         made_for = " and ".join(filter(None, (", ".join(others), last)))
         remarks.append(f"the model was made for {made_for} m, this scene is at {distance} m")
+    height, width = map(len, scene.shown)
+    if min(height, width) < _TRUSTED_SIDE:
+        cause = f"the network sees {height} x {width} pixels of ground"
+        needed = f"with less than {_TRUSTED_SIDE} on a side its mask is not trustworthy"
+        remarks.append(f"{cause}: {needed}")
     return tuple(remarks)
 
 

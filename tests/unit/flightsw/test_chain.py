@@ -14,7 +14,9 @@ from flightsw.config import Settings
 from flightsw.errors import MemoryExhausted
 from flightsw.model.package import load_package
 from flightsw.products.kinds import DEFAULT_PRODUCTS
+from flightsw.scene.area import area_within
 from flightsw.scene.bit_planes import largest_error, planes_to_drop
+from flightsw.scene.scene import Cut
 from tests.unit.flightsw.scene.safe_writer import SafeProduct
 from tests.unit.flightsw.small_parts import scene_metadata
 
@@ -47,6 +49,27 @@ def test_another_sensor_than_the_models_is_remarked_on(platform: str, remarked: 
         "it is outside the model's training"
     )
     assert remarks == ((expected,) if remarked else ())
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "remarked"),
+    [(128, 128, False), (127, 900, True), (900, 32, True), (10_980, 10_980, False)],
+)
+def test_a_scene_too_small_for_a_trustworthy_mask_is_remarked_on(
+    height: int, width: int, remarked: bool
+) -> None:
+    remarks = unfit(load_package(), scene_metadata(height, width))
+    expected = (
+        f"the network sees {height} x {width} pixels of ground: "
+        "with less than 128 on a side its mask is not trustworthy"
+    )
+    assert remarks == ((expected,) if remarked else ())
+
+
+def test_a_small_area_of_a_large_scene_has_the_ground_around_it() -> None:
+    area = area_within((0.0, 0.0, 1.0, 1.0))
+    cut = Cut(area, top=400, left=400, rows=range(300, 600), columns=range(300, 600))
+    assert unfit(load_package(), scene_metadata(32, 32, cut=cut)) == ()
 
 
 @pytest.mark.parametrize(
