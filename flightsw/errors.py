@@ -111,6 +111,10 @@ class PackageTampered(ModelError):
     code = "PACKAGE_TAMPERED"
 
 
+class PackageUnsigned(ModelError):
+    code = "PACKAGE_UNSIGNED"
+
+
 class EngineError(FlightError):
     code = "ENGINE"
     exit_status = 5

@@ -111,6 +111,7 @@ class Code(str, Enum):
         "PACKAGE_TAMPERED",
         "a file of the model package differs from its released checksum",
     )
+    PACKAGE_UNSIGNED = "PACKAGE_UNSIGNED", "no trusted release key signed the model package"
     ENGINE_UNAVAILABLE = "ENGINE_UNAVAILABLE", "a library, device or file of the engine is missing"
     INFERENCE_FAILED = "INFERENCE_FAILED", "the accelerator failed, hung or gave a wrong result"
     OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE", "the product folder cannot be written"

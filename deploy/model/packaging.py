@@ -21,6 +21,7 @@ from flightsw.model.package import (
     DESCRIPTION,
     GOLDEN,
     NETWORK,
+    SIGNATURE,
     GoldenTiles,
 )
 
@@ -68,9 +69,8 @@ def refuse_existing(out: Path) -> None:
 def checksum_lines(folder: Path) -> str:
     """``SHA256SUMS`` of every file in ``folder``, as ``sha256sum -c`` reads it."""
     names = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return "".join(
-        f"{sha256(folder / name)}  {name}\n" for name in sorted(names) if name != CHECKSUMS
-    )
+    listed = sorted(set(names) - {CHECKSUMS, SIGNATURE})
+    return "".join(f"{sha256(folder / name)}  {name}\n" for name in listed)
 
 
 def _write_files(

@@ -241,6 +241,9 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``model_inbox``: folder that STAGE_MODEL reads packages from; without it, ``model_inbox``
       below ``state_dir``.
     - ``keys``: folder of the keys; without it, ``keys`` below ``state_dir``.
+    - ``release_keys``: folder of the public keys (``NAME.release_key``, PEM) whose signature a
+      model package needs; without it, ``release`` in the folder of the keys.
+    - ``unsigned_models``: in a laboratory, take model packages that nobody signed.
     - ``host``: address to listen on.
     - ``telecommand_port``, ``telemetry_port``, ``downlink_port``: TCP ports.  Port 0 takes any free
       port, which ``endpoints.json`` below ``state_dir`` names.
@@ -254,6 +257,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     scene_root: Path = Path("/var/lib/flightsw/scenes")
     model_inbox: Path | None = None
     keys: Path | None = None
+    release_keys: Path | None = None
+    unsigned_models: bool = False
     host: str = "127.0.0.1"
     telecommand_port: Port = 5701
     telemetry_port: Port = 5702
@@ -266,6 +271,11 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def keys_folder(self) -> Path:
         """Folder of the service's CURVE key pair and of the authorised keys."""
         return self.keys or self.state_dir / "keys"
+
+    @property
+    def trusted_releases(self) -> Path | None:
+        """Folder of the keys whose signature a model package needs; None: it needs none."""
+        return None if self.unsigned_models else self.release_keys or self.keys_folder / "release"
 
     @property
     def inbox(self) -> Path:

@@ -18,6 +18,7 @@ from flightsw.host.disk import read_plain, sha256
 from flightsw.model.description import PackageDescription, read_description
 
 CHECKSUMS: Final = "SHA256SUMS"
+SIGNATURE: Final = "SHA256SUMS.sig"
 DESCRIPTION: Final = "package.json"
 GOLDEN: Final = "golden.npz"
 NETWORK: Final = "network.npz"
@@ -168,7 +169,7 @@ def _verify_checksums(folder: Path) -> str:
             )
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_dir() and name != CHECKSUMS and name not in released:
+        if not path.is_dir() and name not in released and name not in (CHECKSUMS, SIGNATURE):
             raise PackageTampered(path, f"is not listed in {CHECKSUMS}", "Remove it")
     return _digest(folder / CHECKSUMS)
 

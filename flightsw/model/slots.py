@@ -29,6 +29,7 @@ from flightsw.host.disk import disk_errors, sha256, sync
 from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
+from flightsw.model.signature import signer
 from flightsw.state import StateFile
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
@@ -60,15 +61,26 @@ class ModelSlots:
     """Packages below ``folder``, each in a folder of its id; uploads come from ``inbox``.
 
     ``shipped`` is the active package until another is activated; None is the one that comes
-    with the software.  It is never moved or deleted.  Raises what :func:`load_package` raises
-    for it, and :class:`StateUnusable` if the fact is not ours.
+    with the software.  It is never moved or deleted.  A key in ``release_keys`` must have signed
+    each package but the one of the software; None: in a laboratory, nobody need have signed.
+    Raises what :func:`load_package` and :func:`signer` raise for the shipped package, and
+    :class:`StateUnusable` if the fact is not ours.
     """
 
     def __init__(
-        self, folder: Path, inbox: Path, facts: StateFile, *, shipped: Path | None = None
+        self,
+        folder: Path,
+        inbox: Path,
+        facts: StateFile,
+        *,
+        shipped: Path | None = None,
+        release_keys: Path | None = None,
     ) -> None:
         self._folder, self._inbox, self._facts = folder, inbox, facts
+        self._release_keys = release_keys
         package = load_package(shipped)
+        if shipped is not None:
+            self._require_signature(package.folder)
         self._shipped_id, self._shipped_folder = package.model_id, package.folder
         with suppress(DiskFull), disk_errors(folder):  # the first package needs it, not the start
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -94,8 +106,8 @@ class ModelSlots:
         ``sha256`` is that of its file ``SHA256SUMS``.  It replaces what was staged before.
         Raises :class:`Refusal` (OUTSIDE_SCENE_ROOT; NO_MODEL if the folder does not exist;
         BAD_ARGUMENTS if the digest differs or the package is already active),
-        :class:`PackageInvalid`, :class:`PackageTampered`, :class:`DiskFull` and
-        :class:`OutputNotWritable`; then nothing has changed.
+        :class:`PackageInvalid`, :class:`PackageTampered`, :class:`PackageUnsigned`,
+        :class:`DiskFull` and :class:`OutputNotWritable`; then nothing has changed.
         """
         source = confined(self._inbox, package)
         if not source.is_dir():
@@ -115,13 +127,14 @@ class ModelSlots:
     def activate(self, model: str, self_test: Callable[[Path], GoldenReport]) -> SlotState:
         """Activate the staged package, whose id is ``model``, if it passes ``self_test``.
 
-        Raises :class:`Refusal` (NO_MODEL if it is not staged, SELF_TEST_FAILED), what
+        Raises :class:`Refusal` (NO_MODEL if it is not staged, SELF_TEST_FAILED),
+        :class:`PackageUnsigned` if its release key is no longer trusted, what
         :func:`load_package` raises, and what the test raises; then it stays staged.
         """
         slots = self._slots()
         if slots.staged is None or self._id(slots.staged) != model:
             raise Refusal(Code.NO_MODEL, f"{model} is not staged", "Stage it with STAGE_MODEL")
-        report = self_test(load_package(self._place(slots.staged)).folder)
+        report = self_test(self._trusted(slots.staged))
         if not report.passed:
             raise Refusal(
                 Code.SELF_TEST_FAILED,
@@ -137,7 +150,7 @@ class ModelSlots:
 
         The package that was active is staged if nothing else is, so that it need not be uploaded
         again.  Raises :class:`Refusal` with NO_MODEL if none is kept, and what :func:`load_package`
-        raises for it; then nothing has changed.
+        and :func:`signer` raise for it; then nothing has changed.
         """
         slots = self._slots()
         if slots.previous is None:
@@ -146,7 +159,7 @@ class ModelSlots:
                 "there is no previous model to roll back to",
                 "Stage and activate one",
             )
-        load_package(self._place(slots.previous))
+        self._trusted(slots.previous)
         staged = slots.active if slots.staged in (None, slots.previous) else slots.staged
         self._decide(_Slots(active=slots.previous, staged=staged))
         return self.state()
@@ -173,6 +186,17 @@ class ModelSlots:
     def _place(self, slot: str) -> Path:
         return self._shipped_folder if slot == _SHIPPED else self._folder / slot
 
+    def _trusted(self, slot: str) -> Path:
+        """The verified folder of a slot, whose release key is still trusted."""
+        folder = load_package(self._place(slot)).folder
+        if slot != _SHIPPED:
+            self._require_signature(folder)
+        return folder
+
+    def _require_signature(self, folder: Path) -> None:
+        if self._release_keys is not None:
+            signer(folder, self._release_keys)
+
     def _take_in(self, source: Path, sha256: str, model: str) -> None:
         """Copy, and verify the copy, as the inbox may change meanwhile."""
         incoming = self._folder / _INCOMING
@@ -181,6 +205,7 @@ class ModelSlots:
                 self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 copy_folder(source, incoming)
             _verified(incoming, sha256)
+            self._require_signature(incoming)
             if not self._is_sound(model):  # else a slot holds it already
                 with disk_errors(self._folder):
                     shutil.rmtree(self._folder / model, ignore_errors=True)

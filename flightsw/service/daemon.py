@@ -165,7 +165,11 @@ class FlightService:
         )
         self._catalogue = ProductCatalogue(self._state)
         self._slots = ModelSlots(
-            state_dir / "models", self._settings.inbox, self._state, shipped=settings.model
+            state_dir / "models",
+            self._settings.inbox,
+            self._state,
+            shipped=settings.model,
+            release_keys=self._settings.trusted_releases,
         )
         self._sensors = Sensors(state_dir)
         self._transfer = Transfer(

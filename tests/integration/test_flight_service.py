@@ -17,6 +17,8 @@ import rasterio
 import zmq
 from rasterio.warp import transform
 
+from deploy.model.sign import generate
+from deploy.model.sign import sign as sign_package
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from flightsw.scene import open_scene
 from flightsw.state import StateFile
@@ -572,6 +574,12 @@ def test_a_model_is_staged_activated_flown_and_rolled_back(
         before = unit.execute("PROCESS_SCENE", scene=scene).data["model"]
         outside = unit.execute("STAGE_MODEL", package="../keys", sha256=digest)
         assert (outside.stage, outside.code) == (Stage.FAILED, Code.OUTSIDE_SCENE_ROOT)
+        unsigned = unit.execute("STAGE_MODEL", package="next", sha256=digest)
+        assert (unsigned.stage, unsigned.code) == (Stage.FAILED, Code.PACKAGE_UNSIGNED)
+        release_keys = unit.state / "keys" / "release"
+        release_keys.mkdir()
+        shutil.copy(generate(tmp_path / "releases"), release_keys)
+        sign_package(unit.state / "model_inbox" / "next", tmp_path / "releases.release_key_secret")
         staged = unit.execute("STAGE_MODEL", package="next", sha256=digest)
         assert staged.data["active"] == before
         model = staged.data["staged"]

@@ -12,11 +12,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from deploy.model.sign import generate, sign
 from flightsw.errors import (
     DiskFull,
     OutputNotWritable,
     PackageInvalid,
     PackageTampered,
+    PackageUnsigned,
     StateUnavailable,
     StateUnusable,
 )
@@ -558,3 +560,37 @@ def test_whatever_happens_each_slot_holds_a_verified_package(
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_only_a_package_of_a_trusted_release_key_is_staged_and_activated(
+    tmp_path: Path, station: Station
+) -> None:
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    key = Path(shutil.copy(generate(tmp_path / "releases"), trusted))
+    digest = station.upload("2.0")
+    sign(station.inbox / "2.0", tmp_path / "releases.release_key_secret")
+    with StateFile(tmp_path / "signed") as state:
+        slots = ModelSlots(tmp_path / "signed", station.inbox, state, release_keys=trusted)
+        with pytest.raises(PackageUnsigned):
+            slots.stage("3.0", station.upload("3.0"))
+        model = slots.stage("2.0", digest).staged
+        assert model is not None
+        key.rename(tmp_path / "revoked")
+        with pytest.raises(PackageUnsigned):
+            slots.activate(model, passed)
+        (tmp_path / "revoked").rename(key)
+        assert slots.activate(model, passed).active == model
+        slots.roll_back()
+        assert slots.active() is None
+
+
+def test_the_settings_model_needs_a_signature_too(tmp_path: Path, station: Station) -> None:
+    with pytest.raises(PackageUnsigned):
+        ModelSlots(
+            tmp_path / "signed",
+            station.inbox,
+            station.state,
+            shipped=station.shipped,
+            release_keys=tmp_path,
+        )
