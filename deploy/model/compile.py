@@ -34,6 +34,7 @@ from deploy.model.confidence import (
 )
 from deploy.model.crops import INPUT_SCALE
 from deploy.model.dataset import BANDS
+from deploy.model.equalise import equalised
 from deploy.model.evaluate import score, summary
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.judged import JudgedTile, read_judged_tiles, stride
@@ -183,6 +184,7 @@ def _choose(
     channels = [BANDS.index(band) for band in compilation.bands]
     side = original.tile_size
     windows = np.ascontiguousarray(windows[:, :, :side, :side])
+    float_graph = equalised(float_graph, windows[:, channels])
     samples = sample_tensors(float_graph, windows[:, channels])
     kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
 

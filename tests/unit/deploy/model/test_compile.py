@@ -62,7 +62,7 @@ def with_bands_reversed(network: TinyNetwork) -> TinyNetwork:
 
 def assert_same_answers(found: np.ndarray, expected: np.ndarray) -> None:
     """Masks agree, and so do the logits' differences within the range of the INT8 output."""
-    assert ((found > 0) == (expected > 0)).mean() > 0.99
+    assert ((found > 0) == (expected > 0)).mean() > 0.985
     assert np.corrcoef(found.ravel(), np.clip(expected, -8, 8).ravel())[0, 1] > 0.98
 
 
