@@ -34,6 +34,7 @@ _MARGIN: Final = 0.05
 
 _DISTANCE: Final = 10
 _HALVINGS: Final = 3  # from 10 to 80 m
+_FINER: Final = 2  # masks at 10 and 20 m
 
 
 class Found(NamedTuple):
@@ -87,8 +88,9 @@ def look_at(tile: Tile, network: Network) -> Found:
     """The shares of one image."""
     bands, valid = tile.four_bands, tile.valid
     masks = []
-    for _ in range(_HALVINGS):
-        masks.append(_share(_contaminated(network, bands), valid))
+    for halving in range(_HALVINGS):
+        if halving < _FINER:
+            masks.append(_share(_contaminated(network, bands), valid))
         bands, valid = halved(halved(bands).swapaxes(1, 2)).swapaxes(1, 2), valid[::2, ::2]
     coarse = _contaminated(network, bands)
     bright = bands[BANDS.index(_BAND)] > _LEAST_REFLECTANCE
