@@ -125,3 +125,7 @@ def _contaminated(network: Network, bands: NDArray[np.float32]) -> NDArray[np.bo
 
 def _share(pixels: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float:
     return float(pixels[valid].mean()) if valid.any() else 0.0
+
+
+if __name__ == "__main__":
+    main()

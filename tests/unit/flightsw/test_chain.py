@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -20,6 +19,7 @@ from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.bit_planes import largest_error, planes_to_drop
 from flightsw.scene.scene import Scene
+from tests.unit.flightsw.overcast_scene import write_overcast
 from tests.unit.flightsw.scene.safe_writer import SafeProduct, band_file
 from tests.unit.flightsw.small_parts import scene_metadata
 
@@ -129,16 +129,7 @@ def test_a_product_without_checksums_is_decoded_exactly(
 
 @pytest.fixture(scope="module")
 def overcast(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A product of 20 m bands that show a golden tile, overcast, at 80 m."""
-    package = load_package()
-    golden = package.golden_tiles()
-    steps = golden.tiles[golden.names.index("overcast")] - float(package.input.zero_point)
-    numbers = np.rint(steps * package.input.scale * 10_000 + 1000).astype(np.uint16)
-    shown = dict(zip(("B02", "B03", "B04", "B8A"), numbers.transpose(2, 0, 1), strict=True))
-    return SafeProduct({20: tuple(shown)}, 896, 896, tile=(224, 224)).write(
-        tmp_path_factory.mktemp("overcast"),
-        pixels=lambda band: shown[band].repeat(4, 0).repeat(4, 1),
-    )
+    return write_overcast(tmp_path_factory.mktemp("overcast"))
 
 
 def _triaged(scene: Path, out: Path, above: float) -> SceneRequest:
