@@ -21,7 +21,7 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
-from flightsw.errors import SceneError
+from flightsw.errors import SceneError, UsageError
 from flightsw.host.location import Location, shown
 from flightsw.host.memory import memory_errors
 from flightsw.host.side_thread import Listen
@@ -156,6 +156,9 @@ class SceneProcessor:
         at a scene that may end after it.  ``stop`` ends the scene from another
         thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
+        if request.stop_above is not None and not 0 <= request.stop_above <= 1:  # not for NaN
+            cause = f"must be a share from 0 to 1, got {request.stop_above:g}"
+            raise UsageError("stop_above", cause, "Give 0.8 for 80 per cent")
         with memory_errors(shown(request.scene)):
             return self._engines.serve(
                 lambda engine: self._look_and_process(

@@ -255,7 +255,7 @@ class FastBand:
 def _areas(pixels: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Those that belong to an area which holds 3 x 3 of them.
 
-    Single ones are no sign: the wavelet's means are too low beside a bright cloud.
+    Single ones do not count: the wavelet's means are too low beside a bright cloud.
     """
     marked = pixels.view(np.uint8)
     _, areas = cv2.connectedComponents(marked)

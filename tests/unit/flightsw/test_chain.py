@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
 from flightsw.config import Settings
-from flightsw.errors import CorruptImage, MemoryExhausted
+from flightsw.errors import CorruptImage, MemoryExhausted, UsageError
 from flightsw.model.package import load_package
 from flightsw.pipeline.triage import FirstLook
 from flightsw.products.kinds import DEFAULT_PRODUCTS
@@ -172,6 +172,14 @@ def test_a_scene_without_a_first_look_is_processed_and_a_remark_says_why(
     done = chain.process(request)
     assert done.stopped_at is None
     assert "not measured for thresholds above 50 per cent" in done.scene.remarks[-1]
+
+
+@pytest.mark.parametrize("above", [-0.1, 80, float("nan")])
+def test_what_is_not_a_share_is_refused_before_the_scene_is_opened(
+    tmp_path: Path, chain: SceneProcessor, above: float
+) -> None:
+    with pytest.raises(UsageError, match="must be a share from 0 to 1"):
+        chain.process(_triaged(tmp_path / "nothing", tmp_path / "out", above))
 
 
 def test_a_damaged_scene_fails_although_it_looks_too_cloudy(
