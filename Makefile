@@ -16,7 +16,7 @@ help:
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
-	@echo "make faults      damage 10,000 state files, continuing where it was stopped; prints the totals"
+	@echo "make faults      damage 10,000 state files and 1,000,000 packet headers, continuing where it was stopped"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
 	@echo "make sbom        list what a flight unit installs, as CycloneDX, in sbom.json"
@@ -71,6 +71,7 @@ judge: $(READY)
 
 faults: $(READY)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults
+	nice -n 10 $(VENV)/bin/python -m deploy.faults.packets
 
 sbom: $(READY)
 	$(VENV)/bin/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \

@@ -21,8 +21,10 @@ from flightsw.engines.engine import CardReadings, EngineInfo
 from flightsw.engines.fallback import EngineFallback, EngineNotices
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, can_judge, check_golden_tiles
 from flightsw.engines.reconnecting import ReconnectingEngine
+from flightsw.errors import SceneError, UsageError
 from flightsw.host.location import Location, shown
 from flightsw.host.memory import memory_errors
+from flightsw.host.side_thread import Listen
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
@@ -30,9 +32,11 @@ from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
+from flightsw.pipeline.triage import LOOK_PRODUCTS, BrightCloud, FirstLook, Triage
 from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands, holding_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
+from flightsw.scene import FIRST_LOOK_DISTANCE
 from flightsw.scene.ahead import SceneAhead, SceneRecipe
 from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
@@ -49,6 +53,7 @@ _SWITCH_SECONDS: Final = 0.0005
 _GDAL_CACHE_MEGABYTES: Final = 32  # its default is a twentieth of the machine's memory
 _MASK_CLASSES: Final = 2
 _TRUSTED_SIDE: Final = 128  # pixels, measured on cut-outs: docs/decisions/0018
+_NO_LOOK: Final = "stop_above has no effect, because there is no first look:"
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class SceneRequest:
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
     those given here are for a path.  ``within`` is the folder that all files of a scene are in.
     With an ``area`` the scene is cut to it.
+    ``stop_above``: the contaminated share above which the mask is not wanted; a scene that is
+    surely above it ends after a first look (docs/decisions/0051).
     Without ``overwrite``, products that the folder already holds are an error.
     """
 
@@ -78,6 +85,7 @@ class SceneRequest:
     threshold_percent: int | None = None
     buffer_m: float | None = None
     decode: Decode | None = None
+    stop_above: float | None = None
     engine: EngineName | None = None
     least_integrity: Integrity | None = None
     overwrite: bool = False
@@ -86,12 +94,16 @@ class SceneRequest:
 
 @dataclass(frozen=True)
 class ProcessedScene:
-    """A scene's metadata, the engine that served, the scene's figures, and its products on disk."""
+    """A scene's metadata, the engine that served, the scene's figures, and its products on disk.
+
+    ``stopped_at``: the first look after which the scene ended; None: the engine made its mask.
+    """
 
     scene: SceneMetadata
     engine: EngineInfo
     summary: SceneSummary
     products: PublishedProducts
+    stopped_at: FirstLook | None = None
 
 
 class SceneProcessor:
@@ -132,6 +144,7 @@ class SceneProcessor:
         *,
         begun: Begun = lambda _grid, _bytes: (),
         upcoming: Callable[[], SceneRequest | None] = lambda: None,
+        looked: Callable[[FirstLook], None] = lambda _look: None,
         stop: StopSignal | None = None,
     ) -> ProcessedScene:
         """Process one scene from disk to products; on any error ``request.out`` is left as it was.
@@ -140,12 +153,18 @@ class SceneProcessor:
         with a grid over the mask's pixels and the bytes that the products need, before disk space
         is checked and again each time the scene starts again, and may give further sinks for rows.
         ``upcoming`` is called when at most one decode is left: the first decodes of that scene then
-        run beside it, while this scene is still computed.  ``stop`` ends the scene from another
+        run beside it, while this scene is still computed.  ``looked`` is called with the first look
+        at a scene that may end after it.  ``stop`` ends the scene from another
         thread.  Raises the :class:`~flightsw.errors.FlightError` of the part that failed.
         """
+        if request.stop_above is not None and not 0 <= request.stop_above <= 1:  # not for NaN
+            cause = f"must be a share from 0 to 1, got {request.stop_above:g}"
+            raise UsageError("stop_above", cause, "Give 0.8 for 80 per cent")
         with memory_errors(shown(request.scene)):
             return self._engines.serve(
-                lambda engine: self._process(request, engine, progress, begun, upcoming, stop),
+                lambda engine: self._look_and_process(
+                    request, engine, progress, begun, upcoming, looked, stop
+                ),
                 request.engine,
             )
 
@@ -168,6 +187,76 @@ class SceneProcessor:
         self._ahead.close()
         self._engines.close()
 
+    def _look_and_process(
+        self,
+        request: SceneRequest,
+        engine: ReconnectingEngine,
+        progress: ProgressCallback | None,
+        begun: Begun,
+        upcoming: Callable[[], SceneRequest | None],
+        looked: Callable[[FirstLook], None],
+        stop: StopSignal | None,
+    ) -> ProcessedScene:
+        remarks: tuple[str, ...] = ()
+        if request.stop_above is not None:
+            try:
+                ended = self._look(request, engine, progress, begun, looked, stop)
+                if isinstance(ended, ProcessedScene):
+                    return ended
+                remarks = ended
+            except SceneError as error:  # the main decode says what is wrong with the files
+                remarks = (f"{_NO_LOOK} {error.sentence}",)
+        return self._process(request, engine, progress, begun, upcoming, stop, remarks)
+
+    def _look(
+        self,
+        request: SceneRequest,
+        engine: ReconnectingEngine,
+        progress: ProgressCallback | None,
+        begun: Begun,
+        looked: Callable[[FirstLook], None],
+        stop: StopSignal | None,
+    ) -> ProcessedScene | tuple[str, ...]:
+        """End the scene after a first look, or give remarks for its main decode.
+
+        Raises :class:`~flightsw.errors.SceneError` if it cannot be looked at.
+        """
+        triage = self._triage(request, engine.info)
+        if triage.test is None or triage.obstacle:
+            return (f"{_NO_LOOK} {triage.obstacle}",)
+        pipeline = _requested(self._settings.pipeline, request)
+        usual = msgspec.structs.replace(pipeline, threshold_percent=None, buffer_m=0.0)
+        with self._ahead.scene(triage.recipe, _listen(stop)) as scene:
+            known = scene.metadata
+            if known.ground_sample_distance != FIRST_LOOK_DISTANCE:
+                return (f"{_NO_LOOK} its files cannot be read at {FIRST_LOOK_DISTANCE} m",)
+            context = self._context(engine.info, usual, request)
+            product_set = self._product_set(request, LOOK_PRODUCTS, known, context)
+            grid = scene_grid(known, engine.info)
+            sure = BrightCloud(known, triage.test)
+            sinks = begun(grid, product_set.bytes_needed)
+            with product_set as products:
+                summary = process_scene(
+                    scene,
+                    engine,
+                    usual,
+                    [products, *sinks, sure],
+                    progress,
+                    grid=grid,
+                    probe=self._probe(engine.info),
+                    check=self._check(engine.info, grid),
+                    corrected=self._notices.corrected,
+                    stop=stop,
+                )
+                look = FirstLook(summary.contaminated_share, sure.least)
+                looked(look)
+                if request.stop_above is None or look.least <= request.stop_above:
+                    return ()
+                triage.verify(_listen(stop))
+                require_integrity(known, request.least_integrity or pipeline.least_integrity)
+                published = products.publish(summary)
+        return ProcessedScene(known, engine.info, summary, published, look)
+
     def _process(
         self,
         request: SceneRequest,
@@ -176,32 +265,26 @@ class SceneProcessor:
         begun: Begun,
         upcoming: Callable[[], SceneRequest | None],
         stop: StopSignal | None,
+        remarks: tuple[str, ...],
     ) -> ProcessedScene:
         pipeline = _requested(self._settings.pipeline, request)
 
         def next_recipe() -> SceneRecipe | None:
             following = upcoming()
-            return None if following is None else self._recipe(following, engine.info)
+            return None if following is None else self._first_recipe(following, engine.info)
 
-        listen = stop.listen if stop else lambda _: None
-        with self._ahead.scene(self._recipe(request, engine.info), listen) as scene:
+        with self._ahead.scene(self._recipe(request, engine.info), _listen(stop)) as scene:
             require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
             remarks = (
                 *scene.metadata.remarks,
+                *remarks,
                 *unfit(self._package, scene.metadata),
                 *_exact_for(request.products, pipeline.decode),
             )
             metadata = replace(scene.metadata, remarks=remarks)
             grid = scene_grid(metadata, engine.info)
             context = self._context(engine.info, pipeline, request)
-            product_set = ProductSet(
-                request.out,
-                request.products,
-                metadata,
-                context,
-                overwrite=request.overwrite,
-                names=self._settings.product_names,
-            )
+            product_set = self._product_set(request, request.products, metadata, context)
             cells = Grid(metadata.height, metadata.width, grid.tile_size, grid.stride)
             sinks = begun(cells, product_set.bytes_needed)
             with product_set as products:
@@ -221,6 +304,31 @@ class SceneProcessor:
                 )
                 published = products.publish(summary)
         return ProcessedScene(metadata, engine.info, summary, published)
+
+    def _triage(self, request: SceneRequest, engine: EngineInfo) -> Triage:
+        threshold = _requested(self._settings.pipeline, request).threshold_percent
+        return Triage(self._recipe(request, engine), self._package.first_look, threshold)
+
+    def _first_recipe(self, request: SceneRequest, engine: EngineInfo) -> SceneRecipe:
+        """How the scene is opened when its turn comes: for a first look, if it gets one."""
+        triage = self._triage(request, engine)
+        return triage.main if request.stop_above is None or triage.obstacle else triage.recipe
+
+    def _product_set(
+        self,
+        request: SceneRequest,
+        products: frozenset[str],
+        scene: SceneMetadata,
+        context: ProductContext,
+    ) -> ProductSet:
+        return ProductSet(
+            request.out,
+            products,
+            scene,
+            context,
+            overwrite=request.overwrite,
+            names=self._settings.product_names,
+        )
 
     def _probe(self, engine: EngineInfo) -> GoldenProbe | None:
         golden = self._golden_answers(engine)
@@ -286,6 +394,10 @@ class SceneProcessor:
             created=datetime.now(timezone.utc),
             source=None if isinstance(request.scene, ArrayScene) else request.scene,
         )
+
+
+def _listen(stop: StopSignal | None) -> Listen:
+    return stop.listen if stop else lambda _: None
 
 
 def _requested(settings: PipelineSettings, request: SceneRequest) -> PipelineSettings:

@@ -73,6 +73,7 @@ def process(
     bounds: Sequence[float] | None = None,
     fusion: Fusion | None = None,
     decode: Decode | None = None,
+    stop_above: float | None = None,
     overwrite: bool = False,
 ) -> ProcessedScene:
     """Process a scene to products in the folder ``out``, all of them or none.
@@ -86,7 +87,9 @@ def process(
     no data.  ``bounds`` are west, south, east and north in degrees of WGS 84; the rectangle of
     pixels around them is processed.
     ``engine`` ``auto`` takes the first of ``settings.engines`` that opens, and the next one if it
-    fails.  ``fusion``, ``decode`` and ``ground_sample_distance`` None leave it to the settings.
+    fails.  A scene that a first look finds surely more contaminated than ``stop_above``, 0 to 1,
+    ends there: ``stopped_at`` is set, and a quick-look is all that was written.  ``fusion``,
+    ``decode`` and ``ground_sample_distance`` None leave it to the settings.
     The package and the engine are opened for this call and closed after it.  Products that ``out``
     already holds are an error without ``overwrite``.  Raises a
     :class:`~flightsw.errors.FlightError`; ``out`` is then as it was.
@@ -104,6 +107,7 @@ def process(
         area=_area(area, bounds),
         fusion=fusion,
         decode=decode,
+        stop_above=stop_above,
         overwrite=overwrite,
     )
     settings = _with(settings, engine, fusion)

@@ -79,6 +79,10 @@ class Code(str, Enum):
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
     SHUTTING_DOWN = "SHUTTING_DOWN", "the service is shutting down"
     # How work ended.
+    STOPPED_ABOVE = (
+        "STOPPED_ABOVE",
+        "the first look showed more cloud than stop_above: the scene was not processed further",
+    )
     ATTEMPTS_EXHAUSTED = (
         "ATTEMPTS_EXHAUSTED",
         "the service died during each attempt of the job",
@@ -415,6 +419,14 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
             " null: the settings'"
         ),
     ] = None
+    stop_above: Annotated[
+        Fraction | None,
+        Meta(
+            description="contaminated fraction above which the mask is not wanted: if a first look"
+            " shows that the scene is surely above it, the job is COMPLETED with STOPPED_ABOVE,"
+            " an estimated cloud fraction and a quick-look; null: each scene is processed"
+        ),
+    ] = None
     offset: Annotated[
         Annotated[float, Meta(ge=-10_000, le=0)] | None,
         Meta(
@@ -490,7 +502,9 @@ class JobRecord(Record, frozen=True, kw_only=True):
     started_at: UtcNanoseconds | None
     ended_at: UtcNanoseconds | None
     deadline: UtcNanoseconds | None
-    code: Annotated[Code | None, Meta(description="why it did not end as COMPLETED")]
+    code: Annotated[
+        Code | None, Meta(description="why it did not end as COMPLETED, or STOPPED_ABOVE")
+    ]
     cause: str
 
 
@@ -968,6 +982,13 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     largest_error_dn: Annotated[
         int, Meta(description="largest error of a digital number of a fast decode")
     ] = 0
+    at_least: Annotated[
+        Fraction | None,
+        Meta(
+            description="STOPPED_ABOVE: contaminated is the estimate of the first look at 80 m, and"
+            " the mask would have at least this; null: contaminated is that of the mask"
+        ),
+    ] = None
     model: str
     engine: str
     ground_sample_distance: Annotated[int, Meta(extra={"unit": "m"})]
@@ -1054,6 +1075,7 @@ EventName: TypeAlias = Literal[
     "SCHEDULE_MISSED",
     "PARAMETER_CHANGED",
     "JOB_STARTED",
+    "CLOUD_ESTIMATED",
     "JOB_COMPLETED",
     "SCENE_DOUBTFUL",
     "JOB_FAILED",
@@ -1092,6 +1114,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "MODE_CHANGED": "the mode changed",
         "PARAMETER_CHANGED": "a parameter has a new value",
         "JOB_STARTED": "a job started",
+        "CLOUD_ESTIMATED": "a first look estimated the cloud of a scene (stop_above)",
         "JOB_COMPLETED": "a job completed; its products are queued for downlink",
         "CONTACT_OPENED": "a contact window opened",
         "CONTACT_CLOSED": "a contact window closed",

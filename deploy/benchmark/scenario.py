@@ -11,6 +11,7 @@ from deploy.benchmark.alone import measure_usage, run_alone
 from deploy.benchmark.decode import band_images, decode_strips
 from flightsw.chain import SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
+from telecommands.dictionary import Decode
 
 MASK: Final = frozenset({"mask", "geotiff", "report"})
 _IMAGERY: Final = MASK | {"fill", "quicklook"}
@@ -31,6 +32,7 @@ class Scenario:
     settings: Settings | None
     products: frozenset[str] = MASK
     ground_sample_distance: int = 10
+    decode: Decode = "exact"
 
 
 SCENARIOS: Final = {
@@ -39,6 +41,10 @@ SCENARIOS: Final = {
     "simulator": Scenario(simulator()),
     "twin_imagery": Scenario(_TWIN, _IMAGERY),
     "simulator_20m": Scenario(simulator(), ground_sample_distance=20),
+    "twin_fast": Scenario(_TWIN, decode="fast"),
+    "simulator_fast": Scenario(simulator(), decode="fast"),
+    "twin_fast_20m": Scenario(_TWIN, ground_sample_distance=20, decode="fast"),
+    "simulator_fast_20m": Scenario(simulator(), ground_sample_distance=20, decode="fast"),
 }
 
 
@@ -60,6 +66,7 @@ def _run(name: str, scene: Path) -> dict[str, Any]:
             Path(out),
             scenario.products,
             ground_sample_distance=distance,
+            decode=scenario.decode,
             overwrite=True,
         )
         return measure_usage(lambda: own.process(request).summary)

@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -88,6 +88,12 @@ def add_parser(commands: Any) -> None:
         "--decode",
         choices=get_args(Decode),
         help="exact, or fast: without the bit-planes that the network does not see",
+    )
+    parser.add_argument(
+        "--stop-above",
+        type=_number_of(float, 0, 100, "per cent"),
+        metavar="PERCENT",
+        help="end a scene after a first look, with a quick-look, if it is surely more contaminated",
     )
     parser.add_argument(
         "--offset",
@@ -172,6 +178,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         threshold_percent=arguments.threshold,
         buffer_m=arguments.buffer,
         decode=arguments.decode,
+        stop_above=None if arguments.stop_above is None else arguments.stop_above / 100,
         overwrite=arguments.overwrite,
     )
     requests = [
@@ -278,6 +285,7 @@ def _as_json(processed: ProcessedScene) -> dict[str, Any]:
         "integrity": processed.scene.integrity,
         "decode": processed.scene.decode,
         "largest_error": processed.scene.largest_error,
+        "stopped_at": processed.stopped_at and asdict(processed.stopped_at),
         "remarks": _remarks(processed),
         "contaminated_share": processed.summary.contaminated_share,
         "summary": msgspec.to_builtins(processed.summary),
@@ -303,7 +311,10 @@ def _as_text(processed: ProcessedScene) -> str:
 
 
 def _remarks(processed: ProcessedScene) -> list[str]:
+    look = processed.stopped_at
+    stopped = f"stopped after a first look: at least {look.least:.1%}" if look else ""
     return [
+        *filter(None, (stopped,)),
         *processed.scene.remarks,
         *processed.summary.remarks,
         *processed.products.report.notes,

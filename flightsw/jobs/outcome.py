@@ -81,7 +81,11 @@ class JobOutcomes:
     def completed(
         self, job: Job, products: PublishedProducts, fraction: CloudFraction, seconds: float
     ) -> None:
-        """The job's products wait for downlink; what is doubtful about the scene is an event."""
+        """The job's products wait for downlink; what is doubtful about the scene is an event.
+
+        If the scene ended after a first look, the job has the code STOPPED_ABOVE.
+        """
+        code, cause = _why_stopped(job, fraction)
         new = [
             NewProduct(
                 kind=file.product,  # type: ignore[arg-type]
@@ -95,7 +99,7 @@ class JobOutcomes:
 
         def record() -> None:
             with self.state.transaction():
-                self.jobs.end(job.id, JobState.COMPLETED, self.ports.clock())
+                self.jobs.end(job.id, JobState.COMPLETED, self.ports.clock(), code, cause)
                 stored = self.catalogue.add(job.id, new, self.ports.clock())
                 result = SceneResult(
                     job=job.id,
@@ -106,13 +110,16 @@ class JobOutcomes:
                     model=fraction.model,
                     products=tuple(product.product for product in stored),
                 )
+                data = msgspec.to_builtins(result)
                 self.ports.report(
-                    job.telecommand, Stage.COMPLETED, data=msgspec.to_builtins(result)
+                    job.telecommand, Stage.COMPLETED, code=code, cause=cause, data=data
                 )
                 self.close_cancellations(job.id)
 
         self._write(record)
         message = f"{job.id} wrote {len(new)} products: {fraction.contaminated:.1%} contaminated"
+        if code:
+            message += f"; {code.value}: {cause}"
         self.ports.event("JOB_COMPLETED", message, job=job.id)
         for remark in products.report.summary.remarks:
             message = f"{job.request.scene} of {job.id}: {remark}"
@@ -209,3 +216,11 @@ class JobOutcomes:
                     return
             else:
                 return
+
+
+def _why_stopped(job: Job, fraction: CloudFraction) -> tuple[Code | None, str]:
+    """Code and cause of a job whose scene ended after a first look; no code and no cause else."""
+    if fraction.at_least is None:
+        return None, ""
+    cause = f"the mask would be at least {fraction.at_least:.1%} contaminated"
+    return Code.STOPPED_ABOVE, f"{cause}, and stop_above is {job.request.stop_above:.1%}"

@@ -125,10 +125,12 @@ class JobQueue:
     ) -> JobRecord:
         """Record how a job ended; everything but COMPLETED has a code and a cause.
 
+        COMPLETED has them if the code is STOPPED_ABOVE.
         :class:`StateContradiction` if it has ended already, or completed without running.
         """
         completed = state is JobState.COMPLETED
-        if not state.ended or (code is None, not cause) != (completed, completed):
+        plain = completed and code is not Code.STOPPED_ABOVE
+        if not state.ended or (code is None, not cause) != (plain, plain):
             raise StateContradiction(
                 job_id, f"cannot end as {state.value} with code {code} and cause {cause!r}"
             )

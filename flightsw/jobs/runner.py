@@ -31,6 +31,7 @@ from flightsw.jobs.queue import Job, JobQueue
 from flightsw.jobs.requested_area import requested_area
 from flightsw.model.golden import GoldenReport
 from flightsw.pipeline.stages import StopSignal
+from flightsw.pipeline.triage import FirstLook
 from flightsw.products.contents import RowSink
 from flightsw.products.fraction_map import FractionMap
 from flightsw.scene.tiling import Grid
@@ -169,12 +170,21 @@ class JobRunner:
             self._progress(run),
             begun=begun,
             upcoming=lambda: self._upcoming(run.job),
+            looked=lambda look: self._looked(run.job, look),
             stop=run.stop,
         )
         if processed.scene.integrity != "verified":
             message = f"{processed.scene.name}: {processed.scene.integrity_doubt}"
             self.ports.event("INTEGRITY_UNKNOWN", message, job=run.job.id)
         return processed, _cloud_fraction(run.job, processed, fractions[-1])
+
+    def _looked(self, job: Job, look: FirstLook) -> None:
+        message = (
+            f"{job.request.scene} of {job.id} is about {look.estimate:.1%} contaminated, surely"
+            f" {look.least:.1%}; stop_above is {job.request.stop_above:.1%}"
+        )
+        shares = {"estimate": look.estimate, "at_least": look.least}
+        self.ports.event("CLOUD_ESTIMATED", message, job=job.id, **shares)
 
     def _scene_request(self, job: Job) -> SceneRequest:
         request = job.request
@@ -193,6 +203,7 @@ class JobRunner:
             threshold_percent=request.threshold_percent,
             buffer_m=request.buffer_m,
             decode=request.decode,
+            stop_above=request.stop_above,
             engine=None if request.engine == "auto" else request.engine,
             least_integrity=self.parameters.text("processing.least_integrity"),  # type: ignore[arg-type]
             within=self.scene_root,
@@ -264,6 +275,7 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
         integrity=scene.integrity,
         decode=scene.decode,
         largest_error_dn=scene.largest_error,
+        at_least=None if processed.stopped_at is None else processed.stopped_at.least,
         model=processed.engine.model_id,
         engine=processed.engine.device,
         ground_sample_distance=scene.ground_sample_distance,

@@ -45,6 +45,21 @@ class Teacher(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     licence: str
 
 
+class FirstLookTest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which pixels of 80 m are surely contaminated, and how wrong that is.
+
+    Those that the network calls contaminated and whose reflectance in ``band`` is above
+    ``least_reflectance``.  As a share they are at most ``largest_excess`` more than the mask's at
+    10 and 20 m, on ``images`` of as many places as ``regions`` says.
+    """
+
+    band: str
+    least_reflectance: float
+    largest_excess: float
+    images: int
+    regions: int
+
+
 class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of ``package.json``.
 
@@ -52,7 +67,8 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     of ``bands`` in the order of the network's channels.  Logits are divided by
     ``temperature`` before they become probabilities (Guo et al. 2017, "On calibration of modern
     neural networks"); masks do not depend on it, except blended ones.  ``measured`` holds the
-    figures of the evaluation that the package was released with, shares 0 to 1.
+    figures of the evaluation that the package was released with, shares 0 to 1.  ``first_look``
+    None: nobody measured how far a first look is from this network's masks, so none stops a scene.
     """
 
     name: str
@@ -71,6 +87,7 @@ class PackageDescription(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     teacher: Teacher | None
     measured: dict[str, float]
     temperature: float = 1.0
+    first_look: FirstLookTest | None = None
 
     def as_text(self) -> str:
         """For people, one fact a line."""
@@ -114,6 +131,12 @@ def _check(path: Path, model: PackageDescription) -> None:
         ("stride", 0 < model.stride <= size, f"1 to {size}"),
         ("ground_sample_distances", min(distances, default=0) > 0, "metres above 0"),
         *((key, 0 < attrgetter(key)(model) < math.inf, "above 0") for key in scales),
+        (
+            "first_look",
+            model.first_look is None
+            or (model.first_look.band in model.bands and 0 <= model.first_look.largest_excess <= 1),
+            "a band of the network, and an excess from 0 to 1",
+        ),
         *((key, -128 <= attrgetter(key)(model) <= 127, "-128 to 127") for key in zero_points),
     )
     for key, holds, expected in rules:

@@ -21,6 +21,9 @@ from flightsw.scene.strips import StripScene
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
 
+FIRST_LOOK_DISTANCE: Final = 80
+"""Metres a pixel of a first look, which :func:`open_scene` accepts as well."""
+
 _EXPECTED: Final = (
     "Expected a SAFE product: a folder X.SAFE, a folder with one X.SAFE in it, or a folder with "
     "GRANULE in it; its X.SAFE.zip; a tile's folder with R10m/B02.jp2 or B02.jp2; a GeoTIFF, or a "
@@ -61,7 +64,7 @@ def open_scene(
     bit-planes below it, None decodes exactly.  Raises :class:`~flightsw.errors.UsageError` or
     :class:`~flightsw.errors.SceneError`.
     """
-    if ground_sample_distance not in GROUND_SAMPLE_DISTANCES:
+    if ground_sample_distance not in (*GROUND_SAMPLE_DISTANCES, FIRST_LOOK_DISTANCE):
         cause = f"cannot be {ground_sample_distance} m"
         raise UsageError("the ground sample distance", cause, "Give 10, 20 or 40")
     if not bands or len(set(bands)) < len(bands) or not set(bands) <= set(sentinel_2.BANDS):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -33,6 +33,7 @@ class SceneRecipe:
     """The arguments of :func:`~flightsw.scene.open_scene`, and the number of decoding threads.
 
     With an ``area`` the scene is cut to it; ``reach`` is that of the engine and the buffer.
+    ``unchecked``: the files are not compared with their checksums while they are read.
     """
 
     path: Location | ArrayScene
@@ -51,6 +52,7 @@ class SceneRecipe:
     within: Path | None = None
     area: AreaOfInterest | None = None
     reach: WindowReach = USUAL_REACH
+    unchecked: bool = False
 
     def open(self) -> Scene:
         """Open the scene, and cut it.
@@ -61,10 +63,20 @@ class SceneRecipe:
         whole = self._open_whole()
         return whole if self.area is None else cut_to_area(whole, self.area, self.reach)
 
+    def verify(self, stop: threading.Event) -> None:
+        """Compare the files with their checksums, until ``stop`` is set.
+
+        Raises what :func:`~flightsw.scene.open_scene` raises, and
+        :class:`~flightsw.errors.CorruptImage`.
+        """
+        whole = self._open_whole()
+        for check in whole.checks if isinstance(whole, StripScene) else ():
+            check(stop)
+
     def _open_whole(self) -> StripScene | ArrayScene:
         if isinstance(self.path, ArrayScene):
             return self.path.in_bands(self.bands)
-        return open_scene(
+        scene = open_scene(
             self.path,
             bands=self.bands,
             ground_sample_distance=self.ground_sample_distance,
@@ -79,6 +91,7 @@ class SceneRecipe:
             reflectance_step=self.reflectance_step,
             within=self.within,
         )
+        return replace(scene, checks=()) if self.unchecked else scene
 
 
 class SceneAhead:

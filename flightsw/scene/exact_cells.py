@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -57,8 +58,7 @@ class ExactCells:
         level = blocks.level - self.reduced
         first_row, end_row = self._cells(blocks.top, blocks.rows, blocks.height, level, axis=0)
         first, end = self._cells(blocks.left, blocks.columns, blocks.width, level, axis=1)
-        sums = np.pad(self.marked, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-        inside = np.ix_
+        sums, inside = self._sums, np.ix_
         marked = (
             sums[inside(end_row, end)]
             - sums[inside(first_row, end)]
@@ -67,6 +67,11 @@ class ExactCells:
         )
         found: list[bool] = (marked > 0).ravel().tolist()
         return found
+
+    @cached_property
+    def _sums(self) -> NDArray[np.intp]:
+        """Marked cells above and to the left of each corner."""
+        return np.pad(self.marked, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
 
     def _cells(
         self, start: int, count: int, exponent: int, level: int, axis: int

@@ -204,7 +204,7 @@ class FastBand:
             doubtful = self._near_the_ends(means, self.largest_error)
             if doubtful is None:
                 return cells
-            near = cv2.dilate(doubtful.view(np.uint8), np.ones(_AROUND_GUESS, np.uint8))
+            near = cv2.dilate(_areas(doubtful), np.ones(_AROUND_GUESS, np.uint8))
             wide = near.repeat(1 << further, axis=0).repeat(1 << further, axis=1)
             return cells.marking(wide.view(np.bool_), tile.rows.start, tile.columns.start)
 
@@ -250,6 +250,17 @@ class FastBand:
             if messages or not pixels.size or pixels.shape != (bottom - top, right - left):
                 raise DamagedPackets("; ".join(messages))
             yield pixels
+
+
+def _areas(pixels: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Those that belong to an area which holds 3 x 3 of them.
+
+    Single ones do not count: the wavelet's means are too low beside a bright cloud.
+    """
+    marked = pixels.view(np.uint8)
+    _, areas = cv2.connectedComponents(marked)
+    large = areas[cv2.erode(marked, np.ones((3, 3), np.uint8)) > 0]
+    return np.isin(areas, large).view(np.uint8)
 
 
 def _halvings(step: int) -> int:

@@ -42,7 +42,7 @@ from flightsw.scene.scene import DECODED_EXACTLY, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
 
-_STEPS: Final = (1, 2, 4)
+_STEPS: Final = (1, 2, 4, 8)
 _CURE: Final = "Fetch the product again"
 # The second forms are those of products before December 2016; AWS calls the tile's metadata.xml.
 _PRODUCT_XML: Final = re.compile(r"MTD_MSIL\w+\.xml|S2[A-Z]_(?:OPER|USER)_MTD_(?:SAFL|DMP)\w+\.xml")

@@ -43,6 +43,7 @@ from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
+from tests.unit.flightsw.overcast_scene import write_overcast
 
 
 @pytest.fixture(scope="module")
@@ -264,6 +265,25 @@ def test_an_area_of_a_scene_is_processed_alone(unit: FlightUnit, scene: str) -> 
     assert (fraction.rows, fraction.columns) == (1, 1)
     outside = unit.execute("PROCESS_SCENE", scene=scene, bounds=[-9, 53, -8, 54])
     assert (outside.stage, outside.code) == (Stage.FAILED, Code.AREA_OUTSIDE)
+
+
+def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
+    unit: FlightUnit, tmp_path: Path
+) -> None:
+    scene = unit.add_scene(write_overcast(tmp_path))
+    with unit.telemetry("sci.cloud_fraction") as telemetry:
+        done = unit.execute("PROCESS_SCENE", scene=scene, ground_sample_distance=20, stop_above=0.9)
+        fraction = next(body for _, _, body in telemetry.packets(30))
+    assert (done.stage, done.code) == (Stage.COMPLETED, Code.STOPPED_ABOVE)
+    assert isinstance(fraction, CloudFraction)
+    assert fraction.job == done.data["job"]
+    assert fraction.at_least is not None
+    assert 0.9 < fraction.at_least <= fraction.contaminated
+    (event,) = unit.events("CLOUD_ESTIMATED")
+    assert event["fields"]["at_least"] == fraction.at_least
+    (product,) = done.data["products"]
+    assert "quicklook" in product
+    assert unit.execute("LIST_JOBS").data["jobs"][0]["code"] == "STOPPED_ABOVE"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """Writes bands in ESA's coding: lossless JPEG 2000 in tiles of 1024 x 1024 pixels.
 
-5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64,
-LRCP, one layer, whole-tile precincts, 15 bits (read from a 10 m file of baseline
-04.00).  The place on the map stands before the codestream, in GML (GMLJP2 1.0).
+5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64, precincts of
+256 x 256 (23 packets a tile), LRCP, one layer, PLT in the header of each tile, one guard bit, 15
+bits: read from the AOT band of a real product of baseline 04.00.  The place on the map stands
+before the codestream, in GML (GMLJP2 1.0).
 """
 
 from __future__ import annotations
@@ -28,10 +29,15 @@ LARGEST_DIGITAL_NUMBER: Final = 2**15 - 1
 
 _END_OF_CODESTREAM: Final = b"\xff\xd9"
 _CHUNK: Final = 1 << 24
+_RESOLUTIONS: Final = 5
+_GUARD_BIT: Final = 1 << 5  # table A.28
+_EXPONENT: Final = 1 << 3  # table A.29
 _CODING: Final[dict[str, Any]] = {
     "tilesize": (TILE, TILE),
     "cbsize": (64, 64),
-    "numres": 5,
+    "psizes": [(256, 256)] * _RESOLUTIONS,
+    "numres": _RESOLUTIONS,
+    "plt": True,
     "prog": "LRCP",
     "irreversible": False,
 }
@@ -74,6 +80,7 @@ class BandWriter:
             else:
                 next(self._tiles)[:] = tile
             if self._left == 0:
+                _leave_one_guard_bit(self._path)
                 if self._gml:
                     _insert_before_codestream(self._path, _gml_box(self._gml))
                 self._check_end()
@@ -84,6 +91,18 @@ class BandWriter:
             file.seek(-len(_END_OF_CODESTREAM), os.SEEK_END)
             if file.read() != _END_OF_CODESTREAM:
                 raise OutputNotWritable(self._path, "is incomplete", "Free space on the disk")
+
+
+def _leave_one_guard_bit(path: Path) -> None:
+    """The library writes two; an exponent one higher keeps the bit-planes of each sub-band."""
+    (codestream,) = (one for one in glymur.Jp2k(path).box if one.box_id == "jp2c")
+    quantisation = next(one for one in codestream.codestream.segment if one.marker_id == "QCD")
+    sub_bands = 3 * _RESOLUTIONS - 2
+    with path.open("r+b") as file:
+        file.seek(quantisation.offset + 4)  # table A.27
+        style, *exponents = file.read(1 + sub_bands)
+        file.seek(quantisation.offset + 4)
+        file.write(bytes([style - _GUARD_BIT, *(each + _EXPONENT for each in exponents)]))
 
 
 def _gml_box(gml: str) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,16 @@ from msgspec.structs import replace
 
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
 from flightsw.config import Settings
-from flightsw.errors import MemoryExhausted
+from flightsw.errors import CorruptImage, MemoryExhausted, UsageError
 from flightsw.model.package import load_package
+from flightsw.pipeline.triage import FirstLook
 from flightsw.products.kinds import DEFAULT_PRODUCTS
+from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.area import area_within
 from flightsw.scene.bit_planes import largest_error, planes_to_drop
-from flightsw.scene.scene import Cut
-from tests.unit.flightsw.scene.safe_writer import SafeProduct
+from flightsw.scene.scene import Cut, Scene
+from tests.unit.flightsw.overcast_scene import write_overcast
+from tests.unit.flightsw.scene.safe_writer import SafeProduct, band_file
 from tests.unit.flightsw.small_parts import scene_metadata
 
 
@@ -143,3 +147,90 @@ def test_a_product_without_checksums_is_decoded_exactly(
     )
     assert done.scene.decode == "exact"
     assert any("no checksum shows" in remark for remark in done.scene.remarks)
+
+
+@pytest.fixture(scope="module")
+def overcast(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_overcast(tmp_path_factory.mktemp("overcast"))
+
+
+def _triaged(scene: Path, out: Path, above: float) -> SceneRequest:
+    products = frozenset({"geotiff"})
+    return SceneRequest(scene, out, products, ground_sample_distance=20, stop_above=above)
+
+
+def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
+    tmp_path: Path, chain: SceneProcessor, overcast: Path
+) -> None:
+    looks: list[FirstLook] = []
+    done = chain.process(_triaged(overcast, tmp_path / "out", 0.9), looked=looks.append)
+    assert looks == [done.stopped_at]
+    assert 0.9 < looks[0].least <= looks[0].estimate == done.summary.contaminated_share
+    assert [file.product for file in done.products.files] == ["quicklook"]
+    assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+def test_a_scene_that_may_be_clearer_is_processed_after_its_first_look(
+    tmp_path: Path, chain: SceneProcessor, overcast: Path
+) -> None:
+    looks: list[FirstLook] = []
+    sinks: list[int] = []
+    done = chain.process(
+        _triaged(overcast, tmp_path / "out", 0.99),
+        looked=looks.append,
+        begun=lambda grid, _: sinks.append(grid.rows) or (),
+    )
+    assert looks[0].least <= done.summary.contaminated_share
+    assert done.stopped_at is None
+    assert sinks == [1, 5]
+    assert [file.product for file in done.products.files] == ["geotiff"]
+
+
+def test_a_scene_without_a_first_look_is_processed_and_a_remark_says_why(
+    tmp_path: Path, chain: SceneProcessor
+) -> None:
+    scene = SafeProduct(checksum=None).write(tmp_path)
+    request = dataclasses.replace(_triaged(scene, tmp_path / "out", 0.0), threshold_percent=80)
+    done = chain.process(request)
+    assert done.stopped_at is None
+    assert "not measured for thresholds above 50 per cent" in done.scene.remarks[-1]
+
+
+@pytest.mark.parametrize("above", [-0.1, 80, float("nan")])
+def test_what_is_not_a_share_is_refused_before_the_scene_is_opened(
+    tmp_path: Path, chain: SceneProcessor, above: float
+) -> None:
+    with pytest.raises(UsageError, match="must be a share from 0 to 1"):
+        chain.process(_triaged(tmp_path / "nothing", tmp_path / "out", above))
+
+
+def test_a_damaged_scene_fails_although_it_looks_too_cloudy(
+    tmp_path: Path, chain: SceneProcessor, overcast: Path
+) -> None:
+    scene = tmp_path / overcast.name
+    shutil.copytree(overcast, scene)
+    path = band_file(scene, "B02", 20)
+    content = bytearray(path.read_bytes())
+    content[-40] ^= 1  # of the finest sub-bands, which a first look does not decode
+    path.write_bytes(content)
+    with pytest.raises(CorruptImage, match="B02"):
+        chain.process(_triaged(scene, tmp_path / "out", 0.9))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_first_look_at_the_next_scene_is_begun_beside_the_present_one(
+    tmp_path: Path, chain: SceneProcessor, overcast: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distances: list[int] = []
+    opened = SceneRecipe.open
+
+    def noted(recipe: SceneRecipe) -> Scene:
+        distances.append(recipe.ground_sample_distance)
+        return opened(recipe)
+
+    monkeypatch.setattr(SceneRecipe, "open", noted)
+    present = SceneRequest(SafeProduct().write(tmp_path), tmp_path / "one")
+    following = _triaged(overcast, tmp_path / "two", 0.9)
+    chain.process(present, upcoming=lambda: following)
+    chain.process(following)
+    assert distances == [10, 80]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from flightsw.commanding.context import Deferred, Outcome, TelecommandContext
@@ -16,9 +17,10 @@ from flightsw.fdir.modes import ModeMachine
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.telemetry.reporting import ServicePorts
-from telecommands.dictionary import CancelJob, CloudFraction, Code, ProcessScene
+from telecommands.dictionary import CancelJob, CloudFraction, Code, JobState, ProcessScene
 from tests.unit.flightsw.commanding.harness import Harness, told
 
+_LOOKED_AT = 0.97
 _FRACTION = CloudFraction(
     job="job", scene="a", model="m", engine="dimc", ground_sample_distance=10, height=1, width=1,
     valid_pixels=1, contaminated=0.0, fractions={}, rows=1, columns=1, tile_map=b"\0",
@@ -89,13 +91,13 @@ def _failed(outcomes: JobOutcomes, job: Job) -> None:
     outcomes.failed(job, Code.CORRUPT_IMAGE, "the scene is damaged", "Fetch it again")
 
 
-def _completed(outcomes: JobOutcomes, job: Job) -> None:
+def _completed(outcomes: JobOutcomes, job: Job, fraction: CloudFraction = _FRACTION) -> None:
     published = SimpleNamespace(
         folder=Path("products"),
         files=(),
         report=SimpleNamespace(summary=SimpleNamespace(remarks=())),
     )
-    outcomes.completed(job, published, _FRACTION, 1.0)  # type: ignore[arg-type]
+    outcomes.completed(job, published, fraction, 1.0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -134,3 +136,29 @@ def test_a_cancellation_survives_a_power_cut_and_closes_at_the_next_boot(desk: _
     assert [job.id for job in recovered.cancelled] == [desk.job.id]
     desk.outcomes.close_cancellations(desk.job.id)
     assert desk.stages("cancel") == ["ACCEPTED", "STARTED", "COMPLETED"]
+
+
+def test_a_scene_that_ended_after_a_first_look_completes_its_job_with_a_code_and_once(
+    desk: _Desk,
+) -> None:
+    stopped = msgspec.structs.replace(_FRACTION, contaminated=0.99, at_least=_LOOKED_AT)
+    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
+    job = desk.jobs.next(1)
+    assert job
+    assert job.request.stop_above == 0.9
+    _completed(desk.outcomes, job, stopped)
+    record = desk.jobs.record(job.id)
+    assert (record.state, record.code) == (JobState.COMPLETED, Code.STOPPED_ABOVE)
+    assert record.cause.endswith("at least 97.0% contaminated, and stop_above is 90.0%")
+    assert desk.stages("triage")[-1] == "COMPLETED STOPPED_ABOVE"
+    desk.jobs.recover(3, 2)
+    assert desk.jobs.record(job.id) == record
+    assert desk.jobs.waiting(3) != job
+
+
+def test_a_job_with_stop_above_waits_again_with_it_after_a_power_cut(desk: _Desk) -> None:
+    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
+    job = desk.jobs.next(1)
+    assert job
+    (_, again) = desk.jobs.recover(3, 2).requeued
+    assert (again.id, again.request.stop_above) == (job.id, 0.9)

@@ -108,6 +108,24 @@ def test_an_end_without_success_needs_a_code_and_a_cause(queue: JobQueue, end: J
     assert queue.record(job.id).state is JobState.QUEUED
 
 
+@pytest.mark.parametrize(
+    ("end", "code", "cause"),
+    [
+        (JobState.COMPLETED, Code.STOPPED_ABOVE, ""),
+        (JobState.COMPLETED, Code.CORRUPT_IMAGE, "the scene is damaged"),
+    ],
+)
+def test_only_a_first_look_completes_a_job_with_a_code_and_it_says_why(
+    queue: JobQueue, end: JobState, code: Code, cause: str
+) -> None:
+    queue.add("telecommand", ProcessScene(scene="a.SAFE"), 1)
+    job = queue.next(2)
+    assert job
+    with pytest.raises(StateContradiction):
+        queue.end(job.id, end, 3, code, cause)
+    assert queue.end(job.id, end, 3, Code.STOPPED_ABOVE, "cloud").code is Code.STOPPED_ABOVE
+
+
 def test_a_second_end_is_refused_and_leaves_the_first(queue: JobQueue) -> None:
     job = queue.add("a", _scene(), _NOW)
     queue.next(_NOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -55,14 +55,20 @@ class SafeProduct:
     tile_xml: bool = True
     checksum: str | None = "SHA3-256"
 
-    def write(self, parent: Path, name: str = f"{NAME}.SAFE") -> Path:
-        """Write the product below ``parent`` and return its folder."""
+    def write(
+        self,
+        parent: Path,
+        name: str = f"{NAME}.SAFE",
+        pixels: Callable[[str], NDArray[np.uint16]] | None = None,
+    ) -> Path:
+        """Write the product below ``parent`` and return its folder; ``pixels`` of a band."""
+        shown = pixels or (lambda band: band_pixels(band, self.height, self.width))
         root = parent / name.replace("L2A", self.level)
         granule = root / "GRANULE" / GRANULE.replace("L2A", self.level)
         for distance, bands in self.at.items():
             for band in bands:
-                pixels = band_pixels(band, self.height, self.width)
-                write_jp2(granule / "IMG_DATA" / self._file(band, distance), pixels, self.tile)
+                path = granule / "IMG_DATA" / self._file(band, distance)
+                write_jp2(path, shown(band), self.tile)
         if self.product_xml:
             (root / f"MTD_MSI{self.level}.xml").write_text(self.product_text())
         if self.tile_xml:

@@ -152,6 +152,23 @@ def test_any_area_in_any_strips_has_the_samples_of_the_whole(noisy: Path) -> Non
     np.testing.assert_array_equal(np.hstack(strips)[0], whole[30:122, 35:125])
 
 
+def test_no_cell_is_exact_because_a_bright_cloud_makes_the_means_beside_it_too_low(
+    tmp_path: Path,
+) -> None:
+    pixels = np.full((256, 256), 950, np.uint16)
+    pixels[80:144, 64:128] = 12_000
+    pixels[:, 208:] = 0
+    path = tmp_path / "cloud.jp2"
+    glymur.Jp2k(str(path), data=pixels, numres=5)
+    fast = FastBand.of(band_of(path), 40)
+    (tile,) = fast._tiles(0, 0, (256, 256))
+    cells = fast._guess(tile, fast._packets(tile)).marked
+    with fast._decoded(tile, fast._packets(tile), 3, (0,) * 15) as means:
+        assert means[:, :24].min() < fast.largest_error
+    assert not cells[:, :9].any()
+    assert cells[:, 13:].all()
+
+
 def test_real_files_with_all_planes_have_identical_samples(
     shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

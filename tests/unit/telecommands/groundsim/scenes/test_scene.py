@@ -120,8 +120,15 @@ def test_bands_are_coded_as_esa_codes_them(simulated: SimulatedScene) -> None:
         assert coding.xform == glymur.core.WAVELET_XFORM_5X3_REVERSIBLE
         assert coding.prog_order == glymur.core.LRCP
         assert coding.layers == 1
-        assert tuple(coding.precinct_size) == (2**15, 2**15)
-        assert sum(segment.marker_id == "SOT" for segment in segments) == 4
+        precincts = path.read_bytes()[coding.offset + 14 : coding.offset + 19]
+        assert precincts == b"\x88" * 5  # 256 x 256 (table A.21); glymur's own field overflows
+        markers = [segment.marker_id for segment in segments]
+        assert markers.count("SOT") == markers.count("PLT") == 4
+        lengths = next(segment for segment in segments if segment.marker_id == "PLT")
+        assert len(lengths.iplt) == 23  # of a whole tile
+        quantisation = next(segment for segment in segments if segment.marker_id == "QCD")
+        assert quantisation.guard_bits == 1
+        assert quantisation.exponent[0] == 16
 
 
 def test_bands_have_their_place_in_gml_before_the_codestream(simulated: SimulatedScene) -> None:
