@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -56,9 +56,8 @@ def equalised(float_graph: onnx.ModelProto, windows: NDArray[np.float32]) -> onn
     limits = _limits(model)
     for pair, reached in zip(pairs, largest, strict=True):
         limit = limits.get(pair.activation.name, float(reached.max()))
-        factors = (limit / np.maximum(reached, _NO_VALUE)).clip(1, None)
-        if not pair.depthwise:
-            factors = factors.clip(1, _LARGEST_FACTOR)
+        most = None if pair.depthwise else _LARGEST_FACTOR
+        factors = (limit / np.maximum(reached, _NO_VALUE)).clip(1, most)
         for name in pair.producer.input[1:]:
             _multiply(weights[name], factors, axis=0)
         _multiply(weights[pair.consumer.input[1]], 1 / factors, axis=0 if pair.depthwise else 1)
@@ -117,7 +116,7 @@ def _largest(
     return reached
 
 
-def _multiply(weights: onnx.TensorProto, factors: NDArray[np.float32], axis: int) -> None:
+def _multiply(weights: onnx.TensorProto, factors: NDArray[Any], axis: int) -> None:
     values = numpy_helper.to_array(weights)
     shape = [1] * values.ndim
     shape[axis] = -1
