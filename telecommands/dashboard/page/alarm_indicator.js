@@ -1,8 +1,7 @@
-import { isShelved, whenAlarmsChange } from './alarms.js';
+import { ALARM_LIST, isShelved, whenAlarmsChange } from './alarms.js';
 import { getAlarms } from './bridge.js';
 import { addIndicator } from './indicator.js';
 
-const LIST = '/browse/faults.taxonomy:faultManagement.view';
 const STATUS = { CRITICAL: 's-status-error', WARNING: 's-status-warning-hi' };
 
 /** Shows in the status bar how many alarms wait for an operator; a click opens their list. */
@@ -16,7 +15,7 @@ export class AlarmIndicator {
   constructor(openmct, realtime) {
     this.#indicator = addIndicator(openmct, 'flightsw.alarms');
     this.#indicator.iconClass('icon-bell');
-    this.#indicator.on('click', () => openmct.router.navigate(LIST));
+    this.#indicator.on('click', () => openmct.router.navigate(ALARM_LIST));
     this.#show([]);
     whenAlarmsChange(realtime, () => this.#ask());
   }

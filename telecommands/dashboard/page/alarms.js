@@ -14,8 +14,28 @@ const SHELVE_DURATIONS = [
   { name: 'Until it is unshelved', value: null },
 ];
 
+const LIST = { namespace: 'faults.taxonomy', key: 'faultManagement.view' };
+
+/** Path of the list of alarms. */
+export const ALARM_LIST = `/browse/${LIST.namespace}:${LIST.key}`;
+
+/**
+ * Open MCT's fault management under its usual name in a control room, with the bridge's alarms.
+ *
+ * @param {object} openmct
+ * @param {import('./realtime.js').Realtime} realtime
+ */
+export function installAlarms(openmct, realtime) {
+  openmct.install(openmct.plugins.FaultManagement());
+  openmct.faults.addProvider(new AlarmProvider(openmct, realtime));
+  openmct.objects.addGetInterceptor({
+    appliesTo: ({ namespace }) => namespace === LIST.namespace,
+    invoke: (_, found) => found && { ...found, name: 'Alarms' },
+  });
+}
+
 /** Open MCT's fault provider: the alarms that the bridge keeps. */
-export class AlarmProvider {
+class AlarmProvider {
   #openmct;
   #realtime;
 

@@ -107,6 +107,9 @@ function readJson(_, text) {
   }
 }
 
-const count = (value) => value.toLocaleString('en', { maximumFractionDigits: 6 });
+function count(value) {
+  if (Math.abs(value) >= 1e15) return value.toPrecision(3);
+  return value.toLocaleString('en', { maximumFractionDigits: 6 });
+}
 
 const withUnit = (text, unit) => (unit ? `${text} ${unit}` : text);

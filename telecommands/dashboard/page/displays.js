@@ -1,5 +1,5 @@
 import { identifierOf } from './object_tree.js';
-import { ACTIVITIES, PLAN } from './timeline.js';
+import { ACTIVITIES, STRIP } from './timeline.js';
 
 /** @typedef {import('./bridge.js').Point} Point */
 
@@ -100,7 +100,7 @@ function downlink(builder) {
 }
 
 function timeline(builder) {
-  return builder.layout('timeline', 'Timeline', [[100, PLAN, ACTIVITIES]]);
+  return builder.layout('timeline', 'Timeline', [[100, STRIP, ACTIVITIES]]);
 }
 
 /** Collects Open MCT's objects of the displays; keys not in the dictionary are omitted. */

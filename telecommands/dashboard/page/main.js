@@ -1,7 +1,7 @@
 /** Composition of the page: requests the dictionary from the bridge, and sets up Open MCT. */
 
 import { AlarmIndicator } from './alarm_indicator.js';
-import { AlarmProvider } from './alarms.js';
+import { installAlarms } from './alarms.js';
 import { Authority } from './authority.js';
 import { getDictionary, getStatus } from './bridge.js';
 import { commandingViewProvider } from './commanding_view.js';
@@ -22,6 +22,7 @@ import { installTimeline } from './timeline.js';
 import { takeToken } from './token.js';
 
 const RETRY_MS = 1000;
+const IS_PHONE = window.matchMedia('(max-width: 600px)');
 
 /** @param {import('./bridge.js').Dictionary} dictionary */
 function start(dictionary, { mission }) {
@@ -37,7 +38,6 @@ function start(dictionary, { mission }) {
     plugins.Timeline(),
     plugins.PlanLayout(),
     plugins.Timelist(),
-    plugins.FaultManagement(),
     plugins.Notebook('Log'),
     plugins.SummaryWidget(),
     plugins.Clock({ enableClockIndicator: true }),
@@ -57,7 +57,7 @@ function start(dictionary, { mission }) {
   openmct.objectViews.addProvider(
     commandingViewProvider(openmct, dictionary.telecommands, realtime, authority),
   );
-  openmct.faults.addProvider(new AlarmProvider(openmct, realtime));
+  installAlarms(openmct, realtime);
   installTimeline(openmct);
   installDisplays(openmct, tree.points);
   installLog(openmct);
@@ -68,7 +68,14 @@ function start(dictionary, { mission }) {
   installTheme(openmct);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
+  if (IS_PHONE.matches && !window.location.hash.includes('hideTree')) hideTree();
   openmct.start(document.getElementById('app'));
+}
+
+/** On a phone the tree covers the page, so that it opens by its button only. */
+function hideTree() {
+  const mark = window.location.hash.includes('?') ? '&' : '?';
+  window.location.hash += `${mark}hideTree=true`;
 }
 
 /** Add points that the bridge discovered in packets under names not in the dictionary. */

@@ -1,4 +1,5 @@
 import { getTimeline } from './bridge.js';
+import { identifierOf } from './object_tree.js';
 
 /** @typedef {import('./bridge.js').Activity} Activity */
 
@@ -17,8 +18,9 @@ const COLOURS = {
   REMOVED: '#777777',
 };
 
-/** Identifiers of the plan, which is drawn as a Gantt chart, and of the list of its activities. */
-export const PLAN = { namespace: NAMESPACE, key: 'plan' };
+/** Identifiers: the strip draws the plan over time, the list names its activities. */
+const PLAN = { namespace: NAMESPACE, key: 'plan' };
+export const STRIP = { namespace: NAMESPACE, key: 'strip' };
 export const ACTIVITIES = { namespace: NAMESPACE, key: 'activities' };
 
 /**
@@ -28,7 +30,7 @@ export const ACTIVITIES = { namespace: NAMESPACE, key: 'activities' };
  */
 export function installTimeline(openmct) {
   openmct.objects.addProvider(NAMESPACE, {
-    get: ({ key }) => (key === PLAN.key ? plan() : Promise.resolve(activityList())),
+    get: ({ key }) => (key === PLAN.key ? plan() : Promise.resolve(VIEWS[key]?.())),
     // Open MCT observes only what it could save; views' settings last as long as the page.
     create: () => Promise.resolve(true),
     update: () => Promise.resolve(true),
@@ -61,7 +63,7 @@ async function plan() {
     group,
     activities.filter((one) => one.group === group).map(asActivity),
   ]);
-  return described(PLAN, 'plan', 'Contacts, schedule and jobs', {
+  return described(PLAN, 'plan', 'Plan', {
     selectFile: { body: Object.fromEntries(groups) },
   });
 }
@@ -89,9 +91,13 @@ function asActivity({ id, name, start, end, state, group }) {
   };
 }
 
-function activityList() {
-  return described(ACTIVITIES, 'timelist', 'Activities', { composition: [PLAN] });
-}
+const VIEWS = {
+  [STRIP.key]: () =>
+    described(STRIP, 'time-strip', 'Contacts, schedule and jobs', {
+      composition: [PLAN, identifierOf('hk.card_temperature_c')],
+    }),
+  [ACTIVITIES.key]: () => described(ACTIVITIES, 'timelist', 'Activities', { composition: [PLAN] }),
+};
 
 function described(identifier, type, name, rest) {
   const now = Date.now();

@@ -115,7 +115,8 @@ class PageHeaders:
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self._app = app
-        sockets = " ".join(f"ws://{name}:{port}" for name in _NAMES)
+        # A policy cannot name [::1].
+        sockets = " ".join(f"ws://{name}:{port}" for name in (HOST, "localhost"))
         self._headers: Final = {
             "Content-Security-Policy": "; ".join(
                 [
