@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeAlias
-
-from deploy.rig.bridge_process import BridgeProcess
+from typing import Any, Final, Protocol, TypeAlias
 
 COMMANDING: Final = "flightsw:payload/flightsw:commanding"
 
 Screenshot: TypeAlias = Callable[[str], None]
+
+
+class Bridge(Protocol):
+    """What serves the page."""
+
+    @property
+    def address(self) -> str: ...
+
 
 _IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 
@@ -19,7 +25,8 @@ _IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 def photograph(page: Any, name: str) -> None:
     """Take a picture for the manual if FLIGHTSW_SCREENSHOTS is set."""
     if os.environ.get("FLIGHTSW_SCREENSHOTS"):
-        page.screenshot(path=_IMAGES / f"dashboard-{name}.png")
+        # Playwright would write the file on a thread that stays.
+        (_IMAGES / f"dashboard-{name}.png").write_bytes(page.screenshot())
 
 
 # Like Open MCT's links: keep the time settings in the address, so that it is not rewritten later.
@@ -30,7 +37,7 @@ _FOLLOW = """(path) => {
 }"""
 
 
-def browse(page: Any, bridge: BridgeProcess, path: str) -> None:
+def browse(page: Any, bridge: Bridge, path: str) -> None:
     if not page.url.startswith(bridge.address):
         page.goto(bridge.address)
     page.wait_for_function("() => location.hash.includes('tc.mode=')")
@@ -41,7 +48,7 @@ def indicator(page: Any, text: str) -> None:
     page.locator("[data-indicator='flightsw.link']", has_text=text).wait_for()
 
 
-def open_form(page: Any, bridge: BridgeProcess, name: str) -> Any:
+def open_form(page: Any, bridge: Bridge, name: str) -> Any:
     browse(page, bridge, COMMANDING)
     page.get_by_label("Telecommand", exact=True).select_option(name)
     return page.get_by_role("form", name=name, exact=True)

@@ -1,5 +1,4 @@
 import { getTimeline } from './bridge.js';
-import { identifierOf } from './object_tree.js';
 
 /** @typedef {import('./bridge.js').Activity} Activity */
 
@@ -93,9 +92,7 @@ function asActivity({ id, name, start, end, state, group }) {
 
 const VIEWS = {
   [STRIP.key]: () =>
-    described(STRIP, 'time-strip', 'Contacts, schedule and jobs', {
-      composition: [PLAN, identifierOf('hk.card_temperature_c')],
-    }),
+    described(STRIP, 'time-strip', 'Contacts, schedule and jobs', { composition: [PLAN] }),
   [ACTIVITIES.key]: () => described(ACTIVITIES, 'timelist', 'Activities', { composition: [PLAN] }),
 };
 

@@ -33,7 +33,7 @@ class Obstacle(NamedTuple):
 
 
 class PageAccess:
-    """Judges requests by their signature.  ``run`` is drawn at each start, and is no secret.
+    """Judges requests by their signature.  ``run`` is drawn at each start, and is not a secret.
 
     ``bridge`` is the id in the bridge's archive; ``clock`` gives UTC seconds.
     """

@@ -77,7 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return _serve(arguments, operator)
     if arguments.port == 0:
         raise UsageError("--port 0", "has no fixed address", "Give the port in use")
-    print(address_of(arguments.port, operator and _token(arguments, operator)))
+    token = None if operator is None else _token(arguments, operator)
+    print(address_of(arguments.port, token))
     return 0
 
 
