@@ -216,6 +216,7 @@ def test_the_light_theme_is_a_choice_that_stays(
     switch.click()
     page.reload()
     page.locator("link[data-theme=snow]").wait_for(state="attached")
+    mission.flight.telemetry.publish("hk", housekeeping())
     assert page.locator("link[data-theme]").count() == 1
     page.get_by_label("lad row").filter(has_text="OPERATIONAL").wait_for()
     screenshot("snow")
@@ -226,6 +227,7 @@ def test_the_light_theme_is_a_choice_that_stays(
 def test_a_phone_shows_the_frames_below_each_other_and_commands(
     phone: Any, mission: Mission
 ) -> None:
+    mission.flight.telemetry.publish("hk", housekeeping())
     phone.get_by_label("lad row").filter(has_text="OPERATIONAL").wait_for()
     phone.locator("[data-indicator='flightsw.link']").wait_for()
     frames = phone.locator(".c-fl-frame").evaluate_all(
