@@ -7,8 +7,9 @@ port=(${PORT:+--port "$PORT"})
 
 echo "Simulating a scene, exchanging keys, starting the flight service."
 simulate_scene >/dev/null
-start_service >/dev/null
-start dashboard http:// "$bin/groundsim" dashboard "${port[@]}" --archive demo/telemetry.sqlite \
+start_service "[dimc.twin]" >/dev/null # the simulator has the reference card's sensors
+archive=(--archive demo/telemetry.sqlite)
+start dashboard http:// "$bin/groundsim" dashboard "${port[@]}" "${archive[@]}" \
     --received demo/received --fetch "${station[@]}"
 
 echo "Commanding the scene and opening a contact: its products are downlinked to demo/received."
@@ -17,7 +18,7 @@ echo "Commanding the scene and opening a contact: its products are downlinked to
 "$bin/groundsim" send PROCESS_SCENE "scene=$scene" products=geotiff,quicklook,stac,report \
     "${station[@]}" >/dev/null
 
-address=$("$bin/groundsim" dashboard --address "${port[@]}")
+address=$("$bin/groundsim" dashboard --address "${port[@]}" "${archive[@]}")
 echo "The dashboard is at $address until Ctrl-C. To command from it: PROCESS_SCENE scene=$scene"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ] && command -v xdg-open >/dev/null; then
     # Through a file that only the user can read: all users can see a browser's command line.

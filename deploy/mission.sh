@@ -37,8 +37,8 @@ simulate_scene() {
     scene=$(basename demo/scenes/*.SAFE)
 }
 
-start_service() { # with keys exchanged between both sides
-    cat >demo/flight.toml <<'TOML'
+start_service() { # with more lines of the settings; keys are exchanged between both sides
+    cat >demo/flight.toml <<TOML
 [service]
 state_dir = "demo/state"
 scene_root = "demo/scenes"
@@ -47,6 +47,7 @@ telemetry_port = 0
 downlink_port = 0
 [dimc]
 card = "simulator"
+${1:-}
 TOML
     "$bin/flightsw" keys generate --settings demo/flight.toml >/dev/null
     "$bin/groundsim" keys generate operator >/dev/null

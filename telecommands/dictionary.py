@@ -2,7 +2,8 @@
 
 The flight side, the ground side, the generated pages and the dashboard all read it here.  ``Meta``
 gives each field its range and meaning; ``extra`` gives its unit, the limits of a housekeeping value
-(defaults, if a parameter sets them) and, of a map, the ``names`` that are always present.
+(defaults, if a parameter sets them), of a map the ``names`` that are always present, and of an
+argument the telecommand that lists its values (``listed_by``).
 Fields without a description mean what :data:`MEANINGS` says.
 """
 
@@ -384,7 +385,10 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     IN_SAFE = False
     RESULT = SceneResult
 
-    scene: Annotated[RelativePath, Meta(description="path below the scene root")]
+    scene: Annotated[
+        RelativePath,
+        Meta(description="path below the scene root", extra={"listed_by": "LIST_SCENES"}),
+    ]
     products: Annotated[
         tuple[ProductKind, ...], Meta(min_length=1, max_length=9, description="products to write")
     ] = ("geotiff", "report")
@@ -524,6 +528,36 @@ class ListJobs(Telecommand, frozen=True, kw_only=True):
     states: Annotated[
         tuple[JobState, ...], Meta(max_length=6, description="states to list; empty: all")
     ] = ()
+    limit: Limit = 50
+    skip: Skip = 0
+
+
+class SceneRecord(Record, frozen=True, kw_only=True):
+    """A scene below the scene root, recognised by its name; it was not opened."""
+
+    scene: Annotated[str, Meta(description="path below the scene root, for PROCESS_SCENE")]
+    size: Annotated[
+        ByteCount | None, Meta(description="size of its files; null: too many to be measured")
+    ]
+    modified_at: Annotated[UtcNanoseconds, Meta(description="time of its last change")]
+
+
+class SceneList(Record, frozen=True, kw_only=True):
+    """Scenes, newest first."""
+
+    scenes: Annotated[tuple[SceneRecord, ...], Meta(description="the listed scenes")]
+    total: Annotated[int, Meta(ge=0, description="all scenes, listed or not")]
+    remark: Annotated[
+        str, Meta(description="why the list is empty or incomplete; otherwise empty")
+    ] = ""
+
+
+class ListScenes(Telecommand, frozen=True, kw_only=True):
+    """List the scenes below the scene root, newest first, with their sizes."""
+
+    NAME = "LIST_SCENES"
+    READ_ONLY = True
+    RESULT = SceneList
     limit: Limit = 50
     skip: Skip = 0
 
@@ -815,7 +849,7 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
     {
         kind.NAME: kind
         for kind in (
-            Ping, ProcessScene, CancelJob, ListJobs, SetMode, SelfTest, GetParameter,
+            Ping, ProcessScene, CancelJob, ListJobs, ListScenes, SetMode, SelfTest, GetParameter,
             SetParameter, SetHousekeepingRate, Schedule, Unschedule, ListSchedule, ListProducts,
             HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct, OpenContact,
             CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest, Restart, ShutDown,

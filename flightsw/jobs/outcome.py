@@ -76,7 +76,8 @@ class JobOutcomes:
         """The job runs now."""
         data = {"job": job.id, "attempt": job.attempts}
         self._write(lambda: self.ports.report(job.telecommand, Stage.STARTED, data=data))
-        self.ports.event("JOB_STARTED", f"{job.id} processes {job.request.scene}", job=job.id)
+        message = f"{job.id} processes {job.request.scene}"
+        self.ports.event("JOB_STARTED", message, job=job.id, scene=job.request.scene)
 
     def completed(
         self, job: Job, products: PublishedProducts, fraction: CloudFraction, seconds: float

@@ -18,6 +18,7 @@ from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.requested_area import requested_area
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots, SlotState
+from flightsw.scene.listing import list_scenes
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import (
     ActivateModel,
@@ -30,6 +31,7 @@ from telecommands.dictionary import (
     LatestPackets,
     ListJobs,
     ListProducts,
+    ListScenes,
     Mode,
     ModelResult,
     OpenContact,
@@ -85,6 +87,7 @@ class Handlers:
             ProcessScene.NAME: self._process_scene,
             CancelJob.NAME: self._cancel_job,
             ListJobs.NAME: lambda request, _: Completed(self.jobs.list(request)),
+            ListScenes.NAME: lambda request, _: Completed(list_scenes(self.scene_root, request)),
             SetMode.NAME: self._set_mode,
             SelfTest.NAME: self._self_test,
             ListProducts.NAME: lambda request, _: Completed(self.catalogue.list(request)),
@@ -129,7 +132,9 @@ class Handlers:
         requested_area(request)  # a wrong one is refused now, not when its turn comes
         if not confined(self.scene_root, request.scene).exists():
             cause = f"{request.scene} does not exist below the scene root"
-            raise Refusal(Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path")
+            raise Refusal(
+                Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path (LIST_SCENES)"
+            )
         job = self.jobs.add(context.id, request, self.ports.clock())
         self.processing.wake()
         return Deferred({"job": job.id})

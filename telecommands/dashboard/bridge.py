@@ -14,7 +14,7 @@ import uvicorn
 from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import HOST
+from telecommands.dashboard.address import HOST, LIFETIME_S, PageToken, token_of
 from telecommands.dashboard.archive.reader import ReaderPool
 from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.commanding import Commanding
@@ -23,7 +23,9 @@ from telecommands.dashboard.link import TelemetryFeed, encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.products import ReceivedProducts
 from telecommands.dashboard.reception import Reception
+from telecommands.dashboard.schedule_watch import ScheduleWatch
 from telecommands.dashboard.stages import StageLog
+from telecommands.dashboard.web.access import PageAccess
 from telecommands.dashboard.web.app import Bridge, application
 from telecommands.dictionary import PACKETS
 from telecommands.ground.errors import GroundError, UsageError
@@ -74,13 +76,15 @@ class Dashboard:
             archive = opened.enter_context(Archive(settings.archive, catalogue))
             self._readers = ReaderPool(settings.archive, _READERS)
             opened.callback(self._readers.close)
+            self._archive, self._operator = archive, settings.operator
             stages = StageLog(lambda datum: _publish_stage(hub, datum))
+            commanding = Commanding(station, stages, archive.write_sent)
+            watch = ScheduleWatch(commanding.submit if settings.operator else None)
             self._feed = TelemetryFeed(
-                station, archive, catalogue, hub, stages.take, _dropped(self._readers)
+                station, archive, catalogue, hub, stages.take, watch.saw, _dropped(self._readers)
             )
             products = ReceivedProducts(settings.received)
             runs: dict[str, Callable[[threading.Event], None]] = {"telemetry": self._feed.run}
-            commanding = Commanding(station, stages, archive.write_sent)
             if settings.operator is not None:
                 runs["commanding"] = commanding.run
             if settings.received is not None:
@@ -97,7 +101,8 @@ class Dashboard:
                 stages=stages,
                 products=products,
                 commanding=commanding,
-                operator=settings.operator,
+                archive=archive,
+                access=PageAccess(settings.operator, archive.bridge, self.port),
                 port=self.port,
                 page=settings.page,
                 openmct=settings.openmct,
@@ -110,6 +115,12 @@ class Dashboard:
                 for name, run in runs.items()
             ]
             self._parts = opened.pop_all()
+
+    def token(self, now_s: float) -> PageToken | None:
+        """A new token for pages, from ``now_s`` (UTC seconds); None without an operator's key."""
+        if self._operator is None:
+            return None
+        return token_of(self._operator, self._archive.bridge, self.port, int(now_s) + LIFETIME_S)
 
     def serve(self) -> None:
         """Serve until :meth:`stop`; raises the exception of a failed thread."""

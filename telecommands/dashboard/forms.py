@@ -47,8 +47,11 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[Any, ...] | None
     default: Any
     required: bool
+    min_length: int | None
     max_length: int | None
     pattern: str | None
+    listed_by: str | None
+    """Telecommand whose result lists the values on board."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -109,8 +112,10 @@ def _argument(field: inspect.Field) -> Argument:
         choices=choices,
         default=_default(field),
         required=field.required,
+        min_length=bounds.get("min_length"),
         max_length=bounds.get("max_length"),
         pattern=_for_browsers(bounds.get("pattern")),
+        listed_by=extra_of(field.type).get("listed_by"),
     )
 
 

@@ -16,7 +16,7 @@ from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points.reduction import Gap, Sample
-from telecommands.dictionary import PACKETS, Verification
+from telecommands.dictionary import PACKETS, Housekeeping, Verification
 from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
@@ -49,7 +49,8 @@ class TelemetryFeed:
     """Owns the archive's writer and the subscription.
 
     ``station`` is called again while the link is down: a restarted service may have other
-    endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand.
+    endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand,
+    ``scheduled`` with the number of schedule entries on board.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class TelemetryFeed:
         catalogue: PointCatalogue,
         hub: Hub,
         stage: Callable[[Verification, int, int], None],
+        scheduled: Callable[[int], None],
         dropped: dict[str, int],
     ) -> None:
         self._station = station
@@ -66,6 +68,7 @@ class TelemetryFeed:
         self._catalogue = catalogue
         self._hub = hub
         self._stage = stage
+        self._scheduled = scheduled
         self._dropped = Counter(dropped)
         self._points = len(catalogue)
         self._unwritten: list[Arrival] = []
@@ -129,6 +132,7 @@ class TelemetryFeed:
         self._unwritten += batch
         if not self._unwritten:
             return
+        alarms = self._archive.alarm_changes
         try:
             stored = self._archive.write(self._unwritten)
         except ArchiveError as error:
@@ -143,6 +147,8 @@ class TelemetryFeed:
         self._publish_growth()
         for one in stored:
             self._show(one)
+        if self._archive.alarm_changes != alarms:
+            publish_alarms(self._hub, self._archive)
 
     def _publish_growth(self) -> None:
         """Let pages request the new points."""
@@ -156,6 +162,8 @@ class TelemetryFeed:
             self._show_gap(topic, gap)
         if isinstance(record, Verification):
             self._stage(record, packet.seq, packet.boot)
+        elif isinstance(record, Housekeeping):
+            self._scheduled(record.scheduled)
         elif topic in TABLES:
             self._publish(topic, row_datum(packet.t, packet.seq, packet.boot, record))
         for point, value in self._catalogue.values(topic, record):
@@ -214,6 +222,11 @@ class TelemetryFeed:
     def _publish(self, key: str, datum: dict[str, Any]) -> None:
         if self._hub.wants(key):
             self._hub.publish(key, encoded({"key": key, "datum": datum}))
+
+
+def publish_alarms(hub: Hub, archive: Archive) -> None:
+    """Let pages request the alarms again."""
+    hub.publish_all([encoded({"alarms": archive.alarm_changes})])
 
 
 def encoded(message: Any) -> bytes:

@@ -137,7 +137,7 @@ def peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
 
 
 def _facts(kind: inspect.Type) -> dict[str, Any]:
-    names = ("ge", "gt", "le", "lt", "max_length", "pattern")
+    names = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
     found = {name: getattr(kind, name, None) for name in names}
     return {name: fact for name, fact in found.items() if fact is not None}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 from deploy.rig.bridge_process import BridgeProcess
 from deploy.rig.chromium import find_chromium, launched_chromium
 from deploy.rig.flight_unit import FlightUnit, flight_unit
+from tests.browser.steps import Screenshot, photograph
 from tests.conftest import Simulated
 
 _ROOT = Path(__file__).parents[2]
@@ -64,11 +64,6 @@ def page(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
 
 
 @pytest.fixture
-def screenshot(page: Any) -> Any:
+def screenshot(page: Any) -> Screenshot:
     """Takes a screenshot for the manual if FLIGHTSW_SCREENSHOTS is set."""
-
-    def take(name: str) -> None:
-        if os.environ.get("FLIGHTSW_SCREENSHOTS"):
-            page.screenshot(path=_ROOT / "docs" / "images" / f"dashboard-{name}.png")
-
-    return take
+    return lambda name: photograph(page, name)

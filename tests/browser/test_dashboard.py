@@ -17,17 +17,24 @@ import pytest
 from deploy.rig.bridge_process import BridgeProcess
 from deploy.rig.flight_unit import FlightUnit, wait_until
 from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.dashboard.address import PageToken, signature_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
+from tests.browser.steps import (
+    COMMANDING,
+    Screenshot,
+    browse,
+    indicator,
+    newest_sent,
+    open_form,
+)
 from tests.conftest import Simulated
 from tests.unit.telecommands.dashboard.running import running
 from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
-COMMANDING = "flightsw:payload/flightsw:commanding"
-
 # The values at the two ends of a plot's vertical axis, from two of its ticks and their places.
 _AXIS = """() => {
     const ticks = [...document.querySelectorAll('.gl-plot-y .gl-plot-tick')]
@@ -44,43 +51,12 @@ _AXIS = """() => {
 INVENTED = "hk.card_temperature_c"
 """Key of the value that a test invents; the real value is suppressed."""
 
-Screenshot = Callable[[str], None]
-
-
-# Like Open MCT's links: keep the time settings in the address, so that it is not rewritten later.
-_FOLLOW = """(path) => {
-    const settings = new URLSearchParams(location.hash.split('?')[1]);
-    settings.delete('view');
-    location.hash = `#/browse/${path}?${settings}`;
-}"""
-
-
-def browse(page: Any, bridge: BridgeProcess, path: str) -> None:
-    if not page.url.startswith(bridge.address):
-        page.goto(bridge.address)
-    page.wait_for_function("() => location.hash.includes('?tc.')")
-    page.evaluate(_FOLLOW, path)
-
 
 def wait_until_plot_rises(page: Any) -> None:
     """Uptime only grows: its plot's axis follows when data are received."""
     page.wait_for_function(f"() => ({_AXIS})() !== null")
     before = page.evaluate(_AXIS)["top"]
     page.wait_for_function(f"(before) => ({_AXIS})()?.top > before + 0.5", arg=before)
-
-
-def indicator(page: Any, text: str) -> None:
-    page.locator("[data-indicator='flightsw.link']", has_text=text).wait_for()
-
-
-def open_form(page: Any, bridge: BridgeProcess, name: str) -> Any:
-    browse(page, bridge, COMMANDING)
-    page.get_by_label("Telecommand", exact=True).select_option(name)
-    return page.get_by_role("form", name=name, exact=True)
-
-
-def newest_sent(page: Any, name: str) -> Any:
-    return page.locator(f".sent__telecommand[data-name={name}]").first
 
 
 def test_a_first_visitor_finds_the_ready_made_overview(
@@ -304,8 +280,22 @@ def visitor(chromium: Any, bridge: BridgeProcess) -> Iterator[Any]:
     context.close()
 
 
+# What a program could read that serves a page of its own at the same port.
+_HELD = """async () => {
+    const opened = indexedDB.open('flightsw', 1);
+    await new Promise((resolve) => (opened.onsuccess = resolve));
+    const stored = opened.result.transaction('token').objectStore('token').get('operator');
+    await new Promise((resolve) => (stored.onsuccess = resolve));
+    opened.result.close();
+    const readable = JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie;
+    const { key = null, expires = null } = stored.result ?? {};
+    const exported = key && (await crypto.subtle.exportKey('raw', key).catch(() => null));
+    return { readable, exported, signs: key?.usages ?? null, expires };
+}"""
+
+
 def _held(page: Any) -> Any:
-    return page.evaluate("localStorage.getItem('flightsw.token')")
+    return page.evaluate(_HELD)
 
 
 def test_who_opens_the_page_without_the_token_only_looks_and_is_told_how_to_command(
@@ -313,7 +303,7 @@ def test_who_opens_the_page_without_the_token_only_looks_and_is_told_how_to_comm
 ) -> None:
     visitor.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()
     assert visitor.get_by_role("button", name="Send PING").is_disabled()
-    assert _held(visitor) is None
+    assert _held(visitor)["signs"] is None
 
 
 def test_the_operators_address_gives_the_right_and_shows_the_token_no_longer(
@@ -330,7 +320,10 @@ def test_the_operators_address_gives_the_right_and_shows_the_token_no_longer(
     newest_sent(visitor, "PING").locator("[data-stage=COMPLETED]").wait_for()
     assert visitor.locator(".is-obstacle").count() == 0
     token = bridge.operators_address.partition("#token=")[2]
-    assert _held(visitor) == token
+    expires, secret = token.split(".")
+    held = _held(visitor)
+    assert (held["signs"], held["exported"], held["expires"]) == (["sign"], None, int(expires))
+    assert secret not in held["readable"]
     assert COMMANDING in browsed
     assert COMMANDING in visitor.url
     beside.get_by_text("Telecommands are signed as operator").wait_for()
@@ -354,9 +347,9 @@ def test_a_token_that_the_bridge_does_not_take_is_forgotten(
     visitor.locator(".is-obstacle").wait_for()
     visitor.goto(bridge.operators_address[:-1])
     visitor.get_by_text("which was removed: see Commanding").first.wait_for()
-    visitor.locator(".is-obstacle", has_text="does not belong to the operator's key").wait_for()
+    visitor.locator(".is-obstacle", has_text="does not belong to this bridge").wait_for()
     assert visitor.get_by_role("button", name="Send PING").is_disabled()
-    assert _held(visitor) is None
+    assert _held(visitor)["signs"] is None
 
 
 def test_a_telecommand_goes_from_the_form_to_completed(
@@ -407,12 +400,16 @@ def test_the_form_refuses_what_is_out_of_range_and_says_why(
 
 
 def test_the_bridge_refuses_it_too_when_it_is_posted_by_hand(bridge: BridgeProcess) -> None:
+    expires, secret = bridge.operators_address.partition("#token=")[2].split(".")
+    run = bridge.ask("/api/status")["run"]
+    body = json.dumps({"name": "SET_HOUSEKEEPING_RATE", "args": {"period_s": 0.01}}).encode()
+    token = PageToken(int(expires), secret)
+    signature = signature_of(token, run, "POST", "/api/telecommands", body)
     headers = {
         "Content-Type": "application/json",
         "Origin": bridge.address,
-        "X-Flightsw-Token": bridge.operators_address.partition("#token=")[2],
+        "X-Flightsw-Token": f"{expires}.{signature}",
     }
-    body = json.dumps({"name": "SET_HOUSEKEEPING_RATE", "args": {"period_s": 0.01}}).encode()
     request = urllib.request.Request(f"{bridge.address}/api/telecommands", body, headers)
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)

@@ -136,6 +136,12 @@ class ArchiveReader:
         found = self._all("SELECT args FROM sent WHERE id = ?", telecommand)
         return str(found[0][0]) if found else ""
 
+    def bridge(self) -> str:
+        """Id of the bridge that writes this archive; empty if no bridge of this release did."""
+        tables = self._all("SELECT 1 FROM sqlite_schema WHERE name = 'bridge'")
+        found = self._all("SELECT id FROM bridge") if tables else []
+        return str(found[0][0]) if found else ""
+
     def known_keys(self) -> list[str]:
         """Keys of all archived numbers."""
         with self._guarded():

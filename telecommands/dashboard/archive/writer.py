@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import sqlite3
+import stat
 import threading
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
 from typing_extensions import Self
 
+from telecommands.dashboard.alarms import Alarm, AlarmBook
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
-from telecommands.dictionary import Packet, Record
+from telecommands.dictionary import Event, Packet, Record
 from telecommands.ground.errors import ArchiveError
 from telecommands.ground.telemetry import PacketOrder, Place
 
@@ -44,8 +48,12 @@ CREATE TABLE rollup (level INTEGER NOT NULL, key INTEGER NOT NULL, span INTEGER 
     high_t INTEGER NOT NULL, PRIMARY KEY (level, key, span)) WITHOUT ROWID;
 CREATE TABLE link (t INTEGER NOT NULL, up INTEGER NOT NULL);
 """
-# Apart from the schema, as archives of earlier releases lack it.
-_SENT: Final = "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID"
+# Apart from the schema, as archives of earlier releases lack them.
+_ADDED: Final = (
+    "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS bridge (id TEXT NOT NULL)",
+)
 _ADD_ROLLUP: Final = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
     count = count + excluded.count,
@@ -72,7 +80,9 @@ class Stored(NamedTuple):
 
 
 class Archive:
-    """The archive's writer.  One thread at a time, except ``write_sent``; a context manager.
+    """The archive's writer, and the alarms that its packets raise; a context manager.
+
+    One thread at a time, except ``write_sent``, ``change_alarm`` and ``alarms``.
 
     Raises :class:`ArchiveError` if the file is not an archive, is newer, or is in use by another
     bridge.
@@ -91,8 +101,15 @@ class Archive:
         self._topics: dict[str, int] = {}
         self._keys: dict[str, int] = {}
         self._order = PacketOrder()
+        self.alarms = AlarmBook()
+        """Of all archived packets; changed in the transactions of this archive only."""
+        self.alarm_changes = 0
+        """How often an alarm changed since the file was opened."""
         try:
             self._resume()
+            self._load_alarms()
+            self.bridge = self._identified()
+            """Random id of the bridge that writes this archive; no secret, but not published."""
         except BaseException:
             self.close()
             raise
@@ -107,6 +124,7 @@ class Archive:
                 stored = [Stored(one, gap) for one in arrivals for gap in self._gap_before(one)]
                 self._add_packets(stored)
                 self._add_rollups(stored)
+                self._raise_alarms(stored)
         except ArchiveError:
             self._resume()
             raise
@@ -123,6 +141,14 @@ class Archive:
             self._connection.execute(
                 "INSERT OR REPLACE INTO sent VALUES (?, ?)", (telecommand, args)
             )
+
+    def change_alarm(self, alarm: str, change: Callable[[Alarm], Alarm]) -> None:
+        """Change an alarm on the list.  For any thread.
+
+        Raises :class:`~telecommands.ground.errors.UsageError` for every other alarm.
+        """
+        with self._transaction():
+            self._save_alarm(self.alarms.change(alarm, change))
 
     def close(self) -> None:
         """Close the file, and release it for another bridge."""
@@ -192,6 +218,34 @@ class Archive:
             [(*place, e.count, e.low, e.low_t, e.high, e.high_t) for place, e in spans.items()],
         )
 
+    def _raise_alarms(self, stored: Sequence[Stored]) -> None:
+        for (topic, packet, record), _ in stored:
+            if isinstance(record, Event):
+                self._save_alarm(self.alarms.take_event(record, packet.t))
+            for point, value in self._catalogue.values(topic, record):
+                if point.limits is not None:
+                    self._save_alarm(self.alarms.take_value(point, value, packet.t))
+
+    def _save_alarm(self, alarm: Alarm | None) -> None:
+        if alarm is not None:
+            body = msgspec.msgpack.encode(alarm)
+            self._connection.execute("INSERT OR REPLACE INTO alarm VALUES (?, ?)", (alarm.id, body))
+            self.alarm_changes += 1
+
+    def _load_alarms(self) -> None:
+        with _guarded(self._path):
+            rows = self._connection.execute("SELECT body FROM alarm").fetchall()
+        decoder = msgspec.msgpack.Decoder(Alarm)
+        self.alarms = AlarmBook(decoder.decode(body) for (body,) in rows)
+
+    def _identified(self) -> str:
+        with self._transaction():
+            found = self._connection.execute("SELECT id FROM bridge").fetchone()
+            if found is None:
+                found = (secrets.token_hex(16),)
+                self._connection.execute("INSERT INTO bridge VALUES (?)", found)
+        return str(found[0])
+
     def _number(self, table: str, known: dict[str, int], name: str) -> int:
         number = known.get(name)
         if number is None:
@@ -202,6 +256,7 @@ class Archive:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with self._writing, _guarded(self._path):
+            alarms = self.alarms.copy()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -209,6 +264,7 @@ class Archive:
             except BaseException:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+                self.alarms = alarms
                 raise
 
 
@@ -234,6 +290,7 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
+    _make_private(path)
     with _guarded(path):
         connection = connect(path, "rwc")
         try:
@@ -246,11 +303,25 @@ def _opened(path: Path) -> sqlite3.Connection:
                     f"BEGIN IMMEDIATE;{_SCHEMA}PRAGMA user_version = {VERSION};COMMIT;"
                 )
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(_SENT)
+            for statement in _ADDED:
+                connection.execute(statement)
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def _make_private(path: Path) -> None:
+    """Only its owner may read it; SQLite gives the files beside it the same mode."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for end in ("", "-wal", "-shm"):
+            file = path.with_name(f"{path.name}{end}")
+            if file.exists() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+                file.chmod(0o600)
+    except OSError as error:
+        cause = f"cannot be made readable by its owner only ({(error.strerror or '').lower()})"
+        raise ArchiveError(path, cause, "Give a file of your own") from error
 
 
 def _locked(path: Path) -> int:

@@ -11,9 +11,9 @@
  * @returns {Reading}
  */
 export function readArgument(argument, entered) {
-  const empty = Array.isArray(entered) ? !entered.length : entered.trim() === '';
-  if (empty) return argument.required ? { cause: 'is required' } : {};
-  return READERS[argument.type](argument, Array.isArray(entered) ? entered : entered.trim());
+  if (Array.isArray(entered)) return readChoices(argument, entered);
+  if (entered.trim() === '') return argument.required ? { cause: 'is required' } : {};
+  return READERS[argument.type](argument, entered.trim());
 }
 
 /**
@@ -43,7 +43,6 @@ const READERS = {
   integer: readInteger,
   text: readText,
   choice: readChoice,
-  choices: readChoices,
   boolean: (_, text) => ({ value: text === 'true' }),
   time: readTime,
   json: readJson,
@@ -85,7 +84,9 @@ function readChoice({ choices }, text) {
   return value === undefined ? { cause: `${text} is not one of ${choices.join(', ')}` } : { value };
 }
 
-function readChoices({ choices, max_length }, entered) {
+/** What is ticked is sent, also if nothing is: the defaults were ticked before. */
+function readChoices({ choices, min_length, max_length }, entered) {
+  if (min_length && entered.length < min_length) return { cause: `tick at least ${min_length}` };
   if (max_length && entered.length > max_length) return { cause: `at most ${max_length} allowed` };
   return { value: choices.filter((choice) => entered.includes(String(choice))) };
 }
@@ -106,6 +107,9 @@ function readJson(_, text) {
   }
 }
 
-const count = (value) => value.toLocaleString('en', { maximumFractionDigits: 6 });
+function count(value) {
+  if (Math.abs(value) >= 1e15) return value.toPrecision(3);
+  return value.toLocaleString('en', { maximumFractionDigits: 6 });
+}
 
 const withUnit = (text, unit) => (unit ? `${text} ${unit}` : text);

@@ -35,11 +35,11 @@ export class Authority {
 
   /** Ask the bridge again; a token that it refuses is removed. */
   async ask() {
-    const shown = heldToken();
+    const shown = await heldToken();
     const { right, refused } = await answered();
-    if (heldToken() !== shown) return; // replaced in the meantime, and checked separately
+    if ((await heldToken())?.id !== shown?.id) return; // replaced meanwhile, checked separately
     if (refused && shown !== null) {
-      removeToken();
+      await removeToken();
       this.#openmct.notifications.alert(REMOVED);
     }
     this.#right = right;

@@ -1,4 +1,4 @@
-import { tokenHeader } from './token.js';
+import { signatureHeader } from './token.js';
 
 /**
  * The bridge's HTTP interface; all requests are made here.
@@ -12,18 +12,25 @@ import { tokenHeader } from './token.js';
  *   limits: Limits|null, stale_after_s: number|null, fields: Field[]|null}} Point
  * @typedef {{name: string, doc: string, type: string, unit: string|null, min: number|null,
  *   max: number|null, choices: Array<string|number>|null, default: any, required: boolean,
- *   max_length: number|null, pattern: string|null}} Argument
+ *   min_length: number|null, max_length: number|null, pattern: string|null,
+ *   listed_by: string|null}} Argument
  * @typedef {{name: string, doc: string, hazardous: boolean, args: Argument[]}} Telecommand
  * @typedef {{version: number, folders: {key: string, name: string, points: Point[]}[],
  *   telecommands: Telecommand[], events: {name: string, severity: string, doc: string}[],
  *   severities: string[]}} Dictionary
  * @typedef {{state: 'up'|'down', since: number, last_packet: number|null, cause?: string,
  *   cure?: string}} Link
- * @typedef {{mission: string, can_command: boolean, operator: string|null, authorised: boolean,
+ * @typedef {{mission: string, run: string, can_command: boolean, operator: string|null, authorised: boolean,
  *   reason: string|null, link: Link}} Status
  * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
  * @typedef {{product: string, job: string, scene: string, kind: string, name: string,
  *   size: number, received: number, sha256: string, image: string|null}} Product
+ * @typedef {{id: string, name: string, doc: string, unit: string, severity: string, side: string,
+ *   count: number, raised_at: number, value: number|string, now: number|string,
+ *   beyond: string|null, acknowledged: {by: string, at: number, comment: string}|null,
+ *   shelved: {by: string, at: number, comment: string, until: number|null}|null}} Alarm
+ * @typedef {{id: string, group: string, name: string, start: number, end: number,
+ *   state: string}} Activity
  */
 
 /** A failed request: its cause and its cure. */
@@ -41,7 +48,11 @@ export class BridgeError extends Error {
 }
 
 /** @returns {Promise<Status>} */
-export const getStatus = () => ask('/api/status', { headers: tokenHeader() });
+export async function getStatus() {
+  const status = await ask('/api/status');
+  const headers = await signatureHeader(status.run, 'GET', '/api/status', '');
+  return Object.keys(headers).length ? ask('/api/status', { headers }) : status;
+}
 
 /** @returns {Promise<Dictionary>} */
 export const getDictionary = () => ask('/api/dictionary');
@@ -81,12 +92,31 @@ export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)
  * @param {object} args
  * @returns {Promise<{id: string}>}
  */
-export function sendTelecommand(name, args) {
-  return ask('/api/telecommands', {
-    method: 'POST',
-    headers: { 'Content-Type': 'application/json', ...tokenHeader() },
-    body: JSON.stringify({ name, args }),
-  });
+export const sendTelecommand = (name, args) => post('/api/telecommands', { name, args });
+
+/** @returns {Promise<Alarm[]>} newest first */
+export const getAlarms = () => ask('/api/alarms');
+
+/**
+ * @param {{alarm: string, action: 'acknowledge'|'shelve'|'unshelve', seconds?: number|null,
+ *   comment?: string}} change
+ * @returns {Promise<Alarm[]>}
+ */
+export const changeAlarm = (change) => post('/api/alarms', change);
+
+/**
+ * @param {number} start UTC milliseconds
+ * @returns {Promise<Activity[]>} ascending
+ */
+export const getTimeline = (start) => ask(`/api/timeline?start=${start}`);
+
+/** A request that changes something, signed with the token for this run of the bridge. */
+async function post(path, content) {
+  const body = JSON.stringify(content);
+  const { run } = await ask('/api/status');
+  const signature = await signatureHeader(run, 'POST', path, body);
+  const headers = { 'Content-Type': 'application/json', ...signature };
+  return ask(path, { method: 'POST', headers, body });
 }
 
 async function ask(path, options = {}) {

@@ -35,8 +35,8 @@ class CommandingView {
   #sent;
   #authority;
   #unsubscribe = () => {};
-  /** @type {string|null} */
-  #obstacle = null;
+  /** @type {string|null} until the bridge has answered */
+  #obstacle = 'The bridge has not answered yet';
   /** @type {TelecommandForm|undefined} */
   #form;
   #who = element('p', { className: 'commanding__who' });
@@ -80,7 +80,11 @@ class CommandingView {
 
   #open(name) {
     const telecommand = this.#telecommands.find((one) => one.name === name);
-    this.#form = new TelecommandForm(telecommand, (one, args) => this.#submit(one, args));
+    this.#form = new TelecommandForm(
+      telecommand,
+      (one, args) => this.#submit(one, args),
+      (one) => this.#listed(one),
+    );
     this.#form.setObstacle(this.#obstacle);
     this.#place.replaceChildren(this.#form.node);
   }
@@ -98,6 +102,14 @@ class CommandingView {
       this.#authority.ask(); // the page's token may have been refused
       throw error;
     }
+  }
+
+  /** Send a telecommand that lists something; return its result. */
+  async #listed(name) {
+    const { id } = await sendTelecommand(name, {});
+    const { stage, code, cause, data } = await this.#sent.add(id, name, {});
+    if (stage !== 'COMPLETED') throw new Error(`${name} ended as ${stage}: ${cause || code}`);
+    return JSON.parse(data);
   }
 
   #confirmed({ name, doc }, args) {

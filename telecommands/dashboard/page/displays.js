@@ -1,22 +1,37 @@
 import { identifierOf } from './object_tree.js';
+import { ACTIVITIES, STRIP } from './timeline.js';
 
 /** @typedef {import('./bridge.js').Point} Point */
 
 const NAMESPACE = 'displays';
 const SPACE = 'flightsw.displays';
+const GIVEN = 'flightsw.displays.given';
 
 /**
- * The default displays: written once to the browser's storage, where the operator may change them.
+ * The default displays: each is written once to the browser's storage, where the operator may
+ * change or remove it.
  *
  * @param {object} openmct
  * @param {Point[]} points of the dictionary
  */
 export function installDisplays(openmct, points) {
-  if (window.localStorage.getItem(SPACE) === null) {
-    window.localStorage.setItem(SPACE, JSON.stringify(defaults(points)));
-  }
+  give(defaults(points));
   openmct.install(openmct.plugins.LocalStorage(NAMESPACE, SPACE));
   openmct.objects.addRoot({ namespace: NAMESPACE, key: 'root' }, openmct.priority.HIGH);
+}
+
+/** Store the displays that this browser was not given yet; those of a new release come last. */
+function give(displays) {
+  const stored = JSON.parse(window.localStorage.getItem(SPACE) ?? '{}');
+  const given = JSON.parse(window.localStorage.getItem(GIVEN) ?? 'null') ?? Object.keys(stored);
+  const added = Object.entries(displays).filter(([key]) => !given.includes(key));
+  for (const [key, display] of added) stored[key] = display;
+  const shown = (stored.root.composition ??= []);
+  const isShown = ({ key }) => shown.some((one) => one.key === key);
+  const isAdded = ({ key }) => added.some(([one]) => one === key);
+  shown.push(...displays.root.composition.filter((one) => isAdded(one) && !isShown(one)));
+  window.localStorage.setItem(SPACE, JSON.stringify(stored));
+  window.localStorage.setItem(GIVEN, JSON.stringify(Object.keys(displays)));
 }
 
 /** Path of the display that a new page opens. */
@@ -25,7 +40,7 @@ export const FIRST_DISPLAY = `/browse/${NAMESPACE}:root/${NAMESPACE}:overview`;
 /** @param {Point[]} points */
 function defaults(points) {
   const builder = new DisplayBuilder(points);
-  const displays = [overview, scene, health, downlink].map((display) => display(builder));
+  const displays = [overview, scene, health, downlink, timeline].map((display) => display(builder));
   builder.put('root', 'folder', 'Displays', displays, {}, 'ROOT');
   return builder.objects;
 }
@@ -82,6 +97,10 @@ function downlink(builder) {
       'hk.storage_used_bytes', 'hk.storage_quota_bytes',
     ]), builder.received('ver')],
   ]);
+}
+
+function timeline(builder) {
+  return builder.layout('timeline', 'Timeline', [[100, STRIP, ACTIVITIES]]);
 }
 
 /** Collects Open MCT's objects of the displays; keys not in the dictionary are omitted. */

@@ -1,3 +1,5 @@
+import { addIndicator } from './indicator.js';
+
 /** @typedef {import('./bridge.js').Link} Link */
 
 const ANNOUNCE_EVERY_MS = 5000;
@@ -72,14 +74,6 @@ function described(connected, link) {
   if (link.state === 'up') return ['Link up', `Telemetry is received ${since}`, 's-status-on'];
   const why = [link.cause, link.cure].filter(Boolean).join('. ');
   return ['Link down', `No telemetry ${since}. ${why}`, 's-status-warning-hi'];
-}
-
-function addIndicator(openmct, key) {
-  const indicator = openmct.indicators.simpleIndicator();
-  indicator.key = key;
-  indicator.element.dataset.indicator = key;
-  openmct.indicators.add(indicator);
-  return indicator;
 }
 
 /** Announces the first of a burst immediately, the rest together. */

@@ -1,5 +1,7 @@
 /** Composition of the page: requests the dictionary from the bridge, and sets up Open MCT. */
 
+import { AlarmIndicator } from './alarm_indicator.js';
+import { installAlarms } from './alarms.js';
 import { Authority } from './authority.js';
 import { getDictionary, getStatus } from './bridge.js';
 import { commandingViewProvider } from './commanding_view.js';
@@ -7,16 +9,20 @@ import { FIRST_DISPLAY, installDisplays } from './displays.js';
 import { ImageryProvider } from './imagery.js';
 import { LimitProvider } from './limits.js';
 import { LinkIndicator } from './link_indicator.js';
+import { installLog } from './log.js';
 import { numberFormat } from './number_format.js';
 import { ObjectTree } from './object_tree.js';
 import { Realtime } from './realtime.js';
 import { StalenessProvider } from './staleness.js';
 import { TelemetryProvider } from './telemetry_provider.js';
+import { installTheme } from './theme.js';
 import { tileMapViewProvider } from './tile_map_view.js';
 import { conductor } from './time_settings.js';
+import { installTimeline } from './timeline.js';
 import { takeToken } from './token.js';
 
 const RETRY_MS = 1000;
+const IS_PHONE = window.matchMedia('(max-width: 600px)');
 
 /** @param {import('./bridge.js').Dictionary} dictionary */
 function start(dictionary, { mission }) {
@@ -26,11 +32,13 @@ function start(dictionary, { mission }) {
   const installed = [
     plugins.LocalStorage(),
     plugins.MyItems(),
-    plugins.Espresso(),
     plugins.UTCTimeSystem(),
     plugins.DisplayLayout({ showAsView: [] }),
     plugins.LADTable(),
     plugins.Timeline(),
+    plugins.PlanLayout(),
+    plugins.Timelist(),
+    plugins.Notebook('Log'),
     plugins.SummaryWidget(),
     plugins.Clock({ enableClockIndicator: true }),
   ];
@@ -49,13 +57,25 @@ function start(dictionary, { mission }) {
   openmct.objectViews.addProvider(
     commandingViewProvider(openmct, dictionary.telecommands, realtime, authority),
   );
+  installAlarms(openmct, realtime);
+  installTimeline(openmct);
   installDisplays(openmct, tree.points);
+  installLog(openmct);
   tree.install(openmct);
   realtime.on('points', (count) => count !== tree.points.length && addNewPoints(tree));
   new LinkIndicator(openmct, realtime);
+  new AlarmIndicator(openmct, realtime);
+  installTheme(openmct);
 
   if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
+  if (IS_PHONE.matches && !window.location.hash.includes('hideTree')) hideTree();
   openmct.start(document.getElementById('app'));
+}
+
+/** On a phone the tree covers the page, so that it opens by its button only. */
+function hideTree() {
+  const mark = window.location.hash.includes('?') ? '&' : '?';
+  window.location.hash += `${mark}hideTree=true`;
 }
 
 /** Add points that the bridge discovered in packets under names not in the dictionary. */
@@ -80,5 +100,5 @@ async function open() {
   }
 }
 
-takeToken(); // before Open MCT reads the address
+await takeToken(); // before Open MCT reads the address
 open();

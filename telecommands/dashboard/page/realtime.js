@@ -8,13 +8,15 @@ const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
 const TIMEOUT_MS = 5000;
+const TOO_MANY_PAGES = 1013;
+const TOO_MANY_RETRY_MS = 10_000;
 
 /**
  * The page's WebSocket to the bridge.  After an interruption it reconnects, subscribes again, and
  * delivers the data missed in between from the archive, in order.
  *
- * Events: `connection` (true or false), `link`, `points` (how many there are), `dropped`, `lagged`,
- * `error`.
+ * Events: `connection` (true or false), `link`, `points` (how many there are), `alarms` (that they
+ * changed), `dropped`, `lagged`, `error`.
  */
 export class Realtime {
   /** @type {Map<string, Subscription>} */
@@ -99,7 +101,7 @@ export class Realtime {
     this.#socket = socket;
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => this.#take(message));
-    socket.onclose = () => this.#closed();
+    socket.onclose = ({ code }) => this.#closed(code);
   }
 
   #opened() {
@@ -111,8 +113,9 @@ export class Realtime {
     this.#emit('connection', true);
   }
 
-  #closed() {
+  #closed(code) {
     this.#settle();
+    if (code === TOO_MANY_PAGES) this.#retryMs = TOO_MANY_RETRY_MS;
     if (this.connected) {
       this.connected = false;
       this.#emit('connection', false);
@@ -137,7 +140,7 @@ export class Realtime {
       if (this.#applied === this.#sent) this.#settle();
       return;
     }
-    for (const event of ['link', 'points', 'dropped', 'lagged', 'error']) {
+    for (const event of ['link', 'points', 'alarms', 'dropped', 'lagged', 'error']) {
       if (message[event] !== undefined) this.#emit(event, message[event]);
     }
   }

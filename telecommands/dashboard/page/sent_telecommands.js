@@ -22,6 +22,7 @@ export class SentTelecommands {
    * @param {string} id
    * @param {string} name
    * @param {object} args
+   * @returns {Promise<object>} its closing stage
    */
   add(id, name, args) {
     const one = new SentTelecommand(id, name, args);
@@ -33,6 +34,7 @@ export class SentTelecommands {
       node.remove();
     }
     one.ask();
+    return one.ended;
   }
 
   #askForOpen() {
@@ -44,7 +46,12 @@ class SentTelecommand {
   #id;
   #seen = new Set();
   #stages = element('ol', { className: 'sent__stages' });
+  #end;
   closed = false;
+  /** @type {Promise<object>} */
+  ended = new Promise((resolve) => {
+    this.#end = resolve;
+  });
 
   constructor(id, name, args) {
     this.#id = id;
@@ -67,7 +74,8 @@ class SentTelecommand {
     }
   }
 
-  add({ stage, timestamp, at, step, of, code, cause, cure }) {
+  add(row) {
+    const { stage, timestamp, at, step, of, code, cause, cure } = row;
     if (!stage) return;
     const time = timestamp ?? at;
     const key = `${stage} ${Number(step) || 0}`;
@@ -75,6 +83,7 @@ class SentTelecommand {
     this.#seen.add(key);
     if (!OPEN.has(stage)) {
       this.closed = true;
+      this.#end(row);
       this.node.dataset.closed = stage;
     }
     if (stage === 'PROGRESS') this.#stages.querySelector('[data-stage=PROGRESS]')?.remove();

@@ -10,15 +10,19 @@ export class TelecommandForm {
   /** @type {string|null} */
   #obstacle = null;
   #isSending = false;
+  #list;
+  #isListed = false;
   #refusal = element('p', { className: 'telecommand__refusal', role: 'alert' });
   #button;
 
   /**
    * @param {Telecommand} telecommand
    * @param {(telecommand: Telecommand, args: object) => Promise<void>} submit
+   * @param {(telecommand: string) => Promise<object>} list sends it and returns its result
    */
-  constructor(telecommand, submit) {
+  constructor(telecommand, submit, list) {
     this.#telecommand = telecommand;
+    this.#list = list;
     this.#fields = telecommand.args.map((argument) => new ArgumentField(argument));
     this.#button = element('button', {
       type: 'submit',
@@ -45,6 +49,12 @@ export class TelecommandForm {
     this.#obstacle = obstacle;
     this.#button.title = obstacle ?? '';
     this.#enable();
+    if (obstacle === null && !this.#isListed) this.#offer();
+  }
+
+  #offer() {
+    this.#isListed = true;
+    for (const field of this.#fields) field.offer(this.#list);
   }
 
   #enable() {

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hmac
+import re
+import secrets
+import time
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import HOST, address_of, token_of
+from telecommands.dashboard.address import HOST, address_of, signature_of, token_of
 from telecommands.dashboard.web.responses import refusal
 
 TOKEN_HEADER: Final = "X-Flightsw-Token"  # noqa: S105 - the header's name
 
 _NAMES: Final = (HOST, "localhost", "[::1]")
 _OPEN: Final = "Open the address that groundsim dashboard --address prints"
+_SHOWN: Final = re.compile(r"(\d{1,12})\.([0-9a-f]{64})", re.ASCII)
 
 
 class Obstacle(NamedTuple):
@@ -26,18 +32,45 @@ class Obstacle(NamedTuple):
     cure: str
 
 
-def obstacle(headers: Headers, operator: TelecommandKey | None) -> Obstacle | None:
-    """Why the sender of these headers may not command; None if it may."""
-    if operator is None:
-        cure = "Start it with --as and a name that has one (groundsim keys generate)"
-        return Obstacle("LISTEN_ONLY", "The bridge has no telecommand key and is read-only", cure)
-    token = headers.get(TOKEN_HEADER)
-    if token is None:
-        return Obstacle("NO_TOKEN", "This page has no token, so it is read-only", _OPEN)
-    if not hmac.compare_digest(token.encode(), token_of(operator).encode()):
-        cause = "This page's token does not belong to the operator's key"
-        return Obstacle("WRONG_TOKEN", cause, _OPEN)
-    return None
+class PageAccess:
+    """Judges requests by their signature.  ``run`` is drawn at each start, and is not a secret.
+
+    ``bridge`` is the id in the bridge's archive; ``clock`` gives UTC seconds.
+    """
+
+    def __init__(
+        self,
+        operator: TelecommandKey | None,
+        bridge: str,
+        port: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.operator = operator
+        self.run = secrets.token_hex(16)
+        self._bridge = bridge
+        self._port = port
+        self._clock = clock
+
+    def obstacle(self, request: Request, body: bytes = b"") -> Obstacle | None:
+        """Why the sender of this request may not command; None if it may."""
+        if self.operator is None:
+            cure = "Start it with --as and a name that has one (groundsim keys generate)"
+            return Obstacle(
+                "LISTEN_ONLY", "The bridge has no telecommand key and is read-only", cure
+            )
+        shown = request.headers.get(TOKEN_HEADER)
+        if shown is None:
+            return Obstacle("NO_TOKEN", "This page has no token, so it is read-only", _OPEN)
+        found = _SHOWN.fullmatch(shown)
+        expires = int(found[1]) if found else 0
+        token = token_of(self.operator, self._bridge, self._port, expires)
+        right = signature_of(token, self.run, request.method, request.url.path, body)
+        if found is None or not hmac.compare_digest(found[2], right):
+            cause = "This page's token does not belong to this bridge and the operator's key"
+            return Obstacle("WRONG_TOKEN", cause, _OPEN)
+        if expires <= self._clock():
+            return Obstacle("TOKEN_EXPIRED", "This page's token has expired", _OPEN)
+        return None
 
 
 def is_own(headers: Headers, port: int) -> bool:
@@ -72,3 +105,46 @@ class OwnPagesOnly:
             cause = "The Host or Origin header is not this bridge's"
             cure = f"Open {address_of(self._port, None)}"
             await refusal(403, "FOREIGN_ORIGIN", cause, cure)(scope, receive, send)
+
+
+class PageHeaders:
+    """ASGI wrapper that adds the headers with which a browser confines the page.
+
+    Open MCT compiles its templates in the browser (``unsafe-eval``), and styles its elements.
+    """
+
+    def __init__(self, app: ASGIApp, port: int) -> None:
+        self._app = app
+        # A policy cannot name [::1].
+        sockets = " ".join(f"ws://{name}:{port}" for name in (HOST, "localhost"))
+        self._headers: Final = {
+            "Content-Security-Policy": "; ".join(
+                [
+                    "default-src 'none'",
+                    "script-src 'self' 'unsafe-eval'",
+                    "style-src 'self' 'unsafe-inline'",
+                    "img-src 'self' data: blob:",
+                    "font-src 'self' data:",
+                    "worker-src 'self' blob:",
+                    f"connect-src 'self' {sockets}",
+                    "base-uri 'none'",
+                    "form-action 'none'",
+                    "frame-ancestors 'none'",
+                ]
+            ),
+            "X-Content-Type-Options": "nosniff",
+            "X-Frame-Options": "DENY",
+            "Referrer-Policy": "no-referrer",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "Cross-Origin-Opener-Policy": "same-origin",
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request or socket."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        await self._app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 import msgspec
+from msgspec import Meta
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -16,22 +18,26 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from telecommands.auth import TelecommandKey
+from telecommands.dashboard.alarms import MOST_COMMENT, Alarm, Mark, Shelf, acknowledged, shelved
 from telecommands.dashboard.archive.history import history, read_range
 from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
 from telecommands.dashboard.archive.tile_map import tile_map_of
+from telecommands.dashboard.archive.timeline import timeline_of
+from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.forms import forms
 from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.link import LinkState
+from telecommands.dashboard.link import LinkState, publish_alarms
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.data import milliseconds
 from telecommands.dashboard.products import ReceivedProducts, picture
 from telecommands.dashboard.stages import StageLog
-from telecommands.dashboard.web.access import OwnPagesOnly, obstacle
-from telecommands.dashboard.web.realtime import serve_page
+from telecommands.dashboard.web.access import OwnPagesOnly, PageAccess, PageHeaders
+from telecommands.dashboard.web.clients import MOST_OF_ONE, SocketCounts, client_of
+from telecommands.dashboard.web.realtime import refuse_page, serve_page
 from telecommands.dashboard.web.responses import ERRORS, json_response, refusal
 from telecommands.dictionary import EVENTS, VERSION, Severity
 from telecommands.ground.errors import LinkError, UsageError
@@ -46,7 +52,7 @@ Result = TypeVar("Result")
 
 
 class Bridge(msgspec.Struct):
-    """The parts that the routes use.  Without ``operator`` pages are read-only."""
+    """The parts that the routes use."""
 
     catalogue: PointCatalogue
     hub: Hub
@@ -55,13 +61,14 @@ class Bridge(msgspec.Struct):
     stages: StageLog
     products: ReceivedProducts
     commanding: Commanding
-    operator: TelecommandKey | None
+    archive: Archive
+    access: PageAccess
     port: int
     page: Path
     openmct: Path
 
 
-def application(bridge: Bridge) -> Starlette:
+def application(bridge: Bridge) -> ASGIApp:
     """The ASGI application."""
     api = _Api(bridge)
     routes = [
@@ -75,15 +82,19 @@ def application(bridge: Bridge) -> Starlette:
         Route("/api/products/{product}/image", api.image),
         Route("/api/products/{product}/file", api.file),
         Route("/api/scenes/{job}/tile_map", api.tile_map),
+        Route("/api/alarms", api.alarms),
+        Route("/api/alarms", api.change_alarm, methods=["POST"]),
+        Route("/api/timeline", api.timeline),
         Route("/api/telecommands", api.send, methods=["POST"]),
         Route("/api/telecommands/{id}", api.stages),
         WebSocketRoute("/api/realtime", api.realtime),
     ]
-    return Starlette(
+    pages = Starlette(
         routes=routes,
         middleware=[Middleware(OwnPagesOnly, port=bridge.port)],
         exception_handlers=ERRORS,
     )
+    return PageHeaders(pages, bridge.port)
 
 
 class _Api:
@@ -92,20 +103,23 @@ class _Api:
     def __init__(self, bridge: Bridge) -> None:
         self._bridge = bridge
         self._waiting = 0
+        self._sockets = SocketCounts()
 
     async def index(self, _request: Request) -> Response:
         return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def status(self, request: Request) -> Response:
         bridge = self._bridge
-        forbidden = obstacle(request.headers, bridge.operator)
+        forbidden = bridge.access.obstacle(request)
+        operator = bridge.access.operator
         count, first, last = await self._from_archive(ArchiveReader.extent)
         archive = {"packets": count, "first": milliseconds(first), "last": milliseconds(last)}
         return json_response(
             {
                 "mission": _MISSION,
-                "can_command": bridge.operator is not None,
-                "operator": bridge.operator and bridge.operator.key_id,
+                "run": bridge.access.run,
+                "can_command": operator is not None,
+                "operator": operator and operator.key_id,
                 "authorised": forbidden is None,
                 "reason": forbidden and f"{forbidden.cause}. {forbidden.cure}",
                 "link": bridge.link(),
@@ -159,12 +173,36 @@ class _Api:
             return refusal(404, "UNKNOWN_JOB", cause, "See sci.cloud_fraction.job")
         return json_response(found)
 
-    async def send(self, request: Request) -> Response:
+    async def alarms(self, _request: Request) -> Response:
+        return json_response(self._bridge.archive.alarms.open())
+
+    async def change_alarm(self, request: Request) -> Response:
         bridge = self._bridge
-        forbidden = obstacle(request.headers, bridge.operator)
+        body = await _body(request)
+        forbidden = bridge.access.obstacle(request, body)
         if forbidden is not None:
             return refusal(403, *forbidden)
-        wanted = _request(await _body(request))
+        assert bridge.access.operator is not None
+        asked = _decoded(body, _AlarmRequest, 'Send {"alarm": ..., "action": ...}')
+        change = asked.change(bridge.access.operator.key_id, time.time_ns())
+        await self._in_thread(lambda: bridge.archive.change_alarm(asked.alarm, change))
+        publish_alarms(bridge.hub, bridge.archive)
+        return json_response(bridge.archive.alarms.open())
+
+    async def timeline(self, request: Request) -> Response:
+        query = read_range(request.query_params)
+        found = await self._from_archive(
+            lambda reader: timeline_of(reader, query.start, query.end, time.time_ns())
+        )
+        return json_response(found)
+
+    async def send(self, request: Request) -> Response:
+        bridge = self._bridge
+        body = await _body(request)
+        forbidden = bridge.access.obstacle(request, body)
+        if forbidden is not None:
+            return refusal(403, *forbidden)
+        wanted = _decoded(body, _Request, 'Send {"name": ..., "args": {...}}')
         return json_response({"id": bridge.commanding.submit(wanted.name, wanted.args)}, 202)
 
     async def stages(self, request: Request) -> Response:
@@ -176,7 +214,12 @@ class _Api:
 
     async def realtime(self, socket: WebSocket) -> None:
         bridge = self._bridge
-        await serve_page(socket, bridge.hub, bridge.catalogue, bridge.link)
+        peer = socket.client and (socket.client.host, socket.client.port)
+        with self._sockets.counted(client_of(peer, bridge.port)) as allowed:
+            if allowed:
+                await serve_page(socket, bridge.hub, bridge.catalogue, bridge.link)
+            else:
+                await refuse_page(socket, MOST_OF_ONE)
 
     def _product(self, request: Request) -> Path:
         try:
@@ -207,12 +250,29 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     args: dict[str, Any] = {}
 
 
-def _request(body: bytes) -> _Request:
+class _AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``seconds`` is for ``shelve``; null: until ``unshelve``."""
+
+    alarm: str
+    action: Literal["acknowledge", "shelve", "unshelve"]
+    seconds: Annotated[float, Meta(gt=0, le=10**8)] | None = None
+    comment: Annotated[str, Meta(max_length=MOST_COMMENT)] = ""
+
+    def change(self, by: str, at: int) -> Callable[[Alarm], Alarm]:
+        if self.action == "acknowledge":
+            return acknowledged(Mark(by=by, at=at, comment=self.comment))
+        if self.action == "unshelve":
+            return shelved(None)
+        until = None if self.seconds is None else at + round(self.seconds * 10**9)
+        return shelved(Shelf(by=by, at=at, comment=self.comment, until=until))
+
+
+def _decoded(body: bytes, kind: type[Result], cure: str) -> Result:
     try:
-        return msgspec.json.decode(body, type=_Request)
+        return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         cause = f"is invalid: {error!s:.200}"
-        raise UsageError("the request", cause, 'Send {"name": ..., "args": {...}}') from error
+        raise UsageError("the request", cause, cure) from error
 
 
 async def _body(request: Request) -> bytes:

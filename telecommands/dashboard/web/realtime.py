@@ -18,7 +18,12 @@ from telecommands.dashboard.points.catalogue import PointCatalogue
 SEND_S: Final = 20.0
 """A page that accepts no data for this long is disconnected; it reconnects by itself."""
 
+IDLE_S: Final = 30.0
+"""A socket without subscriptions for this long is closed: a page always has one."""
+
 _CLOSE_S: Final = 1.0
+_TRY_AGAIN_LATER: Final = 1013
+_POLICY: Final = 1008
 
 
 class _Request(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,7 +34,7 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 async def serve_page(
     socket: WebSocket, hub: Hub, catalogue: PointCatalogue, link: Callable[[], Any]
 ) -> None:
-    """Serve a page until it disconnects or accepts no more data."""
+    """Serve a page until it disconnects, accepts no more data, or subscribes to nothing."""
     await socket.accept()
     loop, filled = asyncio.get_running_loop(), asyncio.Event()
     mailbox = Mailbox(lambda: _wake(loop, filled))
@@ -39,6 +44,7 @@ async def serve_page(
     tasks = [
         asyncio.create_task(_read(socket, mailbox, catalogue)),
         asyncio.create_task(_send(socket, mailbox, filled)),
+        asyncio.create_task(_idle(mailbox)),
     ]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -50,7 +56,26 @@ async def serve_page(
     if socket.application_state is WebSocketState.CONNECTED:
         # The page may have disconnected just now.
         with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
-            await asyncio.wait_for(socket.close(), _CLOSE_S)
+            await asyncio.wait_for(socket.close(_POLICY if tasks[-1].done() else 1000), _CLOSE_S)
+
+
+async def refuse_page(socket: WebSocket, most: int) -> None:
+    """Say that the client has too many sockets, and close this one."""
+    cause = f"The bridge has {most} open pages of this user, and serves no more"
+    await socket.accept()
+    with suppress(RuntimeError, WebSocketDisconnect, asyncio.TimeoutError):
+        message = error_message("TOO_MANY_PAGES", cause, "Close some of them")
+        await asyncio.wait_for(socket.send_text(_frame([message])), _CLOSE_S)
+        await asyncio.wait_for(socket.close(_TRY_AGAIN_LATER), _CLOSE_S)
+
+
+async def _idle(mailbox: Mailbox) -> None:
+    """Ends when the page has had no subscriptions for a while."""
+    subscribed = True
+    while subscribed:
+        subscribed = bool(mailbox.keys)
+        await asyncio.sleep(IDLE_S)
+        subscribed = subscribed or bool(mailbox.keys)
 
 
 def _wake(loop: asyncio.AbstractEventLoop, filled: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import PORT, address_of
+from telecommands.dashboard.address import LIFETIME_S, PORT, PageToken, address_of, token_of
 from telecommands.ground.errors import UsageError
 from telecommands.ground.station import add_station_options, keys_of, station_of
 
@@ -23,8 +24,9 @@ _NEEDED: Final = ("starlette", "uvicorn", "websockets")
 _EPILOG: Final = (
     "Listens on the loopback interface only.  Reconnects when the service restarts; Ctrl-C ends "
     "it.  With the token in the printed address the page can send telecommands, signed with the "
-    "telecommand key of --as; without it, it is read-only.  The token is printed on a terminal "
-    "only, because others may read logs; --address prints it at any time."
+    "telecommand key of --as; without it, it is read-only.  The token expires after 12 hours, and "
+    "is printed on a terminal only, because others may read logs; --address prints a new one at "
+    "any time."
 )
 
 
@@ -75,8 +77,21 @@ def _run(arguments: argparse.Namespace) -> int:
         return _serve(arguments, operator)
     if arguments.port == 0:
         raise UsageError("--port 0", "has no fixed address", "Give the port in use")
-    print(address_of(arguments.port, operator))
+    token = None if operator is None else _token(arguments, operator)
+    print(address_of(arguments.port, token))
     return 0
+
+
+def _token(arguments: argparse.Namespace, operator: TelecommandKey) -> PageToken:
+    """A new token for the bridge that writes the archive."""
+    from telecommands.dashboard.archive.reader import ArchiveReader  # noqa: PLC0415 - not for --help
+
+    with ArchiveReader(arguments.archive) as archive:
+        bridge = archive.bridge()
+    if not bridge:
+        cure = "Start groundsim dashboard with it first"
+        raise UsageError(arguments.archive, "was not written by this release yet", cure)
+    return token_of(operator, bridge, arguments.port, int(time.time()) + LIFETIME_S)
 
 
 def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> int:
@@ -99,17 +114,18 @@ def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> in
         operator=operator,
     )
     with Dashboard(settings, lambda: station_of(arguments)) as dashboard, _signals(dashboard):
-        print(_greeting(dashboard.port, operator, arguments.key_name), flush=True)
+        token = dashboard.token(time.time())
+        print(_greeting(dashboard.port, token, arguments.key_name), flush=True)
         dashboard.serve()
     return 0
 
 
-def _greeting(port: int, operator: TelecommandKey | None, name: str) -> str:
+def _greeting(port: int, token: PageToken | None, name: str) -> str:
     """The address and how to command; the token on a terminal only, as others may read logs."""
-    if operator is None:
+    if token is None:
         return f"{address_of(port, None)}  (read-only, as {name})"
     if sys.stdout.isatty():
-        return f"{address_of(port, operator)}  (can send telecommands as {name})"
+        return f"{address_of(port, token)}  (can send telecommands as {name})"
     return f"{address_of(port, None)}  (read-only; --address prints the one for {name})"
 
 

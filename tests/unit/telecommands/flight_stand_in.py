@@ -106,6 +106,7 @@ class FlightStandIn:
         self.ran: list[TelecommandBody] = []
         self.contact_open = False
         self.rejects = False
+        self.results: dict[str, dict[str, object]] = {}  # of telecommands, by name
         self.modes = [Mode.OPERATIONAL]  # of one PING after the other; the last one stays
         self._offers: list[tuple[ProductOffer, bytes]] = []
         self.downlink = SimulatedDownlink([])
@@ -213,7 +214,7 @@ class FlightStandIn:
             data = {"t": time.time_ns(), "mode": mode.value, "uptime_s": 5.0}
             yield stage(Stage.COMPLETED, data=data)
         elif body.name != "SELF_TEST":
-            yield stage(Stage.COMPLETED)
+            yield stage(Stage.COMPLETED, data=self.results.get(body.name, {}))
 
     def _process(self, telecommand: ProcessScene, stage) -> Iterator[Verification]:  # type: ignore[no-untyped-def]
         yield stage(Stage.STARTED)

@@ -16,8 +16,7 @@ from typing import Any
 from typing_extensions import Self
 from websockets.sync.client import ClientConnection, connect
 
-from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import token_of
+from telecommands.dashboard.address import PageToken, signature_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings
 from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.ground.station import Station
@@ -41,9 +40,9 @@ class Answer:
 class Client:
     """Requests to a dashboard; it commands with the operator's key."""
 
-    def __init__(self, port: int, operator: TelecommandKey | None) -> None:
+    def __init__(self, port: int, token: PageToken | None) -> None:
         self.port = port
-        self.token = {} if operator is None else {TOKEN_HEADER: token_of(operator)}
+        self.token = token
         self.base = f"http://127.0.0.1:{port}"
 
     def ask(
@@ -62,9 +61,25 @@ class Client:
         assert answer.status == 200, answer.body
         return answer.json
 
+    def signed(
+        self, path: str, body: bytes | None = None, token: PageToken | None = None
+    ) -> dict[str, str]:
+        """The header of a request that is signed with ``token``, else with the client's."""
+        token = token or self.token
+        if token is None:
+            return {}
+        run = self.get("/api/status")["run"]
+        method = "GET" if body is None else "POST"
+        shown = f"{token.expires}.{signature_of(token, run, method, path, body or b'')}"
+        return {TOKEN_HEADER: shown}
+
+    def post(self, path: str, content: Any) -> Answer:
+        """A signed request."""
+        body = json.dumps(content).encode()
+        return self.ask(path, body, self.signed(path, body))
+
     def command(self, name: str, **args: Any) -> Answer:
-        body = json.dumps({"name": name, "args": args}).encode()
-        return self.ask("/api/telecommands", body, self.token)
+        return self.post("/api/telecommands", {"name": name, "args": args})
 
     def closed(self, telecommand: str) -> list[dict[str, Any]]:
         """Stages of a telecommand once it is closed."""
@@ -125,7 +140,7 @@ def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iter
         thread = threading.Thread(target=dashboard.serve, name="serving")
         thread.start()
         try:
-            client = Client(dashboard.port, settings.operator)
+            client = Client(dashboard.port, dashboard.token(time.time()))
             until(lambda: answers(client))
             yield client
         finally:

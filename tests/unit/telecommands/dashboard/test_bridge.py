@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.codec import encode_packet
-from telecommands.dashboard.address import address_of, token_of
+from telecommands.dashboard.address import signature_of, token_of
+from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
+from telecommands.dashboard.web import realtime
 from telecommands.dashboard.web.access import TOKEN_HEADER
+from telecommands.dashboard.web.clients import MOST_OF_ONE
 from telecommands.dictionary import CloudFraction, Stage, Verification
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UsageError
@@ -241,52 +247,180 @@ def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightS
     answer = client.command("SET_HOUSEKEEPING_RATE", period_s=0)
     assert answer.status == 400
     assert "period_s" in answer.json["error"]["cause"]
-    assert client.ask("/api/telecommands", b"{", client.token).status == 400
-    assert client.ask("/api/telecommands", b" " * 200_000, client.token).status == 413
+    path = "/api/telecommands"
+    assert client.ask(path, b"{", client.signed(path, b"{")).status == 400
+    assert client.ask(path, b" " * 200_000).status == 413
     assert flight.ran == []
 
 
-@pytest.mark.parametrize(
-    ("token", "code"),
-    [
-        (None, "NO_TOKEN"),
-        ("", "WRONG_TOKEN"),
-        ("wrong", "WRONG_TOKEN"),
-        (token_of(KEY)[:-1], "WRONG_TOKEN"),
-        (token_of(KEY) + "0", "WRONG_TOKEN"),
-        (token_of(TelecommandKey("operator", bytes(SECRET_BYTES))), "WRONG_TOKEN"),
-        (KEY.secret.hex(), "WRONG_TOKEN"),
-        ("\xe9", "WRONG_TOKEN"),
-    ],
-)
-def test_who_does_not_show_the_operators_token_only_looks(
-    client: Client, flight: FlightStandIn, token: str | None, code: str
+OTHER = TelecommandKey("operator", bytes(SECRET_BYTES))
+BODY = b'{"name": "PING"}'
+
+
+def _bridge_id(folder: Path) -> str:
+    with ArchiveReader(folder / "archive.sqlite") as reader:
+        return reader.bridge()
+
+
+def _wrong_headers(client: Client, folder: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """Headers of POST /api/telecommands that give no right, and the code of the refusal."""
+    token, bridge = client.token, _bridge_id(folder)
+    assert token is not None
+    run = client.get("/api/status")["run"]
+    yield {}, "NO_TOKEN"
+    right = signature_of(token, run, "POST", "/api/telecommands", BODY)
+    for shown in ("", "wrong", "\xe9", right, token.text, f"{token.expires}.{right}0"):
+        yield {TOKEN_HEADER: shown}, "WRONG_TOKEN"
+    yield {TOKEN_HEADER: f"{token.expires + 1}.{right}"}, "WRONG_TOKEN"
+    for other in (
+        token_of(OTHER, bridge, client.port, token.expires),
+        token_of(KEY, "another bridge", client.port, token.expires),
+        token_of(KEY, bridge, client.port + 1, token.expires),
+    ):
+        yield client.signed("/api/telecommands", BODY, other), "WRONG_TOKEN"
+    yield client.signed("/api/telecommands", b"{}"), "WRONG_TOKEN"
+    yield client.signed("/api/alarms", BODY), "WRONG_TOKEN"
+    earlier = signature_of(token, "an earlier run", "POST", "/api/telecommands", BODY)
+    yield {TOKEN_HEADER: f"{token.expires}.{earlier}"}, "WRONG_TOKEN"
+    expired = token_of(KEY, bridge, client.port, int(time.time()))
+    yield client.signed("/api/telecommands", BODY, expired), "TOKEN_EXPIRED"
+
+
+def test_who_does_not_sign_with_the_operators_token_only_looks(
+    client: Client, flight: FlightStandIn, tmp_path: Path
 ) -> None:
-    headers = {} if token is None else {TOKEN_HEADER: token}
-    answer = client.ask("/api/telecommands", b'{"name": "PING"}', headers)
-    assert (answer.status, answer.json["error"]["code"]) == (403, code)
+    for headers, code in _wrong_headers(client, tmp_path):
+        answer = client.ask("/api/telecommands", BODY, headers)
+        assert (answer.status, answer.json["error"]["code"]) == (403, code), headers
+        refused = client.ask("/api/alarms", b'{"alarm": "a", "action": "unshelve"}', headers)
+        assert refused.status == 403
     assert flight.ran == []
-    status = client.ask("/api/status", headers=headers).json
+    status = client.ask("/api/status", headers={TOKEN_HEADER: "wrong"}).json
     assert (status["can_command"], status["authorised"]) == (True, False)
-    assert status["reason"].endswith(answer.json["error"]["cure"])
+    assert status["reason"].endswith("Open the address that groundsim dashboard --address prints")
     assert client.get("/api/history/hk.mode")
 
 
-def test_the_status_tells_who_shows_the_token_so_and_nobody_the_token(client: Client) -> None:
-    for headers in ({}, client.token):
+def test_the_status_shows_who_signs_and_reveals_no_secret(client: Client, tmp_path: Path) -> None:
+    assert client.token is not None
+    for headers in ({}, client.signed("/api/status")):
         answer = client.ask("/api/status", headers=headers)
         assert answer.json["authorised"] is bool(headers)
         assert (answer.json["reason"] is None) is bool(headers)
-        for secret in (token_of(KEY), KEY.secret.hex()):
+        for secret in (client.token.secret, KEY.secret.hex(), _bridge_id(tmp_path)):
             assert secret not in f"{answer.headers}{answer.body.decode()}"
 
 
-def test_a_token_holds_as_long_as_its_key() -> None:
-    again = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
-    other = TelecommandKey("operator", bytes(SECRET_BYTES))
-    assert token_of(again) == token_of(KEY) != token_of(other)
-    assert address_of(8090, KEY) == f"http://127.0.0.1:8090/#token={token_of(KEY)}"
-    assert address_of(8090, None) == "http://127.0.0.1:8090/"
+def test_a_token_holds_over_restarts_of_its_bridge_and_for_its_archive_only(
+    flight: FlightStandIn, keys: Path, tmp_path: Path
+) -> None:
+    station = _station(flight, keys, tmp_path)
+    with running(_settings(tmp_path), lambda: station) as client:
+        token, port = client.token, client.port
+        earlier = client.signed("/api/status")
+    with running(_settings(tmp_path, port=port), lambda: station) as client:
+        assert client.ask("/api/status", headers=client.signed("/api/status", None, token)).json[
+            "authorised"
+        ]
+        assert not client.ask("/api/status", headers=earlier).json["authorised"]
+    (tmp_path / "archive.sqlite").unlink()
+    with running(_settings(tmp_path, port=port), lambda: station) as client:
+        headers = client.signed("/api/status", None, token)
+        assert not client.ask("/api/status", headers=headers).json["authorised"]
+
+
+def test_every_answer_confines_the_page_in_the_browser(client: Client) -> None:
+    paths = ("/", "/app/index.html", "/openmct/openmct.js", "/api/status", "/nonsense")
+    answers = [client.ask(path) for path in paths]
+    answers.append(client.ask("/api/status", headers={"Host": "evil.example"}))
+    for answer in answers:
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "script-src 'self' 'unsafe-eval';" in policy
+        assert answer.headers.get_all("X-Content-Type-Options") == ["nosniff"]
+
+
+def test_one_client_has_a_bounded_number_of_sockets(client: Client) -> None:
+    with ExitStack() as sockets:
+        for _ in range(MOST_OF_ONE):
+            sockets.enter_context(client.realtime()).first(lambda message: "link" in message)
+        with client.realtime() as page:
+            error = page.first(lambda message: "error" in message)["error"]
+            assert (error["code"], "Close some" in error["cure"]) == ("TOO_MANY_PAGES", True)
+            with pytest.raises(ConnectionClosed):
+                page.first(lambda _: False)
+    until(lambda: _is_served(client))
+
+
+def _is_served(client: Client) -> bool:
+    with client.realtime() as page:
+        return "link" in page.first(lambda message: "link" in message or "error" in message)
+
+
+def test_a_socket_that_subscribes_to_nothing_is_closed(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "IDLE_S", 0.05)
+    with client.realtime("ver") as page, client.realtime() as idle:
+        with pytest.raises(ConnectionClosed):
+            idle.first(lambda _: False)
+        page.send("{")
+        assert page.first(lambda message: "error" in message)["error"]["code"] == "MALFORMED"
+
+
+def test_an_alarm_is_acknowledged_and_shelved_and_kept_over_restarts(
+    flight: FlightStandIn, keys: Path, tmp_path: Path
+) -> None:
+    station = _station(flight, keys, tmp_path)
+    with running(_settings(tmp_path), lambda: station) as client, client.realtime() as page:
+        flight.telemetry.publish("hk", housekeeping(card_temperature_c=90.0))
+        page.first(lambda message: "alarms" in message)
+        [alarm] = client.get("/api/alarms")
+        assert (alarm["id"], alarm["severity"], alarm["value"], alarm["side"]) == (
+            "hk.card_temperature_c", "CRITICAL", 90.0, "HIGH",
+        )  # fmt: skip
+        change = {"alarm": alarm["id"], "action": "acknowledge", "comment": "seen"}
+        assert client.post("/api/alarms", change).status == 200
+        page.first(lambda message: "alarms" in message)
+        shelf = {"alarm": alarm["id"], "action": "shelve", "seconds": 60}
+        assert client.post("/api/alarms", shelf).status == 200
+        unknown = client.post("/api/alarms", {"alarm": "evt.JOB_FAILED", "action": "acknowledge"})
+        assert (unknown.status, "not an alarm" in unknown.json["error"]["cause"]) == (400, True)
+    with running(_settings(tmp_path), lambda: station) as client:
+        [alarm] = client.get("/api/alarms")
+        assert (alarm["acknowledged"]["by"], alarm["acknowledged"]["comment"]) == (
+            "operator",
+            "seen",
+        )
+        assert alarm["shelved"]["until"] == alarm["shelved"]["at"] + 60 * 10**9
+        assert (
+            client.post("/api/alarms", {**shelf, "action": "unshelve"}).json[0]["shelved"] is None
+        )
+
+
+def test_contact_and_schedule_are_on_the_timeline(client: Client, flight: FlightStandIn) -> None:
+    opened = event("CONTACT_OPENED")
+    fields = {"seconds": 60.0, "bytes": 10}
+    flight.telemetry.publish("evt", msgspec.structs.replace(opened, fields=fields))
+    flight.telemetry.publish("hk", housekeeping(scheduled=1))
+    until(lambda: any(one.name == "LIST_SCHEDULE" for one in flight.ran))
+    asked = next(one for one in flight.ran if one.name == "LIST_SCHEDULE")
+    entry = {"entry": "e-1", "at": time.time_ns() + 10**12, "telecommand": {"name": "SELF_TEST"},
+             "if_missed": "run"}  # fmt: skip
+    flight.telemetry.publish(
+        "ver",
+        Verification(id=asked.id, name=asked.name, stage=Stage.COMPLETED, at=time.time_ns(),
+                     data={"entries": [entry]}),
+    )  # fmt: skip
+    until(lambda: len(client.get("/api/timeline")) == 2)
+    contact, planned = client.get("/api/timeline")
+    assert (contact["group"], contact["state"]) == ("Contacts", "RUNNING")
+    assert contact["end"] - contact["start"] == pytest.approx(60_000)
+    assert (planned["group"], planned["name"], planned["state"]) == (
+        "Schedule", "SELF_TEST", "PLANNED",
+    )  # fmt: skip
+    assert client.get(f"/api/timeline?end={contact['start'] - 1}") == []
 
 
 def test_without_a_telecommand_key_it_only_looks(
@@ -294,7 +428,7 @@ def test_without_a_telecommand_key_it_only_looks(
 ) -> None:
     station = _station(flight, keys, tmp_path)
     with running(_settings(tmp_path, operator=None), lambda: station) as client:
-        for headers in ({}, {TOKEN_HEADER: token_of(KEY)}):
+        for headers in ({}, {TOKEN_HEADER: f"1.{'0' * 64}"}):
             status = client.ask("/api/status", headers=headers).json
             assert (status["can_command"], status["authorised"]) == (False, False)
             assert status["operator"] is None

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
 
+from telecommands.dashboard.alarms import Mark, acknowledged
 from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
 from telecommands.dashboard.archive.writer import LEVELS_NS, Archive
 from telecommands.dashboard.points.catalogue import PointCatalogue
@@ -145,3 +147,41 @@ def test_readers_are_lent_and_come_back(archive: Archive, path: Path) -> None:
         with pool.borrowed() as reader:
             assert reader.extent() == (0, None, None)
     pool.close()
+
+
+@pytest.mark.parametrize("mode", [None, 0o644])
+def test_only_the_owner_may_read_the_archive(path: Path, mode: int | None) -> None:
+    if mode is not None:  # as earlier releases left it
+        Archive(path, PointCatalogue()).close()
+        path.chmod(mode)
+    with Archive(path, PointCatalogue()) as archive:
+        archive.write([arrival(1)])
+        files = list(path.parent.glob(f"{path.name}*"))
+        assert len(files) >= 3
+        assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+
+
+def test_alarms_are_kept_with_the_packets_that_raised_them(path: Path) -> None:
+    with Archive(path, PointCatalogue()) as archive:
+        archive.write([arrival(1, card_temperature_c=90.0)])
+        archive.change_alarm("hk.card_temperature_c", acknowledged(Mark(by="me", at=1)))
+        kept = archive.alarms.open()
+        identity = archive.bridge
+    with Archive(path, PointCatalogue()) as archive:
+        assert archive.alarms.open() == kept
+        assert archive.bridge == identity
+        archive.write([arrival(1, card_temperature_c=20.0), arrival(2, card_temperature_c=70.0)])
+        assert archive.alarms.open() == ()
+
+
+def test_an_alarm_of_packets_that_could_not_be_archived_is_not_raised(path: Path) -> None:
+    with Archive(path, PointCatalogue()) as archive:
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE alarm RENAME TO lost")
+        with pytest.raises(ArchiveError):
+            archive.write([arrival(1, card_temperature_c=90.0)])
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE lost RENAME TO alarm")
+        other.close()
+        assert archive.write([arrival(1, card_temperature_c=20.0)])
+        assert archive.alarms.open() == ()

@@ -4,46 +4,71 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from telecommands.dashboard.address import token_of
+from telecommands.dashboard.address import LIFETIME_S, token_of
+from telecommands.dashboard.archive.reader import ArchiveReader
+from telecommands.dashboard.archive.writer import Archive
+from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.groundsim.cli import main
-from telecommands.keys import generate_telecommand_key, read_telecommand_key
+from telecommands.keys import read_telecommand_key
 from tests.unit.telecommands.dashboard.running import page_and_library
 
 Capture = pytest.CaptureFixture[str]
 
 
-def _token(keys: Path) -> str:
-    return token_of(read_telecommand_key(keys / "operator.telecommand_key"))
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """As a bridge leaves it."""
+    path = tmp_path / "archive.sqlite"
+    Archive(path, PointCatalogue()).close()
+    return path
 
 
-def _address(keys: Path, *options: str) -> int:
-    return main(["dashboard", "--address", "--no-curve", "--keys", str(keys), *options])
+def _secret(keys: Path, archive: Path, expires: int, port: int = 8090) -> str:
+    with ArchiveReader(archive) as reader:
+        bridge = reader.bridge()
+    key = read_telecommand_key(keys / "operator.telecommand_key")
+    return token_of(key, bridge, port, expires).secret
 
 
-def test_a_holder_of_the_key_gets_the_address_with_the_token(keys: Path, capsys: Capture) -> None:
-    assert _address(keys) == 0
-    assert capsys.readouterr().out == f"http://127.0.0.1:8090/#token={_token(keys)}\n"
-    assert _address(keys, "--port", "9000", "--as", "somebody") == 0
+def _address(keys: Path, archive: Path, *options: str) -> int:
+    where = ("--keys", str(keys), "--archive", str(archive))
+    return main(["dashboard", "--address", "--no-curve", *where, *options])
+
+
+def test_a_holder_of_the_key_gets_the_address_with_a_token_that_expires(
+    keys: Path, archive: Path, capsys: Capture
+) -> None:
+    for port in (8090, 9000):
+        before = int(time.time())
+        assert _address(keys, archive, "--port", str(port)) == 0
+        base, _, token = capsys.readouterr().out.strip().partition("#token=")
+        expires, _, secret = token.partition(".")
+        assert base == f"http://127.0.0.1:{port}/"
+        assert before + LIFETIME_S <= int(expires) <= time.time() + LIFETIME_S
+        assert secret == _secret(keys, archive, int(expires), port)
+    assert _address(keys, archive, "--port", "9000", "--as", "somebody") == 0
     assert capsys.readouterr().out == "http://127.0.0.1:9000/\n"
 
 
-def test_another_key_has_another_token(keys: Path, capsys: Capture) -> None:
-    assert _address(keys) == 0
-    before = capsys.readouterr().out
-    (keys / "operator.telecommand_key").unlink()
-    generate_telecommand_key(keys, "operator")
-    assert _address(keys) == 0
-    assert capsys.readouterr().out not in ("", before)
+def test_an_archive_without_a_bridge_has_no_token(
+    keys: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert _address(keys, tmp_path / "absent.sqlite") != 0
+    assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_port_that_is_not_known_yet_has_no_address(keys: Path, capsys: Capture) -> None:
-    assert _address(keys, "--port", "0") == 2
+def test_a_port_that_is_not_known_yet_has_no_address(
+    keys: Path, archive: Path, capsys: Capture
+) -> None:
+    assert _address(keys, archive, "--port", "0") == 2
     assert "Give the port" in capsys.readouterr().err
 
 
@@ -66,5 +91,5 @@ def test_the_token_is_printed_on_a_terminal_and_not_in_a_log(
         os.close(write_end)
         greeting = output.readline()
         process.kill()
-    assert (f"/#token={_token(keys)} " in greeting) is on_terminal
+    assert (re.search(r"/#token=\d+\.[0-9a-f]{64} ", greeting) is not None) is on_terminal
     assert ("--address" in greeting) is not on_terminal
