@@ -31,7 +31,13 @@ class FlightUnit:
     """Its folders, its daemon, and an operator with keys."""
 
     def __init__(
-        self, folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+        self,
+        folder: Path,
+        *,
+        threads: int = 1,
+        lines: str = "",
+        engines: Sequence[str] = ("dimc",),
+        unit: str = "rig",
     ) -> None:
         self.folder = folder
         self.state = folder / "state"
@@ -47,7 +53,7 @@ class FlightUnit:
             f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
         )
         keys = KeyFolder(self.state / "keys")
-        public = keys.generate()
+        public = keys.generate(unit)
         generate_curve_pair(self.ground, "operator")
         secret = generate_telecommand_key(self.ground, "operator")
         keys.authorise(self.ground / "operator.key", secret)
@@ -187,14 +193,19 @@ class FlightUnit:
 
 @contextmanager
 def flight_unit(
-    folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+    folder: Path,
+    *,
+    threads: int = 1,
+    lines: str = "",
+    engines: Sequence[str] = ("dimc",),
+    unit: str = "rig",
 ) -> Iterator[FlightUnit]:
     """A flight unit; no process is left running at the end."""
-    unit = FlightUnit(folder, threads=threads, lines=lines, engines=engines)
+    rig = FlightUnit(folder, threads=threads, lines=lines, engines=engines, unit=unit)
     try:
-        yield unit
+        yield rig
     finally:
-        unit.close()
+        rig.close()
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> None:

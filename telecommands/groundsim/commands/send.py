@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from telecommands.command_line import complete_with
-from telecommands.dictionary import TELECOMMANDS, Stage, Verification
+from telecommands.dictionary import TELECOMMANDS, Arm, Stage, Verification
 from telecommands.ground.arguments import (
     allowed_values,
     fields_of,
     read_arguments,
     telecommand_named,
 )
+from telecommands.ground.commanding import check_arguments
 from telecommands.ground.errors import UsageError
 from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import add_station_options, station_of
@@ -110,10 +111,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _confirm(name: str, args: Mapping[str, Any]) -> None:
-    """Ask if the telecommand, or the telecommand that it schedules, is hazardous."""
-    inner = args.get("telecommand")
-    names = [name, *([inner["name"]] if isinstance(inner, Mapping) else [])]
-    if not any(TELECOMMANDS[each].HAZARDOUS for each in names):
+    """Ask if the telecommand is hazardous, or the one that it arms or schedules."""
+    if not (check_arguments(name, args) or name == Arm.NAME):
         return
     command = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
     if not sys.stdin.isatty():

@@ -28,7 +28,7 @@ def ground(tmp_path: Path) -> Path:
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyFolder:
     folder = KeyFolder(tmp_path / "flight" / "keys")
-    folder.generate()
+    folder.generate("sat-a")
     return folder
 
 
@@ -40,7 +40,7 @@ def test_the_service_has_a_pair_of_its_own(keys: KeyFolder) -> None:
 def test_generating_twice_is_refused_and_keeps_the_pair(keys: KeyFolder) -> None:
     pair = keys.service_pair()
     with pytest.raises(LinkError, match="already exists"):
-        keys.generate()
+        keys.generate("sat-a")
     assert keys.service_pair() == pair
 
 

@@ -54,6 +54,7 @@ from telecommands.keys import CurvePair
 from telecommands.refusal import Refusal
 from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
 
+UNIT = "sat-a"
 REPORT = b"contaminated: 25 %\n" * 1000
 
 
@@ -67,6 +68,8 @@ def housekeeping(**fields: object) -> Housekeeping:
         "jobs": JobCounts(),
         "products": ProductCounts(),
         "telecommands": TelecommandCounts(),
+        "clock_trusted": True,
+        "sent_at_checked": True,
         "scheduled": 0,
         "contact": ContactState(),
         "packets_dropped": 0,
@@ -118,6 +121,7 @@ class FlightStandIn:
     def endpoints(self, folder: Path) -> Path:
         path = folder / "endpoints.json"
         links = {
+            "unit": UNIT,
             "telecommand": self._telecommands.endpoint,
             "telemetry": self.telemetry.endpoint,
             "downlink": self._products.endpoint,
@@ -127,6 +131,7 @@ class FlightStandIn:
 
     def offer(self, name: str, content: bytes) -> None:
         offer = ProductOffer(
+            unit=UNIT,
             product=f"product-{Path(name).name}",
             job="job-1",
             kind="report",
@@ -263,7 +268,9 @@ class TelemetryStandIn:
             while not self._waiting.empty():
                 topic, record = self._waiting.get()
                 number = self._sequence[topic] = self._sequence.get(topic, 0) + 1
-                frames = encode_packet(topic, record, boot=1, sequence=number, t=time.time_ns())
+                frames = encode_packet(
+                    topic, record, unit=UNIT, boot=1, sequence=number, t=time.time_ns()
+                )
                 self._latest[frames[0]] = frames
                 self._socket.send_multipart(frames)
             if self._socket.poll(5):

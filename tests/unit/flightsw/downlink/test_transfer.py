@@ -42,6 +42,7 @@ class Station:
         self.delivered: list[ProductRecord] = []
         self.lost: list[tuple[str, str]] = []
         self.transfer = Transfer(
+            "sat-a",
             board.catalogue,
             self.contact,
             lambda: chunk_bytes,
@@ -105,6 +106,7 @@ def station(board: Board) -> Station:
 def test_an_offer_tells_all_about_the_product(station: Station) -> None:
     record = station.board.add("geotiff", size=250)
     assert station.next() == ProductOffer(
+        unit="sat-a",
         product=record.product,
         job=record.job,
         kind="geotiff",

@@ -147,7 +147,7 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
                 publisher.send_multipart(frames)
             huge = housekeeping(memory_bytes=2**64 - 1, heartbeats={"t" * 5000: 1.0, "a/b": 2.0})
             for number in (2**64 - 1, 1):
-                frames = encode_packet("hk", huge, boot=number, sequence=number, t=1)
+                frames = encode_packet("hk", huge, unit="sat-a", boot=number, sequence=number, t=1)
                 publisher.send_multipart(frames)
             until(lambda: client.get("/api/status")["link"]["unreadable"] == 5)
             until(lambda: client.get("/api/status")["archive"]["packets"] == 1)

@@ -241,7 +241,7 @@ def test_without_telecommand_key_no_client_is_made(sequence: SequenceFile) -> No
 def test_a_pair_without_the_services_key_is_reported(
     keys: GroundKeys, sequence: SequenceFile
 ) -> None:
-    half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand)
+    half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand, unit=keys.unit)
     with pytest.raises(UnusableKey, match=r"service\.key"):
         TelecommandClient("tcp://127.0.0.1:1", half, sequence)
 

@@ -39,6 +39,7 @@ _PLAIN = GroundKeys()
 
 def _offer(content: bytes = _CONTENT, **fields: Any) -> tuple[ProductOffer, bytes]:
     values = {
+        "unit": "sat-a",
         "product": "p1",
         "job": "job1",
         "kind": "mask",
