@@ -74,7 +74,8 @@ class Dashboard:
             archive = opened.enter_context(Archive(settings.archive, catalogue))
             self._readers = ReaderPool(settings.archive, _READERS)
             opened.callback(self._readers.close)
-            stages = StageLog(lambda datum: _publish_stage(hub, datum))
+            key_id = settings.operator.key_id if settings.operator else None
+            stages = StageLog(lambda datum: _publish_stage(hub, datum), key_id)
             self._feed = TelemetryFeed(
                 station, archive, catalogue, hub, stages.take, _dropped(self._readers)
             )

@@ -86,7 +86,7 @@ def add_station_options(parser: argparse.ArgumentParser) -> None:
         "--as", dest="key_name", default="operator", metavar="NAME", help="keys to use (operator)"
     )
     group.add_argument(
-        "--unit", type=_unit, default="", metavar="NAME", help="unit to command (that of the keys)"
+        "--unit", type=_unit, metavar="NAME", help="unit to command (that of the keys)"
     )
     endpoints = group.add_mutually_exclusive_group()
     endpoints.add_argument(

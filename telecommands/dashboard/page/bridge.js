@@ -22,7 +22,7 @@ import { tokenHeader } from './token.js';
  * @typedef {{mission: string, can_command: boolean, operator: string|null, authorised: boolean,
  *   reason: string|null, link: Link}} Status
  * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
- * @typedef {{product: string, job: string, scene: string, kind: string, name: string,
+ * @typedef {{product: string, unit: string, job: string, scene: string, kind: string, name: string,
  *   size: number, received: number, sha256: string, image: string|null}} Product
  */
 
@@ -79,13 +79,14 @@ export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)
 /**
  * @param {string} name
  * @param {object} args
+ * @param {boolean} confirmed by the operator; without it, a hazardous one is NOT_CONFIRMED
  * @returns {Promise<{id: string}>}
  */
-export function sendTelecommand(name, args) {
+export function sendTelecommand(name, args, confirmed) {
   return ask('/api/telecommands', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...tokenHeader() },
-    body: JSON.stringify({ name, args }),
+    body: JSON.stringify({ name, args, confirmed }),
   });
 }
 

@@ -22,7 +22,7 @@ from telecommands.ground.arguments import (
     telecommand_named,
 )
 from telecommands.ground.commanding import check_arguments
-from telecommands.ground.errors import UsageError
+from telecommands.ground.errors import NotConfirmed, UsageError
 from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import add_station_options, station_of
 from telecommands.groundsim.listing import all_telecommands, one_telecommand
@@ -116,10 +116,10 @@ def _confirm(name: str, args: Mapping[str, Any]) -> None:
         return
     command = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
     if not sys.stdin.isatty():
-        raise UsageError(command, "needs a confirmation", "Give --yes")
+        raise NotConfirmed(command, "needs a confirmation", "Give --yes")
     print(f"{command}: send? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError(command, "was not confirmed and was not sent")
+        raise NotConfirmed(command, "was not confirmed and was not sent")
 
 
 @contextmanager

@@ -15,9 +15,11 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import zmq
 from typing_extensions import Self
 
+from flightsw.commanding.arming import ArmedTelecommands
 from telecommands.auth import SequenceWindow, TelecommandKey, verify
 from telecommands.codec import (
     check_frames,
@@ -28,6 +30,7 @@ from telecommands.codec import (
     encode_packet,
 )
 from telecommands.dictionary import (
+    Arm,
     Code,
     ContactState,
     DownlinkClass,
@@ -114,6 +117,7 @@ class FlightStandIn:
         self.downlink = SimulatedDownlink([])
         self._key = key
         self._window = SequenceWindow()
+        self._armed = ArmedTelecommands(lambda: 30.0)
         self._telecommands = AnsweringSocket(self._answer, pair=pair, authorised=authorised)
         self._products = AnsweringSocket(self._serve, pair=pair, authorised=authorised)
         self.telemetry = TelemetryStandIn(pair)
@@ -168,11 +172,14 @@ class FlightStandIn:
         try:
             header_frame, body_frame = check_frames(frames)
             header, body = decode_header(header_frame), decode_body(body_frame)
+            if header.unit != UNIT:
+                raise Refusal(Code.WRONG_UNIT, f"this is {UNIT}")
             if header.key_id != self._key.key_id:
                 raise Refusal(Code.UNKNOWN_KEY, f"no key {header.key_id}")
             verify(header, body_frame, self._key)
             self._window = self._window.take(header.sequence)
             telecommand = convert_arguments(body.name, body.args)
+            self._armed.check(header.key_id, telecommand, body.arm, time.monotonic())
             if self.rejects:
                 raise Refusal(Code.NOT_IN_THIS_MODE, "not now", "Ask later")
             stages = list(self._stages(body, telecommand))
@@ -213,6 +220,11 @@ class FlightStandIn:
         elif isinstance(telecommand, OpenContact):
             self.contact_open = True
             yield stage(Stage.COMPLETED)
+        elif isinstance(telecommand, Arm):
+            armed = self._armed.arm(
+                self._key.key_id, telecommand, f"arm-{body.id}", time.monotonic()
+            )
+            yield stage(Stage.COMPLETED, data=msgspec.to_builtins(armed))
         elif body.name == "PING":
             mode = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
             data = {"t": time.time_ns(), "mode": mode.value, "uptime_s": 5.0}

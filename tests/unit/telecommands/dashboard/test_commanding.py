@@ -26,7 +26,7 @@ KEY = TelecommandKey("operator", bytes(SECRET_BYTES))
 @contextmanager
 def _commanding(station: Callable[[], Station]) -> Iterator[Callable[[], str]]:
     """Sends a PING; its last stage and code."""
-    log, stop = StageLog(lambda datum: None), threading.Event()
+    log, stop = StageLog(lambda datum: None, KEY.key_id), threading.Event()
     commanding = Commanding(station, log, lambda *_: None)
 
     def ping() -> str:
