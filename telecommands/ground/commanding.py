@@ -96,9 +96,11 @@ class TelecommandClient(LinkClient):
         *,
         id: str | None = None,  # noqa: A002 - the interface's own name
         check: bool = True,
+        clock_offset_s: float = 0.0,
     ) -> str:
         """Send a telecommand and return its id, which is random unless given.
 
+        ``clock_offset_s`` is added to the time of sending, if the unit's clock is wrong.
         Raises :class:`UsageError` for invalid arguments, unless ``check`` is off.
         """
         try:
@@ -110,9 +112,10 @@ class TelecommandClient(LinkClient):
         if len(self._open) >= _MOST_OPEN:
             cause = f"already has {_MOST_OPEN} open telecommands"
             raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
-        body = _body(id or secrets.token_hex(8), name, args)
+        sent_at = time.time_ns() + round(clock_offset_s * 1e9)
+        body = _body(id or secrets.token_hex(8), name, args, sent_at)
         arming = {"telecommand": {"name": name, "args": args}}
-        arm = _body(secrets.token_hex(8), Arm.NAME, arming) if hazardous else None
+        arm = _body(secrets.token_hex(8), Arm.NAME, arming, sent_at) if hazardous else None
         one = self._open[body.id] = OpenTelecommand(body, arm)
         if arm is not None:
             self._arming[arm.id] = body.id
@@ -273,8 +276,8 @@ class OpenTelecommand:
             self.arrived.append(verification)
 
 
-def _body(telecommand_id: str, name: str, args: Mapping[str, Any]) -> TelecommandBody:
-    fields = {"id": telecommand_id, "name": name, "args": args, "sent_at": time.time_ns()}
+def _body(telecommand_id: str, name: str, args: Mapping[str, Any], sent_at: int) -> TelecommandBody:
+    fields = {"id": telecommand_id, "name": name, "args": args, "sent_at": sent_at}
     try:
         body = msgspec.convert(fields, TelecommandBody)
         size = len(msgspec.msgpack.encode(body))

@@ -63,6 +63,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--no-wait", action="store_true", help="wait for ACCEPTED or REJECTED only")
     parser.add_argument("--id", help="telecommand id; a repeated id returns its stages only")
+    parser.add_argument(
+        "--clock-offset",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="add to the time of sending, if the unit's clock is wrong (WRONG_TIME)",
+    )
     parser.add_argument("--yes", action="store_true", help="skip the confirmation")
     parser.add_argument("--json", action="store_true", help="print one JSON object per stage")
     add_station_options(parser)
@@ -101,7 +108,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _confirm(name, args)
     stage = Stage.ACCEPTED
     with station_of(arguments).commanding() as client, _display(json=arguments.json) as show:
-        telecommand = client.send(name, args, id=arguments.id)
+        telecommand = client.send(
+            name, args, id=arguments.id, clock_offset_s=arguments.clock_offset
+        )
         for verification in client.stages(telecommand, arguments.timeout):
             show(verification)
             stage = verification.stage

@@ -51,6 +51,7 @@ class Harness:
         self.monotonic = 0.0
         self.mode = Mode.OPERATIONAL
         self.rate = 1000.0
+        self.arms = True  # what is sent, if it is hazardous
         self.window = 300.0
         self.clock_trusted = False
         self.sequence = 0
@@ -99,21 +100,29 @@ class Harness:
         self.state.close()
         self.open()
 
-    def frames(self, name: str, args: Mapping[str, Any], id_: str = "") -> tuple[bytes, bytes]:
+    def frames(
+        self, name: str, args: Mapping[str, Any], id_: str = "", arm: str | None = None
+    ) -> tuple[bytes, bytes]:
         self.sequence += 1
         body = TelecommandBody(
             id=id_ or f"t{self.sequence}",
             name=name,
             args=dict(args),
             sent_at=self.now,
-            arm=self._armed(name, args),
+            arm=arm or self._armed(name, args),
         )
         return sign(KEY, UNIT, self.sequence, body)
 
     def send(
-        self, name: str, args: Mapping[str, Any] | None = None, id_: str = ""
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        id_: str = "",
+        *,
+        arm: str | None = None,
     ) -> tuple[Verification, ...]:
-        return self.dispatcher.receive(self.frames(name, args or {}, id_), self.monotonic)
+        frames = self.frames(name, args or {}, id_, arm)
+        return self.dispatcher.receive(frames, self.monotonic)
 
     def known(self, id_: str) -> tuple[Verification, ...]:
         return self.ledger.known(reference_of(KEY.key_id, id_))
@@ -127,6 +136,8 @@ class Harness:
 
     def _armed(self, name: str, args: Mapping[str, Any]) -> str | None:
         """A hazardous telecommand is armed at once, unless its arguments are wrong."""
+        if not self.arms:
+            return None
         arm = f"armed-{self.sequence}"
         with suppress(Refusal):
             request = Arm(telecommand=Inner(name=name, args=dict(args)))
