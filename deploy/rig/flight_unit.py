@@ -44,12 +44,14 @@ class FlightUnit:
         self.scenes = folder / "scenes"
         self.ground = folder / "ground"
         self.settings = folder / "flight.toml"
+        self.clock_file = folder / "clock"  # if it exists, the daemon trusts the clock
         self.scenes.mkdir(parents=True)
         self.ground.mkdir(mode=0o700)
         self.settings.write_text(
             f"engines = {json.dumps(engines)}\n"
             f'[service]\nstate_dir = "{self.state}"\nscene_root = "{self.scenes}"\n'
             "telecommand_port = 0\ntelemetry_port = 0\ndownlink_port = 0\n"
+            f'clock_file = "{self.clock_file}"\n'
             f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
         )
         keys = KeyFolder(self.state / "keys")

@@ -81,9 +81,6 @@ class Attacker:
 def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlightUnit]:
     folder = tmp_path_factory.mktemp("attacked")
     with flight_unit(folder / "unit", unit="sat-a") as unit:
-        text = unit.settings.read_text()
-        clock = f'[service]\nclock_file = "{folder / "synchronised"}"\n'
-        unit.settings.write_text(text.replace("[service]\n", clock))
         generate_curve_pair(unit.ground, "beta")
         secret = generate_telecommand_key(unit.ground, "beta")
         KeyFolder(unit.state / "keys").authorise(unit.ground / "beta.key", secret)
@@ -212,14 +209,13 @@ def test_what_was_held_back_runs_only_while_the_clock_is_not_trusted(
     yesterday = time.time_ns() - 86_400 * 10**9
     assert not checks()
     assert alpha.send(alpha.body("PING", sent_at=yesterday)).stage is Stage.COMPLETED
-    clock = unit.folder.parent / "synchronised"
-    clock.touch()
+    unit.clock_file.touch()
     answer = alpha.send(alpha.body("PING", sent_at=yesterday))
     assert (answer.stage, answer.code) == (Stage.REJECTED, Code.WRONG_TIME)
     assert abs(answer.data["t"] - time.time_ns()) < 300 * 10**9
     assert alpha.send(alpha.body("PING")).stage is Stage.COMPLETED
     wait_until(checks)
-    clock.unlink()
+    unit.clock_file.unlink()
 
 
 def test_packets_and_endpoints_bear_the_name_of_the_unit(unit: FlightUnit) -> None:

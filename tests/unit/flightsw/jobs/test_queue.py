@@ -83,6 +83,7 @@ def test_a_deadline_that_has_passed_is_refused(queue: JobQueue) -> None:
 
 def test_a_waiting_job_past_its_deadline_never_starts_and_times_out(queue: JobQueue) -> None:
     job = queue.add("a", _scene(deadline=_NOW), _NOW)
+    assert job.id.startswith("sat-a-job-1-")
     assert queue.expire(_NOW) == ()
     assert queue.next(_NOW + 1) is None
     assert queue.expire(_NOW + 1) == (job,)

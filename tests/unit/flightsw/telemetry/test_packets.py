@@ -23,7 +23,7 @@ def test_each_topic_counts_from_one_and_carries_the_boot() -> None:
     third = stream.frames("evt", _event("three"), 40)
     assert [decode_packet(*frames)[0].seq for frames in (first, other, third)] == [1, 1, 3]
     packet, body = decode_packet(*third)
-    assert (packet.boot, packet.t, packet.kind) == (7, 40, "Event")
+    assert (packet.unit, packet.boot, packet.t, packet.kind) == ("sat-a", 7, 40, "Event")
     assert body == _event("three")
 
 

@@ -237,6 +237,26 @@ def test_the_services_refusal_comes_through(client: Client, flight: FlightStandI
     assert (stage["stage"], stage["code"]) == ("REJECTED", "OUTSIDE_SCENE_ROOT")
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"name": "SET_MODE", "args": {"mode": "SAFE"}},
+        {"name": "SET_PARAMETER", "args": {"name": "fdir.hot_c", "value": 84.0}},
+    ],
+)
+def test_what_is_hazardous_is_sent_only_when_it_is_confirmed(
+    client: Client, flight: FlightStandIn, wanted: dict[str, Any]
+) -> None:
+    body = json.dumps(wanted).encode()
+    answer = client.ask("/api/telecommands", body, client.token)
+    assert (answer.status, answer.json["error"]["code"]) == (409, "NOT_CONFIRMED")
+    assert flight.ran == []
+    confirmed = json.dumps(wanted | {"confirmed": True}).encode()
+    sent = client.ask("/api/telecommands", confirmed, client.token)
+    assert client.closed(sent.json["id"])[-1]["stage"] == "COMPLETED"
+    assert [one.name for one in flight.ran] == ["ARM", wanted["name"]]
+
+
 def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightStandIn) -> None:
     answer = client.command("SET_HOUSEKEEPING_RATE", period_s=0)
     assert answer.status == 400

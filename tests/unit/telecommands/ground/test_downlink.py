@@ -162,7 +162,9 @@ def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
     link.filter = lambda reply: [] if _is_chunk(reply) and _offset(reply) >= 6000 else [reply]
     with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
         receiver.receive_next(0.2)
-    assert _files(tmp_path / "job1") == [next((tmp_path / "job1").iterdir()).name]
+    assert _files(tmp_path / "sat-a" / "job1") == [
+        next((tmp_path / "sat-a" / "job1").iterdir()).name
+    ]
     assert not (tmp_path / "sat-a" / "job1" / "mask.npy").exists()
     link.filter = lambda reply: [reply]
     link.downlink.requests.clear()
@@ -179,7 +181,7 @@ def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
 def test_bytes_of_a_part_of_a_chunk_are_kept(tmp_path: Path, stored: int) -> None:
     offer, content = _offer()
     link = _Link((offer, content))
-    (tmp_path / "job1").mkdir()
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
     part = tmp_path / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.write_bytes(content[:stored])
     with _receiver(link, tmp_path) as receiver:
@@ -197,7 +199,7 @@ def test_whatever_a_crash_left_behind_the_file_is_right(
 ) -> None:
     folder = tmp_path_factory.mktemp("products")
     offer, content = _offer()
-    (folder / "job1").mkdir()
+    (folder / "sat-a" / "job1").mkdir(parents=True)
     part = folder / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.write_bytes(content[:right] + stored[right:])
     with _receiver(_Link((offer, content)), folder) as receiver:
@@ -209,7 +211,7 @@ def test_whatever_a_crash_left_behind_the_file_is_right(
 
 def test_a_complete_file_is_confirmed_without_being_transferred_again(tmp_path: Path) -> None:
     link = _Link(_offer())
-    (tmp_path / "job1").mkdir()
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
     (tmp_path / "sat-a" / "job1" / "mask.npy").write_bytes(_CONTENT)
     with _receiver(link, tmp_path) as receiver:
         received = receiver.receive_next(_LONG_S)
@@ -220,7 +222,7 @@ def test_a_complete_file_is_confirmed_without_being_transferred_again(tmp_path: 
 
 
 def test_another_file_of_that_name_is_replaced_whole(tmp_path: Path) -> None:
-    (tmp_path / "job1").mkdir()
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
     (tmp_path / "sat-a" / "job1" / "mask.npy").write_bytes(_CONTENT[::-1])
     with _receiver(_Link(_offer()), tmp_path) as receiver:
         receiver.receive_next(_LONG_S)
@@ -448,7 +450,7 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     offer, content = _offer()
     victim = tmp_path / "victim"
     victim.write_text("kept")
-    (tmp_path / "products" / "job1").mkdir(parents=True)
+    (tmp_path / "products" / "sat-a" / "job1").mkdir(parents=True)
     part = tmp_path / "products" / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.symlink_to(victim)
     with (
