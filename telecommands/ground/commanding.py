@@ -114,7 +114,7 @@ class TelecommandClient(LinkClient):
             raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
         sent_at = time.time_ns() + round(clock_offset_s * 1e9)
         body = _body(id or secrets.token_hex(8), name, args, sent_at)
-        arming = {"telecommand": {"name": name, "args": args}}
+        arming = {"telecommand": {"name": name, "args": dict(args)}}
         arm = _body(secrets.token_hex(8), Arm.NAME, arming, sent_at) if hazardous else None
         one = self._open[body.id] = OpenTelecommand(body, arm)
         if arm is not None:

@@ -309,5 +309,5 @@ def test_products_asked_for_within_a_minute_are_under_transfer(station: Station)
 
 
 def test_requests_of_another_version_are_refused(station: Station) -> None:
-    ((reply, _),) = station.transfer.answer(NextProduct(v=2), station.rate)
+    ((reply, _),) = station.transfer.answer(NextProduct(v=1), station.rate)
     assert _code(reply) is Code.WRONG_VERSION

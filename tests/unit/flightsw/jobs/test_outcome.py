@@ -59,7 +59,7 @@ class _Desk:
         return told(self.harness.known(telecommand))
 
     def _process(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
-        return Deferred({"job": self.jobs.add(context.id, request, 1).id})
+        return Deferred({"job": self.jobs.add(context.reference, request, 1).id})
 
     def _cancel(self, request: CancelJob, _: TelecommandContext) -> Outcome:
         self.jobs.cancel(request.job, 1)
