@@ -23,7 +23,7 @@ from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
 from tests.conftest import Simulated
 from tests.unit.telecommands.dashboard.running import running
-from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, housekeeping
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
 COMMANDING = "flightsw:payload/flightsw:commanding"
@@ -133,7 +133,8 @@ def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_pa
     key = TelecommandKey("operator", bytes(SECRET_BYTES))
     with FlightStandIn(key) as flight:
         endpoints = StationEndpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
-        station = Station(endpoints, GroundKeys(telecommand=key), tmp_path / "operator.sequence")
+        keys = GroundKeys(telecommand=key, unit=UNIT)
+        station = Station(endpoints, keys, tmp_path / "operator.sequence")
         settings = DashboardSettings(
             archive=tmp_path / "archive.sqlite", openmct=find_openmct(None), port=0
         )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import zmq
@@ -26,7 +27,7 @@ from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
 from tests.unit.telecommands.dashboard.running import Client, page_and_library, running, until
-from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housekeeping
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, event, housekeeping
 
 KEY = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
 
@@ -60,7 +61,7 @@ def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
     links = json.loads(flight.endpoints(folder).read_text())
     return Station(
         StationEndpoints(**links),
-        read_ground_keys(keys, "operator", curve=False),
+        msgspec.structs.replace(read_ground_keys(keys, "operator", curve=False), unit=UNIT),
         keys / "operator.sequence",
     )
 
