@@ -23,9 +23,9 @@ echo "4. Opening a contact and downlinking the products."
 "$bin/groundsim" fetch demo/received --contact 1e9,120 "${station[@]}"
 
 echo "5. Comparing the downlinked mask with the simulated truth."
-"$bin/groundsim" score demo/received/*/*_cloud_mask.tif demo/scenes/*_truth.npy
+"$bin/groundsim" score demo/received/demo/*/*_cloud_mask.tif demo/scenes/*_truth.npy
 
 "$bin/groundsim" send SHUT_DOWN --yes "${station[@]}" >/dev/null
 wait "${started[0]}"
 started=()
-echo "The quick-look is $(echo demo/received/*/*_visualization.jpg)"
+echo "The quick-look is $(echo demo/received/demo/*/*_visualization.jpg)"

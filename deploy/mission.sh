@@ -40,6 +40,7 @@ simulate_scene() {
 start_service() { # with more lines of the settings; keys are exchanged between both sides
     cat >demo/flight.toml <<TOML
 [service]
+unit = "demo"
 state_dir = "demo/state"
 scene_root = "demo/scenes"
 telecommand_port = 0

@@ -393,6 +393,7 @@ class SceneProcessor:
             buffer_m=pipeline.buffer_m,
             created=datetime.now(timezone.utc),
             source=None if isinstance(request.scene, ArrayScene) else request.scene,
+            unit=self._settings.service.unit,
         )
 
 

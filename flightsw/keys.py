@@ -37,6 +37,7 @@ from telecommands.keys import (
     read_curve_pair,
     read_curve_public,
     read_telecommand_key,
+    read_unit,
 )
 
 SERVICE: Final = "service"
@@ -83,10 +84,10 @@ class KeyFolder:
         """Folder of the shared secrets."""
         return self._folder / "telecommand"
 
-    def generate(self) -> Path:
-        """Make the service's pair; the path of its public half, which clients need."""
+    def generate(self, unit: str) -> Path:
+        """Make the pair of the service of ``unit``; the path of its public half, for clients."""
         with _link_errors():
-            generate_curve_pair(self._folder, SERVICE)
+            generate_curve_pair(self._folder, SERVICE, unit)
         self._make_folders()
         return self._folder / f"{SERVICE}{PUBLIC_SUFFIX}"
 
@@ -190,6 +191,22 @@ class KeyFolder:
                     path, "does not exist: the service has no key", "Run: flightsw keys generate"
                 )
             return read_curve_pair(path)
+
+    def unit(self, setting: str | None) -> str:
+        """The name of this unit: the setting ``service.unit``, or what :meth:`generate` was given.
+
+        Raises :class:`LinkError` if there is neither, or if the two differ.
+        """
+        path = self._folder / f"{SERVICE}{PUBLIC_SUFFIX}"
+        with _link_errors():
+            of_key = read_unit(path) if path.exists() else ""
+        if setting and of_key and setting != of_key:
+            cause = f"is the key of the unit {of_key}, but service.unit is {setting}"
+            raise LinkError(path, cause, "Correct service.unit, or generate the keys of this unit")
+        if not (setting or of_key):
+            cure = "Set service.unit, or generate the keys with: flightsw keys generate --unit NAME"
+            raise LinkError("the unit", "has no name", cure)
+        return setting or of_key
 
     def _refuse_second_name(self, name: str, key: bytes) -> None:
         for other, known in self.clients().public.items():

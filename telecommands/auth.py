@@ -20,7 +20,8 @@ WINDOW: Final = 1024
 AHEAD: Final = 1 << 20
 """Largest step of a sequence number above the highest."""
 
-_SIGNED: Final = struct.Struct(">BQH")
+_VERSION_AND_SEQUENCE: Final = struct.Struct(">BQ")
+_LENGTH: Final = struct.Struct(">H")
 
 
 class TelecommandKey(msgspec.Struct, frozen=True):
@@ -59,26 +60,32 @@ class SequenceWindow(msgspec.Struct, frozen=True):
         return SequenceWindow(self.highest, self.seen | 1 << -ahead)
 
 
-def mac(key: TelecommandKey, version: int, sequence: int, body: bytes) -> bytes:
+def mac(key: TelecommandKey, version: int, unit: str, sequence: int, body: bytes) -> bytes:
     """HMAC-SHA256 of a telecommand, 32 bytes.
 
-    It covers, in this order and big-endian: version (1 byte), sequence (8 bytes), length of the key
-    id (2 bytes), all unsigned; the key id in UTF-8; the body frame as sent.
+    It covers, in this order: version (1 byte), sequence (8 bytes); length of the unit's name (2
+    bytes) and the name; length of the key id (2 bytes) and the key id; the body frame as sent.
+    Numbers are unsigned and big-endian, text is in UTF-8.
     """
-    key_id = key.key_id.encode()
-    signed = _SIGNED.pack(version, sequence, len(key_id)) + key_id + body
+    names = b"".join(
+        _LENGTH.pack(len(name)) + name for name in (unit.encode(), key.key_id.encode())
+    )
+    signed = _VERSION_AND_SEQUENCE.pack(version, sequence) + names + body
     return hmac.new(key.secret, signed, hashlib.sha256).digest()
 
 
-def sign(key: TelecommandKey, sequence: int, body: TelecommandBody) -> tuple[bytes, bytes]:
-    """Sign a telecommand; its two frames."""
+def sign(
+    key: TelecommandKey, unit: str, sequence: int, body: TelecommandBody
+) -> tuple[bytes, bytes]:
+    """Sign a telecommand for a unit; its two frames."""
     frame = encode(body)
-    code = mac(key, VERSION, sequence, frame)
-    return encode(TelecommandHeader(VERSION, key.key_id, sequence, code)), frame
+    code = mac(key, VERSION, unit, sequence, frame)
+    return encode(TelecommandHeader(VERSION, unit, key.key_id, sequence, code)), frame
 
 
 def verify(header: TelecommandHeader, body: bytes, key: TelecommandKey) -> None:
-    """:class:`Refusal` unless the holder of ``key`` signed this body."""
-    if not hmac.compare_digest(mac(key, header.version, header.sequence, body), header.mac):
+    """:class:`Refusal` unless the holder of ``key`` signed this body for the header's unit."""
+    code = mac(key, header.version, header.unit, header.sequence, body)
+    if not hmac.compare_digest(code, header.mac):
         cure = "Check that both sides hold the same key"
         raise Refusal(Code.BAD_MAC, "the authentication code does not match", cure)

@@ -43,6 +43,22 @@ _CONTAINERS: Final = frozenset((list, dict))
 _VALUES: Final = _CONTAINERS | {type(None), bool, int, float, str, bytes}
 
 
+class _HeaderVersion(msgspec.Struct, frozen=True, array_like=True):
+    """The first value of a header of any version."""
+
+    version: int
+
+
+class _PacketVersion(msgspec.Struct, frozen=True):
+    """The version in a packet of any version."""
+
+    v: int
+
+
+_HEADER_VERSION: Final = msgspec.msgpack.Decoder(_HeaderVersion)
+_PACKET_VERSION: Final = msgspec.msgpack.Decoder(_PacketVersion)
+
+
 class _Label(msgspec.Struct, frozen=True):
     """The id and name in a body; all other fields are skipped without decoding them."""
 
@@ -72,10 +88,10 @@ def check_frames(frames: Sequence[bytes]) -> tuple[bytes, bytes]:
 
 def decode_header(frame: bytes) -> TelecommandHeader:
     """Decode the first frame of a telecommand; :class:`Refusal` unless it is of this version."""
-    header = _decoded(_HEADER, frame, "the header")
-    if header.version != VERSION:
-        raise _wrong_version(header.version)
-    return header
+    version = _decoded(_HEADER_VERSION, frame, "the header").version
+    if version != VERSION:
+        raise _wrong_version(version)
+    return _decoded(_HEADER, frame, "the header")
 
 
 def decode_body(frame: bytes) -> TelecommandBody:
@@ -115,18 +131,20 @@ def decode_packet(topic: bytes, frame: bytes) -> tuple[Packet, Record]:
     decoder = _BODIES.get(name)  # type: ignore[call-overload]
     if decoder is None:
         raise Refusal(Code.MALFORMED, f"{name!r} is not a topic", f"Topics: {', '.join(PACKETS)}")
+    version = _decoded(_PACKET_VERSION, frame, f"a packet of {name}").v
+    if version != VERSION:
+        raise _wrong_version(version)
     packet = _decoded(_PACKET, frame, f"a packet of {name}")
-    if packet.v != VERSION:
-        raise _wrong_version(packet.v)
     return packet, _decoded(decoder, packet.body, f"the body of a packet of {name}")
 
 
 def encode_packet(
-    topic: Topic, body: Record, *, boot: int, sequence: int, t: int
+    topic: Topic, body: Record, *, unit: str, boot: int, sequence: int, t: int
 ) -> tuple[bytes, bytes]:
     """Encode a packet as two frames of telemetry; ``t`` is UTC in nanoseconds."""
     packet = Packet(
         v=VERSION,
+        unit=unit,
         boot=boot,
         seq=sequence,
         t=t,

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of headers, packets and downlink messages; every other version is rejected."""
 
 MAX_HEADER_BYTES: Final = 256
@@ -53,14 +53,22 @@ class Code(str, Enum):
     MALFORMED = "MALFORMED", "the message is not two msgpack frames in the format of this page"
     OVERSIZED = "OVERSIZED", "a frame is too long, or its arguments are nested too deep"
     WRONG_VERSION = "WRONG_VERSION", "the header's version differs from the service's"
+    WRONG_UNIT = "WRONG_UNIT", "the telecommand is addressed to another unit"
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
-    ID_IN_USE = "ID_IN_USE", "a telecommand of another key has the same id"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
     RATE_LIMITED = (
         "RATE_LIMITED",
         "the key sent telecommands faster than commanding.rate_per_second",
+    )
+    WRONG_TIME = (
+        "WRONG_TIME",
+        "sent_at differs from the unit's clock by more than commanding.sent_at_window_s",
+    )
+    NOT_ARMED = (
+        "NOT_ARMED",
+        "the telecommand is hazardous, and no valid ARM of this key names it with these arguments",
     )
     UNKNOWN_TELECOMMAND = "UNKNOWN_TELECOMMAND", "the telecommand does not exist"
     BAD_ARGUMENTS = "BAD_ARGUMENTS", "an argument is missing, unknown, mistyped or out of range"
@@ -214,6 +222,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "elapsed_s": "processing time so far",
         "seconds_left": "time until the window closes",
         "v": "version of this interface",
+        "unit": "name of the unit",
         # Telecommands.
         "id": "id of the telecommand; empty if it could not be read",
         "name": "name of the telecommand; empty if it could not be read",
@@ -299,6 +308,9 @@ UtcNanoseconds: TypeAlias = Annotated[int, Meta(ge=0, le=2**63 - 1, extra={"unit
 Identifier: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.:-]+\Z")
 ]
+UnitName: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=20, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*\Z")
+]
 TelecommandName: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=64, description="name of the telecommand")
 ]
@@ -339,7 +351,8 @@ class Telecommand(Record, frozen=True, kw_only=True):
     """Arguments of one telecommand, with its properties as class variables.
 
     ``READ_ONLY``: changes nothing, may be repeated, runs in every mode.  ``IN_SAFE``: runs in SAFE
-    and BOOT too.  ``HAZARDOUS``: the ground asks the operator for confirmation before sending.
+    and BOOT too.  ``HAZARDOUS``: the ground asks the operator for confirmation, and the service
+    runs it only if it was armed (ARM); :func:`is_hazardous` counts arguments too.
     ``RESULT`` is the type of ``data`` in COMPLETED.
     """
 
@@ -667,6 +680,26 @@ class Scheduled(Record, frozen=True, kw_only=True):
 Schedule.RESULT = Scheduled
 
 
+class Armed(Record, frozen=True, kw_only=True):
+    """Answer to ARM."""
+
+    arm: Annotated[Identifier, Meta(description="what the armed telecommand gives as arm")]
+    seconds: Annotated[
+        float, Meta(description="the telecommand must arrive within this time", extra={"unit": "s"})
+    ]
+
+
+class Arm(Telecommand, frozen=True, kw_only=True):
+    """Prepare a hazardous telecommand, which then runs once, if its key sends it in time.
+
+    It names the telecommand with its arguments; these are checked now.
+    """
+
+    NAME = "ARM"
+    RESULT = Armed
+    telecommand: Inner
+
+
 class Unschedule(Telecommand, frozen=True, kw_only=True):
     """Remove a telecommand from the schedule."""
 
@@ -850,9 +883,10 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
         kind.NAME: kind
         for kind in (
             Ping, ProcessScene, CancelJob, ListJobs, ListScenes, SetMode, SelfTest, GetParameter,
-            SetParameter, SetHousekeepingRate, Schedule, Unschedule, ListSchedule, ListProducts,
-            HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct, OpenContact,
-            CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest, Restart, ShutDown,
+            SetParameter, SetHousekeepingRate, Arm, Schedule, Unschedule, ListSchedule,
+            ListProducts, HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct,
+            OpenContact, CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest,
+            Restart, ShutDown,
         )
     }
 )  # fmt: skip
@@ -862,17 +896,21 @@ class TelecommandBody(Record, frozen=True, kw_only=True):
     """Second frame of a telecommand."""
 
     id: Annotated[
-        Identifier, Meta(description="chosen by the sender; unique among all keys, never reused")
+        Identifier, Meta(description="chosen by the sender; unique for its key, never reused")
     ]
     name: TelecommandName
     args: dict[str, Any] = {}
     sent_at: UtcNanoseconds
+    arm: Annotated[
+        Identifier | None, Meta(description="of a hazardous telecommand: what ARM answered")
+    ] = None
 
 
 class TelecommandHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """First frame of a telecommand: an array of four values."""
+    """First frame of a telecommand: an array of five values."""
 
-    version: Annotated[int, Meta(description="version of this interface: 1")]
+    version: Annotated[int, Meta(description="version of this interface: 2")]
+    unit: Annotated[UnitName, Meta(description="name of the unit that the telecommand is for")]
     key_id: Annotated[
         Identifier,
         Meta(description="name of the telecommand key: the file name without .telecommand_key"),
@@ -964,6 +1002,13 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     jobs: JobCounts
     products: ProductCounts
     telecommands: TelecommandCounts
+    clock_trusted: Annotated[
+        bool, Meta(description="whether the file of the setting service.clock_file exists")
+    ]
+    sent_at_checked: Annotated[
+        bool,
+        Meta(description="whether the sent_at of telecommands is checked against the clock now"),
+    ]
     scheduled: Count
     contact: ContactState
     packets_dropped: Annotated[
@@ -1067,6 +1112,7 @@ class Packet(Record, frozen=True, kw_only=True):
     """Second frame of telemetry; the first frame is the topic."""
 
     v: int
+    unit: UnitName
     boot: Annotated[int, Meta(description="boot count; each boot restarts seq at 1")]
     seq: Annotated[int, Meta(ge=1)]
     t: UtcNanoseconds
@@ -1212,7 +1258,8 @@ EVENTS: Final[Mapping[EventName, EventKind]] = MappingProxyType(
 class Parameter(msgspec.Struct, frozen=True):
     """A persistent setting that telecommands read and write.
 
-    Text has ``choices``; numbers have ``low`` and ``high``, both inclusive.
+    Text has ``choices``; numbers have ``low`` and ``high``, both inclusive.  ``hazardous``: setting
+    it must be armed (ARM).
     """
 
     default: Value
@@ -1221,6 +1268,7 @@ class Parameter(msgspec.Struct, frozen=True):
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    hazardous: bool = False
 
 
 PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
@@ -1231,6 +1279,14 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "progress.period_s": Parameter(0.5, "shortest time between progress packets", "s", 0.1, 60),
         "commanding.rate_per_second": Parameter(
             200, "telecommand rate allowed per key; bursts of two seconds' worth", "1/s", 1, 10_000
+        ),
+        "commanding.arm_s": Parameter(
+            30.0, "time from ARM to the armed telecommand, at most", "s", 1, 600, hazardous=True
+        ),
+        "commanding.sent_at_window_s": Parameter(
+            300.0,
+            "difference of sent_at from the unit's clock, at most; checked only while the clock is"
+            " trusted; 0: never", "s", 0, 86_400, hazardous=True,
         ),
         "processing.fusion": Parameter(
             "or", "how overlapping tiles are combined, unless the telecommand sets it",
@@ -1247,15 +1303,21 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
             1 << 20, "longest chunk; a slow link gets shorter ones", "byte", 4096, 8 << 20
         ),
         "storage.quota_bytes": Parameter(
-            20 * 10**9, "storage for products on board", "byte", 10**6, 10**13
+            20 * 10**9, "storage for products on board", "byte", 10**6, 10**13, hazardous=True
         ),
         "storage.reserve_bytes": Parameter(
             10**9, "disk space kept free; with less, the disk counts as full", "byte",
-            10**6, 10**12,
+            10**6, 10**12, hazardous=True,
         ),
-        "fdir.warm_c": Parameter(80.0, "temperature that pauses processing", "°C", 0, 120),
-        "fdir.hot_c": Parameter(85.0, "temperature that triggers SAFE", "°C", 0, 120),
-        "fdir.hysteresis_c": Parameter(5.0, "margin below a limit before it clears", "°C", 0, 50),
+        "fdir.warm_c": Parameter(
+            80.0, "temperature that pauses processing", "°C", 0, 120, hazardous=True
+        ),
+        "fdir.hot_c": Parameter(
+            85.0, "temperature that triggers SAFE", "°C", 0, 120, hazardous=True
+        ),
+        "fdir.hysteresis_c": Parameter(
+            5.0, "margin below a limit before it clears", "°C", 0, 50, hazardous=True
+        ),
     }
 )  # fmt: skip
 
@@ -1296,6 +1358,7 @@ class ProductOffer(Record, frozen=True, kw_only=True, tag="product", tag_field="
     """Service: the next product.  A chunk has ``chunk_bytes`` bytes or fewer."""
 
     v: int = VERSION
+    unit: UnitName
     product: Identifier
     job: Identifier
     kind: ProductKind

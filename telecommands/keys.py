@@ -20,6 +20,7 @@ import msgspec
 import zmq.auth
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.dictionary import UnitName
 
 PUBLIC_SUFFIX: Final = ".key"
 SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file name
@@ -30,6 +31,8 @@ SERVICE_KEY: Final = "service.key"
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _Z85: Final = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
 _HEX: Final = re.compile(rb"[0-9a-f]{%d}\n?\Z" % (2 * SECRET_BYTES))
+_UNIT: Final = "unit"  # in the metadata of the service's certificate
+_UNIT_LINE: Final = re.compile(rf'^ +{_UNIT} = "(.*)"$', re.MULTILINE)
 _MOST_BYTES: Final = 4096
 _WRITABLE: Final = "Give a folder that can be written"
 
@@ -64,12 +67,14 @@ def check_name(name: str) -> None:
         raise KeyRefused(Path(name), "is not a valid key name", cure)
 
 
-def generate_curve_pair(folder: Path, name: str) -> Path:
+def generate_curve_pair(folder: Path, name: str, unit: str = "") -> Path:
     """Make ``NAME.key`` and ``NAME.key_secret`` in a folder of mode 0700; the path of the latter.
 
-    Raises :class:`KeyRefused` if one of them exists.
+    Both record the name of the ``unit`` whose key it is, if one is given.  Raises
+    :class:`KeyRefused` if one of them exists.
     """
     check_name(name)
+    metadata = _metadata(unit)
     make_key_folder(folder)
     targets = [folder / f"{name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX)]
     for target in targets:
@@ -77,7 +82,8 @@ def generate_curve_pair(folder: Path, name: str) -> Path:
     with tempfile.TemporaryDirectory(prefix=".keys-", dir=folder) as hidden:
         zmq.auth.create_certificates(hidden, name)
         for target in targets:
-            publish_key_file(target, (Path(hidden) / target.name).read_bytes())
+            content = (Path(hidden) / target.name).read_bytes()
+            publish_key_file(target, content.replace(b"metadata\n", metadata, 1))
     return targets[0]
 
 
@@ -124,9 +130,27 @@ def fingerprint(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:32]
 
 
-def certificate(public: bytes) -> bytes:
-    """Content of ``NAME.key`` with only the public key."""
-    return b'metadata\ncurve\n    public-key = "%s"\n' % public
+def certificate(public: bytes, unit: str = "") -> bytes:
+    """Content of ``NAME.key`` with only the public key, and the unit whose key it is, if any."""
+    return b'%scurve\n    public-key = "%s"\n' % (_metadata(unit), public)
+
+
+def read_unit(path: Path) -> str:
+    """The unit whose certificate this is, empty if it does not say.
+
+    :class:`KeyRefused` if the file cannot be read, or names one that is not valid.
+    """
+    found = _UNIT_LINE.search(_content(path, secret=False).decode("ascii", "replace"))
+    return check_unit(found[1]) if found else ""
+
+
+def check_unit(name: str) -> str:
+    """The name; :class:`KeyRefused` unless it is a valid name of a unit."""
+    try:
+        return msgspec.convert(name, UnitName)
+    except msgspec.ValidationError as error:
+        cure = "Use 1 to 20 of A-Z a-z 0-9 _ - and start with a letter or a digit"
+        raise KeyRefused(Path(name), "is not a valid name of a unit", cure) from error
 
 
 def holds_secret(path: Path) -> bool:
@@ -165,6 +189,11 @@ def publish_key_file(path: Path, content: bytes) -> None:
         _refuse_existing(path)
     except OSError as error:
         raise KeyRefused(path, _reason(error), _WRITABLE) from error
+
+
+def _metadata(unit: str) -> bytes:
+    line = f'    {_UNIT} = "{check_unit(unit)}"\n' if unit else ""
+    return f"metadata\n{line}".encode()
 
 
 def _give_to_the_owner(path: Path) -> None:

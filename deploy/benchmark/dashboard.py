@@ -184,7 +184,8 @@ def housekeeping(number: int) -> Housekeeping:
         mode=Mode.OPERATIONAL, uptime_s=float(number), boots=3, unclean_boots=1,
         reset_cause="power on", jobs=JobCounts(queued=number % 7, completed=number // 60),
         products=ProductCounts(queued=number % 11, queued_bytes=number * 1000),
-        telecommands=TelecommandCounts(accepted=number // 5), scheduled=2,
+        telecommands=TelecommandCounts(accepted=number // 5), clock_trusted=True,
+        sent_at_checked=True, scheduled=2,
         contact=ContactState(), packets_dropped=0, events_squelched=0,
         card_temperature_c=60 + 10 * wave + (30 if number % 400_000 == 77 else 0),
         card_power_w=9 + wave, card_energy_j=9.0 * number, cpu_temperature_c=55 + 5 * wave,
@@ -221,7 +222,9 @@ def build(path: Path, days: int, day: int = _DAY) -> None:
 
 def _arrival(number: int) -> Arrival:
     t = _START + number * _SECOND
-    frames = encode_packet("hk", housekeeping(number), boot=3, sequence=number + 1, t=t)
+    frames = encode_packet(
+        "hk", housekeeping(number), unit="bench", boot=3, sequence=number + 1, t=t
+    )
     return Arrival("hk", *decode_packet(*frames))
 
 

@@ -184,17 +184,18 @@ def _flood(unit: FlightUnit, seconds: float) -> dict[str, Any]:
 
 def _send_flood(unit: FlightUnit, seconds: float) -> tuple[int, int, Counter[str]]:
     """How many were sent, how many were not answered, and the answers by their code."""
-    key = unit.keys.telecommand
+    keys = unit.keys
+    key = keys.telecommand
     assert key is not None
     sequence, answers = SequenceFile(unit.ground / "operator.sequence"), Counter[str]()
     waiting: set[str] = set()
     began, offered = time.monotonic(), 0
-    with Connection(zmq.DEALER, unit.endpoints["telecommand"], unit.keys) as connection:
+    with Connection(zmq.DEALER, unit.endpoints["telecommand"], keys) as connection:
         while (elapsed := time.monotonic() - began) < seconds:
             while offered < elapsed * _FLOOD_RATE:
                 name = ("PING", "LIST_SCHEDULE", "NO_SUCH", "SET_PARAMETER")[offered % 4]
                 body = TelecommandBody(id=f"flood-{offered}-{began}", name=name, sent_at=1)
-                connection.send(*sign(key, sequence.next(), body))
+                connection.send(*sign(key, keys.unit, sequence.next(), body))
                 waiting.add(body.id)
                 offered += 1
             _take_answers(connection, 0.001, waiting, answers)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, get_args
 
 from deploy.documentation.interface_types import doc_of, fields_table, record_of, records_in, value
+from flightsw.commanding.arming import MOST_ARMED
 from flightsw.commanding.ledger import KEPT
 from telecommands import dictionary
 from telecommands.auth import AHEAD, SECRET_BYTES, WINDOW, TelecommandKey, mac, sign
@@ -42,6 +43,7 @@ _TEMPLATE: Final = Path(__file__).with_name("interface_template.md")
 _EXAMPLES: Final = ("telecommand_client", "telemetry_subscriber")
 
 EXAMPLE_KEY: Final = TelecommandKey("example", bytes(range(SECRET_BYTES)))
+EXAMPLE_UNIT: Final = "sat-a"
 EXAMPLE_SEQUENCE: Final = 7
 EXAMPLE_BODY: Final = TelecommandBody(
     id="ping-1", name="PING", args={}, sent_at=1_800_000_000_000_000_000
@@ -70,6 +72,7 @@ def _figures() -> dict[str, str]:
         "window": f"{WINDOW:,}",
         "ahead": f"{AHEAD:,}",
         "kept": f"{KEPT:,}",
+        "most_armed": str(MOST_ARMED),
         "resend": f"{RESEND_S:g}",
         "window_bytes": f"{WINDOW_BYTES >> 20} MiB",
         "most_credit": str(MOST_CREDIT),
@@ -97,16 +100,16 @@ def _chapters() -> Mapping[str, Iterator[str]]:
 
 
 def _example() -> Iterator[str]:
-    header, body = sign(EXAMPLE_KEY, EXAMPLE_SEQUENCE, EXAMPLE_BODY)
-    code = mac(EXAMPLE_KEY, dictionary.VERSION, EXAMPLE_SEQUENCE, body)
-    key_id = EXAMPLE_KEY.key_id.encode()
-    lengths = f"{EXAMPLE_SEQUENCE:016x} {len(key_id):04x}"
+    header, body = sign(EXAMPLE_KEY, EXAMPLE_UNIT, EXAMPLE_SEQUENCE, EXAMPLE_BODY)
+    code = mac(EXAMPLE_KEY, dictionary.VERSION, EXAMPLE_UNIT, EXAMPLE_SEQUENCE, body)
+    names = (EXAMPLE_UNIT.encode(), EXAMPLE_KEY.key_id.encode())
+    shown = " ".join(f"{len(name):04x} {name.hex()}" for name in names)
     yield "| what | bytes in hex |\n| --- | --- |\n"
     yield f"| telecommand key | `{EXAMPLE_KEY.secret.hex()}` |\n"
     yield f"| body: {value(EXAMPLE_BODY)} | `{body.hex()}` |\n"
     yield f"| authenticated: version {dictionary.VERSION}, sequence {EXAMPLE_SEQUENCE}, "
-    yield f"key id `{EXAMPLE_KEY.key_id}`, body | "
-    yield f"`{dictionary.VERSION:02x} {lengths} {key_id.hex()} {body.hex()}` |\n"
+    yield f"unit `{EXAMPLE_UNIT}`, key id `{EXAMPLE_KEY.key_id}`, body | "
+    yield f"`{dictionary.VERSION:02x} {EXAMPLE_SEQUENCE:016x} {shown} {body.hex()}` |\n"
     yield f"| mac | `{code.hex()}` |\n"
     yield f"| header | `{header.hex()}` |\n"
 
@@ -150,7 +153,8 @@ def _parameters() -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- |\n"
     for name, one in PARAMETERS.items():
         kind = {bool: "boolean", int: "integer", float: "number", str: "text"}[type(one.default)]
-        cells = (f"`{name}`", kind, one.unit, _range(one), value(one.default), one.doc)
+        doc = f"{one.doc}. Hazardous" if one.hazardous else one.doc
+        cells = (f"`{name}`", kind, one.unit, _range(one), value(one.default), doc)
         yield f"| {' | '.join(cells)} |\n"
 
 

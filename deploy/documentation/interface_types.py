@@ -30,7 +30,7 @@ from msgspec.inspect import (
     type_info,
 )
 
-from telecommands.dictionary import MEANINGS, Identifier, UtcNanoseconds
+from telecommands.dictionary import MEANINGS, Identifier, UnitName, UtcNanoseconds
 from telecommands.ground.limits import extra_of
 
 
@@ -42,6 +42,7 @@ def plain(found: Type) -> Type:
 _NAMED: Final = {
     "identifier": plain(type_info(Identifier)),
     "time": plain(type_info(UtcNanoseconds)),
+    "unit name": plain(type_info(UnitName)),
 }
 _PLAIN: Final = {
     AnyType: "anything",

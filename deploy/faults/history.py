@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from flightsw.commanding.context import reference_of
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.parameters import ParameterStore
 from flightsw.commanding.schedule import TelecommandSchedule
@@ -94,7 +95,7 @@ class _Life:
         with self.state.reading() as db:
             db.execute("PRAGMA synchronous = OFF")  # no power is cut here
         self._choice, self._written = choice, written
-        self._jobs = JobQueue(self.state, lambda: 10_000)
+        self._jobs = JobQueue(self.state, "rig", lambda: 10_000)
         self._catalogue = ProductCatalogue(self.state)
         self._ledger = VerificationLedger(self.state)
         self._schedule = TelecommandSchedule(self.state)
@@ -126,7 +127,7 @@ class _Life:
         self._remember()
 
     def _accept(self) -> None:
-        telecommand = f"{self._choice.getrandbits(128):032x}"
+        telecommand = reference_of("operator", f"{self._choice.getrandbits(128):032x}")
         request = ProcessScene(scene=f"S2A_{self._step}.SAFE", priority=self._choice.randrange(10))
         with self.state.transaction():
             self._ledger.open(telecommand, "PROCESS_SCENE", "operator", self._now, durable=True)
@@ -152,10 +153,10 @@ class _Life:
             self._catalogue.delivered(added[0].product, added[0].sha256, self._now)
 
     def _stage(self, telecommand: str, stage: Stage) -> None:
+        key_id, id_ = telecommand.split("/")
         self._ledger.record(
-            Verification(
-                id=telecommand, name="PROCESS_SCENE", stage=stage, at=self._now, key_id="operator"
-            )
+            telecommand,
+            Verification(id=id_, name="PROCESS_SCENE", stage=stage, at=self._now, key_id=key_id),
         )
 
     def _remember(self) -> None:

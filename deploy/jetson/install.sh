@@ -12,10 +12,11 @@ source "$scripts/releases.sh"
 
 usage() {
     cat <<USAGE
-usage: install.sh [--torch WHEEL | --without-torch] [--add WHEEL]... [--without NAME]...
+usage: install.sh [--unit NAME] [--torch WHEEL | --without-torch] [--add WHEEL]... [--without NAME]...
                   [--wheelhouse DIR] [--python PYTHON] [--keep-environment] [--root DIR] [--dry-run]
        install.sh --rollback [--root DIR] [--dry-run]
 
+  --unit NAME           name of this flight unit, for the settings: 1 to 20 of A-Z a-z 0-9 _ -
   --torch WHEEL         also install this build of torch: a wheel or a requirement, for the Jetson
   --add WHEEL           also install this wheel or requirement, such as the card's runtime
   --without NAME        the new release may lack this distribution, which the active one has;
@@ -35,8 +36,10 @@ wheelhouse=
 python=python3
 keep_environment=
 rollback=
+unit=
 while [ $# -gt 0 ]; do
     case $1 in
+    --unit) unit=${2:?--unit needs a name} && shift ;;
     --torch) added+=("${2:?--torch needs a wheel}") && shift ;;
     --without-torch) left_out+=(torch) ;;
     --add) added+=("${2:?--add needs a wheel}") && shift ;;
@@ -64,6 +67,7 @@ main() {
 }
 
 install_all() {
+    require_unit
     [ -z "$wheelhouse" ] || verify_wheelhouse
     [ -n "$root" ] || install_debian_packages
     [ -n "$keep_environment" ] || install_environment
@@ -95,6 +99,15 @@ roll_back() {
         restart_services
     fi
     say "$name is the active release"
+}
+
+require_unit() {
+    if [ -n "$unit" ]; then
+        [[ $unit =~ ^[A-Za-z0-9][A-Za-z0-9_-]{0,19}$ ]] ||
+            fail "$unit is not a name of a unit; use 1 to 20 of A-Z a-z 0-9 _ -"
+    elif [ -z "$root" ] && ! grep -qs '^unit *=' "$configuration/flightsw.toml"; then
+        fail "this unit has no name; give --unit NAME, which each telecommand and product will bear"
+    fi
 }
 
 verify_wheelhouse() {
@@ -140,6 +153,19 @@ install_settings() {
         say "$configuration/flightsw.toml already exists and is kept"
     else
         run install -D -m 0644 "$checkout/deploy/jetson/flightsw.toml" "$configuration/flightsw.toml"
+    fi
+    name_unit "$configuration/flightsw.toml"
+}
+
+name_unit() { # settings
+    if [ -z "$unit" ]; then
+        grep -qs '^unit *=' "$1" || say "set service.unit in $1 before the first start"
+    elif grep -qs '^unit *=' "$1"; then
+        grep -q "^unit *= *\"$unit\"" "$1" || fail "$1 names another unit than $unit; correct it there"
+    else
+        run sed -i "0,/^\\[service\\]/s//&\nunit = \"$unit\"/" "$1"
+        [ -n "$dry_run" ] || grep -q '^unit *=' "$1" ||
+            fail "$1 has no table [service]; add it, with unit = \"$unit\""
     fi
 }
 

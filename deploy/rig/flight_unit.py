@@ -31,23 +31,31 @@ class FlightUnit:
     """Its folders, its daemon, and an operator with keys."""
 
     def __init__(
-        self, folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+        self,
+        folder: Path,
+        *,
+        threads: int = 1,
+        lines: str = "",
+        engines: Sequence[str] = ("dimc",),
+        unit: str = "rig",
     ) -> None:
         self.folder = folder
         self.state = folder / "state"
         self.scenes = folder / "scenes"
         self.ground = folder / "ground"
         self.settings = folder / "flight.toml"
+        self.clock_file = folder / "clock"  # if it exists, the daemon trusts the clock
         self.scenes.mkdir(parents=True)
         self.ground.mkdir(mode=0o700)
         self.settings.write_text(
             f"engines = {json.dumps(engines)}\n"
             f'[service]\nstate_dir = "{self.state}"\nscene_root = "{self.scenes}"\n'
             "telecommand_port = 0\ntelemetry_port = 0\ndownlink_port = 0\n"
+            f'clock_file = "{self.clock_file}"\n'
             f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
         )
         keys = KeyFolder(self.state / "keys")
-        public = keys.generate()
+        public = keys.generate(unit)
         generate_curve_pair(self.ground, "operator")
         secret = generate_telecommand_key(self.ground, "operator")
         keys.authorise(self.ground / "operator.key", secret)
@@ -187,14 +195,19 @@ class FlightUnit:
 
 @contextmanager
 def flight_unit(
-    folder: Path, *, threads: int = 1, lines: str = "", engines: Sequence[str] = ("dimc",)
+    folder: Path,
+    *,
+    threads: int = 1,
+    lines: str = "",
+    engines: Sequence[str] = ("dimc",),
+    unit: str = "rig",
 ) -> Iterator[FlightUnit]:
     """A flight unit; no process is left running at the end."""
-    unit = FlightUnit(folder, threads=threads, lines=lines, engines=engines)
+    rig = FlightUnit(folder, threads=threads, lines=lines, engines=engines, unit=unit)
     try:
-        yield unit
+        yield rig
     finally:
-        unit.close()
+        rig.close()
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> None:

@@ -2,13 +2,15 @@
 
 python telecommand_client.py ENDPOINT KEYS NAME TELECOMMAND [ARGUMENTS]
 
-KEYS is the folder with NAME.key_secret, NAME.telecommand_key and service.key; ARGUMENTS is JSON.
+KEYS is the folder with NAME.key_secret, NAME.telecommand_key and service.key, which names the
+unit; ARGUMENTS is JSON.
 """
 
 import hashlib
 import hmac
 import json
 import os
+import re
 import struct
 import sys
 import time
@@ -19,7 +21,7 @@ import msgpack
 import zmq
 import zmq.auth
 
-VERSION = 1
+VERSION = 2
 MOST_FRAME_BYTES = 16 << 20
 SECONDS = 120  # until the telecommand must be closed
 RESEND_S, ASK_AGAIN_S = 3, 15  # seconds of silence before the first answer, and after it
@@ -31,6 +33,7 @@ class Client:
 
     def __init__(self, endpoint, keys, name):
         self.name = name
+        self.unit = re.search(r'unit = "(.*)"', (keys / "service.key").read_text())[1]
         self.key = bytes.fromhex((keys / f"{name}.telecommand_key").read_text())
         self.numbers = keys / f"{name}.last_number"
         public, secret = zmq.auth.load_certificate(keys / f"{name}.key_secret")
@@ -42,9 +45,23 @@ class Client:
         self.socket.curve_serverkey = service
         self.socket.connect(endpoint)
 
-    def stages(self, telecommand, args):
+    def run(self, telecommand, args):
+        """Send a telecommand and yield its stages; arm it if that is needed and confirmed."""
+        for stage in self.stages(telecommand, args):
+            yield stage
+        if stage.get("code") != "NOT_ARMED":
+            return
+        print(f"{telecommand} is hazardous; send it? [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip() != "y":
+            return
+        for stage in self.stages("ARM", {"telecommand": {"name": telecommand, "args": args}}):
+            yield stage
+        if stage["stage"] == "COMPLETED":
+            yield from self.stages(telecommand, args, arm=stage["data"]["arm"])
+
+    def stages(self, telecommand, args, arm=None):
         """Send a telecommand; yield its stages, each once, until it is closed."""
-        fields = {"id": uuid.uuid4().hex, "name": telecommand, "args": args}
+        fields = {"id": uuid.uuid4().hex, "name": telecommand, "args": args, "arm": arm}
         body = msgpack.packb({**fields, "sent_at": time.time_ns()})
         seen = set()
         deadline = time.monotonic() + SECONDS
@@ -70,10 +87,12 @@ class Client:
         """Sign a body with the next sequence number, which is above `after`, and send it."""
         number = max(self.last_number(), after) + 1
         self.store(number)
-        name = self.name.encode()
-        signed = struct.pack(">BQH", VERSION, number, len(name)) + name + body
-        mac = hmac.new(self.key, signed, hashlib.sha256).digest()
-        self.socket.send_multipart([msgpack.packb([VERSION, self.name, number, mac]), body])
+        signed = struct.pack(">BQ", VERSION, number)
+        for text in (self.unit.encode(), self.name.encode()):
+            signed += struct.pack(">H", len(text)) + text
+        mac = hmac.new(self.key, signed + body, hashlib.sha256).digest()
+        header = msgpack.packb([VERSION, self.unit, self.name, number, mac])
+        self.socket.send_multipart([header, body])
 
     def last_number(self):
         """The last sequence number used, 0 for a new key."""
@@ -91,7 +110,7 @@ class Client:
 
 def main(endpoint, keys, name, telecommand, arguments="{}"):
     """Send one telecommand; the exit status is 0 if it was COMPLETED."""
-    for stage in Client(endpoint, Path(keys), name).stages(telecommand, json.loads(arguments)):
+    for stage in Client(endpoint, Path(keys), name).run(telecommand, json.loads(arguments)):
         print(json.dumps(stage), flush=True)
     return 0 if stage["stage"] == "COMPLETED" else 1
 

@@ -9,6 +9,11 @@ from typing import Any, TypeAlias
 from telecommands.dictionary import Record
 
 
+def reference_of(key_id: str, telecommand: str) -> str:
+    """The reference of a key's telecommand, given its id; a key's name and an id hold no slash."""
+    return f"{key_id}/{telecommand}"
+
+
 @dataclass(frozen=True)
 class TelecommandContext:
     """Whose telecommand a handler carries out; ``received_ns`` is UTC in nanoseconds."""
@@ -17,6 +22,11 @@ class TelecommandContext:
     key_id: str
     received_ns: int
     name: str = ""
+
+    @property
+    def reference(self) -> str:
+        """What the service calls it: ids of different keys may be equal."""
+        return reference_of(self.key_id, self.id)
 
 
 @dataclass(frozen=True)

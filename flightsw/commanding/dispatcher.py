@@ -9,10 +9,17 @@ from typing import Any, Final
 
 import structlog
 
-from flightsw.commanding.context import Handler, Outcome, TelecommandContext
+from flightsw.commanding.arming import ArmedTelecommands, arming_handlers
+from flightsw.commanding.context import (
+    Handler,
+    Outcome,
+    TelecommandContext,
+    reference_of,
+)
 from flightsw.commanding.gate import Admitted, Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule_handlers
+from flightsw.commanding.sent_at import SentAtWindow
 from flightsw.commanding.tally import TelecommandTally
 from flightsw.commanding.verification import failure_stages, outcome_stages, stage_of
 from flightsw.errors import FlightError, StateUnavailable
@@ -20,6 +27,7 @@ from flightsw.state import StateFile
 from flightsw.telemetry.reporting import ReportEvent
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import (
+    Arm,
     CloseContact,
     Code,
     DeleteProduct,
@@ -49,6 +57,7 @@ _RESTRICTED: Final = MappingProxyType(
 """What allows a telecommand again that is not allowed in the mode."""
 # What they do shows in the files or ends with the process, so that they need no record of it.
 _WITHOUT_RECORD: Final = (
+    Arm.NAME,
     CloseContact.NAME,
     DeleteProduct.NAME,
     OpenContact.NAME,
@@ -65,7 +74,8 @@ class Dispatcher:
     The ``commanding`` thread calls :meth:`receive` and :meth:`run_due`; any thread may call
     :meth:`report`, :meth:`flush` and :meth:`counts`.  ``publish`` and listeners get each stage
     in its order.  Neither they nor ``event`` may block or raise.  ``clock`` gives UTC in
-    nanoseconds.  SCHEDULE, UNSCHEDULE and LIST_SCHEDULE need no handler.
+    nanoseconds, ``monotonic`` seconds.  ARM, SCHEDULE, UNSCHEDULE and LIST_SCHEDULE need no
+    handler.
     """
 
     def __init__(
@@ -75,16 +85,26 @@ class Dispatcher:
         schedule: TelecommandSchedule,
         handlers: Mapping[str, Handler],
         *,
+        armed: ArmedTelecommands,
+        sent_at: SentAtWindow,
         mode: Callable[[], Mode],
         publish: Callable[[Verification], None],
         clock: Callable[[], int],
+        monotonic: Callable[[], float],
         state: StateFile,
         event: ReportEvent,
     ) -> None:
         self._gate = gate
         self._ledger = ledger
         self._schedule = schedule
-        self._handlers = {**schedule_handlers(schedule, clock), **handlers}
+        self._armed = armed
+        self._sent_at = sent_at
+        self._monotonic = monotonic
+        self._handlers = {
+            **arming_handlers(armed, monotonic),
+            **schedule_handlers(schedule, clock),
+            **handlers,
+        }
         self._mode = mode
         self._publish = publish
         self._clock = clock
@@ -100,7 +120,8 @@ class Dispatcher:
     def receive(self, frames: Sequence[bytes], monotonic: float) -> tuple[Verification, ...]:
         """Carry out the telecommand in two received frames; the stages to answer now.
 
-        A telecommand whose id is already known is not run again; its stages so far are sent.
+        A telecommand whose id is already known of its key is not run again; its stages so far are
+        sent.
         """
         try:
             return self._obey(frames, monotonic)
@@ -120,12 +141,12 @@ class Dispatcher:
         of: int = 0,
         data: Mapping[str, Any] | None = None,
     ) -> Verification:
-        """Add a stage to a telecommand (its id) whose handler answered :class:`Deferred`.
+        """Add a stage to a telecommand (its reference) whose handler answered :class:`Deferred`.
 
         After a closing stage nothing changes: that one is returned.  Inside a transaction of the
         caller the stage is kept, or undone, with the rest of it, and published when it is kept.
-        Raises StateUnavailable if it cannot be kept (report it again later), KeyError for an id
-        that was never accepted.
+        Raises StateUnavailable if it cannot be kept (report it again later), KeyError for one that
+        was never accepted.
         """
         with self._state.reading():  # whose lock lets stages out in the order they are kept in
             latest = self._ledger.latest(telecommand)
@@ -134,7 +155,7 @@ class Dispatcher:
             if latest.stage.closes:
                 return latest
             verification = stage_of(
-                TelecommandContext(telecommand, latest.key_id, latest.at, latest.name),
+                TelecommandContext(latest.id, latest.key_id, latest.at, latest.name),
                 stage,
                 self._clock(),
                 cause=cause,
@@ -144,7 +165,7 @@ class Dispatcher:
                 of=of,
                 data=dict(data or {}),
             )
-            self._ledger.record(verification)
+            self._ledger.record(telecommand, verification)
             self._state.after_commit(lambda: self._announce(verification))
         return verification
 
@@ -167,10 +188,10 @@ class Dispatcher:
 
     def close_orphans(self, is_running: Callable[[str], bool]) -> None:
         """At boot: close as FAILED INTERRUPTED the telecommands that nothing works on any more."""
-        for latest in self._ledger.unclosed():
-            if not is_running(latest.id):
+        for reference, _ in self._ledger.unclosed():
+            if not is_running(reference):
                 cause = "the service stopped before the telecommand was done"
-                self.report(latest.id, Stage.FAILED, code=Code.INTERRUPTED, cause=cause)
+                self.report(reference, Stage.FAILED, code=Code.INTERRUPTED, cause=cause)
 
     def flush(self) -> None:
         """Once a second and at shutdown: keep sequence windows, forget old telecommands.
@@ -192,17 +213,11 @@ class Dispatcher:
         except Refusal as refusal:
             # The same frames once more: their sender's answer was lost.
             if refusal.code in _USED_BEFORE:
-                known = self._known(refusal.data["id"])
-                if known and known[0].key_id == refusal.data["key_id"]:
+                known = self._known(refusal.data["key_id"], refusal.data["id"])
+                if known:
                     return known
             raise
-        known = self._known(admitted.body.id)
-        if known and known[0].key_id != admitted.key_id:
-            cause = "a telecommand of another key has this id"
-            claimed = {"id": admitted.body.id, "key_id": admitted.key_id}
-            name = admitted.body.name
-            raise Refusal(Code.ID_IN_USE, cause, "Choose another id", name=name, **claimed)
-        return known or self._begin(admitted)
+        return self._known(admitted.key_id, admitted.body.id) or self._begin(admitted)
 
     def _turn_away(self, refusal: Refusal) -> tuple[Verification, ...]:
         """Answer the sender alone, and keep nothing: the id may be another sender's."""
@@ -218,10 +233,14 @@ class Dispatcher:
         body, key_id = admitted.body, admitted.key_id
         context = TelecommandContext(body.id, key_id, self._clock(), body.name)
         try:
+            self._sent_at.check(body.sent_at, context.received_ns)
             telecommand = convert_arguments(body.name, body.args)
+            self._armed.check(key_id, telecommand, body.arm, self._monotonic())
             action = partial(self._handle, telecommand, context)
             if not telecommand.READ_ONLY:
-                return self._change(context, action, partial(self._gate.keep, key_id))
+                stages = self._change(context, action, partial(self._gate.keep, key_id))
+                self._armed.spend(key_id, body.arm)
+                return stages
             return self._answer(context, outcome_stages(context, action(), self._clock()))
         except Exception as error:  # noqa: BLE001 - whatever a handler does, the service lives
             return self._answer(context, self._failed(context, error))
@@ -298,9 +317,9 @@ class Dispatcher:
 
     # --- Verification ------------------------------------------------------------------------
 
-    def _known(self, telecommand: str) -> tuple[Verification, ...]:
+    def _known(self, key_id: str, telecommand: str) -> tuple[Verification, ...]:
         try:
-            return self._ledger.known(telecommand)
+            return self._ledger.known(reference_of(key_id, telecommand))
         except StateUnavailable as error:
             cure = "Send the telecommand again"
             raise Refusal(Code.STATE_UNAVAILABLE, str(error), cure, id=telecommand) from error
@@ -316,10 +335,10 @@ class Dispatcher:
         self, context: TelecommandContext, stages: Sequence[Verification], *, durable: bool
     ) -> None:
         self._ledger.open(
-            context.id, context.name, context.key_id, context.received_ns, durable=durable
+            context.reference, context.name, context.key_id, context.received_ns, durable=durable
         )
         for stage in stages:
-            self._ledger.record(stage)
+            self._ledger.record(context.reference, stage)
 
     def _announce(self, verification: Verification) -> None:
         self._publish(verification)

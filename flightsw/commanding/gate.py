@@ -31,18 +31,20 @@ class Admitted:
 class Gate:
     """Checks telecommands, cheapest check first, and keeps the sequence windows.
 
-    ``keys`` gives the authorised telecommand keys by id, ``rate`` the telecommands a second that
-    each of them may send (twice as many in one burst).  :meth:`admit` and :meth:`keep` belong to
-    one thread, :meth:`flush` may be called by any.
+    ``unit`` is the name of this unit.  ``keys`` gives the authorised telecommand keys by id,
+    ``rate`` the telecommands a second that each of them may send (twice as many in one burst).
+    :meth:`admit` and :meth:`keep` belong to one thread, :meth:`flush` may be called by any.
     """
 
     def __init__(
         self,
         state: StateFile,
+        unit: str,
         keys: Callable[[], Mapping[str, TelecommandKey]],
         rate: Callable[[], float],
     ) -> None:
         self._state = state
+        self._unit = unit
         self._keys = keys
         self._rate = rate
         self._buckets: dict[str, TokenBucket] = {}
@@ -59,9 +61,9 @@ class Gate:
     def admit(self, frames: Sequence[bytes], monotonic: float) -> Admitted:
         """The telecommand in two received frames; its sequence number is used up.
 
-        Raises :class:`Refusal`: MALFORMED, OVERSIZED, WRONG_VERSION, UNKNOWN_KEY, BAD_MAC,
-        RATE_LIMITED (the number is not used up), REPLAYED or OUT_OF_WINDOW.  Its ``data`` holds
-        the ``id`` and ``name`` that the body claims and the header's ``key_id``, if readable.
+        Raises :class:`Refusal`: MALFORMED, OVERSIZED, WRONG_VERSION, WRONG_UNIT, UNKNOWN_KEY,
+        BAD_MAC, RATE_LIMITED (the number is not used up), REPLAYED or OUT_OF_WINDOW.  Its ``data``
+        holds the ``id`` and ``name`` that the body claims and the header's ``key_id``, if readable.
         """
         header_frame, body_frame = check_frames(frames)
         claimed = {}
@@ -97,6 +99,9 @@ class Gate:
             self._flushed.update(windows)
 
     def _authenticate(self, header: TelecommandHeader, body: bytes) -> None:
+        if header.unit != self._unit:
+            cause = f"the telecommand is for {header.unit}, and this is {self._unit}"
+            raise Refusal(Code.WRONG_UNIT, cause, "Check the endpoint and the name of the unit")
         key = self._keys().get(header.key_id)
         if key is None:
             cure = "Authorise the key on board, or use an authorised one"

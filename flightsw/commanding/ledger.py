@@ -26,7 +26,7 @@ _ACCEPTED, _STARTED, _CLOSED = 1, 2, 3
 
 
 class VerificationLedger:
-    """Stages of telecommands by id.  Any thread may call; open() and prune() belong to one.
+    """Stages of telecommands by reference.  Any thread may call; open() and prune() belong to one.
 
     Durable telecommands are in the state file, all stages but PROGRESS, whose latest is in memory.
     The others (READ_ONLY and rejected ones) are in memory, the most recent few thousand.
@@ -43,7 +43,7 @@ class VerificationLedger:
         self._durable = {row[0] for row in rows}
 
     def known(self, telecommand: str) -> tuple[Verification, ...]:
-        """All stages so far, oldest first; empty for an id never seen, or too long ago.
+        """All stages so far, oldest first; empty for one never seen, or too long ago.
 
         Reads the state file for durable telecommands only.
         """
@@ -60,14 +60,14 @@ class VerificationLedger:
         return (*stages, progress) if stages and progress else stages
 
     def latest(self, telecommand: str) -> Verification | None:
-        """The stage that the telecommand is at; None for an id that :meth:`known` does not know."""
+        """The stage that the telecommand is at; None for one that :meth:`known` does not know."""
         stages = self.known(telecommand)
         return stages[-1] if stages else None
 
     def open(
         self, telecommand: str, name: str, key_id: str, received_ns: int, *, durable: bool
     ) -> None:
-        """Begin a telecommand's record, replacing any of this id; ``received_ns`` is UTC.
+        """Begin a telecommand's record, replacing any of this reference; ``received_ns`` is UTC.
 
         A durable one belongs into the transaction of what the telecommand changes.
         """
@@ -85,17 +85,17 @@ class VerificationLedger:
                 (telecommand, name, key_id, received_ns),
             )
 
-    def record(self, verification: Verification) -> None:
+    def record(self, telecommand: str, verification: Verification) -> None:
         """Add a stage to an opened telecommand.
 
         Raises StateUnavailable if a durable one cannot be written.
         """
         with self._lock:
-            if verification.id not in self._durable:
-                self._volatile.add(verification.id, encode(verification))
+            if telecommand not in self._durable:
+                self._volatile.add(telecommand, encode(verification))
                 return
             if verification.stage is Stage.PROGRESS:
-                self._progress[verification.id] = verification
+                self._progress[telecommand] = verification
                 return
         number = {Stage.ACCEPTED: _ACCEPTED, Stage.STARTED: _STARTED}.get(
             verification.stage, _CLOSED
@@ -103,18 +103,18 @@ class VerificationLedger:
         with self._state.transaction() as db:
             db.execute(
                 "INSERT OR REPLACE INTO verifications VALUES (?, ?, ?)",
-                (verification.id, number, encode(verification)),
+                (telecommand, number, encode(verification)),
             )
             if number == _CLOSED:
-                db.execute("UPDATE telecommands SET closed = 1 WHERE id = ?", (verification.id,))
+                db.execute("UPDATE telecommands SET closed = 1 WHERE id = ?", (telecommand,))
         with self._lock:
-            self._progress.pop(verification.id, None)
+            self._progress.pop(telecommand, None)
 
-    def unclosed(self) -> list[Verification]:
-        """The latest stage of each durable telecommand that has no closing stage."""
+    def unclosed(self) -> list[tuple[str, Verification]]:
+        """Each durable telecommand that has no closing stage: its reference, its latest stage."""
         with self._state.reading() as db:
             rows = db.execute("SELECT id FROM telecommands WHERE closed = 0 ORDER BY number")
-            return [latest for (one,) in rows.fetchall() if (latest := self.latest(one))]
+            return [(one, latest) for (one,) in rows.fetchall() if (latest := self.latest(one))]
 
     def prune(self, keep: int = KEPT) -> int:
         """Forget the oldest closed durable telecommands beyond ``keep``; how many.
@@ -136,7 +136,7 @@ class VerificationLedger:
 
 
 class _VolatileStages:
-    """Encoded stages by id; the telecommands looked at longest ago go when it is full."""
+    """Encoded stages by reference; the telecommands looked at longest ago go when it is full."""
 
     def __init__(self) -> None:
         self._stages: OrderedDict[str, list[bytes]] = OrderedDict()

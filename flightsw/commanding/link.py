@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 import zmq
 
+from flightsw.commanding.context import reference_of
 from flightsw.commanding.dispatcher import Dispatcher
 from flightsw.host.socket_thread import Rebind, SocketThread
 from telecommands.codec import encode
@@ -105,7 +106,7 @@ class TelecommandLink(SocketThread):
         for stage in stages:
             self._send(identity, stage)
         if not stages[-1].stage.closes:
-            self._waiting.add(stages[-1].id, identity)
+            self._waiting.add(_reference(stages[-1]), identity)
 
     def _send_reported(self) -> None:
         for stage in self._inbox.take():
@@ -146,8 +147,12 @@ class _Waiting:
     def of(self, stage: Verification) -> list[bytes]:
         """Senders of this stage's telecommand; after a closing stage nobody waits any more."""
         if stage.stage.closes:
-            return self._senders.pop(stage.id, [])
-        return self._senders.get(stage.id, [])
+            return self._senders.pop(_reference(stage), [])
+        return self._senders.get(_reference(stage), [])
+
+
+def _reference(stage: Verification) -> str:
+    return reference_of(stage.key_id, stage.id)
 
 
 class _Inbox:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from flightsw.commands.options import Check, add_json_option, file_settings
+from flightsw.errors import UsageError
 
 if TYPE_CHECKING:
     from flightsw.keys import KeyFolder
@@ -21,6 +22,7 @@ def add_parser(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     generate = actions.add_parser("generate", help="make the service's key pair")
     generate.set_defaults(run=run, action=_generate)
+    generate.add_argument("--unit", help="name of this unit (default: the setting service.unit)")
     authorise = actions.add_parser("authorise", help="accept a client")
     authorise.set_defaults(run=run, action=_authorise)
     authorise.add_argument("public", type=Path, help="its public key, NAME.key")
@@ -43,13 +45,18 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     from flightsw.keys import KeyFolder  # noqa: PLC0415
 
     check()
-    folder = KeyFolder(arguments.keys or file_settings(arguments).service.keys_folder)
-    arguments.action(folder, arguments)
+    service = file_settings(arguments).service
+    if arguments.action is _generate:
+        arguments.unit = arguments.unit or service.unit
+    arguments.action(KeyFolder(arguments.keys or service.keys_folder), arguments)
     return 0
 
 
-def _generate(folder: KeyFolder, _: argparse.Namespace) -> None:
-    print(f"the service's public key, for its clients: {folder.generate()}")
+def _generate(folder: KeyFolder, arguments: argparse.Namespace) -> None:
+    if not arguments.unit:
+        raise UsageError("the unit", "has no name", "Give --unit NAME, or set service.unit")
+    public = folder.generate(arguments.unit)
+    print(f"the public key of {arguments.unit}, for its clients: {public}")
     print("next: flightsw keys authorise NAME.key --telecommand-key NAME.telecommand_key")
 
 

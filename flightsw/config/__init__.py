@@ -9,7 +9,13 @@ import msgspec
 
 from flightsw.config.invalid import explain
 from flightsw.errors import UsageError
-from telecommands.dictionary import LARGEST_BUFFER_M, Decode, EngineName, Integrity
+from telecommands.dictionary import (
+    LARGEST_BUFFER_M,
+    Decode,
+    EngineName,
+    Integrity,
+    UnitName,
+)
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +242,8 @@ NameStyle: TypeAlias = Literal["scene", "reference"]
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The service's folders and endpoints.
 
+    - ``unit``: name of this unit, in each telecommand, packet and product: 1 to 20 of A-Z a-z 0-9 _
+      -.  Without it, the one that ``flightsw keys generate --unit`` gave; the service needs one.
     - ``state_dir``: folder of the service's state.
     - ``scene_root``: folder of the scenes that telecommands name.
     - ``model_inbox``: folder that STAGE_MODEL reads packages from; without it, ``model_inbox``
@@ -250,9 +258,12 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``curve``: encrypt and authenticate the links.  Without it, anyone who reaches the ports can
       listen, and anyone who has a telecommand key can command.
     - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
+    - ``clock_file``: a file that exists while the computer's clock can be trusted; the default is
+      that of systemd-timesyncd.  ``sent_at`` of telecommands is checked only then.
     - ``log_level``: lowest severity that is logged.
     """
 
+    unit: UnitName | None = None
     state_dir: Path = Path("/var/lib/flightsw")
     scene_root: Path = Path("/var/lib/flightsw/scenes")
     model_inbox: Path | None = None
@@ -265,6 +276,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     downlink_port: Port = 5703
     curve: bool = True
     unprotected_network: bool = False
+    clock_file: Path = Path("/run/systemd/timesync/synchronized")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -49,12 +49,13 @@ _HASH_BYTES: Final = 4 << 20
 class Transfer:
     """Answers requests.
 
-    ``delivered`` and ``lost`` (with the cause) are called with each product that becomes so;
-    ``clock`` gives UTC in nanoseconds, ``monotonic`` seconds.
+    ``unit`` is the name of this unit.  ``delivered`` and ``lost`` (with the cause) are called with
+    each product that becomes so; ``clock`` gives UTC in nanoseconds, ``monotonic`` seconds.
     """
 
     def __init__(
         self,
+        unit: str,
         catalogue: ProductCatalogue,
         contact: ContactWindow,
         chunk_bytes: Callable[[], int],
@@ -63,6 +64,7 @@ class Transfer:
         clock: Callable[[], int],
         monotonic: Callable[[], float],
     ) -> None:
+        self._unit = unit
         self._catalogue = catalogue
         self._contact = contact
         self._chunk_bytes = chunk_bytes
@@ -115,6 +117,7 @@ class Transfer:
 
     def _offer_of(self, record: ProductRecord) -> ProductOffer:
         return ProductOffer(
+            unit=self._unit,
             product=record.product,
             job=record.job,
             kind=record.kind,

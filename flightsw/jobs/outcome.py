@@ -53,8 +53,8 @@ class JobOutcomes:
 
     A job's end, its products and the closing stage of its telecommand are one transaction.  If the
     state cannot be written they wait until it can; a service that stops meanwhile finds the job
-    RUNNING at its next boot, and runs it again.  ``unclosed`` gives the latest stage of each
-    telecommand that is not closed: those that cancel the job close with it.
+    RUNNING at its next boot, and runs it again.  ``unclosed`` gives reference and latest stage of
+    each telecommand that is not closed: those that cancel the job close with it.
     """
 
     state: StateFile
@@ -65,7 +65,7 @@ class JobOutcomes:
     ports: ServicePorts
     free_bytes: Callable[[], int]
     retry: RetryAfter
-    unclosed: Callable[[], Sequence[Verification]]
+    unclosed: Callable[[], Sequence[tuple[str, Verification]]]
 
     @property
     def waiting_for_room(self) -> bool:
@@ -166,15 +166,15 @@ class JobOutcomes:
     def close_cancellations(self, job_id: str) -> None:
         """Close the telecommands CANCEL_JOB of a job whose end is recorded."""
         ended = self.jobs.record(job_id).state
-        for open_one in self.unclosed():
-            if open_one.name != CancelJob.NAME or open_one.data.get("job") != job_id:
+        for reference, latest in self.unclosed():
+            if latest.name != CancelJob.NAME or latest.data.get("job") != job_id:
                 continue
-            self.ports.report(open_one.id, Stage.STARTED)
+            self.ports.report(reference, Stage.STARTED)
             if ended is JobState.CANCELLED:
-                self.ports.report(open_one.id, Stage.COMPLETED)
+                self.ports.report(reference, Stage.COMPLETED)
             else:
                 cause = f"job {job_id} became {ended.value} before it could be stopped"
-                self.ports.report(open_one.id, Stage.FAILED, code=Code.JOB_ENDED, cause=cause)
+                self.ports.report(reference, Stage.FAILED, code=Code.JOB_ENDED, cause=cause)
 
     def _end(
         self, job: Job, state: JobState, stage: Stage, code: Code, cause: str, cure: str = ""

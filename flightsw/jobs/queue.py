@@ -31,7 +31,8 @@ from telecommands.refusal import Refusal
 class Job(msgspec.Struct, frozen=True):
     """What the service needs to run a job and to report on it.
 
-    ``telecommand`` is the id under which it was asked for; ``attempts`` counts its starts.
+    ``telecommand`` is the reference of the telecommand that asked for it; ``attempts`` counts its
+    starts.
     """
 
     id: str
@@ -57,10 +58,12 @@ class JobQueue:
     """Jobs by priority (9 first), then age; a job goes QUEUED → RUNNING → one final state.
 
     A RUNNING job that a telecommand cancelled carries the code CANCELLED until the service has
-    stopped it, so that it never runs again, whatever cuts the stopping short.
+    stopped it, so that it never runs again, whatever cuts the stopping short.  Ids of jobs begin
+    with the name of the ``unit``.
     """
 
-    def __init__(self, state: StateFile, waiting_limit: Callable[[], int]) -> None:
+    def __init__(self, state: StateFile, unit: str, waiting_limit: Callable[[], int]) -> None:
+        self._unit = unit
         self._state = state
         self._waiting_limit = waiting_limit
         self.suspects = CrashSuspects(state)
@@ -78,7 +81,7 @@ class JobQueue:
                     Code.QUEUE_FULL, f"{limit} jobs wait already", "Wait, or cancel a job"
                 )
             number = _last_number(db) + 1
-            job = Job(_job_id(number, now_ns), telecommand, request, 0, now_ns)
+            job = Job(_job_id(self._unit, number, now_ns), telecommand, request, 0, now_ns)
             db.execute(
                 "INSERT INTO jobs (number, job, telecommand, request, scene, priority, deadline,"
                 " state, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -232,7 +235,7 @@ class JobQueue:
         return _job(row)
 
     def is_open(self, telecommand: str) -> bool:
-        """Whether a job that has not ended was asked for by the telecommand of this id."""
+        """Whether a job that has not ended was asked for by the telecommand."""
         with self._state.reading() as db:
             row = db.execute(
                 "SELECT 1 FROM jobs WHERE telecommand = ? AND ended_at IS NULL LIMIT 1",
@@ -315,7 +318,7 @@ def _last_number(db: sqlite3.Connection) -> int:
     return 0 if row is None else int(row[0])
 
 
-def _job_id(number: int, now_ns: int) -> str:
-    """The time makes it unlike any job of an earlier state file; the number, of the same second."""
+def _job_id(unit: str, number: int, now_ns: int) -> str:
+    """Unlike any job of another unit, of an earlier state file (the time), of the same second."""
     time = datetime.fromtimestamp(now_ns // 10**9, timezone.utc)
-    return f"job-{number}-{time:%Y%m%dT%H%M%SZ}"
+    return f"{unit}-job-{number}-{time:%Y%m%dT%H%M%SZ}"

@@ -49,7 +49,7 @@ class ProductContext:
     ``tag`` names the engine in file names (``axelera``, ``trt``); ``classes``
     are the model's, clear first.  ``threshold_percent`` None: the larger logit decides.
     ``created`` is the time of processing; ``source`` the path or address of the scene, None if it
-    is in memory.
+    is in memory.  ``unit`` is the name of the unit that processed it, if it has one.
     """
 
     tag: str
@@ -64,6 +64,7 @@ class ProductContext:
     buffer_m: float = 0.0
     created: datetime | None = None
     source: Location | None = None
+    unit: str | None = None
 
 
 def draws_on_bands(chosen: Iterable[str]) -> bool:

@@ -94,7 +94,8 @@ class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
     milliseconds, durations there seconds.  ``threshold_percent`` is the cloud
     probability from which a pixel is contaminated, None if the larger logit decided;
     ``buffer_m`` the buffer around contaminated pixels in metres.  ``files`` lists every
-    file except the report.
+    file except the report.  ``unit`` is the name of the unit that processed the scene, None if
+    it has none.
     """
 
     format: int
@@ -111,6 +112,7 @@ class SceneReport(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     threshold_percent: int | None = None
     buffer_m: float = 0.0
+    unit: str | None = None
 
 
 def make_report(
@@ -136,6 +138,7 @@ def make_report(
         notes=tuple(notes),
         threshold_percent=context.threshold_percent,
         buffer_m=context.buffer_m,
+        unit=context.unit,
     )
 
 

@@ -58,8 +58,8 @@ def encode_item(
     """The item as JSON; asset keys are file names without ``<prefix>_``, ``_`` for the dot.
 
     The prefix may be the same for two dates of a tile, so the item is named after the
-    scene and the engine.  ``scene.sensed_at`` must be known, because STAC items
-    have a date.  ``valid`` is the outline of the valid pixels, (column, row);
+    scene, the engine and the unit, if it has a name.  ``scene.sensed_at`` must be known,
+    because STAC items have a date.  ``valid`` is the outline of the valid pixels, (column, row);
     ``source`` the reference to the scene.
     """
     item = _item(scene, context, summary, valid)
@@ -76,7 +76,7 @@ def _item(
 ) -> Item:
     covered = footprint(valid, scene.georeference) if scene.georeference else None
     item = Item(
-        id=f"{scene.name}_{context.tag}",
+        id="_".join(filter(None, (scene.name, context.tag, context.unit))),
         geometry=covered.geometry if covered else None,
         bbox=covered.bbox if covered else None,
         datetime=scene.sensed_at,
@@ -88,6 +88,7 @@ def _item(
                 f"Cloud mask of {scene.name} by model {context.model_id} on {context.engine}"
                 f" ({context.precision}), tiles fused by {context.fusion}"
             ),
+            **({} if context.unit is None else {"flightsw:unit": context.unit}),
             **_changed_mask(context),
             **_decoding(scene),
             **_area(scene),

@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import structlog
+from msgspec.structs import replace
 
 from flightsw import __version__
+from flightsw.commanding.arming import ArmedTelecommands
 from flightsw.commanding.dispatcher import Dispatcher
 from flightsw.commanding.gate import Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.link import TelecommandLink
 from flightsw.commanding.parameters import ParameterStore
 from flightsw.commanding.schedule import TelecommandSchedule
+from flightsw.commanding.sent_at import SentAtWindow
 from flightsw.config import Settings
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
@@ -99,10 +102,12 @@ class FlightService:
 
     def _build(self, settings: Settings, opened: ExitStack) -> None:
         service = self._settings
-        self._state = opened.enter_context(StateFile(service.state_dir))
         keys = KeyFolder(service.keys_folder)
+        self._unit = keys.unit(service.unit)
+        settings = replace(settings, service=replace(service, unit=self._unit))
+        self._state = opened.enter_context(StateFile(service.state_dir))
         self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
-        sockets = opened.enter_context(open_sockets(service, keys, self._keys.lets_in))
+        sockets = opened.enter_context(open_sockets(service, self._unit, keys, self._keys.lets_in))
         crash_report = CrashReport(service.state_dir)
         opened.callback(crash_report.close)
         self._crash = crash_report.last
@@ -134,9 +139,11 @@ class FlightService:
         self._endpoints = sockets.endpoints
         self._log.info(
             "listening",
+            unit=self._unit,
             boot=self._boot.number,
             state=str(service.state_dir),
             endpoints=asdict(sockets.endpoints),
+            sent_at_checked=self._sent_at.checked,
         )
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
@@ -145,7 +152,7 @@ class FlightService:
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(
             sockets.telemetry.socket,
-            PacketStream(self._boot.number),
+            PacketStream(self._unit, self._boot.number),
             self._beat("telemetry"),
             utc_ns,
             self._report_drops,
@@ -161,7 +168,9 @@ class FlightService:
     def _build_processing(self, settings: Settings) -> None:
         state_dir = self._settings.state_dir
         self._jobs = JobQueue(
-            self._state, lambda: int(self._parameters.number("processing.waiting_jobs"))
+            self._state,
+            self._unit,
+            lambda: int(self._parameters.number("processing.waiting_jobs")),
         )
         self._catalogue = ProductCatalogue(self._state)
         self._slots = ModelSlots(
@@ -173,6 +182,7 @@ class FlightService:
         )
         self._sensors = Sensors(state_dir)
         self._transfer = Transfer(
+            self._unit,
             self._catalogue,
             self._contact,
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
@@ -242,18 +252,26 @@ class FlightService:
             started=self._started,
         )
         self._schedule = TelecommandSchedule(self._state)
+        self._sent_at = SentAtWindow(
+            lambda: self._parameters.number("commanding.sent_at_window_s"),
+            self._settings.clock_file.exists,
+        )
         self._dispatcher = Dispatcher(
             Gate(
                 self._state,
+                self._unit,
                 lambda: self._keys.telecommand_keys,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
             self._ledger,
             self._schedule,
             handlers.table(),
+            armed=ArmedTelecommands(lambda: self._parameters.number("commanding.arm_s")),
+            sent_at=self._sent_at,
             mode=lambda: self._modes.mode,
             publish=lambda verification: self._telemetry.publish("ver", verification),
             clock=utc_ns,
+            monotonic=time.monotonic,
             state=self._state,
             event=self._events.report,
         )
@@ -288,6 +306,7 @@ class FlightService:
             heartbeats=self._heartbeats,
             sensors=self._sensors,
             telecommands=self._dispatcher.counts,
+            sent_at=self._sent_at,
             scheduled=self._schedule.count,
             packets_dropped=lambda: self._telemetry.dropped,
             events_squelched=lambda: self._events.squelched,

@@ -135,7 +135,7 @@ class Handlers:
             raise Refusal(
                 Code.SCENE_NOT_FOUND, cause, "Upload it, or correct the path (LIST_SCENES)"
             )
-        job = self.jobs.add(context.id, request, self.ports.clock())
+        job = self.jobs.add(context.reference, request, self.ports.clock())
         self.processing.wake()
         return Deferred({"job": job.id})
 
@@ -154,7 +154,7 @@ class Handlers:
     # --- Engine and models: between two scenes, by the processing thread -----------------------
 
     def _self_test(self, _: SelfTest, context: TelecommandContext) -> Outcome:
-        self.processing.take_on(context.id, self._run_self_test)
+        self.processing.take_on(context.reference, self._run_self_test)
         return Deferred()
 
     def _run_self_test(self) -> SelfTestResult:
@@ -184,7 +184,7 @@ class Handlers:
             )
             return _model_result(slots)
 
-        self.processing.take_on(context.id, stage)
+        self.processing.take_on(context.reference, stage)
         return Deferred()
 
     def _activate_model(self, request: ActivateModel, context: TelecommandContext) -> Outcome:
@@ -193,11 +193,13 @@ class Handlers:
                 self.slots.activate(request.model, self.processing.chain.test)
             )
 
-        self.processing.take_on(context.id, activate)
+        self.processing.take_on(context.reference, activate)
         return Deferred()
 
     def _roll_back_model(self, _: RollBackModel, context: TelecommandContext) -> Outcome:
-        self.processing.take_on(context.id, lambda: self._report_activated(self.slots.roll_back()))
+        self.processing.take_on(
+            context.reference, lambda: self._report_activated(self.slots.roll_back())
+        )
         return Deferred()
 
     def _report_activated(self, slots: SlotState) -> ModelResult:

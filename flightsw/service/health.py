@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from flightsw.commanding.parameters import ParameterStore
+from flightsw.commanding.sent_at import SentAtWindow
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
 from flightsw.fdir.boots import Boot
@@ -50,6 +51,7 @@ class HealthSources:
     heartbeats: Heartbeats
     sensors: Sensors
     telecommands: Callable[[], TelecommandCounts]
+    sent_at: SentAtWindow
     scheduled: Callable[[], int]
     packets_dropped: Callable[[], int]
     events_squelched: Callable[[], int]
@@ -105,6 +107,8 @@ class Health:
             jobs=sources.jobs.counts(),
             products=sources.catalogue.counts(),
             telecommands=sources.telecommands(),
+            clock_trusted=sources.sent_at.trusted(),
+            sent_at_checked=sources.sent_at.checked,
             scheduled=sources.scheduled(),
             contact=sources.contact.state(now),
             packets_dropped=sources.packets_dropped(),

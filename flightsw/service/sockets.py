@@ -40,8 +40,9 @@ _CONTROL, _BULK = 1, 2  # I/O threads, as bits: encrypting products delays no te
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The addresses at which the service listens."""
+    """The name of the unit, and the addresses at which the service listens."""
 
+    unit: str
     telecommand: str
     telemetry: str
     downlink: str
@@ -69,7 +70,7 @@ class FlightSockets:
 
 @contextmanager
 def open_sockets(
-    settings: ServiceSettings, keys: KeyFolder, lets_in: Callable[[bytes], bool]
+    settings: ServiceSettings, unit: str, keys: KeyFolder, lets_in: Callable[[bytes], bool]
 ) -> Iterator[FlightSockets]:
     """Bind the endpoints; ``lets_in`` decides about a client's public key whenever it connects.
 
@@ -86,7 +87,7 @@ def open_sockets(
             authenticator.start()
             authenticator.configure_curve_callback(_EVERY_DOMAIN, _Gatekeeper(lets_in))
         authenticating = authenticator.is_alive if authenticator else lambda: True
-        yield _bound(context, settings, pair, authenticating)
+        yield _bound(context, settings, unit, pair, authenticating)
     finally:
         if authenticator:
             if not authenticator.is_alive():  # its stop() would wait without end
@@ -134,6 +135,7 @@ def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
 def _bound(
     context: zmq.Context[zmq.Socket[bytes]],
     settings: ServiceSettings,
+    unit: str,
     pair: CurvePair | None,
     authenticating: Callable[[], bool],
 ) -> FlightSockets:
@@ -154,7 +156,8 @@ def _bound(
     telecommand = link(zmq.ROUTER, _CONTROL, settings.telecommand_port, _prepare_telecommands)
     telemetry = link(zmq.XPUB, _CONTROL, settings.telemetry_port, configure_publisher)
     downlink = link(zmq.ROUTER, _BULK, settings.downlink_port, prepare_socket)
-    endpoints = Endpoints(*(_endpoint(one.socket) for one in (telecommand, telemetry, downlink)))
+    links = (telecommand, telemetry, downlink)
+    endpoints = Endpoints(unit, *(_endpoint(one.socket) for one in links))
     return FlightSockets(telecommand, telemetry, downlink, endpoints, authenticating)
 
 

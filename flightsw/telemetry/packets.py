@@ -14,7 +14,8 @@ Frames: TypeAlias = tuple[bytes, bytes]
 class PacketStream:
     """Numbers packets and remembers what was sent.  Its owner guards it against other threads."""
 
-    def __init__(self, boot: int) -> None:
+    def __init__(self, unit: str, boot: int) -> None:
+        self._unit = unit
         self._boot = boot
         self._sequences: dict[Topic, int] = {}
         self._latest: dict[bytes, Frames] = {}
@@ -26,7 +27,9 @@ class PacketStream:
         if the body holds what msgpack cannot carry.
         """
         sequence = self._sequences.get(topic, 0) + 1
-        frames = encode_packet(topic, body, boot=self._boot, sequence=sequence, t=now_ns)
+        frames = encode_packet(
+            topic, body, unit=self._unit, boot=self._boot, sequence=sequence, t=now_ns
+        )
         self._sequences[topic] = sequence
         return frames
 

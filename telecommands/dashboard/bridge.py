@@ -77,7 +77,8 @@ class Dashboard:
             self._readers = ReaderPool(settings.archive, _READERS)
             opened.callback(self._readers.close)
             self._archive, self._operator = archive, settings.operator
-            stages = StageLog(lambda datum: _publish_stage(hub, datum))
+            key_id = settings.operator.key_id if settings.operator else None
+            stages = StageLog(lambda datum: _publish_stage(hub, datum), key_id)
             commanding = Commanding(station, stages, archive.write_sent)
             watch = ScheduleWatch(commanding.submit if settings.operator else None)
             self._feed = TelemetryFeed(

@@ -14,8 +14,8 @@ import msgspec
 
 from telecommands.dashboard.forms import filled_in
 from telecommands.dashboard.stages import StageLog
-from telecommands.ground.commanding import TelecommandClient
-from telecommands.ground.errors import ArchiveError, GroundError, LinkError
+from telecommands.ground.commanding import TelecommandClient, check_arguments
+from telecommands.ground.errors import ArchiveError, GroundError, LinkError, NotConfirmed
 from telecommands.ground.station import Station
 
 MOST_WAITING: Final = 50
@@ -54,14 +54,17 @@ class Commanding:
         self._client: TelecommandClient | None = None
         self._connected_to: Station | None = None
 
-    def submit(self, name: str, args: Mapping[str, Any]) -> str:
+    def submit(self, name: str, args: Mapping[str, Any], *, confirmed: bool = False) -> str:
         """Check a telecommand and queue it; return its id.
 
-        Raises :class:`~telecommands.ground.errors.UsageError` for invalid arguments, and
+        Raises :class:`~telecommands.ground.errors.UsageError` for invalid arguments,
+        :class:`NotConfirmed` for a hazardous telecommand unless it is ``confirmed``, and
         :class:`LinkError` if the queue is full.
         """
         entered = msgspec.json.encode(args).decode() if args else ""
         filled = filled_in(name, args, time.time_ns())
+        if check_arguments(name, filled) and not confirmed:
+            raise NotConfirmed(name, "is hazardous and was not confirmed", "Confirm it")
         request = _Request(secrets.token_hex(8), name, filled, entered)
         try:
             self._requests.put_nowait(request)

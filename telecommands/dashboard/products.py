@@ -46,6 +46,7 @@ class Product(msgspec.Struct, frozen=True):
     """A completely received file, whose SHA-256 was verified."""
 
     product: str
+    unit: str
     job: str
     scene: str
     kind: str
@@ -57,6 +58,7 @@ class Product(msgspec.Struct, frozen=True):
 
 
 class _Seen(NamedTuple):
+    unit: str
     job: str
     path: Path
     size: int
@@ -100,13 +102,18 @@ class ReceivedProducts:
         self._listed = tuple(self._known.values())
 
     def _seen(self) -> Iterator[_Seen]:
-        for path in self._folder.glob("*/[!.]*") if self._folder else ():
-            try:
-                status = path.lstat()
-            except OSError:  # deleted in the meantime
-                continue
-            if stat.S_ISREG(status.st_mode) and not path.parent.is_symlink():
-                yield _Seen(path.parent.name, path, status.st_size, status.st_mtime_ns)
+        if self._folder is None:
+            return
+        for pattern in ("*/*/[!.]*", "*/[!.]*"):  # UNIT/JOB/NAME; of interface version 1 JOB/NAME
+            for path in self._folder.glob(pattern):
+                try:
+                    status = path.lstat()
+                except OSError:  # deleted in the meantime
+                    continue
+                *unit, job, _ = path.relative_to(self._folder).parts
+                links = any(one.is_symlink() for one in path.parents[: len(unit) + 1])
+                if stat.S_ISREG(status.st_mode) and not links:
+                    yield _Seen("".join(unit), job, path, status.st_size, status.st_mtime_ns)
 
 
 def picture(path: Path) -> tuple[bytes, str]:
@@ -152,10 +159,12 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
     sha256 = _sha256(seen.path, stop)
     if sha256 is None:
         return None
-    name = hashlib.sha256(f"{seen.job}/{seen.path.name}".encode()).hexdigest()[:16]
+    place = f"{seen.unit}/{seen.job}/{seen.path.name}"
+    name = hashlib.sha256(place.encode()).hexdigest()[:16]
     drawn = kind == "quicklook" or kind in _DRAWN
     return Product(
         product=name,
+        unit=seen.unit,
         job=seen.job,
         scene=scene,
         kind=kind,

@@ -23,11 +23,13 @@ _MOST_STAGES: Final = 200
 class StageLog:
     """Keeps each stage once, whether telemetry or an answer is received first.  For any thread.
 
-    ``publish`` is called with each new stage as a datum.
+    ``publish`` is called with each new stage as a datum.  ``key_id`` is the bridge's own key: the
+    same id of another key is another telecommand, called ``KEY/ID`` here.
     """
 
-    def __init__(self, publish: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, publish: Callable[[dict[str, Any]], None], key_id: str | None) -> None:
         self._publish = publish
+        self._key_id = key_id
         self._lock = threading.Lock()
         self._stages: OrderedDict[str, OrderedDict[tuple[str, int, int], dict[str, Any]]]
         self._stages = OrderedDict()
@@ -42,9 +44,11 @@ class StageLog:
     def take(self, stage: Verification, seq: int | None = None, boot: int | None = None) -> None:
         """Add a stage from telemetry (with its number and boot) or from an answer (without)."""
         datum = row_datum(stage.at, seq, boot, stage)
+        own = stage.key_id in ("", self._key_id)
+        telecommand = stage.id if own else f"{stage.key_id}/{stage.id}"
         with self._lock:
-            known = self._of(stage.id)
-            datum["args"] = self._arguments.get(stage.id, "")
+            known = self._of(telecommand)
+            datum["args"] = self._arguments.get(telecommand, "")
             label = (stage.stage.value, stage.at, stage.step)
             if label in known:
                 return

@@ -16,6 +16,7 @@ from telecommands.auth import sign
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import (
     MAX_BODY_BYTES,
+    Arm,
     Code,
     Schedule,
     Stage,
@@ -25,6 +26,7 @@ from telecommands.dictionary import (
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.errors import LinkError, UnusableKey, UsageError
 from telecommands.ground.sequence import SequenceFile
+from telecommands.hazard import is_hazardous
 from telecommands.refusal import Refusal
 
 RESEND_S: Final = 3.0
@@ -37,15 +39,19 @@ _MOST_OPEN: Final = 10_000
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-def check_arguments(name: str, args: Mapping[str, Any]) -> None:
-    """Raise :class:`UsageError` if the service would reject the telecommand or its arguments."""
+def check_arguments(name: str, args: Mapping[str, Any]) -> bool:
+    """Whether the telecommand is hazardous: the operator must confirm it, and it is armed.
+
+    Raises :class:`UsageError` if the service would reject the telecommand or its arguments.
+    """
     try:
         telecommand = convert_arguments(name, args)
-        if isinstance(telecommand, Schedule):
+        if isinstance(telecommand, (Arm, Schedule)):
             convert_arguments(telecommand.telecommand.name, telecommand.telecommand.args)
+        return is_hazardous(telecommand)
     except Refusal as refusal:
         cause = refusal.cause.removeprefix(f"{name} ")
-        if cause == refusal.cause:  # about the telecommand inside SCHEDULE
+        if cause == refusal.cause:  # about the telecommand inside SCHEDULE or ARM
             cause = f"cannot be sent: {cause}"
         raise UsageError(name, cause, refusal.cure) from refusal
 
@@ -54,7 +60,9 @@ class TelecommandClient(LinkClient):
     """Sends telecommands and reads their verification.  For one thread at a time.
 
     A broken link loses nothing: a telecommand without an answer is sent again under the same id,
-    which the service runs only once.
+    which the service runs only once.  A hazardous telecommand is armed and then sent, in one step:
+    the operator confirmed it before.  Its stages begin when it is armed; if it cannot be armed, it
+    closes with the code of the ARM.
     """
 
     def __init__(
@@ -69,11 +77,16 @@ class TelecommandClient(LinkClient):
         if keys.telecommand is None:
             cure = "Generate one (groundsim keys generate) and have it authorised"
             raise UnusableKey(endpoint, "cannot be commanded without a telecommand key", cure)
+        if not keys.unit:
+            cure = "Give --unit NAME, or trust the service.key of a unit that has a name"
+            raise UnusableKey(endpoint, "cannot be commanded: the unit's name is unknown", cure)
         self._key = keys.telecommand
+        self._unit = keys.unit
         self._sequence = sequence
         self._resend_s = resend_s
         self._ask_again_s = ask_again_s
         self._open: dict[str, OpenTelecommand] = {}
+        self._arming: dict[str, str] = {}  # of an ARM's id, the id of its telecommand
         super().__init__(Connection(zmq.DEALER, endpoint, keys))
 
     def send(
@@ -83,19 +96,29 @@ class TelecommandClient(LinkClient):
         *,
         id: str | None = None,  # noqa: A002 - the interface's own name
         check: bool = True,
+        clock_offset_s: float = 0.0,
     ) -> str:
         """Send a telecommand and return its id, which is random unless given.
 
+        ``clock_offset_s`` is added to the time of sending, if the unit's clock is wrong.
         Raises :class:`UsageError` for invalid arguments, unless ``check`` is off.
         """
-        if check:
-            check_arguments(name, args)
+        try:
+            hazardous = check_arguments(name, args)
+        except UsageError:
+            if check:
+                raise
+            hazardous = False  # the service rejects it
         if len(self._open) >= _MOST_OPEN:
             cause = f"already has {_MOST_OPEN} open telecommands"
             raise LinkError(self._connection.endpoint, cause, "Read their stages, or forget them")
-        body = _body(id or secrets.token_hex(8), name, args)
-        one = OpenTelecommand(body)
-        self._open[body.id] = one
+        sent_at = time.time_ns() + round(clock_offset_s * 1e9)
+        body = _body(id or secrets.token_hex(8), name, args, sent_at)
+        arming = {"telecommand": {"name": name, "args": dict(args)}}
+        arm = _body(secrets.token_hex(8), Arm.NAME, arming, sent_at) if hazardous else None
+        one = self._open[body.id] = OpenTelecommand(body, arm)
+        if arm is not None:
+            self._arming[arm.id] = body.id
         self._transmit(one)
         return body.id
 
@@ -158,7 +181,9 @@ class TelecommandClient(LinkClient):
 
     def forget(self, id: str) -> None:  # noqa: A002
         """Stop following a telecommand; on board it continues."""
-        self._open.pop(id, None)
+        one = self._open.pop(id, None)
+        if one is not None and one.arm is not None:
+            self._arming.pop(one.arm.id, None)
 
     def _wait(self, one: OpenTelecommand, deadline: float, timeout_s: float) -> None:
         """Wait for a message; send the telecommand again when that is due."""
@@ -177,7 +202,8 @@ class TelecommandClient(LinkClient):
 
     def _transmit(self, one: OpenTelecommand) -> None:
         one.heard_at = time.monotonic()
-        self._connection.send(*sign(self._key, self._sequence.next(), one.body))
+        frames = sign(self._key, self._unit, self._sequence.next(), one.to_send)
+        self._connection.send(*frames)
 
     def _take(self, verification: Verification) -> None:
         one = self._addressed(verification)
@@ -194,12 +220,20 @@ class TelecommandClient(LinkClient):
             one.renumbered = True
             self._sequence.advance(highest)
             self._transmit(one)
-            return
-        one.take(verification)
+        elif one.arm is None:
+            one.take(verification)
+        elif verification.stage is Stage.COMPLETED:
+            self._arming.pop(one.arm.id, None)
+            one.armed(verification.data.get("arm"))
+            self._transmit(one)
+        elif verification.stage.closes:
+            body = one.body
+            one.take(msgspec.structs.replace(verification, id=body.id, name=body.name))
 
     def _addressed(self, verification: Verification) -> OpenTelecommand | None:
         if verification.id:
-            return self._open.get(verification.id)
+            id = self._arming.get(verification.id, verification.id)  # noqa: A001
+            return self._open.get(id)
         # The service could not read the id; it answers each client in order.
         return next((one for one in self._open.values() if not one.answered), None)
 
@@ -207,13 +241,25 @@ class TelecommandClient(LinkClient):
 class OpenTelecommand:
     """A telecommand that is not closed yet."""
 
-    def __init__(self, body: TelecommandBody) -> None:
+    def __init__(self, body: TelecommandBody, arm: TelecommandBody | None = None) -> None:
         self.body = body
+        self.arm = arm
+        """The ARM, until it is answered; None also if none is needed."""
         self.arrived: deque[Verification] = deque()
         self.last: Stage | None = None
         self.heard_at = 0.0
         self.renumbered = False
         self._seen: set[tuple[Stage, int, int]] = set()
+
+    @property
+    def to_send(self) -> TelecommandBody:
+        """What is sent now: the ARM, then the telecommand."""
+        return self.body if self.arm is None else self.arm
+
+    def armed(self, arm: Any) -> None:
+        """The ARM was answered with this name; an answer without one leaves it unarmed."""
+        self.body = msgspec.structs.replace(self.body, arm=arm if isinstance(arm, str) else None)
+        self.arm, self.renumbered = None, False
 
     @property
     def answered(self) -> bool:
@@ -230,8 +276,8 @@ class OpenTelecommand:
             self.arrived.append(verification)
 
 
-def _body(telecommand_id: str, name: str, args: Mapping[str, Any]) -> TelecommandBody:
-    fields = {"id": telecommand_id, "name": name, "args": args, "sent_at": time.time_ns()}
+def _body(telecommand_id: str, name: str, args: Mapping[str, Any], sent_at: int) -> TelecommandBody:
+    fields = {"id": telecommand_id, "name": name, "args": args, "sent_at": sent_at}
     try:
         body = msgspec.convert(fields, TelecommandBody)
         size = len(msgspec.msgpack.encode(body))

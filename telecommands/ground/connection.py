@@ -27,6 +27,7 @@ from telecommands.keys import (
     read_curve_pair,
     read_curve_public,
     read_telecommand_key,
+    read_unit,
 )
 from telecommands.refusal import Refusal
 
@@ -47,11 +48,14 @@ class GroundKeys(msgspec.Struct, frozen=True):
     """Keys of a client.  Both CURVE fields None: the link is not encrypted.
 
     Without ``telecommand`` the client may receive telemetry and products, but not command.
+    ``unit`` is the name of the unit whose keys these are, which each telecommand needs; empty if
+    it is not known.
     """
 
     curve: CurvePair | None = None
     service_public: bytes | None = None
     telecommand: TelecommandKey | None = None
+    unit: str = ""
 
 
 def default_key_folder() -> Path:
@@ -78,6 +82,7 @@ def read_ground_keys(folder: Path, name: str, *, curve: bool = True) -> GroundKe
             curve=read_curve_pair(pair) if curve else None,
             service_public=read_curve_public(service) if curve else None,
             telecommand=read_telecommand_key(telecommand) if telecommand.exists() else None,
+            unit=read_unit(service) if service.exists() else "",
         )
     except KeyRefused as refused:
         raise UnusableKey(refused.path, refused.cause, refused.cure) from refused

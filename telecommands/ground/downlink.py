@@ -56,6 +56,7 @@ class ReceivedProduct(msgspec.Struct, frozen=True):
     interruption, 0 if the file was already complete.
     """
 
+    unit: str
     product: str
     job: str
     kind: str
@@ -66,7 +67,7 @@ class ReceivedProduct(msgspec.Struct, frozen=True):
 
 
 class DownlinkReceiver(LinkClient):
-    """Receives products one by one into ``folder/JOB/NAME``.  For one thread at a time.
+    """Receives products one by one into ``folder/UNIT/JOB/NAME``.  For one thread at a time.
 
     A file appears complete and with the right SHA-256, or not at all.  An interruption leaves a
     hidden ``.part`` file beside it, from which the next call resumes.
@@ -129,6 +130,7 @@ class DownlinkReceiver(LinkClient):
         self._progress(offer, offer.size)
         self._confirm(offer.product, offer.sha256, timeout_s)
         return ReceivedProduct(
+            unit=offer.unit,
             product=offer.product,
             job=offer.job,
             kind=offer.kind,

@@ -4,6 +4,7 @@
 
     GroundError
     ├── UsageError            2  the command line, or what it points at, is wrong
+    │   └── NotConfirmed         a hazardous telecommand that the operator did not confirm
     ├── ProductError          1
     │   ├── ProductExists        a product of that name exists
     │   ├── OutputNotWritable    folder missing, read-only, or not a folder
@@ -42,6 +43,10 @@ class GroundError(Failure):
 class UsageError(GroundError):
     code = "USAGE"
     exit_status = 2
+
+
+class NotConfirmed(UsageError):
+    code = "NOT_CONFIRMED"
 
 
 class ProductError(GroundError):

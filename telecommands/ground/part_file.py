@@ -25,8 +25,8 @@ _PLAIN: Final = re.compile(r"[^./\\\x00-\x1f\x7f][^/\\\x00-\x1f\x7f]*\Z")
 
 
 def place_of(offer: ProductOffer, folder: Path) -> Path:
-    """``folder/JOB/NAME``; :class:`TransferFailed` if that could leave the folder."""
-    for part in (offer.job, offer.name):
+    """``folder/UNIT/JOB/NAME``; :class:`TransferFailed` if that could leave the folder."""
+    for part in (offer.unit, offer.job, offer.name):
         if _PLAIN.match(part) is None or len(part.encode()) > _MOST_NAME_BYTES:
             cause = f"has {part!r:.80}, which is not a plain file name"
             raise TransferFailed(offer.product, cause, _LOG)
@@ -34,7 +34,7 @@ def place_of(offer: ProductOffer, folder: Path) -> Path:
         raise TransferFailed(
             offer.product, f"has {offer.sha256!r:.80}, which is not a SHA-256", _LOG
         )
-    return folder / offer.job / offer.name
+    return folder / offer.unit / offer.job / offer.name
 
 
 def is_complete(place: Path, offer: ProductOffer) -> bool:
@@ -101,7 +101,7 @@ class PartFile:
         try:
             os.fsync(self._handle)
             self._path.replace(self._place)
-            for folder in (self._place.parent, self._place.parent.parent):
+            for folder in self._place.parents[:3]:  # of the job, of the unit, of all
                 sync_folder(folder)
         except OSError as error:
             raise product_error(self._place, error) from error

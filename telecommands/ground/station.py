@@ -23,17 +23,21 @@ from telecommands.ground.downlink import DownlinkReceiver, ProgressCallback
 from telecommands.ground.errors import UsageError
 from telecommands.ground.sequence import SequenceFile
 from telecommands.ground.telemetry import TelemetryClient
-from telecommands.keys import TELECOMMAND_SUFFIX
+from telecommands.keys import TELECOMMAND_SUFFIX, KeyRefused, check_unit
 
 _PORTS: Final = (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)
 
 
 class StationEndpoints(msgspec.Struct, frozen=True):
-    """ZeroMQ endpoints of the service's three links, as it writes them to endpoints.json."""
+    """ZeroMQ endpoints of the service's three links, and the name of its unit ("": unknown).
+
+    The service writes them to endpoints.json.
+    """
 
     telecommand: str
     telemetry: str
     downlink: str
+    unit: str = ""
 
 
 class Station(msgspec.Struct, frozen=True):
@@ -81,6 +85,9 @@ def add_station_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--as", dest="key_name", default="operator", metavar="NAME", help="keys to use (operator)"
     )
+    group.add_argument(
+        "--unit", type=_unit, metavar="NAME", help="unit to command (that of the keys)"
+    )
     endpoints = group.add_mutually_exclusive_group()
     endpoints.add_argument(
         "--endpoints", type=Path, metavar="FILE", help="endpoints.json, which the service writes"
@@ -106,9 +113,11 @@ def station_of(arguments: argparse.Namespace) -> Station:
         endpoints = StationEndpoints(*links)
     else:
         endpoints = _read_endpoints(arguments.endpoints)
+    keys = keys_of(arguments)
+    unit = arguments.unit or keys.unit or endpoints.unit
     return Station(
         endpoints=endpoints,
-        keys=keys_of(arguments),
+        keys=msgspec.structs.replace(keys, unit=unit),
         sequence=arguments.keys / f"{arguments.key_name}.sequence",
     )
 
@@ -127,6 +136,13 @@ def _read_endpoints(path: Path) -> StationEndpoints:
     except msgspec.DecodeError as error:
         cure = "Give the endpoints.json of the service's state_dir"
         raise UsageError(path, f"is not a list of endpoints: {error}", cure) from error
+
+
+def _unit(text: str) -> str:
+    try:
+        return check_unit(text)
+    except KeyRefused as refused:
+        raise argparse.ArgumentTypeError(str(refused)) from refused
 
 
 def _ports(text: str) -> tuple[int, ...]:

@@ -57,7 +57,8 @@ class TelemetryState:
         elif isinstance(record, Event):
             self.events.append((packet.t, record))
         elif isinstance(record, Verification):
-            self._keep(self.telecommands, record.id, record, TELECOMMANDS_KEPT)
+            own = f"{record.key_id}/{record.id}"  # ids of two keys may be equal
+            self._keep(self.telecommands, own, record, TELECOMMANDS_KEPT)
         elif isinstance(record, Progress):
             self._keep(self._jobs, record.job, (now, record), JOBS_KEPT)
         elif isinstance(record, CloudFraction):

@@ -32,7 +32,7 @@ from tests.browser.steps import (
 )
 from tests.conftest import Simulated
 from tests.unit.telecommands.dashboard.running import running
-from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, housekeeping
 
 UPTIME = "flightsw:payload/flightsw:folder.hk/flightsw:hk.uptime_s"
 # The values at the two ends of a plot's vertical axis, from two of its ticks and their places.
@@ -109,7 +109,8 @@ def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_pa
     key = TelecommandKey("operator", bytes(SECRET_BYTES))
     with FlightStandIn(key) as flight:
         endpoints = StationEndpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
-        station = Station(endpoints, GroundKeys(telecommand=key), tmp_path / "operator.sequence")
+        keys = GroundKeys(telecommand=key, unit=UNIT)
+        station = Station(endpoints, keys, tmp_path / "operator.sequence")
         settings = DashboardSettings(
             archive=tmp_path / "archive.sqlite", openmct=find_openmct(None), port=0
         )

@@ -40,7 +40,12 @@ from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
 from telecommands.ground.sequence import SequenceFile
-from telecommands.keys import generate_curve_pair, generate_telecommand_key
+from telecommands.keys import (
+    certificate,
+    generate_curve_pair,
+    generate_telecommand_key,
+    read_curve_public,
+)
 from tests.conftest import Simulated, run_command
 from tests.unit.flightsw.model.another_package import another_package
 from tests.unit.flightsw.overcast_scene import write_overcast
@@ -328,6 +333,8 @@ def test_a_job_whose_deadline_passed_is_rejected(unit: FlightUnit, scene: str) -
 def test_parameters_are_ranged_and_can_be_restored(unit: FlightUnit) -> None:
     refused = unit.execute("SET_PARAMETER", name="processing.attempts", value=99)
     assert (refused.stage, refused.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
+    unarmed = unit.execute("ARM", telecommand={"name": "PING", "args": {}})
+    assert (unarmed.stage, unarmed.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)  # not hazardous
     unit.execute("SET_PARAMETER", name="processing.attempts", value=3)
     read = unit.execute("GET_PARAMETER", name="processing.attempts").data["parameters"]
     assert read == [{"name": "processing.attempts", "value": 3, "default": 2}]
@@ -434,8 +441,12 @@ def test_a_stranger_gets_no_answer(unit: FlightUnit, tmp_path: Path) -> None:
 
 def test_who_may_listen_may_not_command_with_a_key_of_his_own(unit: FlightUnit) -> None:
     mine = unit.keys
-    forged = GroundKeys(mine.curve, mine.service_public, TelecommandKey("operator", b"x" * 32))
-    unknown = GroundKeys(mine.curve, mine.service_public, TelecommandKey("nobody", b"x" * 32))
+    forged = GroundKeys(
+        mine.curve, mine.service_public, TelecommandKey("operator", b"x" * 32), mine.unit
+    )
+    unknown = GroundKeys(
+        mine.curve, mine.service_public, TelecommandKey("nobody", b"x" * 32), mine.unit
+    )
     for keys, code in ((forged, Code.BAD_MAC), (unknown, Code.UNKNOWN_KEY)):
         sequence = SequenceFile(unit.folder / f"{code.value}.sequence")
         with TelecommandClient(unit.endpoints["telecommand"], keys, sequence) as client:
@@ -447,14 +458,15 @@ def _signed(unit: FlightUnit, sequence: int, **fields: Any) -> tuple[bytes, byte
     key = unit.keys.telecommand
     assert key is not None
     body = TelecommandBody(**{"id": f"hostile-{sequence}", "name": "PING", "sent_at": 1, **fields})
-    return sign(key, sequence, body)
+    return sign(key, unit.keys.unit, sequence, body)
 
 
 def _with_body(unit: FlightUnit, sequence: int, body: bytes) -> tuple[bytes, bytes]:
     key = unit.keys.telecommand
     assert key is not None
-    code = mac(key, VERSION, sequence, body)
-    return encode(TelecommandHeader(VERSION, key.key_id, sequence, code)), body
+    name = unit.keys.unit
+    code = mac(key, VERSION, name, sequence, body)
+    return encode(TelecommandHeader(VERSION, name, key.key_id, sequence, code)), body
 
 
 def _nested(depth: int) -> dict[str, Any]:
@@ -750,6 +762,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
         ("port", 8, "cannot be bound"),
         ("secret", 8, "chmod"),
         ("keys", 8, "flightsw keys generate"),
+        ("unit", 8, "flightsw keys generate --unit NAME"),
     ],
 )
 def test_what_prevents_a_start_is_told_with_its_cure(
@@ -770,6 +783,9 @@ def test_what_prevents_a_start_is_told_with_its_cure(
             unit.settings.write_text(text.replace("telemetry_port = 0", f"telemetry_port = {port}"))
         elif spoil == "secret":
             (unit.state / "keys" / "service.key_secret").chmod(0o644)
+        elif spoil == "unit":
+            public = unit.state / "keys" / "service.key"
+            public.write_bytes(certificate(read_curve_public(public)))
         else:
             (unit.state / "keys" / "service.key_secret").unlink()
         done = run_command("flightsw", ["serve", "--settings", str(unit.settings)])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flightsw.config import read_settings
 from tests.integration.unit_files import (
     INSTALL,
     LOCK,
@@ -80,6 +81,28 @@ def test_an_update_brings_new_units_and_keeps_the_operator_s_settings(tmp_path: 
     assert settings.read_text() == "# the operator's own\n"
 
 
+def test_the_installation_names_the_unit_in_the_settings(tmp_path: Path) -> None:
+    install_below(tmp_path, "--unit", "sat-a")
+    settings = tmp_path / "etc/flightsw/flightsw.toml"
+    assert read_settings(settings).service.unit == "sat-a"
+    once = settings.read_text()
+    install_below(tmp_path, "--unit", "sat-a")
+    install_below(tmp_path)
+    assert settings.read_text() == once
+    options = ("--root", tmp_path, "--keep-environment", "--unit")
+    for other in ("sat-b", "sat a", "s" * 21):
+        done = run_script(INSTALL, *options, other)
+        assert done.returncode == 1
+        assert other in done.stderr
+    assert settings.read_text() == once
+
+
+def test_a_running_system_is_not_installed_without_the_name_of_the_unit() -> None:
+    done = run_script(INSTALL, "--dry-run")
+    assert done.returncode == 1
+    assert "--unit NAME" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("script", "options"), [(INSTALL, ["--keep-environment"]), (UNINSTALL, [])]
 )
@@ -96,7 +119,8 @@ def test_a_dry_run_shows_the_steps_and_changes_nothing(
 
 
 def test_a_dry_run_shows_what_would_happen_to_the_running_system() -> None:
-    done = run_script(INSTALL, "--dry-run", "--add", "axelera_runtime-1.5.0-py3-none-any.whl")
+    options = ("--unit", "sat-a", "--add", "axelera_runtime-1.5.0-py3-none-any.whl")
+    done = run_script(INSTALL, "--dry-run", *options)
     assert done.returncode == 0, done.stderr
     steps = [line for line in done.stdout.splitlines() if line.startswith("would run: ")]
     pip = "pip install --disable-pip-version-check"

@@ -23,7 +23,7 @@ import { signatureHeader } from './token.js';
  * @typedef {{mission: string, run: string, can_command: boolean, operator: string|null, authorised: boolean,
  *   reason: string|null, link: Link}} Status
  * @typedef {{timestamp: number, value?: any, seq?: number, boot?: number, gap?: number}} Datum
- * @typedef {{product: string, job: string, scene: string, kind: string, name: string,
+ * @typedef {{product: string, unit: string, job: string, scene: string, kind: string, name: string,
  *   size: number, received: number, sha256: string, image: string|null}} Product
  * @typedef {{id: string, name: string, doc: string, unit: string, severity: string, side: string,
  *   count: number, raised_at: number, value: number|string, now: number|string,
@@ -90,9 +90,11 @@ export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)
 /**
  * @param {string} name
  * @param {object} args
+ * @param {boolean} confirmed by the operator; without it, a hazardous one is NOT_CONFIRMED
  * @returns {Promise<{id: string}>}
  */
-export const sendTelecommand = (name, args) => post('/api/telecommands', { name, args });
+export const sendTelecommand = (name, args, confirmed) =>
+  post('/api/telecommands', { name, args, confirmed });
 
 /** @returns {Promise<Alarm[]>} newest first */
 export const getAlarms = () => ask('/api/alarms');

@@ -37,6 +37,8 @@ class CommandingView {
   #unsubscribe = () => {};
   /** @type {string|null} until the bridge has answered */
   #obstacle = 'The bridge has not answered yet';
+  /** @type {string|null} */
+  #operator = null;
   /** @type {TelecommandForm|undefined} */
   #form;
   #who = element('p', { className: 'commanding__who' });
@@ -73,6 +75,7 @@ class CommandingView {
   /** @param {import('./authority.js').Right} right */
   #showRight({ obstacle, operator }) {
     this.#obstacle = obstacle;
+    this.#operator = operator;
     this.#who.textContent = obstacle ?? `Telecommands are signed as ${operator}.`;
     this.#who.classList.toggle('is-obstacle', obstacle !== null);
     this.#form.setObstacle(obstacle);
@@ -92,13 +95,17 @@ class CommandingView {
   /**
    * @param {Telecommand} telecommand
    * @param {object} args
+   * @param {boolean} confirmed by the operator
    */
-  async #submit(telecommand, args) {
-    if (telecommand.hazardous && !(await this.#confirmed(telecommand, args))) return;
+  async #submit(telecommand, args, confirmed = false) {
     try {
-      const { id } = await sendTelecommand(telecommand.name, args);
-      this.#sent.add(id, telecommand.name, args);
+      const { id } = await sendTelecommand(telecommand.name, args, confirmed);
+      this.#sent.add(id, telecommand.name, args, this.#operator);
     } catch (error) {
+      if (error.code === 'NOT_CONFIRMED' && !confirmed) {
+        if (await this.#confirmed(telecommand, args)) await this.#submit(telecommand, args, true);
+        return;
+      }
       this.#authority.ask(); // the page's token may have been refused
       throw error;
     }
@@ -107,7 +114,7 @@ class CommandingView {
   /** Send a telecommand that lists something; return its result. */
   async #listed(name) {
     const { id } = await sendTelecommand(name, {});
-    const { stage, code, cause, data } = await this.#sent.add(id, name, {});
+    const { stage, code, cause, data } = await this.#sent.add(id, name, {}, this.#operator);
     if (stage !== 'COMPLETED') throw new Error(`${name} ended as ${stage}: ${cause || code}`);
     return JSON.parse(data);
   }

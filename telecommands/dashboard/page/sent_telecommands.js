@@ -13,7 +13,7 @@ export class SentTelecommands {
   /** @param {import('./realtime.js').Realtime} realtime */
   constructor(realtime) {
     realtime.subscribe('ver', (rows) => {
-      for (const row of rows) this.#sent.get(row.id)?.add(row);
+      for (const row of rows) this.#sent.get(row.id)?.addOwn(row);
     });
     realtime.on('connection', (connected) => connected && this.#askForOpen());
   }
@@ -22,10 +22,11 @@ export class SentTelecommands {
    * @param {string} id
    * @param {string} name
    * @param {object} args
+   * @param {string|null} operator key that signs it
    * @returns {Promise<object>} its closing stage
    */
-  add(id, name, args) {
-    const one = new SentTelecommand(id, name, args);
+  add(id, name, args, operator) {
+    const one = new SentTelecommand(id, name, args, operator);
     this.#sent.set(id, one);
     this.node.prepend(one.node);
     while (this.#sent.size > MOST_KEPT) {
@@ -44,6 +45,7 @@ export class SentTelecommands {
 
 class SentTelecommand {
   #id;
+  #operator;
   #seen = new Set();
   #stages = element('ol', { className: 'sent__stages' });
   #end;
@@ -53,8 +55,9 @@ class SentTelecommand {
     this.#end = resolve;
   });
 
-  constructor(id, name, args) {
+  constructor(id, name, args, operator) {
     this.#id = id;
+    this.#operator = operator;
     const given = Object.keys(args).length ? JSON.stringify(args) : '';
     this.node = element(
       'li',
@@ -72,6 +75,11 @@ class SentTelecommand {
     } catch (error) {
       console.debug(`${this.#id}: waiting for its stages on the WebSocket`, error.message);
     }
+  }
+
+  /** Add a stage from telemetry, unless another key uses the same id. */
+  addOwn(row) {
+    if (!row.key_id || row.key_id === this.#operator) this.add(row);
   }
 
   add(row) {

@@ -203,7 +203,8 @@ class _Api:
         if forbidden is not None:
             return refusal(403, *forbidden)
         wanted = _decoded(body, _Request, 'Send {"name": ..., "args": {...}}')
-        return json_response({"id": bridge.commanding.submit(wanted.name, wanted.args)}, 202)
+        sent = bridge.commanding.submit(wanted.name, wanted.args, confirmed=wanted.confirmed)
+        return json_response({"id": sent}, 202)
 
     async def stages(self, request: Request) -> Response:
         found = self._bridge.stages.of(request.path_params["id"])
@@ -248,6 +249,7 @@ class _Api:
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     args: dict[str, Any] = {}
+    confirmed: bool = False
 
 
 class _AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

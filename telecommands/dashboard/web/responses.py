@@ -10,7 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from telecommands.ground.errors import ArchiveError, GroundError, LinkError, UsageError
+from telecommands.ground.errors import (
+    ArchiveError,
+    GroundError,
+    LinkError,
+    NotConfirmed,
+    UsageError,
+)
 
 
 def json_response(content: Any, status: int = 200) -> Response:
@@ -36,7 +42,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _ground_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, GroundError)
-    statuses = {UsageError: 400, ArchiveError: 503, LinkError: 503}
+    statuses = {NotConfirmed: 409, UsageError: 400, ArchiveError: 503, LinkError: 503}
     status = next((code for kind, code in statuses.items() if isinstance(error, kind)), 500)
     return refusal(status, error.code, error.sentence, error.cure)
 

@@ -37,7 +37,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "fetch",
         help="receive products into a folder",
-        description="Receive products into FOLDER/JOB/ until nothing is left on board.",
+        description="Receive products into FOLDER/UNIT/JOB/ until nothing is left on board.",
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run, after_interrupt="Run fetch again to resume the transfer")

@@ -21,6 +21,7 @@ from telecommands.keys import (
     make_key_folder,
     publish_key_file,
     read_curve_public,
+    read_unit,
 )
 
 
@@ -78,18 +79,20 @@ def _generate(arguments: argparse.Namespace) -> int:
 def _trust(arguments: argparse.Namespace) -> int:
     kept = arguments.keys / SERVICE_KEY
     try:
-        public = read_curve_public(arguments.public)
+        public, unit = read_curve_public(arguments.public), read_unit(arguments.public)
         make_key_folder(arguments.keys)
-        if kept.exists() and read_curve_public(kept) == public:
+        known = kept.exists() and read_curve_public(kept) == public
+        if known and read_unit(kept) == unit:
             print(f"{kept} already holds this key")
             return 0
         if arguments.force:
             kept.unlink(missing_ok=True)
-        publish_key_file(kept, certificate(public))
+        publish_key_file(kept, certificate(public, unit))
     except KeyRefused as refused:
         cure = f"{refused.cure} (--force replaces it)" if kept.exists() else refused.cure
         raise UnusableKey(refused.path, refused.cause, cure) from refused
-    print(f"trusted {fingerprint(public)}  {kept}")
+    of_unit = f"  unit {unit}" if unit else ""
+    print(f"trusted {fingerprint(public)}  {kept}{of_unit}")
     return 0
 
 

@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from telecommands.command_line import complete_with
-from telecommands.dictionary import TELECOMMANDS, Stage, Verification
+from telecommands.dictionary import TELECOMMANDS, Arm, Stage, Verification
 from telecommands.ground.arguments import (
     allowed_values,
     fields_of,
     read_arguments,
     telecommand_named,
 )
-from telecommands.ground.errors import UsageError
+from telecommands.ground.commanding import check_arguments
+from telecommands.ground.errors import NotConfirmed, UsageError
 from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import add_station_options, station_of
 from telecommands.groundsim.listing import all_telecommands, one_telecommand
@@ -62,6 +63,13 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--no-wait", action="store_true", help="wait for ACCEPTED or REJECTED only")
     parser.add_argument("--id", help="telecommand id; a repeated id returns its stages only")
+    parser.add_argument(
+        "--clock-offset",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="add to the time of sending, if the unit's clock is wrong (WRONG_TIME)",
+    )
     parser.add_argument("--yes", action="store_true", help="skip the confirmation")
     parser.add_argument("--json", action="store_true", help="print one JSON object per stage")
     add_station_options(parser)
@@ -100,7 +108,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _confirm(name, args)
     stage = Stage.ACCEPTED
     with station_of(arguments).commanding() as client, _display(json=arguments.json) as show:
-        telecommand = client.send(name, args, id=arguments.id)
+        telecommand = client.send(
+            name, args, id=arguments.id, clock_offset_s=arguments.clock_offset
+        )
         for verification in client.stages(telecommand, arguments.timeout):
             show(verification)
             stage = verification.stage
@@ -110,17 +120,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _confirm(name: str, args: Mapping[str, Any]) -> None:
-    """Ask if the telecommand, or the telecommand that it schedules, is hazardous."""
-    inner = args.get("telecommand")
-    names = [name, *([inner["name"]] if isinstance(inner, Mapping) else [])]
-    if not any(TELECOMMANDS[each].HAZARDOUS for each in names):
+    """Ask if the telecommand is hazardous, or the one that it arms or schedules."""
+    if not (check_arguments(name, args) or name == Arm.NAME):
         return
     command = " ".join([name, *(f"{key}={value}" for key, value in args.items())])
     if not sys.stdin.isatty():
-        raise UsageError(command, "needs a confirmation", "Give --yes")
+        raise NotConfirmed(command, "needs a confirmation", "Give --yes")
     print(f"{command}: send? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-        raise UsageError(command, "was not confirmed and was not sent")
+        raise NotConfirmed(command, "was not confirmed and was not sent")
 
 
 @contextmanager

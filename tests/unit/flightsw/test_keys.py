@@ -28,7 +28,7 @@ def ground(tmp_path: Path) -> Path:
 @pytest.fixture
 def keys(tmp_path: Path) -> KeyFolder:
     folder = KeyFolder(tmp_path / "flight" / "keys")
-    folder.generate()
+    folder.generate("sat-a")
     return folder
 
 
@@ -37,10 +37,32 @@ def test_the_service_has_a_pair_of_its_own(keys: KeyFolder) -> None:
     assert keys.service_pair().public == read_curve_public(public)
 
 
+def test_the_unit_has_one_name_or_none(keys: KeyFolder, tmp_path: Path) -> None:
+    assert keys.unit(None) == keys.unit("sat-a") == "sat-a"
+    with pytest.raises(LinkError, match=r"unit sat-a, but service.unit is sat-b"):
+        keys.unit("sat-b")
+    assert KeyFolder(tmp_path).unit("sat-b") == "sat-b"
+    with pytest.raises(LinkError, match="flightsw keys generate --unit NAME"):
+        KeyFolder(tmp_path).unit(None)
+    public = keys.authorised_folder.parent / "service.key"
+    public.write_text(public.read_text().replace("sat-a", "../sat"))
+    with pytest.raises(LinkError, match="not a valid name of a unit"):
+        keys.unit(None)
+
+
+@pytest.mark.parametrize("name", ["", "a b", ".a", "a.b", "a/b", "-a", "a" * 21])
+def test_a_wrong_name_of_a_unit_makes_no_keys(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "new"
+    if name:
+        with pytest.raises(LinkError, match="1 to 20 of"):
+            KeyFolder(folder).generate(name)
+    assert not folder.exists()
+
+
 def test_generating_twice_is_refused_and_keeps_the_pair(keys: KeyFolder) -> None:
     pair = keys.service_pair()
     with pytest.raises(LinkError, match="already exists"):
-        keys.generate()
+        keys.generate("sat-a")
     assert keys.service_pair() == pair
 
 

@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from telecommands.keys import generate_telecommand_key, read_telecommand_key
-from tests.unit.telecommands.flight_stand_in import FlightStandIn
+from telecommands.keys import (
+    SERVICE_KEY,
+    certificate,
+    generate_telecommand_key,
+    publish_key_file,
+    read_telecommand_key,
+)
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
     folder = tmp_path / "keys"
     generate_telecommand_key(folder, "operator")
+    publish_key_file(folder / SERVICE_KEY, certificate(b"0" * 40, UNIT))
     return folder
 
 

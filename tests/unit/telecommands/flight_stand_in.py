@@ -15,9 +15,11 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import zmq
 from typing_extensions import Self
 
+from flightsw.commanding.arming import ArmedTelecommands
 from telecommands.auth import SequenceWindow, TelecommandKey, verify
 from telecommands.codec import (
     check_frames,
@@ -28,6 +30,7 @@ from telecommands.codec import (
     encode_packet,
 )
 from telecommands.dictionary import (
+    Arm,
     Code,
     ContactState,
     DownlinkClass,
@@ -54,6 +57,7 @@ from telecommands.keys import CurvePair
 from telecommands.refusal import Refusal
 from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
 
+UNIT = "sat-a"
 REPORT = b"contaminated: 25 %\n" * 1000
 
 
@@ -67,6 +71,8 @@ def housekeeping(**fields: object) -> Housekeeping:
         "jobs": JobCounts(),
         "products": ProductCounts(),
         "telecommands": TelecommandCounts(),
+        "clock_trusted": True,
+        "sent_at_checked": True,
         "scheduled": 0,
         "contact": ContactState(),
         "packets_dropped": 0,
@@ -112,6 +118,7 @@ class FlightStandIn:
         self.downlink = SimulatedDownlink([])
         self._key = key
         self._window = SequenceWindow()
+        self._armed = ArmedTelecommands(lambda: 30.0)
         self._telecommands = AnsweringSocket(self._answer, pair=pair, authorised=authorised)
         self._products = AnsweringSocket(self._serve, pair=pair, authorised=authorised)
         self.telemetry = TelemetryStandIn(pair)
@@ -119,6 +126,7 @@ class FlightStandIn:
     def endpoints(self, folder: Path) -> Path:
         path = folder / "endpoints.json"
         links = {
+            "unit": UNIT,
             "telecommand": self._telecommands.endpoint,
             "telemetry": self.telemetry.endpoint,
             "downlink": self._products.endpoint,
@@ -128,6 +136,7 @@ class FlightStandIn:
 
     def offer(self, name: str, content: bytes) -> None:
         offer = ProductOffer(
+            unit=UNIT,
             product=f"product-{Path(name).name}",
             job="job-1",
             kind="report",
@@ -164,11 +173,14 @@ class FlightStandIn:
         try:
             header_frame, body_frame = check_frames(frames)
             header, body = decode_header(header_frame), decode_body(body_frame)
+            if header.unit != UNIT:
+                raise Refusal(Code.WRONG_UNIT, f"this is {UNIT}")
             if header.key_id != self._key.key_id:
                 raise Refusal(Code.UNKNOWN_KEY, f"no key {header.key_id}")
             verify(header, body_frame, self._key)
             self._window = self._window.take(header.sequence)
             telecommand = convert_arguments(body.name, body.args)
+            self._armed.check(header.key_id, telecommand, body.arm, time.monotonic())
             if self.rejects:
                 raise Refusal(Code.NOT_IN_THIS_MODE, "not now", "Ask later")
             stages = list(self._stages(body, telecommand))
@@ -209,6 +221,11 @@ class FlightStandIn:
         elif isinstance(telecommand, OpenContact):
             self.contact_open = True
             yield stage(Stage.COMPLETED)
+        elif isinstance(telecommand, Arm):
+            armed = self._armed.arm(
+                self._key.key_id, telecommand, f"arm-{body.id}", time.monotonic()
+            )
+            yield stage(Stage.COMPLETED, data=msgspec.to_builtins(armed))
         elif body.name == "PING":
             mode = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
             data = {"t": time.time_ns(), "mode": mode.value, "uptime_s": 5.0}
@@ -264,7 +281,9 @@ class TelemetryStandIn:
             while not self._waiting.empty():
                 topic, record = self._waiting.get()
                 number = self._sequence[topic] = self._sequence.get(topic, 0) + 1
-                frames = encode_packet(topic, record, boot=1, sequence=number, t=time.time_ns())
+                frames = encode_packet(
+                    topic, record, unit=UNIT, boot=1, sequence=number, t=time.time_ns()
+                )
                 self._latest[frames[0]] = frames
                 self._socket.send_multipart(frames)
             if self._socket.poll(5):

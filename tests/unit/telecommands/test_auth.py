@@ -21,6 +21,7 @@ from telecommands.dictionary import VERSION, Code, TelecommandBody, TelecommandH
 from telecommands.refusal import Refusal
 
 KEY = TelecommandKey("ground", bytes(range(32)))
+UNIT = "sat-a"
 BODY = TelecommandBody(id="a", name="PING", sent_at=1)
 
 _NUMBERS = st.lists(
@@ -77,24 +78,25 @@ def test_whatever_the_order_of_close_numbers_each_passes_once(numbers: list[int]
 
 
 def test_the_code_is_computed_as_the_interface_lays_it_down() -> None:
-    signed = b"\x01" + (7).to_bytes(8, "big") + b"\x00\x06" + b"ground" + b"body"
-    assert mac(KEY, 1, 7, b"body") == hmac.new(KEY.secret, signed, hashlib.sha256).digest()
+    signed = b"\x02" + (7).to_bytes(8, "big") + b"\x00\x05sat-a\x00\x06ground" + b"body"
+    assert mac(KEY, 2, "sat-a", 7, b"body") == hmac.new(KEY.secret, signed, hashlib.sha256).digest()
 
 
 @given(st.integers(1, 2**62), st.text(max_size=20), st.binary(min_size=32, max_size=32))
 def test_what_is_signed_is_read_and_verified(sequence: int, argument: str, secret: bytes) -> None:
     key = TelecommandKey("k", secret)
     body = TelecommandBody(id="a", name="PING", args={"x": argument}, sent_at=0)
-    header_frame, body_frame = sign(key, sequence, body)
+    header_frame, body_frame = sign(key, UNIT, sequence, body)
     header = decode_header(header_frame)
-    assert (header.version, header.key_id, header.sequence) == (VERSION, "k", sequence)
+    assert header.version == VERSION
+    assert (header.unit, header.key_id, header.sequence) == (UNIT, "k", sequence)
     verify(header, body_frame, key)
     assert decode_body(body_frame) == body
 
 
 @given(st.data())
 def test_a_changed_bit_anywhere_in_the_body_is_noticed(data: st.DataObject) -> None:
-    header_frame, body = sign(KEY, 1, BODY)
+    header_frame, body = sign(KEY, UNIT, 1, BODY)
     bit = data.draw(st.integers(0, len(body) * 8 - 1))
     changed = bytearray(body)
     changed[bit // 8] ^= 1 << bit % 8
@@ -107,12 +109,13 @@ def test_a_changed_bit_anywhere_in_the_body_is_noticed(data: st.DataObject) -> N
     "claimed",
     [
         {"sequence": 2},
-        {"version": 2},
+        {"version": 1},
+        {"unit": "sat-b"},
         {"mac": b"\0" * 32},
     ],
 )
 def test_a_changed_header_is_noticed(claimed: dict[str, object]) -> None:
-    header_frame, body = sign(KEY, 1, BODY)
+    header_frame, body = sign(KEY, UNIT, 1, BODY)
     header = decode_header(header_frame)
     fields = {name: getattr(header, name) for name in header.__struct_fields__} | claimed
     with pytest.raises(Refusal) as caught:
@@ -122,7 +125,7 @@ def test_a_changed_header_is_noticed(claimed: dict[str, object]) -> None:
 
 def test_the_key_id_is_part_of_what_is_signed() -> None:
     renamed = TelecommandKey("other", KEY.secret)
-    assert mac(KEY, 1, 1, b"") != mac(renamed, 1, 1, b"")
+    assert mac(KEY, 2, UNIT, 1, b"") != mac(renamed, 2, UNIT, 1, b"")
 
 
 def test_a_key_does_not_show_its_secret() -> None:

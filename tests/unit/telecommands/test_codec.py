@@ -179,29 +179,38 @@ def test_frames_may_be_as_long_as_laid_down_and_no_longer() -> None:
 @pytest.mark.parametrize(
     "header",
     [
-        [1, "a", 1],
-        [1, "a", 1, b"m" * 32, 0],
-        [True, "a", 1, b"m" * 32],
-        [1.0, "a", 1, b"m" * 32],
-        [1, "", 1, b"m" * 32],
-        [1, "a/b", 1, b"m" * 32],
-        [1, "a\n", 1, b"m" * 32],
-        [1, "a" * 65, 1, b"m" * 32],
-        [1, "a", 0, b"m" * 32],
-        [1, "a", 2**62 + 1, b"m" * 32],
-        [1, "a", "1", b"m" * 32],
-        [1, "a", 1, b"m" * 31],
-        [1, "a", 1, b"m" * 33],
-        {"version": 1, "key_id": "a", "sequence": 1, "mac": b"m" * 32},
+        [2, "u", "a", 1],
+        [2, "u", "a", 1, b"m" * 32, 0],
+        [True, "u", "a", 1, b"m" * 32],
+        [2.0, "u", "a", 1, b"m" * 32],
+        [2, "", "a", 1, b"m" * 32],
+        [2, "u/v", "a", 1, b"m" * 32],
+        [2, ".u", "a", 1, b"m" * 32],
+        [2, "u" * 21, "a", 1, b"m" * 32],
+        [2, "u", "", 1, b"m" * 32],
+        [2, "u", "a/b", 1, b"m" * 32],
+        [2, "u", "a\n", 1, b"m" * 32],
+        [2, "u", "a" * 65, 1, b"m" * 32],
+        [2, "u", "a", 0, b"m" * 32],
+        [2, "u", "a", 2**62 + 1, b"m" * 32],
+        [2, "u", "a", "1", b"m" * 32],
+        [2, "u", "a", 1, b"m" * 31],
+        [2, "u", "a", 1, b"m" * 33],
+        {"version": 2, "unit": "u", "key_id": "a", "sequence": 1, "mac": b"m" * 32},
     ],
 )
-def test_a_header_has_four_fields_of_their_types_and_ranges(header: Any) -> None:
+def test_a_header_has_five_fields_of_their_types_and_ranges(header: Any) -> None:
     assert _refused(lambda: decode_header(msgspec.msgpack.encode(header))) is Code.MALFORMED
 
 
-@pytest.mark.parametrize("version", [0, 2, 255, 2**40])
+@pytest.mark.parametrize("version", [0, 1, 3, 255, 2**40])
 def test_another_version_is_refused(version: int) -> None:
-    frame = encode(TelecommandHeader(version, "a", 1, b"m" * 32))
+    frame = encode(TelecommandHeader(version, "sat-a", "a", 1, b"m" * 32))
+    assert _refused(lambda: decode_header(frame)) is Code.WRONG_VERSION
+
+
+def test_a_header_of_version_1_is_refused_for_its_version() -> None:
+    frame = msgspec.msgpack.encode([1, "a", 1, b"m" * 32])
     assert _refused(lambda: decode_header(frame)) is Code.WRONG_VERSION
 
 
@@ -275,7 +284,7 @@ def test_packets_come_back_as_they_were_sent(boot: int, sequence: int, t: int, t
         ("evt", Event(event="E", severity=Severity.CRITICAL, message=text, fields={"x": [text]})),
         ("sci.progress", Progress(job="J", scene=text, rows_done=1, rows=2, elapsed_s=0.5)),
     ):
-        frames = encode_packet(topic, body, boot=boot, sequence=sequence, t=t)  # type: ignore[arg-type]
+        frames = encode_packet(topic, body, unit="sat-a", boot=boot, sequence=sequence, t=t)  # type: ignore[arg-type]
         packet, read = decode_packet(*frames)
         assert read == body
         assert (packet.boot, packet.seq, packet.t) == (boot, sequence, t)
@@ -284,12 +293,17 @@ def test_packets_come_back_as_they_were_sent(boot: int, sequence: int, t: int, t
 
 def test_packets_of_another_topic_version_or_type_are_refused() -> None:
     topic, frame = encode_packet(
-        "ver", Verification(id="a", name="X", stage=Stage.FAILED, at=0), boot=1, sequence=1, t=0
+        "ver",
+        Verification(id="a", name="X", stage=Stage.FAILED, at=0),
+        unit="sat-a",
+        boot=1,
+        sequence=1,
+        t=0,
     )
     assert _refused(lambda: decode_packet(b"no", frame)) is Code.MALFORMED
     assert _refused(lambda: decode_packet(b"\xff", frame)) is Code.MALFORMED
     assert _refused(lambda: decode_packet(b"evt", frame)) is Code.MALFORMED
-    newer = msgspec.msgpack.decode(frame) | {"v": 2}
-    packed = msgspec.msgpack.encode(newer)
-    assert _refused(lambda: decode_packet(topic, packed)) is Code.WRONG_VERSION
+    for version in (1, 3):
+        other = msgspec.msgpack.encode(msgspec.msgpack.decode(frame) | {"v": version})
+        assert _refused(lambda other=other: decode_packet(topic, other)) is Code.WRONG_VERSION
     assert set(PACKETS) == {"ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"}

@@ -65,7 +65,12 @@ def test_an_archive_of_copied_days_is_what_the_link_would_have_made(tmp_path: Pa
     last = packets[-1]
     with Archive(path, PointCatalogue()) as archive:
         frames = encode_packet(
-            "hk", housekeeping(1), boot=3, sequence=last.seq + 3, t=last.t + 3 * SECOND
+            "hk",
+            housekeeping(1),
+            unit="bench",
+            boot=3,
+            sequence=last.seq + 3,
+            t=last.t + 3 * SECOND,
         )
         [stored] = archive.write([Arrival("hk", *decode_packet(*frames))])
     assert stored.gap == Gap(last.t, last.t + 3 * SECOND, 2)

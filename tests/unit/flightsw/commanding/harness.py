@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from flightsw.commanding.context import Completed, Deferred, Handler, Outcome, TelecommandContext
+from flightsw.commanding.arming import ArmedTelecommands
+from flightsw.commanding.context import (
+    Completed,
+    Deferred,
+    Handler,
+    Outcome,
+    TelecommandContext,
+    reference_of,
+)
 from flightsw.commanding.dispatcher import Dispatcher
 from flightsw.commanding.gate import Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.schedule import TelecommandSchedule
+from flightsw.commanding.sent_at import SentAtWindow
 from flightsw.state import StateFile
 from telecommands.auth import SECRET_BYTES, TelecommandKey, sign
 from telecommands.dictionary import (
+    Arm,
+    Inner,
     Mode,
     Ping,
     Pong,
     ProcessScene,
     SetMode,
+    Stage,
     TelecommandBody,
     Verification,
 )
+from telecommands.refusal import Refusal
 
 KEY = TelecommandKey("ground", bytes(range(SECRET_BYTES)))
+UNIT = "sat-a"
 NOON = 1_800_000_000 * 10**9
 
 
@@ -36,6 +51,9 @@ class Harness:
         self.monotonic = 0.0
         self.mode = Mode.OPERATIONAL
         self.rate = 1000.0
+        self.arms = True  # what is sent, if it is hazardous
+        self.window = 300.0
+        self.clock_trusted = False
         self.sequence = 0
         self.ran: list[str] = []  # ids that handlers were called with
         self.published: list[Verification] = []
@@ -53,9 +71,10 @@ class Harness:
         with self.state.reading() as db:
             db.execute("PRAGMA synchronous = OFF")  # the tests cut no real power: be quick
         self.keys = {KEY.key_id: KEY}
-        self.gate = Gate(self.state, lambda: self.keys, lambda: self.rate)
+        self.gate = Gate(self.state, UNIT, lambda: self.keys, lambda: self.rate)
         self.ledger = VerificationLedger(self.state)
         self.schedule = TelecommandSchedule(self.state)
+        self.armed = ArmedTelecommands(lambda: 30.0)
         self.handle({})
 
     def handle(self, handlers: Mapping[str, Handler]) -> None:
@@ -68,7 +87,10 @@ class Harness:
             self.handlers,
             mode=lambda: self.mode,
             publish=self.published.append,
+            armed=self.armed,
+            sent_at=SentAtWindow(lambda: self.window, lambda: self.clock_trusted),
             clock=lambda: self.now,
+            monotonic=lambda: self.monotonic,
             state=self.state,
             event=lambda name, _message, /, **fields: self.events.append((name, fields)),
         )
@@ -78,21 +100,49 @@ class Harness:
         self.state.close()
         self.open()
 
-    def frames(self, name: str, args: Mapping[str, Any], id_: str = "") -> tuple[bytes, bytes]:
+    def frames(
+        self, name: str, args: Mapping[str, Any], id_: str = "", arm: str | None = None
+    ) -> tuple[bytes, bytes]:
         self.sequence += 1
         body = TelecommandBody(
-            id=id_ or f"t{self.sequence}", name=name, args=dict(args), sent_at=self.now
+            id=id_ or f"t{self.sequence}",
+            name=name,
+            args=dict(args),
+            sent_at=self.now,
+            arm=arm or self._armed(name, args),
         )
-        return sign(KEY, self.sequence, body)
+        return sign(KEY, UNIT, self.sequence, body)
 
     def send(
-        self, name: str, args: Mapping[str, Any] | None = None, id_: str = ""
+        self,
+        name: str,
+        args: Mapping[str, Any] | None = None,
+        id_: str = "",
+        *,
+        arm: str | None = None,
     ) -> tuple[Verification, ...]:
-        return self.dispatcher.receive(self.frames(name, args or {}, id_), self.monotonic)
+        frames = self.frames(name, args or {}, id_, arm)
+        return self.dispatcher.receive(frames, self.monotonic)
+
+    def known(self, id_: str) -> tuple[Verification, ...]:
+        return self.ledger.known(reference_of(KEY.key_id, id_))
+
+    def report(self, id_: str, stage: Stage, **fields: Any) -> Verification:
+        return self.dispatcher.report(reference_of(KEY.key_id, id_), stage, **fields)
 
     def rows(self, table: str) -> int:
         with self.state.reading() as db:
             return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
+
+    def _armed(self, name: str, args: Mapping[str, Any]) -> str | None:
+        """A hazardous telecommand is armed at once, unless its arguments are wrong."""
+        if not self.arms:
+            return None
+        arm = f"armed-{self.sequence}"
+        with suppress(Refusal):
+            request = Arm(telecommand=Inner(name=name, args=dict(args)))
+            return self.armed.arm(KEY.key_id, request, arm, self.monotonic).arm
+        return None
 
     def _ping(self, _telecommand: Ping, order: TelecommandContext) -> Outcome:
         self.ran.append(order.id)

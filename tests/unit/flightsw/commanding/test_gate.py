@@ -10,7 +10,7 @@ from telecommands.auth import AHEAD, WINDOW, TelecommandKey, sign
 from telecommands.codec import encode
 from telecommands.dictionary import MAX_BODY_BYTES, Code, TelecommandBody, TelecommandHeader
 from telecommands.refusal import Refusal
-from tests.unit.flightsw.commanding.harness import KEY, Harness
+from tests.unit.flightsw.commanding.harness import KEY, UNIT, Harness
 
 OTHER = TelecommandKey("other", b"o" * 32)
 
@@ -18,11 +18,11 @@ OTHER = TelecommandKey("other", b"o" * 32)
 def _frames(
     sequence: int, key: TelecommandKey = KEY, name: str = "PING", id_: str = "x"
 ) -> tuple[bytes, bytes]:
-    return sign(key, sequence, TelecommandBody(id=id_, name=name, sent_at=0))
+    return sign(key, UNIT, sequence, TelecommandBody(id=id_, name=name, sent_at=0))
 
 
 def _gate(state: StateFile, rate: float = 1000) -> Gate:
-    return Gate(state, lambda: {key.key_id: key for key in (KEY, OTHER)}, lambda: rate)
+    return Gate(state, UNIT, lambda: {key.key_id: key for key in (KEY, OTHER)}, lambda: rate)
 
 
 def _code(gate: Gate, frames: tuple[bytes, ...], monotonic: float = 0) -> Code | None:
@@ -40,7 +40,7 @@ def test_an_authentic_fresh_telecommand_is_admitted(harness: Harness) -> None:
 
 def test_each_refusal_has_its_code_and_uses_up_no_sequence_number(harness: Harness) -> None:
     header, body = _frames(1)
-    version = encode(TelecommandHeader(2, "ground", 1, b"m" * 32))
+    version = encode(TelecommandHeader(1, UNIT, "ground", 1, b"m" * 32))
     for frames, code in [
         ((header,), Code.MALFORMED),
         ((header, body, b""), Code.MALFORMED),
@@ -61,7 +61,10 @@ def test_each_refusal_has_its_code_and_uses_up_no_sequence_number(harness: Harne
 
 def test_a_refusal_names_the_telecommand_where_its_body_can_be_read(harness: Harness) -> None:
     frames = sign(
-        TelecommandKey("nobody", b"n" * 32), 1, TelecommandBody(id="me", name="PING", sent_at=0)
+        TelecommandKey("nobody", b"n" * 32),
+        UNIT,
+        1,
+        TelecommandBody(id="me", name="PING", sent_at=0),
     )
     with pytest.raises(Refusal) as caught:
         harness.gate.admit(frames, 0)
@@ -72,7 +75,7 @@ def test_a_refusal_names_the_telecommand_where_its_body_can_be_read(harness: Har
 
 
 def test_an_authentic_body_that_is_none_uses_up_its_sequence_number(harness: Harness) -> None:
-    header, body = sign(KEY, 1, {"id": "x"})  # type: ignore[arg-type]
+    header, body = sign(KEY, UNIT, 1, {"id": "x"})  # type: ignore[arg-type]
     assert _code(harness.gate, (header, body)) is Code.MALFORMED
     assert _code(harness.gate, (header, body)) is Code.REPLAYED
 

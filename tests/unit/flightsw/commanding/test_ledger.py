@@ -16,7 +16,7 @@ def _stage(id_: str, stage: Stage, **more: Any) -> Verification:
 def _add(harness: Harness, id_: str, *stages: Stage, durable: bool) -> None:
     harness.ledger.open(id_, "PING", "ground", 1, durable=durable)
     for stage in stages:
-        harness.ledger.record(_stage(id_, stage))
+        harness.ledger.record(id_, _stage(id_, stage))
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -42,11 +42,11 @@ def test_progress_is_the_latest_only_and_never_written(harness: Harness) -> None
     _add(harness, "a", Stage.ACCEPTED, Stage.STARTED, durable=True)
     rows = harness.rows("verifications")
     for step in range(100):
-        harness.ledger.record(_stage("a", Stage.PROGRESS, step=step))
+        harness.ledger.record("a", _stage("a", Stage.PROGRESS, step=step))
     assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "PROGRESS"]
     assert harness.ledger.known("a")[-1].step == 99
     assert harness.rows("verifications") == rows
-    harness.ledger.record(_stage("a", Stage.COMPLETED))
+    harness.ledger.record("a", _stage("a", Stage.COMPLETED))
     assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "COMPLETED"]
 
 
@@ -74,7 +74,7 @@ def test_unclosed_is_the_latest_stage_of_what_goes_on(harness: Harness) -> None:
     _add(harness, "c", Stage.ACCEPTED, durable=True)
     _add(harness, "d", Stage.ACCEPTED, durable=False)
     harness.power_cut()
-    assert [(one.id, one.stage) for one in harness.ledger.unclosed()] == [
+    assert [(reference, one.stage) for reference, one in harness.ledger.unclosed()] == [
         ("a", Stage.STARTED),
         ("c", Stage.ACCEPTED),
     ]
@@ -106,5 +106,5 @@ def test_passing_telecommands_take_a_bounded_amount_of_memory(
     monkeypatch.setattr(ledger_file, "_VOLATILE_BYTES", 2000)
     for number in range(50, 60):
         harness.ledger.open(f"t{number}", "PING", "", 1, durable=False)
-        harness.ledger.record(_stage(f"t{number}", Stage.COMPLETED, cause="x" * 900))
+        harness.ledger.record(f"t{number}", _stage(f"t{number}", Stage.COMPLETED, cause="x" * 900))
     assert [number for number in range(60) if harness.ledger.known(f"t{number}")] == [58, 59]

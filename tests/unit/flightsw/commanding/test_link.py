@@ -88,8 +88,8 @@ def test_later_stages_reach_whoever_sent_or_repeated_the_telecommand(station: St
     assert _stages(other, 1) == ["ACCEPTED"]
     silent.send_multipart(station.harness.frames("PING", {}))
     assert _stages(silent, 3)[-1] == "COMPLETED"
-    station.harness.dispatcher.report("job", Stage.STARTED)
-    station.harness.dispatcher.report("job", Stage.COMPLETED)
+    station.harness.report("job", Stage.STARTED)
+    station.harness.report("job", Stage.COMPLETED)
     for peer in (sender, other):
         assert _stages(peer, 2) == ["STARTED", "COMPLETED"]
         peer.send_multipart(station.harness.frames("PING", {}))
@@ -105,7 +105,7 @@ def test_a_forged_telecommand_does_not_subscribe_to_anothers_stages(station: Sta
     header, body = station.harness.frames("PROCESS_SCENE", SCENE, "job")
     forger.send_multipart([header[:-1] + bytes([header[-1] ^ 1]), body])
     assert _next(forger).code is Code.BAD_MAC
-    station.harness.dispatcher.report("job", Stage.STARTED)
+    station.harness.report("job", Stage.STARTED)
     assert _stages(sender, 1) == ["STARTED"]
     forger.send_multipart(station.harness.frames("PING", {}))
     assert _next(forger).name == "PING"
@@ -177,7 +177,7 @@ def test_a_peer_that_is_gone_is_no_hindrance(station: Station) -> None:
     gone.close()
     peer.send_multipart(station.harness.frames("PROCESS_SCENE", SCENE, "job"))
     assert _stages(peer, 1) == ["ACCEPTED"]
-    station.harness.dispatcher.report("job", Stage.COMPLETED)
+    station.harness.report("job", Stage.COMPLETED)
     assert _stages(peer, 1) == ["COMPLETED"]
 
 
@@ -216,12 +216,12 @@ def test_stopping_sends_what_was_reported_and_closes_the_socket(tmp_path: Path) 
     peer.send_multipart(harness.frames("REPORT_LATEST", {}))
     assert inside.wait(PATIENCE_S)
     assert not station.link.stop(0)
-    harness.dispatcher.report("job", Stage.FAILED, code=Code.INTERRUPTED)
+    harness.report("job", Stage.FAILED, code=Code.INTERRUPTED)
     leave.set()
     assert station.link.stop(PATIENCE_S)
     assert _stages(peer, 4) == ["ACCEPTED", "STARTED", "COMPLETED", "FAILED INTERRUPTED"]
     assert station.router.closed
-    harness.dispatcher.report("late", Stage.COMPLETED)  # nobody is there to send it: no error
+    harness.report("late", Stage.COMPLETED)  # nobody is there to send it: no error
     station.close()
     harness.state.close()
 
@@ -240,7 +240,7 @@ def test_reports_nobody_sends_take_a_bounded_amount_of_memory(
     station = Station(harness)  # never started
     harness.send("PROCESS_SCENE", SCENE, "job")
     for step in range(10):
-        harness.dispatcher.report("job", Stage.PROGRESS, step=step)
+        harness.report("job", Stage.PROGRESS, step=step)
     assert [one.step for one in station.link._inbox.take()] == [7, 8, 9]
     assert station.link.lost == 7
     station.close()
@@ -273,7 +273,7 @@ def test_the_link_sleeps_until_something_comes(
     peer.send_multipart(harness.frames("PROCESS_SCENE", SCENE, "job"))
     assert _stages(peer, 1) == ["ACCEPTED"]
     for step in range(10):
-        harness.dispatcher.report("job", Stage.PROGRESS, step=step)
+        harness.report("job", Stage.PROGRESS, step=step)
         assert _next(peer).step == step
     station.close()
     assert sum(station.beats.acquire(blocking=False) for _ in range(1000)) <= 25

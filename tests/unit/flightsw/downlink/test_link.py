@@ -81,6 +81,7 @@ class Ground:
         contact = ContactWindow(board.state)
         contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic(), 0)
         self.transfer = Transfer(
+            "sat-a",
             board.catalogue,
             contact,
             lambda: _CHUNK,

@@ -42,6 +42,7 @@ class Station:
         self.delivered: list[ProductRecord] = []
         self.lost: list[tuple[str, str]] = []
         self.transfer = Transfer(
+            "sat-a",
             board.catalogue,
             self.contact,
             lambda: chunk_bytes,
@@ -105,6 +106,7 @@ def station(board: Board) -> Station:
 def test_an_offer_tells_all_about_the_product(station: Station) -> None:
     record = station.board.add("geotiff", size=250)
     assert station.next() == ProductOffer(
+        unit="sat-a",
         product=record.product,
         job=record.job,
         kind="geotiff",
@@ -307,5 +309,5 @@ def test_products_asked_for_within_a_minute_are_under_transfer(station: Station)
 
 
 def test_requests_of_another_version_are_refused(station: Station) -> None:
-    ((reply, _),) = station.transfer.answer(NextProduct(v=2), station.rate)
+    ((reply, _),) = station.transfer.answer(NextProduct(v=1), station.rate)
     assert _code(reply) is Code.WRONG_VERSION

@@ -33,7 +33,7 @@ class _Desk:
 
     def __init__(self, folder: Path) -> None:
         self.harness = Harness(folder)
-        self.jobs = JobQueue(self.harness.state, lambda: 10)
+        self.jobs = JobQueue(self.harness.state, "sat-a", lambda: 10)
         self.harness.handle({ProcessScene.NAME: self._process, CancelJob.NAME: self._cancel})
         self.harness.send("PROCESS_SCENE", {"scene": "a.SAFE"}, "process")
         job = self.jobs.next(1)
@@ -58,10 +58,10 @@ class _Desk:
         )
 
     def stages(self, telecommand: str) -> list[str]:
-        return told(self.harness.ledger.known(telecommand))
+        return told(self.harness.known(telecommand))
 
     def _process(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
-        return Deferred({"job": self.jobs.add(context.id, request, 1).id})
+        return Deferred({"job": self.jobs.add(context.reference, request, 1).id})
 
     def _cancel(self, request: CancelJob, _: TelecommandContext) -> Outcome:
         self.jobs.cancel(request.job, 1)

@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> Iterator[StateFile]:
 
 @pytest.fixture
 def queue(state: StateFile) -> JobQueue:
-    return JobQueue(state, lambda: 3)
+    return JobQueue(state, "sat-a", lambda: 3)
 
 
 def _scene(priority: int = 5, deadline: int | None = None) -> ProcessScene:
@@ -61,7 +61,7 @@ def test_job_ids_differ_between_state_files(tmp_path: Path) -> None:
     ids = set()
     for boot in range(2):
         with StateFile(tmp_path / str(boot)) as state:
-            queue = JobQueue(state, lambda: 9)
+            queue = JobQueue(state, "sat-a", lambda: 9)
             ids |= {queue.add(f"tc-{one}", _scene(), _NOW + boot * 10**9).id for one in range(2)}
     assert len(ids) == 4
 
@@ -83,6 +83,7 @@ def test_a_deadline_that_has_passed_is_refused(queue: JobQueue) -> None:
 
 def test_a_waiting_job_past_its_deadline_never_starts_and_times_out(queue: JobQueue) -> None:
     job = queue.add("a", _scene(deadline=_NOW), _NOW)
+    assert job.id.startswith("sat-a-job-1-")
     assert queue.expire(_NOW) == ()
     assert queue.next(_NOW + 1) is None
     assert queue.expire(_NOW + 1) == (job,)
@@ -245,7 +246,7 @@ class JobWalk(RuleBasedStateMachine):
         self._folder = tempfile.TemporaryDirectory()
         self._boots = itertools.count()
         self._state = StateFile(Path(self._folder.name) / str(next(self._boots)))
-        self._queue = JobQueue(self._state, lambda: self._LIMIT)
+        self._queue = JobQueue(self._state, "sat-a", lambda: self._LIMIT)
         self._model: dict[str, _ModelJob] = {}
         self._ahead, self._alone = "", set[str]()
         self._now = _NOW
@@ -365,7 +366,7 @@ class JobWalk(RuleBasedStateMachine):
         shutil.copytree(old.path.parent, new)  # what the disk has at this instant
         old.close()
         self._state = StateFile(new)
-        self._queue = JobQueue(self._state, lambda: self._LIMIT)
+        self._queue = JobQueue(self._state, "sat-a", lambda: self._LIMIT)
         recovered = self._queue.recover(self._ATTEMPTS, self._now)
         working = {*self._in(JobState.RUNNING)}
         working |= {self._ahead} & {*self._in(JobState.QUEUED)}

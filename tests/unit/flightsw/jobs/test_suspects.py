@@ -20,7 +20,7 @@ _ATTEMPTS = 2
 @pytest.fixture
 def queue(tmp_path: Path) -> Iterator[JobQueue]:
     with StateFile(tmp_path) as state:
-        yield JobQueue(state, lambda: 9)
+        yield JobQueue(state, "sat-a", lambda: 9)
 
 
 def _add(queue: JobQueue, *priorities: int) -> list[Job]:
@@ -97,7 +97,7 @@ class _Unit:
 
     def __init__(self, state: StateFile, priorities: list[int], poison: set[int]) -> None:
         self.boots = BootRecord(state)
-        self.queue = JobQueue(state, lambda: 99)
+        self.queue = JobQueue(state, "sat-a", lambda: 99)
         self.jobs = _add(self.queue, *priorities)
         self.poison = {self.jobs[number].id for number in poison}
         self.loops = 0

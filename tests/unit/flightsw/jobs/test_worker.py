@@ -84,7 +84,7 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
     modes.ready()
     with StateFile(tmp_path) as state:
         processing = _processing(
-            JobQueue(state, lambda: 10),
+            JobQueue(state, "sat-a", lambda: 10),
             SimpleNamespace(),
             modes,
             lambda name, _text, **fields: reported.append((name, fields)),
@@ -117,7 +117,7 @@ def test_an_unforeseen_fault_of_the_self_test_leads_to_safe_mode(
     modes.ready()
     monkeypatch.setattr("flightsw.engines.fallback.check_golden_tiles", fail)
     with StateFile(tmp_path) as state:
-        queue = JobQueue(state, lambda: 10)
+        queue = JobQueue(state, "sat-a", lambda: 10)
         processing = _processing(
             queue, SimpleNamespace(), modes, lambda name, *_, **__: reported.append(name)
         )

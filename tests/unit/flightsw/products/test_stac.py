@@ -56,6 +56,18 @@ def test_item_is_named_after_scene_and_engine(publish_item):
     assert item.id == f"{scene.metadata.name}_axelera"
 
 
+def test_item_and_report_name_the_unit_that_processed_the_scene(simulate, tmp_path):
+    scene = simulate(40, 50)
+    scene = replace(scene, context=replace(scene.context, unit="sat-a"))
+    published = scene.publish(tmp_path, "mask", "stac", "report")
+
+    item = json.loads(published.paths("stac")[0].read_text())
+    report = json.loads(published.paths("report")[0].read_text())
+
+    assert item["properties"]["flightsw:unit"] == report["unit"] == "sat-a"
+    assert item["id"] == f"{scene.metadata.name}_axelera_sat-a"
+
+
 def test_cloud_cover_is_of_valid_pixels_and_says_that_shadow_counts(publish_item):
     item, scene = publish_item()
 

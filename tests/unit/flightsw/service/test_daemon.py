@@ -139,7 +139,7 @@ def test_the_end_of_the_thread_that_lets_clients_in_is_noticed(
 
     monkeypatch.setattr("flightsw.jobs.worker.open_chain", _no_engine)
     monkeypatch.setattr(AuthenticationThread, "run", end)
-    KeyFolder(tmp_path / "keys").generate()
+    KeyFolder(tmp_path / "keys").generate("sat-a")
     with capture_logs() as logs:
         service = FlightService(_settings(tmp_path, curve=True), ServiceNotifier())
         assert service.run() == 70

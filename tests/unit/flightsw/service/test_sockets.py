@@ -14,7 +14,7 @@ from flightsw.service.sockets import open_sockets
 
 def _open(host: str, *, curve: bool, unprotected_network: bool, folder: Path) -> bool:
     keys = KeyFolder(folder)
-    keys.generate()
+    keys.generate("sat-a")
     settings = ServiceSettings(
         state_dir=folder,
         host=host,
@@ -24,7 +24,7 @@ def _open(host: str, *, curve: bool, unprotected_network: bool, folder: Path) ->
         curve=curve,
         unprotected_network=unprotected_network,
     )
-    with open_sockets(settings, keys, lambda _: True) as sockets:
+    with open_sockets(settings, "sat-a", keys, lambda _: True) as sockets:
         for link in (sockets.telecommand, sockets.telemetry, sockets.downlink):
             link.socket.close()
         return True

@@ -124,7 +124,7 @@ def test_fields_of_any_kind_go_down_without_secrets() -> None:
         share=float("nan"),
         huge=2**80,
     )
-    frames = PacketStream(boot=1).frames("evt", reported.events[0], 1)
+    frames = PacketStream("sat-a", boot=1).frames("evt", reported.events[0], 1)
     event = decode_packet(*frames)[1]
     assert isinstance(event, Event)
     assert event.fields == {

@@ -43,7 +43,7 @@ class _Ground:
         self.endpoint = f"tcp://127.0.0.1:{port}"
         link = TelemetryLink(
             self.publisher,
-            PacketStream(boot=3),
+            PacketStream("sat-a", boot=3),
             heartbeat=lambda: self.beats.full() or self.beats.put(None),
             clock=lambda: 1_000,
             report_drops=self.drops.put,

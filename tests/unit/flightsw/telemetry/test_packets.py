@@ -16,19 +16,19 @@ def _progress() -> Progress:
 
 
 def test_each_topic_counts_from_one_and_carries_the_boot() -> None:
-    stream = PacketStream(boot=7)
+    stream = PacketStream("sat-a", boot=7)
     first = stream.frames("evt", _event(), 10)
     stream.frames("evt", _event(), 20)
     other = stream.frames("sci.progress", _progress(), 30)
     third = stream.frames("evt", _event("three"), 40)
     assert [decode_packet(*frames)[0].seq for frames in (first, other, third)] == [1, 1, 3]
     packet, body = decode_packet(*third)
-    assert (packet.boot, packet.t, packet.kind) == (7, 40, "Event")
+    assert (packet.unit, packet.boot, packet.t, packet.kind) == ("sat-a", 7, 40, "Event")
     assert body == _event("three")
 
 
 def test_the_latest_packet_is_the_last_one_sent_not_the_last_one_numbered() -> None:
-    stream = PacketStream(boot=1)
+    stream = PacketStream("sat-a", boot=1)
     sent = stream.frames("evt", _event(), 1)
     stream.sent(sent)
     stream.frames("evt", _event(), 2)
@@ -36,7 +36,7 @@ def test_the_latest_packet_is_the_last_one_sent_not_the_last_one_numbered() -> N
 
 
 def test_a_subscription_asks_for_every_topic_that_starts_with_it() -> None:
-    stream = PacketStream(boot=1)
+    stream = PacketStream("sat-a", boot=1)
     event, progress = (
         stream.frames("evt", _event(), 1),
         stream.frames("sci.progress", _progress(), 1),
@@ -49,7 +49,7 @@ def test_a_subscription_asks_for_every_topic_that_starts_with_it() -> None:
 
 
 def test_a_body_that_cannot_be_carried_uses_no_sequence_number() -> None:
-    stream = PacketStream(boot=1)
+    stream = PacketStream("sat-a", boot=1)
     unfit = Event(
         event="JOB_STARTED", severity=Severity.ACTIVITY, message="", fields={"x": object()}
     )

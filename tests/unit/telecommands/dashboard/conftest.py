@@ -29,7 +29,7 @@ def arrival(
         else housekeeping(**fields)
     )
     at = START + seq * SECOND if t is None else t
-    frames = encode_packet(topic, record, boot=boot, sequence=seq, t=at)
+    frames = encode_packet(topic, record, unit="sat-a", boot=boot, sequence=seq, t=at)
     return Arrival(topic, *decode_packet(*frames))
 
 

@@ -32,7 +32,7 @@ from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import TELECOMMAND_SUFFIX, publish_key_file
 from tests.unit.telecommands.dashboard.running import Client, page_and_library, running, until
-from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housekeeping
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, event, housekeeping
 
 KEY = TelecommandKey("operator", bytes(range(SECRET_BYTES)))
 
@@ -66,7 +66,7 @@ def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
     links = json.loads(flight.endpoints(folder).read_text())
     return Station(
         StationEndpoints(**links),
-        read_ground_keys(keys, "operator", curve=False),
+        msgspec.structs.replace(read_ground_keys(keys, "operator", curve=False), unit=UNIT),
         keys / "operator.sequence",
     )
 
@@ -153,7 +153,7 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
                 publisher.send_multipart(frames)
             huge = housekeeping(memory_bytes=2**64 - 1, heartbeats={"t" * 5000: 1.0, "a/b": 2.0})
             for number in (2**64 - 1, 1):
-                frames = encode_packet("hk", huge, boot=number, sequence=number, t=1)
+                frames = encode_packet("hk", huge, unit="sat-a", boot=number, sequence=number, t=1)
                 publisher.send_multipart(frames)
             until(lambda: client.get("/api/status")["link"]["unreadable"] == 5)
             until(lambda: client.get("/api/status")["archive"]["packets"] == 1)
@@ -241,6 +241,26 @@ def test_the_services_refusal_comes_through(client: Client, flight: FlightStandI
     sent = client.command("PROCESS_SCENE", scene="../elsewhere").json["id"]
     [stage] = client.closed(sent)
     assert (stage["stage"], stage["code"]) == ("REJECTED", "OUTSIDE_SCENE_ROOT")
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"name": "SET_MODE", "args": {"mode": "SAFE"}},
+        {"name": "SET_PARAMETER", "args": {"name": "fdir.hot_c", "value": 84.0}},
+    ],
+)
+def test_what_is_hazardous_is_sent_only_when_it_is_confirmed(
+    client: Client, flight: FlightStandIn, wanted: dict[str, Any]
+) -> None:
+    body = json.dumps(wanted).encode()
+    answer = client.ask("/api/telecommands", body, client.token)
+    assert (answer.status, answer.json["error"]["code"]) == (409, "NOT_CONFIRMED")
+    assert flight.ran == []
+    confirmed = json.dumps(wanted | {"confirmed": True}).encode()
+    sent = client.ask("/api/telecommands", confirmed, client.token)
+    assert client.closed(sent.json["id"])[-1]["stage"] == "COMPLETED"
+    assert [one.name for one in flight.ran] == ["ARM", wanted["name"]]
 
 
 def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightStandIn) -> None:

@@ -18,7 +18,7 @@ from telecommands.dashboard.stages import StageLog
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
 from telecommands.keys import CurvePair
-from tests.unit.telecommands.flight_stand_in import FlightStandIn
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn
 
 KEY = TelecommandKey("operator", bytes(SECRET_BYTES))
 
@@ -26,7 +26,7 @@ KEY = TelecommandKey("operator", bytes(SECRET_BYTES))
 @contextmanager
 def _commanding(station: Callable[[], Station]) -> Iterator[Callable[[], str]]:
     """Sends a PING; its last stage and code."""
-    log, stop = StageLog(lambda datum: None), threading.Event()
+    log, stop = StageLog(lambda datum: None, KEY.key_id), threading.Event()
     commanding = Commanding(station, log, lambda *_: None)
 
     def ping() -> str:
@@ -52,7 +52,7 @@ def _station(flight: FlightStandIn, keys: GroundKeys, folder: Path) -> Station:
 
 def test_a_key_that_was_replaced_signs_the_next_telecommand(tmp_path: Path) -> None:
     other = TelecommandKey("operator", b"o" * SECRET_BYTES)
-    keys = [GroundKeys(telecommand=other), GroundKeys(telecommand=KEY)]
+    keys = [GroundKeys(telecommand=other, unit=UNIT), GroundKeys(telecommand=KEY, unit=UNIT)]
     with (
         FlightStandIn(KEY) as flight,
         _commanding(lambda: _station(flight, keys[0], tmp_path)) as ping,
@@ -67,7 +67,7 @@ def test_a_link_that_refused_the_key_is_reopened_after_silence(
 ) -> None:
     monkeypatch.setattr("telecommands.dashboard.commanding.ANSWER_S", 0.5)
     pair, own = CurvePair(*zmq.curve_keypair()), CurvePair(*zmq.curve_keypair())
-    keys = GroundKeys(curve=own, service_public=pair.public, telecommand=KEY)
+    keys = GroundKeys(curve=own, service_public=pair.public, telecommand=KEY, unit=UNIT)
     authorised: set[bytes] = set()
     with FlightStandIn(KEY, pair=pair, authorised=authorised) as flight:
         station = _station(flight, keys, tmp_path)

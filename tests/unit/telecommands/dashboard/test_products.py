@@ -41,7 +41,7 @@ def _mask(path: Path, rows: int, columns: int) -> None:
 
 
 def test_products_are_listed_newest_first_with_kind_scene_and_sha256(tmp_path: Path) -> None:
-    folder = tmp_path / "received" / "job-1"
+    folder = tmp_path / "received" / "sat-a" / "job-1"
     folder.mkdir(parents=True)
     for age, name in enumerate(["report.json", "visualization.jpg", "cloud_mask.tif"]):
         path = folder / f"{_SCENE}_{name}"
@@ -52,7 +52,7 @@ def test_products_are_listed_newest_first_with_kind_scene_and_sha256(tmp_path: P
     products = _scanned(tmp_path / "received")
     listed = products.listed()
     assert [one.kind for one in listed] == ["report", "quicklook", "geotiff"]
-    assert {one.scene for one in listed} == {_SCENE}
+    assert {(one.unit, one.job, one.scene) for one in listed} == {("sat-a", "job-1", _SCENE)}
     assert listed[0].sha256 == hashlib.sha256(b"report.json").hexdigest()
     assert listed[0].received == 1_800_000_000_000
     assert [one.image is not None for one in listed] == [False, True, True]
@@ -60,10 +60,11 @@ def test_products_are_listed_newest_first_with_kind_scene_and_sha256(tmp_path: P
 
 
 def test_a_product_that_changed_is_hashed_again_and_one_that_went_is_gone(tmp_path: Path) -> None:
-    path = tmp_path / "job-1" / "a.json"
+    path = tmp_path / "job-1" / "a.json"  # where products of interface version 1 lie
     path.parent.mkdir()
     path.write_bytes(b"one")
     products = _scanned(tmp_path)
+    assert (products.listed()[0].unit, products.listed()[0].job) == ("", "job-1")
     path.write_bytes(b"other")
     products.scan(threading.Event())
     assert products.listed()[0].sha256 == hashlib.sha256(b"other").hexdigest()

@@ -17,6 +17,7 @@ from telecommands.ground.connection import GroundKeys
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey, UsageError
 from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import CurvePair
+from tests.unit.telecommands.flight_stand_in import FlightStandIn
 from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedCommanding
 
 _LONG_S = 20.0
@@ -241,7 +242,7 @@ def test_without_telecommand_key_no_client_is_made(sequence: SequenceFile) -> No
 def test_a_pair_without_the_services_key_is_reported(
     keys: GroundKeys, sequence: SequenceFile
 ) -> None:
-    half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand)
+    half = GroundKeys(curve=keys.curve, telecommand=keys.telecommand, unit=keys.unit)
     with pytest.raises(UnusableKey, match=r"service\.key"):
         TelecommandClient("tcp://127.0.0.1:1", half, sequence)
 
@@ -322,3 +323,56 @@ def test_no_secret_shows_in_what_a_client_says(keys: GroundKeys) -> None:
     assert keys.telecommand is not None
     for secret in (keys.curve.secret.decode(), repr(keys.telecommand.secret)):
         assert secret not in repr(keys)
+
+
+@contextmanager
+def _standing_in(
+    keys: GroundKeys, folder: Path
+) -> Iterator[tuple[FlightStandIn, TelecommandClient]]:
+    assert keys.telecommand is not None
+    with FlightStandIn(keys.telecommand) as flight:
+        links = msgspec.json.decode(flight.endpoints(folder).read_bytes())
+        sequence = SequenceFile(folder / "alice.sequence")
+        with TelecommandClient(links["telecommand"], keys, sequence) as client:
+            yield flight, client
+
+
+def test_a_hazardous_telecommand_is_armed_and_sent_in_one_step(
+    plain: GroundKeys, tmp_path: Path
+) -> None:
+    with _standing_in(plain, tmp_path) as (flight, client):
+        sent = client.send("SET_MODE", {"mode": "SAFE"})
+        stages = list(client.stages(sent, _LONG_S))
+        assert {(one.id, one.name) for one in stages} == {(sent, "SET_MODE")}
+        assert stages[-1].stage is Stage.COMPLETED
+        arm, fire = flight.ran
+        assert (arm.name, fire.name) == ("ARM", "SET_MODE")
+        assert arm.args == {"telecommand": {"name": "SET_MODE", "args": {"mode": "SAFE"}}}
+        assert fire.arm == f"arm-{arm.id}"
+        # Two at the same time do not take each other's arm.
+        both = [client.send("SET_MODE", {"mode": mode}) for mode in ("SAFE", "STANDBY")]
+        ends = [list(client.stages(one, _LONG_S))[-1] for one in both]
+    assert [(one.id, one.stage) for one in ends] == [(one, Stage.COMPLETED) for one in both]
+
+
+def test_a_telecommand_that_cannot_be_armed_closes_with_the_reason(
+    plain: GroundKeys, tmp_path: Path
+) -> None:
+    with _standing_in(plain, tmp_path) as (flight, client):
+        flight.rejects = True
+        sent = client.send("SHUT_DOWN")
+        (stage,) = client.stages(sent, _LONG_S)
+        assert (stage.id, stage.name, stage.code) == (sent, "SHUT_DOWN", Code.NOT_IN_THIS_MODE)
+        assert flight.ran == []
+        assert client.execute("PING", {}, _LONG_S).stage is Stage.REJECTED  # the client lives
+
+
+def test_a_telecommand_for_another_unit_is_rejected_and_an_unknown_unit_not_commanded(
+    plain: GroundKeys, tmp_path: Path
+) -> None:
+    elsewhere = msgspec.structs.replace(plain, unit="sat-b")
+    with _standing_in(elsewhere, tmp_path) as (_, client):
+        assert client.execute("PING", {}, _LONG_S).code is Code.WRONG_UNIT
+    unknown = msgspec.structs.replace(plain, unit="")
+    with pytest.raises(UnusableKey, match="--unit NAME"):
+        TelecommandClient("tcp://127.0.0.1:1", unknown, SequenceFile(tmp_path / "s"))

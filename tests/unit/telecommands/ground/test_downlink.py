@@ -39,6 +39,7 @@ _PLAIN = GroundKeys()
 
 def _offer(content: bytes = _CONTENT, **fields: Any) -> tuple[ProductOffer, bytes]:
     values = {
+        "unit": "sat-a",
         "product": "p1",
         "job": "job1",
         "kind": "mask",
@@ -101,7 +102,7 @@ def test_a_product_arrives_over_an_encrypted_link(
     ):
         received = receiver.receive_next(_LONG_S)
     assert received is not None
-    assert received.path == tmp_path / "job1" / "mask.npy"
+    assert received.path == tmp_path / "sat-a" / "job1" / "mask.npy"
     assert received.path.read_bytes() == _CONTENT
     assert received.transferred == received.size == len(_CONTENT)
     assert link.downlink.delivered == ["p1"]
@@ -128,6 +129,16 @@ def test_products_come_one_after_the_other_until_the_queue_is_empty(tmp_path: Pa
     assert link.downlink.delivered == ["p1", "p2"]
 
 
+def test_equal_jobs_and_names_of_two_units_are_two_files(tmp_path: Path) -> None:
+    for unit in ("sat-a", "sat-b"):
+        with _receiver(_Link(_offer(unit.encode(), unit=unit)), tmp_path) as receiver:
+            received = receiver.receive_next(_LONG_S)
+            assert received is not None
+            assert received.unit == unit
+    for unit in ("sat-a", "sat-b"):
+        assert (tmp_path / unit / "job1" / "mask.npy").read_bytes() == unit.encode()
+
+
 def test_progress_is_reported_to_the_last_byte(tmp_path: Path) -> None:
     stored_bytes: list[int] = []
     with _receiver(
@@ -151,8 +162,10 @@ def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
     link.filter = lambda reply: [] if _is_chunk(reply) and _offset(reply) >= 6000 else [reply]
     with _receiver(link, tmp_path) as receiver, pytest.raises(NoAnswer, match="sends no more of"):
         receiver.receive_next(0.2)
-    assert _files(tmp_path / "job1") == [next((tmp_path / "job1").iterdir()).name]
-    assert not (tmp_path / "job1" / "mask.npy").exists()
+    assert _files(tmp_path / "sat-a" / "job1") == [
+        next((tmp_path / "sat-a" / "job1").iterdir()).name
+    ]
+    assert not (tmp_path / "sat-a" / "job1" / "mask.npy").exists()
     link.filter = lambda reply: [reply]
     link.downlink.requests.clear()
     with _receiver(link, tmp_path) as receiver:
@@ -168,8 +181,8 @@ def test_an_interrupted_transfer_resumes_where_it_ended(tmp_path: Path) -> None:
 def test_bytes_of_a_part_of_a_chunk_are_kept(tmp_path: Path, stored: int) -> None:
     offer, content = _offer()
     link = _Link((offer, content))
-    (tmp_path / "job1").mkdir()
-    part = tmp_path / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
+    part = tmp_path / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.write_bytes(content[:stored])
     with _receiver(link, tmp_path) as receiver:
         received = receiver.receive_next(_LONG_S)
@@ -186,8 +199,8 @@ def test_whatever_a_crash_left_behind_the_file_is_right(
 ) -> None:
     folder = tmp_path_factory.mktemp("products")
     offer, content = _offer()
-    (folder / "job1").mkdir()
-    part = folder / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
+    (folder / "sat-a" / "job1").mkdir(parents=True)
+    part = folder / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.write_bytes(content[:right] + stored[right:])
     with _receiver(_Link((offer, content)), folder) as receiver:
         received = receiver.receive_next(_LONG_S)
@@ -198,8 +211,8 @@ def test_whatever_a_crash_left_behind_the_file_is_right(
 
 def test_a_complete_file_is_confirmed_without_being_transferred_again(tmp_path: Path) -> None:
     link = _Link(_offer())
-    (tmp_path / "job1").mkdir()
-    (tmp_path / "job1" / "mask.npy").write_bytes(_CONTENT)
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
+    (tmp_path / "sat-a" / "job1" / "mask.npy").write_bytes(_CONTENT)
     with _receiver(link, tmp_path) as receiver:
         received = receiver.receive_next(_LONG_S)
     assert received is not None
@@ -209,11 +222,11 @@ def test_a_complete_file_is_confirmed_without_being_transferred_again(tmp_path: 
 
 
 def test_another_file_of_that_name_is_replaced_whole(tmp_path: Path) -> None:
-    (tmp_path / "job1").mkdir()
-    (tmp_path / "job1" / "mask.npy").write_bytes(_CONTENT[::-1])
+    (tmp_path / "sat-a" / "job1").mkdir(parents=True)
+    (tmp_path / "sat-a" / "job1" / "mask.npy").write_bytes(_CONTENT[::-1])
     with _receiver(_Link(_offer()), tmp_path) as receiver:
         receiver.receive_next(_LONG_S)
-    assert (tmp_path / "job1" / "mask.npy").read_bytes() == _CONTENT
+    assert (tmp_path / "sat-a" / "job1" / "mask.npy").read_bytes() == _CONTENT
 
 
 def test_lost_and_repeated_chunks_do_no_harm(tmp_path: Path) -> None:
@@ -437,8 +450,8 @@ def test_a_planted_link_is_not_followed(tmp_path: Path) -> None:
     offer, content = _offer()
     victim = tmp_path / "victim"
     victim.write_text("kept")
-    (tmp_path / "products" / "job1").mkdir(parents=True)
-    part = tmp_path / "products" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
+    (tmp_path / "products" / "sat-a" / "job1").mkdir(parents=True)
+    part = tmp_path / "products" / "sat-a" / "job1" / f".mask.npy.{offer.sha256[:16]}.part"
     part.symlink_to(victim)
     with (
         _receiver(_Link((offer, content)), tmp_path / "products") as receiver,

@@ -29,7 +29,9 @@ class _Publisher:
             if topic == "evt"
             else Progress(job="j", scene="s", rows_done=0, rows=1, elapsed_s=0)
         )
-        self.socket.send_multipart(encode_packet(topic, body, boot=boot, sequence=seq, t=0))
+        self.socket.send_multipart(
+            encode_packet(topic, body, unit="sat-a", boot=boot, sequence=seq, t=0)
+        )
 
 
 @contextmanager
@@ -96,7 +98,9 @@ def test_silence_ends_the_iteration() -> None:
 
 
 def _packet(boot: int, seq: int) -> Packet:
-    return Packet(v=1, boot=boot, seq=seq, t=0, kind="Event", body=msgspec.Raw(b"\xc0"))
+    return Packet(
+        v=2, unit="sat-a", boot=boot, seq=seq, t=0, kind="Event", body=msgspec.Raw(b"\xc0")
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ Samples = dict[str, list[tuple[dict[str, str], float]]]
 def _snapshot(*records: tuple[str, Record], later_s: float = 0.0) -> Snapshot:
     reception = Reception()
     for topic, record in records:
-        packet = Packet(v=1, boot=3, seq=1, t=10**18, kind="", body=msgspec.Raw(b"\xc0"))
+        packet = Packet(
+            v=2, unit="sat-a", boot=3, seq=1, t=10**18, kind="", body=msgspec.Raw(b"\xc0")
+        )
         reception.take(topic, packet, record, now=100.0)
     return reception.snapshot({"hk": 2}, 100.0 + later_s)
 

@@ -23,8 +23,8 @@ def test_a_contact_is_opened_and_everything_fetched(
     out = tmp_path / "out"
     assert main(["fetch", str(out), "--contact", "1e6,60", *options]) == 0
     assert flight.ran[0].args == {"bytes": 1_000_000, "seconds": 60.0}
-    assert (out / "job-1" / "a.json").read_bytes() == REPORT
-    assert (out / "job-1" / "b.json").read_bytes() == REPORT[:100]
+    assert (out / "sat-a" / "job-1" / "a.json").read_bytes() == REPORT
+    assert (out / "sat-a" / "job-1" / "b.json").read_bytes() == REPORT[:100]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert hashlib.sha256(REPORT).hexdigest() in lines[0]
@@ -39,7 +39,7 @@ def test_json_is_an_object_a_product(
     flight.offer("a.json", REPORT)
     assert main(["fetch", str(tmp_path), "--json", *options]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["path"] == str(tmp_path / "job-1" / "a.json")
+    assert record["path"] == str(tmp_path / "sat-a" / "job-1" / "a.json")
     assert record["size"] == record["transferred"] == len(REPORT)
 
 
@@ -89,7 +89,7 @@ def test_a_damaged_product_is_told_and_the_others_still_come(
     flight.offer("good", REPORT)
     assert main(["fetch", str(tmp_path / "out"), *options]) == 1
     assert "not a plain file name" in capsys.readouterr().err
-    assert (tmp_path / "out" / "job-1" / "good").read_bytes() == REPORT
+    assert (tmp_path / "out" / "sat-a" / "job-1" / "good").read_bytes() == REPORT
     assert not (tmp_path / "out" / "escape").exists()
 
 

@@ -95,10 +95,11 @@ def test_wrong_usage_is_2_and_sends_nothing(
     "words",
     [
         ["SET_MODE", "mode=SAFE"],
+        ["SET_PARAMETER", "name=fdir.hot_c", "value=84.0"],
         ["SCHEDULE", "at=+1h", 'telecommand={"name":"SET_MODE","args":{"mode":"SAFE"}}'],
     ],
 )
-def test_hazardous_telecommands_want_a_confirmation(
+def test_hazardous_telecommands_want_a_confirmation_and_are_armed(
     words: list[str],
     flight: FlightStandIn,
     options: list[str],
@@ -114,7 +115,7 @@ def test_hazardous_telecommands_want_a_confirmation(
     monkeypatch.setattr("sys.stdin", Terminal("y\n"))
     assert main(["send", *words, *options]) == 0
     assert main(["send", *words, "--yes", *options]) == 0
-    assert len(flight.ran) == 2
+    assert [body.name for body in flight.ran] == 2 * ["ARM", words[0]]
 
 
 def test_help_needs_no_service(capsys: Capture) -> None:
@@ -126,7 +127,7 @@ def test_help_needs_no_service(capsys: Capture) -> None:
 
 def test_keys_of_both_sides_make_an_encrypted_link(tmp_path: Path, capsys: Capture) -> None:
     ours, flights = tmp_path / "ours", tmp_path / "flights"
-    generate_curve_pair(flights, "service")
+    generate_curve_pair(flights, "service", "sat-a")
     assert main(["keys", "generate", "alice", "--keys", str(ours)]) == 0
     hint = capsys.readouterr().out
     assert f"flightsw keys authorise {ours / 'alice.key'}" in hint

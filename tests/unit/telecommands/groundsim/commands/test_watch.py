@@ -41,7 +41,9 @@ Capture = pytest.CaptureFixture[str]
 
 
 def take(state: TelemetryState, topic: str, record: Record, now: float, boot: int = 1) -> None:
-    packet = Packet(v=1, boot=boot, seq=1, t=10**18, kind="", body=msgspec.Raw(b"\xc0"))
+    packet = Packet(
+        v=2, unit="sat-a", boot=boot, seq=1, t=10**18, kind="", body=msgspec.Raw(b"\xc0")
+    )
     state.take(topic, packet, record, now)
 
 

@@ -178,7 +178,7 @@ def test_a_scenario_that_holds_is_0_and_reports_each_step(
     assert [line[:6] for line in out[:-1]] == ["OK    "] * 11
     assert out[-1] == "trial: 11 of 11 steps passed"
     assert flight.ran[0].args == {"scene": "A.SAFE"}
-    assert (tmp_path / "job-1" / "job-1" / "report.json").read_bytes() == REPORT
+    assert (tmp_path / "job-1" / "sat-a" / "job-1" / "report.json").read_bytes() == REPORT
 
 
 @pytest.mark.parametrize(
