@@ -13,7 +13,7 @@ from deploy.benchmark.decode import BANDS
 from flightsw.bench.statistics import cadence_jitter_ms
 from flightsw.chain import tune_interpreter
 from flightsw.config import DimcSettings, PipelineSettings, TwinSettings
-from flightsw.dimc.simulator.int8_graph import load_openvino
+from flightsw.dimc.simulator.int8_graph import exact_arithmetic, load_openvino
 from flightsw.engines.dimc.engine import open_dimc_engine
 from flightsw.model.package import ModelPackage
 from flightsw.pipeline import process_scene
@@ -106,8 +106,10 @@ def _simulator_against_openvino(package: ModelPackage, threads: int = 2) -> dict
 
 
 def _bare_openvino(package: ModelPackage, threads: int) -> Any:
-    core = load_openvino().Core()
+    openvino = load_openvino()
+    core = openvino.Core()
     graph = core.read_model(package.compiled_model("spatial") / "quantized_model.onnx")
     graph.reshape([1, package.tile_size, package.tile_size, len(package.bands)])
     options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    options |= exact_arithmetic(openvino)
     return core.compile_model(graph, "CPU", options).create_infer_request()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deploy.model.crops import WINDOW
 from deploy.model.dataset import BANDS
 from deploy.model.export import read_network
-from flightsw.dimc.simulator.int8_graph import load_openvino
+from flightsw.dimc.simulator.int8_graph import exact_arithmetic, load_openvino
 from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package
 
@@ -102,7 +102,7 @@ def openvino_graph(model: onnx.ModelProto) -> Callable[[NDArray[np.int8]], NDArr
         core.read_model(model.SerializeToString()),
         "CPU",
         {
-            openvino.properties.hint.inference_precision: openvino.Type.f32,
+            **exact_arithmetic(openvino),
             openvino.properties.inference_num_threads: _THREADS,
         },
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from flightsw.dimc.compiled_model import CompiledModel
 from flightsw.dimc.tensors import copy_pixels
 from flightsw.errors import PackageInvalid
+from flightsw.host.processor import sums_int8_products_exactly
 
 _CURE: Final = "Compile the model again, or install an intact package"
 
@@ -94,8 +95,7 @@ class Int8Graph:
                 "CPU",
                 {
                     properties.hint.performance_mode: properties.hint.PerformanceMode.LATENCY,
-                    # Without it, hosts with bfloat16 would answer differently from hosts without.
-                    properties.hint.inference_precision: self._openvino.Type.f32,
+                    **exact_arithmetic(self._openvino),
                     properties.inference_num_threads: self._threads,
                     # The cores are shared with decoding: leave the choice of cores to the kernel.
                     properties.hint.enable_cpu_pinning: False,
@@ -146,6 +146,19 @@ class Int8Request:
 
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
+
+
+def exact_arithmetic(openvino: ModuleType, int8: bool | None = None) -> dict[Any, Any]:
+    """Properties of a graph on OpenVINO's CPU with which all hosts give the same answers.
+
+    Hosts with bfloat16 would use it.  Processors whose INT8 sums saturate compute the rounded
+    values in float32 instead, in up to twice the time (docs/decisions/0053).  ``int8`` None: what
+    the host's processor can do.
+    """
+    options: dict[Any, Any] = {openvino.properties.hint.inference_precision: openvino.Type.f32}
+    if not (sums_int8_products_exactly() if int8 is None else int8):
+        options["LP_TRANSFORMS_MODE"] = False
+    return options
 
 
 def load_openvino() -> ModuleType:
