@@ -54,6 +54,7 @@ class Code(str, Enum):
     WRONG_VERSION = "WRONG_VERSION", "the header's version differs from the service's"
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
+    NOT_PERMITTED = "NOT_PERMITTED", "the key does not have the role that this needs"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
     ID_IN_USE = "ID_IN_USE", "a telecommand of another key has the same id"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
@@ -74,6 +75,10 @@ class Code(str, Enum):
     UNKNOWN_SCHEDULE_ENTRY = "UNKNOWN_SCHEDULE_ENTRY", "the schedule entry does not exist"
     TIME_PASSED = "TIME_PASSED", "the given time is in the past"
     QUEUE_FULL = "QUEUE_FULL", "the queue of jobs, schedule entries or requests is full"
+    NOT_TAKEN = (
+        "NOT_TAKEN",
+        "the key has not received these bytes of the product, so that it cannot confirm them",
+    )
     NO_CONTACT = "NO_CONTACT", "no contact window is open, or its byte budget is spent"
     NO_MODEL = "NO_MODEL", "the model is not staged, or there is no previous model"
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
@@ -187,6 +192,23 @@ class DownlinkClass(str, Enum):
     SUMMARY = "SUMMARY"
     MASK = "MASK"
     IMAGERY = "IMAGERY"
+
+
+class Role(str, Enum):
+    """What a client may do; ``flightsw keys authorise`` gives each client its roles."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> Role:  # noqa: D102
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    WATCH = "watch", "receive telemetry"
+    COMMAND = "command", "send telecommands, with a telecommand key"
+    RECEIVE = "receive", "receive products, and confirm those that it received"
+    HAZARDOUS = "hazardous", "send hazardous telecommands too"
 
 
 # --- Meanings ---------------------------------------------------------------------------------

@@ -6,17 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Record
 
 
 @dataclass(frozen=True)
 class TelecommandContext:
-    """Whose telecommand a handler carries out; ``received_ns`` is UTC in nanoseconds."""
+    """Whose telecommand a handler carries out; ``received_ns`` is UTC in nanoseconds.
+
+    ``signed_by`` is the key that signed it; None if it comes from the schedule.
+    """
 
     id: str
     key_id: str
     received_ns: int
     name: str = ""
+    signed_by: TelecommandKey | None = None
 
 
 @dataclass(frozen=True)

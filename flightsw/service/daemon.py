@@ -29,6 +29,7 @@ from flightsw.config import Settings
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link import DownlinkLink
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Transfer
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, LinkError, StateUnavailable
@@ -101,7 +102,7 @@ class FlightService:
         service = self._settings
         self._state = opened.enter_context(StateFile(service.state_dir))
         keys = KeyFolder(service.keys_folder)
-        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
+        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links, utc_ns)
         sockets = opened.enter_context(open_sockets(service, keys, self._keys.lets_in))
         crash_report = CrashReport(service.state_dir)
         opened.callback(crash_report.close)
@@ -171,6 +172,7 @@ class FlightService:
         self._transfer = Transfer(
             self._catalogue,
             self._contact,
+            TakenBytes(self._state, time.monotonic),
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
             self._report_delivered,
             self._report_lost,
@@ -242,6 +244,7 @@ class FlightService:
             Gate(
                 self._state,
                 lambda: self._keys.telecommand_keys,
+                self._keys.may,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
             self._ledger,
@@ -269,6 +272,7 @@ class FlightService:
             self._beat("downlink"),
             self._report_fault,
             sockets.downlink.rebind,
+            self._keys.receiver if self._settings.curve else lambda _: "",
         )
 
     def _build_health(self) -> None:
@@ -569,11 +573,12 @@ class FlightService:
             packets=dropped,
         )
 
-    def _report_delivered(self, product: ProductRecord) -> None:
+    def _report_delivered(self, product: ProductRecord, client: str) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
-        self._events.report(
-            "PRODUCT_DELIVERED", f"{product.product} is delivered", product=product.product
-        )
+        message = f"{product.product} is delivered"
+        if client:
+            message += f": {client} confirmed it"
+        self._events.report("PRODUCT_DELIVERED", message, product=product.product, key_id=client)
 
     def _report_lost(self, product: ProductRecord, cause: str) -> None:
         message = f"{product.product} is lost: {cause}"

@@ -24,6 +24,7 @@ from telecommands.dictionary import (
     ProductDelivered,
     ProductOffer,
     ProductReceived,
+    Role,
 )
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.credit import Credit
@@ -89,7 +90,7 @@ class DownlinkReceiver(LinkClient):
         self._skip: dict[str, None] = {}
         self.why_nothing = ""
         """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
-        super().__init__(Connection(zmq.DEALER, endpoint, keys))
+        super().__init__(Connection(zmq.DEALER, endpoint, keys, role=Role.RECEIVE))
 
     def receive_next(
         self, timeout_s: float = 10.0, stall_s: float | None = None

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from telecommands.dictionary import Role
 from telecommands.ground.errors import UnusableKey
 from telecommands.ground.station import add_key_folder_option
 from telecommands.keys import (
@@ -68,7 +69,9 @@ def _generate(arguments: argparse.Namespace) -> int:
     )
     print(f"Generated {name} in {folder}; keep {name}{SECRET_SUFFIX} on this machine only.")
     print("On the flight side, after copying the files there over a secure channel:")
-    extra = "" if arguments.watch_only else f" --telecommand-key {telecommand}"
+    extra = " --roles watch"
+    if not arguments.watch_only:
+        extra = f" --telecommand-key {telecommand} --roles {','.join(role.value for role in Role)}"
     print(f"  flightsw keys authorise {public}{extra}")
     print("Then here, with the service's public key:")
     print(f"  groundsim keys trust {SERVICE_KEY}")

@@ -18,6 +18,7 @@ from telecommands.dictionary import (
     Ping,
     Pong,
     ProcessScene,
+    Role,
     SetMode,
     TelecommandBody,
     Verification,
@@ -36,6 +37,7 @@ class Harness:
         self.monotonic = 0.0
         self.mode = Mode.OPERATIONAL
         self.rate = 1000.0
+        self.roles: dict[str, frozenset[Role]] = {}  # of those that do not have all
         self.sequence = 0
         self.ran: list[str] = []  # ids that handlers were called with
         self.published: list[Verification] = []
@@ -52,8 +54,13 @@ class Harness:
         self.state = StateFile(self.folder)
         with self.state.reading() as db:
             db.execute("PRAGMA synchronous = OFF")  # the tests cut no real power: be quick
-        self.keys = {KEY.key_id: KEY}
-        self.gate = Gate(self.state, lambda: self.keys, lambda: self.rate)
+        self.keys = {KEY.key_id: (KEY,)}
+        self.gate = Gate(
+            self.state,
+            lambda: self.keys,
+            lambda key_id, role: role in self.roles.get(key_id, Role),
+            lambda: self.rate,
+        )
         self.ledger = VerificationLedger(self.state)
         self.schedule = TelecommandSchedule(self.state)
         self.handle({})

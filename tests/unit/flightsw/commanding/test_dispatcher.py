@@ -87,7 +87,7 @@ def test_the_id_of_another_key_s_telecommand_is_rejected_and_answers_nothing_of_
 ) -> None:
     first = harness.send("PROCESS_SCENE", SCENE, "same")
     other = TelecommandKey("other", bytes(32))
-    harness.keys["other"] = other
+    harness.keys["other"] = (other,)
     frames = sign(other, 1, TelecommandBody(id="same", name="PING", sent_at=0))
     for _ in range(2):  # repeated frames, too
         [rejected] = harness.dispatcher.receive(frames, 0)
@@ -416,7 +416,7 @@ def test_what_a_revoked_key_scheduled_is_not_run(harness: Harness) -> None:
     harness.keys.clear()
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
     assert [(one.id, told((one,))[0]) for one in stages] == [(entry, "FAILED UNKNOWN_KEY")]
-    assert "no longer authorised" in stages[0].cause
+    assert "may no longer command" in stages[0].cause
     assert harness.ran == []
     assert harness.schedule.entries() == ()
     assert [name for name, _ in harness.events] == ["SCHEDULE_MISSED"]

@@ -22,7 +22,8 @@ def _frames(
 
 
 def _gate(state: StateFile, rate: float = 1000) -> Gate:
-    return Gate(state, lambda: {key.key_id: key for key in (KEY, OTHER)}, lambda: rate)
+    keys = {key.key_id: (key,) for key in (KEY, OTHER)}
+    return Gate(state, lambda: keys, lambda _key_id, _role: True, lambda: rate)
 
 
 def _code(gate: Gate, frames: tuple[bytes, ...], monotonic: float = 0) -> Code | None:
@@ -133,7 +134,7 @@ def test_windows_are_each_keys_own_and_come_back_after_flush(tmp_path: Path) -> 
 def test_a_window_is_kept_with_the_transaction_it_belongs_to_and_only_then(tmp_path: Path) -> None:
     def keep(*, in_vain: bool) -> None:
         with state.transaction():
-            gate.keep("ground")
+            gate.keep(KEY)
             if in_vain:
                 raise ZeroDivisionError
 

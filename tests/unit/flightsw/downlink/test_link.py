@@ -13,6 +13,7 @@ import zmq
 
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link import MAX_REQUEST_BYTES, DownlinkLink, prepare_socket
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Transfer
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -83,8 +84,9 @@ class Ground:
         self.transfer = Transfer(
             board.catalogue,
             contact,
+            TakenBytes(board.state, time.monotonic),
             lambda: _CHUNK,
-            lambda record: None,
+            lambda record, client: None,
             lambda record, cause: None,
             time.time_ns,
             time.monotonic,

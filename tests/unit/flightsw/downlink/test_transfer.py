@@ -10,6 +10,7 @@ import pytest
 
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link_rate import LinkRate
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Step, Transfer
 from telecommands.dictionary import (
     Chunk,
@@ -40,16 +41,23 @@ class Station:
         self.contact = ContactWindow(board.state)
         self.open_contact(2**40, 86_400)
         self.delivered: list[ProductRecord] = []
+        self.confirmed_by: list[str] = []
         self.lost: list[tuple[str, str]] = []
+        self.taken = TakenBytes(board.state, lambda: self.now)
         self.transfer = Transfer(
             board.catalogue,
             self.contact,
+            self.taken,
             lambda: chunk_bytes,
-            self.delivered.append,
+            self._note_delivered,
             lambda record, cause: self.lost.append((record.product, cause)),
             lambda: int(self.now * 10**9),
             lambda: self.now,
         )
+
+    def _note_delivered(self, record: ProductRecord, client: str) -> None:
+        self.delivered.append(record)
+        self.confirmed_by.append(client)
 
     def open_contact(self, bytes_: int, seconds: float) -> None:
         request = OpenContact(bytes=bytes_, seconds=seconds)
@@ -61,6 +69,8 @@ class Station:
         return reply
 
     def chunks(self, product: str, offset: int = 0, credit: int = 256) -> Iterator[Step]:
+        """The answer to a receiver that has all bytes before the offset."""
+        self.taken.add(product, "", 0, offset)
         request = ChunkRequest(product=product, offset=offset, credit=credit)
         return self.transfer.answer(request, self.rate)
 
@@ -75,6 +85,8 @@ class Station:
         return content
 
     def received(self, record: ProductRecord, sha256: str = "") -> ProductDelivered | Code:
+        """The answer to a receiver that has all bytes."""
+        self.taken.add(record.product, "", 0, record.size)
         *_, (reply, _) = self._answers(
             ProductReceived(product=record.product, sha256=sha256 or record.sha256)
         )

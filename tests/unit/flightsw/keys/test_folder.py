@@ -63,13 +63,13 @@ def test_nobody_is_let_in_before_being_authorised(keys: KeyFolder) -> None:
 
 def test_an_authorised_client_is_listed_and_may_command(keys: KeyFolder, ground: Path) -> None:
     shared = ground / "alice.telecommand_key"
-    assert keys.authorise(ground / "alice.key", shared) == "alice"
-    assert keys.authorise(ground / "bob.key") == "bob"
+    assert keys.authorise(ground / "alice.key", shared).name == "alice"
+    assert keys.authorise(ground / "bob.key").name == "bob"
     assert [(one.name, one.may_command) for one in keys.names()] == [
         ("alice", True),
         ("bob", False),
     ]
-    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": (read_telecommand_key(shared),)}
 
 
 def test_only_the_public_key_is_copied(keys: KeyFolder, ground: Path) -> None:
@@ -91,6 +91,7 @@ def test_all_that_lies_in_the_folder_is_private(keys: KeyFolder, ground: Path) -
     assert modes == {
         ".": 0o700,
         "authorised": 0o700,
+        "rotated": 0o700,
         "telecommand": 0o700,
         "service.key": 0o600,
         "service.key_secret": 0o600,
@@ -129,7 +130,7 @@ def test_another_key_under_a_known_name_needs_a_revocation_first(
         assert keys.names() == known
     keys.revoke("alice")
     keys.authorise(ground / "alice.key", shared)
-    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": (read_telecommand_key(shared),)}
 
 
 def test_a_revoked_client_leaves_nothing_behind(keys: KeyFolder, ground: Path) -> None:
@@ -208,11 +209,11 @@ def test_a_file_that_cannot_be_used_locks_nobody_else_out(
     keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
     _spoil(keys.authorised_folder.parent / kind, how)
     clients = keys.clients()
-    assert (set(clients.public), set(clients.telecommand)) == ({"alice"}, {"alice"})
+    assert (set(clients.clients), set(clients.telecommand)) == ({"alice"}, {"alice"})
     assert [Path(error.subject).stem for error in clients.refused] == ["eve"]
     assert [one.name for one in keys.names() if one.problems] == ["eve"]
     keys.revoke("alice")
-    assert keys.clients().public == {}
+    assert keys.clients().clients == {}
 
 
 def test_a_public_key_has_one_name(keys: KeyFolder, ground: Path) -> None:
@@ -223,7 +224,7 @@ def test_a_public_key_has_one_name(keys: KeyFolder, ground: Path) -> None:
     copy = keys.authorised_folder / "mallory.key"
     copy.write_bytes((keys.authorised_folder / "alice.key").read_bytes())
     clients = keys.clients()
-    assert set(clients.public) == {"alice"}
+    assert set(clients.clients) == {"alice"}
     assert "the same key as alice.key" in str(clients.refused[0])
 
 
