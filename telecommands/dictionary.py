@@ -804,6 +804,45 @@ class ReportLatest(Telecommand, frozen=True, kw_only=True):
     ] = ()
 
 
+class RotatedKey(Record, frozen=True, kw_only=True):
+    """The key that counts from now on."""
+
+    fingerprint: Annotated[str, Meta(description="of the new public CURVE key")]
+    old_until: Annotated[UtcNanoseconds, Meta(description="end of the key that signed")]
+
+
+class RotateKey(Telecommand, frozen=True, kw_only=True):
+    """Replace the key that signs this telecommand; both count until ``old_until``.
+
+    Roles and expiry stay.  The first sequence number of the new telecommand key may be 1.
+    The secret is enciphered with the key that signs: its exclusive or with HMAC-SHA256, under that
+    key, over the text "flightsw key transport" and the nonce.
+    """
+
+    NAME = "ROTATE_KEY"
+    RESULT = RotatedKey
+    public: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z",
+            description="new public CURVE key, in Z85",
+        ),
+    ]
+    nonce: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{32}\Z", description="16 random bytes, in hexadecimal")
+    ]
+    secret: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{64}\Z",
+            description="new telecommand key of 32 bytes, enciphered, in hexadecimal",
+        ),
+    ]
+    old_until: Annotated[
+        UtcNanoseconds, Meta(description="until then the key that signs counts too")
+    ]
+
+
 class Restart(Telecommand, frozen=True, kw_only=True):
     """Shut the service down cleanly and start it again; the running job is requeued."""
 
@@ -825,7 +864,8 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
             Ping, ProcessScene, CancelJob, ListJobs, SetMode, SelfTest, GetParameter,
             SetParameter, SetHousekeepingRate, Schedule, Unschedule, ListSchedule, ListProducts,
             HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct, OpenContact,
-            CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest, Restart, ShutDown,
+            CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest, RotateKey,
+            Restart, ShutDown,
         )
     }
 )  # fmt: skip
@@ -862,7 +902,10 @@ class TelecommandHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unk
 
 
 class Verification(Record, frozen=True, kw_only=True):
-    """A stage of a telecommand: sent to its sender, and published under the topic ``ver``."""
+    """A stage of a telecommand: sent to its sender, and published under the topic ``ver``.
+
+    The published one leaves out data of more than 8 KiB, and says how many: ``bytes_left_out``.
+    """
 
     id: str
     name: str
@@ -1096,6 +1139,7 @@ EventName: TypeAlias = Literal[
     "MODEL_STAGED",
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
+    "KEY_ROTATED",
     "THREAD_STALLED",
     "THREAD_ENDED",
     "FAULTS_INJECTED",
@@ -1118,6 +1162,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "CONTACT_CLOSED": "a contact window closed",
         "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
         "LIMIT_CLEARED": "a value is back within its limits",
+        "KEY_ROTATED": "a client replaced its key; the former one counts until a given time",
         "MODEL_STAGED": "a model package was verified and staged",
         "MODEL_ACTIVATED": "another model is now active",
     },

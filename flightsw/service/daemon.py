@@ -55,7 +55,7 @@ from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoint
 from flightsw.service.state_care import StateCare
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
-from flightsw.telemetry.link import TelemetryLink
+from flightsw.telemetry.link import TelemetryLink, published
 from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
@@ -88,6 +88,7 @@ class FlightService:
         self._ending = threading.Event()
         self._signalled = False
         self._exit_status = 0
+        self._ended_by = ""  # the key that commanded it
         self._faulty = False
         self._endpoints_written = False
         self._processing_ended = True
@@ -236,6 +237,7 @@ class FlightService:
             scene_root=self._settings.scene_root,
             ports=self._ports,
             resend=self._telemetry.resend,
+            rotate=self._keys.rotate,
             end=self.end,
             started=self._started,
         )
@@ -251,7 +253,7 @@ class FlightService:
             self._schedule,
             handlers.table(),
             mode=lambda: self._modes.mode,
-            publish=lambda verification: self._telemetry.publish("ver", verification),
+            publish=lambda stage: self._telemetry.publish("ver", published(stage)),
             clock=utc_ns,
             state=self._state,
             event=self._events.report,
@@ -319,9 +321,10 @@ class FlightService:
             self._stop()
         return self._exit_status
 
-    def end(self, exit_status: int) -> None:
-        """Shut down cleanly; may be called by any thread."""
+    def end(self, exit_status: int, by: str = "") -> None:
+        """Shut down cleanly, at the command of a key; may be called by any thread."""
         self._exit_status = exit_status
+        self._ended_by = by
         self._ending.set()
 
     def end_by_signal(self) -> None:
@@ -517,7 +520,9 @@ class FlightService:
         """In order: accept nothing new, requeue the running job, send the last reports, end."""
         self._notifier.stopping()
         if not self._faulty:
-            self._events.report("SERVICE_STOPPING", "the service is shutting down cleanly")
+            message = "the service is shutting down cleanly"
+            message += f", as {self._ended_by} commanded" if self._ended_by else ""
+            self._events.report("SERVICE_STOPPING", message, key_id=self._ended_by)
         self._commanding.stop(_LINK_STOP_SECONDS)
         self._downlink.stop(_LINK_STOP_SECONDS)
         self._retry.stopping.set()
@@ -554,9 +559,10 @@ class FlightService:
             self._processing.interrupt(f"the mode is {after.value}")
         self._processing.wake()
 
-    def _report_parameter(self, name: str, value: Value) -> None:
+    def _report_parameter(self, name: str, value: Value, by: str) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
-        self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
+        message = f"{name} is {value}"
+        self._events.report("PARAMETER_CHANGED", message, name=name, value=value, key_id=by)
 
     def _renew_links(self) -> None:
         self._log.warning("a client was revoked: all links are closed, and open again")

@@ -20,6 +20,7 @@ from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
 from flightsw.host.disk import write_whole
+from flightsw.host.send_budget import COUNTED_BYTES
 from flightsw.host.socket_thread import BoundSocket, Rebind
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
@@ -32,6 +33,8 @@ _LONGEST_MESSAGE: Final = 4 * MAX_BODY_BYTES  # above it the line is cut; a refu
 _WAITING: Final = 256  # messages a peer
 _HANDSHAKE_MS: Final = 5_000
 _LINGER_MS: Final = 500
+_PEER_CHECK_MS: Final = 10_000
+_PEER_GONE_MS: Final = 30_000
 _PORT_SECONDS: Final = 5.0  # until the port of a socket that was closed is free again
 _PORT_CHECK_SECONDS: Final = 0.01
 _LINK_ROLES: Final = (Role.COMMAND, Role.WATCH, Role.RECEIVE)
@@ -169,6 +172,9 @@ def _prepare_telecommands(socket: BoundSocket) -> None:
     socket.set(zmq.SNDHWM, _WAITING)
     socket.set(zmq.RCVHWM, _WAITING)
     socket.set(zmq.LINGER, _LINGER_MS)
+    socket.set(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # frees the memory of a peer that vanished
+    socket.set(zmq.HEARTBEAT_TIMEOUT, _PEER_GONE_MS)
+    socket.copy_threshold = COUNTED_BYTES
 
 
 def _secure(socket: BoundSocket, pair: CurvePair | None, role: Role) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
 from telecommands.dictionary import Role
-from telecommands.ground.errors import UnusableKey
-from telecommands.ground.station import add_key_folder_option
+from telecommands.ground.arguments import read_time
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.errors import UnusableKey, UsageError
+from telecommands.ground.rotation import KeyRotation
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.station import add_key_folder_option, add_station_options, station_of
 from telecommands.keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,
@@ -49,6 +55,20 @@ def add_parser(commands: Any) -> None:
     trust.add_argument("--force", action="store_true", help="replace the key trusted so far")
     listing = actions.add_parser("list", help="list the keys")
     listing.set_defaults(command=_list)
+    rotate = actions.add_parser(
+        "rotate",
+        help="replace the keys of a user by new ones, here and on board",
+        description="Make new keys, let the service accept them by a telecommand that the present"
+        " ones sign, try them, and put them in place.  Repeat it if it is interrupted.",
+    )
+    rotate.set_defaults(command=_rotate)
+    rotate.add_argument(
+        "--old-until",
+        default="+10min",
+        metavar="TIME",
+        help="until then the present keys count too (%(default)s)",
+    )
+    add_station_options(rotate)
     for action in (generate, trust, listing):
         add_key_folder_option(action)
 
@@ -93,6 +113,21 @@ def _trust(arguments: argparse.Namespace) -> int:
         cure = f"{refused.cure} (--force replaces it)" if kept.exists() else refused.cure
         raise UnusableKey(refused.path, refused.cause, cure) from refused
     print(f"trusted {fingerprint(public)}  {kept}")
+    return 0
+
+
+def _rotate(arguments: argparse.Namespace) -> int:
+    station = station_of(arguments)
+    try:
+        old_until = read_time(arguments.old_until, time.time_ns())
+    except ValueError as error:
+        raise UsageError("--old-until", str(error), "Give +10min, or ISO 8601 in UTC") from error
+
+    def commanding(keys: GroundKeys, sequence: SequenceFile) -> TelecommandClient:
+        return TelecommandClient(station.endpoints.telecommand, keys, sequence)
+
+    shown = KeyRotation(arguments.keys, arguments.key_name, commanding).run(old_until)
+    print(f"{arguments.key_name} has new keys: {shown}")
     return 0
 
 

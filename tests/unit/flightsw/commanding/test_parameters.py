@@ -85,7 +85,7 @@ def test_a_whole_number_will_do_for_a_fraction(harness: Harness) -> None:
 
 def test_a_change_is_told_with_its_new_value(harness: Harness) -> None:
     told_changes: list[tuple[str, Value]] = []
-    store = ParameterStore(harness.state, lambda name, value: told_changes.append((name, value)))
+    store = ParameterStore(harness.state, lambda *change: told_changes.append(change))
     store.set(PERIOD, 1.5)
     store.set(PERIOD, None)
     assert told_changes == [(PERIOD, 1.5), (PERIOD, 10.0)]
