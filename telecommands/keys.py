@@ -151,7 +151,7 @@ def wrap_secret(key: TelecommandKey, nonce: bytes, secret: bytes) -> bytes:
     """Encipher a new telecommand secret for its way to the service, or decipher it: 32 bytes.
 
     The exclusive or with HMAC-SHA256 under the key in use, over a text of its own (no telecommand
-    begins so) and a nonce that is used once.  Whoever knows the key in use can read it.
+    begins so) and a nonce that is used once.  Anyone who knows the key in use can read it.
     """
     stream = hmac.new(key.secret, _WRAPPING + nonce, hashlib.sha256).digest()
     return bytes(one ^ other for one, other in zip(stream, secret, strict=True))
@@ -164,7 +164,7 @@ def holds_secret(path: Path) -> bool:
 
 
 def read_key_file(path: Path, *, secret: bool) -> bytes:
-    """Content of a key file; :class:`KeyRefused` if it is no file, or others may read a secret."""
+    """Content of a key file; :class:`KeyRefused` if it is not one, or others may read a secret."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:

@@ -156,7 +156,7 @@ class KeyFolder:
     def rotate(self, client: Client, old: ClientKey, new: ClientKey, old_until: int) -> None:
         """Replace the key ``old`` of a client by ``new``; both count until ``old_until`` (UTC, ns).
 
-        A third key ends at once.  Roles and expiry stay.
+        A third key ends immediately.  Roles and expiry stay.
         """
         with _link_errors():
             self._refuse_second_name(client.name, new.public)

@@ -51,7 +51,7 @@ def read_grant(metadata: Mapping[str, str], path: Path) -> Grant | None:
 def before_roles(*, commands: bool) -> Grant:
     """What a certificate without roles means: it was authorised before there were any.
 
-    Whoever has a telecommand key may do all but what is hazardous, others only watch: nobody
+    Anyone who has a telecommand key may do all but what is hazardous, others only watch: nobody
     decided then that they may do more.
     """
     return Grant(frozenset({Role.WATCH, Role.COMMAND, Role.RECEIVE} if commands else {Role.WATCH}))

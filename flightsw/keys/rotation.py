@@ -1,7 +1,7 @@
 """The keys of a client that replaced the authorised one: a file for each client.
 
 ``keys/rotated/NAME.rotated`` is JSON of :class:`Rotation`, mode 0600.  It counts only for the
-authorised key that it names: whoever revokes that one, or authorises another, ends it too.
+authorised key that it names: anyone who revokes that one, or authorises another, ends it too.
 """
 
 from __future__ import annotations

@@ -67,10 +67,10 @@ class TelemetryLink(SocketThread):
     """Publishes packets through a bound XPUB socket.
 
     ``publish`` and ``resend`` may be called by any thread, also before ``start``.  At most
-    ``depth`` packets of 16 MB wait; a full queue drops the new one.  Sequence numbers are given before
-    that, so that every loss shows as a gap.  ``report_drops`` is called by the link's thread, at
-    most once a second, with the number dropped since its last call.  ``clock`` gives UTC in
-    nanoseconds.
+    ``depth`` packets of 16 MB wait; a full queue drops the new one.  Sequence numbers are given
+    before that, so that every loss shows as a gap.  ``report_drops`` is called by the link's
+    thread, at most once a second, with the number dropped since its last call.  ``clock`` gives
+    UTC in nanoseconds.
     """
 
     def __init__(

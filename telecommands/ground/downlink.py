@@ -124,11 +124,13 @@ class DownlinkReceiver(LinkClient):
         place = place_of(offer, self._folder)
         transferred = 0
         if not is_complete(place, offer):
-            with PartFile(place, offer) as part:
-                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
-                part.publish()
+            transferred = self._fetch_file(place, offer, timeout_s, stall_s)
         self._progress(offer, offer.size)
-        self._confirm(offer.product, offer.sha256, timeout_s)
+        try:
+            self._confirm(offer.product, offer.sha256, timeout_s)
+        except _NotTaken:  # the file came with another key, or while the service lost its record
+            transferred = self._fetch_file(place, offer, timeout_s, stall_s)
+            self._confirm(offer.product, offer.sha256, timeout_s)
         return ReceivedProduct(
             product=offer.product,
             job=offer.job,
@@ -138,6 +140,19 @@ class DownlinkReceiver(LinkClient):
             sha256=offer.sha256,
             transferred=transferred,
         )
+
+    def _fetch_file(
+        self, place: Path, offer: ProductOffer, timeout_s: float, stall_s: float
+    ) -> int:
+        """Transfer the file into its place; the number of bytes received."""
+        with PartFile(place, offer) as part:
+            try:
+                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
+            except _NotTaken:  # what is stored came with another key
+                part.restart()
+                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
+            part.publish()
+        return transferred
 
     def _confirm(self, product: str, sha256: str, timeout_s: float) -> None:
         received = ProductReceived(product=product, sha256=sha256)
@@ -250,7 +265,8 @@ class DownlinkReceiver(LinkClient):
         if isinstance(reply, DownlinkRefused) and reply.product in ("", product):
             if reply.code is Code.NO_CONTACT:
                 raise _ContactEnded
-            raise TransferFailed(
+            kind = _NotTaken if reply.code is Code.NOT_TAKEN else TransferFailed
+            raise kind(
                 reply.product or self._connection.endpoint,
                 f"was refused with {reply.code.value}: {reply.cause}",
             )
@@ -262,6 +278,10 @@ class DownlinkReceiver(LinkClient):
             return None
         reply: DownlinkReply = self._decode(cast(Any, DownlinkReply), frames[0].bytes)
         return reply, frames[1].buffer if len(frames) == 2 else None
+
+
+class _NotTaken(TransferFailed):
+    """The service has no record that this client received the bytes."""
 
 
 class _ContactEnded(Exception):  # noqa: N818 - no fault

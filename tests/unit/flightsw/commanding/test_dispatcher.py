@@ -13,7 +13,7 @@ from structlog.typing import EventDict
 from flightsw.commanding.context import Completed, Deferred, Outcome, TelecommandContext
 from flightsw.errors import DiskFull, FlightError, StateUnavailable
 from telecommands.auth import TelecommandKey, sign
-from telecommands.dictionary import Code, Mode, Record, Stage, Telecommand, TelecommandBody
+from telecommands.dictionary import Code, Mode, Record, Role, Stage, Telecommand, TelecommandBody
 from telecommands.refusal import Refusal
 from tests.unit.flightsw.commanding.harness import KEY, NOON, Harness, told
 
@@ -594,3 +594,19 @@ def test_whatever_happens_each_durable_telecommand_closes_once_and_runs_once(
         assert [one.stage.closes for one in stages] == [False] * (len(stages) - 1) + [True]
         assert [one for one in harness.published if one.id == telecommand][-1] == stages[-1]
     assert len(runs) == len(set(runs))
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_what_is_hazardous_needs_its_role_when_it_runs(
+    harness: Harness, *, scheduled: bool
+) -> None:
+    if scheduled:
+        _schedule(harness)
+    harness.roles[KEY.key_id] = frozenset({Role.COMMAND})
+    if scheduled:
+        stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
+    else:
+        stages = harness.send("SET_MODE", SAFE)
+    assert told(stages) == ["REJECTED NOT_PERMITTED"]
+    assert "does not have the role hazardous, which SET_MODE needs" in stages[0].cause
+    assert harness.ran == []

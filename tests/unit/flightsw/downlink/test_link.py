@@ -81,10 +81,11 @@ class Ground:
         self.beats = threading.Semaphore(0)
         contact = ContactWindow(board.state)
         contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic(), 0)
+        self.taken = TakenBytes(board.state, time.monotonic)
         self.transfer = Transfer(
             board.catalogue,
             contact,
-            TakenBytes(board.state, time.monotonic),
+            self.taken,
             lambda: _CHUNK,
             lambda record, client: None,
             lambda record, cause: None,
@@ -135,6 +136,7 @@ def test_a_product_comes_down_and_is_delivered(ground: Ground) -> None:
 def test_requests_sent_together_are_all_answered_in_order(ground: Ground) -> None:
     first, second = ground.board.add(), ground.board.add()
     receiver = ground.receiver()
+    ground.taken.add(first.product, "", 0, first.size)
     receiver.ask(ProductReceived(product=first.product, sha256=first.sha256))
     receiver.ask(NextProduct())
     assert receiver.reply()[0] == ProductDelivered(product=first.product)
@@ -146,6 +148,7 @@ def test_requests_sent_together_are_all_answered_in_order(ground: Ground) -> Non
 def test_a_new_request_for_chunks_takes_the_place_of_the_earlier_one(ground: Ground) -> None:
     size = 400 * _CHUNK  # more than the sockets hold
     record = ground.board.add(size=size)
+    ground.taken.add(record.product, "", 0, size)
     receiver = ground.receiver()
     receiver.ask(ChunkRequest(product=record.product, offset=0, credit=256))
     assert isinstance(receiver.reply()[0], Chunk)

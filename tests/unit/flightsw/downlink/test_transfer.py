@@ -321,3 +321,28 @@ def test_products_asked_for_within_a_minute_are_under_transfer(station: Station)
 def test_requests_of_another_version_are_refused(station: Station) -> None:
     ((reply, _),) = station.transfer.answer(NextProduct(v=2), station.rate)
     assert _code(reply) is Code.WRONG_VERSION
+
+
+def test_only_the_client_that_took_all_bytes_confirms_them(station: Station) -> None:
+    record = station.board.add(size=250)
+    confirmation = ProductReceived(product=record.product, sha256=record.sha256)
+
+    def answers(client: str, request: ChunkRequest | ProductReceived) -> list[object]:
+        return [step[0] for step in station.transfer.answer(request, station.rate, client) if step]
+
+    def chunks(offset: int, credit: int) -> ChunkRequest:
+        return ChunkRequest(product=record.product, offset=offset, credit=credit)
+
+    assert len(answers("alice", chunks(0, 2))) == 2
+    for client, request in (
+        ("bob", confirmation),
+        ("alice", confirmation),
+        ("bob", chunks(200, 1)),
+        ("alice", chunks(201, 1)),
+    ):
+        [refused] = answers(client, request)
+        assert _code(refused) is Code.NOT_TAKEN
+    assert station.state(record) is ProductState.QUEUED
+    assert len(answers("alice", chunks(200, 1))) == 1
+    assert answers("alice", confirmation) == [ProductDelivered(product=record.product)]
+    assert station.confirmed_by == ["alice"]
