@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from flightsw.errors import LinkError
 from flightsw.keys import Client, ClientKey, ClientKeys, KeyFolder
 from telecommands.auth import TelecommandKey
-from telecommands.dictionary import Role
+from telecommands.dictionary import Code, Role
+from telecommands.refusal import Refusal
 
 
 class KeyWatch:
@@ -64,8 +65,13 @@ class KeyWatch:
     def rotate(self, name: str, signed: TelecommandKey, new: ClientKey, old_until: int) -> None:
         """Let a new key replace that whose telecommand key signed; it counts immediately.
 
-        Raises :class:`LinkError` if it cannot be kept, or belongs to another client.
+        Raises :class:`Refusal` BAD_ARGUMENTS if another client has it, :class:`LinkError` if it
+        cannot be kept.
         """
+        other = self.client_of(new.public)
+        if other is not None and other.name != name:
+            cause = "the public key is that of another client"
+            raise Refusal(Code.BAD_ARGUMENTS, cause, "Generate a new pair")
         client = self._clients.clients[name]
         old = next(key for key in client.keys if key.telecommand == signed)
         self._folder.rotate(client, old, new, old_until)

@@ -87,5 +87,6 @@ def test_nobody_rotates_to_the_key_of_another_or_by_schedule(attacked: Attacked)
         ("SCHEDULE", {"at": time.time_ns() + 10**8, "telecommand": entry}),
     ):
         with attacked.client(_NAME) as client:
-            assert client.execute(name, args).stage is not Stage.COMPLETED
+            answer = client.execute(name, args)
+        assert (answer.stage, answer.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
     assert attacked.operator_still_commands()
