@@ -56,6 +56,7 @@ class Code(str, Enum):
     WRONG_UNIT = "WRONG_UNIT", "the telecommand is addressed to another unit"
     UNKNOWN_KEY = "UNKNOWN_KEY", "no telecommand key with this id is authorised"
     BAD_MAC = "BAD_MAC", "the authentication code (mac) does not match the telecommand"
+    NOT_PERMITTED = "NOT_PERMITTED", "the key does not have the role that this needs"
     REPLAYED = "REPLAYED", "the sequence number has already been used"
     OUT_OF_WINDOW = "OUT_OF_WINDOW", "the sequence number is too far from the highest one received"
     RATE_LIMITED = (
@@ -83,6 +84,10 @@ class Code(str, Enum):
     UNKNOWN_SCHEDULE_ENTRY = "UNKNOWN_SCHEDULE_ENTRY", "the schedule entry does not exist"
     TIME_PASSED = "TIME_PASSED", "the given time is in the past"
     QUEUE_FULL = "QUEUE_FULL", "the queue of jobs, schedule entries or requests is full"
+    NOT_TAKEN = (
+        "NOT_TAKEN",
+        "the key has not received these bytes of the product, so that it cannot confirm them",
+    )
     NO_CONTACT = "NO_CONTACT", "no contact window is open, or its byte budget is spent"
     NO_MODEL = "NO_MODEL", "the model is not staged, or there is no previous model"
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
@@ -201,6 +206,23 @@ class DownlinkClass(str, Enum):
     SUMMARY = "SUMMARY"
     MASK = "MASK"
     IMAGERY = "IMAGERY"
+
+
+class Role(str, Enum):
+    """What a client may do; ``flightsw keys authorise`` gives each client its roles."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> Role:  # noqa: D102
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+    WATCH = "watch", "receive telemetry"
+    COMMAND = "command", "send telecommands, with a telecommand key"
+    RECEIVE = "receive", "receive products, and confirm those that it received"
+    HAZARDOUS = "hazardous", "send hazardous telecommands too"
 
 
 # --- Meanings ---------------------------------------------------------------------------------
@@ -864,6 +886,45 @@ class ReportLatest(Telecommand, frozen=True, kw_only=True):
     ] = ()
 
 
+class RotatedKey(Record, frozen=True, kw_only=True):
+    """The key that counts from now on."""
+
+    fingerprint: Annotated[str, Meta(description="of the new public CURVE key")]
+    old_until: Annotated[UtcNanoseconds, Meta(description="end of the key that signed")]
+
+
+class RotateKey(Telecommand, frozen=True, kw_only=True):
+    """Replace the key that signs this telecommand; both count until ``old_until``.
+
+    Roles and expiry stay.  The first sequence number of the new telecommand key may be 1.
+    The secret is enciphered with the key that signs: its exclusive or with HMAC-SHA256, under that
+    key, over the text "flightsw key transport" and the nonce.
+    """
+
+    NAME = "ROTATE_KEY"
+    RESULT = RotatedKey
+    public: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z",
+            description="new public CURVE key, in Z85",
+        ),
+    ]
+    nonce: Annotated[
+        str, Meta(pattern=r"^[0-9a-f]{32}\Z", description="16 random bytes, in hexadecimal")
+    ]
+    secret: Annotated[
+        str,
+        Meta(
+            pattern=r"^[0-9a-f]{64}\Z",
+            description="new telecommand key of 32 bytes, enciphered, in hexadecimal",
+        ),
+    ]
+    old_until: Annotated[
+        UtcNanoseconds, Meta(description="until then the key that signs counts too")
+    ]
+
+
 class Restart(Telecommand, frozen=True, kw_only=True):
     """Shut the service down cleanly and start it again; the running job is requeued."""
 
@@ -886,6 +947,7 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
             SetParameter, SetHousekeepingRate, Arm, Schedule, Unschedule, ListSchedule,
             ListProducts, HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct,
             OpenContact, CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest,
+            RotateKey,
             Restart, ShutDown,
         )
     }
@@ -927,7 +989,10 @@ class TelecommandHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unk
 
 
 class Verification(Record, frozen=True, kw_only=True):
-    """A stage of a telecommand: sent to its sender, and published under the topic ``ver``."""
+    """A stage of a telecommand: sent to its sender, and published under the topic ``ver``.
+
+    The published one leaves out data of more than 8 KiB, and says how many: ``bytes_left_out``.
+    """
 
     id: str
     name: str
@@ -1177,6 +1242,7 @@ EventName: TypeAlias = Literal[
     "MODEL_STAGED",
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
+    "KEY_ROTATED",
     "THREAD_STALLED",
     "THREAD_ENDED",
     "FAULTS_INJECTED",
@@ -1200,6 +1266,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "CONTACT_CLOSED": "a contact window closed",
         "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
         "LIMIT_CLEARED": "a value is back within its limits",
+        "KEY_ROTATED": "a client replaced its key; the former one counts until a given time",
         "MODEL_STAGED": "a model package was verified and staged",
         "MODEL_ACTIVATED": "another model is now active",
     },

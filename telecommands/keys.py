@@ -8,12 +8,15 @@ links and folders are refused.
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import re
 import secrets
 import stat
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -32,8 +35,10 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 _Z85: Final = re.compile(rb"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z")
 _HEX: Final = re.compile(rb"[0-9a-f]{%d}\n?\Z" % (2 * SECRET_BYTES))
 _UNIT: Final = "unit"  # in the metadata of the service's certificate
-_UNIT_LINE: Final = re.compile(rf'^ +{_UNIT} = "(.*)"$', re.MULTILINE)
+_METADATA: Final = re.compile(r'^[ \t]+([a-z-]+)[ \t]*=[ \t]*"([^"\n]*)"[ \t]*$', re.MULTILINE)
+_WRAPPING: Final = b"flightsw key transport"
 _MOST_BYTES: Final = 4096
+_NO_METADATA: Final[Mapping[str, str]] = MappingProxyType({})
 _WRITABLE: Final = "Give a folder that can be written"
 
 
@@ -74,7 +79,7 @@ def generate_curve_pair(folder: Path, name: str, unit: str = "") -> Path:
     :class:`KeyRefused` if one of them exists.
     """
     check_name(name)
-    metadata = _metadata(unit)
+    metadata = _metadata_lines(unit_metadata(unit))
     make_key_folder(folder)
     targets = [folder / f"{name}{suffix}" for suffix in (SECRET_SUFFIX, PUBLIC_SUFFIX)]
     for target in targets:
@@ -98,13 +103,13 @@ def generate_telecommand_key(folder: Path, key_id: str) -> Path:
 
 def read_curve_public(path: Path) -> bytes:
     """Public key of a certificate; :class:`KeyRefused` if the file is not one."""
-    _content(path, secret=False)
+    read_key_file(path, secret=False)
     return _certificate(path)[0]
 
 
 def read_curve_pair(path: Path) -> CurvePair:
     """Both keys of ``NAME.key_secret``; :class:`KeyRefused` if it is unsafe or not a pair."""
-    _content(path, secret=True)
+    read_key_file(path, secret=True)
     public, secret = _certificate(path)
     if secret is None:
         raise KeyRefused(path, "holds no secret key", f"Give the file NAME{SECRET_SUFFIX}")
@@ -118,7 +123,7 @@ def read_telecommand_key(path: Path) -> TelecommandKey:
     if path.suffix != TELECOMMAND_SUFFIX:
         raise KeyRefused(path, "is not a telecommand key", f"Give a file NAME{TELECOMMAND_SUFFIX}")
     check_name(path.stem)
-    content = _content(path, secret=True)
+    content = read_key_file(path, secret=True)
     if _HEX.match(content) is None:
         cause = f"does not hold {2 * SECRET_BYTES} hexadecimal digits"
         raise KeyRefused(path, cause, "Copy the key again, or generate a new one")
@@ -130,9 +135,30 @@ def fingerprint(public: bytes) -> str:
     return hashlib.sha256(public).hexdigest()[:32]
 
 
-def certificate(public: bytes, unit: str = "") -> bytes:
-    """Content of ``NAME.key`` with only the public key, and the unit whose key it is, if any."""
-    return b'%scurve\n    public-key = "%s"\n' % (_metadata(unit), public)
+def certificate(public: bytes, metadata: Mapping[str, str] = _NO_METADATA) -> bytes:
+    """Content of ``NAME.key`` with only the public key, and text by name (without quotes)."""
+    return b'%scurve\n    public-key = "%s"\n' % (_metadata_lines(metadata), public)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """The text by name that a certificate holds beside its key.
+
+    Raises :class:`KeyRefused` if the file cannot be read, or if other users may change it.
+    """
+    content = read_key_file(path, secret=False)
+    if path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyRefused(path, "is writable by other users", f"Run: chmod 600 {path}")
+    return _metadata(content)
+
+
+def wrap_secret(key: TelecommandKey, nonce: bytes, secret: bytes) -> bytes:
+    """Encipher a new telecommand secret for its way to the service, or decipher it: 32 bytes.
+
+    The exclusive or with HMAC-SHA256 under the key in use, over a text of its own (no telecommand
+    begins so) and a nonce that is used once.  Anyone who knows the key in use can read it.
+    """
+    stream = hmac.new(key.secret, _WRAPPING + nonce, hashlib.sha256).digest()
+    return bytes(one ^ other for one, other in zip(stream, secret, strict=True))
 
 
 def read_unit(path: Path) -> str:
@@ -140,8 +166,13 @@ def read_unit(path: Path) -> str:
 
     :class:`KeyRefused` if the file cannot be read, or names one that is not valid.
     """
-    found = _UNIT_LINE.search(_content(path, secret=False).decode("ascii", "replace"))
-    return check_unit(found[1]) if found else ""
+    found = _metadata(read_key_file(path, secret=False)).get(_UNIT)
+    return check_unit(found) if found else ""
+
+
+def unit_metadata(unit: str) -> dict[str, str]:
+    """What a certificate holds of the unit whose key it is; nothing if ``unit`` is empty."""
+    return {_UNIT: check_unit(unit)} if unit else {}
 
 
 def check_unit(name: str) -> str:
@@ -155,60 +186,12 @@ def check_unit(name: str) -> str:
 
 def holds_secret(path: Path) -> bool:
     """Whether a certificate has its secret part."""
-    _content(path, secret=False)
+    read_key_file(path, secret=False)
     return _certificate(path)[1] is not None
 
 
-def make_key_folder(folder: Path) -> None:
-    """Make the folder, mode 0700; :class:`KeyRefused` if other users may write to it."""
-    try:
-        if not folder.exists():
-            folder.mkdir(mode=0o700, parents=True)
-            _give_to_the_owner(folder)
-        mode = folder.stat().st_mode
-    except OSError as error:
-        raise KeyRefused(folder, f"cannot be used: {_reason(error)}", _WRITABLE) from error
-    if mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise KeyRefused(folder, "is writable by other users", f"Run: chmod 700 {folder}")
-
-
-def publish_key_file(path: Path, content: bytes) -> None:
-    """Write a new file of mode 0600 in one step; :class:`KeyRefused` if it exists."""
-    try:
-        handle, hidden = tempfile.mkstemp(prefix=".key-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(handle)
-            _give_to_the_owner(Path(hidden))
-            os.link(hidden, path)  # unlike a rename it never replaces a key
-        finally:
-            Path(hidden).unlink()
-    except FileExistsError:
-        _refuse_existing(path)
-    except OSError as error:
-        raise KeyRefused(path, _reason(error), _WRITABLE) from error
-
-
-def _metadata(unit: str) -> bytes:
-    line = f'    {_UNIT} = "{check_unit(unit)}"\n' if unit else ""
-    return f"metadata\n{line}".encode()
-
-
-def _give_to_the_owner(path: Path) -> None:
-    """Give files made by root to the owner of the folder: the service must read its own keys."""
-    if os.geteuid() == 0:
-        owner = path.parent.stat()
-        os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _refuse_existing(path: Path) -> None:
-    if os.path.lexists(path):
-        raise KeyRefused(path, "already exists", "Remove it first, or choose another name")
-
-
-def _content(path: Path, *, secret: bool) -> bytes:
+def read_key_file(path: Path, *, secret: bool) -> bytes:
+    """Content of a key file; :class:`KeyRefused` if it is not one, or others may read a secret."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -227,6 +210,71 @@ def _content(path: Path, *, secret: bool) -> bytes:
     if len(content) > _MOST_BYTES:
         raise KeyRefused(path, "is too long for a key file", "Give a key file")
     return content
+
+
+def make_key_folder(folder: Path) -> None:
+    """Make the folder, mode 0700; :class:`KeyRefused` if other users may write to it."""
+    try:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, parents=True)
+            _give_to_the_owner(folder)
+        mode = folder.stat().st_mode
+    except OSError as error:
+        raise KeyRefused(folder, f"cannot be used: {_reason(error)}", _WRITABLE) from error
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise KeyRefused(folder, "is writable by other users", f"Run: chmod 700 {folder}")
+
+
+def publish_key_file(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """Write a file of mode 0600 in one step; :class:`KeyRefused` if it exists, unless replaced."""
+    try:
+        handle, hidden = tempfile.mkstemp(prefix=".key-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(handle)
+            _give_to_the_owner(Path(hidden))
+            if replace:
+                Path(hidden).replace(path)
+            else:
+                os.link(hidden, path)  # unlike a rename it never replaces a key
+        finally:
+            Path(hidden).unlink(missing_ok=True)
+        _sync_folder(path.parent)
+    except FileExistsError:
+        _refuse_existing(path)
+    except OSError as error:
+        raise KeyRefused(path, _reason(error), _WRITABLE) from error
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    return dict(_METADATA.findall(content.decode("utf-8", "replace").partition("\ncurve")[0]))
+
+
+def _metadata_lines(metadata: Mapping[str, str]) -> bytes:
+    lines = (f'    {name} = "{value}"\n' for name, value in metadata.items())
+    return f"metadata\n{''.join(lines)}".encode()
+
+
+def _give_to_the_owner(path: Path) -> None:
+    """Give files made by root to the owner of the folder: the service must read its own keys."""
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_existing(path: Path) -> None:
+    if os.path.lexists(path):
+        raise KeyRefused(path, "already exists", "Remove it first, or choose another name")
 
 
 def _certificate(path: Path) -> tuple[bytes, bytes | None]:

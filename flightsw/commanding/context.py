@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Record
 
 
@@ -16,12 +17,16 @@ def reference_of(key_id: str, telecommand: str) -> str:
 
 @dataclass(frozen=True)
 class TelecommandContext:
-    """Whose telecommand a handler carries out; ``received_ns`` is UTC in nanoseconds."""
+    """Whose telecommand a handler carries out; ``received_ns`` is UTC in nanoseconds.
+
+    ``signed_by`` is the key that signed it; None if it comes from the schedule.
+    """
 
     id: str
     key_id: str
     received_ns: int
     name: str = ""
+    signed_by: TelecommandKey | None = None
 
     @property
     def reference(self) -> str:

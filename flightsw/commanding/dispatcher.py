@@ -34,6 +34,7 @@ from telecommands.dictionary import (
     Mode,
     OpenContact,
     Restart,
+    Role,
     SelfTest,
     SetMode,
     ShutDown,
@@ -42,6 +43,7 @@ from telecommands.dictionary import (
     TelecommandCounts,
     Verification,
 )
+from telecommands.hazard import is_hazardous
 from telecommands.refusal import Refusal
 
 _log: Final = structlog.get_logger(__name__)
@@ -231,14 +233,14 @@ class Dispatcher:
 
     def _begin(self, admitted: Admitted) -> tuple[Verification, ...]:
         body, key_id = admitted.body, admitted.key_id
-        context = TelecommandContext(body.id, key_id, self._clock(), body.name)
+        context = TelecommandContext(body.id, key_id, self._clock(), body.name, admitted.key)
         try:
             self._sent_at.check(body.sent_at, context.received_ns)
             telecommand = convert_arguments(body.name, body.args)
             self._armed.check(key_id, telecommand, body.arm, self._monotonic())
             action = partial(self._handle, telecommand, context)
             if not telecommand.READ_ONLY:
-                stages = self._change(context, action, partial(self._gate.keep, key_id))
+                stages = self._change(context, action, partial(self._gate.keep, admitted.key))
                 self._armed.spend(key_id, body.arm)
                 return stages
             return self._answer(context, outcome_stages(context, action(), self._clock()))
@@ -253,7 +255,7 @@ class Dispatcher:
 
     def _deal_with(self, due: DueEntry, now_ns: int, *, at_boot: bool) -> tuple[Verification, ...]:
         if not self._gate.knows(due.key_id):
-            cause = f"the key {due.key_id}, which scheduled it, is no longer authorised"
+            cause = f"the key {due.key_id}, which scheduled it, may no longer command"
             return self._miss(due, now_ns, Code.UNKNOWN_KEY, cause)
         if at_boot and due.if_missed == "report":
             late = (now_ns - due.at) / 1e9
@@ -302,6 +304,8 @@ class Dispatcher:
             return self._publish_all(stages)
 
     def _handle(self, telecommand: Telecommand, context: TelecommandContext) -> Outcome:
+        if is_hazardous(telecommand):
+            self._gate.require(context.key_id, Role.HAZARDOUS, context.name)
         mode = self._mode()
         if mode in _RESTRICTED and not (telecommand.IN_SAFE or telecommand.READ_ONLY):
             cause = f"{context.name} is not allowed in {mode.value}"

@@ -6,13 +6,14 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 import zmq
 
 from flightsw.commanding.context import reference_of
 from flightsw.commanding.dispatcher import Dispatcher
+from flightsw.host.send_budget import SendBudget, client_key
 from flightsw.host.socket_thread import Rebind, SocketThread
 from telecommands.codec import encode
 from telecommands.dictionary import Verification
@@ -25,6 +26,7 @@ _FRAMES: Final = 3  # a telecommand's two and one to see that there are more
 _INBOX: Final = 4096  # stages reported by other threads and not sent yet
 _OPEN_IDS: Final = 1024  # telecommands whose senders wait for later stages
 _SENDERS: Final = 8  # of one telecommand
+_WAITING_BYTES: Final = 16 << 20  # of all peers, in the socket
 _PAUSE_S: Final = 1.0  # after a tick that failed
 
 
@@ -32,7 +34,8 @@ class TelecommandLink(SocketThread):
     """Receives telecommands and answers each with its stages, one message a stage.
 
     Later stages go to the peers that sent, or repeated, the telecommand.  A peer that is gone or
-    slow loses messages; nothing waits for it.
+    slow loses messages; nothing waits for it.  The bytes that wait in the socket for the peers of a
+    client are limited, whatever their number.
 
     ``socket`` is a bound ROUTER with these options set: MAXMSGSIZE little above
     ``MAX_BODY_BYTES`` (larger messages then end the connection before they are stored), SNDHWM
@@ -54,6 +57,7 @@ class TelecommandLink(SocketThread):
         self._tick = tick
         self._next_tick = 0.0  # monotonic
         self._waiting = _Waiting()
+        self._budget = SendBudget(_WAITING_BYTES)
         self._inbox = _Inbox()
         self._lost = 0
         dispatcher.listen(self._take_in)
@@ -82,42 +86,52 @@ class TelecommandLink(SocketThread):
     def _answer_some(self) -> None:
         for _ in range(_RECEIVED_A_TURN):
             try:
-                identity, frames = self._receive()
+                peer, frames = self._receive()
             except zmq.Again:
                 return
-            self._answer(identity, frames)
+            self._answer(peer, frames)
 
-    def _receive(self) -> tuple[bytes, list[bytes]]:
+    def _receive(self) -> tuple[_Peer, list[bytes]]:
         """One message, however many frames it has; raises zmq.Again if there is none."""
-        identity = self._socket.recv(zmq.NOBLOCK)
+        first = self._socket.recv(zmq.NOBLOCK, copy=False)
+        peer = _Peer(first.bytes, client_key(first).decode())
         frames: list[bytes] = []
         while self._socket.rcvmore:
             frame = self._socket.recv(zmq.NOBLOCK)
             if len(frames) < _FRAMES:
                 frames.append(frame)
-        return identity, frames
+        return peer, frames
 
-    def _answer(self, identity: bytes, frames: list[bytes]) -> None:
+    def _answer(self, peer: _Peer, frames: list[bytes]) -> None:
         try:
             stages = self._dispatcher.receive(frames, time.monotonic())
         except Exception:  # noqa: BLE001 - nothing received may raise past the link's edge
             _log.exception("telecommand lost")
             return
         for stage in stages:
-            self._send(identity, stage)
+            self._send(peer, stage)
         if not stages[-1].stage.closes:
-            self._waiting.add(_reference(stages[-1]), identity)
+            self._waiting.add(_reference(stages[-1]), peer)
 
     def _send_reported(self) -> None:
         for stage in self._inbox.take():
-            for identity in self._waiting.of(stage):
-                self._send(identity, stage)
+            for peer in self._waiting.of(stage):
+                self._send(peer, stage)
 
-    def _send(self, identity: bytes, stage: Verification) -> None:
+    def _send(self, peer: _Peer, stage: Verification) -> None:
+        answer = encode(stage)
+        if not self._budget.has_room(peer.client, len(answer)):
+            self._lost += 1
+            return
         try:
-            self._socket.send_multipart([identity, encode(stage)], zmq.NOBLOCK)
+            tracker = self._socket.send_multipart(
+                [peer.identity, answer], zmq.NOBLOCK, copy=False, track=True
+            )
         except zmq.Again:
             self._lost += 1
+            return
+        if tracker is not None:
+            self._budget.sent(peer.client, tracker, len(answer))
 
     def _run_tick(self) -> None:
         now = time.monotonic()
@@ -130,21 +144,28 @@ class TelecommandLink(SocketThread):
             self._next_tick = now + _PAUSE_S
 
 
+class _Peer(NamedTuple):
+    """One end of the link, and the public key of its client (Z85)."""
+
+    identity: bytes
+    client: str
+
+
 class _Waiting:
     """Senders that wait for later stages, by telecommand; when full, the oldest are dropped."""
 
     def __init__(self) -> None:
-        self._senders: OrderedDict[str, list[bytes]] = OrderedDict()
+        self._senders: OrderedDict[str, list[_Peer]] = OrderedDict()
 
-    def add(self, telecommand: str, identity: bytes) -> None:
+    def add(self, telecommand: str, peer: _Peer) -> None:
         senders = self._senders.setdefault(telecommand, [])
-        if identity not in senders:
-            senders.append(identity)
+        if peer not in senders:
+            senders.append(peer)
             del senders[:-_SENDERS]
         if len(self._senders) > _OPEN_IDS:
             self._senders.popitem(last=False)
 
-    def of(self, stage: Verification) -> list[bytes]:
+    def of(self, stage: Verification) -> list[_Peer]:
         """Senders of this stage's telecommand; after a closing stage nobody waits any more."""
         if stage.stage.closes:
             return self._senders.pop(_reference(stage), [])

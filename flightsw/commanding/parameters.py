@@ -29,12 +29,14 @@ class ParameterStore:
     """The parameters of the dictionary.  Any thread may read and set them.
 
     Only values other than the default are kept in the state file.  A kept value that the
-    dictionary no longer allows counts as absent.  ``changed`` is called with name and value by the
-    thread that sets them, inside its transaction.
+    dictionary no longer allows counts as absent.  ``changed`` is called with name, value and the
+    key that commanded it by the thread that sets them, inside its transaction.
     """
 
     def __init__(
-        self, state: StateFile, changed: Callable[[str, Value], None] = lambda _name, _value: None
+        self,
+        state: StateFile,
+        changed: Callable[[str, Value, str], None] = lambda _name, _value, _by: None,
     ) -> None:
         self._state = state
         self._changed = changed
@@ -70,7 +72,7 @@ class ParameterStore:
             raise TypeError(f"parameter {name} is not text")
         return value
 
-    def set(self, name: str, value: Value | None) -> ParameterValue:
+    def set(self, name: str, value: Value | None, by: str = "") -> ParameterValue:
         """Set a parameter permanently; None restores its default.
 
         Raises :class:`Refusal` UNKNOWN_PARAMETER or BAD_ARGUMENTS.
@@ -81,7 +83,7 @@ class ParameterStore:
             fact = None if new == parameter.default else msgspec.msgpack.encode(new)
             self._state.set_fact(_FACT + name, fact)
             self._read.pop(name, None)
-            self._changed(name, new)
+            self._changed(name, new, by)
         return ParameterValue(name=name, value=new, default=parameter.default)
 
     def values(self, name: str = "") -> ParameterValues:
@@ -110,13 +112,12 @@ def parameter_handlers(store: ParameterStore) -> Mapping[str, Handler]:
     def read(telecommand: GetParameter, _context: TelecommandContext) -> Outcome:
         return Completed(store.values(telecommand.name))
 
-    def write(telecommand: SetParameter, _context: TelecommandContext) -> Outcome:
-        return Completed(
-            ParameterValues(parameters=(store.set(telecommand.name, telecommand.value),))
-        )
+    def write(telecommand: SetParameter, context: TelecommandContext) -> Outcome:
+        value = store.set(telecommand.name, telecommand.value, context.key_id)
+        return Completed(ParameterValues(parameters=(value,)))
 
-    def set_rate(telecommand: SetHousekeepingRate, _context: TelecommandContext) -> Outcome:
-        store.set("housekeeping.period_s", telecommand.period_s)
+    def set_rate(telecommand: SetHousekeepingRate, context: TelecommandContext) -> Outcome:
+        store.set("housekeeping.period_s", telecommand.period_s, context.key_id)
         return Completed()
 
     return {GetParameter.NAME: read, SetParameter.NAME: write, SetHousekeepingRate.NAME: set_rate}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ from telecommands.dictionary import (
     Code,
     Inner,
     ListSchedule,
+    RotateKey,
     Schedule,
     Scheduled,
     ScheduleEntry,
@@ -26,6 +28,12 @@ from telecommands.refusal import Refusal
 MOST_ENTRIES: Final = 1000
 """Entries that may wait."""
 
+_NEVER: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Schedule.NAME: "Schedule the telecommand itself",
+        RotateKey.NAME: "Send it when it is needed: it concerns the key that signs it",
+    }
+)
 _AT_ONCE: Final = 16  # due entries handed out in one go: what else is commanded comes between
 
 
@@ -54,9 +62,9 @@ class TelecommandSchedule:
         """
         inner = schedule.telecommand
         convert_arguments(inner.name, inner.args)
-        if inner.name == Schedule.NAME:
-            cause = "SCHEDULE cannot be scheduled"
-            raise Refusal(Code.BAD_ARGUMENTS, cause, "Schedule the telecommand itself")
+        if inner.name in _NEVER:
+            cause = f"{inner.name} cannot be scheduled"
+            raise Refusal(Code.BAD_ARGUMENTS, cause, _NEVER[inner.name])
         if schedule.at <= now_ns:
             late = (now_ns - schedule.at) / 1e9
             raise Refusal(

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import time
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from flightsw.commands.options import Check, add_json_option, file_settings
 from flightsw.errors import UsageError
+from telecommands.dictionary import Role
 
 if TYPE_CHECKING:
-    from flightsw.keys import KeyFolder
+    from flightsw.keys import AuthorisedKey, KeyFolder
+
+_AFTER: Final = re.compile(r"\+(\d+(?:\.\d+)?)(s|min|h|d)")
+_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
 def add_parser(commands: Any) -> None:
@@ -28,6 +35,21 @@ def add_parser(commands: Any) -> None:
     authorise.add_argument("public", type=Path, help="its public key, NAME.key")
     authorise.add_argument(
         "--telecommand-key", type=Path, help="NAME.telecommand_key: the client may also command"
+    )
+    roles = [role.value for role in Role]
+    authorise.add_argument(
+        "--roles",
+        metavar="ROLE,…",
+        help=f"what it may do, of {', '.join(roles)} (default: all with --telecommand-key, else"
+        f" {Role.WATCH.value}; a known client keeps its roles)",
+    )
+    authorise.add_argument(
+        "--expires", metavar="TIME", help="end of its rights, ISO 8601 or +90d; never"
+    )
+    authorise.add_argument(
+        "--old-until",
+        metavar="TIME",
+        help="rotation: the client's present key counts beside the new one until then",
     )
     revoke = actions.add_parser("revoke", help="stop accepting a client")
     revoke.set_defaults(run=run, action=_revoke)
@@ -61,8 +83,49 @@ def _generate(folder: KeyFolder, arguments: argparse.Namespace) -> None:
 
 
 def _authorise(folder: KeyFolder, arguments: argparse.Namespace) -> None:
-    name = folder.authorise(arguments.public, arguments.telecommand_key)
-    print(f"{name} may listen{' and command' if arguments.telecommand_key else ''}")
+    client = folder.authorise(
+        arguments.public,
+        arguments.telecommand_key,
+        roles=_roles(arguments.roles),
+        expires="as before" if arguments.expires is None else _expiry(arguments.expires),
+        old_until=None
+        if arguments.old_until is None
+        else _time("--old-until", arguments.old_until),
+    )
+    known = next(one for one in folder.names() if one.name == client.name)
+    print(f"{known.name} may {', '.join(known.roles)}{_ends(known)}")
+    if client.may(Role.COMMAND) and not known.may_command:
+        print("it has no telecommand key: it relays telecommands that others have signed")
+
+
+def _roles(text: str | None) -> frozenset[Role] | None:
+    from flightsw.keys.grant import roles_of  # noqa: PLC0415
+    from telecommands.keys import KeyRefused  # noqa: PLC0415
+
+    if text is None:
+        return None
+    try:
+        return roles_of(text.replace(",", " ").split(), Path("--roles"))
+    except KeyRefused as refused:
+        raise UsageError("--roles", refused.cause, refused.cure) from refused
+
+
+def _expiry(text: str) -> int | None:
+    return None if text == "never" else _time("--expires", text)
+
+
+def _time(option: str, text: str) -> int:
+    """UTC nanoseconds of ISO 8601 (UTC without an offset), or of +90d, +2h, +10min, +30s."""
+    if found := _AFTER.fullmatch(text):
+        return time.time_ns() + int(float(found[1]) * _SECONDS[found[2]] * 1e9)
+    try:
+        moment = datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", text))
+    except ValueError as error:
+        cause = f"cannot be {text!r}, which is not a time"
+        raise UsageError(option, cause, "Give ISO 8601 in UTC, or +90d, +2h, +10min") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return int(moment.timestamp() * 1e9)
 
 
 def _revoke(folder: KeyFolder, arguments: argparse.Namespace) -> None:
@@ -76,7 +139,15 @@ def _list(folder: KeyFolder, arguments: argparse.Namespace) -> None:
         print(json.dumps([msgspec.to_builtins(name) for name in names]))
         return
     for name in names:
-        right = "commands" if name.may_command else "listens" if name.fingerprint else "is not used"
-        print(f"{name.name:24} {name.fingerprint or '-':32}  {right}")
+        rights = ", ".join(name.roles) + _ends(name) if name.fingerprint else "is not used"
+        print(f"{name.name:24} {name.fingerprint or '-':32}  {rights}")
+        if name.retiring:
+            print(f"{'':24} {name.retiring:32}  counts too until {name.retires}")
+        if name.fingerprint and not name.roles_given:
+            print("  its file names no roles; give them with flightsw keys authorise --roles")
         for problem in name.problems:
             print(f"  {problem}")
+
+
+def _ends(name: AuthorisedKey) -> str:
+    return f", until {name.expires}" if name.expires else ""

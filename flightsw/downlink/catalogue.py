@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from flightsw.downlink.taken import forget_taken
 from flightsw.errors import OutputNotWritable
 from flightsw.host.disk import sync
 from flightsw.state import StateFile
@@ -161,6 +162,7 @@ class ProductCatalogue:
             stored = self.stored(product)
             if stored.record.state is not ProductState.DELETED:
                 _remove(stored)
+                forget_taken(self._state, product)
                 db.execute("UPDATE products SET state = 'DELETED' WHERE product = ?", (product,))
             return self.stored(product).record
 

@@ -13,16 +13,19 @@ import zmq
 from flightsw.downlink.link_rate import LinkRate
 from flightsw.downlink.transfer import Step, Transfer
 from flightsw.errors import FlightError, StateUnavailable
+from flightsw.host.send_budget import COUNTED_BYTES, SendBudget, client_key
 from flightsw.host.socket_thread import Rebind, SocketThread
 from telecommands.codec import decode_as, encode
-from telecommands.dictionary import ChunkRequest, Code, DownlinkRefused, DownlinkRequest
+from telecommands.dictionary import ChunkRequest, Code, DownlinkRefused, DownlinkRequest, Role
 from telecommands.refusal import Refusal
 
 MAX_REQUEST_BYTES: Final = 128 << 10
 """Longest request: one that skips 1,000 products.  A longer one closes its sender's connection."""
 
 _QUEUED_CHUNKS: Final = 8  # of one receiver, in the socket: still sent after a window's end
-_RECEIVERS: Final = 32  # with requests under way
+_RECEIVERS: Final = 64  # with requests under way
+_RECEIVERS_OF_A_CLIENT: Final = 8  # so that a client starves itself at most
+_WAITING_BYTES: Final = 32 << 20  # of all receivers, in the socket
 _RATES: Final = 2 * _RECEIVERS  # of links, remembered from one request to the next
 _REQUESTS: Final = 8  # of one receiver, under way
 _BURST: Final = 64  # requests read before the next chunk goes out
@@ -39,15 +42,18 @@ def prepare_socket(socket: zmq.Socket[bytes]) -> None:
     socket.rcvhwm = _BURST
     socket.maxmsgsize = MAX_REQUEST_BYTES
     socket.linger = 0
+    socket.copy_threshold = COUNTED_BYTES
     socket.handshake_ivl = 5_000
     socket.heartbeat_ivl, socket.heartbeat_timeout = 10_000, 30_000  # of receivers that vanish
 
 
 class DownlinkLink(SocketThread):
-    """Serves receivers in turn, chunk by chunk; one that reads slowly only waits itself.
+    """Serves clients in turn, chunk by chunk; one that reads slowly only waits itself.
 
     :func:`prepare_socket` set the socket's limits before it was bound.  ``fault`` is called with
     the error of a request that failed through a fault of the service; its receiver is refused.
+    ``client_of`` names the client of a public key (Z85; empty without CURVE), None if it may not
+    receive.  Receivers, requests and waiting bytes are limited for each client.
     Chunks under way when the link stops are dropped; what a receiver has stored is not sent again.
     """
 
@@ -58,10 +64,13 @@ class DownlinkLink(SocketThread):
         heartbeat: Callable[[], None],
         fault: Callable[[Exception], None],
         rebind: Rebind | None = None,
+        client_of: Callable[[bytes], str | None] = lambda _: "",
     ) -> None:
         super().__init__("flightsw-downlink", socket, heartbeat, rebind)
         self._transfer = transfer
         self._fault = fault
+        self._client_of = client_of
+        self._budget = SendBudget(_WAITING_BYTES)
         self._receivers: dict[bytes, _Receiver] = {}
         self._rates: dict[bytes, LinkRate] = {}  # the latest used last
         self.refused = 0
@@ -85,25 +94,37 @@ class DownlinkLink(SocketThread):
     def _receive(self) -> None:
         for _ in range(_BURST):
             try:
-                identity, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
+                first, *frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            identity = first.bytes
             try:
-                self._take(identity, frames)
+                self._take(identity, client_key(first), [frame.bytes for frame in frames])
             except Refusal as refusal:
                 self.refused += 1
                 self._refuse(identity, refusal)
 
-    def _take(self, identity: bytes, frames: list[bytes]) -> None:
+    def _take(self, identity: bytes, public: bytes, frames: list[bytes]) -> None:
+        client = self._client_of(public)
+        if client is None:
+            cause = f"the client's key does not have the role {Role.RECEIVE.value}"
+            raise Refusal(Code.NOT_PERMITTED, cause)
         if len(frames) != 1:
             raise Refusal(Code.MALFORMED, f"a request is 1 frame, not {len(frames)}")
         request: DownlinkRequest = decode_as(DownlinkRequest, frames[0], "the request")  # type: ignore[arg-type]
         receiver = self._receivers.get(identity)
         if receiver is None:
-            if len(self._receivers) >= _RECEIVERS:
-                raise Refusal(Code.QUEUE_FULL, f"{_RECEIVERS} receivers are served already")
-            receiver = self._receivers[identity] = _Receiver(monotonic())
-        receiver.ask(request, self._transfer.answer(request, self._rate(identity)))
+            self._require_room(client)
+            receiver = self._receivers[identity] = _Receiver(client, monotonic())
+        receiver.ask(request, self._transfer.answer(request, self._rate(identity), client))
+
+    def _require_room(self, client: str) -> None:
+        own = sum(receiver.client == client for receiver in self._receivers.values())
+        if own >= _RECEIVERS_OF_A_CLIENT:
+            cause = f"{own} receivers of {client or 'this client'} are served already"
+            raise Refusal(Code.QUEUE_FULL, cause)
+        if len(self._receivers) >= _RECEIVERS:
+            raise Refusal(Code.QUEUE_FULL, f"{_RECEIVERS} receivers are served already")
 
     def _rate(self, identity: bytes) -> LinkRate:
         rate = self._rates.pop(identity) if identity in self._rates else LinkRate()
@@ -121,12 +142,19 @@ class DownlinkLink(SocketThread):
             return
 
     def _serve_receivers(self) -> float:
-        """One step for each receiver that can take one; seconds until the next can."""
+        """One step for each client with a receiver that can take one; seconds until the next can.
+
+        Of several receivers of a client, the one that was served longest ago.
+        """
         now = monotonic()
         wait = _IDLE_SECONDS
-        for identity, receiver in list(self._receivers.items()):
-            if receiver.resumes_at <= now:
-                self._step(identity, receiver, now)
+        served: set[str] = set()
+        for identity, receiver in sorted(
+            self._receivers.items(), key=lambda entry: entry[1].served_at
+        ):
+            may_step = receiver.resumes_at <= now and receiver.client not in served
+            if may_step and self._step(identity, receiver, now):
+                served.add(receiver.client)
             if receiver.idle or now - receiver.served_at > _GIVE_UP_SECONDS:
                 receiver.close()
                 del self._receivers[identity]
@@ -134,11 +162,19 @@ class DownlinkLink(SocketThread):
                 wait = min(wait, max(receiver.resumes_at - now, 0.0))
         return wait
 
-    def _step(self, identity: bytes, receiver: _Receiver, now: float) -> None:
+    def _step(self, identity: bytes, receiver: _Receiver, now: float) -> bool:
+        """Send the next reply if there is room; whether one went out."""
         try:
             frames = receiver.next_frames()
             if frames is not None:
-                self._socket.send_multipart([identity, *frames], zmq.DONTWAIT, copy=False)
+                if not self._budget.has_room(receiver.client, len(frames[-1])):
+                    receiver.pause(now)
+                    return False
+                tracker = self._socket.send_multipart(
+                    [identity, *frames], zmq.DONTWAIT, copy=False, track=True
+                )
+                if tracker is not None:
+                    self._budget.sent(receiver.client, tracker, len(frames[-1]))
             receiver.sent(now)
         except zmq.Again:
             receiver.pause(now)
@@ -150,12 +186,16 @@ class DownlinkLink(SocketThread):
             busy = isinstance(fault, StateUnavailable)
             code = Code.STATE_UNAVAILABLE if busy else Code.INTERNAL
             self._refuse(identity, Refusal(code, str(fault)), getattr(request, "product", ""))
+        else:
+            return True
+        return False
 
 
 class _Receiver:
     """Requests of one receiver under way, oldest first, and the reply that waits for room."""
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, client: str, now: float) -> None:
+        self.client = client
         self.resumes_at = self.served_at = now
         self._pause = _FIRST_PAUSE
         self._answers: deque[tuple[DownlinkRequest, Generator[Step, None, None]]] = deque()

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, TypeAlias
 from flightsw.downlink.catalogue import ProductCatalogue, StoredProduct
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link_rate import LinkRate
+from flightsw.downlink.taken import TakenBytes
 from telecommands.dictionary import (
     VERSION,
     Chunk,
@@ -49,8 +50,9 @@ _HASH_BYTES: Final = 4 << 20
 class Transfer:
     """Answers requests.
 
-    ``unit`` is the name of this unit.  ``delivered`` and ``lost`` (with the cause) are called with
-    each product that becomes so; ``clock`` gives UTC in nanoseconds, ``monotonic`` seconds.
+    ``unit`` is the name of this unit.  ``delivered`` (with the client that confirmed) and ``lost``
+    (with the cause) are called with each product that becomes so; ``taken`` knows who received
+    which bytes; ``clock`` gives UTC in nanoseconds, ``monotonic`` seconds.
     """
 
     def __init__(
@@ -58,8 +60,9 @@ class Transfer:
         unit: str,
         catalogue: ProductCatalogue,
         contact: ContactWindow,
+        taken: TakenBytes,
         chunk_bytes: Callable[[], int],
-        delivered: Callable[[ProductRecord], None],
+        delivered: Callable[[ProductRecord, str], None],
         lost: Callable[[ProductRecord, str], None],
         clock: Callable[[], int],
         monotonic: Callable[[], float],
@@ -67,6 +70,7 @@ class Transfer:
         self._unit = unit
         self._catalogue = catalogue
         self._contact = contact
+        self._taken = taken
         self._chunk_bytes = chunk_bytes
         self._delivered = delivered
         self._lost = lost
@@ -75,8 +79,10 @@ class Transfer:
         self._lock = threading.Lock()
         self._marks: dict[str, _TransferMark] = {}
 
-    def answer(self, request: DownlinkRequest, rate: LinkRate) -> Generator[Step, None, None]:
-        """The replies to a request, made one by one as they are asked for; at least one.
+    def answer(
+        self, request: DownlinkRequest, rate: LinkRate, client: str = ""
+    ) -> Generator[Step, None, None]:
+        """The replies to a client's request, made one by one as they are asked for; at least one.
 
         ``rate`` is that of the receiver's link; it learns from what the request confirms.
         Faults of the service (:class:`FlightError`, :class:`OSError`) are raised.
@@ -89,9 +95,9 @@ class Transfer:
             if isinstance(request, NextProduct):
                 yield self._offer(request), None
             elif isinstance(request, ChunkRequest):
-                yield from self._chunks(request, rate)
+                yield from self._chunks(request, rate, client)
             else:
-                yield from self._received(request, rate)
+                yield from self._received(request, rate, client)
         except Refusal as refusal:
             product = "" if isinstance(request, NextProduct) else request.product
             yield DownlinkRefused(product=product, code=refusal.code, cause=refusal.cause), None
@@ -129,17 +135,19 @@ class Transfer:
             confirmed=record.confirmed,
         )
 
-    def _chunks(self, request: ChunkRequest, rate: LinkRate) -> Iterator[Step]:
+    def _chunks(self, request: ChunkRequest, rate: LinkRate, client: str) -> Iterator[Step]:
         stored = self._sendable(request.product)
-        offset, size = request.offset, stored.record.size
+        product, offset, size = request.product, request.offset, stored.record.size
         if offset > size:
             raise Refusal(
                 Code.BAD_ARGUMENTS,
                 f"offset {offset} is beyond the {size} bytes of {request.product}",
             )
+        self._require_taken(stored.record, client, offset)
         self._note(stored.record, offset)
         rate.confirmed(request.product, offset, self._monotonic())
         chunk_bytes = rate.chunk_bytes(self._chunk_bytes())
+        self._taken.keep(product, client, min(size, offset + request.credit * chunk_bytes))
         try:
             with _opened(stored) as descriptor:
                 for _ in range(request.credit):
@@ -152,7 +160,8 @@ class Transfer:
                     data = os.pread(descriptor, length, offset)
                     if len(data) < length:
                         raise _ProductLost("its file became shorter")
-                    yield Chunk(product=request.product, offset=offset, size=length), data
+                    self._taken.add(product, client, offset, length)
+                    yield Chunk(product=product, offset=offset, size=length), data
                     offset += length
                     if offset >= size:
                         return
@@ -160,15 +169,17 @@ class Transfer:
             self._give_up(stored.record, str(loss))
             raise Refusal(Code.PRODUCT_STATE, f"{request.product} is lost: {loss}") from loss
 
-    def _received(self, request: ProductReceived, rate: LinkRate) -> Iterator[Step]:
+    def _received(self, request: ProductReceived, rate: LinkRate, client: str) -> Iterator[Step]:
         stored = self._catalogue.stored(request.product)
+        if stored.record.state is not ProductState.DELETED:
+            self._require_taken(stored.record, client, stored.record.size)
         rate.confirmed(request.product, stored.record.size, self._monotonic())
         if request.sha256 != stored.record.sha256:
             yield from self._check(stored)
         if self._catalogue.delivered(request.product, request.sha256, self._clock()):
             with self._lock:
                 self._marks.pop(request.product, None)
-            self._delivered(self._catalogue.stored(request.product).record)
+            self._delivered(self._catalogue.stored(request.product).record, client)
         yield ProductDelivered(product=request.product), None
 
     def _check(self, stored: StoredProduct) -> Iterator[Step]:
@@ -183,6 +194,14 @@ class Transfer:
                 raise _ProductLost("its file is damaged")
         except _ProductLost as loss:
             self._give_up(stored.record, str(loss))
+
+    def _require_taken(self, record: ProductRecord, client: str, offset: int) -> None:
+        """Whether the client may say that it stored all bytes before ``offset``."""
+        taken = self._taken.of(record.product, client)
+        if offset > taken:
+            who = client or "the receiver"
+            cause = f"{who} has received {taken} of the {record.size} bytes of {record.product}"
+            raise Refusal(Code.NOT_TAKEN, cause, "Receive it from the beginning")
 
     def _sendable(self, product: str) -> StoredProduct:
         """A product that may be downlinked; a delivered one may, to a second receiver."""

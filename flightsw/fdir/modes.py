@@ -77,8 +77,10 @@ class ModeMachine:
                 self._leave_once_cool("the service has started and is cool")
             return self._mode
 
-    def request(self, mode: Mode) -> Mode:
-        """SET_MODE; asking for the present mode changes nothing but, in SAFE, who keeps it so.
+    def request(self, mode: Mode, by: str = "") -> Mode:
+        """SET_MODE, sent with the key ``by``.
+
+        Asking for the present mode changes nothing but, in SAFE, who keeps it so.
 
         Raises :class:`Refusal` NOT_IN_THIS_MODE while the service starts or a reason to be safe
         holds, BAD_ARGUMENTS for BOOT.
@@ -87,14 +89,14 @@ class ModeMachine:
             raise Refusal(Code.BAD_ARGUMENTS, "BOOT cannot be requested", "Send RESTART")
         with self._lock:
             if mode is Mode.SAFE:
-                return self.unsafe(SafeReason.TELECOMMAND, "SET_MODE SAFE")
+                return self.unsafe(SafeReason.TELECOMMAND, f"SET_MODE SAFE{_of(by)}")
             if not self._started:
                 cause = f"{mode.value} is not allowed until the service has started"
                 raise Refusal(Code.NOT_IN_THIS_MODE, cause, "Wait for SERVICE_STARTED")
             self._refuse_while_unsafe(mode)
             self._led_here.clear()
             self._requested = mode
-            self._go(mode, SafeReason.TELECOMMAND.value)
+            self._go(mode, f"{SafeReason.TELECOMMAND.value}{_of(by)}")
             return self._mode
 
     def unsafe(self, reason: SafeReason, detail: str) -> Mode:
@@ -131,3 +133,7 @@ class ModeMachine:
         if before is not mode:
             for listener in self._listeners:
                 listener(before, mode, why)
+
+
+def _of(key_id: str) -> str:
+    return f" of {key_id}" if key_id else ""

@@ -32,6 +32,7 @@ from flightsw.config import Settings
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link import DownlinkLink
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Transfer
 from flightsw.engines.fallback import EngineNotices
 from flightsw.errors import EngineError, LinkError, StateUnavailable
@@ -57,7 +58,7 @@ from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoint
 from flightsw.service.state_care import StateCare
 from flightsw.state import StateFile
 from flightsw.telemetry.events import EventReporter
-from flightsw.telemetry.link import TelemetryLink
+from flightsw.telemetry.link import TelemetryLink, published
 from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
@@ -90,6 +91,7 @@ class FlightService:
         self._ending = threading.Event()
         self._signalled = False
         self._exit_status = 0
+        self._ended_by = ""  # the key that commanded it
         self._faulty = False
         self._endpoints_written = False
         self._processing_ended = True
@@ -106,7 +108,7 @@ class FlightService:
         self._unit = keys.unit(service.unit)
         settings = replace(settings, service=replace(service, unit=self._unit))
         self._state = opened.enter_context(StateFile(service.state_dir))
-        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links)
+        self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links, utc_ns)
         sockets = opened.enter_context(open_sockets(service, self._unit, keys, self._keys.lets_in))
         crash_report = CrashReport(service.state_dir)
         opened.callback(crash_report.close)
@@ -185,6 +187,7 @@ class FlightService:
             self._unit,
             self._catalogue,
             self._contact,
+            TakenBytes(self._state, time.monotonic),
             lambda: int(self._parameters.number("downlink.chunk_bytes")),
             self._report_delivered,
             self._report_lost,
@@ -248,6 +251,7 @@ class FlightService:
             scene_root=self._settings.scene_root,
             ports=self._ports,
             resend=self._telemetry.resend,
+            rotate=self._keys.rotate,
             end=self.end,
             started=self._started,
         )
@@ -261,6 +265,7 @@ class FlightService:
                 self._state,
                 self._unit,
                 lambda: self._keys.telecommand_keys,
+                self._keys.may,
                 lambda: self._parameters.number("commanding.rate_per_second"),
             ),
             self._ledger,
@@ -269,7 +274,7 @@ class FlightService:
             armed=ArmedTelecommands(lambda: self._parameters.number("commanding.arm_s")),
             sent_at=self._sent_at,
             mode=lambda: self._modes.mode,
-            publish=lambda verification: self._telemetry.publish("ver", verification),
+            publish=lambda stage: self._telemetry.publish("ver", published(stage)),
             clock=utc_ns,
             monotonic=time.monotonic,
             state=self._state,
@@ -291,6 +296,7 @@ class FlightService:
             self._beat("downlink"),
             self._report_fault,
             sockets.downlink.rebind,
+            self._keys.receiver if self._settings.curve else lambda _: "",
         )
 
     def _build_health(self) -> None:
@@ -338,9 +344,10 @@ class FlightService:
             self._stop()
         return self._exit_status
 
-    def end(self, exit_status: int) -> None:
-        """Shut down cleanly; may be called by any thread."""
+    def end(self, exit_status: int, by: str = "") -> None:
+        """Shut down cleanly, at the command of a key; may be called by any thread."""
         self._exit_status = exit_status
+        self._ended_by = by
         self._ending.set()
 
     def end_by_signal(self) -> None:
@@ -536,7 +543,9 @@ class FlightService:
         """In order: accept nothing new, requeue the running job, send the last reports, end."""
         self._notifier.stopping()
         if not self._faulty:
-            self._events.report("SERVICE_STOPPING", "the service is shutting down cleanly")
+            message = "the service is shutting down cleanly"
+            message += f", as {self._ended_by} commanded" if self._ended_by else ""
+            self._events.report("SERVICE_STOPPING", message, key_id=self._ended_by)
         self._commanding.stop(_LINK_STOP_SECONDS)
         self._downlink.stop(_LINK_STOP_SECONDS)
         self._retry.stopping.set()
@@ -573,9 +582,10 @@ class FlightService:
             self._processing.interrupt(f"the mode is {after.value}")
         self._processing.wake()
 
-    def _report_parameter(self, name: str, value: Value) -> None:
+    def _report_parameter(self, name: str, value: Value, by: str) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
-        self._events.report("PARAMETER_CHANGED", f"{name} is {value}", name=name, value=value)
+        message = f"{name} is {value}"
+        self._events.report("PARAMETER_CHANGED", message, name=name, value=value, key_id=by)
 
     def _renew_links(self) -> None:
         self._log.warning("a client was revoked: all links are closed, and open again")
@@ -592,11 +602,12 @@ class FlightService:
             packets=dropped,
         )
 
-    def _report_delivered(self, product: ProductRecord) -> None:
+    def _report_delivered(self, product: ProductRecord, client: str) -> None:
         self._retry.until = 0.0  # there may be room for the next job now
-        self._events.report(
-            "PRODUCT_DELIVERED", f"{product.product} is delivered", product=product.product
-        )
+        message = f"{product.product} is delivered"
+        if client:
+            message += f": {client} confirmed it"
+        self._events.report("PRODUCT_DELIVERED", message, product=product.product, key_id=client)
 
     def _report_lost(self, product: ProductRecord, cause: str) -> None:
         message = f"{product.product} is lost: {cause}"

@@ -17,9 +17,11 @@ from flightsw.host.confinement import confined
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.requested_area import requested_area
 from flightsw.jobs.worker import Processing
+from flightsw.keys import ClientKey
 from flightsw.model.slots import ModelSlots, SlotState
 from flightsw.scene.listing import list_scenes
 from flightsw.telemetry.reporting import ServicePorts
+from telecommands.auth import TelecommandKey
 from telecommands.dictionary import (
     ActivateModel,
     CancelJob,
@@ -43,6 +45,8 @@ from telecommands.dictionary import (
     ReportLatest,
     Restart,
     RollBackModel,
+    RotatedKey,
+    RotateKey,
     SelfTest,
     SelfTestResult,
     SetMode,
@@ -51,6 +55,7 @@ from telecommands.dictionary import (
     StageModel,
     Topic,
 )
+from telecommands.keys import fingerprint, wrap_secret
 from telecommands.refusal import Refusal
 from telecommands.units import size
 
@@ -62,8 +67,8 @@ RESTART_STATUS: Final = 75
 class Handlers:
     """The handlers of all telecommands but SCHEDULE, UNSCHEDULE and LIST_SCHEDULE.
 
-    ``resend`` repeats the latest packets, ``end`` makes the service stop with an exit status;
-    ``started`` is monotonic seconds.
+    ``resend`` repeats the latest packets, ``rotate`` replaces a client's key, ``end`` makes the
+    service stop with an exit status, at the command of a key; ``started`` is monotonic seconds.
     """
 
     jobs: JobQueue
@@ -76,7 +81,8 @@ class Handlers:
     scene_root: Path
     ports: ServicePorts
     resend: Callable[[tuple[Topic, ...]], int]
-    end: Callable[[int], None]
+    rotate: Callable[[str, TelecommandKey, ClientKey, int], None]
+    end: Callable[[int, str], None]
     started: float
 
     def table(self) -> Mapping[str, Handler]:
@@ -101,6 +107,7 @@ class Handlers:
             ActivateModel.NAME: self._activate_model,
             RollBackModel.NAME: self._roll_back_model,
             ReportLatest.NAME: self._report_latest,
+            RotateKey.NAME: self._rotate_key,
             Restart.NAME: self._restart,
             ShutDown.NAME: self._shut_down,
         }
@@ -111,19 +118,39 @@ class Handlers:
         uptime_s = self.ports.monotonic() - self.started
         return Completed(Pong(t=self.ports.clock(), mode=self.modes.mode, uptime_s=uptime_s))
 
-    def _set_mode(self, request: SetMode, _: TelecommandContext) -> Outcome:
-        self.modes.request(Mode(request.mode))
+    def _set_mode(self, request: SetMode, context: TelecommandContext) -> Outcome:
+        self.modes.request(Mode(request.mode), context.key_id)
         return Completed()
 
     def _report_latest(self, request: ReportLatest, _: TelecommandContext) -> Outcome:
         return Completed(LatestPackets(sent=self.resend(request.topics)))
 
-    def _restart(self, _: Restart, _context: TelecommandContext) -> Outcome:
-        self.end(RESTART_STATUS)
+    def _rotate_key(self, request: RotateKey, context: TelecommandContext) -> Outcome:
+        signed, public = context.signed_by, request.public.encode()
+        if signed is None:
+            cause = "ROTATE_KEY cannot be scheduled: the key that signs it may be another by then"
+            raise Refusal(Code.BAD_ARGUMENTS, cause, "Send it when it is needed")
+        if request.old_until < self.ports.clock():
+            raise Refusal(Code.TIME_PASSED, "old_until has passed", "Give a later time")
+        secret = wrap_secret(signed, bytes.fromhex(request.nonce), bytes.fromhex(request.secret))
+        new = ClientKey(public, TelecommandKey(context.key_id, secret))
+        self.rotate(context.key_id, signed, new, request.old_until)
+        found = RotatedKey(fingerprint=fingerprint(public), old_until=request.old_until)
+        self.ports.event(
+            "KEY_ROTATED",
+            f"{context.key_id} has a new key, {found.fingerprint}",
+            key_id=context.key_id,
+            fingerprint=found.fingerprint,
+            old_until=request.old_until,
+        )
+        return Completed(found)
+
+    def _restart(self, _: Restart, context: TelecommandContext) -> Outcome:
+        self.end(RESTART_STATUS, context.key_id)
         return Completed()
 
-    def _shut_down(self, _: ShutDown, _context: TelecommandContext) -> Outcome:
-        self.end(0)
+    def _shut_down(self, _: ShutDown, context: TelecommandContext) -> Outcome:
+        self.end(0, context.key_id)
         return Completed()
 
     # --- Jobs --------------------------------------------------------------------------------
@@ -139,7 +166,7 @@ class Handlers:
         self.processing.wake()
         return Deferred({"job": job.id})
 
-    def _cancel_job(self, request: CancelJob, _: TelecommandContext) -> Outcome:
+    def _cancel_job(self, request: CancelJob, context: TelecommandContext) -> Outcome:
         record = self.jobs.cancel(request.job, self.ports.clock())
         if record.state is not JobState.CANCELLED:
             self.processing.cancel(request.job)
@@ -148,7 +175,8 @@ class Handlers:
         cause = record.cause
         self.ports.report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
         message = f"{job.id} is CANCELLED: {cause}"
-        self.ports.event("JOB_FAILED", message, job=job.id, code=Code.CANCELLED.value)
+        code = Code.CANCELLED.value
+        self.ports.event("JOB_FAILED", message, job=job.id, code=code, key_id=context.key_id)
         return Completed()
 
     # --- Engine and models: between two scenes, by the processing thread -----------------------
@@ -181,6 +209,7 @@ class Handlers:
                 "MODEL_STAGED",
                 f"model package {slots.staged} is ready to be activated",
                 model=slots.staged,
+                key_id=context.key_id,
             )
             return _model_result(slots)
 
@@ -190,22 +219,22 @@ class Handlers:
     def _activate_model(self, request: ActivateModel, context: TelecommandContext) -> Outcome:
         def activate() -> ModelResult:
             return self._report_activated(
-                self.slots.activate(request.model, self.processing.chain.test)
+                self.slots.activate(request.model, self.processing.chain.test), context.key_id
             )
 
         self.processing.take_on(context.reference, activate)
         return Deferred()
 
     def _roll_back_model(self, _: RollBackModel, context: TelecommandContext) -> Outcome:
-        self.processing.take_on(
-            context.reference, lambda: self._report_activated(self.slots.roll_back())
-        )
+        def roll_back() -> ModelResult:
+            return self._report_activated(self.slots.roll_back(), context.key_id)
+
+        self.processing.take_on(context.reference, roll_back)
         return Deferred()
 
-    def _report_activated(self, slots: SlotState) -> ModelResult:
-        self.ports.event(
-            "MODEL_ACTIVATED", f"model {slots.active} is now active", model=slots.active
-        )
+    def _report_activated(self, slots: SlotState, key_id: str) -> ModelResult:
+        message = f"model {slots.active} is now active"
+        self.ports.event("MODEL_ACTIVATED", message, model=slots.active, key_id=key_id)
         self.processing.check_engine()
         return _model_result(slots)
 
@@ -227,10 +256,16 @@ class Handlers:
         self.catalogue.delete(request.product)
         return Completed()
 
-    def _open_contact(self, request: OpenContact, _: TelecommandContext) -> Outcome:
+    def _open_contact(self, request: OpenContact, context: TelecommandContext) -> Outcome:
         self.contact.open(request, self.ports.monotonic(), self.ports.clock())
         message = f"the contact window is open for {request.seconds:g} s and {size(request.bytes)}"
-        self.ports.event("CONTACT_OPENED", message, bytes=request.bytes, seconds=request.seconds)
+        self.ports.event(
+            "CONTACT_OPENED",
+            message,
+            bytes=request.bytes,
+            seconds=request.seconds,
+            key_id=context.key_id,
+        )
         return Completed()
 
     def _close_contact(self, _: CloseContact, _context: TelecommandContext) -> Outcome:

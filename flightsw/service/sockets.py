@@ -20,21 +20,24 @@ from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
 from flightsw.host.disk import write_whole
+from flightsw.host.send_budget import COUNTED_BYTES
 from flightsw.host.socket_thread import BoundSocket, Rebind
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
-from telecommands.dictionary import MAX_BODY_BYTES
+from telecommands.dictionary import MAX_BODY_BYTES, Role
 from telecommands.keys import CurvePair
 
 ENDPOINTS_FILE: Final = "endpoints.json"
 
-_EVERY_DOMAIN: Final = "*"
 _LONGEST_MESSAGE: Final = 4 * MAX_BODY_BYTES  # above it the line is cut; a refusal is clearer
 _WAITING: Final = 256  # messages a peer
 _HANDSHAKE_MS: Final = 5_000
 _LINGER_MS: Final = 500
+_PEER_CHECK_MS: Final = 10_000
+_PEER_GONE_MS: Final = 30_000
 _PORT_SECONDS: Final = 5.0  # until the port of a socket that was closed is free again
 _PORT_CHECK_SECONDS: Final = 0.01
+_LINK_ROLES: Final = (Role.COMMAND, Role.WATCH, Role.RECEIVE)
 _CONTROL, _BULK = 1, 2  # I/O threads, as bits: encrypting products delays no telecommand
 
 
@@ -70,9 +73,14 @@ class FlightSockets:
 
 @contextmanager
 def open_sockets(
-    settings: ServiceSettings, unit: str, keys: KeyFolder, lets_in: Callable[[bytes], bool]
+    settings: ServiceSettings,
+    unit: str,
+    keys: KeyFolder,
+    lets_in: Callable[[bytes, Role], bool],
 ) -> Iterator[FlightSockets]:
-    """Bind the endpoints; ``lets_in`` decides about a client's public key whenever it connects.
+    """Bind the endpoints; ``lets_in`` decides about a client's key whenever it connects.
+
+    It is asked with the public key and the role that the link needs.
 
     Raises :class:`LinkError` for a port in use, for links without CURVE beyond the loopback, and
     for a pair of the service that is missing or unsafe.
@@ -85,7 +93,8 @@ def open_sockets(
         if pair:
             authenticator = ThreadAuthenticator(context)
             authenticator.start()
-            authenticator.configure_curve_callback(_EVERY_DOMAIN, _Gatekeeper(lets_in))
+            for role in _LINK_ROLES:  # each link is a domain of its own
+                authenticator.configure_curve_callback(role.value, _Gatekeeper(lets_in))
         authenticating = authenticator.is_alive if authenticator else lambda: True
         yield _bound(context, settings, unit, pair, authenticating)
     finally:
@@ -118,12 +127,12 @@ def _is_loopback(host: str) -> bool:
 class _Gatekeeper:
     """What the authenticator asks about each client that connects."""
 
-    def __init__(self, lets_in: Callable[[bytes], bool]) -> None:
+    def __init__(self, lets_in: Callable[[bytes, Role], bool]) -> None:
         self._lets_in = lets_in
 
-    def callback(self, _domain: str, key: bytes) -> bool:
+    def callback(self, domain: str, key: bytes) -> bool:
         """Whether the client with this key (Z85) is let in."""
-        return self._lets_in(key)
+        return self._lets_in(key, Role(domain))
 
 
 def write_endpoints(folder: Path, endpoints: Endpoints) -> None:
@@ -140,22 +149,25 @@ def _bound(
     authenticating: Callable[[], bool],
 ) -> FlightSockets:
     def link(
-        kind: int, affinity: int, port: int, prepare: Callable[[BoundSocket], None]
+        kind: int, role: Role, affinity: int, port: int, prepare: Callable[[BoundSocket], None]
     ) -> LinkSocket:
         def opened(endpoint: str, patience_s: float) -> BoundSocket:
             socket = context.socket(kind)
             socket.set(zmq.AFFINITY, affinity)
             prepare(socket)
-            _secure(socket, pair)
+            _secure(socket, pair, role)
             _bind(socket, endpoint, patience_s)
             return socket
 
         socket = opened(f"tcp://{settings.host}:{port or '*'}", 0.0)
         return LinkSocket(socket, partial(opened, _endpoint(socket), _PORT_SECONDS))
 
-    telecommand = link(zmq.ROUTER, _CONTROL, settings.telecommand_port, _prepare_telecommands)
-    telemetry = link(zmq.XPUB, _CONTROL, settings.telemetry_port, configure_publisher)
-    downlink = link(zmq.ROUTER, _BULK, settings.downlink_port, prepare_socket)
+    command, watch, receive = _LINK_ROLES
+    telecommand = link(
+        zmq.ROUTER, command, _CONTROL, settings.telecommand_port, _prepare_telecommands
+    )
+    telemetry = link(zmq.XPUB, watch, _CONTROL, settings.telemetry_port, configure_publisher)
+    downlink = link(zmq.ROUTER, receive, _BULK, settings.downlink_port, prepare_socket)
     links = (telecommand, telemetry, downlink)
     endpoints = Endpoints(unit, *(_endpoint(one.socket) for one in links))
     return FlightSockets(telecommand, telemetry, downlink, endpoints, authenticating)
@@ -166,11 +178,15 @@ def _prepare_telecommands(socket: BoundSocket) -> None:
     socket.set(zmq.SNDHWM, _WAITING)
     socket.set(zmq.RCVHWM, _WAITING)
     socket.set(zmq.LINGER, _LINGER_MS)
+    socket.set(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # frees the memory of a peer that vanished
+    socket.set(zmq.HEARTBEAT_TIMEOUT, _PEER_GONE_MS)
+    socket.copy_threshold = COUNTED_BYTES
 
 
-def _secure(socket: BoundSocket, pair: CurvePair | None) -> None:
+def _secure(socket: BoundSocket, pair: CurvePair | None, role: Role) -> None:
     socket.set(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
     if pair:
+        socket.set_string(zmq.ZAP_DOMAIN, role.value)
         socket.set(zmq.CURVE_SERVER, 1)
         socket.set(zmq.CURVE_PUBLICKEY, pair.public)
         socket.set(zmq.CURVE_SECRETKEY, pair.secret)

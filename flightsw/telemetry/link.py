@@ -8,17 +8,25 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
+import msgspec
 import zmq
 
 from flightsw.host.socket_thread import Rebind, SocketThread
 from flightsw.telemetry.packets import Frames, PacketStream
-from telecommands.dictionary import Record, Topic
+from telecommands.codec import encode
+from telecommands.dictionary import Record, Topic, Verification
 
-PACKETS_PER_SUBSCRIBER: Final = 5000
+PACKETS_PER_SUBSCRIBER: Final = 2000
 """Packets that wait for a subscriber that does not read; it loses the rest, others nothing.
 
-Seconds of the busiest traffic, some 5 MB of housekeeping.
+Seconds of the busiest traffic, some 2 MB of housekeeping; 16 MB if each is an answer of the length
+that :func:`published` allows.
 """
+
+MOST_DATA_BYTES: Final = 8 << 10
+"""Of a stage's data that telemetry carries; its sender always gets all of it."""
+
+_WAITING_BYTES: Final = 16 << 20  # of packets for the thread
 
 _IDLE_MS: Final = 500  # between heartbeats while nothing happens
 _REPORT_SECONDS: Final = 1.0  # least time between two reports of dropped packets
@@ -45,14 +53,24 @@ def configure_publisher(socket: zmq.Socket[bytes]) -> None:
     socket.set(zmq.LINGER, 0)
 
 
+def published(stage: Verification) -> Verification:
+    """A stage as telemetry carries it: long data are left out, which would wait for every client.
+
+    They are the lists that a sender asked for; ``data`` then gives their length.
+    """
+    if len(stage.data) == 0 or (size := len(encode(stage.data))) <= MOST_DATA_BYTES:
+        return stage
+    return msgspec.structs.replace(stage, data={"bytes_left_out": size})
+
+
 class TelemetryLink(SocketThread):
     """Publishes packets through a bound XPUB socket.
 
     ``publish`` and ``resend`` may be called by any thread, also before ``start``.  At most
-    ``depth`` packets wait; a full queue drops the new one.  Sequence numbers are given before
-    that, so that every loss shows as a gap.  ``report_drops`` is called by the link's thread, at
-    most once a second, with the number dropped since its last call.  ``clock`` gives UTC in
-    nanoseconds.
+    ``depth`` packets of 16 MB wait; a full queue drops the new one.  Sequence numbers are given
+    before that, so that every loss shows as a gap.  ``report_drops`` is called by the link's
+    thread, at most once a second, with the number dropped since its last call.  ``clock`` gives
+    UTC in nanoseconds.
     """
 
     def __init__(
@@ -72,6 +90,7 @@ class TelemetryLink(SocketThread):
         self._depth = depth
         self._lock = threading.Lock()  # guards the stream and all that follows
         self._waiting: deque[Frames] = deque()
+        self._waiting_bytes = 0
         self._repeats: set[bytes] = set()  # subscriptions whose latest packets are sent again
         self._dropped = 0
         self._closed = False
@@ -91,10 +110,12 @@ class TelemetryLink(SocketThread):
         """
         with self._lock:
             frames = self._stream.frames(topic, body, self._clock())
-            if self._closed or len(self._waiting) >= self._depth:
+            full = len(self._waiting) >= self._depth or self._waiting_bytes >= _WAITING_BYTES
+            if self._closed or full:
                 self._dropped += 1
                 return
             self._waiting.append(frames)
+            self._waiting_bytes += len(frames[1])
             if len(self._waiting) == 1:  # else the thread is at work already
                 self._wake()
 
@@ -157,6 +178,7 @@ class TelemetryLink(SocketThread):
                 if not self._waiting:
                     return
                 frames = self._waiting.popleft()
+                self._waiting_bytes -= len(frames[1])
                 self._stream.sent(frames)
             self._send(frames)
 

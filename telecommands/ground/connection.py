@@ -15,8 +15,9 @@ from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
 from telecommands.codec import decode_as
+from telecommands.dictionary import Role
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey
-from telecommands.ground.handshake import MISMATCH, Finding, HandshakeMonitor
+from telecommands.ground.handshake import MISMATCH, Finding, HandshakeMonitor, with_role
 from telecommands.keys import (
     SECRET_SUFFIX,
     SERVICE_KEY,
@@ -109,7 +110,8 @@ def _command(action: str, argument: str, folder: Path) -> str:
 class Connection:
     """A socket that one thread uses; every wait has a deadline.
 
-    ``kind`` is zmq.DEALER or zmq.SUB.  Raises :class:`LinkError` for an invalid endpoint.
+    ``kind`` is zmq.DEALER or zmq.SUB, ``role`` what the link needs of its client.
+    Raises :class:`LinkError` for an invalid endpoint.
     """
 
     def __init__(
@@ -118,10 +120,12 @@ class Connection:
         endpoint: str,
         keys: GroundKeys,
         *,
+        role: Role = Role.COMMAND,
         topics: Sequence[str] = (),
         monitored: bool = False,
     ) -> None:
         self._kind = kind
+        self._role = role
         self.endpoint = endpoint
         self._keys = keys
         self._context = zmq.Context()
@@ -160,7 +164,7 @@ class Connection:
 
         Connects once more to find the reason.
         """
-        finding = _probe(self._kind, self.endpoint, self._keys)
+        finding = with_role(_probe(self._kind, self.endpoint, self._keys), self._role)
         return NoAnswer(self.endpoint, f"{cause}: {finding.cause}", finding.cure)
 
     @property
@@ -172,7 +176,8 @@ class Connection:
         if self._monitor is None:
             return None
         self._monitor.poll(0)
-        return self._monitor.finding
+        finding = self._monitor.finding
+        return None if finding is None else with_role(finding, self._role)
 
     def close(self) -> None:
         """Close it, after at most a second for sent messages to leave."""

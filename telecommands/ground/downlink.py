@@ -24,6 +24,7 @@ from telecommands.dictionary import (
     ProductDelivered,
     ProductOffer,
     ProductReceived,
+    Role,
 )
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.credit import Credit
@@ -90,7 +91,7 @@ class DownlinkReceiver(LinkClient):
         self._skip: dict[str, None] = {}
         self.why_nothing = ""
         """After :meth:`receive_next` gave None: EMPTY or NO_CONTACT."""
-        super().__init__(Connection(zmq.DEALER, endpoint, keys))
+        super().__init__(Connection(zmq.DEALER, endpoint, keys, role=Role.RECEIVE))
 
     def receive_next(
         self, timeout_s: float = 10.0, stall_s: float | None = None
@@ -124,11 +125,13 @@ class DownlinkReceiver(LinkClient):
         place = place_of(offer, self._folder)
         transferred = 0
         if not is_complete(place, offer):
-            with PartFile(place, offer) as part:
-                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
-                part.publish()
+            transferred = self._fetch_file(place, offer, timeout_s, stall_s)
         self._progress(offer, offer.size)
-        self._confirm(offer.product, offer.sha256, timeout_s)
+        try:
+            self._confirm(offer.product, offer.sha256, timeout_s)
+        except _NotTaken:  # the file came with another key, or while the service lost its record
+            transferred = self._fetch_file(place, offer, timeout_s, stall_s)
+            self._confirm(offer.product, offer.sha256, timeout_s)
         return ReceivedProduct(
             unit=offer.unit,
             product=offer.product,
@@ -139,6 +142,19 @@ class DownlinkReceiver(LinkClient):
             sha256=offer.sha256,
             transferred=transferred,
         )
+
+    def _fetch_file(
+        self, place: Path, offer: ProductOffer, timeout_s: float, stall_s: float
+    ) -> int:
+        """Transfer the file into its place; the number of bytes received."""
+        with PartFile(place, offer) as part:
+            try:
+                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
+            except _NotTaken:  # what is stored came with another key
+                part.restart()
+                transferred = self._fetch_whole(part, offer, timeout_s, stall_s)
+            part.publish()
+        return transferred
 
     def _confirm(self, product: str, sha256: str, timeout_s: float) -> None:
         received = ProductReceived(product=product, sha256=sha256)
@@ -251,7 +267,8 @@ class DownlinkReceiver(LinkClient):
         if isinstance(reply, DownlinkRefused) and reply.product in ("", product):
             if reply.code is Code.NO_CONTACT:
                 raise _ContactEnded
-            raise TransferFailed(
+            kind = _NotTaken if reply.code is Code.NOT_TAKEN else TransferFailed
+            raise kind(
                 reply.product or self._connection.endpoint,
                 f"was refused with {reply.code.value}: {reply.cause}",
             )
@@ -263,6 +280,10 @@ class DownlinkReceiver(LinkClient):
             return None
         reply: DownlinkReply = self._decode(cast(Any, DownlinkReply), frames[0].bytes)
         return reply, frames[1].buffer if len(frames) == 2 else None
+
+
+class _NotTaken(TransferFailed):
+    """The service has no record that this client received the bytes."""
 
 
 class _ContactEnded(Exception):  # noqa: N818 - no fault

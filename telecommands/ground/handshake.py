@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
+from telecommands.dictionary import Role
 from telecommands.keys import PUBLIC_SUFFIX, SERVICE_KEY
 
 
@@ -37,6 +38,22 @@ REFUSED: Final = Finding(
     f"Authorise it: flightsw keys authorise NAME{PUBLIC_SUFFIX}",
     is_final=True,
 )
+
+
+def with_role(finding: Finding, role: Role) -> Finding:
+    """The finding; if the key is rejected, with the role that the link needs.
+
+    The service does not say why it rejects a key.
+    """
+    if finding is not REFUSED:
+        return finding
+    return Finding(
+        f"{REFUSED.cause}, which is not authorised, has expired or lacks the role {role.value}",
+        f"{REFUSED.cure} --roles {role.value},… (flightsw keys list shows its roles)",
+        is_final=True,
+    )
+
+
 MISMATCH: Final = Finding(
     "the CURVE keys do not match, or something else listens there",
     f"Copy the service's {SERVICE_KEY} again, and check that both sides use CURVE or neither",

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import zmq
 
 from telecommands.codec import decode_packet
-from telecommands.dictionary import Packet, Record
+from telecommands.dictionary import Packet, Record, Role
 from telecommands.ground.connection import Connection, GroundKeys, LinkClient
 from telecommands.ground.handshake import Finding
 from telecommands.refusal import Refusal
@@ -39,7 +39,9 @@ class TelemetryClient(LinkClient):
         *,
         monitored: bool = False,
     ) -> None:
-        super().__init__(Connection(zmq.SUB, endpoint, keys, topics=topics, monitored=monitored))
+        super().__init__(
+            Connection(zmq.SUB, endpoint, keys, role=Role.WATCH, topics=topics, monitored=monitored)
+        )
         self._order = PacketOrder()
         self.lost, self.repeated = self._order.lost, self._order.repeated
         self.unreadable = 0

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import time
 from pathlib import Path
 from typing import Any
 
-from telecommands.ground.errors import UnusableKey
-from telecommands.ground.station import add_key_folder_option
+from telecommands.dictionary import Role
+from telecommands.ground.arguments import read_time
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.errors import UnusableKey, UsageError
+from telecommands.ground.rotation import KeyRotation
+from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.station import add_key_folder_option, add_station_options, station_of
 from telecommands.keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,
@@ -22,6 +29,7 @@ from telecommands.keys import (
     publish_key_file,
     read_curve_public,
     read_unit,
+    unit_metadata,
 )
 
 
@@ -49,6 +57,20 @@ def add_parser(commands: Any) -> None:
     trust.add_argument("--force", action="store_true", help="replace the key trusted so far")
     listing = actions.add_parser("list", help="list the keys")
     listing.set_defaults(command=_list)
+    rotate = actions.add_parser(
+        "rotate",
+        help="replace the keys of a user by new ones, here and on board",
+        description="Make new keys, let the service accept them by a telecommand that the present"
+        " ones sign, try them, and put them in place.  Repeat it if it is interrupted.",
+    )
+    rotate.set_defaults(command=_rotate)
+    rotate.add_argument(
+        "--old-until",
+        default="+10min",
+        metavar="TIME",
+        help="until then the present keys count too (%(default)s)",
+    )
+    add_station_options(rotate)
     for action in (generate, trust, listing):
         add_key_folder_option(action)
 
@@ -69,7 +91,9 @@ def _generate(arguments: argparse.Namespace) -> int:
     )
     print(f"Generated {name} in {folder}; keep {name}{SECRET_SUFFIX} on this machine only.")
     print("On the flight side, after copying the files there over a secure channel:")
-    extra = "" if arguments.watch_only else f" --telecommand-key {telecommand}"
+    extra = " --roles watch"
+    if not arguments.watch_only:
+        extra = f" --telecommand-key {telecommand} --roles {','.join(role.value for role in Role)}"
     print(f"  flightsw keys authorise {public}{extra}")
     print("Then here, with the service's public key:")
     print(f"  groundsim keys trust {SERVICE_KEY}")
@@ -87,12 +111,27 @@ def _trust(arguments: argparse.Namespace) -> int:
             return 0
         if arguments.force:
             kept.unlink(missing_ok=True)
-        publish_key_file(kept, certificate(public, unit))
+        publish_key_file(kept, certificate(public, unit_metadata(unit)))
     except KeyRefused as refused:
         cure = f"{refused.cure} (--force replaces it)" if kept.exists() else refused.cure
         raise UnusableKey(refused.path, refused.cause, cure) from refused
     of_unit = f"  unit {unit}" if unit else ""
     print(f"trusted {fingerprint(public)}  {kept}{of_unit}")
+    return 0
+
+
+def _rotate(arguments: argparse.Namespace) -> int:
+    station = station_of(arguments)
+    try:
+        old_until = read_time(arguments.old_until, time.time_ns())
+    except ValueError as error:
+        raise UsageError("--old-until", str(error), "Give +10min, or ISO 8601 in UTC") from error
+
+    def commanding(keys: GroundKeys, sequence: SequenceFile) -> TelecommandClient:
+        return TelecommandClient(station.endpoints.telecommand, keys, sequence)
+
+    shown = KeyRotation(arguments.keys, arguments.key_name, commanding).run(old_until)
+    print(f"{arguments.key_name} has new keys: {shown}")
     return 0
 
 

@@ -11,6 +11,7 @@ from telecommands.keys import (
     generate_telecommand_key,
     publish_key_file,
     read_telecommand_key,
+    unit_metadata,
 )
 from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn
 
@@ -19,7 +20,7 @@ from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn
 def keys(tmp_path: Path) -> Path:
     folder = tmp_path / "keys"
     generate_telecommand_key(folder, "operator")
-    publish_key_file(folder / SERVICE_KEY, certificate(b"0" * 40, UNIT))
+    publish_key_file(folder / SERVICE_KEY, certificate(b"0" * 40, unit_metadata(UNIT)))
     return folder
 
 

@@ -30,6 +30,7 @@ from telecommands.dictionary import (
     Ping,
     Pong,
     ProcessScene,
+    Role,
     SetMode,
     Stage,
     TelecommandBody,
@@ -54,6 +55,7 @@ class Harness:
         self.arms = True  # what is sent, if it is hazardous
         self.window = 300.0
         self.clock_trusted = False
+        self.roles: dict[str, frozenset[Role]] = {}  # of those that do not have all
         self.sequence = 0
         self.ran: list[str] = []  # ids that handlers were called with
         self.published: list[Verification] = []
@@ -70,8 +72,14 @@ class Harness:
         self.state = StateFile(self.folder)
         with self.state.reading() as db:
             db.execute("PRAGMA synchronous = OFF")  # the tests cut no real power: be quick
-        self.keys = {KEY.key_id: KEY}
-        self.gate = Gate(self.state, UNIT, lambda: self.keys, lambda: self.rate)
+        self.keys = {KEY.key_id: (KEY,)}
+        self.gate = Gate(
+            self.state,
+            UNIT,
+            lambda: self.keys,
+            lambda key_id, role: role in self.roles.get(key_id, Role),
+            lambda: self.rate,
+        )
         self.ledger = VerificationLedger(self.state)
         self.schedule = TelecommandSchedule(self.state)
         self.armed = ArmedTelecommands(lambda: 30.0)

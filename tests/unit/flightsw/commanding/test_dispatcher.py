@@ -19,7 +19,7 @@ from flightsw.commanding.context import (
 )
 from flightsw.errors import DiskFull, FlightError, StateUnavailable
 from telecommands.auth import TelecommandKey, sign
-from telecommands.dictionary import Code, Mode, Record, Stage, Telecommand, TelecommandBody
+from telecommands.dictionary import Code, Mode, Record, Role, Stage, Telecommand, TelecommandBody
 from telecommands.refusal import Refusal
 from tests.unit.flightsw.commanding.harness import KEY, NOON, UNIT, Harness, told
 
@@ -91,7 +91,7 @@ def test_a_repeated_id_answers_again_and_runs_nothing(harness: Harness, name: st
 def test_the_same_id_of_another_key_is_another_telecommand(harness: Harness) -> None:
     first = harness.send("PROCESS_SCENE", SCENE, "same")
     other = TelecommandKey("other", bytes(32))
-    harness.keys["other"] = other
+    harness.keys["other"] = (other,)
     frames = sign(other, UNIT, 1, TelecommandBody(id="same", name="PING", sent_at=0))
     answer = harness.dispatcher.receive(frames, 0)
     assert told(answer) == ["ACCEPTED", "STARTED", "COMPLETED"]
@@ -423,7 +423,7 @@ def test_what_a_revoked_key_scheduled_is_not_run(harness: Harness) -> None:
     harness.keys.clear()
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
     assert [(one.id, told((one,))[0]) for one in stages] == [(entry, "FAILED UNKNOWN_KEY")]
-    assert "no longer authorised" in stages[0].cause
+    assert "may no longer command" in stages[0].cause
     assert harness.ran == []
     assert harness.schedule.entries() == ()
     assert [name for name, _ in harness.events] == ["SCHEDULE_MISSED"]
@@ -601,3 +601,19 @@ def test_whatever_happens_each_durable_telecommand_closes_once_and_runs_once(
         assert [one.stage.closes for one in stages] == [False] * (len(stages) - 1) + [True]
         assert [one for one in harness.published if one.id == telecommand][-1] == stages[-1]
     assert len(runs) == len(set(runs))
+
+
+@pytest.mark.parametrize("scheduled", [True, False])
+def test_what_is_hazardous_needs_its_role_when_it_runs(
+    harness: Harness, *, scheduled: bool
+) -> None:
+    if scheduled:
+        _schedule(harness)
+    harness.roles[KEY.key_id] = frozenset({Role.COMMAND})
+    if scheduled:
+        stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
+    else:
+        stages = harness.send("SET_MODE", SAFE)
+    assert told(stages) == ["REJECTED NOT_PERMITTED"]
+    assert "does not have the role hazardous, which SET_MODE needs" in stages[0].cause
+    assert harness.ran == []

@@ -6,9 +6,9 @@ import pytest
 
 from flightsw.commanding.gate import Gate
 from flightsw.state import StateFile
-from telecommands.auth import AHEAD, WINDOW, TelecommandKey, sign
+from telecommands.auth import AHEAD, SECRET_BYTES, WINDOW, TelecommandKey, sign
 from telecommands.codec import encode
-from telecommands.dictionary import MAX_BODY_BYTES, Code, TelecommandBody, TelecommandHeader
+from telecommands.dictionary import MAX_BODY_BYTES, Code, Role, TelecommandBody, TelecommandHeader
 from telecommands.refusal import Refusal
 from tests.unit.flightsw.commanding.harness import KEY, UNIT, Harness
 
@@ -22,7 +22,8 @@ def _frames(
 
 
 def _gate(state: StateFile, rate: float = 1000) -> Gate:
-    return Gate(state, UNIT, lambda: {key.key_id: key for key in (KEY, OTHER)}, lambda: rate)
+    keys = {key.key_id: (key,) for key in (KEY, OTHER)}
+    return Gate(state, UNIT, lambda: keys, lambda _key_id, _role: True, lambda: rate)
 
 
 def _code(gate: Gate, frames: tuple[bytes, ...], monotonic: float = 0) -> Code | None:
@@ -136,7 +137,7 @@ def test_windows_are_each_keys_own_and_come_back_after_flush(tmp_path: Path) -> 
 def test_a_window_is_kept_with_the_transaction_it_belongs_to_and_only_then(tmp_path: Path) -> None:
     def keep(*, in_vain: bool) -> None:
         with state.transaction():
-            gate.keep("ground")
+            gate.keep(KEY)
             if in_vain:
                 raise ZeroDivisionError
 
@@ -166,3 +167,45 @@ def test_flush_writes_only_what_changed(harness: Harness) -> None:
         harness.gate.flush()
         db.set_trace_callback(None)
     assert statements
+
+
+def test_each_of_two_keys_of_a_name_has_a_window_of_its_own(tmp_path: Path) -> None:
+    new = TelecommandKey(KEY.key_id, b"n" * SECRET_BYTES)
+    keys = {KEY.key_id: (KEY,)}
+
+    def gate(state: StateFile) -> Gate:
+        return Gate(state, lambda: keys, lambda _key_id, _role: True, lambda: 100)
+
+    with StateFile(tmp_path) as state:
+        during = gate(state)
+        during.admit(_frames(5000), 0)
+        keys[KEY.key_id] = (KEY, new)
+        for number in (1, 2):
+            body = TelecommandBody(id=f"n{number}", name="PING", sent_at=0)
+            assert during.admit(sign(new, number, body), 0).key == new
+        assert _code(during, _frames(5000)) is Code.REPLAYED
+        during.flush()
+        keys[KEY.key_id] = (new,)
+        after = gate(state)
+        assert _code(after, _frames(5001)) is Code.BAD_MAC
+        repeated = sign(new, 2, TelecommandBody(id="n2", name="PING", sent_at=0))
+        assert _code(after, repeated) is Code.REPLAYED
+
+
+def test_the_window_of_an_earlier_release_becomes_that_of_the_key(tmp_path: Path) -> None:
+    with StateFile(tmp_path) as state:
+        _gate(state).admit(_frames(7), 0)
+        old = _gate(state)
+        old.admit(_frames(9), 0)
+        old.flush()
+        with state.transaction() as db:
+            db.execute("UPDATE sequence_windows SET key_id = ?", (KEY.key_id,))
+        assert _code(_gate(state), _frames(9)) is Code.REPLAYED
+        assert _code(_gate(state), _frames(9)) is Code.REPLAYED  # kept under its new name
+
+
+def test_a_client_without_the_role_uses_up_no_number(harness: Harness) -> None:
+    harness.roles[KEY.key_id] = frozenset({Role.WATCH})
+    assert _code(harness.gate, _frames(1)) is Code.NOT_PERMITTED
+    harness.roles.clear()
+    assert _code(harness.gate, _frames(1)) is None

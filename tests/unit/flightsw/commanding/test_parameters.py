@@ -83,12 +83,12 @@ def test_a_whole_number_will_do_for_a_fraction(harness: Harness) -> None:
     assert (value, type(value)) == (2.0, float)
 
 
-def test_a_change_is_told_with_its_new_value(harness: Harness) -> None:
-    told_changes: list[tuple[str, Value]] = []
-    store = ParameterStore(harness.state, lambda name, value: told_changes.append((name, value)))
-    store.set(PERIOD, 1.5)
+def test_a_change_is_told_with_its_new_value_and_whose_it_is(harness: Harness) -> None:
+    told_changes: list[tuple[str, Value, str]] = []
+    store = ParameterStore(harness.state, lambda *change: told_changes.append(change))
+    store.set(PERIOD, 1.5, "alice")
     store.set(PERIOD, None)
-    assert told_changes == [(PERIOD, 1.5), (PERIOD, 10.0)]
+    assert told_changes == [(PERIOD, 1.5, "alice"), (PERIOD, 10.0, "")]
 
 
 def test_a_change_rolled_back_is_none(harness: Harness) -> None:

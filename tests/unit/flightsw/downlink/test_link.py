@@ -13,6 +13,7 @@ import zmq
 
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link import MAX_REQUEST_BYTES, DownlinkLink, prepare_socket
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Transfer
 from telecommands.codec import decode_as, encode
 from telecommands.dictionary import (
@@ -80,12 +81,14 @@ class Ground:
         self.beats = threading.Semaphore(0)
         contact = ContactWindow(board.state)
         contact.open(OpenContact(bytes=2**40, seconds=86_400), time.monotonic(), 0)
+        self.taken = TakenBytes(board.state, time.monotonic)
         self.transfer = Transfer(
             "sat-a",
             board.catalogue,
             contact,
+            self.taken,
             lambda: _CHUNK,
-            lambda record: None,
+            lambda record, client: None,
             lambda record, cause: None,
             time.time_ns,
             time.monotonic,
@@ -134,6 +137,7 @@ def test_a_product_comes_down_and_is_delivered(ground: Ground) -> None:
 def test_requests_sent_together_are_all_answered_in_order(ground: Ground) -> None:
     first, second = ground.board.add(), ground.board.add()
     receiver = ground.receiver()
+    ground.taken.add(first.product, "", 0, first.size)
     receiver.ask(ProductReceived(product=first.product, sha256=first.sha256))
     receiver.ask(NextProduct())
     assert receiver.reply()[0] == ProductDelivered(product=first.product)
@@ -145,6 +149,7 @@ def test_requests_sent_together_are_all_answered_in_order(ground: Ground) -> Non
 def test_a_new_request_for_chunks_takes_the_place_of_the_earlier_one(ground: Ground) -> None:
     size = 400 * _CHUNK  # more than the sockets hold
     record = ground.board.add(size=size)
+    ground.taken.add(record.product, "", 0, size)
     receiver = ground.receiver()
     receiver.ask(ChunkRequest(product=record.product, offset=0, credit=256))
     assert isinstance(receiver.reply()[0], Chunk)

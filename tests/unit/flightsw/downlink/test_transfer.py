@@ -10,6 +10,7 @@ import pytest
 
 from flightsw.downlink.contact import ContactWindow
 from flightsw.downlink.link_rate import LinkRate
+from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Step, Transfer
 from telecommands.dictionary import (
     Chunk,
@@ -40,17 +41,24 @@ class Station:
         self.contact = ContactWindow(board.state)
         self.open_contact(2**40, 86_400)
         self.delivered: list[ProductRecord] = []
+        self.confirmed_by: list[str] = []
         self.lost: list[tuple[str, str]] = []
+        self.taken = TakenBytes(board.state, lambda: self.now)
         self.transfer = Transfer(
             "sat-a",
             board.catalogue,
             self.contact,
+            self.taken,
             lambda: chunk_bytes,
-            self.delivered.append,
+            self._note_delivered,
             lambda record, cause: self.lost.append((record.product, cause)),
             lambda: int(self.now * 10**9),
             lambda: self.now,
         )
+
+    def _note_delivered(self, record: ProductRecord, client: str) -> None:
+        self.delivered.append(record)
+        self.confirmed_by.append(client)
 
     def open_contact(self, bytes_: int, seconds: float) -> None:
         request = OpenContact(bytes=bytes_, seconds=seconds)
@@ -62,6 +70,8 @@ class Station:
         return reply
 
     def chunks(self, product: str, offset: int = 0, credit: int = 256) -> Iterator[Step]:
+        """The answer to a receiver that has all bytes before the offset."""
+        self.taken.add(product, "", 0, offset)
         request = ChunkRequest(product=product, offset=offset, credit=credit)
         return self.transfer.answer(request, self.rate)
 
@@ -76,6 +86,8 @@ class Station:
         return content
 
     def received(self, record: ProductRecord, sha256: str = "") -> ProductDelivered | Code:
+        """The answer to a receiver that has all bytes."""
+        self.taken.add(record.product, "", 0, record.size)
         *_, (reply, _) = self._answers(
             ProductReceived(product=record.product, sha256=sha256 or record.sha256)
         )
@@ -311,3 +323,28 @@ def test_products_asked_for_within_a_minute_are_under_transfer(station: Station)
 def test_requests_of_another_version_are_refused(station: Station) -> None:
     ((reply, _),) = station.transfer.answer(NextProduct(v=1), station.rate)
     assert _code(reply) is Code.WRONG_VERSION
+
+
+def test_only_the_client_that_took_all_bytes_confirms_them(station: Station) -> None:
+    record = station.board.add(size=250)
+    confirmation = ProductReceived(product=record.product, sha256=record.sha256)
+
+    def answers(client: str, request: ChunkRequest | ProductReceived) -> list[object]:
+        return [step[0] for step in station.transfer.answer(request, station.rate, client) if step]
+
+    def chunks(offset: int, credit: int) -> ChunkRequest:
+        return ChunkRequest(product=record.product, offset=offset, credit=credit)
+
+    assert len(answers("alice", chunks(0, 2))) == 2
+    for client, request in (
+        ("bob", confirmation),
+        ("alice", confirmation),
+        ("bob", chunks(200, 1)),
+        ("alice", chunks(201, 1)),
+    ):
+        [refused] = answers(client, request)
+        assert _code(refused) is Code.NOT_TAKEN
+    assert station.state(record) is ProductState.QUEUED
+    assert len(answers("alice", chunks(200, 1))) == 1
+    assert answers("alice", confirmation) == [ProductDelivered(product=record.product)]
+    assert station.confirmed_by == ["alice"]

@@ -24,7 +24,7 @@ def _open(host: str, *, curve: bool, unprotected_network: bool, folder: Path) ->
         curve=curve,
         unprotected_network=unprotected_network,
     )
-    with open_sockets(settings, "sat-a", keys, lambda _: True) as sockets:
+    with open_sockets(settings, "sat-a", keys, lambda _public, _role: True) as sockets:
         for link in (sockets.telecommand, sockets.telemetry, sockets.downlink):
             link.socket.close()
         return True

@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import zmq
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flightsw.telemetry.link import PACKETS_PER_SUBSCRIBER, TelemetryLink, configure_publisher
+from flightsw.telemetry.link import (
+    MOST_DATA_BYTES,
+    PACKETS_PER_SUBSCRIBER,
+    TelemetryLink,
+    configure_publisher,
+    published,
+)
 from flightsw.telemetry.packets import PacketStream
-from telecommands.codec import decode_packet
-from telecommands.dictionary import Event, Packet, Progress, Severity
+from telecommands.codec import decode_packet, encode
+from telecommands.dictionary import Event, Packet, Progress, Severity, Stage, Verification
 
 _DEADLINE_MS = 10_000
 
@@ -315,3 +323,15 @@ def test_drops_are_reported_again_only_with_new_ones(ground: _Ground) -> None:
     for _ in range(4):
         ground.beats.get(timeout=10)
     assert ground.drops.empty()
+
+
+@given(length=st.integers(0, 3 * MOST_DATA_BYTES))
+def test_telemetry_leaves_out_long_data_and_says_how_many(length: int) -> None:
+    data = {"list": "x" * length} if length else {}
+    stage = Verification(id="a", name="LIST_JOBS", stage=Stage.COMPLETED, at=0, data=data)
+    sent = published(stage)
+    if len(encode(data)) <= MOST_DATA_BYTES:
+        assert sent == stage
+    else:
+        assert sent.data == {"bytes_left_out": len(encode(data))}
+        assert (sent.id, sent.stage) == (stage.id, stage.stage)

@@ -10,8 +10,9 @@ import pytest
 import zmq
 
 from deploy.rig.flight_unit import wait_until
+from telecommands.dictionary import Role
 from telecommands.ground.connection import Connection, GroundKeys
-from telecommands.ground.handshake import MISMATCH, NOBODY, REFUSED, SILENT, Finding
+from telecommands.ground.handshake import MISMATCH, NOBODY, REFUSED, SILENT, Finding, with_role
 from telecommands.keys import CurvePair
 from tests.unit.telecommands.simulated_links import AnsweringSocket
 
@@ -45,7 +46,7 @@ def test_a_key_that_is_not_authorised_is_refused_for_good(
     keys: GroundKeys, service_pair: CurvePair
 ) -> None:
     with _service(service_pair) as service, _connection(service.endpoint, keys) as connection:
-        _wait_for(connection, REFUSED)
+        _wait_for(connection, with_role(REFUSED, Role.COMMAND))
     assert REFUSED.is_final
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from flightsw.errors import LinkError
-from flightsw.keys import KeyFolder
+from flightsw.keys import Grant, KeyFolder
+from telecommands.dictionary import Role
 from telecommands.keys import (
+    certificate,
     generate_curve_pair,
     generate_telecommand_key,
     read_curve_public,
@@ -85,13 +87,13 @@ def test_nobody_is_let_in_before_being_authorised(keys: KeyFolder) -> None:
 
 def test_an_authorised_client_is_listed_and_may_command(keys: KeyFolder, ground: Path) -> None:
     shared = ground / "alice.telecommand_key"
-    assert keys.authorise(ground / "alice.key", shared) == "alice"
-    assert keys.authorise(ground / "bob.key") == "bob"
+    assert keys.authorise(ground / "alice.key", shared).name == "alice"
+    assert keys.authorise(ground / "bob.key").name == "bob"
     assert [(one.name, one.may_command) for one in keys.names()] == [
         ("alice", True),
         ("bob", False),
     ]
-    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": (read_telecommand_key(shared),)}
 
 
 def test_only_the_public_key_is_copied(keys: KeyFolder, ground: Path) -> None:
@@ -113,6 +115,7 @@ def test_all_that_lies_in_the_folder_is_private(keys: KeyFolder, ground: Path) -
     assert modes == {
         ".": 0o700,
         "authorised": 0o700,
+        "rotated": 0o700,
         "telecommand": 0o700,
         "service.key": 0o600,
         "service.key_secret": 0o600,
@@ -151,7 +154,7 @@ def test_another_key_under_a_known_name_needs_a_revocation_first(
         assert keys.names() == known
     keys.revoke("alice")
     keys.authorise(ground / "alice.key", shared)
-    assert keys.clients().telecommand == {"alice": read_telecommand_key(shared)}
+    assert keys.clients().telecommand == {"alice": (read_telecommand_key(shared),)}
 
 
 def test_a_revoked_client_leaves_nothing_behind(keys: KeyFolder, ground: Path) -> None:
@@ -230,11 +233,11 @@ def test_a_file_that_cannot_be_used_locks_nobody_else_out(
     keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
     _spoil(keys.authorised_folder.parent / kind, how)
     clients = keys.clients()
-    assert (set(clients.public), set(clients.telecommand)) == ({"alice"}, {"alice"})
+    assert (set(clients.clients), set(clients.telecommand)) == ({"alice"}, {"alice"})
     assert [Path(error.subject).stem for error in clients.refused] == ["eve"]
     assert [one.name for one in keys.names() if one.problems] == ["eve"]
     keys.revoke("alice")
-    assert keys.clients().public == {}
+    assert keys.clients().clients == {}
 
 
 def test_a_public_key_has_one_name(keys: KeyFolder, ground: Path) -> None:
@@ -245,7 +248,7 @@ def test_a_public_key_has_one_name(keys: KeyFolder, ground: Path) -> None:
     copy = keys.authorised_folder / "mallory.key"
     copy.write_bytes((keys.authorised_folder / "alice.key").read_bytes())
     clients = keys.clients()
-    assert set(clients.public) == {"alice"}
+    assert set(clients.clients) == {"alice"}
     assert "the same key as alice.key" in str(clients.refused[0])
 
 
@@ -269,3 +272,84 @@ def test_a_name_cannot_lead_out_of_the_folder(keys: KeyFolder) -> None:
     with pytest.raises(LinkError):
         keys.revoke("../service")
     keys.service_pair()
+
+
+def _clock(keys: KeyFolder, now: int) -> KeyFolder:
+    return KeyFolder(keys.authorised_folder.parent, lambda: now)
+
+
+def test_a_client_has_the_roles_that_it_was_given(keys: KeyFolder, ground: Path) -> None:
+    commander = keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    assert commander.grant.roles == set(Role)
+    assert keys.authorise(ground / "bob.key").grant.roles == {Role.WATCH}
+    keys.authorise(ground / "bob.key", roles=frozenset({Role.RECEIVE}), expires=2 * 10**18)
+    keys.authorise(ground / "bob.key")  # changes nothing
+    bob = keys.clients().clients["bob"]
+    assert bob.grant == Grant(frozenset({Role.RECEIVE}), 2 * 10**18)
+    keys.authorise(ground / "bob.key", expires=None)
+    assert keys.clients().clients["bob"].grant == Grant(frozenset({Role.RECEIVE}))
+
+
+def test_the_clients_own_file_gives_no_roles(keys: KeyFolder, ground: Path) -> None:
+    public = ground / "bob.key"
+    public.write_bytes(certificate(read_curve_public(public), {"roles": "watch command hazardous"}))
+    assert keys.authorise(public).grant.roles == {Role.WATCH}
+
+
+@pytest.mark.parametrize("commands", [True, False])
+def test_a_key_file_without_roles_keeps_a_meaning_and_is_marked(
+    keys: KeyFolder, ground: Path, *, commands: bool
+) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key" if commands else None)
+    copy = keys.authorised_folder / "alice.key"
+    copy.write_bytes(certificate(read_curve_public(copy)))
+    [listed] = keys.names()
+    assert listed.roles == (("watch", "command", "receive") if commands else ("watch",))
+    assert not listed.roles_given
+
+
+def test_an_expired_client_is_not_let_in_and_says_so(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key", expires=1000 * 10**9)
+    before = _clock(keys, 999 * 10**9).clients()
+    assert set(before.clients) == {"alice"}
+    assert before.changes_at == 1000 * 10**9
+    after = _clock(keys, 1000 * 10**9).clients()
+    assert after.clients == {}
+    assert "expired at 1970-01-01T00:16:40Z" in str(after.refused[0])
+
+
+def test_two_keys_of_a_client_count_until_the_old_one_ends(keys: KeyFolder, ground: Path) -> None:
+    shared = ground / "alice.telecommand_key"
+    old = keys.authorise(ground / "alice.key", shared).keys[0]
+    for suffix in (".key", ".telecommand_key"):
+        (ground / f"alice{suffix}").write_bytes((ground / f"bob{suffix}").read_bytes())
+    keys.authorise(ground / "alice.key", shared, old_until=2000 * 10**9)
+    during = _clock(keys, 1999 * 10**9).clients()
+    new = during.clients["alice"].keys[1]
+    assert [key.public for key in during.clients["alice"].keys] == [old.public, new.public]
+    assert during.telecommand["alice"] == (old.telecommand, new.telecommand)
+    assert during.by_public[old.public] == during.by_public[new.public]
+    after = _clock(keys, 2000 * 10**9).clients()
+    assert after.clients["alice"].keys == (new,)
+    assert after.clients["alice"].grant.roles == set(Role)
+    keys.revoke("alice")
+    assert keys.clients().clients == {}
+    assert [*keys.rotated_folder.iterdir()] == []
+
+
+def test_a_damaged_record_of_a_rotation_locks_its_client_out(keys: KeyFolder, ground: Path) -> None:
+    keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    keys.authorise(ground / "bob.key")
+    (keys.rotated_folder / "alice.rotated").write_text("{}")
+    (keys.rotated_folder / "alice.rotated").chmod(0o600)
+    found = keys.clients()
+    assert set(found.clients) == {"bob"}
+    assert [Path(error.subject).stem for error in found.refused] == ["alice"]
+
+
+def test_nobody_rotates_to_a_key_that_another_has(keys: KeyFolder, ground: Path) -> None:
+    alice = keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
+    bob = keys.authorise(ground / "bob.key")
+    with pytest.raises(LinkError, match="already under the name bob"):
+        keys.rotate(alice, alice.keys[0], bob.keys[0], 2**62)
+    assert keys.clients().clients["alice"].keys == alice.keys

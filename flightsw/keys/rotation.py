@@ -1,0 +1,83 @@
+"""The keys of a client that replaced the authorised one: a file for each client.
+
+``keys/rotated/NAME.rotated`` is JSON of :class:`Rotation`, mode 0600.  It counts only for the
+authorised key that it names: anyone who revokes that one, or authorises another, ends it too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.keys import KeyRefused, publish_key_file, read_key_file
+
+ROTATED_SUFFIX: Final = ".rotated"
+
+_Z85: Final = r"^[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}\Z"
+PublicKey: TypeAlias = Annotated[str, Meta(pattern=_Z85)]
+Secret: TypeAlias = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{2 * SECRET_BYTES}}}\Z")]
+
+
+class ClientKey(msgspec.Struct, frozen=True):
+    """One key of a client: public CURVE key in Z85, telecommand key if it has one.
+
+    ``until``: UTC in nanoseconds, from which on it no longer counts; None: it has no end.
+    """
+
+    public: bytes
+    telecommand: TelecommandKey | None
+    until: int | None = None
+
+
+class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    public: PublicKey
+    secret: Secret | None
+    until: Annotated[int, Meta(ge=0)] | None
+
+    def __repr__(self) -> str:
+        return f"_Kept({self.public!r})"
+
+
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``replaces`` is the authorised public key in Z85; ``keys`` are at most two, newest last."""
+
+    replaces: PublicKey
+    keys: Annotated[tuple[_Kept, ...], Meta(min_length=1, max_length=2)]
+
+
+def read_rotation(path: Path, replaces: bytes) -> tuple[ClientKey, ...]:
+    """The keys that replaced the authorised one; :class:`KeyRefused` if they are of another."""
+    try:
+        rotation = msgspec.json.decode(read_key_file(path, secret=True), type=Rotation)
+    except msgspec.DecodeError as error:
+        cause = f"is not a record of rotated keys ({error})"
+        raise KeyRefused(path, cause, f"Remove it, or revoke {path.stem}") from error
+    if rotation.replaces.encode() != replaces:
+        cause = f"replaces another key than that of {path.stem}"
+        raise KeyRefused(path, cause, "Remove it")
+    return tuple(
+        ClientKey(
+            one.public.encode(),
+            None if one.secret is None else TelecommandKey(path.stem, bytes.fromhex(one.secret)),
+            one.until,
+        )
+        for one in rotation.keys
+    )
+
+
+def write_rotation(path: Path, replaces: bytes, keys: tuple[ClientKey, ...]) -> None:
+    """Replace the record in one step; :class:`KeyRefused` if it cannot be written."""
+    kept = tuple(
+        _Kept(
+            one.public.decode(),
+            None if one.telecommand is None else one.telecommand.secret.hex(),
+            one.until,
+        )
+        for one in keys
+    )
+    content = msgspec.json.format(msgspec.json.encode(Rotation(replaces.decode(), kept)))
+    publish_key_file(path, content, replace=True)

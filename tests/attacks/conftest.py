@@ -1,0 +1,115 @@
+"""One flight unit for all attacks, with a client of each role beside the operator."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import zmq
+
+from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from flightsw.downlink.catalogue import NewProduct, ProductCatalogue
+from flightsw.keys import KeyFolder
+from flightsw.state import StateFile
+from telecommands.dictionary import OpenContact, ProductRecord, Role, Stage
+from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.connection import GroundKeys, read_ground_keys
+from telecommands.ground.sequence import SequenceFile
+from telecommands.keys import generate_curve_pair, generate_telecommand_key
+
+PRODUCT_BYTES = 12 << 20
+ROLES = {
+    "watcher": {Role.WATCH},
+    "receiver": {Role.RECEIVE},
+    "another": {Role.RECEIVE},
+    "commander": {Role.WATCH, Role.COMMAND, Role.RECEIVE},
+}
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """A running unit with one product; every client has a telecommand key, whatever its roles."""
+
+    unit: FlightUnit
+    product: ProductRecord
+
+    def keys(self, name: str) -> GroundKeys:
+        return read_ground_keys(self.unit.ground, name)
+
+    def client(self, name: str) -> TelecommandClient:
+        sequence = SequenceFile(self.unit.ground / f"{name}.sequence")
+        return TelecommandClient(self.unit.endpoints["telecommand"], self.keys(name), sequence)
+
+    def sequence(self, name: str) -> int:
+        """The next free sequence number of a client."""
+        return SequenceFile(self.unit.ground / f"{name}.sequence").next()
+
+    def skip_sequence(self, name: str, highest: int) -> None:
+        """Numbers up to this one were used without the client's file."""
+        SequenceFile(self.unit.ground / f"{name}.sequence").advance(highest)
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the service."""
+        assert self.unit.process is not None
+        status = Path(f"/proc/{self.unit.process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def housekeeping_period(self) -> float:
+        """The parameter, which a telecommand of the attack may set."""
+        answer = self.unit.execute("GET_PARAMETER", name="housekeeping.period_s")
+        return float(answer.data["parameters"][0]["value"])
+
+    def open_contact(self) -> None:
+        contact = self.unit.execute(OpenContact.NAME, bytes=2**40, seconds=3600)
+        assert contact.stage is Stage.COMPLETED
+
+    def dealer(self, name: str, link: str) -> zmq.Socket[bytes]:
+        """A bare socket of the client, which reads only what a test reads; the caller closes it."""
+        keys = self.keys(name)
+        assert keys.curve is not None
+        socket = zmq.Context.instance().socket(zmq.DEALER)
+        socket.rcvtimeo = socket.sndtimeo = 60_000
+        socket.linger = 0
+        socket.rcvhwm = 1
+        socket.rcvbuf = 4096
+        socket.curve_publickey, socket.curve_secretkey = keys.curve.public, keys.curve.secret
+        socket.curve_serverkey = keys.service_public or b""
+        socket.connect(self.unit.endpoints[link])
+        return socket
+
+    def operator_still_commands(self) -> bool:
+        return self.unit.execute("PING").stage is Stage.COMPLETED
+
+
+def add_product(state_dir: Path) -> ProductRecord:
+    """One product on board, as a job would have left it."""
+    path = state_dir / "products" / "J1" / "mask.bin"
+    path.parent.mkdir(parents=True)
+    content = bytes(range(256)) * (PRODUCT_BYTES // 256)
+    path.write_bytes(content)
+    digest = hashlib.sha256(content).hexdigest()
+    with StateFile(state_dir) as state:
+        new = NewProduct("mask", path, len(content), digest, 0.5)
+        return ProductCatalogue(state).add("J1", [new], time.time_ns())[0]
+
+
+@pytest.fixture(scope="session")
+def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
+    folder: Path = tmp_path_factory.mktemp("attacked")
+    with flight_unit(folder / "unit") as unit:
+        for name, roles in ROLES.items():
+            generate_curve_pair(unit.ground, name)
+            secret = generate_telecommand_key(unit.ground, name)
+            KeyFolder(unit.state / "keys").authorise(
+                unit.ground / f"{name}.key", secret, roles=frozenset(roles)
+            )
+        product = add_product(unit.state)
+        unit.start(wait=False)  # the links serve while the engine is opened
+        wait_until((unit.state / "endpoints.json").exists, 120)
+        assert unit.execute("PING").stage is Stage.COMPLETED
+        yield Attacked(unit, product)
+        assert unit.stop() == 0
