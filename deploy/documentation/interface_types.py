@@ -42,7 +42,7 @@ def plain(found: Type) -> Type:
 _NAMED: Final = {
     "identifier": plain(type_info(Identifier)),
     "time": plain(type_info(UtcNanoseconds)),
-    "unit name": plain(type_info(UnitName)),
+    "unit-name": plain(type_info(UnitName)),
 }
 _PLAIN: Final = {
     AnyType: "anything",

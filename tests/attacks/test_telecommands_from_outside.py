@@ -49,12 +49,12 @@ _HAZARDOUS: Final[Mapping[str, dict[str, Any]]] = {
 class Attacker:
     """Sends frames of its own making over one link, with one telecommand key."""
 
-    def __init__(self, unit: FlightUnit, name: str, first: int) -> None:
+    def __init__(self, unit: FlightUnit, name: str) -> None:
         keys = read_ground_keys(unit.ground, name)
         assert keys.telecommand is not None
         self.key: TelecommandKey = keys.telecommand
         self.unit = keys.unit
-        self.number = itertools.count(first)
+        self.number = itertools.count(1)
         self._ids = itertools.count()
         self.link = Connection(zmq.DEALER, unit.endpoints["telecommand"], keys)
 
@@ -81,23 +81,24 @@ class Attacker:
 def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlightUnit]:
     folder = tmp_path_factory.mktemp("attacked")
     with flight_unit(folder / "unit", unit="sat-a") as unit:
-        generate_curve_pair(unit.ground, "beta")
-        secret = generate_telecommand_key(unit.ground, "beta")
-        KeyFolder(unit.state / "keys").authorise(unit.ground / "beta.key", secret)
+        for name in ("alpha", "beta"):
+            generate_curve_pair(unit.ground, name)
+            secret = generate_telecommand_key(unit.ground, name)
+            KeyFolder(unit.state / "keys").authorise(unit.ground / f"{name}.key", secret)
         unit.start()
         yield unit
 
 
 @pytest.fixture(scope="module")
 def alpha(unit: FlightUnit) -> Iterator[Attacker]:
-    attacker = Attacker(unit, "operator", 1000)
+    attacker = Attacker(unit, "alpha")
     yield attacker
     attacker.link.close()
 
 
 @pytest.fixture(scope="module")
 def beta(unit: FlightUnit) -> Iterator[Attacker]:
-    attacker = Attacker(unit, "beta", 1)
+    attacker = Attacker(unit, "beta")
     yield attacker
     attacker.link.close()
 

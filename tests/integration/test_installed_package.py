@@ -44,6 +44,7 @@ print(json.dumps(absent))
 
 _SETTINGS: Final = """
 [service]
+unit = "installed"
 state_dir = "state"
 scene_root = "scenes"
 telecommand_port = 0

@@ -116,14 +116,15 @@ def test_every_link_of_the_page_leads_somewhere() -> None:
 def test_the_example_of_the_page_follows_from_its_own_rules() -> None:
     rows = dict(re.findall(r"^\| ([^|]+) \| `([0-9a-f ]+)` \|$", interface_page.render(), re.M))
     found = {name.split(":")[0]: bytes.fromhex(digits) for name, digits in rows.items()}
-    version, key_id, sequence, mac = msgspec.msgpack.decode(found["header"])
-    name = key_id.encode()
+    version, unit, key_id, sequence, mac = msgspec.msgpack.decode(found["header"])
     signed = b"".join(
         (
             version.to_bytes(1, "big"),
             sequence.to_bytes(8, "big"),
-            len(name).to_bytes(2, "big"),
-            name,
+            len(unit).to_bytes(2, "big"),
+            unit.encode(),
+            len(key_id).to_bytes(2, "big"),
+            key_id.encode(),
             found["body"],
         )
     )

@@ -10,7 +10,7 @@ import pytest
 import zmq
 
 from flightsw.commanding import link as link_file
-from flightsw.commanding.context import Completed, Outcome, TelecommandContext
+from flightsw.commanding.context import Completed, Outcome, TelecommandContext, reference_of
 from flightsw.commanding.link import TelecommandLink
 from telecommands.dictionary import MAX_BODY_BYTES, Code, Stage, Verification
 from tests.unit.flightsw.commanding.harness import Harness, told
@@ -257,7 +257,7 @@ def test_only_so_many_telecommands_and_senders_are_remembered(
     waiting = link_file._Waiting()
     for telecommand in ("a", "b", "c"):
         for identity in (b"1", b"2", b"2", b"3"):
-            waiting.add(telecommand, identity)
+            waiting.add(reference_of("", telecommand), identity)
     assert waiting.of(stage("a")) == []
     assert waiting.of(stage("b")) == waiting.of(stage("c")) == [b"2", b"3"]
 

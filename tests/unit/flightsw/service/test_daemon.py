@@ -65,6 +65,7 @@ def _settings(folder: Path, *, curve: bool = False) -> Settings:
     return Settings(
         dimc=DimcSettings(card="simulator"),
         service=ServiceSettings(
+            unit="sat-a",
             state_dir=folder,
             scene_root=folder,
             telecommand_port=0,

@@ -162,7 +162,7 @@ def test_what_is_kept_is_bounded_and_the_newest() -> None:
     assert [one.message for _, one in state.events] == [
         f"event {number}" for number in range(50 - EVENTS_KEPT, 50)
     ]
-    assert list(state.telecommands) == [
+    assert [one.id for one in state.telecommands.values()] == [
         f"id-{number}" for number in range(50 - TELECOMMANDS_KEPT, 50)
     ]
     assert len(state.jobs(1.0)) == JOBS_KEPT
