@@ -58,7 +58,8 @@ class SceneRequest:
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
     settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
-    those given here are for a path.  ``within`` is the folder that all files of a scene are in.
+    those given here are for a path.  ``within`` is the folder that all files of a scene are in,
+    ``copies`` that of lossless copies of bands.
     With an ``area`` the scene is cut to it.
     Without ``overwrite``, products that the folder already holds are an error.
     """
@@ -81,6 +82,7 @@ class SceneRequest:
     least_integrity: Integrity | None = None
     overwrite: bool = False
     within: Path | None = None
+    copies: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -260,6 +262,7 @@ class SceneProcessor:
                 else self._package.input.scale
             ),
             within=request.within,
+            copies=request.copies,
             area=request.area,
             reach=WindowReach(
                 engine.tile_size,

@@ -103,7 +103,7 @@ def write_catalogue(run: Path, plan: Plan, title: str) -> Path:
     with disk_errors(run):
         for tile, of_tile in groupby(plan.described(), lambda one: one.tile or _UNKNOWN):
             years: list[str] = []
-            for year, of_year in groupby(of_tile, lambda one: one.year or _UNKNOWN):
+            for year, of_year in groupby(of_tile, lambda one: one.sensed_at[:4] or _UNKNOWN):
                 items = list(_items(run, (one.key for one in of_year)))
                 if not items:
                     continue

@@ -33,7 +33,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """The same for all scenes of a run; sent to the workers as JSON.
 
     ``model`` is the package's folder, which every worker must see, and ``model_id`` what must be in
-    it.  ``out`` is the run's folder.  ``copies`` is the folder of the bands' lossless copies.
+    it.  ``out`` is the run's folder.  ``copies`` is the folder of the bands' lossless copies,
+    ``compared_with`` that of another run.
     ``retry_failed``: a scene whose failure is recorded is computed again.
     """
 
@@ -45,6 +46,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     ground_sample_distance: int
     out: Path
     copies: Path | None = None
+    compared_with: Path | None = None
     retry_failed: bool = False
 
     @property
@@ -65,6 +67,7 @@ def make_order(
     ground_sample_distance: int | None = None,
     *,
     copies: Path | None = None,
+    compared_with: Path | None = None,
     retry_failed: bool = False,
 ) -> Order:
     """The order for a folder of archives, ``out``: each model and each digest has its own folder.
@@ -72,6 +75,8 @@ def make_order(
     Raises :class:`UsageError` for products that cannot be made, for copies of a fast decode, and
     what :func:`~flightsw.model.package.load_package` raises.
     """
+    # Masks of one run are of one engine: a worker whose engine fails is given up instead.
+    settings = msgspec.structs.replace(settings, engines=settings.engines[:1])
     package = load_package(settings.model)
     _check(products, package.classes, package.model_id)
     if copies and settings.pipeline.decode != "exact":
@@ -89,6 +94,7 @@ def make_order(
         ground_sample_distance=distance,
         out=out.resolve() / f"{package.model_id}_{digest}",
         copies=copies.resolve() if copies else None,
+        compared_with=compared_with.resolve() if compared_with else None,
         retry_failed=retry_failed,
     )
 

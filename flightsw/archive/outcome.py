@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -66,20 +66,6 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     def failed(self) -> bool:
         """Whether the scene has no products."""
         return bool(self.code)
-
-
-Kind = Literal["computed", "recorded", "unfit"]
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker answers: the outcome, computed now or ``recorded`` before.
-
-    ``unfit``: the worker cannot compute this scene nor any other, for the reason in ``outcome``.
-    """
-
-    kind: Kind
-    outcome: Outcome
-    worker: str = ""
 
 
 def folder_of(out: Path, location: Location, checksum: str) -> Path:

@@ -31,19 +31,20 @@ CREATE TABLE scene (
     location TEXT NOT NULL UNIQUE,
     key TEXT,
     tile TEXT,
-    year TEXT,
+    sensed_at TEXT,
     name TEXT,
-    lost TEXT
+    lost TEXT,
+    agreement BLOB
 )
 """
 
 
 class Described(NamedTuple):
-    """A scene whose outcome is recorded: the record's key, and what the catalogue sorts by."""
+    """A scene whose outcome is recorded: the record's key, and what to sort it by."""
 
     key: str
     tile: str
-    year: str
+    sensed_at: str
     name: str
 
 
@@ -76,11 +77,12 @@ class Plan:
             number, location = row
             yield location
 
-    def describe(self, location: str, described: Described) -> None:
-        """Note where the scene's record is."""
+    def describe(self, location: str, described: Described, agreement: bytes | None = None) -> None:
+        """Note where the scene's record is, and its agreement with another run."""
         self._database.execute(
-            "UPDATE scene SET key = ?, tile = ?, year = ?, name = ? WHERE location = ?",
-            (*described, location),
+            "UPDATE scene SET key = ?, tile = ?, sensed_at = ?, name = ?, agreement = ?"
+            " WHERE location = ?",
+            (*described, agreement, location),
         )
 
     def lose(self, location: str, record: bytes) -> None:
@@ -92,10 +94,18 @@ class Plan:
     def described(self) -> Iterator[Described]:
         """The records of this run, each once, by tile, year and name."""
         rows = self._database.execute(
-            "SELECT DISTINCT key, tile, year, name FROM scene WHERE key IS NOT NULL"
-            " ORDER BY tile, year, name, key"
+            "SELECT DISTINCT key, tile, sensed_at, name FROM scene WHERE key IS NOT NULL"
+            " ORDER BY tile, substr(sensed_at, 1, 4), name, key"
         )
         return (Described(*row) for row in rows)
+
+    def agreements(self) -> Iterator[tuple[Described, bytes]]:
+        """The records that were compared with another run, and what was found."""
+        rows = self._database.execute(
+            "SELECT DISTINCT key, tile, sensed_at, name, agreement FROM scene"
+            " WHERE agreement IS NOT NULL ORDER BY name, key"
+        )
+        return ((Described(*row[:4]), row[4]) for row in rows)
 
     def lost(self) -> Iterator[bytes]:
         """What is shown of the scenes without a record."""

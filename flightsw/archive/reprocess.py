@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,16 +12,22 @@ from typing import Final, Protocol
 
 import msgspec
 
+from flightsw.archive.agreement import Agreement
+from flightsw.archive.answer import Answer
 from flightsw.archive.catalogue import require_parquet, write_catalogue, write_table
 from flightsw.archive.cluster import Cluster
+from flightsw.archive.comparison import ComparedScene, compare_runs
 from flightsw.archive.dask_worker import StationPlugin
 from flightsw.archive.order import Order, encode_order
-from flightsw.archive.outcome import Answer, Outcome
+from flightsw.archive.outcome import Outcome
+from flightsw.archive.page import write_page
 from flightsw.archive.plan import Described, Plan
 from flightsw.archive.submission import LOST, Submission
 from flightsw.archive.work import OpenChain, open_real_chain
 from flightsw.errors import OutputNotWritable
 from flightsw.host.disk import disk_errors, write_whole
+
+_NO_SURFACES: Final[Mapping[str, str]] = {}
 
 _RUN: Final = "run.json"
 _LOCK: Final = ".lock"
@@ -53,6 +59,7 @@ class RunTotals:
     same_scenes: list[tuple[str, str]] = field(default_factory=list)
     table: Path | None = None
     catalogue: Path | None = None
+    comparison: Path | None = None
 
     def count(self, answer: Answer) -> None:
         """Add an answer."""
@@ -74,8 +81,11 @@ def reprocess(
     progress: Progress,
     check: Callable[[], None] = lambda: None,
     open_chain: OpenChain = open_real_chain,
+    surfaces: Mapping[str, str] = _NO_SURFACES,
 ) -> RunTotals:
     """Compute the scenes of the plan that have no record yet, then write table and catalogue.
+
+    ``surfaces`` are those of tiles, for the comparison.
 
     Raises :class:`~flightsw.errors.OutputNotWritable` if the run's folder cannot be made or another
     driver uses it, and what ``connect`` and
@@ -96,6 +106,8 @@ def reprocess(
         totals.table = write_table(order.out, plan)
         title = f"Cloud masks of model {order.model_id}, settings {order.digest}"
         totals.catalogue = write_catalogue(order.out, plan, title)
+        if other := order.compared_with:
+            totals.comparison = _compare(plan, order, totals.scenes, other, surfaces)
     return totals
 
 
@@ -104,8 +116,23 @@ def _note(plan: Plan, scene: str, answer: Answer) -> None:
     if not outcome.folder:
         plan.lose(scene, msgspec.json.encode(outcome))
         return
-    year = outcome.sensed_at[:4]
-    plan.describe(scene, Described(outcome.folder, outcome.tile, year, outcome.name))
+    described = Described(outcome.folder, outcome.tile, outcome.sensed_at, outcome.name)
+    found = answer.agreement
+    plan.describe(scene, described, None if found is None else msgspec.json.encode(found))
+
+
+def _compare(
+    plan: Plan, order: Order, scenes: int, other: Path, surfaces: Mapping[str, str]
+) -> Path:
+    compared = (
+        ComparedScene(
+            one.name, one.tile, one.sensed_at, one.key, msgspec.json.decode(found, type=Agreement)
+        )
+        for one, found in plan.agreements()
+    )
+    path = order.out / f"against_{other.name}.html"
+    write_page(path, compare_runs(compared, surfaces), scenes, order.out, other)
+    return path
 
 
 @contextmanager

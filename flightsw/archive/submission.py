@@ -12,9 +12,10 @@ from typing import Any, Final
 
 import msgspec
 
+from flightsw.archive.answer import Answer
 from flightsw.archive.cluster import CARD, Cluster, end_workers
 from flightsw.archive.dask_worker import answer_scene
-from flightsw.archive.outcome import Answer, Outcome
+from flightsw.archive.outcome import Outcome
 from flightsw.errors import FlightError, LinkError, UsageError
 from flightsw.host.location import location_of, name_of, shown
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 import msgspec
 
 from flightsw import __version__
+from flightsw.archive.agreement import compare_outcomes
+from flightsw.archive.answer import Answer
 from flightsw.archive.checksum import address_checksum, scene_checksum
 from flightsw.archive.order import Order
 from flightsw.archive.outcome import (
-    Answer,
     Outcome,
     completed,
     failed,
@@ -82,7 +83,7 @@ class SceneStation:
         outcome = self._beginning(location)
         try:
             self._require_version()
-            return self._answer(location, outcome)
+            return self._compared(self._answer(location, outcome))
         except FlightError as error:
             return Answer(kind="unfit", outcome=failed(outcome, error), worker=self._worker)
 
@@ -118,6 +119,12 @@ class SceneStation:
         write_outcome(folder, outcome)
         return Answer(kind="computed", outcome=outcome, worker=self._worker)
 
+    def _compared(self, answer: Answer) -> Answer:
+        if (other := self._order.compared_with) is None:
+            return answer
+        agreement = compare_outcomes(self._order.out, answer.outcome, other)
+        return msgspec.structs.replace(answer, agreement=agreement)
+
     def _process(self, location: Location, folder: Path, outcome: Outcome) -> Outcome:
         from flightsw.chain import SceneRequest  # noqa: PLC0415 - loads for a second
 
@@ -129,6 +136,7 @@ class SceneStation:
             out=folder,
             products=frozenset(order.products),
             ground_sample_distance=order.ground_sample_distance,
+            copies=order.copies,
             overwrite=True,  # without a record, they are what a killed worker left
         )
         try:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from flightsw.commands.options import Check, add_engine_options, engine_settings
 from flightsw.commands.scenes import SOME_FAILED
+from flightsw.errors import UsageError
 from flightsw.host.location import location_of
 from flightsw.products.kinds import PRODUCT_KINDS
 from telecommands.command_line import complete_with, listed
 from telecommands.dictionary import Decode
 
 if TYPE_CHECKING:
+    from flightsw.archive.answer import Answer
     from flightsw.archive.cluster import Cluster
-    from flightsw.archive.outcome import Answer
     from flightsw.archive.reprocess import RunTotals
 
 _PRODUCTS: Final = "cog,stac,report"
@@ -70,6 +71,24 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--decode", choices=get_args(Decode), help="exact, or fast")
     parser.add_argument(
+        "--copies",
+        type=Path,
+        metavar="FOLDER",
+        help="lossless copies of the bands: made now, decoded instead of the files by later runs",
+    )
+    parser.add_argument(
+        "--compare",
+        type=Path,
+        metavar="TABLE",
+        help="table.parquet of another run: also write a page that compares both",
+    )
+    parser.add_argument(
+        "--surfaces",
+        type=Path,
+        metavar="FILE",
+        help="lines TILE,SURFACE, such as T32TQM,forest, for the comparison",
+    )
+    parser.add_argument(
         "--retry-failed", action="store_true", help="compute scenes again whose failure is recorded"
     )
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -81,6 +100,7 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     from flightsw.archive.cluster import require_dask  # noqa: PLC0415 - as do those below
 
     require_dask()
+    from flightsw.archive.comparison import read_surfaces  # noqa: PLC0415
     from flightsw.archive.order import make_order, with_decode  # noqa: PLC0415
     from flightsw.archive.plan import open_plan  # noqa: PLC0415
     from flightsw.archive.reprocess import reprocess  # noqa: PLC0415
@@ -91,13 +111,23 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
         arguments.out,
         tuple(filter(None, arguments.products.split(","))),
         arguments.ground_sample_distance,
+        copies=arguments.copies,
+        compared_with=_run_of(arguments.compare) if arguments.compare else None,
         retry_failed=arguments.retry_failed,
     )
+    surfaces = read_surfaces(arguments.surfaces) if arguments.surfaces else {}
     with (
         open_plan(arguments.scenes) as plan,
         _progress(len(plan), quiet=arguments.quiet) as progress,
     ):
-        totals = reprocess(plan, order, _cluster(arguments, progress), progress, check)
+        totals = reprocess(
+            plan,
+            order,
+            _cluster(arguments, progress),
+            progress,
+            check,
+            surfaces=surfaces,
+        )
     print(json.dumps(_as_json(totals)) if arguments.json else _as_text(totals))
     return SOME_FAILED + min(totals.failed, _MOST_COUNTED) if totals.failed else 0
 
@@ -124,6 +154,14 @@ def _cluster(
             yield cluster
 
     return connected
+
+
+def _run_of(table: Path) -> Path:
+    """The folder of the run whose table this is."""
+    if table.suffix != ".parquet" or not table.is_file():
+        cause, cure = "is not the table of a run", "Give the table.parquet of another run"
+        raise UsageError(table, cause, cure)
+    return table.parent
 
 
 class _Bar:
@@ -166,6 +204,7 @@ def _as_json(totals: RunTotals) -> dict[str, Any]:
         "same_scenes": totals.same_scenes,
         "table": str(totals.table),
         "catalogue": str(totals.catalogue),
+        "comparison": str(totals.comparison) if totals.comparison else None,
     }
 
 
@@ -180,6 +219,7 @@ def _as_text(totals: RunTotals) -> str:
         f"computed   {totals.computed} now, {totals.recorded} before",
         f"table      {totals.table}",
         f"catalogue  {totals.catalogue}",
+        *([f"comparison {totals.comparison}"] if totals.comparison else []),
     ]
     return "\n".join(lines)
 

@@ -49,6 +49,7 @@ class SceneRecipe:
     assumed: SceneSettings = NOTHING_ASSUMED
     reflectance_step: float | None = None
     within: Path | None = None
+    copies: Path | None = None
     area: AreaOfInterest | None = None
     reach: WindowReach = USUAL_REACH
 
@@ -78,6 +79,7 @@ class SceneRecipe:
             assumed=self.assumed,
             reflectance_step=self.reflectance_step,
             within=self.within,
+            copies=self.copies,
         )
 
 
