@@ -144,8 +144,13 @@ def _write(
         "description": description,
         "links": [*above, *(_link(href, kind, title) for href, kind, title in links)],
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / CATALOGUE, json.dumps(document, indent=1).encode() + b"\n")
+    content = json.dumps(document, indent=1).encode() + b"\n"
+    if depth == 0:
+        write_whole(folder / CATALOGUE, content)
+    else:  # many, and made again by the next run: the disk need not confirm each
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f".{CATALOGUE}.partial").write_bytes(content)
+        (folder / f".{CATALOGUE}.partial").replace(folder / CATALOGUE)
 
 
 def _link(href: str, kind: str, title: str = "") -> dict[str, str]:

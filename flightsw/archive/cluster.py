@@ -42,8 +42,12 @@ def local_cluster(workers: int, memory_limit: str) -> Iterator[Cluster]:
     Each has one processing thread; one that uses more than ``memory_limit`` is restarted.
     """
     distributed = require_dask()
+    import dask  # noqa: PLC0415
+
     dashboard = "127.0.0.1:0" if find_spec("bokeh") else None
     with (
+        # Dask's statistical profiler looks at each thread a hundred times a second.
+        dask.config.set({"distributed.worker.profile.enabled": False}),
         _quiet(),
         distributed.LocalCluster(
             n_workers=workers,
