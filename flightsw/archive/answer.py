@@ -14,9 +14,11 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome, ``computed`` now or ``recorded`` before, and its agreement with another run.
 
     ``unfit``: the worker cannot compute this scene nor any other, for the reason in ``outcome``.
+    ``seconds`` is how long the answer took.
     """
 
     kind: Literal["computed", "recorded", "unfit"]
     outcome: Outcome
     worker: str = ""
     agreement: Agreement | None = None
+    seconds: float = 0.0

@@ -1,10 +1,11 @@
-"""What Dask runs on a worker: a plugin that holds the station, and the task of one scene.
+"""What Dask runs on a worker: a plugin that holds the station, and the task of some scenes.
 
 Orders and answers are JSON; Dask pickles the name of the function and its text.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -55,10 +56,18 @@ class StationPlugin(WorkerPlugin):
         return self._station.answer(scene)
 
 
-def answer_scene(scene: str) -> bytes:
-    """The task of one scene: an :class:`~flightsw.archive.outcome.Answer` as JSON."""
+def answer_scenes(scenes: Sequence[str]) -> bytes:
+    """A task: a list of :class:`~flightsw.archive.answer.Answer` as JSON.
+
+    It ends early with the answer that the worker is unfit.
+    """
     plugin = cast(StationPlugin, get_worker().plugins[PLUGIN])
-    return msgspec.json.encode(plugin.answer(scene))
+    answers = []
+    for scene in scenes:
+        answers.append(plugin.answer(scene))
+        if answers[-1].kind == "unfit":
+            break
+    return msgspec.json.encode(answers)
 
 
 def _unfit(scene: str, error: FlightError, worker: str) -> Answer:

@@ -6,6 +6,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from itertools import islice
 from queue import Empty, Queue
 from time import monotonic
 from typing import Any, Final
@@ -14,7 +15,7 @@ import msgspec
 
 from flightsw.archive.answer import Answer
 from flightsw.archive.cluster import CARD, Cluster, end_workers
-from flightsw.archive.dask_worker import answer_scene
+from flightsw.archive.dask_worker import answer_scenes
 from flightsw.archive.outcome import Outcome
 from flightsw.errors import FlightError, LinkError, UsageError
 from flightsw.host.location import location_of, name_of, shown
@@ -27,6 +28,9 @@ _LEAST: Final = 8
 _LOOK_SECONDS: Final = 5.0  # between two counts of the workers
 _WAIT_SECONDS: Final = 0.5
 _PATIENCE_SECONDS: Final = 600.0  # without any worker
+_TASK_SECONDS: Final = 1.0  # scenes that take less go several together: recorded ones take little
+_MOST_TOGETHER: Final = 64
+_NEW: Final = 0.1  # weight of the last task in the mean time of a scene
 _MOST_TRIES: Final = 3  # of a scene, on workers that were unfit
 
 
@@ -41,10 +45,11 @@ class Submission:
         self._warn = warn
         self._run = secrets.token_hex(4)
         self._number = 0
-        self._under_way: dict[Any, str] = {}
+        self._under_way: dict[Any, list[str]] = {}
         self._ended: Queue[Any] = Queue()  # holds no more than are under way
         self._again: deque[str] = deque()  # likewise
         self._tries: dict[str, int] = {}
+        self._scene_seconds = _TASK_SECONDS
         self._workers = 1
         self._counted_at = 0.0
         self._worker_seen_at = monotonic()
@@ -55,40 +60,46 @@ class Submission:
         Raises :class:`LinkError` if the scheduler goes away or no worker is left, and the error of
         the last worker that was unfit.
         """
-        more = True
         while True:
             self._count_workers()
-            while more and len(self._under_way) < max(_LEAST, _PER_WORKER * self._workers):
-                scene = self._again.popleft() if self._again else next(scenes, None)
-                if scene is None:
-                    more = False
-                else:
-                    self._submit(scene)
+            while len(self._under_way) < max(_LEAST, _PER_WORKER * self._workers):
+                if not (together := self._next_scenes(scenes)):
+                    break
+                self._submit(together)
             if not self._under_way:
                 return
             future = self._next_ended()
             if future is None:
                 continue
-            scene = self._under_way.pop(future)
-            answer = self._answer(scene, future)
+            together = self._under_way.pop(future)
+            answers = self._answers(together, future)
             future.release()
-            if answer.kind != "unfit":
+            self._again.extend(together[len(answers) :])
+            for scene, answer in zip(together, answers, strict=False):
+                if answer.kind == "unfit":
+                    self._part_with(scene, answer)
+                    continue
                 self._tries.pop(scene, None)
+                self._scene_seconds += _NEW * (answer.seconds - self._scene_seconds)
                 yield scene, answer
-            else:
-                self._part_with(scene, answer)
-                more = True
 
-    def _submit(self, scene: str) -> None:
+    def _next_scenes(self, scenes: Iterator[str]) -> list[str]:
+        """The scenes of the next task, none if all are under way; a repeated one is alone."""
+        if self._again:
+            return [self._again.popleft()]
+        together = _TASK_SECONDS / max(self._scene_seconds, _TASK_SECONDS / _MOST_TOGETHER)
+        return list(islice(scenes, max(1, int(together))))
+
+    def _submit(self, scenes: list[str]) -> None:
         self._number += 1
         future = self._cluster.client.submit(
-            answer_scene,
-            scene,
+            answer_scenes,
+            scenes,
             key=(f"scene-{self._run}", self._number),
             pure=False,
             resources={CARD: 1},
         )
-        self._under_way[future] = scene
+        self._under_way[future] = scenes
         future.add_done_callback(self._ended.put)
 
     def _next_ended(self) -> Any:
@@ -101,16 +112,20 @@ class Submission:
                 raise self._scheduler_lost() from None
             return None
 
-    def _answer(self, scene: str, future: Any) -> Answer:
+    def _answers(self, scenes: list[str], future: Any) -> list[Answer]:
+        """The answers to the first of the scenes; the others are to be submitted again."""
         from distributed import KilledWorker  # noqa: PLC0415
 
         try:
-            return msgspec.json.decode(future.result(), type=Answer)
+            return msgspec.json.decode(future.result(), type=list[Answer])
         except KilledWorker as error:
+            if len(scenes) > 1:  # which one it was shows when each is alone
+                return []
             ended = error.allowed_failures + 1
             cause = f"ended {ended} workers: memory may have run out, or a library crashed"
-            lost = LinkError(shown(scene), cause, "Process it alone with flightsw process")
-            return Answer(kind="computed", outcome=_without_record(scene, lost, LOST))
+            lost = LinkError(shown(scenes[0]), cause, "Process it alone with flightsw process")
+            outcome = _without_record(scenes[0], lost, LOST)
+            return [Answer(kind="computed", outcome=outcome, seconds=_TASK_SECONDS)]
         except (CancelledError, OSError) as error:
             raise self._scheduler_lost() from error
 

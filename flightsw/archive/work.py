@@ -79,11 +79,12 @@ class SceneStation:
 
     def answer(self, text: str) -> Answer:
         """The outcome of the scene at a path or address; raises no :class:`FlightError`."""
-        location = location_of(text)
+        location, began = location_of(text), perf_counter()
         outcome = self._beginning(location)
         try:
             self._require_version()
-            return self._compared(self._answer(location, outcome))
+            answer = self._compared(self._answer(location, outcome))
+            return msgspec.structs.replace(answer, seconds=perf_counter() - began)
         except FlightError as error:
             return Answer(kind="unfit", outcome=failed(outcome, error), worker=self._worker)
 
