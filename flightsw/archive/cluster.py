@@ -44,7 +44,6 @@ def local_cluster(workers: int, memory_limit: str) -> Iterator[Cluster]:
     distributed = require_dask()
     import dask  # noqa: PLC0415
 
-    dashboard = "127.0.0.1:0" if find_spec("bokeh") else None
     with (
         # Dask's statistical profiler looks at each thread a hundred times a second.
         dask.config.set({"distributed.worker.profile.enabled": False}),
@@ -55,12 +54,12 @@ def local_cluster(workers: int, memory_limit: str) -> Iterator[Cluster]:
             processes=True,
             host="127.0.0.1",
             memory_limit=memory_limit,
-            dashboard_address=dashboard,
+            dashboard_address="127.0.0.1:0",
             resources={CARD: 1},
         ) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
-        yield Cluster(client, str(client.dashboard_link) if dashboard else "")
+        yield Cluster(client, str(client.dashboard_link) if find_spec("bokeh") else "")
 
 
 @contextmanager
