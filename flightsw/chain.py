@@ -64,7 +64,8 @@ class SceneRequest:
     ``ground_sample_distance`` None: those of the settings; ``engine`` None: the engines of the
     settings.  ``offset``, ``scale``, ``nodata``, ``file_bands`` and ``tile`` are those of
     :func:`~flightsw.scene.open_scene`.  A scene in memory has its own distance, offset and bands;
-    those given here are for a path.  ``within`` is the folder that all files of a scene are in.
+    those given here are for a path.  ``within`` is the folder that all files of a scene are in,
+    ``copies`` that of lossless copies of bands.
     With an ``area`` the scene is cut to it.
     ``stop_above``: the contaminated share above which the mask is not wanted; a scene that is
     surely above it ends after a first look (docs/decisions/0051).
@@ -90,6 +91,7 @@ class SceneRequest:
     least_integrity: Integrity | None = None
     overwrite: bool = False
     within: Path | None = None
+    copies: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -369,6 +371,7 @@ class SceneProcessor:
                 else self._package.input.scale
             ),
             within=request.within,
+            copies=request.copies,
             area=request.area,
             reach=WindowReach(
                 engine.tile_size,

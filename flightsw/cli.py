@@ -22,7 +22,16 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from flightsw import __version__
-from flightsw.commands import bench, compare, keys, model, process, selftest, serve
+from flightsw.commands import (
+    bench,
+    compare,
+    keys,
+    model,
+    process,
+    reprocess,
+    selftest,
+    serve,
+)
 from flightsw.commands.options import Check
 from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
@@ -79,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = CommandParser(prog="flightsw", description="Onboard cloud masking.")
     parser.add_argument("--version", action="version", version=f"flightsw {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (process, compare, bench, selftest, model, serve, keys):
+    for command in (process, reprocess, compare, bench, selftest, model, serve, keys):
         command.add_parser(commands)
     return parser
 

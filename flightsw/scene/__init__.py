@@ -46,6 +46,7 @@ def open_scene(
     assumed: SceneSettings = NOTHING_ASSUMED,
     within: Path | None = None,
     reflectance_step: float | None = None,
+    copies: Path | None = None,
 ) -> StripScene:
     """Open the product at ``path``: metadata and file structure are checked, nothing is decoded.
 
@@ -61,7 +62,9 @@ def open_scene(
     several tiles, and ``assumed`` is for what neither the arguments nor the files say.  With
     ``within``, only files below that folder are opened, and none on the network.
     ``reflectance_step`` is one step of the network's input: JPEG 2000 is then decoded without the
-    bit-planes below it, None decodes exactly.  Raises :class:`~flightsw.errors.UsageError` or
+    bit-planes below it, None decodes exactly.  ``copies`` is a folder of lossless copies of bands
+    (:mod:`flightsw.scene.band_copy`), which are made of and read instead of JPEG 2000 files that
+    have checksums and are decoded exactly.  Raises :class:`~flightsw.errors.UsageError` or
     :class:`~flightsw.errors.SceneError`.
     """
     if ground_sample_distance not in (*GROUND_SAMPLE_DISTANCES, FIRST_LOOK_DISTANCE):
@@ -77,7 +80,7 @@ def open_scene(
     if offset is not None:
         offset = checked_offset(offset, scale)
     given = GivenMetadata(
-        offset, scale, nodata, file_bands, tile, assumed, within, reflectance_step
+        offset, scale, nodata, file_bands, tile, assumed, within, reflectance_step, copies
     )
     location = location_of(path)
     if isinstance(location, str):

@@ -50,6 +50,7 @@ class SceneRecipe:
     assumed: SceneSettings = NOTHING_ASSUMED
     reflectance_step: float | None = None
     within: Path | None = None
+    copies: Path | None = None
     area: AreaOfInterest | None = None
     reach: WindowReach = USUAL_REACH
     unchecked: bool = False
@@ -90,6 +91,7 @@ class SceneRecipe:
             assumed=self.assumed,
             reflectance_step=self.reflectance_step,
             within=self.within,
+            copies=self.copies,
         )
         return replace(scene, checks=()) if self.unchecked else scene
 

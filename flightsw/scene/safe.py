@@ -6,7 +6,7 @@ The layout since December 2016, the layout before, and that of a tile on AWS.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from flightsw.errors import (
     CorruptImage,
     SceneNotFound,
 )
+from flightsw.scene.band_copy import CopiedBand, copied
 from flightsw.scene.band_files import (
     check_sizes,
     children_of,
@@ -39,7 +40,7 @@ from flightsw.scene.metadata import (
     size_of_tile,
 )
 from flightsw.scene.scene import DECODED_EXACTLY, GivenMetadata, SceneMetadata
-from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.strips import Check, StripPart, StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
 
 _STEPS: Final = (1, 2, 4, 8)
@@ -126,6 +127,9 @@ def open_product(
     elif given.reflectance_step is not None:
         input_step = given.reflectance_step * radiometry.quantification
         decoding = reduce_bands(exact, input_step, checked=checked)
+    elif given.copies and chosen.parts is exact:
+        keys = [checksum.digest if (checksum := manifest.of(each.path)) else "" for each in exact]
+        decoding = ReducedBands(copied(given.copies, exact, keys))
     read = (*files.paths.values(), *filter(None, (product.product_xml, product.tile_xml)))
     integrity, doubt = manifest.judge(read)
     metadata = SceneMetadata(
@@ -171,11 +175,20 @@ def open_product(
             else metadata.width
         ),
         checks=tuple(
-            partial(checksum.check_file, path)
-            for path in files.paths.values()
-            if (checksum := manifest.of(path))
+            part.checking(check) if isinstance(part, CopiedBand) else check
+            for part, check in _checks(decoding.parts, files.paths.values(), manifest)
         ),
     )
+
+
+def _checks(
+    parts: Iterable[StripPart], paths: Iterable[Path], manifest: Manifest
+) -> Iterator[tuple[StripPart | None, Check]]:
+    """The check of each file that has a checksum, with the part that reads the file alone."""
+    alone = {part.exact.path: part for part in parts if isinstance(part, CopiedBand)}
+    for path in paths:
+        if checksum := manifest.of(path):
+            yield alone.get(path), partial(checksum.check_file, path)
 
 
 def _locate(root: Path, tile: str) -> _Product:

@@ -43,7 +43,8 @@ class GivenMetadata:
     one of a product with several tiles.  ``assumed`` is for what neither the caller nor the files
     say.  With ``within``, only files below that folder are opened, and none on the network.
     ``reflectance_step`` is one step of the network's input: JPEG 2000 is decoded without the
-    bit-planes below it, None decodes exactly.
+    bit-planes below it, None decodes exactly.  ``copies`` is the folder of lossless copies of bands
+    in JPEG 2000.
     """
 
     offset: float | None = None
@@ -54,6 +55,7 @@ class GivenMetadata:
     assumed: SceneSettings = NOTHING_ASSUMED
     within: Path | None = None
     reflectance_step: float | None = None
+    copies: Path | None = None
 
     @property
     def dn_offset(self) -> int | None:

@@ -23,7 +23,7 @@ from tests.integration.installed import (
 
 _EXTRAS: Final = frozenset(
     {"anyio", "axelera", "matplotlib", "nvidia", "pyarrow", "starlette", "tensorrt", "torch"}
-    | {"prometheus_client", "uvicorn", "websockets"}
+    | {"distributed", "prometheus_client", "uvicorn", "websockets"}
 )
 """Modules that only extras, or the vendors' own installers, bring."""
 
