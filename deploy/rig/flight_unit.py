@@ -52,6 +52,8 @@ class FlightUnit:
         secret = generate_telecommand_key(self.ground, "operator")
         keys.authorise(self.ground / "operator.key", secret)
         (self.ground / "service.key").write_bytes(public.read_bytes())
+        self.launcher: Sequence[str] = ()
+        """A command that runs the daemon's, such as ``strace``."""
         self.process: subprocess.Popen[str] | None = None
         self.log: list[dict[str, Any]] = []
         self.announced = threading.Event()
@@ -83,6 +85,7 @@ class FlightUnit:
         (self.state / "endpoints.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [
+                *self.launcher,
                 *(sys.executable, "-m", "flightsw", "serve"),
                 *("--settings", str(self.settings), *options),
             ],
