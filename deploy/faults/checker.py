@@ -71,6 +71,9 @@ class Finding(NamedTuple):
 PromiseKind: TypeAlias = Literal["accepted", "closed", "delivered", "deleted", "deleting"]
 
 
+Moment: TypeAlias = Literal["killed", "started", "settled"]
+
+
 class Promise(NamedTuple):
     """What the ground was answered at a moment, UTC seconds."""
 
@@ -142,11 +145,13 @@ def check(
     log: Sequence[Mapping[str, Any]] = (),
     limits: Limits = Limits(),
     *,
-    settled: bool = True,
+    moment: Moment = "settled",
 ) -> list[Finding]:
-    """Every rule that does not hold; ``settled``: the service has ended, and no job is open.
+    """Every rule that does not hold.
 
-    The service must not run.  ``log`` holds the lines of all its runs, decoded.
+    ``moment``: the service was ``killed`` just now, ``started`` once more and ended, or
+    ``settled``: it ended with no job open.  It must not run.
+    ``log`` holds the lines of all its runs, decoded.
     """
     findings: list[Finding] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -160,13 +165,13 @@ def check(
                 rows = _read(db)
             except sqlite3.DatabaseError as error:
                 return [*findings, Finding(Rule.STATE_SOUND, str(error))]
-    findings += _jobs(rows, ground, limits, settled=settled)
+    findings += _jobs(rows, ground, limits, moment)
     findings += _stages(rows, ground)
-    findings += _products(rows, ground, state_dir / "products", settled=settled)
+    findings += _products(rows, ground, state_dir / "products", moment)
     findings += _ground(rows, ground)
     findings += _numbers(rows, ground)
     findings += _log(log, limits)
-    findings += _remains(state_dir, ground, settled=settled)
+    findings += _remains(state_dir, ground, moment)
     return findings
 
 
@@ -224,7 +229,7 @@ def _read(db: sqlite3.Connection) -> _Rows:
 # --- Jobs ------------------------------------------------------------------------------------
 
 
-def _jobs(rows: _Rows, ground: GroundRecord, limits: Limits, *, settled: bool) -> Iterator[Finding]:
+def _jobs(rows: _Rows, ground: GroundRecord, limits: Limits, moment: Moment) -> Iterator[Finding]:
     by_telecommand: dict[str, list[str]] = {}
     for job in rows.jobs:
         by_telecommand.setdefault(job["telecommand"], []).append(job["job"])
@@ -235,7 +240,7 @@ def _jobs(rows: _Rows, ground: GroundRecord, limits: Limits, *, settled: bool) -
                 yield Finding(Rule.END_HAS_REASON, f"{name} is {state} with {job['code']}")
         elif state not in _OPEN or job["ended_at"] is not None:
             yield Finding(Rule.END_HAS_REASON, f"{name} is {state}, ended at {job['ended_at']}")
-        elif settled:
+        elif moment == "settled":
             yield Finding(Rule.SETTLED, f"{name} is {state}")
         if job["attempts"] > limits.attempts:
             yield Finding(Rule.ATTEMPTS_BOUNDED, f"{name} was started {job['attempts']} times")
@@ -272,9 +277,7 @@ def _stages(rows: _Rows, ground: GroundRecord) -> Iterator[Finding]:
 # --- Products --------------------------------------------------------------------------------
 
 
-def _products(
-    rows: _Rows, ground: GroundRecord, folder: Path, *, settled: bool
-) -> Iterator[Finding]:
+def _products(rows: _Rows, ground: GroundRecord, folder: Path, moment: Moment) -> Iterator[Finding]:
     states = {job["job"]: job["state"] for job in rows.jobs}
     paths = Counter(one["path"] for one in rows.products)
     for path, count in paths.items():
@@ -304,8 +307,8 @@ def _products(
     counted = {(one["job"], one["name"]) for one in rows.products}
     for path in folder.rglob("*") if folder.exists() else ():
         job, *rest = path.relative_to(folder).parts
-        again = not settled and states.get(job) in _OPEN  # it runs again, and removes them
-        if path.is_file() and not again and (job, "/".join(rest)) not in counted:
+        removed_later = moment == "killed" or (moment == "started" and states.get(job) in _OPEN)
+        if path.is_file() and not removed_later and (job, "/".join(rest)) not in counted:
             yield Finding(Rule.PRODUCT_COUNTED, f"{path.relative_to(folder)} has no record")
 
 
@@ -396,11 +399,10 @@ def _log(log: Sequence[Mapping[str, Any]], limits: Limits) -> Iterator[Finding]:
                 yield Finding(Rule.BUDGET_KEPT, what)
 
 
-def _remains(state_dir: Path, ground: GroundRecord, *, settled: bool) -> Iterator[Finding]:
-    for folder in (state_dir, ground.received):
-        for path in sorted(folder.rglob("*")) if folder is not None else ():
-            inside = path.relative_to(folder) if folder is not None else path
-            if not settled and (inside.parts[0] == "products" or folder is ground.received):
-                continue  # work goes on there
+def _remains(state_dir: Path, ground: GroundRecord, moment: Moment) -> Iterator[Finding]:
+    """Temporary files: those of a killed service are removed when it starts again."""
+    folders = {"killed": (), "started": (state_dir,), "settled": (state_dir, ground.received)}
+    for folder in filter(None, folders[moment]):
+        for path in sorted(folder.rglob("*")):
             if _TEMPORARY.search(path.name):
-                yield Finding(Rule.NO_REMAINS, str(inside))
+                yield Finding(Rule.NO_REMAINS, str(path.relative_to(folder)))

@@ -32,7 +32,10 @@ _PAUSE_S: Final = 0.3
 
 
 class GroundLife:
-    """One operator, one receiver, one listener; ``scenes`` are below the unit's scene root."""
+    """One operator, one receiver, one listener; ``scenes`` are below the unit's scene root.
+
+    Every ``pause_s`` seconds it sends a telecommand.
+    """
 
     def __init__(
         self,
@@ -41,11 +44,13 @@ class GroundLife:
         choice: random.Random,
         *,
         models: Sequence[Mapping[str, str]] = (),
+        pause_s: float = _POLL_S,
     ) -> None:
         self._unit = unit
         self._scenes = scenes
         self._choice = choice
         self._models = models
+        self._pause_s = pause_s
         self._sent: dict[str, tuple[str, dict[str, Any]]] = {}
         self.promises: list[Promise] = []
         """All that the record holds, with its time."""
@@ -79,9 +84,11 @@ class GroundLife:
             return self._execute(client, name, args)
 
     def settle(self) -> None:
-        """Let every job end and receive every product; the daemon listens."""
+        """Carry out one more job, let every job end, receive every product; the daemon listens."""
         with self._unit.client() as client:
             assert self._execute(client, "SET_MODE", {"mode": "OPERATIONAL"}).stage is _DONE
+            last = {"scene": self._scenes[0], "products": ["geotiff", "report"], "priority": 9}
+            assert self._execute(client, "PROCESS_SCENE", last).stage is _DONE
             deadline = time.monotonic() + _SETTLE_S
             while True:
                 states = {"states": ["QUEUED", "RUNNING"]}
@@ -113,7 +120,7 @@ class GroundLife:
                     self._send(client, *self._next_telecommand())
                 else:  # it starts, or repeated deaths have led to SAFE
                     self._send(client, "SET_MODE", {"mode": "OPERATIONAL"})
-                for verification in client.arrivals(_POLL_S if operational else _PAUSE_S):
+                for verification in client.arrivals(self._pause_s if operational else _PAUSE_S):
                     self._note(verification)
                     operational |= verification.name == "SET_MODE" and verification.stage is _DONE
                     operational &= verification.code is not Code.NOT_IN_THIS_MODE

@@ -40,7 +40,7 @@ def kill_often(laboratory: Laboratory, folder: Path, seed: int, kills: int) -> d
             with life.at_work():
                 _wait_for_moment(unit, phase, choice)
                 unit.kill()
-            found = check(unit.state, life.record, unit.lines, _LIMITS, settled=False)
+            found = check(unit.state, life.record, unit.lines, _LIMITS, moment="killed")
             findings += _named(found, f"kill {kill} ({phase})")
         unit.start()
         unit.wait_until_ready()

@@ -109,18 +109,15 @@ def disk_after_cut(recording: Recording, cut: int, model: Model, choice: random.
     done = recording.operations[:cut]
     last_sync = max((at for at, one in enumerate(done) if isinstance(one, Sync)), default=-1)
     synced = {one.inode: at for at, one in enumerate(done) if isinstance(one, Sync)}
-    journal = choice.randint(last_sync, cut)  # names before it are on the disk
+    journal = choice.randint(last_sync, cut) if model == "names in order" else -1
     kept = choice.choice((0.0, 0.5, 0.5, 1.0))  # of what was not waited for
     disk = Disk(recording)
     for at, operation in enumerate(done):
         if isinstance(operation, Names):
-            if model == "names in order":
-                certain, kept_now = at <= max(last_sync, journal), 0.0
-            else:
-                folders = {folder for folder, _, _ in operation.changes}
-                certain, kept_now = all(synced.get(one, -1) > at for one in folders), kept
-            if certain or choice.random() < kept_now:
-                disk.apply(operation)
+            drawn = model == "names in any order" and choice.random() < kept
+            for change in operation.changes:  # of a rename, each is in a folder of its own
+                if drawn or max(synced.get(change[0], -1), journal) >= at:
+                    disk.apply(Names(operation.at, (change,)))
         elif isinstance(operation, (Data, Size)):
             if synced.get(operation.inode, -1) > at:
                 disk.apply(operation)
@@ -170,7 +167,7 @@ def cut_once(life: Life, seed: int) -> dict[str, Any]:
     for promise in life.promises:
         if promise.at < moment:
             ground.note(promise)
-    findings = check(life.state, ground, log, _LIMITS, settled=False)
+    findings = check(life.state, ground, log, _LIMITS, moment="started")
     return {
         "seed": seed,
         "cut": cut,

@@ -15,6 +15,7 @@ from flightsw.commanding.schedule import TelecommandSchedule
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.jobs.queue import JobQueue
+from flightsw.products.partial_folder import remove_stale
 from flightsw.state import StateFile, StateLoss
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Stage
@@ -70,6 +71,7 @@ class StateCare:
         stays, as does that of jobs whose record is lost: their products may be whole.
         """
         for folder in products.iterdir() if products.is_dir() else ():
+            remove_stale(folder)
             try:
                 record = self.jobs.record(folder.name)
             except Refusal:  # of no job that is known

@@ -25,7 +25,8 @@ def test_only_what_attempts_that_were_cut_short_left_is_removed(tmp_path: Path) 
         jobs.end(ids["whole"], JobState.COMPLETED, 2)
         file = NewProduct("geotiff", tmp_path / "products" / ids["whole"] / "mask.tif", 0, "", 0.5)
         catalogue.delete(catalogue.add(ids["whole"], [file], 2)[0].product)
-        (tmp_path / "products" / ids["whole"]).mkdir(exist_ok=True)
+        stale = tmp_path / "products" / ids["whole"] / ".scene.1.partial"
+        stale.mkdir(parents=True)  # its removal was not on the disk when the power was cut
         jobs.end(ids["failed"], JobState.FAILED, 3, Code.ATTEMPTS_EXHAUSTED, "the service died")
         jobs.end(ids["lost"], JobState.FAILED, 3, Code.STATE_LOST, "nobody knows")
         (tmp_path / "products" / "job-99-unknown").mkdir()
@@ -33,5 +34,6 @@ def test_only_what_attempts_that_were_cut_short_left_is_removed(tmp_path: Path) 
         care = StateCare(state, jobs, catalogue, nothing, nothing, nothing, lambda: None)
         care.remove_remains(tmp_path / "products")
         left = {path.name for path in (tmp_path / "products").iterdir()}
+        assert not stale.exists()
         assert left == {ids["whole"], ids["lost"], "job-99-unknown"}
         care.remove_remains(tmp_path / "absent")
