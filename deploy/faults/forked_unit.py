@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Final
 
+from deploy.faults.moved_clock import install, set_offset
 from deploy.rig.flight_unit import FlightUnit
 from telecommands.ground.errors import LinkError
 
@@ -39,6 +40,8 @@ class ForkedUnit(FlightUnit):
         self._forks = multiprocessing.get_context("forkserver")
         self._forks.set_forkserver_preload(list(_LOADED))
         self._child: BaseProcess | None = None
+        self.clock: Path | None = None
+        """File of :mod:`deploy.faults.moved_clock` that the daemon's time follows."""
         self._output = folder / "log"
         self._read = 0
         self._lines: list[dict[str, Any]] = []
@@ -53,11 +56,16 @@ class ForkedUnit(FlightUnit):
         """Fork the daemon; ``wait`` until it reports that it is ready."""
         (self.state / "endpoints.json").unlink(missing_ok=True)
         command = ["serve", "--settings", str(self.settings), *options]
-        arguments = (command, str(self._output), dict(environ or {}))
+        arguments = (command, self._output, self.clock, dict(environ or {}))
         self._child = self._forks.Process(target=_serve, args=arguments, daemon=True)
         self._child.start()
         if wait:
             self.wait_until_ready()
+
+    def move_clock(self, seconds: float) -> None:
+        """The daemon's UTC is this far from the true one, from now on."""
+        assert self.clock is not None
+        set_offset(self.clock, seconds)
 
     def wait_until_ready(self) -> None:
         """Until the present run has reported SERVICE_STARTED."""
@@ -147,10 +155,14 @@ class ForkedUnit(FlightUnit):
             time.sleep(5 * _POLL_SECONDS)
 
 
-def _serve(command: Sequence[str], output: str, environ: Mapping[str, str]) -> None:
+def _serve(
+    command: Sequence[str], output: Path, clock: Path | None, environ: Mapping[str, str]
+) -> None:
     """The daemon's life in the forked process."""
     from flightsw.cli import main  # noqa: PLC0415 - of the forked process
 
+    if clock is not None:
+        install(clock)
     os.environ.update({"OMP_NUM_THREADS": "1", **environ})
     log = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     os.dup2(log, 1)

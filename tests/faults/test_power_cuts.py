@@ -18,11 +18,6 @@ _KILLS = 8
 _CUTS = 24
 
 
-@pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    return Laboratory(tmp_path_factory.mktemp("laboratory"))
-
-
 def test_kills_at_any_moment_lose_no_job_and_deliver_every_product_once(
     laboratory: Laboratory, tmp_path: Path
 ) -> None:
