@@ -1,4 +1,4 @@
-# make demo | dashboard | test | docs | bench | faults: each installs what it needs into .venv.
+# make demo | dashboard | test | docs | bench | faults | soak: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,18 +9,19 @@ OPENMCT := node_modules/.ready
 PARALLEL := --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser docs bench judge faults sbom clean
+.PHONY: help setup demo dashboard test lint browser docs bench judge faults soak sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
-	@echo "make faults      damage 10,000 state files, continuing where it was stopped; prints the totals"
+	@echo "make faults      10,000 damaged states, 1,000 kills, 10,000 power cuts; goes on where it was stopped"
+	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
 	@echo "make sbom        list what a flight unit installs, as CycloneDX, in sbom.json"
-	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults and sbom"
+	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults, soak and sbom"
 
 setup: $(READY)
 
@@ -70,7 +71,10 @@ judge: $(READY)
 	$(VENV)/bin/python -m deploy.documentation.model_card_page
 
 faults: $(READY)
-	nice -n 10 $(VENV)/bin/python -m deploy.faults
+	nice -n 10 $(VENV)/bin/python -m deploy.faults $(CAMPAIGNS)
+
+soak: $(READY)
+	$(VENV)/bin/python -m deploy.faults.soak
 
 sbom: $(READY)
 	$(VENV)/bin/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements \

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
@@ -145,9 +147,14 @@ def strace_command(trace: Path) -> list[str]:
     ]
 
 
+@cache
 def is_available() -> bool:
-    """Whether ``strace`` is installed."""
-    return shutil.which("strace") is not None
+    """Whether ``strace`` is installed, and allowed to look at processes."""
+    try:
+        command = ["strace", "-o", "/dev/null", "true"]
+        return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
 
 
 def tree_of(folder: Path) -> dict[str, bytes | None]:
