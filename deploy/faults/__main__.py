@@ -7,9 +7,10 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from tqdm import tqdm
 
@@ -27,13 +28,14 @@ _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the files are small, and no po
 _EPISODE: Final = 20  # kills of one unit
 
 
-class _Campaign(NamedTuple):
+@dataclass(frozen=True)
+class _Campaign:
     """``trials`` yields the results from a number on; each counts as ``weight``."""
 
     count: int
     weight: int
     trials: Callable[[Path, int, int], Iterator[Result]]
-    text: Callable[[Sequence[Any]], str]
+    text: Callable[[list[Result]], str]
     is_bad: Callable[[Mapping[str, Any]], bool]
 
 
@@ -104,9 +106,11 @@ def _cuts(folder: Path, seed: int, first: int) -> Iterator[Result]:
         first += 1
 
 
-def _text_of_kills(results: Sequence[Result]) -> str:
+def _text_of_kills(results: list[Result]) -> str:
     sums = {name: sum(one[name] for one in results) for name in ("kills", "jobs", "products")}
-    phases = sum((Counter(one["phases"]) for one in results), Counter())
+    phases: Counter[str] = Counter()
+    for one in results:
+        phases.update(one["phases"])
     findings = [one for result in results for one in result["findings"]]
     return "\n".join(
         (
@@ -117,7 +121,7 @@ def _text_of_kills(results: Sequence[Result]) -> str:
     )
 
 
-def _text_of_cuts(results: Sequence[Result]) -> str:
+def _text_of_cuts(results: list[Result]) -> str:
     models = Counter(one["model"] for one in results)
     bad = [f"seed {one['seed']}: {text}" for one in results for text in one["findings"]]
     counted = ", ".join(f"{count} with {model}" for model, count in models.items())

@@ -26,8 +26,8 @@ _LOADED: Final = (
     "flightsw.products.product_set", "flightsw.dimc.simulator.runtime",
     "flightsw.engines.dimc.engine", "rasterio", "cv2", "glymur", "openvino",
 )  # fmt: skip
-_START_SECONDS: Final = 180.0
-_END_SECONDS: Final = 60.0
+_START_SECONDS: Final = 600.0
+_END_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.01
 
 

@@ -23,7 +23,7 @@ from telecommands.ground.sequence import SequenceFile
 from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
-_START_SECONDS = 90.0
+_START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
 
 
