@@ -6,9 +6,11 @@ most of the cost of a start, is saved.  Campaigns kill it a thousand times.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +30,7 @@ _LOADED: Final = (
 )  # fmt: skip
 _START_SECONDS: Final = 600.0
 _END_SECONDS: Final = 120.0
+_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _POLL_SECONDS: Final = 0.01
 
 
@@ -161,6 +164,7 @@ def _serve(
     """The daemon's life in the forked process."""
     from flightsw.cli import main  # noqa: PLC0415 - of the forked process
 
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)  # no daemon outlives its campaign
     if clock is not None:
         install(clock)
     os.environ.update({"OMP_NUM_THREADS": "1", **environ})
