@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from deploy.faults.soak import slope
+from deploy.faults.soak import Slope, slope, verdict
 
 
 def test_the_slope_of_a_line_is_exact() -> None:
@@ -23,3 +23,17 @@ def test_the_true_slope_lies_within_the_uncertainty_about_nineteen_times_of_twen
         found = slope(at, true * at + noise)
         hits += abs(found.value - true) < found.uncertainty
     assert 180 <= hits <= 199
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (Slope(0.4, 0.5), "flat"),
+        (Slope(-3.0, 0.5), "flat"),
+        (Slope(1.6, 0.5), "grows"),
+        (Slope(26.0, 36.0), "not decided"),
+        (Slope(0.9, 0.5), "not decided"),
+    ],
+)
+def test_what_the_uncertainty_does_not_decide_is_not_called_flat(found: Slope, said: str) -> None:
+    assert verdict(found).startswith(said)

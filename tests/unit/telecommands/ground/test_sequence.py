@@ -134,7 +134,7 @@ def test_the_name_of_a_new_file_is_on_the_disk_before_a_number_is_used(
     fsync = os.fsync
 
     def watched(descriptor: int) -> None:
-        synchronised.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        synchronised.append(Path(f"/proc/self/fd/{descriptor}").readlink())
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", watched)
