@@ -25,7 +25,7 @@ Result: TypeAlias = dict[str, Any]
 
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - the files are small, and no power is cut
-_EPISODE: Final = 20  # kills of one unit
+_EPISODE: Final = 10  # kills of one unit
 
 
 @dataclass(frozen=True)
