@@ -127,7 +127,7 @@ class Limits:
     attempts: int = 2
     contact_bytes: int | None = None
     named_losses: bool = False
-    """The campaign damages the state, so that losses that are named are no findings."""
+    """The campaign damages the state, so that losses that are named do not count."""
 
 
 class _Rows(NamedTuple):
@@ -324,7 +324,7 @@ def _ground(rows: _Rows, ground: GroundRecord) -> Iterator[Finding]:
         found.add(place)
         one = products.get(place)
         if one is None:
-            yield Finding(Rule.RECEIVED_WHOLE, f"{path.name} of {place[0]} is no product")
+            yield Finding(Rule.RECEIVED_WHOLE, f"{path.name} of {place[0]} is not a product")
         elif wrong := _differs(path, one["size"], one["sha256"]):
             yield Finding(Rule.RECEIVED_WHOLE, f"{path.name} of {place[0]} {wrong}")
     for place, one in products.items():

@@ -178,7 +178,7 @@ def cut_once(life: Life, seed: int) -> dict[str, Any]:
 
 
 def start_and_stop(life: Life) -> list[dict[str, Any]]:
-    """Let the service start on what is there, and end at once; its log."""
+    """Let the service start on what is there, and end immediately; its log."""
     settings = Settings(
         engines=("dimc",),
         model=life.package,
