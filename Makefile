@@ -1,4 +1,4 @@
-# make demo | dashboard | test | docs | bench | faults | archive-demo: each installs what it needs into .venv.
+# make demo | dashboard | test | docs | bench | faults | soak | archive-demo: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,21 +9,22 @@ OPENMCT := node_modules/.ready
 PARALLEL := --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser docs bench judge faults archive-demo archive-kills archive-stubs sbom clean
+.PHONY: help setup demo dashboard test lint browser docs bench judge faults soak archive-demo archive-kills archive-stubs sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
-	@echo "make faults      damage 10,000 state files and 1,000,000 packet headers, continuing where it was stopped"
+	@echo "make faults      damaged states, kills, power cuts, packet headers; continues where it was stopped"
+	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"
 	@echo "make archive-demo   reprocess 24 small scenes on two workers, beside a serial run"
 	@echo "make archive-kills  kill workers and drivers of 20 runs, continuing where it was stopped"
 	@echo "make archive-stubs  100,000 scenes that cost nothing: time and memory of the driver"
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
 	@echo "make sbom        list what a flight unit installs, as CycloneDX, in sbom.json"
-	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults, archive and sbom"
+	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults, soak, archive and sbom"
 
 setup: $(READY)
 
@@ -73,8 +74,11 @@ judge: $(READY)
 	$(VENV)/bin/python -m deploy.documentation.model_card_page
 
 faults: $(READY)
-	nice -n 10 $(VENV)/bin/python -m deploy.faults
+	nice -n 10 $(VENV)/bin/python -m deploy.faults $(CAMPAIGNS)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults.packets
+
+soak: $(READY)
+	$(VENV)/bin/python -m deploy.faults.soak
 
 archive-demo: $(READY)
 	$(VENV)/bin/python -m deploy.archive.demo
@@ -90,4 +94,4 @@ sbom: $(READY)
 		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json deploy/jetson/requirements.txt
 
 clean:
-	rm -rf $(VENV) node_modules build demo bench judge faults archive sbom.json
+	rm -rf $(VENV) node_modules build demo bench judge faults soak archive sbom.json

@@ -21,6 +21,8 @@ python=$(find_python)
 "$python" -c 'import ensurepip' 2>/dev/null || install_package python3-venv "virtual environments"
 "$python" -c 'import ctypes.util, sys; sys.exit(ctypes.util.find_library("openjp2") is None)' ||
     install_package libopenjp2-7 "OpenJPEG, the JPEG 2000 decoder"
+command -v strace >/dev/null ||
+    install_package strace "which records what the service writes, for the tests"
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0

@@ -23,7 +23,7 @@ from telecommands.ground.sequence import SequenceFile
 from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
-_START_SECONDS = 90.0
+_START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
 
 
@@ -60,6 +60,8 @@ class FlightUnit:
         secret = generate_telecommand_key(self.ground, "operator")
         keys.authorise(self.ground / "operator.key", secret)
         (self.ground / "service.key").write_bytes(public.read_bytes())
+        self.launcher: Sequence[str] = ()
+        """A command that runs the daemon's, such as ``strace``."""
         self.process: subprocess.Popen[str] | None = None
         self.log: list[dict[str, Any]] = []
         self.announced = threading.Event()
@@ -91,6 +93,7 @@ class FlightUnit:
         (self.state / "endpoints.json").unlink(missing_ok=True)
         self.process = subprocess.Popen(
             [
+                *self.launcher,
                 *(sys.executable, "-m", "flightsw", "serve"),
                 *("--settings", str(self.settings), *options),
             ],

@@ -128,6 +128,12 @@ class ProductCatalogue:
             raise Refusal(Code.UNKNOWN_PRODUCT, f"product {product} does not exist", cure)
         return found[0]
 
+    def has_of(self, job: str) -> bool:
+        """Whether a job has products, or had some that are deleted."""
+        with self._state.reading() as db:
+            found = db.execute("SELECT 1 FROM products WHERE job = ? LIMIT 1", (job,)).fetchone()
+        return found is not None
+
     def hold(self, product: str) -> ProductRecord:
         """Keep a waiting product from being downlinked.  :class:`Refusal` PRODUCT_STATE."""
         with self._state.transaction() as db:

@@ -117,14 +117,20 @@ class ClockMonitor:
     """Detects jumps of UTC against the monotonic clock."""
 
     def __init__(self) -> None:
-        self._last: tuple[int, float] | None = None
+        self._last: tuple[int, float, float] | None = None
 
-    def check(self, utc_ns: int, monotonic: float) -> float | None:
-        """Seconds by which UTC jumped since the last check (forward > 0); None: it did not."""
-        last, self._last = self._last, (utc_ns, monotonic)
+    def check(self, utc_ns: int, before: float, after: float) -> float | None:
+        """Seconds by which UTC jumped since the last check (forward > 0); None: it did not.
+
+        UTC was read between the monotonic moments ``before`` and ``after``: a thread that had to
+        wait between two clocks saw no jump.
+        """
+        last, self._last = self._last, (utc_ns, before, after)
         if last is None:
             return None
-        jump = (utc_ns - last[0]) / 1e9 - (monotonic - last[1])
+        passed = (utc_ns - last[0]) / 1e9
+        shortest, longest = before - last[2], after - last[1]
+        jump = min(0.0, passed - shortest) + max(0.0, passed - longest)
         return jump if abs(jump) > CLOCK_JUMP_SECONDS else None
 
 

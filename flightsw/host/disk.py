@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import Final
@@ -96,6 +96,29 @@ def has_room(folder: Path, size: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def make_folder(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder and those above it, unless they exist; their names are on the disk then.
+
+    Without that, a power cut may take a folder away with all that was synchronised in it.
+    """
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=mode, exist_ok=True)
+    sync(folder.parent)
+
+
+def remove_remains(folder: Path) -> None:
+    """Remove what a crash left of :func:`write_whole` and :func:`has_room` in the folder.
+
+    Only for a folder that nobody else writes into.  What cannot be removed stays.
+    """
+    for pattern in (".*.partial", ".room.*"):
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
 
 
 def sync(path: Path) -> None:

@@ -26,6 +26,7 @@ from flightsw.errors import (
     JobCancelled,
 )
 from flightsw.host.confinement import confined
+from flightsw.host.disk import disk_errors, make_folder
 from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.jobs.requested_area import requested_area
@@ -164,7 +165,8 @@ class JobRunner:
             fractions.append(FractionMap(grid.rows, grid.columns, grid.stride))
             return fractions[-1:]
 
-        self.products.mkdir(parents=True, exist_ok=True)
+        with disk_errors(self.products):
+            make_folder(self.products)
         processed = chain.process(
             self._scene_request(run.job),
             self._progress(run),

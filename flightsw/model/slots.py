@@ -25,7 +25,7 @@ import msgspec
 
 from flightsw.errors import DiskFull, ModelError, PackageInvalid, StateUnusable
 from flightsw.host.confinement import confined
-from flightsw.host.disk import disk_errors, sha256, sync
+from flightsw.host.disk import disk_errors, make_folder, sha256, sync
 from flightsw.model.durable_copy import copy_folder
 from flightsw.model.golden import GoldenReport
 from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
@@ -83,7 +83,7 @@ class ModelSlots:
             self._require_signature(package.folder)
         self._shipped_id, self._shipped_folder = package.model_id, package.folder
         with suppress(DiskFull), disk_errors(folder):  # the first package needs it, not the start
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(folder, 0o700)
         self._remove_unnamed()
 
     def active(self) -> Path | None:
@@ -202,7 +202,7 @@ class ModelSlots:
         incoming = self._folder / _INCOMING
         try:
             with disk_errors(self._folder):
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self._folder, 0o700)
                 copy_folder(source, incoming)
             _verified(incoming, sha256)
             self._require_signature(incoming)

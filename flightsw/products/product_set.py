@@ -16,7 +16,7 @@ from typing_extensions import Self
 
 from flightsw.config import NameStyle
 from flightsw.errors import EmptyScene, OutputNotWritable
-from flightsw.host.disk import check_space, disk_errors, sha256
+from flightsw.host.disk import check_space, disk_errors, sha256, sync
 from flightsw.host.location import Location, shown
 from flightsw.products.array_file import MaskArray
 from flightsw.products.cloud_fill import CloudFill
@@ -237,6 +237,7 @@ def _make_folder(out: Path) -> bool:
         cause = f"cannot be made because {out.parent} is not a folder"
         raise OutputNotWritable(out, cause, "Give a folder that exists")
     out.mkdir()
+    sync(out.parent)  # else a power cut may take the folder with all that is in it
     return True
 
 

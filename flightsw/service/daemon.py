@@ -43,6 +43,7 @@ from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
 from flightsw.host.clock import utc_ns
+from flightsw.host.disk import remove_remains
 from flightsw.host.real_time import allows_real_time
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import JobQueue
@@ -108,6 +109,7 @@ class FlightService:
         self._unit = keys.unit(service.unit)
         settings = replace(settings, service=replace(service, unit=self._unit))
         self._state = opened.enter_context(StateFile(service.state_dir))
+        remove_remains(service.state_dir)  # the state file's lock makes the folder ours
         self._keys = KeyWatch(keys, self._report_refused_keys, self._renew_links, utc_ns)
         sockets = opened.enter_context(open_sockets(service, self._unit, keys, self._keys.lets_in))
         crash_report = CrashReport(service.state_dir)
@@ -410,6 +412,7 @@ class FlightService:
             self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
             self._outcomes.close_cancellations(job.id)
         self._dispatcher.close_orphans(self._jobs.is_open)
+        self._care.remove_remains(self._settings.state_dir / "products")
         self._safe.restore()
         self._care.settle()
         self._restore_contact()

@@ -83,7 +83,8 @@ class Health:
         self._check_card(now)
         self._check_disk(now, readings)
         self._check_limits(now)
-        if jump := self._clock.check(self.clock(), now):
+        before = self.monotonic()
+        if jump := self._clock.check(self.clock(), before, self.monotonic()):
             self.event("CLOCK_JUMPED", f"UTC jumped by {jump:+.3f} s", seconds=jump)
         is_open = sources.contact.state(now).open
         if self._contact_open and not is_open:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -13,9 +15,11 @@ from flightsw.commanding.schedule import TelecommandSchedule
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.jobs.queue import JobQueue
+from flightsw.products.partial_folder import remove_stale
 from flightsw.state import StateFile, StateLoss
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Stage
+from telecommands.refusal import Refusal
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -59,6 +63,21 @@ class StateCare:
             entries = self.schedule.distrust(loss.distrusted("schedule"))
             self.state.accept_loss()
             self._report(loss, tuple(job.id for job in jobs), held, entries)
+
+    def remove_remains(self, products: Path) -> None:
+        """At boot: remove what attempts that were cut short left below ``products``.
+
+        A job without products starts from nothing, if it runs at all.  What belongs to no job
+        stays, as does that of jobs whose record is lost: their products may be whole.
+        """
+        for folder in products.iterdir() if products.is_dir() else ():
+            remove_stale(folder)
+            try:
+                record = self.jobs.record(folder.name)
+            except Refusal:  # of no job that is known
+                continue
+            if record.code is not Code.STATE_LOST and not self.catalogue.has_of(record.job):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def settle(self) -> None:
         """Bring a state that is in memory to the disk; SAFE until there is room for it."""

@@ -218,14 +218,15 @@ class StateFile:
 
     def _open(self) -> None:
         assert self._mark is not None
-        others = [self.path.with_name(name) for name in (_NEW_FILE, COPY_FILE)]
-        known = any(path.exists() for path in (self.path, *others)) or self._mark.found
+        new, copy = (self.path.with_name(name) for name in (_NEW_FILE, COPY_FILE))
+        # A new file alone is a first start that was cut short: nothing was promised yet.
+        known = self.path.exists() or copy.exists() or self._mark.found
         room = has_room(self.path.parent, _ROOM)
         try:
             if room and self.path.exists() and self._open_sound():
                 return
             if known:
-                self._db, loss = restored(self.path, others, self._mark.found)
+                self._db, loss = restored(self.path, [new, copy], self._mark.found)
             else:
                 self._db, loss = connect(":memory:"), None
                 lay_out(self._db)

@@ -71,16 +71,27 @@ class SequenceFile:
     def _locked(self) -> Iterator[int]:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
+            new = not self._path.exists()
             handle = os.open(self._path, flags, 0o600)
         except OSError as error:
             raise self._unusable(error) from error
         try:
+            if new:
+                self._keep_name()
             self._lock(handle)
             yield handle
         except OSError as error:
             raise self._unusable(error) from error
         finally:
             os.close(handle)
+
+    def _keep_name(self) -> None:
+        """A power cut may take away a new file whose folder is not synchronised."""
+        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
     def _lock(self, handle: int) -> None:
         deadline = time.monotonic() + _LOCK_S

@@ -129,13 +129,21 @@ def test_the_dictionarys_limits_of_housekeeping_are_found() -> None:
 def test_a_jump_of_the_clock_is_told_once_in_seconds(jump: float) -> None:
     monitor = ClockMonitor()
     start = 1_800_000_000 * 10**9
-    assert monitor.check(start, 50.0) is None
-    assert monitor.check(start + 10**9, 51.0) is None
+    assert monitor.check(start, 50.0, 50.0) is None
+    assert monitor.check(start + 10**9, 51.0, 51.0) is None
     moved = start + 2 * 10**9 + int(jump * 1e9)
-    assert monitor.check(moved, 52.0) == pytest.approx(jump)
-    assert monitor.check(moved + 10**9, 53.0) is None
+    assert monitor.check(moved, 52.0, 52.0) == pytest.approx(jump)
+    assert monitor.check(moved + 10**9, 53.0, 53.0) is None
 
 
 def test_a_slow_drift_is_no_jump() -> None:
     monitor = ClockMonitor()
-    assert all(monitor.check(int(n * 1.0005e9), float(n)) is None for n in range(10_000))
+    assert all(monitor.check(int(n * 1.0005e9), float(n), n) is None for n in range(10_000))
+
+
+def test_a_wait_between_two_clocks_is_no_jump_and_hides_none() -> None:
+    monitor = ClockMonitor()
+    assert monitor.check(0, 0.0, 0.0) is None
+    assert monitor.check(7 * 10**9, 1.0, 7.0) is None  # UTC was read late in six seconds
+    assert monitor.check(8 * 10**9, 8.0, 14.0) is None  # and early
+    assert monitor.check(3620 * 10**9, 15.0, 21.0) == pytest.approx(3600, abs=15)

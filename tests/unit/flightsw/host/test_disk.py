@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from flightsw.errors import DiskFull, OutputNotWritable
-from flightsw.host.disk import check_space, disk_errors, open_plain, read_plain, sha256, write_whole
+from flightsw.host.disk import (
+    check_space,
+    disk_errors,
+    has_room,
+    make_folder,
+    open_plain,
+    read_plain,
+    remove_remains,
+    sha256,
+    write_whole,
+)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -102,3 +112,34 @@ def test_a_plain_file_is_read_up_to_its_limit_and_no_further(tmp_path: Path) -> 
     with pytest.raises(OSError, match="larger than 9 bytes") as caught:
         read_plain(path, 9)
     assert caught.value.errno == errno.EFBIG
+
+
+def test_a_made_folder_and_those_above_it_are_synchronised_by_their_parents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronised: list[Path] = []
+    monkeypatch.setattr("flightsw.host.disk.sync", synchronised.append)
+    make_folder(tmp_path / "a" / "b", 0o700)
+    assert synchronised == [tmp_path, tmp_path / "a"]
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    make_folder(tmp_path / "a")
+    assert len(synchronised) == 2
+
+
+def test_what_a_crash_leaves_of_writes_and_probes_is_removed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    (tmp_path / "kept.partial").touch()
+    monkeypatch.setattr(Path, "unlink", die)  # as the process would
+    monkeypatch.setattr(Path, "replace", die)
+    with pytest.raises(KeyboardInterrupt):
+        write_whole(tmp_path / "endpoints.json", b"{}")
+    with pytest.raises(KeyboardInterrupt):
+        has_room(tmp_path, 10)
+    monkeypatch.undo()
+    assert len(list(tmp_path.iterdir())) == 3
+    remove_remains(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.partial"]

@@ -254,3 +254,12 @@ def test_damage_while_the_file_is_in_use_is_found_by_the_next_copy(tmp_path: Pat
         assert (tmp_path / "state.copy.sqlite").read_bytes() == good
     with StateFile(tmp_path) as state, state.reading() as db:
         assert db.execute("SELECT cause FROM boots").fetchall() == [("that is found",)]
+
+
+def test_a_first_start_that_was_cut_short_lost_nothing(tmp_path: Path) -> None:
+    (tmp_path / "state.new.sqlite").write_bytes(bytes(4096))  # never renamed
+    (tmp_path / "state.mark").touch()
+    with StateFile(tmp_path) as state:
+        assert state.loss is None
+        assert not state.volatile
+    assert not (tmp_path / "state.new.sqlite").exists()

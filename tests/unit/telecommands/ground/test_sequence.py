@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import os
 import stat
 from pathlib import Path
 
@@ -123,3 +124,21 @@ def test_the_last_number_is_an_end(path: Path) -> None:
     path.write_text(f"{2**62 - 5:020}\n")
     with pytest.raises(SequenceUnusable, match="no sequence number left"):
         SequenceFile(path).next()
+
+
+def test_the_name_of_a_new_file_is_on_the_disk_before_a_number_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could take the file away, and its numbers would be used again."""
+    synchronised: list[Path] = []
+    fsync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        synchronised.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watched)
+    SequenceFile(tmp_path / "sequence").next()
+    assert synchronised == [tmp_path, tmp_path / "sequence"]
+    SequenceFile(tmp_path / "sequence").next()
+    assert synchronised[2:] == [tmp_path / "sequence"]
