@@ -96,9 +96,9 @@ class GroundRecord:
     """What the ground knows: what it was answered, and what it holds."""
 
     accepted: dict[str, str] = field(default_factory=dict)
-    """Jobs by the id of the telecommand that made them."""
+    """Jobs by the reference (KEY/ID) of the telecommand that made them."""
     closed: dict[str, str] = field(default_factory=dict)
-    """Closing stages by id of the telecommand, durable ones only."""
+    """Closing stages by reference of the telecommand, durable ones only."""
     delivered: dict[str, str] = field(default_factory=dict)
     """SHA-256 by product, as confirmed by the service."""
     deleted: set[str] = field(default_factory=set)
@@ -218,7 +218,7 @@ def _read(db: sqlite3.Connection) -> _Rows:
         return [dict(row) for row in db.execute(f"SELECT * FROM {table}")]  # noqa: S608 - ours
 
     windows = {
-        row["key_id"]: int.from_bytes(row["window"][:_WINDOW_NUMBER], "big")
+        row["key_id"].partition("#")[0]: int.from_bytes(row["window"][:_WINDOW_NUMBER], "big")
         for row in rows("sequence_windows")
     }
     tables = ("jobs", "products", "telecommands", "verifications", "boots")

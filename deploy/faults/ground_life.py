@@ -204,11 +204,12 @@ class GroundLife:
 
     def _note(self, verification: Verification) -> None:
         name, args = self._sent.get(verification.id, ("", {}))
+        reference = f"{self.record.key_id}/{verification.id}"
         if verification.stage is Stage.ACCEPTED and name == "PROCESS_SCENE":
-            self._promise("accepted", verification.id, verification.data["job"])
+            self._promise("accepted", reference, verification.data["job"])
         if verification.stage.closes and verification.stage is not Stage.REJECTED:
             if not name.startswith("LIST_"):
-                self._promise("closed", verification.id, verification.stage.value)
+                self._promise("closed", reference, verification.stage.value)
             if name == "DELETE_PRODUCT" and verification.stage is _DONE:
                 self._promise("deleted", args["product"])
 

@@ -55,11 +55,12 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     with StateFile(folder / "state") as state:
         BootRecord(state).begin(0)
-        jobs, ledger = JobQueue(state, lambda: 10), VerificationLedger(state)
+        jobs, ledger = JobQueue(state, "sat-a", lambda: 10), VerificationLedger(state)
         catalogue = ProductCatalogue(state)
 
         def stage(telecommand: str, stage: Stage) -> None:
-            ledger.record(Verification(id=telecommand, name="PROCESS_SCENE", stage=stage, at=1))
+            verification = Verification(id=telecommand, name="PROCESS_SCENE", stage=stage, at=1)
+            ledger.record(telecommand, verification)
 
         for telecommand in ("t1", "t2", "t3"):
             ledger.open(telecommand, "PROCESS_SCENE", "operator", 0, durable=True)
@@ -86,7 +87,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stage("t2", Stage.FAILED)
         with state.transaction() as db:
             db.execute(
-                "INSERT INTO sequence_windows VALUES ('operator', ?)", ((7).to_bytes(8, "big"),)
+                "INSERT INTO sequence_windows VALUES ('operator#0', ?)", ((7).to_bytes(8, "big"),)
             )
     (folder / "sequence").write_bytes(b"%020d\n" % 33)
     return folder

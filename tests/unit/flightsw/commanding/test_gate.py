@@ -174,7 +174,7 @@ def test_each_of_two_keys_of_a_name_has_a_window_of_its_own(tmp_path: Path) -> N
     keys = {KEY.key_id: (KEY,)}
 
     def gate(state: StateFile) -> Gate:
-        return Gate(state, lambda: keys, lambda _key_id, _role: True, lambda: 100)
+        return Gate(state, UNIT, lambda: keys, lambda _key_id, _role: True, lambda: 100)
 
     with StateFile(tmp_path) as state:
         during = gate(state)
@@ -182,13 +182,13 @@ def test_each_of_two_keys_of_a_name_has_a_window_of_its_own(tmp_path: Path) -> N
         keys[KEY.key_id] = (KEY, new)
         for number in (1, 2):
             body = TelecommandBody(id=f"n{number}", name="PING", sent_at=0)
-            assert during.admit(sign(new, number, body), 0).key == new
+            assert during.admit(sign(new, UNIT, number, body), 0).key == new
         assert _code(during, _frames(5000)) is Code.REPLAYED
         during.flush()
         keys[KEY.key_id] = (new,)
         after = gate(state)
         assert _code(after, _frames(5001)) is Code.BAD_MAC
-        repeated = sign(new, 2, TelecommandBody(id="n2", name="PING", sent_at=0))
+        repeated = sign(new, UNIT, 2, TelecommandBody(id="n2", name="PING", sent_at=0))
         assert _code(after, repeated) is Code.REPLAYED
 
 

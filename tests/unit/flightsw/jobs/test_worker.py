@@ -47,7 +47,7 @@ def _processing(
 def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: str) -> None:
     modes = ModeMachine()
     with StateFile(tmp_path) as state:
-        jobs = _QueueThatIsOvertaken(state, lambda: 10)
+        jobs = _QueueThatIsOvertaken(state, "sat-a", lambda: 10)
 
         def overtake(job: Job) -> None:
             if what == "cancelled":

@@ -14,7 +14,7 @@ from telecommands.dictionary import Code, JobState, ProcessScene
 def test_only_what_attempts_that_were_cut_short_left_is_removed(tmp_path: Path) -> None:
     """Of a kill between a product's rename and its record, whatever became of the job."""
     with StateFile(tmp_path) as state:
-        jobs, catalogue = JobQueue(state, lambda: 10), ProductCatalogue(state)
+        jobs, catalogue = JobQueue(state, "sat-a", lambda: 10), ProductCatalogue(state)
         ids = {}
         for name in ("whole", "failed", "waiting", "lost"):
             ids[name] = jobs.add(name, ProcessScene(scene="S.SAFE"), 0).id

@@ -254,11 +254,12 @@ def test_what_is_hazardous_is_sent_only_when_it_is_confirmed(
     client: Client, flight: FlightStandIn, wanted: dict[str, Any]
 ) -> None:
     body = json.dumps(wanted).encode()
-    answer = client.ask("/api/telecommands", body, client.token)
+    path = "/api/telecommands"
+    answer = client.ask(path, body, client.signed(path, body))
     assert (answer.status, answer.json["error"]["code"]) == (409, "NOT_CONFIRMED")
     assert flight.ran == []
     confirmed = json.dumps(wanted | {"confirmed": True}).encode()
-    sent = client.ask("/api/telecommands", confirmed, client.token)
+    sent = client.ask(path, confirmed, client.signed(path, confirmed))
     assert client.closed(sent.json["id"])[-1]["stage"] == "COMPLETED"
     assert [one.name for one in flight.ran] == ["ARM", wanted["name"]]
 
