@@ -39,6 +39,7 @@ class FlightUnit:
         engines: Sequence[str] = ("dimc",),
         unit: str = "rig",
     ) -> None:
+        self.unit = unit
         self.folder = folder
         self.state = folder / "state"
         self.scenes = folder / "scenes"

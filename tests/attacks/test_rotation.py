@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 
 from deploy.rig.flight_unit import wait_until
@@ -35,7 +36,7 @@ class Rotating:
 
     def ping(self, keys: GroundKeys, link: GroundKeys | None = None) -> object:
         """What a PING signed with these keys is answered, over a link of the same or of others."""
-        both = GroundKeys((link or keys).curve, keys.service_public, keys.telecommand)
+        both = msgspec.structs.replace(keys, curve=(link or keys).curve)
         sequence = SequenceFile(self.attacked.unit.ground / "trial.sequence")
         with self.commanding(both, sequence) as client:
             answer = client.execute("PING", {}, 20)

@@ -44,11 +44,11 @@ def test_listeners_that_do_not_read_cost_little_memory(attacked: Attacked) -> No
             body = TelecommandBody(
                 id=f"list{number}", name="LIST_SCHEDULE", args={"limit": 20}, sent_at=0
             )
-            flooding.send_multipart(sign(key, first + number, body))
+            flooding.send_multipart(sign(key, attacked.unit.unit, first + number, body))
         body = TelecommandBody(
             id="last", name="SET_HOUSEKEEPING_RATE", args={"period_s": 7}, sent_at=0
         )
-        flooding.send_multipart(sign(key, first + _ANSWERS, body))
+        flooding.send_multipart(sign(key, attacked.unit.unit, first + _ANSWERS, body))
         attacked.skip_sequence("commander", first + _ANSWERS)
         wait_until(lambda: attacked.housekeeping_period() == 7)
         assert attacked.memory_bytes() - before < _MOST_GROWTH_BYTES
@@ -61,7 +61,9 @@ def test_replays_use_up_nothing_of_their_victim(attacked: Attacked) -> None:
     key = attacked.unit.keys.telecommand
     assert key is not None
     number = attacked.sequence("operator")
-    frames = sign(key, number, TelecommandBody(id="once", name="PING", sent_at=0))
+    frames = sign(
+        key, attacked.unit.unit, number, TelecommandBody(id="once", name="PING", sent_at=0)
+    )
     with attacked.dealer("commander", "telecommand") as replaying:
         replaying.send_multipart(frames)
         for _ in range(3):

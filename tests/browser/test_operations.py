@@ -26,7 +26,7 @@ from tests.browser.steps import (
     photograph,
 )
 from tests.unit.telecommands.dashboard.running import Client, running, until
-from tests.unit.telecommands.flight_stand_in import FlightStandIn, event, housekeeping
+from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, event, housekeeping
 
 ALARMS = "faults.taxonomy:faultManagement.view"
 TIMELINE = "displays:root/displays:timeline"
@@ -64,7 +64,9 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mission]:
     folder = tmp_path_factory.mktemp("mission")
     with FlightStandIn(key) as flight:
         endpoints = StationEndpoints(**json.loads(flight.endpoints(folder).read_text()))
-        station = Station(endpoints, GroundKeys(telecommand=key), folder / "operator.sequence")
+        station = Station(
+            endpoints, GroundKeys(telecommand=key, unit=UNIT), folder / "operator.sequence"
+        )
         settings = DashboardSettings(
             archive=folder / "archive.sqlite", openmct=find_openmct(None), port=0, operator=key
         )
