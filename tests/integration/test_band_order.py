@@ -13,6 +13,7 @@ import pytest
 from onnx import numpy_helper
 
 from flightsw.cli import main
+from flightsw.host.processor import sums_int8_products_exactly
 from flightsw.model.package import shipped_package
 from tests.conftest import Simulated
 
@@ -68,7 +69,9 @@ def test_the_published_band_order_gives_the_same_mask(
         options = ["--model", str(model), "--products", "mask", "--quiet"]
         assert main(["process", str(simulated.scene), "-o", str(out), *options]) == 0
         masks.append(np.load(next(out.glob("*_cloud_mask.npy"))))
-    np.testing.assert_array_equal(masks[0], masks[1])
+    # In float32 (docs/decisions/0053) the sum over the bands depends on their order.
+    least = 1.0 if sums_int8_products_exactly() else 0.999
+    assert (masks[0] == masks[1]).mean() >= least
     assert 0 < np.mean(masks[0] == 1) < 1
 
 

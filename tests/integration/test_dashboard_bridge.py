@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ import zmq
 
 from deploy.rig.flight_unit import FlightUnit, flight_unit
 from flightsw.keys import KeyFolder
+from telecommands.dashboard.address import PageToken, token_of
+from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.ground.connection import read_ground_keys
 from telecommands.keys import (
     SERVICE_KEY,
@@ -37,6 +40,12 @@ def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iter
         yield unit
 
 
+def _token(folder: Path, keys: Path, name: str, port: int) -> PageToken | None:
+    key = read_ground_keys(keys, name).telecommand
+    with ArchiveReader(folder / "archive.sqlite") as reader:
+        return key and token_of(key, reader.bridge(), port, int(time.time()) + 3600)
+
+
 @contextmanager
 def _bridge(
     unit: FlightUnit, folder: Path, keys: Path | None = None, name: str = "operator"
@@ -55,7 +64,7 @@ def _bridge(
             line = process.stdout.readline()
             found = re.match(r"http://127\.0\.0\.1:(\d+)/ ", line)
             assert found, line
-            client = Client(int(found[1]), read_ground_keys(keys, name).telecommand)
+            client = Client(int(found[1]), _token(folder, keys, name, int(found[1])))
             until(lambda: process.poll() is not None or answers(client))
             yield client, process
         finally:
