@@ -39,7 +39,7 @@ class ForkedUnit(FlightUnit):
 
     def __init__(self, folder: Path, *, package: Path, lines: str = "") -> None:
         super().__init__(folder, lines=lines)
-        self.settings.write_text(f'model = "{package}"\n{self.settings.read_text()}')
+        self.use_package(package)
         self._forks = multiprocessing.get_context("forkserver")
         self._forks.set_forkserver_preload(list(_LOADED))
         self._child: BaseProcess | None = None

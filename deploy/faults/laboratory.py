@@ -30,9 +30,7 @@ class Laboratory:
     def equip(self, unit: FlightUnit) -> None:
         """The unit uses the small package, and has the other one in its inbox."""
         if "model =" not in unit.settings.read_text():
-            settings = unit.settings.read_text()
-            unsigned = settings.replace("[service]\n", "[service]\nunsigned_models = true\n")
-            unit.settings.write_text(f'model = "{self.package}"\n{unsigned}')
+            unit.use_package(self.package)
         shutil.copytree(self.other, unit.state / "model_inbox" / self.other.name)
         unit.add_scene(self.scene)
 

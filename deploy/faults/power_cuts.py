@@ -190,6 +190,7 @@ def start_and_stop(life: Life) -> list[dict[str, Any]]:
             telemetry_port=0,
             downlink_port=0,
             curve=False,
+            unsigned_models=True,
         ),
     )
     output = io.StringIO()

@@ -68,6 +68,12 @@ class FlightUnit:
         self.announced = threading.Event()
         self._reader: threading.Thread | None = None
 
+    def use_package(self, package: Path) -> None:
+        """Name a model package in the settings; nobody need have signed it."""
+        settings = self.settings.read_text()
+        unsigned = settings.replace("[service]\n", "[service]\nunsigned_models = true\n", 1)
+        self.settings.write_text(f'model = "{package}"\n{unsigned}')
+
     def add_scene(self, product: Path) -> str:
         """Link a product's files below the scene root; its path there."""
         target = self.scenes / product.name

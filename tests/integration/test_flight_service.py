@@ -278,10 +278,12 @@ def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
     scene = unit.add_scene(write_overcast(tmp_path))
     with unit.telemetry("sci.cloud_fraction") as telemetry:
         done = unit.execute("PROCESS_SCENE", scene=scene, ground_sample_distance=20, stop_above=0.9)
-        fraction = next(body for _, _, body in telemetry.packets(30))
+        packets = (body for _, _, body in telemetry.packets(30))
+        fraction = next(
+            one for one in packets
+            if isinstance(one, CloudFraction) and one.job == done.data["job"]
+        )  # fmt: skip
     assert (done.stage, done.code) == (Stage.COMPLETED, Code.STOPPED_ABOVE)
-    assert isinstance(fraction, CloudFraction)
-    assert fraction.job == done.data["job"]
     assert fraction.at_least is not None
     assert 0.9 < fraction.at_least <= fraction.contaminated
     (event,) = unit.events("CLOUD_ESTIMATED")
@@ -668,6 +670,17 @@ def _housekeeping_mode(unit: FlightUnit) -> str:
         _, _, packet = next(telemetry.packets(30))
     assert isinstance(packet, Housekeeping)
     return packet.mode.value
+
+
+def test_the_scenes_on_board_are_listed(unit: FlightUnit, scene: str) -> None:
+    listed = unit.execute("LIST_SCENES").data["scenes"]
+    assert scene in [one["scene"] for one in listed]
+
+
+def test_a_key_is_not_rotated_without_time_for_both_keys(unit: FlightUnit) -> None:
+    new = {"public": "x" * 40, "nonce": "0" * 32, "secret": "0" * 64}
+    answer = unit.execute("ROTATE_KEY", **new, old_until=1)
+    assert (answer.stage, answer.code) == (Stage.REJECTED, Code.TIME_PASSED)
 
 
 def test_every_telecommand_of_the_dictionary_is_tried_in_this_file() -> None:

@@ -23,6 +23,7 @@ import rasterio
 from rasterio.warp import transform
 
 from deploy.rig.flight_unit import wait_until
+from flightsw.host.processor import sums_int8_products_exactly
 from tests.conftest import Simulated, run_command
 
 
@@ -82,7 +83,9 @@ def test_four_tiles_at_a_time_give_the_same_bytes_as_one(
     simulated: Simulated, processed: Path, tmp_path: Path
 ) -> None:
     _process(simulated.scene, tmp_path, "--arrangement", "batch")
-    np.testing.assert_array_equal(_mask(tmp_path), _mask(processed))
+    same = (_mask(tmp_path) == _mask(processed)).mean()
+    # Float32 (docs/decisions/0053) adds in another order for a batch than for one tile.
+    assert same >= (1.0 if sums_int8_products_exactly() else 0.999)
 
 
 def test_the_twins_timing_changes_no_pixel(

@@ -21,7 +21,7 @@ from telecommands.dashboard.bridge import Dashboard, DashboardSettings
 from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.ground.station import Station
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class Answer:
