@@ -23,8 +23,7 @@ def test_kills_at_any_moment_lose_no_job_and_deliver_every_product_once(
 ) -> None:
     episode = kill_often(laboratory, tmp_path / "unit", seed=4, kills=_KILLS)
     assert episode["findings"] == []
-    assert set(episode["phases"]) >= {"working", "publishing"}
-    assert set(episode["phases"]) <= set(PHASES)
+    assert {"working"} <= set(episode["phases"]) <= set(PHASES)
     assert episode["jobs"] > 0
     assert episode["products"] > 0
 
