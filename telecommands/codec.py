@@ -5,11 +5,13 @@ Nothing here trusts what it reads (docs/decisions/0016-msgpack-at-the-trust-boun
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Final, TypeVar, cast
 
 import msgspec
+from msgspec import inspect
 
 from telecommands.dictionary import (
     MAX_BODY_BYTES,
@@ -28,6 +30,7 @@ from telecommands.dictionary import (
     Topic,
 )
 from telecommands.refusal import Refusal
+from telecommands.value_types import valid_values
 
 Kind = TypeVar("Kind")
 
@@ -38,6 +41,7 @@ _PACKET: Final = msgspec.msgpack.Decoder(Packet)
 _BODIES: Final = {topic: msgspec.msgpack.Decoder(kind) for topic, kind in PACKETS.items()}
 _FORMAT: Final = "Use the format of docs/interface.md"
 _CAUSE_CHARACTERS: Final = 300  # an error may quote a field's name of any length
+_PLACE: Final = re.compile(r" - at `\$\.(?P<keys>[\w.]+)")
 _KEYS: Final = frozenset((str,))
 _CONTAINERS: Final = frozenset((list, dict))
 _VALUES: Final = _CONTAINERS | {type(None), bool, int, float, str, bytes}
@@ -119,10 +123,41 @@ def convert_arguments(name: str, args: Mapping[str, Any]) -> Telecommand:
     try:
         return msgspec.convert(dict(args), kind)
     except (msgspec.ValidationError, RecursionError) as error:
+        cause = f"{name} {_wrong_argument(str(error), args, kind):.{_CAUSE_CHARACTERS}}"
         cure = "Correct the argument (docs/interface.md)"
-        raise Refusal(
-            Code.BAD_ARGUMENTS, f"{name} got a wrong argument: {error!s:.{_CAUSE_CHARACTERS}}", cure
-        ) from error
+        raise Refusal(Code.BAD_ARGUMENTS, cause, cure) from error
+
+
+def _wrong_argument(error: str, args: Mapping[str, Any], kind: type[msgspec.Struct]) -> str:
+    """What an error of msgspec says, with the argument, its value and the valid values."""
+    place = _PLACE.search(error)
+    keys = place["keys"].split(".") if place else []
+    return _wrong(keys, args, kind) or f"got wrong arguments: {error}"
+
+
+def _wrong(
+    keys: Sequence[str], record: Mapping[str, Any], kind: type[msgspec.Struct], within: str = ""
+) -> str:
+    """What is wrong at these keys; empty if each value is valid, but not beside the others."""
+    fields = _fields(kind)
+    if unknown := [key for key in record if key not in fields]:
+        known = f"valid are {', '.join(fields)}" if fields else "it has none"
+        return f"has no argument {within}{unknown[0]}; {known}"
+    if missing := [key for key, field in fields.items() if field.required and key not in record]:
+        return f"needs the argument {within}{missing[0]}"
+    if not keys:
+        return ""
+    key, *inner = keys
+    value, expected = record[key], fields[key].type
+    if isinstance(expected, inspect.StructType) and isinstance(value, Mapping):
+        return _wrong(inner, value, expected.cls, f"{within}{key}.")
+    return f"got {within}{key} = {value!r:.60}, which is not {valid_values(expected)}"
+
+
+def _fields(kind: type[msgspec.Struct]) -> dict[str, inspect.Field]:
+    record = inspect.type_info(kind)
+    assert isinstance(record, inspect.StructType)
+    return {field.encode_name: field for field in record.fields}
 
 
 def decode_packet(topic: bytes, frame: bytes) -> tuple[Packet, Record]:

@@ -11,16 +11,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import inspect
 
+from telecommands.value_types import parts, valid_values
+
 _PLACE: Final = re.compile(r" - at `\$\.(?P<keys>[\w.]+)")
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*?)`")
-_PLAIN: Final = {
-    inspect.BoolType: "true or false",
-    inspect.IntType: "an integer",
-    inspect.FloatType: "a number",
-    inspect.StrType: "text",
-    inspect.CustomType: "a path",
-    inspect.StructType: "a table",
-}
 
 
 def explain(
@@ -40,7 +34,7 @@ def explain(
         return f"is wrong{_within(keys)}: {rule}", "Correct the values (docs/settings.md)"
     *tables, key = keys
     cause = f"has {key} = {json.dumps(value, default=str)}{_within(tables)}"
-    expected = _expected(_fields(tables, kind)[key])
+    expected = valid_values(_fields(tables, kind)[key])
     return f"{cause}, which is not {expected}", "Correct the value (docs/settings.md)"
 
 
@@ -69,38 +63,6 @@ def _tables(name: str, kind: type[msgspec.Struct]) -> Iterator[tuple[str, dict[s
     assert isinstance(record, inspect.StructType)
     yield name, {field.encode_name: field.type for field in record.fields}
     for field in record.fields:
-        for part in _parts(field.type):
+        for part in parts(field.type):
             if isinstance(part, inspect.StructType):
                 yield from _tables(f"{name}.{field.encode_name}".lstrip("."), part.cls)
-
-
-def _parts(kind: inspect.Type) -> list[inspect.Type]:
-    """The types that a value may have; TOML has no null."""
-    if isinstance(kind, inspect.Metadata):
-        return _parts(kind.type)
-    if isinstance(kind, inspect.UnionType):
-        return [part for one in kind.types for part in _parts(one)]
-    return [] if isinstance(kind, inspect.NoneType) else [kind]
-
-
-def _expected(kind: inspect.Type) -> str:
-    return " or ".join(map(_described, _parts(kind)))
-
-
-def _described(kind: inspect.Type) -> str:
-    if isinstance(kind, inspect.LiteralType):
-        return f"one of {', '.join(json.dumps(one) for one in kind.values)}"
-    if isinstance(kind, inspect.VarTupleType):
-        least = "a list of at least" if kind.min_length else "a list of"
-        items = _expected(kind.item_type)
-        return f"{least} {items}" if items.startswith("one of") else f"a list of {items}"
-    return " ".join([_PLAIN[type(kind)], *_bounds(kind)])
-
-
-def _bounds(kind: inspect.Type) -> Iterator[str]:
-    for name, words in (("gt", "above"), ("ge", "from"), ("le", "to"), ("lt", "below")):
-        bound = getattr(kind, name, None)
-        if bound is not None:
-            yield f"{words} {bound}"
-    if factor := getattr(kind, "multiple_of", None):
-        yield f"that is a multiple of {factor}"

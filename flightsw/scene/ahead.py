@@ -209,7 +209,7 @@ def _begin(upcoming: Callable[[], SceneRecipe | None]) -> _BegunScene | None:
         return None if recipe is None else _BegunScene(recipe)
     except Exception as error:  # noqa: BLE001 - the job that runs now must not fail for it
         # The scene's own job will open it again, fail and record why.
-        _log.info("cannot decode the next scene ahead of its turn", cause=repr(error))
+        _log.debug("cannot decode the next scene ahead of its turn", cause=repr(error))
         return None
 
 

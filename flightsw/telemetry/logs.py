@@ -52,8 +52,11 @@ def configure_logs(level: str, stream: TextIO) -> None:
 
 
 def log_for_people() -> None:
-    """Send structlog's lines to stderr: stdout is for the command's output."""
-    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+    """Send structlog's lines from INFO on to stderr: stdout is for the command's output."""
+    structlog.configure(
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
 
 
 def _described() -> list[Processor]:

@@ -40,6 +40,8 @@ def read_arguments(name: str, pairs: Sequence[str], now_ns: int) -> dict[str, An
             raise UsageError(name, cause, f"Its arguments are {_names(fields)}")
         if key in args:
             raise UsageError(name, f"got the argument {key} twice", "Give it once")
+        if not text.strip():
+            raise UsageError(f"{name} {key}", "is empty", "Give a value, or leave it out")
         try:
             args[key] = _read(fields[key], text, now_ns)
         except ValueError as error:

@@ -272,6 +272,48 @@ def test_arguments_that_do_not_fit_are_refused_by_name(
     assert len(caught.value.cause) < 400
 
 
+@pytest.mark.parametrize(
+    ("name", "args", "cause"),
+    [
+        ("PING", {"x": 1}, "PING has no argument x; it has none"),
+        ("GET_PARAMETER", {"nam": 1}, "GET_PARAMETER has no argument nam; valid are name"),
+        ("PROCESS_SCENE", {}, "PROCESS_SCENE needs the argument scene"),
+        (
+            "PROCESS_SCENE",
+            {"scene": "a", "offset": 5.0},
+            "PROCESS_SCENE got offset = 5.0, which is not a number from -10000 to 0",
+        ),
+        (
+            "PROCESS_SCENE",
+            {"scene": "a", "bounds": [11.0, "b"]},
+            "PROCESS_SCENE got bounds = [11.0, 'b'], which is not a list of a number from -360 to",
+        ),
+        (
+            "PROCESS_SCENE",
+            {"scene": "a", "ground_sample_distance": 15},
+            "PROCESS_SCENE got ground_sample_distance = 15, which is not one of 10, 20, 40",
+        ),
+        (
+            "CANCEL_JOB",
+            {"job": "a b"},
+            "CANCEL_JOB got job = 'a b', which is not text of 1 to 64 characters that matches ^[A",
+        ),
+        ("SCHEDULE", {"at": 1, "telecommand": {}}, "SCHEDULE needs the argument telecommand.name"),
+        (
+            "SCHEDULE",
+            {"at": 1, "telecommand": {"name": 5}},
+            "SCHEDULE got telecommand.name = 5, which is not text of 1 to 64 characters",
+        ),
+    ],
+)
+def test_the_cause_of_a_refusal_names_the_argument_its_value_and_valid_values(
+    name: str, args: dict[str, Any], cause: str
+) -> None:
+    with pytest.raises(Refusal) as caught:
+        convert_arguments(name, args)
+    assert caught.value.cause.startswith(cause)
+
+
 def test_arguments_left_out_have_their_defaults() -> None:
     assert convert_arguments("PING", {}) == Ping()
     assert convert_arguments("PROCESS_SCENE", {"scene": "a"}).products == ("geotiff", "report")  # type: ignore[attr-defined]
