@@ -38,6 +38,7 @@ from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
 _COARSEST: Final = 1000  # metres a pixel
 _NO_CHECKSUM: Final = "a GeoTIFF has no checksum, so bit errors cannot be detected"
+_TIME_IN_NAME: Final = re.compile(r"(?<![^_.-])(\d{8}(?=[T_])|\d{7}(?=T))[T_](\d{6})(?![^_.-])")
 _ROWS_READ: Final = 256  # in one call, at least
 
 
@@ -259,7 +260,9 @@ def _single_file(
                 named[band] = index
         for band in bands:
             if band not in named:
-                cause = f"lacks band {band}; its bands are described as ({', '.join(descriptions)})"
+                described = ", ".join(text or "-" for text in descriptions)
+                known = f"described as {described}" if any(descriptions) else "not described"
+                cause = f"lacks band {band}; its bands are {known}"
                 cure = "Describe the bands as B02, B03, … or blue, green, red, nir, or name them"
                 raise MissingBand(path, cause, cure, argument="bands", band=band)
         return {band: _facts(location, file, named[band]) for band in bands}
@@ -280,7 +283,7 @@ def _folder(path: Location, files: Sequence[Location], bands: Sequence[str]) -> 
             cause = (
                 f"lacks band {band}; its files have {', '.join(found) or 'no band in their names'}"
             )
-            raise MissingBand(path, cause, "Name its file B02.tif, …_B02.tif or blue.tif")
+            raise MissingBand(path, cause, f"Name its file {band}.tif, or …_{band}.tif")
         with open_tiff_checked(found[band]) as opened:
             if opened.count != 1:
                 cause = f"has {opened.count} bands, not only {band}"
@@ -430,9 +433,12 @@ def _band_in_name(location: Location) -> str | None:
 
 
 def _sensed_at(*locations: Location) -> datetime | None:
-    """The time in a file's name: ``_20221005T115411_``, or HLS's ``.2022278T115411.``."""
+    """The time in a file's name.
+
+    ``_20221005T115411_``, HLS's ``.2022278T115411.``, PlanetScope's ``20221005_115411_``.
+    """
     for location in locations:
-        for day, time in re.findall(r"(?<![^_.-])(\d{7,8})T(\d{6})(?![^_.-])", name_of(location)):
+        for day, time in _TIME_IN_NAME.findall(name_of(location)):
             with suppress(ValueError):
                 form = "%Y%m%d%H%M%S" if len(day) == 8 else "%Y%j%H%M%S"
                 return datetime.strptime(day + time, form).replace(tzinfo=timezone.utc)

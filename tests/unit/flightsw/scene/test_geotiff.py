@@ -349,12 +349,23 @@ def test_files_named_by_colour(tmp_path: Path, form: str) -> None:
         open_scene(tmp_path)
 
 
-@pytest.mark.parametrize("day", ["20220422", "2022112"])
-def test_the_time_is_read_from_the_name(tmp_path: Path, day: str) -> None:
-    path = write_tiff(tmp_path / f"HLS.S30.T29UNU.{day}T115411.v2.0.tif")
+@pytest.mark.parametrize("time", ["20220422T115411", "2022112T115411", "20220422_115411"])
+def test_the_time_is_read_from_the_name(tmp_path: Path, time: str) -> None:
+    path = write_tiff(tmp_path / f"HLS.S30.T29UNU.{time}.v2.0.tif")
     known = open_scene(path).metadata
     assert known.sensed_at == datetime(2022, 4, 22, 11, 54, 11, tzinfo=timezone.utc)
     assert known.tile_id == "T29UNU"
+
+
+@pytest.mark.parametrize("name", ["a_20220422_20220509_02", "a_2022112_115411", "a_1234"])
+def test_numbers_that_are_no_time_are_not_read_as_one(tmp_path: Path, name: str) -> None:
+    assert open_scene(write_tiff(tmp_path / f"{name}.tif")).metadata.sensed_at is None
+
+
+def test_bands_without_descriptions_are_reported_as_such(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", names=("",) * 4)
+    with pytest.raises(MissingBand, match="lacks band B02; its bands are not described"):
+        open_scene(path)
 
 
 @pytest.mark.parametrize("size", [1, 3, 30, 100, 1000])
