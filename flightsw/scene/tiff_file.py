@@ -30,7 +30,8 @@ _NETWORK_LIMITS: Final = {
 
 def cure_for(location: Location) -> str:
     """What to do about a file that cannot be read."""
-    return WRITE_CURE if isinstance(location, Path) else "Check the address and the network"
+    remote = "Check the address and the network; the server must answer requests for ranges"
+    return WRITE_CURE if isinstance(location, Path) else remote
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def open_tiff_checked(location: Location, overview: int | None = None) -> Iterat
                 warnings.simplefilter("ignore", NotGeoreferencedWarning)  # reported below
                 file = held.enter_context(open_tiff(location, overview))
         except (RasterioIOError, OSError, ValueError) as error:
-            cause = f"is not a readable GeoTIFF: {shown(error)}"
+            cause = f"is not a readable GeoTIFF: {shown(error).rstrip('.')}"
             raise CorruptImage(shown(location), cause, cure_for(location)) from error
         if file.transform.is_identity:
             raise BadMetadata(shown(location), "has no georeference", "Write it with its grid")
