@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import resource
@@ -21,15 +22,17 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _FOLDER: Final = _ROOT / "archive"
 _SCENES: Final = 24
 _CORRUPT: Final = (5, 17)
-_SIDE: Final = 448
 _LETTERS: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ"
 
 
 def main() -> int:
     """Simulate, process one after the other, reprocess, compare; 1 if anything differs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=448, help="side length of a scene in pixels")
+    side = parser.parse_args().size
     shutil.rmtree(_FOLDER, ignore_errors=True)
-    scenes = make_archive(_FOLDER / "scenes", _SCENES, _SIDE, _CORRUPT)
-    print(f"1. {len(scenes)} scenes of {_SIDE} x {_SIDE} pixels, two of them damaged.")
+    scenes = make_archive(_FOLDER / "scenes", _SCENES, side, _CORRUPT)
+    print(f"1. {len(scenes)} scenes of {side} x {side} pixels, two of them damaged.")
     serial, serial_seconds = _run(
         "process", *map(str, scenes), "-o", str(_FOLDER / "serial"), "--products", "cog,stac,report"
     )
