@@ -1,4 +1,4 @@
-# make demo | dashboard | test | docs | bench | faults | soak | archive-demo: each installs what it needs into .venv.
+# make demo | dashboard | test | docs | bench | faults | fuzz | soak | archive-demo: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -9,7 +9,7 @@ OPENMCT := node_modules/.ready
 PARALLEL := --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser docs bench judge faults soak archive-demo archive-kills archive-stubs sbom clean
+.PHONY: help setup demo dashboard test lint browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
@@ -17,6 +17,7 @@ help:
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
 	@echo "make faults      damaged states, kills, power cuts, packet headers; continues where it was stopped"
+	@echo "make fuzz        a million coverage-guided inputs for every decoder; continues where it was stopped"
 	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"
 	@echo "make archive-demo   reprocess 24 small scenes on two workers, beside a serial run"
 	@echo "make archive-kills  kill workers and drivers of 20 runs, continuing where it was stopped"
@@ -76,6 +77,11 @@ judge: $(READY)
 faults: $(READY)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults $(CAMPAIGNS)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults.packets
+
+# DECODERS="jp2 manifest" chooses some; without, all.
+fuzz: $(READY)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
+	nice -n 10 $(VENV)/bin/python -m deploy.faults.fuzz $(DECODERS)
 
 soak: $(READY)
 	$(VENV)/bin/python -m deploy.faults.soak

@@ -29,6 +29,7 @@ from telecommands.dictionary import (
     TelecommandHeader,
     Topic,
 )
+from telecommands.failure import UNDECODABLE
 from telecommands.refusal import Refusal
 from telecommands.value_types import valid_values
 
@@ -204,7 +205,7 @@ def decoder_of(kind: Any) -> msgspec.msgpack.Decoder[Any]:
 def _decoded(decoder: msgspec.msgpack.Decoder[Kind], frame: bytes | msgspec.Raw, what: str) -> Kind:
     try:
         return decoder.decode(frame)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise Refusal(
             Code.MALFORMED, f"{what} cannot be decoded: {error!s:.{_CAUSE_CHARACTERS}}", _FORMAT
         ) from error

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not of a type: text that is not UTF-8 and nesting that is
+too deep have errors of their own."""
 
 
 class Failure(Exception):  # noqa: N818 - subclasses are named for what failed

@@ -14,6 +14,7 @@ from flightsw.errors import UsageError
 from flightsw.model.package import load_package
 from flightsw.products.kinds import PRODUCT_KINDS
 from telecommands.dictionary import Decode
+from telecommands.failure import UNDECODABLE
 
 _MASK_CLASSES: Final = 2
 _DIGEST: Final = 16  # characters
@@ -116,7 +117,7 @@ def decode_order(content: bytes) -> Order:
     """The order that :func:`encode_order` encoded; :class:`UsageError` for another version's."""
     try:
         return msgspec.json.decode(content, type=Order, dec_hook=lambda kind, value: kind(value))
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         cause = f"runs flightsw {__version__}, which cannot read the driver's order ({error})"
         raise UsageError("the worker", cause, "Install one version on all machines") from error
 

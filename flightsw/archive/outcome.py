@@ -12,6 +12,7 @@ from flightsw.host.disk import disk_errors, read_plain, write_whole
 from flightsw.host.location import Location, name_of, shown
 from flightsw.products.names import file_name_of
 from flightsw.products.report import FileRecord
+from telecommands.failure import UNDECODABLE
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene
@@ -96,7 +97,7 @@ def read_outcome(path: Path) -> Outcome:
     """Read a record; raises :class:`StateUnusable` for what is not one, and :class:`OSError`."""
     try:
         return msgspec.json.decode(read_plain(path, _LARGEST), type=Outcome)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise StateUnusable(path, f"is not a record ({error})", "Delete it") from error
 
 

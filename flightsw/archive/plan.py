@@ -212,7 +212,7 @@ def _listed(path: Path) -> Iterator[str]:
 def _items_of_file(path: Path) -> Iterator[str]:
     try:
         kind = json.loads(read_plain(path, _LARGEST_JSON)).get("type")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(
             path, f"cannot be read as a STAC catalogue ({error})", _EXPECTED
         ) from error

@@ -20,6 +20,7 @@ from telecommands.dictionary import (
     SetParameter,
     Value,
 )
+from telecommands.failure import UNDECODABLE
 from telecommands.refusal import Refusal
 
 _FACT: Final = "parameter."  # prefix of the state file's facts that hold parameters
@@ -102,7 +103,7 @@ class ParameterStore:
             return parameter.default
         try:
             return _checked(name, parameter, msgspec.msgpack.decode(kept, type=Value))
-        except (Refusal, msgspec.DecodeError):
+        except (Refusal, *UNDECODABLE):
             return parameter.default
 
 

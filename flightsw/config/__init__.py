@@ -16,6 +16,7 @@ from telecommands.dictionary import (
     Integrity,
     UnitName,
 )
+from telecommands.failure import UNDECODABLE
 
 
 class TwinSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -330,7 +331,7 @@ def read_settings(path: Path) -> Settings:
         raise UsageError(
             path, f"cannot be read ({error.strerror})", "Give a readable file"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise UsageError(
             path, f"is not a valid settings file ({error})", "Correct the file, or omit it"
         ) from error

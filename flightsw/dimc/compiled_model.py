@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from flightsw.dimc.tensors import TensorInfo
 from flightsw.errors import PackageInvalid
+from telecommands.failure import UNDECODABLE
 
 _Content = TypeVar("_Content")
 _Length = Annotated[int, Meta(ge=1)]
@@ -97,7 +98,7 @@ def read_json(path: Path, kind: type[_Content]) -> _Content:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
         raise PackageInvalid(path, f"cannot be read ({error.strerror})", _CURE) from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         expected = str(error).partition(" - at ")[0]
         named = re.search(r"\$\.([\w.]+)|field `(\w+)`", str(error))
         key = (named[1] or named[2]) if named else "the document"

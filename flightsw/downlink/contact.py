@@ -11,6 +11,7 @@ import msgspec
 from flightsw.errors import StateUnavailable
 from flightsw.state import StateFile
 from telecommands.dictionary import ContactState, OpenContact
+from telecommands.failure import UNDECODABLE
 
 _FACT: Final = "contact"
 _RESERVATIONS: Final = 128  # of a budget: so many writes, and a crash costs one of them at most
@@ -78,7 +79,7 @@ class ContactWindow:
         fact = self._state.fact(_FACT)
         if fact is None:
             return None
-        with suppress(msgspec.DecodeError):  # then it stays closed
+        with suppress(*UNDECODABLE):  # then it stays closed
             kept = msgspec.msgpack.decode(fact, type=_Kept)
             with self._lock:
                 self._kept = kept

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from flightsw.state import StateFile
+from telecommands.failure import UNDECODABLE
 
 _FACT: Final = "taken/"
 _KEEP_SECONDS: Final = 1.0  # between two writes of one product and client
@@ -66,7 +67,7 @@ class TakenBytes:
     def _kept(self, product: str) -> dict[str, int]:
         fact = self._state.fact(_FACT + product)
         if fact is not None:
-            with suppress(msgspec.DecodeError):  # then nobody has any of it
+            with suppress(*UNDECODABLE):  # then nobody has any of it
                 return msgspec.msgpack.decode(fact, type=dict[str, int])
         return {}
 

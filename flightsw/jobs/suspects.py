@@ -14,6 +14,7 @@ import msgspec
 from flightsw.errors import StateUnavailable
 from flightsw.state import StateFile
 from telecommands.dictionary import JobState
+from telecommands.failure import UNDECODABLE
 
 _FACT: Final = "jobs.suspects"
 
@@ -81,7 +82,7 @@ class CrashSuspects:
             return frozenset(job for (job,) in db.execute(query) if job in jobs)
 
     def _read(self) -> _Suspects:
-        with suppress(msgspec.DecodeError):  # none, or of another version
+        with suppress(*UNDECODABLE):  # none, or of another version
             return msgspec.msgpack.decode(self._state.fact(_FACT) or b"", type=_Suspects)
         return _Suspects()
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.failure import UNDECODABLE
 from telecommands.keys import KeyRefused, publish_key_file, read_key_file
 
 ROTATED_SUFFIX: Final = ".rotated"
@@ -53,7 +54,7 @@ def read_rotation(path: Path, replaces: bytes) -> tuple[ClientKey, ...]:
     """The keys that replaced the authorised one; :class:`KeyRefused` if they are of another."""
     try:
         rotation = msgspec.json.decode(read_key_file(path, secret=True), type=Rotation)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         cause = f"is not a record of rotated keys ({error})"
         raise KeyRefused(path, cause, f"Remove it, or revoke {path.stem}") from error
     if rotation.replaces.encode() != replaces:

@@ -32,6 +32,7 @@ from flightsw.model.package import CHECKSUMS, DESCRIPTION, load_package
 from flightsw.model.signature import signer
 from flightsw.state import StateFile
 from telecommands.dictionary import Code
+from telecommands.failure import UNDECODABLE
 from telecommands.refusal import Refusal
 
 FACT: Final = "model_slots"
@@ -170,7 +171,7 @@ class ModelSlots:
             return _Slots()
         try:
             return msgspec.json.decode(value, type=_Slots)
-        except msgspec.DecodeError as error:
+        except UNDECODABLE as error:
             cure = "Move the state file away: the package that ships is then active"
             raise StateUnusable(FACT, f"cannot be read ({error})", cure) from error
 

@@ -13,6 +13,7 @@ from flightsw.products.contents import SceneSummary
 from flightsw.products.kinds import ProductContext
 from flightsw.scene.scene import Cut, SceneMetadata
 from telecommands.dictionary import Decode, Integrity
+from telecommands.failure import UNDECODABLE
 
 REPORT_FORMAT: Final = 1
 """Increases when a field is removed or changes its meaning, not for new fields."""
@@ -151,7 +152,7 @@ def read_report(path: Path) -> SceneReport:
     """Read a report; raise :class:`ProductError` if it is not one, or of a newer format."""
     try:
         report = msgspec.json.decode(path.read_bytes(), type=SceneReport)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, *UNDECODABLE) as error:
         raise ProductError(path, f"is not a readable report ({error})") from error
     if report.format > REPORT_FORMAT:
         raise ProductError(

@@ -18,6 +18,7 @@ from flightsw.host.location import Location, as_https, resolved, shown, suffix_o
 from flightsw.host.web import fetch
 from flightsw.scene.metadata import is_known_baseline, offset_of_baseline
 from flightsw.scene.sensors import Sensor, band_of, sensor_of
+from telecommands.failure import UNDECODABLE
 
 _LARGEST: Final = 4 << 20  # bytes; items have some ten thousand
 _COMMON_NAMES: Final = {
@@ -196,7 +197,7 @@ def _decoded(location: Location, content: bytes) -> _Item:
         if kind.type != "Feature" or not kind.stac_version:
             raise BadMetadata(shown(location), "is not a STAC item", _ITEM_CURE)
         return msgspec.json.decode(content, type=_Item)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         cause = f"is not a valid STAC item ({error})"
         raise BadMetadata(shown(location), cause, _ITEM_CURE) from error
 

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from telecommands.dictionary import TELECOMMANDS, Telecommand
+from telecommands.failure import UNDECODABLE
 from telecommands.ground.commanding import check_arguments
 from telecommands.ground.errors import UsageError
 
@@ -208,7 +209,7 @@ def _number(text: str) -> float:
 def _json(text: str) -> Any:
     try:
         return msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         raise ValueError(f"{text!r} is not JSON: {error}") from error
 
 

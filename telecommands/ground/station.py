@@ -10,6 +10,7 @@ import msgspec
 import zmq
 
 from telecommands.dictionary import DOWNLINK_PORT, TELECOMMAND_PORT, TELEMETRY_PORT
+from telecommands.failure import UNDECODABLE
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import (
     KEYS_VARIABLE,
@@ -133,7 +134,7 @@ def _read_endpoints(path: Path) -> StationEndpoints:
     except OSError as error:
         cause = f"cannot be read ({error.strerror})"
         raise UsageError(path, cause, "Start the service, or give --ports") from error
-    except msgspec.DecodeError as error:
+    except UNDECODABLE as error:
         cure = "Give the endpoints.json of the service's state_dir"
         raise UsageError(path, f"is not a list of endpoints: {error}", cure) from error
 

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from flightsw.host.disk import write_whole
+from telecommands.failure import UNDECODABLE
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -142,7 +143,7 @@ def _engine_inside(content: bytes, identity: EngineIdentity) -> bytes:
         raise _Refused("it is not an engine file of this software")
     try:
         header = msgspec.json.decode(line, type=_Header)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise _Refused(f"its header cannot be read ({error})") from error
     for field in EngineIdentity.__struct_fields__:
         expected, found = getattr(identity, field), getattr(header.identity, field)

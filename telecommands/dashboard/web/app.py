@@ -40,6 +40,7 @@ from telecommands.dashboard.web.clients import MOST_OF_ONE, SocketCounts, client
 from telecommands.dashboard.web.realtime import refuse_page, serve_page
 from telecommands.dashboard.web.responses import ERRORS, json_response, refusal
 from telecommands.dictionary import EVENTS, VERSION, Severity
+from telecommands.failure import UNDECODABLE
 from telecommands.ground.errors import LinkError, UsageError
 
 MOST_BODY_BYTES: Final = 128 * 1024
@@ -272,7 +273,7 @@ class _AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def _decoded(body: bytes, kind: type[Result], cure: str) -> Result:
     try:
         return msgspec.json.decode(body, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         cause = f"is invalid: {error!s:.200}"
         raise UsageError("the request", cause, cure) from error
 

@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from telecommands.dashboard.hub import MOST_KEYS, Hub, Mailbox
 from telecommands.dashboard.link import encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
+from telecommands.failure import UNDECODABLE
 
 SEND_S: Final = 20.0
 """A page that accepts no data for this long is disconnected; it reconnects by itself."""
@@ -104,7 +105,7 @@ def _apply(text: str, mailbox: Mailbox, catalogue: PointCatalogue) -> bytes | No
     """Apply a page's request; return an error message if it is invalid."""
     try:
         request = msgspec.json.decode(text, type=_Request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         cure = 'Send {"subscribe": [key, ...]} or {"unsubscribe": [key, ...]}'
         return error_message("MALFORMED", f"The request is invalid: {error!s:.200}", cure)
     unknown = [key for key in request.subscribe if key not in catalogue]
