@@ -20,6 +20,9 @@ _STEP_S: Final = 0.01
 _LONGEST_PAUSE_S: Final = 10.0
 
 NO_METER: Final = "the power budget was not kept: nothing measures power here"
+SILENT_METER: Final = (
+    "the power meter fell silent: the highest power that it had measured counted from then on"
+)
 
 
 class PowerBudget:
@@ -48,6 +51,7 @@ class EnergyMeter:
     """Joules drawn since it was made: the card's own figure, or the board's power over time.
 
     ``readings`` are the engine's, ``watts`` the power of the rail that feeds the card.
+    While the rail's meter is silent, the highest power that it measured counts.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class EnergyMeter:
         self._watts = watts
         self._joules = 0.0
         self._last: tuple[float, float] | None = None  # seconds, watts
+        self._highest = 0.0
+        self.fell_silent = False
 
     def joules(self, now: float) -> float | None:
         """At ``now`` (monotonic seconds); None if nothing measures."""
@@ -65,7 +71,11 @@ class EnergyMeter:
             return card.energy_joules
         watts = self._watts()
         if watts is None:
-            return None
+            if self._last is None:
+                return None
+            self.fell_silent = True
+            watts = self._highest
+        self._highest = max(self._highest, watts)
         if self._last is not None:
             self._joules += (now - self._last[0]) * (watts + self._last[1]) / 2
         self._last = now, watts
@@ -81,7 +91,14 @@ class PowerPacing:
         self._meter = meter
         self._never = threading.Event()
         self.paused_seconds = 0.0
-        self.measures = True
+        self._measures = True
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Why the budget was perhaps not kept, or kept more strictly than asked for."""
+        if not self._measures:
+            return (NO_METER,)
+        return (SILENT_METER,) if self._meter.fell_silent else ()
 
     def wait(self) -> None:
         """Raise :class:`InferenceFailed` if the budget is not kept by a pause of ten seconds."""
@@ -98,7 +115,7 @@ class PowerPacing:
 
     def _may_go_on(self, now: float) -> bool:
         joules = self._meter.joules(now)
-        self.measures = joules is not None
+        self._measures = joules is not None
         return joules is None or self._budget.allows_work(joules, now)
 
 

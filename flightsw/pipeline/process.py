@@ -18,7 +18,7 @@ from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
-from flightsw.pipeline.power_pacing import NO_METER, open_pacing
+from flightsw.pipeline.power_pacing import open_pacing
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
@@ -151,7 +151,7 @@ def process_scene(
         paused_seconds=pacing.paused_seconds if pacing else 0.0,
         remarks=(
             *plausibility.remarks(finisher.valid_pixels_shown),
-            *((NO_METER,) if pacing and not pacing.measures else ()),
+            *(pacing.remarks if pacing else ()),
         ),
     )
 

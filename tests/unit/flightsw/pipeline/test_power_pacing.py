@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import count
+from itertools import chain, count, repeat
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from flightsw.errors import InferenceFailed
 from flightsw.pipeline import power_pacing, process_scene
 from flightsw.pipeline.power_pacing import (
     NO_METER,
+    SILENT_METER,
     TOLERANCE,
     WINDOW_S,
     EnergyMeter,
@@ -72,6 +73,24 @@ def test_a_card_without_a_meter_is_measured_by_the_board_over_time() -> None:
     watts = iter([10.0, 20.0, 30.0])
     meter = EnergyMeter(lambda: None, lambda: next(watts))
     assert [meter.joules(second) for second in (0.0, 1.0, 3.0)] == [0.0, 15.0, 65.0]
+
+
+def test_while_the_meter_is_silent_the_highest_power_that_it_measured_counts() -> None:
+    watts = iter([10.0, 30.0, 10.0, None, None, 10.0])
+    meter = EnergyMeter(lambda: None, lambda: next(watts))
+    joules = [meter.joules(second) for second in (0.0, 1.0, 2.0, 3.0, 5.0, 6.0)]
+    assert joules == [0.0, 20.0, 40.0, 60.0, 120.0, 140.0]
+    assert meter.fell_silent
+
+
+def test_a_meter_that_falls_silent_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    watts = chain([5.0], repeat(None))
+    monkeypatch.setattr(power_pacing.Sensors, "card_power", lambda _: next(watts))
+    numbers = np.full((4, 640, 640), 3000, np.uint16)
+    chosen = PipelineSettings(device="cpu", power_budget_w=5.0)
+    summary = process_scene(ArrayScene(numbers), ArithmeticEngine(), chosen)
+    assert SILENT_METER in summary.remarks
+    assert NO_METER not in summary.remarks
 
 
 def test_the_card_s_own_figure_comes_first() -> None:
