@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from datetime import datetime, timezone
 from pathlib import Path
-
-import pytest
 
 from deploy.faults.checker import Limits, check
 from deploy.faults.forked_unit import ForkedUnit, forked_unit
@@ -49,10 +46,6 @@ def test_a_service_serves_in_1970_in_2106_beyond_the_last_nanosecond_and_back_in
         assert unit.events("UNCLEAN_RESTART") == []
 
 
-@pytest.mark.skipif(
-    "FLIGHTSW_LONG_TESTS" not in os.environ,
-    reason="depends on the machine's speed: set FLIGHTSW_LONG_TESTS on an idle one",
-)
 def test_jumps_of_hours_in_mid_work_run_what_is_due_once_and_close_nothing_early(
     laboratory: Laboratory, tmp_path: Path
 ) -> None:
