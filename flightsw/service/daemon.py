@@ -6,6 +6,7 @@ engine; the main thread looks after health, housekeeping and the watchdog.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -105,7 +106,7 @@ class FlightService:
 
     def _build(self, settings: Settings, opened: ExitStack) -> None:
         service = self._settings
-        keys = KeyFolder(service.keys_folder)
+        keys = KeyFolder(service.keys_folder, service.state_dir)
         self._unit = keys.unit(service.unit)
         settings = replace(settings, service=replace(service, unit=self._unit))
         self._state = opened.enter_context(StateFile(service.state_dir))
@@ -148,6 +149,7 @@ class FlightService:
             state=str(service.state_dir),
             endpoints=asdict(sockets.endpoints),
             sent_at_checked=self._sent_at.checked,
+            keys_writable=os.access(service.keys_folder, os.W_OK),
         )
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
