@@ -53,6 +53,11 @@ class Attacked:
         """Numbers up to this one were used without the client's file."""
         SequenceFile(self.unit.ground / f"{name}.sequence").advance(highest)
 
+    def open_files(self) -> int:
+        """Files and connections that the service has open."""
+        assert self.unit.process is not None
+        return len(list(Path(f"/proc/{self.unit.process.pid}/fd").iterdir()))
+
     def memory_bytes(self) -> int:
         """Resident memory of the service."""
         assert self.unit.process is not None
