@@ -7,7 +7,6 @@ Each gives what it was able to do and must not be: its escapes.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 import socket
 import time
@@ -38,7 +37,6 @@ COMMANDER, WATCHER, RECEIVER = "commander", "watcher", "receiver"
 """Clients of the unit: one with a telecommand key and no hazardous role, and one role each."""
 
 _LINKS: Final = {"telecommand": zmq.DEALER, "telemetry": zmq.SUB, "downlink": zmq.DEALER}
-_NICE: Final = 10  # on a flight unit the attacker has cores of its own; here it shares two
 _END_SECONDS: Final = 60.0
 _WAITING: Final = 64  # answers that an attacker reads late
 
@@ -312,7 +310,6 @@ def attacking(name: str, target: Target) -> Iterator[Callable[[], Attempt]]:
 
 
 def _attack(name: str, target: Target, report: Any) -> None:
-    os.nice(_NICE)
     report.send("begun")
     with ExitStack() as opened:
         attack = Attack(target, opened)
