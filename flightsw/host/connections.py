@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 from collections import Counter
@@ -18,6 +19,9 @@ from flightsw.host.send_budget import client_key
 _EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 _WAITING_EVENTS: Final = 100_000  # for the thread; ZeroMQ's own thread waits for room beyond
 _A_TURN: Final = 1000  # events before the messages get their turn
+
+
+_number: Final = itertools.count()  # of a monitor: an address is not free as soon as it is closed
 
 
 class Limits(NamedTuple):
@@ -112,10 +116,11 @@ class ConnectionWatch:
     """
 
     def __init__(self, watched: zmq.Socket[bytes], refused: Callable[[str], None]) -> None:
+        self._watched = watched
         self._refused = refused
         self._connections = Connections(self._is_open)
         self._port = int(watched.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
-        name = f"inproc://connections-{id(self)}"
+        name = f"inproc://connections-{next(_number)}"
         watched.monitor(name, _EVENTS)
         self._monitor: zmq.Socket[bytes] = watched.context.socket(zmq.PAIR)
         self._monitor.rcvhwm = _WAITING_EVENTS
@@ -159,7 +164,11 @@ class ConnectionWatch:
         self._close(connection)
 
     def close(self) -> None:
-        """Before the socket is closed."""
+        """Before the socket is closed: ZeroMQ's thread would wait for a monitor that nobody reads.
+
+        Only for the thread that owns the socket.
+        """
+        self._watched.disable_monitor()
         self._monitor.close(linger=0)
 
     def _close(self, connection: Connection | None) -> None:

@@ -17,7 +17,8 @@ from telecommands.ground.connection import GroundKeys
 from telecommands.ground.errors import NoAnswer
 from telecommands.ground.rotation import KeyRotation
 from telecommands.ground.sequence import SequenceFile
-from telecommands.keys import generate_curve_pair, generate_telecommand_key
+from telecommands.groundsim.cli import main
+from telecommands.keys import fingerprint, generate_curve_pair, generate_telecommand_key
 from tests.attacks.conftest import Attacked
 
 _NAME = "commander"
@@ -112,7 +113,9 @@ def _snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
     }
 
 
-def test_the_service_writes_nothing_among_its_keys(attacked: Attacked) -> None:
+def test_the_service_writes_nothing_among_its_keys(
+    attacked: Attacked, capsys: pytest.CaptureFixture[str]
+) -> None:
     unit = attacked.unit
     folder = unit.state / "keys"
     generate_curve_pair(unit.ground, "leaver")
@@ -120,8 +123,12 @@ def test_the_service_writes_nothing_among_its_keys(attacked: Attacked) -> None:
     KeyFolder(folder).authorise(unit.ground / "leaver.key", secret)
     before = _snapshot(folder)
     rotating = Rotating(attacked)
-    rotating.rotate(3600)
+    ours = ["--keys", str(unit.ground), "--as", _NAME]
+    endpoints = ["--endpoints", str(unit.state / "endpoints.json")]
+    assert main(["keys", "rotate", *ours, *endpoints, "--old-until", "+1h"]) == 0
     newest = attacked.keys(_NAME)
+    assert newest.curve is not None
+    assert fingerprint(newest.curve.public) in capsys.readouterr().out
     assert rotating.ping(newest) is Stage.COMPLETED
     assert _snapshot(folder) == before
     closed = len(unit.events(_LINKS_CLOSED))

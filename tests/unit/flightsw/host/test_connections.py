@@ -120,3 +120,30 @@ def test_connections_of_a_socket_beyond_the_limit_are_closed() -> None:
         watch.refuse(connection)
         peer.send(b"third")  # over a new connection, or the last bytes of this one
         assert bound.poll(10_000)
+
+
+def test_an_address_is_free_again_after_the_watch() -> None:
+    with ExitStack() as opened:
+        context = opened.enter_context(zmq.Context())
+        context.linger = 0
+        peer = opened.enter_context(context.socket(zmq.DEALER))
+        endpoint = "tcp://127.0.0.1:*"
+        for number in range(3):
+            bound = context.socket(zmq.ROUTER)
+            wait_until(lambda: _binds(bound, endpoint), 10)  # noqa: B023 - called in this turn
+            if not number:
+                endpoint = bound.getsockopt_string(zmq.LAST_ENDPOINT)
+                peer.connect(endpoint)
+            watch = ConnectionWatch(bound, lambda _: None)
+            peer.send(b"%d" % number)
+            assert bound.poll(10_000)
+            watch.close()
+            bound.close()
+
+
+def _binds(bound: zmq.Socket[bytes], endpoint: str) -> bool:
+    try:
+        bound.bind(endpoint)
+    except zmq.ZMQError:
+        return False
+    return True
