@@ -123,6 +123,8 @@ def test_the_service_can_write_neither_its_keys_nor_its_code() -> None:
     assert "ReadWritePaths" not in SERVICE
     for name in ("State", "Cache", "Runtime", "Configuration"):
         assert SERVICE[f"{name}Directory"] == ["flightsw"]  # the service's own
+    writable = {"/var/lib/flightsw", "/var/cache/flightsw", "/run/flightsw", "/tmp", "/var/tmp"}
+    assert {path.lstrip("-") for path in SERVICE["NoExecPaths"][0].split()} >= writable
 
 
 def test_the_target_brings_up_everything() -> None:
