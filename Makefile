@@ -16,7 +16,7 @@ help:
 	@echo "make dashboard   the same mission in the browser; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
-	@echo "make faults      damaged states, kills, power cuts, packet headers; continues where it was stopped"
+	@echo "make faults      damaged states, kills, power cuts, attacks, packet headers; continues where it was stopped"
 	@echo "make fuzz        a million coverage-guided inputs for every decoder; continues where it was stopped"
 	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"
 	@echo "make archive-demo   reprocess 24 small scenes on two workers, beside a serial run"

@@ -1243,6 +1243,7 @@ EventName: TypeAlias = Literal[
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
     "KEY_ROTATED",
+    "CONNECTIONS_REFUSED",
     "THREAD_STALLED",
     "THREAD_ENDED",
     "FAULTS_INJECTED",
@@ -1280,6 +1281,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
         "PACKETS_DROPPED": "telemetry packets were dropped: the send queue was full",
         "EVENTS_SQUELCHED": "events of one name were suppressed: too many in a short time",
+        "CONNECTIONS_REFUSED": "a connection was closed: its client, or strangers, have too many",
     },
     Severity.WARNING_HIGH: {
         "UNCLEAN_RESTART": "the previous run ended uncleanly (crash, kill or power cut)",

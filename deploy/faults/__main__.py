@@ -14,6 +14,8 @@ from typing import Any, Final, TypeAlias
 
 from tqdm import tqdm
 
+from deploy.faults.attacks import attack_trials, text_of_attacks
+from deploy.faults.frames import BATCH, SOUND, batches
 from deploy.faults.history import ENDINGS, make_history
 from deploy.faults.kills import kill_often
 from deploy.faults.laboratory import Laboratory
@@ -43,7 +45,7 @@ def main() -> int:
     """Run what is missing in the results; 1 if anything was lost, wrong, or did not start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(_CAMPAIGNS))
-    parser.add_argument("--count", type=int, help="damages, kills or cuts")
+    parser.add_argument("--count", type=int, help="damages, kills, cuts, frames or attacks")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same draws")
     parser.add_argument("--results", type=Path, default=_ROOT / "faults", help="folder of results")
     arguments = parser.parse_args()
@@ -106,6 +108,18 @@ def _cuts(folder: Path, seed: int, first: int) -> Iterator[Result]:
         first += 1
 
 
+def _frames(folder: Path, seed: int, first: int) -> Iterator[Result]:
+    for counts in batches(folder, seed, first):
+        yield dict(counts)
+
+
+def _text_of_frames(results: list[Result]) -> str:
+    total = Counter[str]()
+    for one in results:
+        total.update(one)
+    return "\n".join(f"{count:>9} {outcome}" for outcome, count in total.most_common())
+
+
 def _text_of_kills(results: list[Result]) -> str:
     sums = {name: sum(one[name] for one in results) for name in ("kills", "jobs", "products")}
     phases: Counter[str] = Counter()
@@ -144,6 +158,10 @@ _CAMPAIGNS: Final = {
     ),
     "kills": _Campaign(1000, _EPISODE, _kills, _text_of_kills, _has_findings),
     "power-cuts": _Campaign(10_000, 1, _cuts, _text_of_cuts, _has_findings),
+    "frames": _Campaign(
+        1_000_000, BATCH, _frames, _text_of_frames, lambda one: not set(SOUND) >= set(one)
+    ),
+    "attacks": _Campaign(27, 1, attack_trials, text_of_attacks, _has_findings),
 }
 
 

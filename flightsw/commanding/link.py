@@ -51,8 +51,9 @@ class TelecommandLink(SocketThread):
         heartbeat: Callable[[], None],
         tick: Callable[[], None],
         rebind: Rebind | None = None,
+        too_many: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__("flightsw-commanding", socket, heartbeat, rebind)
+        super().__init__("flightsw-commanding", socket, heartbeat, rebind, too_many)
         self._dispatcher = dispatcher
         self._tick = tick
         self._next_tick = 0.0  # monotonic
@@ -94,6 +95,7 @@ class TelecommandLink(SocketThread):
     def _receive(self) -> tuple[_Peer, list[bytes]]:
         """One message, however many frames it has; raises zmq.Again if there is none."""
         first = self._socket.recv(zmq.NOBLOCK, copy=False)
+        self._heard(first)
         peer = _Peer(first.bytes, client_key(first).decode())
         frames: list[bytes] = []
         while self._socket.rcvmore:

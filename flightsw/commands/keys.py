@@ -70,7 +70,10 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
     service = file_settings(arguments).service
     if arguments.action is _generate:
         arguments.unit = arguments.unit or service.unit
-    arguments.action(KeyFolder(arguments.keys or service.keys_folder), arguments)
+    # A key folder that is given alone lies in that of the state, as by default.
+    alone = arguments.keys and not arguments.settings
+    folder = KeyFolder(arguments.keys or service.keys_folder, None if alone else service.state_dir)
+    arguments.action(folder, arguments)
     return 0
 
 

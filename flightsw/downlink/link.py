@@ -65,8 +65,9 @@ class DownlinkLink(SocketThread):
         fault: Callable[[Exception], None],
         rebind: Rebind | None = None,
         client_of: Callable[[bytes], str | None] = lambda _: "",
+        too_many: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__("flightsw-downlink", socket, heartbeat, rebind)
+        super().__init__("flightsw-downlink", socket, heartbeat, rebind, too_many)
         self._transfer = transfer
         self._fault = fault
         self._client_of = client_of
@@ -97,6 +98,7 @@ class DownlinkLink(SocketThread):
                 first, *frames = self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
             except zmq.Again:
                 return
+            self._heard(first)
             identity = first.bytes
             try:
                 self._take(identity, client_key(first), [frame.bytes for frame in frames])

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 import zmq
 
+from flightsw.host.connections import Connection, ConnectionWatch
 from flightsw.host.service_thread import ServiceThread
 
 _CLOSE_SECONDS: Final = 0.2  # beyond the deadline, to close what is open
@@ -24,7 +25,9 @@ class SocketThread(ABC):
     """Serves one socket in its own thread, turn by turn, and closes it at the end.
 
     The socket belongs to the thread from :meth:`start` on.  ``heartbeat`` is called once a turn.
-    ``rebind`` is called by the thread after :meth:`renew`.
+    ``rebind`` is called by the thread after :meth:`renew`.  Connections of a TCP socket are limited
+    (:class:`~flightsw.host.connections.Limits`); ``too_many`` is called with the public key of the
+    client whose connection was closed, empty if it is unknown.
     """
 
     def __init__(
@@ -33,10 +36,13 @@ class SocketThread(ABC):
         socket: BoundSocket,
         heartbeat: Callable[[], None],
         rebind: Rebind | None = None,
+        too_many: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._socket = socket
         self._heartbeat = heartbeat
         self._rebind = rebind
+        self._too_many = too_many
+        self._connections = self._watched()
         self._renewing = threading.Event()
         self._give_up_at: float | None = None  # monotonic; set by stop()
         self._wake_lock = threading.Lock()  # innermost
@@ -92,6 +98,15 @@ class SocketThread(ABC):
         """How long the closed socket may still send; None: as the socket is set."""
         return None
 
+    def _heard(self, frame: zmq.Frame) -> Connection | None:
+        """Called with the first frame of each message; its connection, None if there is none."""
+        return None if self._connections is None else self._connections.heard(frame)
+
+    def _refuse_connection(self, connection: Connection) -> None:
+        """Close a connection whose client asks for too much."""
+        if self._connections is not None:
+            self._connections.refuse(connection)
+
     def _wake(self) -> None:
         """Begin the next turn now; any thread may call."""
         with self._wake_lock:
@@ -101,28 +116,46 @@ class SocketThread(ABC):
     def _run(self) -> None:
         wake = self._wake_descriptor
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
         poller.register(wake, zmq.POLLIN)
+        self._register(poller)
         try:
             while not self._finished():
                 self._heartbeat()
                 if self._rebind and self._renewing.is_set():
                     self._renewing.clear()
                     poller.unregister(self._socket)
+                    if self._connections is not None:
+                        poller.unregister(self._connections.monitor)
+                        self._connections.close()
                     self._socket.close(linger=0)
                     self._socket = self._rebind()
-                    poller.register(self._socket, zmq.POLLIN)
+                    self._connections = self._watched()
+                    self._register(poller)
                 ready = dict(poller.poll(self._wait_ms()))
                 if wake in ready:
                     os.eventfd_read(wake)
+                if self._connections is not None:
+                    self._connections.update()
                 self._serve(readable=self._socket in ready)
         finally:
             self._close()
+
+    def _watched(self) -> ConnectionWatch | None:
+        if not self._socket.getsockopt_string(zmq.LAST_ENDPOINT).startswith("tcp://"):
+            return None
+        return ConnectionWatch(self._socket, self._too_many)
+
+    def _register(self, poller: zmq.Poller) -> None:
+        poller.register(self._socket, zmq.POLLIN)
+        if self._connections is not None:
+            poller.register(self._connections.monitor, zmq.POLLIN)
 
     def _close(self) -> None:
         try:
             self._release()
         finally:
+            if self._connections is not None:
+                self._connections.close()
             self._socket.close(linger=self._linger_ms())
             with self._wake_lock:
                 if self._wake_descriptor >= 0:

@@ -5,8 +5,10 @@
     keys/                                    0700
     ├── service.key  service.key_secret      the service's CURVE pair; clients need the former
     ├── authorised/NAME.key                  public CURVE keys of the clients, with their roles
-    ├── telecommand/NAME.telecommand_key     shared secrets of those that may command
-    └── rotated/NAME.rotated                 keys that replaced these; the service writes it too
+    └── telecommand/NAME.telecommand_key     shared secrets of those that may command
+
+The service writes nothing there.  The keys that replaced these by telecommand are in a folder of
+its state, ``rotated_keys/NAME.rotated``, each sealed with the secret of the service's pair.
 """
 
 from __future__ import annotations
@@ -49,6 +51,8 @@ from telecommands.keys import (
 SERVICE: Final = "service"
 """Name of the service's own pair; no client may have it."""
 
+_ROTATED: Final = "rotated_keys"
+_ROTATED_BEFORE: Final = "rotated"  # below keys/: where they were, without seals; only read
 _WATCHES: Final = frozenset({Role.WATCH})
 
 Expiry: TypeAlias = int | Literal["as before"] | None
@@ -77,11 +81,15 @@ class AuthorisedKey(msgspec.Struct, frozen=True):
 class KeyFolder:
     """The folder above.  Raises :class:`LinkError` that names file, cause and cure.
 
-    ``clock`` gives UTC in nanoseconds: keys may end.
+    ``state`` is the folder of the service's state, by default the one that holds the folder of the
+    keys.  ``clock`` gives UTC in nanoseconds: keys may end.
     """
 
-    def __init__(self, folder: Path, clock: Callable[[], int] = utc_ns) -> None:
+    def __init__(
+        self, folder: Path, state: Path | None = None, clock: Callable[[], int] = utc_ns
+    ) -> None:
         self._folder = folder
+        self._rotated_folder = (state or folder.parent) / _ROTATED
         self._clock = clock
 
     @property
@@ -97,7 +105,7 @@ class KeyFolder:
     @property
     def rotated_folder(self) -> Path:
         """Folder of the keys that replaced authorised ones."""
-        return self._folder / "rotated"
+        return self._rotated_folder
 
     def generate(self, unit: str) -> Path:
         """Make the pair of the service of ``unit``; the path of its public half, for clients."""
@@ -172,7 +180,12 @@ class KeyFolder:
             check_name(name)
             files = [
                 one
-                for one in (self._telecommand(name), self._rotated(name), self._authorised(name))
+                for one in (
+                    self._authorised(name),  # first: without it nothing of the client counts
+                    self._telecommand(name),
+                    self._rotated(name),
+                    self._rotated_before(name),
+                )
                 if os.path.lexists(one)
             ]
             if not files:
@@ -227,7 +240,12 @@ class KeyFolder:
         """What distinguishes one state of the clients' files from another, their modes included."""
         return tuple(
             _states(folder)
-            for folder in (self.authorised_folder, self.telecommand_folder, self.rotated_folder)
+            for folder in (
+                self.authorised_folder,
+                self.telecommand_folder,
+                self._folder / _ROTATED_BEFORE,
+                self.rotated_folder,
+            )
         )
 
     def service_pair(self) -> CurvePair:
@@ -259,15 +277,26 @@ class KeyFolder:
     def _client(self, path: Path) -> Client:
         """The client of a certificate, with all its keys, also those whose time is over."""
         name, public, metadata = path.stem, read_curve_public(path), read_metadata(path)
-        rotated, shared = self._rotated(name), self._usable_secret(name)
-        keys = (
-            read_rotation(rotated, public)
-            if os.path.lexists(rotated)
-            else (ClientKey(public, shared),)
-        )
+        shared = self._usable_secret(name)
+        keys = self._rotated_keys(name, public) or (ClientKey(public, shared),)
         given = read_grant(metadata, path)
         grant = given or before_roles(commands=shared is not None)
         return Client(name, grant, keys, public, roles_given=given is not None)
+
+    def _rotated_keys(self, name: str, public: bytes) -> tuple[ClientKey, ...]:
+        """Those that replaced the authorised one, if any did."""
+        if os.path.lexists(path := self._rotated(name)):
+            return read_rotation(path, public, self._sealing_secret())
+        if os.path.lexists(path := self._rotated_before(name)):
+            return read_rotation(path, public, None)
+        return ()
+
+    def _sealing_secret(self) -> bytes:
+        path = self._folder / f"{SERVICE}{SECRET_SUFFIX}"
+        if not path.exists():
+            cause = "does not exist: without it rotated keys cannot be sealed"
+            raise KeyRefused(path, cause, "Run: flightsw keys generate")
+        return read_curve_pair(path).secret
 
     def _usable_secret(self, name: str) -> TelecommandKey | None:
         path = self._telecommand(name)
@@ -300,9 +329,10 @@ class KeyFolder:
         if (old.public, old.telecommand) == (new.public, new.telecommand):
             path = self._authorised(client.name)
             raise KeyRefused(path, "has this key already", "Give another key")
-        self._make_folders()
+        secret = self._sealing_secret()
+        make_key_folder(self.rotated_folder)
         keys = (msgspec.structs.replace(old, until=old_until), new)
-        write_rotation(self._rotated(client.name), client.replaces, keys)
+        write_rotation(self._rotated(client.name), client.replaces, keys, secret)
 
     def _refuse_second_name(self, name: str, key: bytes) -> None:
         known = self.clients().by_public.get(key)
@@ -320,14 +350,12 @@ class KeyFolder:
     def _rotated(self, name: str) -> Path:
         return self.rotated_folder / f"{name}{ROTATED_SUFFIX}"
 
+    def _rotated_before(self, name: str) -> Path:
+        return self._folder / _ROTATED_BEFORE / f"{name}{ROTATED_SUFFIX}"
+
     def _make_folders(self) -> None:
         with _link_errors():
-            for folder in (
-                self._folder,
-                self.authorised_folder,
-                self.telecommand_folder,
-                self.rotated_folder,
-            ):
+            for folder in (self._folder, self.authorised_folder, self.telecommand_folder):
                 make_key_folder(folder)
 
 

@@ -6,6 +6,7 @@ engine; the main thread looks after health, housekeeping and the watchdog.
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -74,6 +75,7 @@ _OPENING_SECONDS: Final = 900.0  # TensorRT builds an engine in minutes, once
 _LINK_STOP_SECONDS: Final = 1.0
 _FAULT_STATUS: Final = 70
 """Exit status after a fault of a thread: EX_SOFTWARE, after which systemd starts the service."""
+_REFUSED_SECONDS: Final = 10.0  # between two events about the connections of a client to a link
 _MACHINE_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -105,7 +107,7 @@ class FlightService:
 
     def _build(self, settings: Settings, opened: ExitStack) -> None:
         service = self._settings
-        keys = KeyFolder(service.keys_folder)
+        keys = KeyFolder(service.keys_folder, service.state_dir)
         self._unit = keys.unit(service.unit)
         settings = replace(settings, service=replace(service, unit=self._unit))
         self._state = opened.enter_context(StateFile(service.state_dir))
@@ -148,6 +150,7 @@ class FlightService:
             state=str(service.state_dir),
             endpoints=asdict(sockets.endpoints),
             sent_at_checked=self._sent_at.checked,
+            keys_writable=os.access(service.keys_folder, os.W_OK),
         )
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
@@ -161,6 +164,7 @@ class FlightService:
             utc_ns,
             self._report_drops,
             rebind=sockets.telemetry.rebind,
+            too_many=self._refuses_connections("telemetry"),
         )
         self._events = EventReporter(
             lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
@@ -289,6 +293,7 @@ class FlightService:
             self._beat("commanding"),
             self._tick_commanding,
             sockets.telecommand.rebind,
+            self._refuses_connections("telecommand"),
         )
 
     def _build_downlink(self, sockets: FlightSockets) -> None:
@@ -299,6 +304,7 @@ class FlightService:
             self._report_fault,
             sockets.downlink.rebind,
             self._keys.receiver if self._settings.curve else lambda _: "",
+            self._refuses_connections("downlink"),
         )
 
     def _build_health(self) -> None:
@@ -597,6 +603,20 @@ class FlightService:
 
     def _report_refused_keys(self, error: LinkError) -> None:
         self._events.report("KEYS_REFUSED", str(error))
+
+    def _refuses_connections(self, link: str) -> Callable[[str], None]:
+        reported: dict[str, float] = {}  # monotonic; by client, of the link's thread
+
+        def report(public: str) -> None:
+            client = self._keys.client_of(public.encode()) if public else None
+            name, now = client.name if client else "", time.monotonic()
+            if now < reported.get(name, -inf) + _REFUSED_SECONDS:
+                return
+            reported[name] = now
+            message = f"{name or 'a stranger'} has too many connections to the {link} link"
+            self._events.report("CONNECTIONS_REFUSED", message, link=link, key_id=name)
+
+        return report
 
     def _report_drops(self, dropped: int) -> None:
         self._events.report(

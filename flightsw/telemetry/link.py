@@ -31,8 +31,10 @@ _WAITING_BYTES: Final = 16 << 20  # of packets for the thread
 _IDLE_MS: Final = 500  # between heartbeats while nothing happens
 _REPORT_SECONDS: Final = 1.0  # least time between two reports of dropped packets
 _PER_TURN: Final = 500  # packets, or subscriptions, before the others get their turn
+_SUBSCRIPTIONS: Final = 256  # of one connection, in all
+_LONGEST_TOPIC: Final = 64  # ZeroMQ keeps some 40 bytes for each byte of a topic
 _SUBSCRIBE: Final = b"\x01"  # first byte of what XPUB receives (ZeroMQ RFC 29)
-_LONGEST_SUBSCRIPTION: Final = 2048  # CURVE shakes hands in messages above 256 bytes
+_LONGEST_MESSAGE: Final = 2048  # CURVE shakes hands in messages above 256 bytes
 _PEER_CHECK_MS: Final = 10_000
 _PEER_GONE_MS: Final = 30_000
 
@@ -47,7 +49,7 @@ def configure_publisher(socket: zmq.Socket[bytes]) -> None:
     """
     socket.set(zmq.XPUB_VERBOSE, 1)
     socket.set(zmq.SNDHWM, PACKETS_PER_SUBSCRIBER)
-    socket.set(zmq.MAXMSGSIZE, _LONGEST_SUBSCRIPTION)
+    socket.set(zmq.MAXMSGSIZE, _LONGEST_MESSAGE)
     socket.set(zmq.HEARTBEAT_IVL, _PEER_CHECK_MS)  # frees the memory of a peer that vanished
     socket.set(zmq.HEARTBEAT_TIMEOUT, _PEER_GONE_MS)
     socket.set(zmq.LINGER, 0)
@@ -82,8 +84,9 @@ class TelemetryLink(SocketThread):
         report_drops: Callable[[int], None],
         depth: int = 10_000,
         rebind: Rebind | None = None,
+        too_many: Callable[[str], None] = lambda _: None,
     ) -> None:
-        super().__init__("flightsw-telemetry", socket, heartbeat, rebind)
+        super().__init__("flightsw-telemetry", socket, heartbeat, rebind, too_many)
         self._stream = stream
         self._clock = clock
         self._report_drops = report_drops
@@ -163,10 +166,17 @@ class TelemetryLink(SocketThread):
     def _read_subscriptions(self) -> None:
         for _ in range(_PER_TURN):
             try:
-                message = self._socket.recv(zmq.NOBLOCK)
+                frame = self._socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            if message.startswith(_SUBSCRIBE):
+            message, connection = frame.bytes, self._heard(frame)
+            if not message.startswith(_SUBSCRIBE):
+                continue
+            long = len(message) > len(_SUBSCRIBE) + _LONGEST_TOPIC
+            # ZeroMQ keeps every topic as long as its connection is open.
+            if connection and (long or connection.messages > _SUBSCRIPTIONS):
+                self._refuse_connection(connection)
+            else:
                 with self._lock:
                     self._repeats.update(
                         topic for topic, _ in self._stream.latest(message[len(_SUBSCRIBE) :])

@@ -28,6 +28,7 @@ from telecommands.keys import (
     generate_curve_pair,
     generate_telecommand_key,
     publish_key_file,
+    read_curve_pair,
     read_curve_public,
     read_unit,
     unit_metadata,
@@ -61,7 +62,8 @@ class KeyRotation:
                 self._generate()
                 self._send(old_until)
                 self._try()
-            shown = fingerprint(read_curve_public(self._path(self._next, PUBLIC_SUFFIX)))
+            # Of the file that is put in place last: the others may be there already.
+            shown = fingerprint(read_curve_pair(self._path(self._next, SECRET_SUFFIX)).public)
             self._place()
         except KeyRefused as refused:
             raise UnusableKey(refused.path, refused.cause, refused.cure) from refused

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +9,9 @@ from pathlib import Path
 import pytest
 import zmq
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit
-from flightsw.downlink.catalogue import NewProduct, ProductCatalogue
+from deploy.faults.attacks import add_product
+from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from flightsw.keys import KeyFolder
-from flightsw.state import StateFile
 from telecommands.dictionary import OpenContact, ProductRecord, Role, Stage
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import GroundKeys, read_ground_keys
@@ -22,7 +19,7 @@ from telecommands.ground.sequence import SequenceFile
 from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
 _START_SECONDS = 300
-PRODUCT_BYTES = 12 << 20
+_STEADY = 20  # looks at the memory
 ROLES = {
     "watcher": {Role.WATCH},
     "receiver": {Role.RECEIVE},
@@ -53,11 +50,26 @@ class Attacked:
         """Numbers up to this one were used without the client's file."""
         SequenceFile(self.unit.ground / f"{name}.sequence").advance(highest)
 
+    def open_files(self) -> int:
+        """Files and connections that the service has open."""
+        assert self.unit.process is not None
+        return len(list(Path(f"/proc/{self.unit.process.pid}/fd").iterdir()))
+
     def memory_bytes(self) -> int:
         """Resident memory of the service."""
         assert self.unit.process is not None
         status = Path(f"/proc/{self.unit.process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def wait_until_memory_is_steady(self) -> None:
+        """Until nothing more is queued for clients that do not read."""
+        seen = [0]
+
+        def steady() -> bool:
+            seen.append(self.memory_bytes())
+            return len(set(seen[-_STEADY:])) == 1 and len(seen) > _STEADY
+
+        wait_until(steady)
 
     def housekeeping_period(self) -> float:
         """The parameter, which a telecommand of the attack may set."""
@@ -84,18 +96,6 @@ class Attacked:
 
     def operator_still_commands(self) -> bool:
         return self.unit.execute("PING").stage is Stage.COMPLETED
-
-
-def add_product(state_dir: Path) -> ProductRecord:
-    """One product on board, as a job would have left it."""
-    path = state_dir / "products" / "J1" / "mask.bin"
-    path.parent.mkdir(parents=True)
-    content = bytes(range(256)) * (PRODUCT_BYTES // 256)
-    path.write_bytes(content)
-    digest = hashlib.sha256(content).hexdigest()
-    with StateFile(state_dir) as state:
-        new = NewProduct("mask", path, len(content), digest, 0.5)
-        return ProductCatalogue(state).add("J1", [new], time.time_ns())[0]
 
 
 @pytest.fixture(scope="session")

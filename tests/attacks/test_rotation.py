@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from deploy.rig.flight_unit import wait_until
+from flightsw.keys import KeyFolder
 from telecommands.dictionary import Code, Stage
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.errors import NoAnswer
 from telecommands.ground.rotation import KeyRotation
 from telecommands.ground.sequence import SequenceFile
+from telecommands.groundsim.cli import main
+from telecommands.keys import fingerprint, generate_curve_pair, generate_telecommand_key
 from tests.attacks.conftest import Attacked
 
 _NAME = "commander"
+_LINKS_CLOSED = "a client was revoked: all links are closed, and open again"
 
 
 class Rotating:
@@ -91,3 +97,46 @@ def test_nobody_rotates_to_the_key_of_another_or_by_schedule(attacked: Attacked)
             answer = client.execute(name, args)
         assert (answer.stage, answer.code) == (Stage.REJECTED, Code.BAD_ARGUMENTS)
     assert attacked.operator_still_commands()
+
+
+def _snapshot(folder: Path) -> dict[str, tuple[object, ...]]:
+    """What any write below a folder would change."""
+    return {
+        str(path): (
+            (status := path.lstat()).st_ino,
+            status.st_mode,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "",
+        )
+        for path in (folder, *folder.rglob("*"))
+    }
+
+
+def test_the_service_writes_nothing_among_its_keys(
+    attacked: Attacked, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = attacked.unit
+    folder = unit.state / "keys"
+    generate_curve_pair(unit.ground, "leaver")
+    secret = generate_telecommand_key(unit.ground, "leaver")
+    KeyFolder(folder).authorise(unit.ground / "leaver.key", secret)
+    before = _snapshot(folder)
+    rotating = Rotating(attacked)
+    ours = ["--keys", str(unit.ground), "--as", _NAME]
+    endpoints = ["--endpoints", str(unit.state / "endpoints.json")]
+    assert main(["keys", "rotate", *ours, *endpoints, "--old-until", "+1h"]) == 0
+    newest = attacked.keys(_NAME)
+    assert newest.curve is not None
+    assert fingerprint(newest.curve.public) in capsys.readouterr().out
+    assert rotating.ping(newest) is Stage.COMPLETED
+    assert _snapshot(folder) == before
+    closed = len(unit.events(_LINKS_CLOSED))
+    KeyFolder(folder).revoke("leaver")
+    before = _snapshot(folder)
+    wait_until(lambda: len(unit.events(_LINKS_CLOSED)) > closed)
+    assert unit.stop() == 0
+    unit.start(wait=False)
+    assert unit.announced.wait(300)
+    assert rotating.ping(newest) is Stage.COMPLETED  # what was rotated outlasts the restart
+    assert _snapshot(folder) == before

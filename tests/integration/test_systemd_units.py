@@ -116,6 +116,17 @@ def test_the_settings_that_ship_lie_where_the_service_may_write() -> None:
         assert f"d {folder} 2770 flightsw flightsw\n" in folders
 
 
+def test_the_service_can_write_neither_its_keys_nor_its_code() -> None:
+    folder = read_settings(ROOT / "deploy" / "jetson" / "flightsw.toml").service.keys_folder
+    assert SERVICE["ReadOnlyPaths"] == [f"-{folder}"]
+    assert SERVICE["ProtectSystem"] == ["strict"]
+    assert "ReadWritePaths" not in SERVICE
+    for name in ("State", "Cache", "Runtime", "Configuration"):
+        assert SERVICE[f"{name}Directory"] == ["flightsw"]  # the service's own
+    writable = {"/var/lib/flightsw", "/var/cache/flightsw", "/run/flightsw", "/tmp", "/var/tmp"}
+    assert {path.lstrip("-") for path in SERVICE["NoExecPaths"][0].split()} >= writable
+
+
 def test_the_target_brings_up_everything() -> None:
     target = read_unit(UNITS / "flightsw.target")
     wanted = {unit for part in (target, SERVICE) for unit in part["Wants"][0].split()}

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
 
 import pytest
+from zmq import curve_keypair
 
 from flightsw.errors import LinkError
-from flightsw.keys import Grant, KeyFolder
+from flightsw.keys import ClientKey, Grant, KeyFolder
+from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Role
 from telecommands.keys import (
     certificate,
@@ -115,7 +118,6 @@ def test_all_that_lies_in_the_folder_is_private(keys: KeyFolder, ground: Path) -
     assert modes == {
         ".": 0o700,
         "authorised": 0o700,
-        "rotated": 0o700,
         "telecommand": 0o700,
         "service.key": 0o600,
         "service.key_secret": 0o600,
@@ -275,7 +277,7 @@ def test_a_name_cannot_lead_out_of_the_folder(keys: KeyFolder) -> None:
 
 
 def _clock(keys: KeyFolder, now: int) -> KeyFolder:
-    return KeyFolder(keys.authorised_folder.parent, lambda: now)
+    return KeyFolder(keys.authorised_folder.parent, clock=lambda: now)
 
 
 def test_a_client_has_the_roles_that_it_was_given(keys: KeyFolder, ground: Path) -> None:
@@ -337,14 +339,69 @@ def test_two_keys_of_a_client_count_until_the_old_one_ends(keys: KeyFolder, grou
     assert [*keys.rotated_folder.iterdir()] == []
 
 
-def test_a_damaged_record_of_a_rotation_locks_its_client_out(keys: KeyFolder, ground: Path) -> None:
+def _rotated(keys: KeyFolder, ground: Path, name: str = "alice") -> Path:
+    """The client is authorised, and rotated to a new pair; the record of it."""
+    client = keys.authorise(ground / f"{name}.key", ground / f"{name}.telecommand_key")
+    new = ClientKey(curve_keypair()[0], TelecommandKey(name, b"n" * 32))
+    keys.rotate(client, client.keys[-1], new, 2**62)
+    return keys.rotated_folder / f"{name}.rotated"
+
+
+@pytest.mark.parametrize("how", ["damaged", "changed", "of another client", "of another unit"])
+def test_a_record_of_a_rotation_that_the_service_did_not_make_locks_its_client_out(
+    keys: KeyFolder, ground: Path, tmp_path: Path, how: str
+) -> None:
+    record = _rotated(keys, ground)
+    if how == "damaged":
+        record.write_text("{}")
+    elif how == "changed":
+        kept = json.loads(record.read_text())
+        kept["keys"][1]["secret"] = "e" * 64  # that of whoever writes into the state
+        record.write_text(json.dumps(kept))
+    elif how == "of another client":
+        record.write_bytes(_rotated(keys, ground, "bob").read_bytes())
+    else:
+        other = KeyFolder(tmp_path / "other" / "keys")
+        other.generate("sat-b")
+        record.write_bytes(_rotated(other, ground).read_bytes())
+    assert "alice" not in keys.clients().clients
+    assert [Path(error.subject).stem for error in keys.clients().refused] == ["alice"]
+    keys.revoke("alice")
     keys.authorise(ground / "alice.key", ground / "alice.telecommand_key")
-    keys.authorise(ground / "bob.key")
-    (keys.rotated_folder / "alice.rotated").write_text("{}")
-    (keys.rotated_folder / "alice.rotated").chmod(0o600)
-    found = keys.clients()
-    assert set(found.clients) == {"bob"}
-    assert [Path(error.subject).stem for error in found.refused] == ["alice"]
+    assert set(keys.clients().telecommand) >= {"alice"}
+
+
+def test_a_record_from_before_there_were_seals_counts_until_the_next_rotation(
+    keys: KeyFolder, ground: Path
+) -> None:
+    record = _rotated(keys, ground)
+    before = keys.authorised_folder.parent / "rotated" / "alice.rotated"
+    before.parent.mkdir()
+    kept = json.loads(record.read_text())
+    del kept["seal"]
+    before.write_text(json.dumps(kept))
+    before.chmod(0o600)
+    seen = keys.files()
+    record.unlink()
+    assert keys.files() != seen
+    alice = keys.clients().clients["alice"]
+    assert len(alice.keys) == 2
+    newest = ClientKey(curve_keypair()[0], TelecommandKey("alice", b"m" * 32))
+    keys.rotate(alice, alice.keys[-1], newest, 2**62)
+    assert keys.clients().clients["alice"].keys[-1] == newest
+    keys.revoke("alice")
+    assert not before.exists()
+    assert not record.exists()
+
+
+def test_the_records_are_below_the_state_and_only_there(
+    keys: KeyFolder, ground: Path, tmp_path: Path
+) -> None:
+    elsewhere = KeyFolder(keys.authorised_folder.parent, tmp_path / "state")
+    record = _rotated(elsewhere, ground)
+    assert record == tmp_path / "state" / "rotated_keys" / "alice.rotated"
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert record.parent.stat().st_mode & 0o777 == 0o700
 
 
 def test_nobody_rotates_to_a_key_that_another_has(keys: KeyFolder, ground: Path) -> None:

@@ -42,7 +42,10 @@ class _Ground:
         self._links: list[TelemetryLink] = []
 
     def link(
-        self, depth: int = 10_000, prepare: Callable[[zmq.Socket[bytes]], None] = lambda _: None
+        self,
+        depth: int = 10_000,
+        prepare: Callable[[zmq.Socket[bytes]], None] = lambda _: None,
+        too_many: Callable[[str], None] = lambda _: None,
     ) -> TelemetryLink:
         self.publisher: zmq.Socket[bytes] = self.context.socket(zmq.XPUB)
         configure_publisher(self.publisher)
@@ -56,6 +59,7 @@ class _Ground:
             clock=lambda: 1_000,
             report_drops=self.drops.put,
             depth=depth,
+            too_many=too_many,
         )
         self._links.append(link)
         return link
@@ -295,6 +299,23 @@ def test_an_oversized_subscription_changes_nothing_for_others(ground: _Ground) -
     ground.wait_for_subscription()
     link.start()
     ground.subscriber(kind=zmq.XSUB).send(b"\x01" + b"e" * 100_000)
+    link.publish("evt", _event())
+    assert _receive(good)[1].seq == 1
+
+
+@pytest.mark.parametrize("topics", [[b"x" * 65], [b"%d" % n for n in range(257)]])
+def test_a_connection_that_subscribes_without_measure_is_closed_and_no_other(
+    ground: _Ground, topics: list[bytes]
+) -> None:
+    refused: queue.Queue[str] = queue.Queue()
+    link = ground.link(too_many=refused.put)
+    good = ground.subscriber("evt")
+    ground.wait_for_subscription()
+    link.start()
+    greedy = ground.subscriber(kind=zmq.XSUB)
+    for topic in topics:
+        greedy.send(b"\x01" + topic)
+    refused.get(timeout=10)
     link.publish("evt", _event())
     assert _receive(good)[1].seq == 1
 

@@ -74,3 +74,16 @@ def test_the_list_shows_what_each_key_may_do(tmp_path: Path, capsys: Capture) ->
     assert lines["alice"].endswith("commanding, telemetry, products")
     assert lines["bob"].split()[1:] == ["telemetry,", "products"]
     assert "unusable" in lines["broken"]
+
+
+def test_a_rotation_needs_a_time_and_keys(tmp_path: Path, capsys: Capture) -> None:
+    ours = ["--keys", str(tmp_path)]
+    assert main(["keys", "rotate", *ours]) == 1
+    assert "groundsim keys generate operator" in capsys.readouterr().err
+    assert main(["keys", "generate", *ours]) == 0
+    generate_curve_pair(tmp_path / "board", "service", "sat-a")
+    assert main(["keys", "trust", str(tmp_path / "board" / "service.key"), *ours]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.glob("operator.*")}
+    assert main(["keys", "rotate", "--old-until", "soon", *ours]) == 2
+    assert "--old-until 'soon' is not a time" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.glob("operator.*")} == before
