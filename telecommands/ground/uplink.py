@@ -22,7 +22,7 @@ from telecommands.ground.package_archive import PackageArchive
 WINDOW: Final = 8
 """Chunks in transit: they arrive in order, and a lost one is sent again from its place."""
 
-_PAUSE_S: Final = 0.5  # of a client that sent faster than it may
+_PAUSE_S: Final = 0.1  # of a client that sent faster than it may
 _UNPACK_S: Final = 600.0  # it waits for the running scene
 
 UplinkProgress: TypeAlias = Callable[[int, int], None]
