@@ -16,6 +16,7 @@ from telecommands.command_line import CommandParser, answer_shell
 from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
+    cfdp,
     dashboard,
     export,
     fetch,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         watch,
         fetch,
         uplink,
+        cfdp,
         run,
         dashboard,
         metrics,
