@@ -22,8 +22,10 @@ from spacepackets.cfdp.pdu import (
     DeliveryCode,
     DirectiveType,
     FileStatus,
+    NakPdu,
     TransactionStatus,
 )
+from spacepackets.cfdp.pdu.nak import get_max_seg_reqs_for_max_packet_size_and_pdu_cfg
 
 from telecommands.gateway.files.checksum import SUPPORTED
 from telecommands.gateway.files.filestore import ReceivedFile
@@ -40,6 +42,8 @@ from telecommands.ground.part_file import sync_folder
 PART: Final = ".part"
 
 _MOST_OPEN: Final = 4
+_MOST_REQUESTS: Final = 10_000  # of one NAK sequence; the rest is asked for by the next one
+_LEAST_SEGMENT: Final = 512
 _REMEMBERED: Final = 1024  # ended transactions
 _BEGINS: Final = (DirectiveType.METADATA_PDU, DirectiveType.EOF_PDU)
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,67}\Z")
@@ -86,7 +90,7 @@ class FileReceiver:
         """PDUs that are due, of all transactions; ends those whose peer was silent too long."""
         pdus = []
         for transaction, reception in list(self._open.items()):
-            pdus += reception.emit()
+            pdus += reception.emit(now)
             if reception.ended or now - reception.heard_at > self._settings.silence_s:
                 reception.end(f"the peer was silent for {self._settings.silence_s:g} s")
                 del self._open[transaction]
@@ -134,12 +138,21 @@ class _Reception(QuietUser):
         self._handler = _Destination(
             local_config(settings), self, remote_configs(settings), CheckTimers()
         )
+        self._resend_s, self._nak_bytes = settings.resend_s, settings.pdu_bytes
+        self._asked_at = -settings.resend_s
+        self._longest = _LEAST_SEGMENT
+        self._first: Any = None
         self._is_settled = False
         self.ended = False
         self.heard_at = 0.0
 
     def take(self, pdu: Any, now: float) -> list[bytes]:
         self.heard_at = now
+        if self._metadata is None and (
+            pdu.pdu_type == PduType.FILE_DATA or pdu.directive_type != DirectiveType.METADATA_PDU
+        ):
+            self._first = self._first or pdu
+            return self._ask_for_metadata(now)
         if _is_eof(pdu):
             if self._eof is not None and pdu.condition_code == ConditionCode.NO_ERROR:
                 return [_eof_acknowledged(pdu, TransactionStatus.ACTIVE)]  # cfdp-py would not
@@ -148,6 +161,7 @@ class _Reception(QuietUser):
             if pdu.offset + len(pdu.file_data) > self._part.largest:
                 self._owner._counts["beyond the largest file"] += 1
                 return []
+            self._longest = max(self._longest, len(pdu.file_data))
         elif pdu.directive_type == DirectiveType.METADATA_PDU:
             if self._metadata is not None:
                 self._owner._counts["repeated metadata"] += 1
@@ -156,7 +170,9 @@ class _Reception(QuietUser):
         self._run(pdu)
         return self._packed()
 
-    def emit(self) -> list[bytes]:
+    def emit(self, now: float) -> list[bytes]:
+        if self._metadata is None:
+            return self._ask_for_metadata(now)
         self._run(None)
         return self._packed()
 
@@ -197,6 +213,15 @@ class _Reception(QuietUser):
             and metadata.checksum_type in SUPPORTED
             and self._owner._admits(self._name, metadata.file_size)
         )
+
+    def _ask_for_metadata(self, now: float) -> list[bytes]:
+        """Before it nothing can be kept; cfdp-py would ask for everything with each PDU."""
+        if now < self._asked_at + self._resend_s:
+            return []
+        self._asked_at = now
+        config = copy.copy(self._first.pdu_header.pdu_conf)
+        config.direction = Direction.TOWARDS_SENDER
+        return [bytes(NakPdu(config, 0, 0, [(0, 0)]).pack())]
 
     def _fault(self) -> str:
         """Why the file is not what the peer sent; empty if it is."""
@@ -241,20 +266,30 @@ class _Reception(QuietUser):
     def _packed(self) -> list[bytes]:
         pdus = []
         while (holder := self._handler.get_next_packet()) is not None:
-            pdus.append(bytes(holder.pdu.pack()))
+            parts = self._divided(holder.pdu) if isinstance(holder.pdu, NakPdu) else [holder.pdu]
+            pdus += [bytes(part.pack()) for part in parts]
         return pdus
+
+    def _divided(self, nak: Any) -> list[Any]:
+        """Ask for segments of the length that the peer sends: some peers send each as one PDU."""
+        step = self._longest
+        requests = [
+            (at, min(at + step, end))
+            for start, end in nak.segment_requests
+            for at in range(start, end, step)
+        ][:_MOST_REQUESTS]
+        config = nak.pdu_header.pdu_conf
+        most = get_max_seg_reqs_for_max_packet_size_and_pdu_cfg(self._nak_bytes, config)
+        batches = [requests[at : at + most] for at in range(0, len(requests), most)]
+        return [NakPdu(config, batch[0][0], batch[-1][1], batch) for batch in batches]
 
 
 class _Destination(DestHandler):  # type: ignore[misc] # cfdp-py has no types
-    """cfdp-py 0.7 shares the list of gaps between transactions, and forgets an early checksum."""
+    """cfdp-py 0.7 shares one list of gaps between all transactions."""
 
     def _common_first_packet_handler(self, pdu: Any) -> Any:
         self._params.acked_params.lost_seg_tracker = LostSegmentTracker()
         return super()._common_first_packet_handler(pdu)
-
-    def _handle_eof_without_previous_metadata(self, eof_pdu: Any) -> None:
-        self._params.fp.crc32 = eof_pdu.file_checksum
-        super()._handle_eof_without_previous_metadata(eof_pdu)
 
 
 def _is_eof(pdu: Any) -> bool:
