@@ -114,7 +114,7 @@ def file_gateway(
         process.wait(30)
 
 
-def _station_options(unit: FlightUnit) -> tuple[str, ...]:
+def station_options(unit: FlightUnit) -> tuple[str, ...]:
     """Options of groundsim that connect it to the unit."""
     return "--keys", str(unit.ground), "--endpoints", str(unit.state / "endpoints.json")
 
@@ -141,7 +141,7 @@ def main() -> int:
             )
 
             def gateway(rate: float) -> AbstractContextManager[subprocess.Popen[bytes]]:
-                options = _station_options(unit)
+                options = station_options(unit)
                 return file_gateway(folder / "received", (own, other), rate, options)
 
             bucket = folder / "bucket"
