@@ -4,7 +4,8 @@
 
 Files arrive in FOLDER, and a line ``put NAME`` on its input sends FOLDER/NAME.  It prints
 ``segment NAME OFFSET`` and, at the end of a transaction, ``ended SOURCE NUMBER CONDITION``.  LOSS
-of the PDUs are lost, both ways.
+of the PDUs are lost, both ways.  ``cfdp`` 0.2 answers with one octet of the transaction's number,
+so that numbers must stay below 256.
 """
 
 from __future__ import annotations

@@ -63,14 +63,14 @@ class FileGateway:
 
         admits = packages.admits if up else lambda _name, _size: False
         receiver = FileReceiver(settings, waiting, admits, settled, self.counts)
-        numbers = SequenceFile(state / "transactions")
+        numbers = SequenceFile(state / "transactions", block=1)
         with ExitStack() as opened:
             link = opened.enter_context(UdpLink(listen, peer, self.counts))
             self.address = link.address
             entity = opened.enter_context(
                 CfdpEntity(settings, link, numbers.next, receiver, self.counts)
             )
-            opened.callback(self._join)
+            opened.callback(self._join, packages.wake)
             products = ProductRelay(
                 station,
                 folder,
@@ -93,7 +93,8 @@ class FileGateway:
         self._threads.append(thread)
         thread.start()
 
-    def _join(self) -> None:
+    def _join(self, wake: Callable[[], None]) -> None:
         self._stop.set()
+        wake()
         for thread in self._threads:
             thread.join(_ENDING_S)

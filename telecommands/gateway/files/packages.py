@@ -13,8 +13,10 @@ from telecommands.ground.package_archive import open_package
 from telecommands.ground.station import Station
 from telecommands.ground.uplink import uplink
 
+RETRY_S: Final = 5.0
+"""Time until an archive that could not be uplinked is tried again."""
+
 _MOST_WAITING: Final = 16
-_RETRY_S: Final = 5.0
 _NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}?(\.tar)?\Z")
 
 
@@ -30,8 +32,10 @@ class PackageRelay:
         folder: Path,
         done: Callable[[str], None],
         failed: Callable[[GroundError], None],
+        retry_s: float = RETRY_S,
     ) -> None:
         self._station, self._folder, self._done, self._failed = station, folder, done, failed
+        self._retry_s = retry_s
         self._arrived = threading.Event()
         self._reported = ""
 
@@ -46,7 +50,7 @@ class PackageRelay:
     def run(self, stop: threading.Event) -> None:
         """Uplink until ``stop`` is set."""
         while not stop.is_set():
-            self._arrived.wait(_RETRY_S)
+            self._arrived.wait(self._retry_s)
             self._arrived.clear()
             for archive in self._waiting():
                 if stop.is_set():

@@ -207,9 +207,11 @@ class _Reception(QuietUser):
     def _admit(self, metadata: Any) -> None:
         self._metadata = metadata
         self._name = metadata.dest_file_name or ""
+        fits = metadata.file_size <= self._part.largest
         self._part.largest = min(self._part.largest, metadata.file_size)
         self._part.permitted = (
-            bool(_NAME.match(self._name))
+            fits
+            and bool(_NAME.match(self._name))
             and metadata.checksum_type in SUPPORTED
             and self._owner._admits(self._name, metadata.file_size)
         )
