@@ -2,7 +2,7 @@
 
     python -m deploy.benchmark.cfdp [MEGABYTES]
 
-Both ends are this project's; nothing is lost on purpose, and the rate is not limited.
+Both ends are this project's, nothing is lost on purpose, and the rate is the default one.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from telecommands.gateway.files.link import UdpLink
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.settings import CfdpSettings
 
-_PDU_BYTES: Final = (1024, 4096, 8192, 32_768)
+_PDU_BYTES: Final = (4096, 8192, 32_768)
 _RUNS: Final = 5
 _HOST: Final = "127.0.0.1"
-_UNLIMITED: Final = 1e9
 
 
 def measure(size: int, pdu_bytes: int, folder: Path) -> tuple[list[float], Counter[str]]:
@@ -36,7 +35,7 @@ def measure(size: int, pdu_bytes: int, folder: Path) -> tuple[list[float], Count
     path.write_bytes(os.urandom(size))
     own, other = free_ports(2)
     counts: Counter[str] = Counter()
-    settings = CfdpSettings(pdu_bytes=pdu_bytes, bytes_per_second=_UNLIMITED, resend_s=0.5)
+    settings = CfdpSettings(pdu_bytes=pdu_bytes, resend_s=0.5)
     receiver = FileReceiver(settings, folder, lambda *_: False, lambda *_: None, counts)
     words = [str(folder), str(other), str(own), str(pdu_bytes)]
     child = [sys.executable, "-m", "deploy.benchmark.cfdp", "receive", *words]
@@ -77,9 +76,9 @@ def _receive(folder: Path, own: int, other: int, pdu_bytes: int) -> None:
 def main(words: list[str]) -> None:
     """Print a line for each length of a PDU."""
     if words[:1] == ["receive"]:
-        folder, own, other, pdu_bytes = words[1:]
-        return _receive(Path(folder), int(own), int(other), int(pdu_bytes))
-    size = int(float(words[0]) * 1e6) if words else 50_000_000
+        own, other, longest = map(int, words[2:])
+        return _receive(Path(words[1]), own, other, longest)
+    size = int(float(words[0]) * 1e6) if words else 20_000_000
     for pdu_bytes in _PDU_BYTES:
         with tempfile.TemporaryDirectory() as name:
             seconds, counts = measure(size, pdu_bytes, Path(name))

@@ -116,7 +116,7 @@ class CfdpEntity:
         self._follow()
 
     def _send_some(self) -> bool:
-        """Send what the rate allows; whether more is to come at once."""
+        """Send what the rate allows; whether there may be more."""
         if not self._sender.busy:
             return False
         now = time.monotonic()
