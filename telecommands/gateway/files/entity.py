@@ -26,7 +26,13 @@ _ENDING_S: Final = 5.0
 
 
 class PduLink(Protocol):
-    """Carries PDUs to and from the peer; either may lose them."""
+    """Carries PDUs to and from the peer; either may lose them.
+
+    ``ready``: file data may be sent now.
+    """
+
+    @property
+    def ready(self) -> bool: ...  # noqa: D102
 
     def send(self, pdu: bytes) -> None: ...  # noqa: D102
 
@@ -124,6 +130,9 @@ class CfdpEntity:
         earned = (now - self._filled_at) * rate
         self._allowance = min(self._allowance + earned, rate * _BURST_S)
         self._filled_at = now
+        if not self._link.ready:
+            self._transmit(self._sender.emit(0, now))
+            return False
         if self._allowance <= 0:
             time.sleep(min(_TURN_S, -self._allowance / rate + 1e-4))
             return True

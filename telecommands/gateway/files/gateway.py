@@ -15,6 +15,7 @@ from telecommands.gateway.files.packages import PackageRelay
 from telecommands.gateway.files.products import ProductHandOver, ProductRelay
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.settings import CfdpSettings
+from telecommands.gateway.files.stream_link import StreamLink
 from telecommands.ground.errors import GroundError, product_error
 from telecommands.ground.sequence import SequenceFile
 from telecommands.ground.station import Station
@@ -27,8 +28,9 @@ class FileGateway:
     """Runs until :meth:`close`; one gateway for a folder.
 
     Below ``folder`` are the received products and, in ``.cfdp``, what has to survive a restart: the
-    transaction number, what was handed over, and archives that wait for the uplink.  ``said`` gets
-    a line for each file, ``failed`` each new error.
+    transaction number, what was handed over, and archives that wait for the uplink.  ``peer`` is
+    its UDP address; None: the peer connects by TCP.  ``said`` gets a line for each file, ``failed``
+    each new error.
     """
 
     def __init__(
@@ -37,7 +39,7 @@ class FileGateway:
         folder: Path,
         settings: CfdpSettings,
         listen: Address,
-        peer: Address,
+        peer: Address | None,
         *,
         said: Callable[[str], None],
         failed: Callable[[GroundError | str], None],
@@ -65,7 +67,11 @@ class FileGateway:
         receiver = FileReceiver(settings, waiting, admits, settled, self.counts)
         numbers = SequenceFile(state / "transactions", block=1)
         with ExitStack() as opened:
-            link = opened.enter_context(UdpLink(listen, peer, self.counts))
+            link: UdpLink | StreamLink
+            if peer is None:
+                link = opened.enter_context(StreamLink(listen, self.counts))
+            else:
+                link = opened.enter_context(UdpLink(listen, peer, self.counts))
             self.address = link.address
             entity = opened.enter_context(
                 CfdpEntity(settings, link, numbers.next, receiver, self.counts)

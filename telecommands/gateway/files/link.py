@@ -45,6 +45,11 @@ class UdpLink:
         host, port = self._socket.getsockname()
         return host, port
 
+    @property
+    def ready(self) -> bool:
+        """Always: UDP does not say whether the peer keeps up."""
+        return True
+
     def send(self, pdu: bytes) -> None:
         """Send a PDU; one that the system does not take now is lost, as on any link."""
         try:

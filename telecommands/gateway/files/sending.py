@@ -114,7 +114,10 @@ class FileSender:
         return self._packed()
 
     def emit(self, most: int, now: float) -> list[bytes]:
-        """The next PDUs, at most about ``most`` bytes; none while the peer has the turn."""
+        """The next PDUs, at most about ``most`` bytes; none while the peer has the turn.
+
+        A transaction whose peer is silent for too long ends here, so it is to be called often.
+        """
         pdus: list[bytes] = []
         while self.busy and sum(map(len, pdus)) < most:
             if self._gaps:
@@ -125,7 +128,7 @@ class FileSender:
             if not more:
                 break
             pdus += more
-        if self.busy and self._handler.step not in _WAITING:
+        if self.busy and pdus and self._handler.step not in _WAITING:
             self._heard_at = now  # it is our turn
         elif self.busy and now - self._heard_at > self._settings.silence_s:
             self._end(f"the peer was silent for {self._settings.silence_s:g} s")

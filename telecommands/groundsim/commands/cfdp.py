@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "cfdp",
         help="exchange files with a mission-control system by CFDP",
-        description="Hand products to a CFDP entity (class 2, UDP), and uplink packages from it.",
+        description="Hand products to a CFDP entity (class 2), and uplink packages from it.",
         epilog=_EPILOG,
     )
     parser.set_defaults(command=_run)
@@ -40,6 +40,9 @@ def add_parser(commands: Any) -> None:
         "--peer", type=_address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
         help="where the peer listens (%(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--tcp", action="store_true", help="the peer connects to --listen, in place of UDP"
+    )
     parser.add_argument("--entity", type=int, default=1, metavar="ID", help="own id (%(default)d)")
     parser.add_argument(
         "--peer-entity", type=int, default=2, metavar="ID", help="id of the peer (%(default)d)"
@@ -91,7 +94,7 @@ def _run(arguments: argparse.Namespace) -> int:
         arguments.folder,
         settings,
         arguments.listen,
-        arguments.peer,
+        None if arguments.tcp else arguments.peer,
         said=lambda line: print(line, flush=True),
         failed=lambda error: print(f"groundsim: {error}", file=sys.stderr, flush=True),
         down=arguments.only != "up",

@@ -29,6 +29,8 @@ class Wire:
 
 
 class WireEnd:
+    ready = True
+
     def __init__(self, incoming: queue.Queue[bytes], outgoing: queue.Queue[bytes]) -> None:
         self.incoming, self.outgoing = incoming, outgoing
 
@@ -91,7 +93,7 @@ def test_what_is_not_a_pdu_is_counted_by_what_is_wrong_and_the_entity_lives(
         entity(wire.end(1), tmp_path / "b", 2),
     ):
         first.send(tmp_path / "file", "down")
-        assert first.counts == {"unreadable": 4, "oversized": 1}
+        assert (first.counts["unreadable"], first.counts["oversized"]) == (4, 1)
 
 
 def test_an_entity_that_ends_gives_up_what_is_under_way(tmp_path: Path) -> None:
