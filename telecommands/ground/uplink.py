@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
 
 from telecommands.dictionary import (
     LONGEST_UPLINK_CHUNK,
@@ -13,6 +15,7 @@ from telecommands.dictionary import (
     EndUplink,
     Stage,
     UplinkChunk,
+    UplinkRecord,
     Verification,
 )
 from telecommands.ground.commanding import TelecommandClient
@@ -46,10 +49,10 @@ def uplink(
     progress = progress or (lambda _stored, _size: None)
     announced = {"name": package.name, "size": package.size, "sha256": package.sha256}
     begun = _require(package, client.execute(BeginUplink.NAME, announced, silence_s))
-    if begun["complete"]:
+    if begun.complete:
         progress(package.size, package.size)
         return False
-    position = begun["received"]
+    position = begun.received
     progress(position, package.size)
     while position < package.size:
         position = _send_window(client, package, position, chunk_bytes, silence_s)
@@ -87,13 +90,17 @@ def _send_window(
             if last.code is Code.RATE_LIMITED:
                 time.sleep(_PAUSE_S)
             return int(last.data.get("received", position))
-        position = _require(package, last)["received"]
+        position = _require(package, last).received
     return position
 
 
-def _require(package: PackageArchive, last: Verification) -> Mapping[str, Any]:
+def _require(package: PackageArchive, last: Verification) -> UplinkRecord:
     if last.stage is Stage.COMPLETED:
-        return last.data
+        try:
+            return msgspec.convert(last.data, UplinkRecord)
+        except msgspec.ValidationError as error:
+            cause = f"got an answer that is not about an uplink: {error}"
+            raise TransferFailed(package.name, cause, "Use the service's version") from error
     code = last.code.value if last.code else last.stage.value
     raise TransferFailed(
         package.name, f"was refused with {code}: {last.cause}", last.cure, refused_with=code
