@@ -1493,7 +1493,7 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "uplink.quota_bytes": Parameter(
             200 * 10**6,
             "bytes that the model inbox may hold; a package needs twice its size until it is"
-            " unpacked", "byte", 10**6, 10**11, hazardous=True,
+            " unpacked", "byte", 10**6, 10**9, hazardous=True,
         ),
         "fdir.warm_c": Parameter(
             80.0, "temperature that pauses processing", "°C", 0, 120, hazardous=True

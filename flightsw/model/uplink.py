@@ -277,10 +277,11 @@ def _length(path: Path) -> int | None:
 
 
 def _children(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except FileNotFoundError:
-        return []
+    with disk_errors(folder):
+        try:
+            return list(folder.iterdir())
+        except FileNotFoundError:
+            return []
 
 
 def _sizes(folder: Path) -> Iterator[tuple[str, int]]:

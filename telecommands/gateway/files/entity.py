@@ -74,7 +74,7 @@ class CfdpEntity:
         """
         order = _Order(path, name, queue.Queue(1))
         self._waiting.put(order, timeout=_ENDING_S)
-        while not self._stop.is_set() and self._thread.is_alive():
+        while not self._stop.is_set() and self.alive:
             try:
                 outcome = order.answer.get(timeout=_TURN_S)
             except queue.Empty:
@@ -86,6 +86,11 @@ class CfdpEntity:
                 raise TransferFailed(name, f"did not reach the CFDP peer: {outcome}", cure)
             return
         raise TransferFailed(name, "did not reach the CFDP peer: the gateway ended", "Start it")
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread works."""
+        return self._thread.is_alive()
 
     def close(self) -> None:
         """End the thread; a transaction that is not finished is given up."""

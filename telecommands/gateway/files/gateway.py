@@ -73,10 +73,10 @@ class FileGateway:
             else:
                 link = opened.enter_context(UdpLink(listen, peer, self.counts))
             self.address = link.address
-            entity = opened.enter_context(
+            opened.callback(self._join, packages.wake)  # after the entity, for which they wait
+            entity = self._entity = opened.enter_context(
                 CfdpEntity(settings, link, numbers.next, receiver, self.counts)
             )
-            opened.callback(self._join, packages.wake)
             products = ProductRelay(
                 station,
                 folder,
@@ -88,6 +88,11 @@ class FileGateway:
                 if wanted:
                     self._begin(relay)
             self._opened = opened.pop_all()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it works; after an internal error it does not."""
+        return self._entity.alive
 
     def close(self) -> None:
         """End; what is under way is resumed, or begun again, by the next gateway."""

@@ -104,7 +104,8 @@ class ProductRelay:
             except _StoppedError:
                 return
             except GroundError as error:
-                self._report(error)
+                if not stop.is_set():
+                    self._report(error)
                 stop.wait(ASK_S if isinstance(error, TransferFailed) else _RETRY_S)
 
     def _report(self, error: GroundError) -> None:

@@ -148,6 +148,8 @@ class _Reception(QuietUser):
 
     def take(self, pdu: Any, now: float) -> list[bytes]:
         self.heard_at = now
+        if self.ended:
+            return []
         if self._metadata is None and (
             pdu.pdu_type == PduType.FILE_DATA or pdu.directive_type != DirectiveType.METADATA_PDU
         ):

@@ -196,6 +196,8 @@ class FileSender:
             self._handler.state_machine()
         except OSError as error:
             self._end(f"the file cannot be read ({error.strerror})")
+        except Exception as error:  # noqa: BLE001 - the next file may be sent
+            self._end(f"it failed ({error})")
 
     def _packed(self) -> list[bytes]:
         pdus = []

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.ground.errors import UsageError
+from telecommands.ground.errors import LinkError, UsageError
 from telecommands.ground.station import add_station_options, station_of
 
 _TICK_S: Final = 0.5
@@ -103,8 +103,10 @@ def _run(arguments: argparse.Namespace) -> int:
     host, port = gateway.address
     print(f"cfdp  entity {settings.local} at {host}:{port}", flush=True)
     try:
-        while not ended.wait(_TICK_S):
+        while gateway.alive and not ended.wait(_TICK_S):
             pass
+        if not gateway.alive:
+            raise LinkError("the CFDP entity", "ended by an internal error", "Start it again")
     except KeyboardInterrupt:  # the usual way to end it
         pass
     finally:

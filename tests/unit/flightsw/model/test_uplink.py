@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flightsw.errors import DiskFull
+from flightsw.errors import DiskFull, OutputNotWritable
 from flightsw.model.uplink import ModelUplink
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import LONGEST_UPLINK_CHUNK, Code
@@ -268,6 +268,12 @@ def test_a_full_disk_loses_nothing_that_was_stored(board: Board) -> None:
     assert not (board.inbox / "m").exists()
     board.uplink.finish("m")
     assert board.files() == FILES
+
+
+def test_an_inbox_that_is_not_a_folder_is_named(board: Board) -> None:
+    board.inbox.write_bytes(b"")
+    with pytest.raises(OutputNotWritable, match="inbox cannot be written"):
+        board.begin(archive(FILES))
 
 
 def test_what_a_crash_left_of_unpacking_is_removed(board: Board) -> None:

@@ -24,7 +24,7 @@ def ends(tmp_path: Path) -> TwoEnds:
 
 @settings(max_examples=25)
 @given(
-    content=st.binary(min_size=1, max_size=4000),
+    content=st.binary(max_size=4000),
     loss=st.floats(0, 0.4),
     doubled=st.floats(0, 0.3),
     seed=st.integers(0, 1000),

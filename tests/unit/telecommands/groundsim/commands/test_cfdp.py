@@ -26,6 +26,8 @@ def station(tmp_path: Path) -> list[str]:
         ["--listen", "127.0.0.1:99999"],
         ["--checksum", "md5"],
         ["--entity", "70000"],
+        ["--rate", "0"],
+        ["--silence", "nan"],
     ],
 )
 def test_a_wrong_option_is_refused_before_anything_is_opened(
