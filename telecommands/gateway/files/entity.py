@@ -168,7 +168,8 @@ class CfdpEntity:
     def _follow(self) -> None:
         """Answer the order that ended, and begin the next one."""
         if self._order is not None and not self._sender.busy:
-            self._order.answer.put_nowait(self._sender.outcome or "")
+            outcome = self._sender.outcome
+            self._order.answer.put_nowait("it has no outcome" if outcome is None else outcome)
             self._order = None
         if self._order is None:
             try:
