@@ -634,13 +634,13 @@ def _carry_up(unit: FlightUnit, folder: Path) -> None:
     """Uplink a package whose first bytes were sent by hand."""
     with open_package(folder) as package, unit.client() as client:
         file = {"name": package.name, "size": package.size, "sha256": package.sha256}
-        assert client.execute("BEGIN_UPLINK", file).data["received"] == 0
+        assert client.execute("BEGIN_UPLINK", file, 120).data["received"] == 0
         chunk = {"name": package.name, "offset": 0, "data": package.read(0, 10_000)}
-        assert client.execute("UPLINK_CHUNK", chunk).data["received"] == 10_000
-        early = client.execute("END_UPLINK", {"name": package.name})
+        assert client.execute("UPLINK_CHUNK", chunk, 120).data["received"] == 10_000
+        early = client.execute("END_UPLINK", {"name": package.name}, 120)
         assert (early.stage, early.code) == (Stage.FAILED, Code.UPLINK_GAP)
         assert uplink(client, package)
-        (listed,) = client.execute("LIST_UPLINKS").data["uplinks"]
+        (listed,) = client.execute("LIST_UPLINKS", {}, 120).data["uplinks"]
         assert listed == {**file, "received": package.size, "complete": True}
         assert not uplink(client, package)
 
