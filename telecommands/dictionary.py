@@ -29,6 +29,9 @@ TELECOMMAND_PORT: Final = 5701
 TELEMETRY_PORT: Final = 5702
 DOWNLINK_PORT: Final = 5703
 
+LONGEST_UPLINK_CHUNK: Final = 48 * 1024
+"""Bytes of a chunk of a model package; the telecommand around it has room in MAX_BODY_BYTES."""
+
 TILE_MAP_STEPS: Final = 250
 """Values of :attr:`CloudFraction.tile_map`: 0 is clear, 250 is fully contaminated."""
 TILE_MAP_NO_DATA: Final = 255
@@ -90,6 +93,16 @@ class Code(str, Enum):
     )
     NO_CONTACT = "NO_CONTACT", "no contact window is open, or its byte budget is spent"
     NO_MODEL = "NO_MODEL", "the model is not staged, or there is no previous model"
+    NO_UPLINK = "NO_UPLINK", "no uplink of this name is open"
+    UPLINK_GAP = "UPLINK_GAP", "bytes are missing before the chunk, or the file is not complete"
+    UPLINK_QUOTA = (
+        "UPLINK_QUOTA",
+        "the model inbox would hold more than uplink.quota_bytes, or too many uplinks are open",
+    )
+    UPLINK_DAMAGED = (
+        "UPLINK_DAMAGED",
+        "the uplinked file does not have its SHA-256, or is not an archive of plain files",
+    )
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
     SHUTTING_DOWN = "SHUTTING_DOWN", "the service is shutting down"
     # How work ended.
@@ -852,6 +865,102 @@ class StageModel(Telecommand, frozen=True, kw_only=True):
     ]
 
 
+UplinkName: TypeAlias = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]*\Z",
+        description="folder of the package in the model inbox",
+    ),
+]
+Sha256: TypeAlias = Annotated[
+    str, Meta(pattern=r"^[0-9a-f]{64}\Z", description="SHA-256 of the file, in hexadecimal")
+]
+UplinkSize: TypeAlias = Annotated[
+    int, Meta(ge=1, le=2**40, description="size of the file", extra={"unit": "byte"})
+]
+UplinkReceived: TypeAlias = Annotated[
+    ByteCount, Meta(description="bytes that are stored on board, from the start")
+]
+
+
+class UplinkRecord(Record, frozen=True, kw_only=True):
+    """A package in the model inbox, or on its way into it."""
+
+    name: UplinkName
+    size: Annotated[
+        ByteCount, Meta(description="size of the uplinked file; 0: it was put there otherwise")
+    ]
+    sha256: Annotated[str, Meta(description="SHA-256 of that file; empty if size is 0")]
+    received: UplinkReceived
+    complete: Annotated[bool, Meta(description="whether STAGE_MODEL can read the package")]
+
+
+class BeginUplink(Telecommand, frozen=True, kw_only=True):
+    """Begin or resume the uplink of a model package: an archive (tar, ustar) of its files.
+
+    The answer says how much is stored; the chunks continue there, also after a restart.  An uplink
+    of the same name with another size or SHA-256 is discarded.
+    """
+
+    NAME = "BEGIN_UPLINK"
+    RESULT = UplinkRecord
+    name: UplinkName
+    size: UplinkSize
+    sha256: Sha256
+
+
+class UplinkChunk(Telecommand, frozen=True, kw_only=True):
+    """Store the next bytes of an uplink.  Bytes that are stored already change nothing.
+
+    A chunk behind a gap is rejected with UPLINK_GAP, whose ``data`` gives ``received``.
+    """
+
+    NAME = "UPLINK_CHUNK"
+    RESULT = UplinkRecord
+    name: UplinkName
+    offset: Annotated[ByteCount, Meta(description="position of the chunk in the file")]
+    data: Annotated[
+        bytes,
+        Meta(min_length=1, max_length=LONGEST_UPLINK_CHUNK, description="bytes of the file"),
+    ]
+
+
+class EndUplink(Telecommand, frozen=True, kw_only=True):
+    """Check the SHA-256 of an uplink and unpack it into the model inbox, whole or not at all.
+
+    STAGE_MODEL can read the package then.  A file with another SHA-256 is deleted.
+    """
+
+    NAME = "END_UPLINK"
+    RESULT = UplinkRecord
+    name: UplinkName
+
+
+class DeleteUplink(Telecommand, frozen=True, kw_only=True):
+    """Delete a package, or what was received of it, from the model inbox."""
+
+    NAME = "DELETE_UPLINK"
+    name: UplinkName
+
+
+class UplinkList(Record, frozen=True, kw_only=True):
+    """Packages in the model inbox and uplinks that are not complete, by name."""
+
+    uplinks: Annotated[tuple[UplinkRecord, ...], Meta(description="the packages")]
+    used_bytes: Annotated[ByteCount, Meta(description="bytes that count against the quota")]
+    quota_bytes: Annotated[ByteCount, Meta(description="parameter uplink.quota_bytes")]
+
+
+class ListUplinks(Telecommand, frozen=True, kw_only=True):
+    """List what the model inbox holds, at most 100 packages, and how far uplinks are."""
+
+    NAME = "LIST_UPLINKS"
+    READ_ONLY = True
+    RESULT = UplinkList
+
+
 class ActivateModel(Telecommand, frozen=True, kw_only=True):
     """Self-test the staged model and use it from the next job on; the old model is kept."""
 
@@ -946,7 +1055,8 @@ TELECOMMANDS: Final[Mapping[str, type[Telecommand]]] = MappingProxyType(
             Ping, ProcessScene, CancelJob, ListJobs, ListScenes, SetMode, SelfTest, GetParameter,
             SetParameter, SetHousekeepingRate, Arm, Schedule, Unschedule, ListSchedule,
             ListProducts, HoldProduct, ReleaseProduct, PrioritiseProduct, DeleteProduct,
-            OpenContact, CloseContact, StageModel, ActivateModel, RollBackModel, ReportLatest,
+            OpenContact, CloseContact, BeginUplink, UplinkChunk, EndUplink, DeleteUplink,
+            ListUplinks, StageModel, ActivateModel, RollBackModel, ReportLatest,
             RotateKey,
             Restart, ShutDown,
         )
@@ -1239,6 +1349,8 @@ EventName: TypeAlias = Literal[
     "CLOCK_JUMPED",
     "PACKETS_DROPPED",
     "EVENTS_SQUELCHED",
+    "UPLINK_RECEIVED",
+    "UPLINK_DAMAGED",
     "MODEL_STAGED",
     "MODEL_ACTIVATED",
     "KEYS_REFUSED",
@@ -1268,6 +1380,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
         "LIMIT_CLEARED": "a value is back within its limits",
         "KEY_ROTATED": "a client replaced its key; the former one counts until a given time",
+        "UPLINK_RECEIVED": "a model package was received into the model inbox",
         "MODEL_STAGED": "a model package was verified and staged",
         "MODEL_ACTIVATED": "another model is now active",
     },
@@ -1276,6 +1389,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "ANSWER_CORRECTED": "an engine gave a tile a wrong answer; it was computed again",
         "TELECOMMAND_REJECTED": "a telecommand was rejected",
         "JOB_REQUEUED": "a job was interrupted and put back into the queue",
+        "UPLINK_DAMAGED": "an uplinked file was not what was announced, and is deleted",
         "INTEGRITY_UNKNOWN": "nothing shows whether a processed scene's files are intact",
         "PRODUCT_REMOVED": "a product was deleted to free space",
         "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
@@ -1377,6 +1491,11 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         "storage.reserve_bytes": Parameter(
             10**9, "disk space kept free; with less, the disk counts as full", "byte",
             10**6, 10**12, hazardous=True,
+        ),
+        "uplink.quota_bytes": Parameter(
+            200 * 10**6,
+            "bytes that the model inbox may hold; a package needs twice its size until it is"
+            " unpacked", "byte", 10**6, 10**9, hazardous=True,
         ),
         "fdir.warm_c": Parameter(
             80.0, "temperature that pauses processing", "°C", 0, 120, hazardous=True

@@ -53,6 +53,7 @@ from flightsw.jobs.suspects import CrashSuspects
 from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
+from flightsw.model.uplink import ModelUplink
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
@@ -188,6 +189,11 @@ class FlightService:
             shipped=settings.model,
             release_keys=self._settings.trusted_releases,
         )
+        self._uplink = ModelUplink(
+            self._settings.inbox,
+            lambda: int(self._parameters.number("uplink.quota_bytes")),
+            lambda: int(self._parameters.number("storage.reserve_bytes")),
+        )
         self._sensors = Sensors(state_dir)
         self._transfer = Transfer(
             self._unit,
@@ -253,6 +259,7 @@ class FlightService:
             parameters=self._parameters,
             modes=self._modes,
             slots=self._slots,
+            uplink=self._uplink,
             processing=self._processing,
             scene_root=self._settings.scene_root,
             ports=self._ports,

@@ -19,6 +19,8 @@ from flightsw.jobs.requested_area import requested_area
 from flightsw.jobs.worker import Processing
 from flightsw.keys import ClientKey
 from flightsw.model.slots import ModelSlots, SlotState
+from flightsw.model.uplink import ModelUplink
+from flightsw.model.uplink_handlers import uplink_handlers
 from flightsw.scene.listing import list_scenes
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.auth import TelecommandKey
@@ -77,6 +79,7 @@ class Handlers:
     parameters: ParameterStore
     modes: ModeMachine
     slots: ModelSlots
+    uplink: ModelUplink
     processing: Processing
     scene_root: Path
     ports: ServicePorts
@@ -89,6 +92,7 @@ class Handlers:
         """Handlers by the telecommand's name."""
         return {
             **parameter_handlers(self.parameters),
+            **uplink_handlers(self.uplink, self.processing.take_on, self.ports.event),
             Ping.NAME: self._ping,
             ProcessScene.NAME: self._process_scene,
             CancelJob.NAME: self._cancel_job,

@@ -47,6 +47,12 @@ _MOST_SKIPPED: Final = 100
 ProgressCallback: TypeAlias = Callable[[ProductOffer, int], None]
 """Called with the product and the number of its bytes that are stored."""
 
+HandOn: TypeAlias = Callable[[ProductOffer, Path], None]
+"""Called with each product that is stored, before it is confirmed to the service.
+
+What it raises leaves the product unconfirmed: the service offers it again.
+"""
+
 Reply = TypeVar("Reply")
 
 
@@ -81,11 +87,13 @@ class DownlinkReceiver(LinkClient):
         folder: Path,
         *,
         progress: ProgressCallback | None = None,
+        hand_on: HandOn | None = None,
         window_bytes: int = WINDOW_BYTES,
         resend_s: float = RESEND_S,
     ) -> None:
         self._folder = folder
         self._progress = progress or (lambda _offer, _stored: None)
+        self._hand_on = hand_on or (lambda _offer, _path: None)
         self._credit = Credit(window_bytes)
         self._resend_s = resend_s
         self._skip: dict[str, None] = {}
@@ -127,6 +135,7 @@ class DownlinkReceiver(LinkClient):
         if not is_complete(place, offer):
             transferred = self._fetch_file(place, offer, timeout_s, stall_s)
         self._progress(offer, offer.size)
+        self._hand_on(offer, place)
         try:
             self._confirm(offer.product, offer.sha256, timeout_s)
         except _NotTaken:  # the file came with another key, or while the service lost its record

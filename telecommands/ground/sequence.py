@@ -22,12 +22,13 @@ _HIGHEST: Final = 2**62
 class SequenceFile:
     """A file that holds the first free number; processes may share it.
 
-    Numbers are reserved in blocks of 32, on the disk before one of them is used.  Reserved numbers
+    Numbers are reserved in blocks, on the disk before one of them is used.  Reserved numbers
     that a process does not use are skipped, which the service accepts.  For one thread only.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, block: int = _BLOCK) -> None:
         self._path = path
+        self._block = block
         self._next = 0
         self._end = 0
 
@@ -51,12 +52,12 @@ class SequenceFile:
             self._reserve(handle, free)
 
     def _reserve(self, handle: int, first: int) -> None:
-        if first + _BLOCK > _HIGHEST:
+        if first + self._block > _HIGHEST:
             cure = "Generate a new telecommand key under another name"
             raise SequenceUnusable(self._path, "has no sequence number left", cure)
-        os.pwrite(handle, f"{first + _BLOCK:0{_DIGITS}}\n".encode(), 0)
+        os.pwrite(handle, f"{first + self._block:0{_DIGITS}}\n".encode(), 0)
         os.fsync(handle)
-        self._next, self._end = first, first + _BLOCK
+        self._next, self._end = first, first + self._block
 
     def _read(self, handle: int) -> int:
         content = os.pread(handle, _DIGITS + 2, 0)

@@ -20,7 +20,7 @@ from telecommands.ground.connection import (
     default_key_folder,
     read_ground_keys,
 )
-from telecommands.ground.downlink import DownlinkReceiver, ProgressCallback
+from telecommands.ground.downlink import DownlinkReceiver, HandOn, ProgressCallback
 from telecommands.ground.errors import UsageError
 from telecommands.ground.sequence import SequenceFile
 from telecommands.ground.telemetry import TelemetryClient
@@ -64,9 +64,16 @@ class Station(msgspec.Struct, frozen=True):
         """Telemetry of the topics that begin with one of these; ``""`` is all."""
         return TelemetryClient(self.endpoints.telemetry, self.keys, topics, monitored=monitored)
 
-    def downlink(self, folder: Path, progress: ProgressCallback | None = None) -> DownlinkReceiver:
+    def downlink(
+        self,
+        folder: Path,
+        progress: ProgressCallback | None = None,
+        hand_on: HandOn | None = None,
+    ) -> DownlinkReceiver:
         """A receiver that stores products below ``folder``."""
-        return DownlinkReceiver(self.endpoints.downlink, self.keys, folder, progress=progress)
+        return DownlinkReceiver(
+            self.endpoints.downlink, self.keys, folder, progress=progress, hand_on=hand_on
+        )
 
 
 def add_key_folder_option(parser: argparse._ActionsContainer) -> None:

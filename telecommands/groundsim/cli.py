@@ -16,6 +16,7 @@ from telecommands.command_line import CommandParser, answer_shell
 from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
+    cfdp,
     dashboard,
     export,
     fetch,
@@ -25,6 +26,7 @@ from telecommands.groundsim.commands import (
     scene,
     score,
     send,
+    uplink,
     wait,
     watch,
 )
@@ -60,7 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt="")
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    everything = (keys, wait, send, watch, fetch, run, dashboard, metrics, export, scene, score)
+    everything = (
+        keys,
+        wait,
+        send,
+        watch,
+        fetch,
+        uplink,
+        cfdp,
+        run,
+        dashboard,
+        metrics,
+        export,
+        scene,
+        score,
+    )
     for command in everything:
         command.add_parser(commands)
     return parser

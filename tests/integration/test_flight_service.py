@@ -39,7 +39,9 @@ from telecommands.dictionary import (
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
+from telecommands.ground.package_archive import open_package
 from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.uplink import uplink
 from telecommands.keys import (
     certificate,
     generate_curve_pair,
@@ -613,7 +615,10 @@ def test_a_model_is_staged_activated_flown_and_rolled_back(
         release_keys = unit.state / "keys" / "release"
         release_keys.mkdir()
         shutil.copy(generate(tmp_path / "releases"), release_keys)
-        sign_package(unit.state / "model_inbox" / "next", tmp_path / "releases.release_key_secret")
+        shutil.copytree(unit.state / "model_inbox" / "next", tmp_path / "next")
+        sign_package(tmp_path / "next", tmp_path / "releases.release_key_secret")
+        assert unit.execute("DELETE_UPLINK", name="next").stage is Stage.COMPLETED
+        _carry_up(unit, tmp_path / "next")
         staged = unit.execute("STAGE_MODEL", package="next", sha256=digest)
         assert staged.data["active"] == before
         model = staged.data["staged"]
@@ -623,6 +628,21 @@ def test_a_model_is_staged_activated_flown_and_rolled_back(
         assert unit.execute("ROLL_BACK_MODEL").data["active"] == before
         assert unit.execute("PROCESS_SCENE", scene=scene).data["model"] == before
         assert unit.stop() == 0
+
+
+def _carry_up(unit: FlightUnit, folder: Path) -> None:
+    """Uplink a package whose first bytes were sent by hand."""
+    with open_package(folder) as package, unit.client() as client:
+        file = {"name": package.name, "size": package.size, "sha256": package.sha256}
+        assert client.execute("BEGIN_UPLINK", file, 120).data["received"] == 0
+        chunk = {"name": package.name, "offset": 0, "data": package.read(0, 10_000)}
+        assert client.execute("UPLINK_CHUNK", chunk, 120).data["received"] == 10_000
+        early = client.execute("END_UPLINK", {"name": package.name}, 120)
+        assert (early.stage, early.code) == (Stage.FAILED, Code.UPLINK_GAP)
+        assert uplink(client, package)
+        (listed,) = client.execute("LIST_UPLINKS", {}, 120).data["uplinks"]
+        assert listed == {**file, "received": package.size, "complete": True}
+        assert not uplink(client, package)
 
 
 def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:

@@ -80,14 +80,16 @@ def test_a_link_that_a_revoked_client_holds_open_is_closed(unit: FlightUnit) -> 
     with revoked, unit.telemetry("hk") as stays, _second_client(unit) as commanding:
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)
         assert next(revoked.packets(30))
-        assert commanding.execute("PING", {}, 30).stage is Stage.COMPLETED
+        file = {"name": "m", "size": 9, "sha256": "0" * 64}
+        assert commanding.execute("BEGIN_UPLINK", file, 30).stage is Stage.COMPLETED
         _keys(unit).revoke("second")
         wait_until(lambda: not [*revoked.packets(2)])
         boot = [packet.boot for _, packet, _ in stays.packets(2)]
         assert boot
         with pytest.raises(NoAnswer):
-            commanding.execute("PING", {}, 3)
-        assert unit.execute("PING").stage is Stage.COMPLETED
+            commanding.execute("UPLINK_CHUNK", {"name": "m", "offset": 0, "data": b"x"}, 3)
+        (left,) = unit.execute("LIST_UPLINKS").data["uplinks"]
+        assert left["received"] == 0
     assert unit.stop() == 0
 
 

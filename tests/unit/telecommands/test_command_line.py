@@ -37,7 +37,7 @@ def _words(folder: Path, line: str) -> set[str]:
         ("flightsw pro", {"process"}),
         ("flightsw process x --engine torch-", {"torch-cuda", "torch-cpu"}),
         ("flightsw process x --products mask,c", {"mask,cog", "mask,classes"}),
-        ("groundsim send LIST", {"LIST_JOBS", "LIST_PRODUCTS", "LIST_SCENES", "LIST_SCHEDULE"}),
+        ("groundsim send LIST_S", {"LIST_SCENES", "LIST_SCHEDULE"}),
         ("groundsim send OPEN_CONTACT by", {"bytes="}),
         ("groundsim send LIST_JOBS states=R", {"RUNNING"}),
         ("groundsim send PROCESS_SCENE fusion=", {"or", "blend"}),

@@ -1,0 +1,1 @@
+"""Mission-control systems in front of the service; pure clients, like the dashboard's bridge."""

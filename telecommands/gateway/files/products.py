@@ -1,0 +1,119 @@
+"""Products on their way down: from the service to the CFDP peer, and only then confirmed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from telecommands.dictionary import ProductOffer
+from telecommands.ground.downlink import ReceivedProduct
+from telecommands.ground.errors import GroundError, NoAnswer, TransferFailed, product_error
+from telecommands.ground.part_file import sync_folder
+from telecommands.ground.station import Station
+
+ASK_S: Final = 0.5
+"""Pause between two requests for the next product."""
+
+_SILENCE_S: Final = 5.0
+_RETRY_S: Final = 2.0
+_PEER_PAUSE_S: Final = 60.0
+"""A peer that failed is not tried again for this long: a contact must not be spent on waiting."""
+
+
+class ProductHandOver:
+    """Hands each product to the CFDP peer once; ``send`` returns when the peer has it whole.
+
+    A record in ``folder`` keeps what was handed over until the service knows of it, so that a
+    restart between the two does not send a second file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        send: Callable[[Path, str], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._folder, self._send, self._monotonic = folder, send, monotonic
+        self._not_before = 0.0
+
+    def hand_on(self, offer: ProductOffer, path: Path) -> None:
+        """Send the product; :class:`TransferFailed` if the peer does not have it."""
+        record = self._record(offer.unit, offer.product, offer.sha256)
+        if record.exists():
+            return
+        if self._monotonic() < self._not_before:
+            cause = "waits on the ground: the CFDP peer failed a moment ago"
+            raise TransferFailed(offer.product, cause, "Start the peer")
+        try:
+            self._send(path, f"{offer.unit}_{offer.job}_{offer.name}")
+        except TransferFailed:
+            self._not_before = self._monotonic() + _PEER_PAUSE_S
+            raise
+        try:
+            record.touch()
+            sync_folder(self._folder)
+        except OSError as error:
+            raise product_error(record, error) from error
+
+    def confirmed(self, product: ReceivedProduct) -> None:
+        """The service knows that the product arrived."""
+        self._record(product.unit, product.product, product.sha256).unlink(missing_ok=True)
+
+    def _record(self, unit: str, product: str, sha256: str) -> Path:
+        return self._folder / f"{unit}.{product}.{sha256}"
+
+
+class ProductRelay:
+    """Receives products into ``folder`` whenever a contact is open, and hands each one over."""
+
+    def __init__(
+        self,
+        station: Station,
+        folder: Path,
+        hand_over: ProductHandOver,
+        done: Callable[[ReceivedProduct], None],
+        failed: Callable[[GroundError], None],
+    ) -> None:
+        self._station, self._folder, self._hand_over = station, folder, hand_over
+        self._done, self._failed = done, failed
+        self._reported = ""
+
+    def run(self, stop: threading.Event) -> None:
+        """Relay until ``stop`` is set; an interrupted product is resumed next time."""
+
+        def progress(_offer: ProductOffer, _stored: int) -> None:
+            if stop.is_set():
+                raise _StoppedError
+
+        while not stop.is_set():
+            try:
+                with self._station.downlink(
+                    self._folder, progress, self._hand_over.hand_on
+                ) as receiver:
+                    while not stop.is_set():
+                        product = receiver.receive_next(_SILENCE_S)
+                        if product is None:
+                            stop.wait(ASK_S)
+                            continue
+                        self._hand_over.confirmed(product)
+                        self._reported = ""
+                        self._done(product)
+            except _StoppedError:
+                return
+            except GroundError as error:
+                if not stop.is_set():
+                    self._report(error)
+                stop.wait(ASK_S if isinstance(error, TransferFailed) else _RETRY_S)
+
+    def _report(self, error: GroundError) -> None:
+        """Report a repeated error once; without a service it occurs all the time."""
+        if str(error) != self._reported and not isinstance(error, NoAnswer):
+            self._failed(error)
+        self._reported = str(error)
+
+
+class _StoppedError(Exception):
+    """The operator asked to stop."""

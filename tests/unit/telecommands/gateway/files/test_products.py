@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import hashlib
+import threading
+from pathlib import Path
+
+import pytest
+
+from telecommands.dictionary import DownlinkClass, ProductOffer
+from telecommands.gateway.files.products import ProductHandOver, ProductRelay
+from telecommands.ground.connection import GroundKeys
+from telecommands.ground.downlink import ReceivedProduct
+from telecommands.ground.errors import GroundError, TransferFailed
+from telecommands.ground.station import Station, StationEndpoints
+from tests.unit.telecommands.simulated_links import AnsweringSocket, SimulatedDownlink
+
+CONTENT = b"mask" * 1000
+
+
+def offer(product: str = "p1") -> ProductOffer:
+    return ProductOffer(
+        unit="sat-a",
+        product=product,
+        job="job1",
+        kind="mask",
+        downlink_class=DownlinkClass.MASK,
+        name=f"{product}.npy",
+        size=len(CONTENT),
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        chunk_bytes=1000,
+        confirmed=0,
+    )
+
+
+class Peer:
+    """The CFDP peer, which may be down; ``confirmed`` is what the service knew at each file."""
+
+    def __init__(self, downlink: SimulatedDownlink | None = None) -> None:
+        self.files: list[str] = []
+        self.tries = 0
+        self.down = False
+        self.confirmed: list[list[str]] = []
+        self._downlink = downlink
+
+    def send(self, path: Path, name: str) -> None:
+        self.tries += 1
+        if self.down:
+            raise TransferFailed(name, "did not reach the CFDP peer", "Start it")
+        assert path.read_bytes() == CONTENT
+        self.files.append(name)
+        if self._downlink:
+            self.confirmed.append(list(self._downlink.delivered))
+
+
+def test_a_product_is_handed_over_once_although_the_gateway_restarts(tmp_path: Path) -> None:
+    path, peer = tmp_path / "p1.npy", Peer()
+    path.write_bytes(CONTENT)
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    ProductHandOver(handed, peer.send).hand_on(offer(), path)
+    ProductHandOver(handed, peer.send).hand_on(offer(), path)
+    assert peer.files == ["sat-a_job1_p1.npy"]
+    received = ReceivedProduct("sat-a", "p1", "job1", "mask", path, len(CONTENT), offer().sha256, 0)
+    again = ProductHandOver(handed, peer.send)
+    again.confirmed(received)
+    assert list(handed.iterdir()) == []
+    again.hand_on(offer(), path)  # RELEASE_PRODUCT: wanted once more
+    assert peer.files == ["sat-a_job1_p1.npy"] * 2
+
+
+def test_a_peer_that_failed_costs_no_contact_time_for_a_minute(tmp_path: Path) -> None:
+    now, peer = 1000.0, Peer()
+    peer.down = True
+    hand_over = ProductHandOver(tmp_path, peer.send, lambda: now)
+    (tmp_path / "p1.npy").write_bytes(CONTENT)
+    for product in ("p1", "p2", "p3"):
+        with pytest.raises(TransferFailed):
+            hand_over.hand_on(offer(product), tmp_path / "p1.npy")
+    assert peer.tries == 1
+    now, peer.down = 1061.0, False
+    hand_over.hand_on(offer(), tmp_path / "p1.npy")
+    assert peer.files == ["sat-a_job1_p1.npy"]
+
+
+def test_the_service_learns_of_a_product_after_the_peer_has_it(tmp_path: Path) -> None:
+    downlink = SimulatedDownlink([(offer("p1"), CONTENT), (offer("p2"), CONTENT)])
+    peer, stop, failures = Peer(downlink), threading.Event(), list[GroundError]()
+    done: list[str] = []
+
+    def finished(product: ReceivedProduct) -> None:
+        done.append(product.product)
+        if len(done) == 2:
+            stop.set()
+
+    def failed(error: GroundError) -> None:
+        failures.append(error)
+        stop.set()
+
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    with AnsweringSocket(downlink) as service:
+        station = Station(
+            StationEndpoints("", "", service.endpoint), GroundKeys(), tmp_path / "sequence"
+        )
+        hand_over = ProductHandOver(handed, peer.send)
+        ProductRelay(station, tmp_path / "received", hand_over, finished, failed).run(stop)
+        assert done == downlink.delivered == ["p1", "p2"]
+        assert peer.confirmed == [[], ["p1"]]
+
+        stop.clear()
+        downlink.delivered.clear()
+        peer.down = True
+        ProductRelay(station, tmp_path / "received", hand_over, finished, failed).run(stop)
+    assert downlink.delivered == []
+    assert [error.code for error in failures] == ["TRANSFER_FAILED"]

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from telecommands.groundsim.cli import main
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> list[str]:
+    endpoints = tmp_path / "endpoints.json"
+    links = dict.fromkeys(("telecommand", "telemetry", "downlink"), "tcp://127.0.0.1:9")
+    endpoints.write_text(json.dumps(links))
+    return ["--endpoints", str(endpoints), "--no-curve"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--pdu-bytes", "10"],
+        ["--pdu-bytes", "70000"],
+        ["--peer", "nowhere"],
+        ["--listen", "127.0.0.1:99999"],
+        ["--checksum", "md5"],
+        ["--entity", "70000"],
+        ["--rate", "0"],
+        ["--silence", "nan"],
+    ],
+)
+def test_a_wrong_option_is_refused_before_anything_is_opened(
+    options: list[str], station: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["cfdp", str(tmp_path / "received"), *options, *station]) == 2
+    said = capsys.readouterr().err
+    assert options[1] in said or "wrong option" in said
+    assert not (tmp_path / "received").exists()
+
+
+def test_an_address_in_use_is_named_with_its_cure(
+    station: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["cfdp", str(tmp_path / "received"), "--listen", address, *station]) == 1
+    assert f"groundsim: {address} cannot be used for CFDP" in capsys.readouterr().err
