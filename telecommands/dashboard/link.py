@@ -50,7 +50,8 @@ class TelemetryFeed:
 
     ``station`` is called again while the link is down: a restarted service may have other
     endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand,
-    ``scheduled`` with the number of schedule entries on board.
+    ``scheduled`` with the number of schedule entries on board.  With a ``unit``, packets of all
+    other units are refused: the link is down, and says whose they are.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class TelemetryFeed:
         stage: Callable[[Verification, int, int], None],
         scheduled: Callable[[int], None],
         dropped: dict[str, int],
+        unit: str = "",
     ) -> None:
         self._station = station
         self._archive = archive
@@ -70,6 +72,8 @@ class TelemetryFeed:
         self._stage = stage
         self._scheduled = scheduled
         self._dropped = Counter(dropped)
+        self._unit = unit
+        self._stranger = ""
         self._points = len(catalogue)
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
@@ -97,6 +101,7 @@ class TelemetryFeed:
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
         """Follow the link while endpoints and keys stay the same and it can be established."""
         unreadable_before = self._unreadable - self._out_of_range
+        self._stranger = ""
         recheck_at = time.monotonic() + _RECHECK_S
         while not stop.is_set():
             batch = self._batch(client)
@@ -104,7 +109,11 @@ class TelemetryFeed:
             if batch:
                 self._last_packet = _now_ms()
             finding = client.finding
-            if finding is SILENT:
+            if self._stranger:
+                endpoint = station.endpoints.telemetry
+                cause = f"is the unit {self._stranger}, not {self._unit}"
+                self._set_state("down", LinkError(endpoint, cause, "Correct the stations file"))
+            elif finding is SILENT:
                 self._set_state("up")
             elif finding is not None:
                 endpoint = station.endpoints.telemetry
@@ -119,6 +128,10 @@ class TelemetryFeed:
         """The packets of a batch's duration."""
         batch = []
         for topic, packet, record in client.packets(BATCH_S):
+            self._stranger = packet.unit if self._unit and packet.unit != self._unit else ""
+            if self._stranger:
+                self._out_of_range += 1
+                continue
             if max(packet.seq, abs(packet.boot)) > _MOST_NUMBER:
                 self._out_of_range += 1
                 continue

@@ -14,6 +14,7 @@ import pytest
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.address import address_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import Severity, Stage, Verification
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
@@ -67,10 +68,11 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mission]:
         station = Station(
             endpoints, GroundKeys(telecommand=key, unit=UNIT), folder / "operator.sequence"
         )
-        settings = DashboardSettings(
-            archive=folder / "archive.sqlite", openmct=find_openmct(None), port=0, operator=key
+        settings = DashboardSettings(openmct=find_openmct(None), port=0)
+        only = UnitSettings(
+            archive=folder / "archive.sqlite", station=lambda: station, operator=key
         )
-        with running(settings, lambda: station) as client:
+        with running(settings, only) as client:
             yield Mission(flight, client)
 
 

@@ -1,5 +1,3 @@
-import { getHistory } from './bridge.js';
-
 /** @typedef {import('./bridge.js').Datum} Datum */
 
 const FIRST_RETRY_MS = 100;
@@ -12,7 +10,7 @@ const TOO_MANY_PAGES = 1013;
 const TOO_MANY_RETRY_MS = 10_000;
 
 /**
- * The page's WebSocket to the bridge.  After an interruption it reconnects, subscribes again, and
+ * The page's WebSocket to a unit's part of the bridge.  After an interruption it reconnects, subscribes again, and
  * delivers the data missed in between from the archive, in order.
  *
  * Events: `connection` (true or false), `link`, `points` (how many there are), `alarms` (that they
@@ -24,7 +22,7 @@ export class Realtime {
   /** @type {Map<string, Set<(message: any) => void>>} */
   #listeners = new Map();
   #retryMs = FIRST_RETRY_MS;
-  #url;
+  #bridge;
   /** @type {WebSocket|undefined} */
   #socket;
   /** Requests sent over this socket, and how many of them the bridge has applied. */
@@ -34,9 +32,9 @@ export class Realtime {
   #settling = new Set();
   connected = false;
 
-  /** @param {string} url */
-  constructor(url) {
-    this.#url = url;
+  /** @param {import('./bridge.js').Bridge} bridge */
+  constructor(bridge) {
+    this.#bridge = bridge;
     setInterval(() => this.#flush(), FLUSH_MS);
     this.#connect();
   }
@@ -60,7 +58,7 @@ export class Realtime {
   subscribe(key, callback) {
     let subscription = this.#subscriptions.get(key);
     if (!subscription) {
-      subscription = new Subscription(key);
+      subscription = new Subscription(key, this.#bridge);
       this.#subscriptions.set(key, subscription);
       this.#send({ subscribe: [key] });
     }
@@ -97,7 +95,7 @@ export class Realtime {
   }
 
   #connect() {
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(this.#bridge.realtimeUrl);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => this.#take(message));
@@ -165,12 +163,17 @@ class Subscription {
   #waiting = [];
   #overflow = 0;
   #catchingUp = false;
+  #bridge;
   /** @type {Datum|undefined} */
   #last;
 
-  /** @param {string} key */
-  constructor(key) {
+  /**
+   * @param {string} key
+   * @param {import('./bridge.js').Bridge} bridge
+   */
+  constructor(key, bridge) {
     this.key = key;
+    this.#bridge = bridge;
   }
 
   /** @param {Datum} datum */
@@ -191,7 +194,7 @@ class Subscription {
       await settled;
       const [start, end] = [this.#last.timestamp, Date.now() + 1000];
       const range = { start, end, strategy: 'latest', size: CATCH_UP_SIZE };
-      const missed = await getHistory(this.key, range);
+      const missed = await this.#bridge.getHistory(this.key, range);
       this.#waiting = joined(missed.filter((one) => isNew(one, this.#last)), this.#waiting);
     } catch (error) {
       console.warn(`${this.key}: data missed in the interruption were not loaded`, error);

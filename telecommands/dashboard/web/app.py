@@ -16,37 +16,32 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from telecommands.dashboard.alarms import MOST_COMMENT, Alarm, Mark, Shelf, acknowledged, shelved
 from telecommands.dashboard.archive.history import history, read_range
-from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
+from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.tile_map import tile_map_of
 from telecommands.dashboard.archive.timeline import timeline_of
-from telecommands.dashboard.archive.writer import Archive
-from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.forms import forms
-from telecommands.dashboard.hub import Hub
-from telecommands.dashboard.link import LinkState, publish_alarms
-from telecommands.dashboard.points.catalogue import PointCatalogue
+from telecommands.dashboard.link import publish_alarms
 from telecommands.dashboard.points.data import milliseconds
-from telecommands.dashboard.products import ReceivedProducts, picture
-from telecommands.dashboard.stages import StageLog
+from telecommands.dashboard.products import picture
+from telecommands.dashboard.summary import UnitSummary, summary_of
+from telecommands.dashboard.unit import Unit
 from telecommands.dashboard.web.access import OwnPagesOnly, PageAccess, PageHeaders
 from telecommands.dashboard.web.clients import MOST_OF_ONE, SocketCounts, client_of
 from telecommands.dashboard.web.realtime import refuse_page, serve_page
 from telecommands.dashboard.web.responses import ERRORS, json_response, refusal
 from telecommands.dictionary import EVENTS, VERSION, Severity
-from telecommands.ground.errors import LinkError, UsageError
+from telecommands.ground.errors import GroundError, LinkError, UsageError
 
 MOST_BODY_BYTES: Final = 128 * 1024
 MOST_REQUESTS: Final = 32
 """Requests that may wait for archive or disk; further requests are refused."""
-
-_MISSION: Final = "flightsw"
 
 Result = TypeVar("Result")
 
@@ -54,14 +49,7 @@ Result = TypeVar("Result")
 class Bridge(msgspec.Struct):
     """The parts that the routes use."""
 
-    catalogue: PointCatalogue
-    hub: Hub
-    readers: ReaderPool
-    link: Callable[[], LinkState]
-    stages: StageLog
-    products: ReceivedProducts
-    commanding: Commanding
-    archive: Archive
+    units: tuple[Unit, ...]
     access: PageAccess
     port: int
     page: Path
@@ -69,12 +57,34 @@ class Bridge(msgspec.Struct):
 
 
 def application(bridge: Bridge) -> ASGIApp:
-    """The ASGI application."""
-    api = _Api(bridge)
-    routes = [
-        Route("/", api.index),
+    """The ASGI application: the page, and below each unit's base address its interface."""
+
+    async def index(_request: Request) -> Response:
+        return FileResponse(bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
+
+    apis = [_UnitApi(unit, bridge.access, bridge.port) for unit in bridge.units]
+
+    async def units(_request: Request) -> Response:
+        return json_response([await api.summary() for api in apis])
+
+    routes: list[BaseRoute] = [
+        Route("/", index),
         Mount("/app", StaticFiles(directory=bridge.page)),
         Mount("/openmct", StaticFiles(directory=bridge.openmct)),
+        Route("/api/units", units),
+    ]
+    for unit, api in zip(bridge.units, apis, strict=True):
+        routes += [Mount(unit.base, routes=_routes(api))] if unit.base else _routes(api)
+    pages = Starlette(
+        routes=routes,
+        middleware=[Middleware(OwnPagesOnly, port=bridge.port)],
+        exception_handlers=ERRORS,
+    )
+    return PageHeaders(pages, bridge.port)
+
+
+def _routes(api: _UnitApi) -> list[BaseRoute]:
+    return [
         Route("/api/status", api.status),
         Route("/api/dictionary", api.dictionary),
         Route("/api/history/{key:path}", api.history),
@@ -89,40 +99,51 @@ def application(bridge: Bridge) -> ASGIApp:
         Route("/api/telecommands/{id}", api.stages),
         WebSocketRoute("/api/realtime", api.realtime),
     ]
-    pages = Starlette(
-        routes=routes,
-        middleware=[Middleware(OwnPagesOnly, port=bridge.port)],
-        exception_handlers=ERRORS,
-    )
-    return PageHeaders(pages, bridge.port)
 
 
-class _Api:
-    """One method for each route."""
+class _UnitApi:
+    """One method for each route of a unit."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
+    def __init__(self, unit: Unit, access: PageAccess, port: int) -> None:
+        self._unit = unit
+        self._access = access
+        self._port = port
         self._waiting = 0
         self._sockets = SocketCounts()
 
-    async def index(self, _request: Request) -> Response:
-        return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
+    async def summary(self) -> UnitSummary:
+        """The unit at a glance; what its archive cannot answer is missing."""
+        unit = self._unit
+
+        def summarised(reader: ArchiveReader) -> UnitSummary:
+            return summary_of(
+                unit.name,
+                unit.base,
+                unit.link(),
+                unit.archive.alarms.open(),
+                reader,
+                time.time_ns(),
+            )
+
+        try:
+            return await self._from_archive(summarised)
+        except GroundError as error:
+            return UnitSummary(name=unit.name, base=unit.base, link=unit.link(), error=str(error))
 
     async def status(self, request: Request) -> Response:
-        bridge = self._bridge
-        forbidden = bridge.access.obstacle(request)
-        operator = bridge.access.operator
+        unit, access = self._unit, self._access
+        forbidden = access.obstacle(request, unit.operator)
         count, first, last = await self._from_archive(ArchiveReader.extent)
         archive = {"packets": count, "first": milliseconds(first), "last": milliseconds(last)}
         return json_response(
             {
-                "mission": _MISSION,
-                "run": bridge.access.run,
-                "can_command": operator is not None,
-                "operator": operator and operator.key_id,
+                "mission": unit.name,
+                "run": access.run,
+                "can_command": unit.operator is not None,
+                "operator": unit.operator and unit.operator.key_id,
                 "authorised": forbidden is None,
                 "reason": forbidden and f"{forbidden.cause}. {forbidden.cure}",
-                "link": bridge.link(),
+                "link": unit.link(),
                 "archive": archive,
             }
         )
@@ -135,7 +156,7 @@ class _Api:
         return json_response(
             {
                 "version": VERSION,
-                "folders": self._bridge.catalogue.folders(),
+                "folders": self._unit.catalogue.folders(),
                 "telecommands": forms(),
                 "events": events,
                 "severities": [severity.value for severity in Severity],
@@ -144,7 +165,7 @@ class _Api:
 
     async def history(self, request: Request) -> Response:
         key = request.path_params["key"]
-        point = self._bridge.catalogue.get(key)
+        point = self._unit.catalogue.get(key)
         if point is None:
             cause = f"The key {key[:80]} is unknown"
             return refusal(404, "UNKNOWN_KEY", cause, "See /api/dictionary")
@@ -152,7 +173,7 @@ class _Api:
         return await self._from_archive(lambda reader: json_response(history(reader, point, query)))
 
     async def products(self, _request: Request) -> Response:
-        return json_response(self._bridge.products.listed())
+        return json_response(self._unit.products.listed())
 
     async def image(self, request: Request) -> Response:
         path = self._product(request)
@@ -174,20 +195,20 @@ class _Api:
         return json_response(found)
 
     async def alarms(self, _request: Request) -> Response:
-        return json_response(self._bridge.archive.alarms.open())
+        return json_response(self._unit.archive.alarms.open())
 
     async def change_alarm(self, request: Request) -> Response:
-        bridge = self._bridge
+        unit = self._unit
         body = await _body(request)
-        forbidden = bridge.access.obstacle(request, body)
+        forbidden = self._access.obstacle(request, unit.operator, body)
         if forbidden is not None:
             return refusal(403, *forbidden)
-        assert bridge.access.operator is not None
+        assert unit.operator is not None
         asked = _decoded(body, _AlarmRequest, 'Send {"alarm": ..., "action": ...}')
-        change = asked.change(bridge.access.operator.key_id, time.time_ns())
-        await self._in_thread(lambda: bridge.archive.change_alarm(asked.alarm, change))
-        publish_alarms(bridge.hub, bridge.archive)
-        return json_response(bridge.archive.alarms.open())
+        change = asked.change(unit.operator.key_id, time.time_ns())
+        await self._in_thread(lambda: unit.archive.change_alarm(asked.alarm, change))
+        publish_alarms(unit.hub, unit.archive)
+        return json_response(unit.archive.alarms.open())
 
     async def timeline(self, request: Request) -> Response:
         query = read_range(request.query_params)
@@ -197,40 +218,40 @@ class _Api:
         return json_response(found)
 
     async def send(self, request: Request) -> Response:
-        bridge = self._bridge
+        unit = self._unit
         body = await _body(request)
-        forbidden = bridge.access.obstacle(request, body)
+        forbidden = self._access.obstacle(request, unit.operator, body)
         if forbidden is not None:
             return refusal(403, *forbidden)
         wanted = _decoded(body, _Request, 'Send {"name": ..., "args": {...}}')
-        sent = bridge.commanding.submit(wanted.name, wanted.args, confirmed=wanted.confirmed)
+        sent = unit.commanding.submit(wanted.name, wanted.args, confirmed=wanted.confirmed)
         return json_response({"id": sent}, 202)
 
     async def stages(self, request: Request) -> Response:
-        found = self._bridge.stages.of(request.path_params["id"])
+        found = self._unit.stages.of(request.path_params["id"])
         if found is None:
             cause = "The telecommand was not sent from here, nor reported by telemetry recently"
             return refusal(404, "UNKNOWN_TELECOMMAND_ID", cause)
         return json_response(found)
 
     async def realtime(self, socket: WebSocket) -> None:
-        bridge = self._bridge
+        unit = self._unit
         peer = socket.client and (socket.client.host, socket.client.port)
-        with self._sockets.counted(client_of(peer, bridge.port)) as allowed:
+        with self._sockets.counted(client_of(peer, self._port)) as allowed:
             if allowed:
-                await serve_page(socket, bridge.hub, bridge.catalogue, bridge.link)
+                await serve_page(socket, unit.hub, unit.catalogue, unit.link)
             else:
                 await refuse_page(socket, MOST_OF_ONE)
 
     def _product(self, request: Request) -> Path:
         try:
-            return self._bridge.products.path_of(request.path_params["product"])
+            return self._unit.products.path_of(request.path_params["product"])
         except UsageError as error:
             raise HTTPException(404, str(error)) from error
 
     async def _from_archive(self, ask: Callable[[ArchiveReader], Result]) -> Result:
         def borrowed() -> Result:
-            with self._bridge.readers.borrowed() as reader:
+            with self._unit.readers.borrowed() as reader:
                 return ask(reader)
 
         return await self._in_thread(borrowed)

@@ -6,7 +6,7 @@ import json
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from telecommands.codec import encode_packet
 from telecommands.dashboard.address import signature_of, token_of
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web import realtime
 from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.dashboard.web.clients import MOST_OF_ONE
@@ -53,13 +54,17 @@ def flight() -> Iterator[FlightStandIn]:
 
 def _settings(folder: Path, **fields: Any) -> DashboardSettings:
     values: dict[str, Any] = {
-        "archive": folder / "archive.sqlite",
         "port": 0,
         "received": folder / "received",
-        "operator": KEY,
         **page_and_library(folder),
     }
     return DashboardSettings(**{**values, **fields})
+
+
+def _unit(
+    folder: Path, station: Callable[[], Station], operator: TelecommandKey | None = KEY
+) -> UnitSettings:
+    return UnitSettings(archive=folder / "archive.sqlite", station=station, operator=operator)
 
 
 def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
@@ -74,7 +79,7 @@ def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
 @pytest.fixture
 def client(flight: FlightStandIn, keys: Path, tmp_path: Path) -> Iterator[Client]:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path, fetch=True), lambda: station) as client:
+    with running(_settings(tmp_path, fetch=True), _unit(tmp_path, lambda: station)) as client:
         until(lambda: client.get("/api/status")["archive"]["packets"])
         yield client
 
@@ -147,7 +152,7 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
         station = Station(
             endpoints, read_ground_keys(keys, "operator", curve=False), tmp_path / "sequence"
         )
-        with running(_settings(tmp_path), lambda: station) as client:
+        with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
             assert publisher.poll(20_000)
             for frames in ([b"hk"], [b"hk", b"\xc1"], [b"hk", b"\x81" * 9000], [b"", b""]):
                 publisher.send_multipart(frames)
@@ -336,16 +341,16 @@ def test_a_token_holds_over_restarts_of_its_bridge_and_for_its_archive_only(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
         token, port = client.token, client.port
         earlier = client.signed("/api/status")
-    with running(_settings(tmp_path, port=port), lambda: station) as client:
+    with running(_settings(tmp_path, port=port), _unit(tmp_path, lambda: station)) as client:
         assert client.ask("/api/status", headers=client.signed("/api/status", None, token)).json[
             "authorised"
         ]
         assert not client.ask("/api/status", headers=earlier).json["authorised"]
     (tmp_path / "archive.sqlite").unlink()
-    with running(_settings(tmp_path, port=port), lambda: station) as client:
+    with running(_settings(tmp_path, port=port), _unit(tmp_path, lambda: station)) as client:
         headers = client.signed("/api/status", None, token)
         assert not client.ask("/api/status", headers=headers).json["authorised"]
 
@@ -394,7 +399,10 @@ def test_an_alarm_is_acknowledged_and_shelved_and_kept_over_restarts(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path), lambda: station) as client, client.realtime() as page:
+    with (
+        running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client,
+        client.realtime() as page,
+    ):
         flight.telemetry.publish("hk", housekeeping(card_temperature_c=90.0))
         page.first(lambda message: "alarms" in message)
         [alarm] = client.get("/api/alarms")
@@ -408,7 +416,7 @@ def test_an_alarm_is_acknowledged_and_shelved_and_kept_over_restarts(
         assert client.post("/api/alarms", shelf).status == 200
         unknown = client.post("/api/alarms", {"alarm": "evt.JOB_FAILED", "action": "acknowledge"})
         assert (unknown.status, "not an alarm" in unknown.json["error"]["cause"]) == (400, True)
-    with running(_settings(tmp_path), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
         [alarm] = client.get("/api/alarms")
         assert (alarm["acknowledged"]["by"], alarm["acknowledged"]["comment"]) == (
             "operator",
@@ -448,7 +456,7 @@ def test_without_a_telecommand_key_it_only_looks(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path, operator=None), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station, None)) as client:
         for headers in ({}, {TOKEN_HEADER: f"1.{'0' * 64}"}):
             status = client.ask("/api/status", headers=headers).json
             assert (status["can_command"], status["authorised"]) == (False, False)
@@ -503,7 +511,10 @@ def test_without_a_service_it_says_so_and_connects_when_there_is_one(
             raise UsageError("endpoints.json", "cannot be read", "Start the service")
         return places[-1]
 
-    with running(_settings(tmp_path), station) as client, client.realtime() as page:
+    with (
+        running(_settings(tmp_path), _unit(tmp_path, station)) as client,
+        client.realtime() as page,
+    ):
         link = client.get("/api/status")["link"]
         assert link["state"] == "down"
         for number in range(2):  # the second time elsewhere
@@ -520,7 +531,7 @@ def test_a_telecommand_that_cannot_be_sent_ends(keys: Path, tmp_path: Path) -> N
     def station() -> Station:
         raise UsageError("endpoints.json", "cannot be read", "Start the service")
 
-    with running(_settings(tmp_path), station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, station)) as client:
         [stage] = client.closed(client.command("PING").json["id"])
         assert (stage["stage"], stage["code"]) == ("NO_ANSWER", "USAGE")
         assert "endpoints.json" in stage["cause"]
@@ -540,7 +551,7 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         other.listen()
         settings = _settings(tmp_path, port=other.getsockname()[1])
         with pytest.raises(UsageError, match="already in use"):
-            Dashboard(settings, lambda: pytest.fail("not asked"))
+            Dashboard(settings, _unit(tmp_path, lambda: pytest.fail("not asked")))
 
 
 def test_open_mct_is_searched_and_its_absence_reported(tmp_path: Path) -> None:
