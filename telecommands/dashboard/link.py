@@ -50,7 +50,7 @@ class TelemetryFeed:
 
     ``station`` is called again while the link is down: a restarted service may have other
     endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand,
-    ``scheduled`` with the number of schedule entries on board.  With a ``unit``, packets of all
+    ``seen`` with each packet of housekeeping and its boot.  With a ``unit``, packets of all
     other units are refused: the link is down, and says whose they are.
     """
 
@@ -61,7 +61,7 @@ class TelemetryFeed:
         catalogue: PointCatalogue,
         hub: Hub,
         stage: Callable[[Verification, int, int], None],
-        scheduled: Callable[[int], None],
+        seen: Callable[[Housekeeping, int], None],
         dropped: dict[str, int],
         unit: str = "",
     ) -> None:
@@ -70,11 +70,12 @@ class TelemetryFeed:
         self._catalogue = catalogue
         self._hub = hub
         self._stage = stage
-        self._scheduled = scheduled
+        self._seen = seen
         self._dropped = Counter(dropped)
         self._unit = unit
         self._stranger = ""
         self._points = len(catalogue)
+        self._limits = catalogue.limit_changes
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
@@ -158,6 +159,7 @@ class TelemetryFeed:
         self._reported = ""
         self._unwritten.clear()
         self._publish_growth()
+        self._publish_limits()
         for one in stored:
             self._show(one)
         if self._archive.alarm_changes != alarms:
@@ -169,6 +171,12 @@ class TelemetryFeed:
             self._points = len(self._catalogue)
             self._hub.publish_all([encoded({"points": self._points})])
 
+    def _publish_limits(self) -> None:
+        """Let pages request the limits that parameters changed."""
+        if self._catalogue.limit_changes != self._limits:
+            self._limits = self._catalogue.limit_changes
+            self._hub.publish_all([encoded({"limits": self._limits})])
+
     def _show(self, stored: Stored) -> None:
         (topic, packet, record), gap = stored
         if gap is not None:
@@ -176,7 +184,7 @@ class TelemetryFeed:
         if isinstance(record, Verification):
             self._stage(record, packet.seq, packet.boot)
         elif isinstance(record, Housekeeping):
-            self._scheduled(record.scheduled)
+            self._seen(record, packet.boot)
         elif topic in TABLES:
             self._publish(topic, row_datum(packet.t, packet.seq, packet.boot, record))
         for point, value in self._catalogue.values(topic, record):

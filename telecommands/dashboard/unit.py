@@ -12,13 +12,13 @@ from typing_extensions import Self
 
 from telecommands.dashboard.archive.reader import ReaderPool
 from telecommands.dashboard.archive.writer import Archive
+from telecommands.dashboard.asking import Questions
 from telecommands.dashboard.commanding import Commanding
 from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.link import LinkState, TelemetryFeed, encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.products import ReceivedProducts
 from telecommands.dashboard.reception import Reception
-from telecommands.dashboard.schedule_watch import ScheduleWatch
 from telecommands.dashboard.stages import StageLog
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import PACKETS
@@ -50,14 +50,14 @@ class Unit:
             key_id = settings.operator.key_id if settings.operator else None
             self.stages = StageLog(self._publish_stage, key_id)
             self.commanding = Commanding(settings.station, self.stages, self.archive.write_sent)
-            watch = ScheduleWatch(self.commanding.submit if settings.operator else None)
+            questions = Questions(self.commanding.submit if settings.operator else None)
             self._feed = TelemetryFeed(
                 settings.station,
                 self.archive,
                 self.catalogue,
                 self.hub,
                 self.stages.take,
-                watch.saw,
+                questions.saw,
                 _dropped(self.readers),
                 settings.name,
             )

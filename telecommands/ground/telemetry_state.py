@@ -21,6 +21,7 @@ from telecommands.dictionary import (
     Stage,
     Verification,
 )
+from telecommands.ground.limits import parameters_in
 
 Kept = TypeVar("Kept")
 
@@ -50,6 +51,8 @@ class TelemetryState:
         self.cloud: CloudFraction | None = None
         self.contacts: tuple[int, ...] = ()
         """Contacts that the last answer to LIST_SCHEDULE planned (UTC nanoseconds), ascending."""
+        self.parameters: dict[str, float] = {}
+        """Parameters that are limits, as far as they were reported."""
         self.packets: Counter[str] = Counter()
         self._jobs: OrderedDict[str, tuple[float, Progress]] = OrderedDict()
         self._stale_after_s = STALE_AFTER_S
@@ -57,6 +60,7 @@ class TelemetryState:
     def take(self, topic: str, packet: Packet, record: Record, now: float) -> None:
         """Add a packet."""
         self.packets[topic] += 1
+        self.parameters |= parameters_in(record)
         if packet.boot != self.boot:
             self.boot = packet.boot
             self._jobs.clear()

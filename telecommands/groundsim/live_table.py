@@ -96,7 +96,7 @@ def _housekeeping(state: TelemetryState, now: float, across: int) -> tuple[Rende
     cells: list[Text] = []
     for field in fields_of(Housekeeping):
         value = getattr(housekeeping, field.name)
-        style = STALE if stale else LEVELS[level_of(field, value)]
+        style = STALE if stale else LEVELS[level_of(field, value, state.parameters)]
         cells += [Text(field.name), Text(_value(field.name, value, extra_of(field.type)), style)]
     cells += [Text()] * (-len(cells) % (2 * across))
     for start in range(0, len(cells), 2 * across):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from rich.console import Group, RenderableType
@@ -54,11 +54,22 @@ def _row(unit: WatchedUnit, now: float, now_ns: int) -> list[Text]:
     if housekeeping.contact.open and not stale:
         contact = f"open {duration(housekeeping.contact.seconds_left)}"
     share = "-" if cloud is None else f"{cloud.contaminated:.1%}"
-    return [Text(unit.name), mode, link, age, _limits(housekeeping), Text(contact), Text(share)]
+    return [
+        Text(unit.name),
+        mode,
+        link,
+        age,
+        _limits(housekeeping, state.parameters),
+        Text(contact),
+        Text(share),
+    ]
 
 
-def _limits(housekeeping: Housekeeping) -> Text:
-    levels = [level_of(one, getattr(housekeeping, one.name)) for one in fields_of(Housekeeping)]
+def _limits(housekeeping: Housekeeping, parameters: Mapping[str, float]) -> Text:
+    levels = [
+        level_of(one, getattr(housekeeping, one.name), parameters)
+        for one in fields_of(Housekeeping)
+    ]
     for level in (Level.CRITICAL, Level.WARNING):
         if level in levels:
             return Text(f"{levels.count(level)} {level.value}", LEVELS[level])

@@ -201,6 +201,21 @@ def test_contacts_schedule_and_jobs_are_on_the_timeline(
     screenshot("timeline")
 
 
+def test_a_limit_that_a_parameter_changes_colours_the_value(page: Any, mission: Mission) -> None:
+    browse(page, mission, "displays:root/displays:overview")
+    value = page.get_by_label("lad row").filter(has_text="Card temperature").locator("td")
+    mission.flight.telemetry.publish("hk", housekeeping(card_temperature_c=51.0))
+    value.filter(has_text="51").and_(page.locator(":not(.is-limit--yellow)")).wait_for()
+    for limit, colour in ((50.0, ".is-limit--yellow"), (80.0, ":not(.is-limit--yellow)")):
+        text = f"fdir.warm_c is {limit}"
+        mission.happen(
+            "PARAMETER_CHANGED", Severity.ACTIVITY, text, name="fdir.warm_c", value=limit
+        )
+        page.get_by_role("cell", name=text).first.wait_for()
+        mission.flight.telemetry.publish("hk", housekeeping(card_temperature_c=51.0))
+        value.filter(has_text="51").and_(page.locator(colour)).wait_for()
+
+
 def test_an_entry_of_the_log_is_found_after_a_reload(page: Any, mission: Mission) -> None:
     browse(page, mission, LOG)
     page.get_by_text("To start a new entry").click()

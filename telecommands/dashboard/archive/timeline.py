@@ -9,8 +9,8 @@ import msgspec
 
 from telecommands.codec import decoder_of
 from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
+from telecommands.dashboard.asking import SCHEDULE_REQUEST
 from telecommands.dashboard.points.data import NS_PER_MS
-from telecommands.dashboard.schedule_watch import REQUEST
 from telecommands.dictionary import (
     Event,
     ListSchedule,
@@ -183,7 +183,7 @@ def _listed(reader: ArchiveReader, stage: Verification) -> ScheduleList | None:
     """
     if (stage.name, stage.stage) != (ListSchedule.NAME, Stage.COMPLETED):
         return None
-    if reader.arguments_of(stage.id) != msgspec.json.encode(REQUEST).decode():
+    if reader.arguments_of(stage.id) != msgspec.json.encode(SCHEDULE_REQUEST).decode():
         return None
     try:
         return msgspec.convert(stage.data, ScheduleList)

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +26,7 @@ from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
 from telecommands.dictionary import Event, Packet, Record
 from telecommands.ground.errors import ArchiveError
+from telecommands.ground.limits import parameters_in
 from telecommands.ground.telemetry import PacketOrder, Place
 
 VERSION: Final = 1
@@ -53,6 +54,7 @@ _ADDED: Final = (
     "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS bridge (id TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS parameter (name TEXT PRIMARY KEY, value REAL) WITHOUT ROWID",
 )
 _ADD_ROLLUP: Final = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -108,6 +110,7 @@ class Archive:
         try:
             self._resume()
             self._load_alarms()
+            self._load_parameters()
             self.bridge = self._identified()
             """Random id of the bridge that writes this archive; no secret, but not published."""
         except BaseException:
@@ -220,11 +223,19 @@ class Archive:
 
     def _raise_alarms(self, stored: Sequence[Stored]) -> None:
         for (topic, packet, record), _ in stored:
+            self._follow(parameters_in(record))
             if isinstance(record, Event):
                 self._save_alarm(self.alarms.take_event(record, packet.t))
             for point, value in self._catalogue.values(topic, record):
                 if point.limits is not None:
                     self._save_alarm(self.alarms.take_value(point, value, packet.t))
+
+    def _follow(self, parameters: Mapping[str, float]) -> None:
+        """Let the limits of later packets follow these parameters."""
+        if parameters:
+            self._catalogue.follow(parameters)
+            sql = "INSERT OR REPLACE INTO parameter VALUES (?, ?)"
+            self._connection.executemany(sql, parameters.items())
 
     def _save_alarm(self, alarm: Alarm | None) -> None:
         if alarm is not None:
@@ -237,6 +248,10 @@ class Archive:
             rows = self._connection.execute("SELECT body FROM alarm").fetchall()
         decoder = msgspec.msgpack.Decoder(Alarm)
         self.alarms = AlarmBook(decoder.decode(body) for (body,) in rows)
+
+    def _load_parameters(self) -> None:
+        with _guarded(self._path):
+            self._catalogue.follow(dict(self._connection.execute("SELECT * FROM parameter")))
 
     def _identified(self) -> str:
         with self._transaction():

@@ -80,7 +80,8 @@ function installUnit(openmct, unit) {
   installTimeline(openmct, unit);
   installDisplays(openmct, unit);
   tree.install(openmct);
-  realtime.on('points', (count) => count !== tree.points.length && addNewPoints(unit));
+  realtime.on('points', (count) => count !== tree.points.length && refresh(unit));
+  realtime.on('limits', () => refresh(unit));
 }
 
 /** On a phone the tree covers the page, so that it opens by its button only. */
@@ -89,12 +90,12 @@ function hideTree() {
   window.location.hash += `${mark}hideTree=true`;
 }
 
-/** Add points that the bridge discovered in packets under names not in the dictionary. */
-async function addNewPoints({ bridge, tree }) {
+/** Adopt changed limits, and points that the bridge discovered in packets. */
+async function refresh({ bridge, tree }) {
   try {
     tree.grow(await bridge.getDictionary());
   } catch (error) {
-    console.warn('New points are shown with the next ones, or after a reload', error);
+    console.warn('New points and limits are shown with the next ones, or after a reload', error);
   }
 }
 

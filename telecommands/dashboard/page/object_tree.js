@@ -82,13 +82,16 @@ export class ObjectTree {
     identifier.namespace === this.#unit.namespace ? this.#points.get(identifier.key) : undefined;
 
   /**
-   * Add the new points; open folders show them immediately.
+   * Add the new points; open folders show them immediately.  Known points adopt their limits.
    *
    * @param {Dictionary} dictionary
    */
   grow({ folders }) {
     for (const { key, points } of folders) {
       const folder = this.#objects.get(`folder.${key}`);
+      for (const { key, limits } of points) {
+        if (this.#points.has(key)) this.#points.get(key).limits = limits;
+      }
       for (const point of points.filter((one) => !this.#points.has(one.key))) {
         const child = this.#addPoint(point);
         this.#place(child, folder);

@@ -6,6 +6,7 @@ const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
 const TIMEOUT_MS = 5000;
+const EVENTS = ['link', 'points', 'limits', 'alarms', 'dropped', 'lagged', 'error'];
 const TOO_MANY_PAGES = 1013;
 const TOO_MANY_RETRY_MS = 10_000;
 
@@ -13,8 +14,8 @@ const TOO_MANY_RETRY_MS = 10_000;
  * The page's WebSocket to a unit's part of the bridge.  After an interruption it reconnects, subscribes again, and
  * delivers the data missed in between from the archive, in order.
  *
- * Events: `connection` (true or false), `link`, `points` (how many there are), `alarms` (that they
- * changed), `dropped`, `lagged`, `error`.
+ * Events: `connection` (true or false), `link`, `points` (how many there are), `limits` and
+ * `alarms` (that they changed), `dropped`, `lagged`, `error`.
  */
 export class Realtime {
   /** @type {Map<string, Subscription>} */
@@ -138,7 +139,7 @@ export class Realtime {
       if (this.#applied === this.#sent) this.#settle();
       return;
     }
-    for (const event of ['link', 'points', 'alarms', 'dropped', 'lagged', 'error']) {
+    for (const event of EVENTS) {
       if (message[event] !== undefined) this.#emit(event, message[event]);
     }
   }

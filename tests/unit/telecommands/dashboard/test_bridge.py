@@ -27,7 +27,7 @@ from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web import realtime
 from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.dashboard.web.clients import MOST_OF_ONE
-from telecommands.dictionary import CloudFraction, Stage, Verification
+from telecommands.dictionary import CloudFraction, Stage, TelecommandBody, Verification
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station, StationEndpoints
@@ -74,6 +74,11 @@ def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
         msgspec.structs.replace(read_ground_keys(keys, "operator", curve=False), unit=UNIT),
         keys / "operator.sequence",
     )
+
+
+def _sent(flight: FlightStandIn) -> list[TelecommandBody]:
+    """What pages sent: the bridge itself asks for the parameters."""
+    return [one for one in flight.ran if one.name != "GET_PARAMETER"]
 
 
 @pytest.fixture
@@ -225,7 +230,7 @@ def test_a_telecommand_goes_up_and_its_stages_come_back_live(
             stages.append(datum["stage"])
     assert stages == ["ACCEPTED", "STARTED", "PROGRESS", "COMPLETED"]
     assert [one["stage"] for one in client.closed(sent)] == stages
-    assert flight.ran[-1].args == {"scene": "a.SAFE"}
+    assert _sent(flight)[-1].args == {"scene": "a.SAFE"}
 
 
 def test_the_history_names_telecommand_arguments_and_sender(
@@ -262,11 +267,11 @@ def test_what_is_hazardous_is_sent_only_when_it_is_confirmed(
     path = "/api/telecommands"
     answer = client.ask(path, body, client.signed(path, body))
     assert (answer.status, answer.json["error"]["code"]) == (409, "NOT_CONFIRMED")
-    assert flight.ran == []
+    assert _sent(flight) == []
     confirmed = json.dumps(wanted | {"confirmed": True}).encode()
     sent = client.ask(path, confirmed, client.signed(path, confirmed))
     assert client.closed(sent.json["id"])[-1]["stage"] == "COMPLETED"
-    assert [one.name for one in flight.ran] == ["ARM", wanted["name"]]
+    assert [one.name for one in _sent(flight)] == ["ARM", wanted["name"]]
 
 
 def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightStandIn) -> None:
@@ -276,7 +281,7 @@ def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightS
     path = "/api/telecommands"
     assert client.ask(path, b"{", client.signed(path, b"{")).status == 400
     assert client.ask(path, b" " * 200_000).status == 413
-    assert flight.ran == []
+    assert _sent(flight) == []
 
 
 OTHER = TelecommandKey("operator", bytes(SECRET_BYTES))
@@ -320,7 +325,7 @@ def test_who_does_not_sign_with_the_operators_token_only_looks(
         assert (answer.status, answer.json["error"]["code"]) == (403, code), headers
         refused = client.ask("/api/alarms", b'{"alarm": "a", "action": "unshelve"}', headers)
         assert refused.status == 403
-    assert flight.ran == []
+    assert _sent(flight) == []
     status = client.ask("/api/status", headers={TOKEN_HEADER: "wrong"}).json
     assert (status["can_command"], status["authorised"]) == (True, False)
     assert status["reason"].endswith("Open the address that groundsim dashboard --address prints")
@@ -559,3 +564,39 @@ def test_open_mct_is_searched_and_its_absence_reported(tmp_path: Path) -> None:
     assert find_openmct(library) == library
     with pytest.raises(UsageError, match="npm ci"):
         find_openmct(tmp_path / "elsewhere")
+
+
+def test_pages_are_notified_of_limits_that_a_parameter_changed(
+    client: Client, flight: FlightStandIn
+) -> None:
+    def warm() -> float:
+        folders = client.get("/api/dictionary")["folders"]
+        points = {point["key"]: point for folder in folders for point in folder["points"]}
+        limit: float = points["hk.card_temperature_c"]["limits"]["warning_high"]
+        return limit
+
+    assert warm() == 80.0
+    changed = event("PARAMETER_CHANGED")
+    fields = {"name": "fdir.warm_c", "value": 60.0}
+    with client.realtime("evt") as page:
+        page.first(lambda message: "applied" in message)
+        flight.telemetry.publish("evt", msgspec.structs.replace(changed, fields=fields))
+        page.first(lambda message: "limits" in message)
+    assert warm() == 60.0
+    with client.realtime() as page:  # one that connects later too
+        page.first(lambda message: "limits" in message)
+
+
+def test_the_bridge_asks_for_parameters_and_follows_the_answer(
+    client: Client, flight: FlightStandIn
+) -> None:
+    asked = until(lambda: [one for one in flight.ran if one.name == "GET_PARAMETER"])[0]
+    values = [{"name": "fdir.hot_c", "value": 70.0, "default": 85.0}]
+    flight.telemetry.publish(
+        "ver",
+        Verification(id=asked.id, name=asked.name, stage=Stage.COMPLETED, at=time.time_ns(),
+                     data={"parameters": values}),
+    )  # fmt: skip
+    flight.telemetry.publish("hk", housekeeping(card_temperature_c=71.0))
+    [alarm] = until(lambda: client.get("/api/alarms"))
+    assert (alarm["id"], alarm["severity"]) == ("hk.card_temperature_c", "CRITICAL")

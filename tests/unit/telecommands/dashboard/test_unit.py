@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
+from telecommands.dashboard.asking import SCHEDULE_REQUEST
 from telecommands.dashboard.bridge import DashboardSettings
-from telecommands.dashboard.schedule_watch import REQUEST
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import CloudFraction, ContactState, Stage, Verification
 from telecommands.ground.connection import GroundKeys
@@ -110,7 +110,7 @@ def test_the_table_shows_contact_and_cloud_of_each_unit(fleet: Fleet) -> None:
     until(lambda: fleet.summary(A)["cloud"] is not None and fleet.summary(A)["contact_seconds"])
     assert (fleet.summary(A)["scene"], fleet.summary(A)["contact_seconds"]) == ("S2A.SAFE", 90.0)
     assert (fleet.summary(B)["cloud"], fleet.summary(B)["contact_seconds"]) == (None, None)
-    asked = until(lambda: [one for one in fleet.a.ran if one.args == dict(REQUEST)])[0]
+    asked = until(lambda: [one for one in fleet.a.ran if one.args == SCHEDULE_REQUEST])[0]
     at = time.time_ns() + 600 * 10**9
     entries = [
         {"entry": f"e-{name}", "at": when, "if_missed": "report", "telecommand": {"name": name}}
