@@ -14,6 +14,7 @@ import uvicorn
 from typing_extensions import Self
 
 from telecommands.dashboard.address import HOST, LIFETIME_S, PageToken, issuer_of
+from telecommands.dashboard.archive.log import OperatorsLog
 from telecommands.dashboard.unit import Unit
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web.access import PageAccess
@@ -31,9 +32,11 @@ _IN_CHECKOUT: Final = Path("node_modules", "openmct", "dist")
 class DashboardSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings.  Port 0: any free port; without ``received`` there are no products.
 
-    With ``fetch`` the bridge receives them; otherwise another process fills the folder.
+    With ``fetch`` the bridge receives them; otherwise another process fills the folder.  ``log`` is
+    the file of the operators' log.
     """
 
+    log: Path
     openmct: Path
     port: int
     received: Path | None = None
@@ -59,10 +62,12 @@ class Dashboard:
                 opened.enter_context(Unit(unit, settings.received, fetch=settings.fetch))
                 for unit in units
             ]
+            log = opened.enter_context(OperatorsLog(settings.log))
             ids = [(unit.operator, unit.archive.bridge) for unit in self._units]
             self._issuer = issuer_of(ids, self.port)
             bridge = Bridge(
                 units=tuple(self._units),
+                log=log,
                 access=PageAccess(self._issuer),
                 port=self.port,
                 page=settings.page,

@@ -112,7 +112,9 @@ def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_pa
         endpoints = StationEndpoints(**json.loads(flight.endpoints(tmp_path).read_text()))
         keys = GroundKeys(telecommand=key, unit=UNIT)
         station = Station(endpoints, keys, tmp_path / "operator.sequence")
-        settings = DashboardSettings(openmct=find_openmct(None), port=0)
+        settings = DashboardSettings(
+            log=tmp_path / "log.sqlite", openmct=find_openmct(None), port=0
+        )
         only = UnitSettings(archive=tmp_path / "archive.sqlite", station=lambda: station)
         with running(settings, only) as client:
             page = chromium.new_page()

@@ -59,7 +59,7 @@ def _stand_ins(folder: Path) -> Iterator[Fleet]:
                     name=name, archive=archive, station=lambda one=station: one, operator=key
                 )
             )
-        settings = DashboardSettings(openmct=find_openmct(None), port=0)
+        settings = DashboardSettings(log=folder / "log.sqlite", openmct=find_openmct(None), port=0)
         with running(settings, *units) as client:
             yield Fleet(client.base, address_of(client.port, client.token), second.close)
 

@@ -166,7 +166,7 @@ class Archive:
 
     def _resume(self) -> None:
         """Load topics, keys and the last packets from the file."""
-        with _guarded(self._path):
+        with guarded(self._path):
             self._order = PacketOrder()
             rows = self._connection.execute("SELECT name, id, boot, seq, t FROM topic").fetchall()
             for name, _, boot, seq, t in rows:
@@ -244,13 +244,13 @@ class Archive:
             self.alarm_changes += 1
 
     def _load_alarms(self) -> None:
-        with _guarded(self._path):
+        with guarded(self._path):
             rows = self._connection.execute("SELECT body FROM alarm").fetchall()
         decoder = msgspec.msgpack.Decoder(Alarm)
         self.alarms = AlarmBook(decoder.decode(body) for (body,) in rows)
 
     def _load_parameters(self) -> None:
-        with _guarded(self._path):
+        with guarded(self._path):
             self._catalogue.follow(dict(self._connection.execute("SELECT * FROM parameter")))
 
     def _identified(self) -> str:
@@ -270,7 +270,7 @@ class Archive:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._writing, _guarded(self._path):
+        with self._writing, guarded(self._path):
             alarms = self.alarms.copy()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -305,8 +305,8 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    _make_private(path)
-    with _guarded(path):
+    make_private(path)
+    with guarded(path):
         connection = connect(path, "rwc")
         try:
             if check_version(path, connection) == 0:
@@ -326,7 +326,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Only its owner may read it; SQLite gives the files beside it the same mode."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -358,7 +358,8 @@ def _locked(path: Path) -> int:
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def guarded(path: Path) -> Iterator[None]:
+    """Raise :class:`ArchiveError` for an error of SQLite."""
     try:
         yield
     except sqlite3.Error as error:

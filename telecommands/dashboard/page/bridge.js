@@ -67,6 +67,11 @@ export class Bridge {
   }
 
   /** @returns {string} */
+  get base() {
+    return this.#base;
+  }
+
+  /** @returns {string} */
   get realtimeUrl() {
     return `ws://${window.location.host}${this.#base}/api/realtime`;
   }
@@ -128,7 +133,7 @@ export class Bridge {
    * @returns {Promise<{id: string}>}
    */
   sendTelecommand(name, args, confirmed) {
-    return post(`${this.#base}/api/telecommands`, { name, args, confirmed });
+    return post(`${this.#base}/api/telecommands`, { name, args, confirmed }, this.#base);
   }
 
   /** @returns {Promise<Alarm[]>} newest first */
@@ -142,7 +147,7 @@ export class Bridge {
    * @returns {Promise<Alarm[]>}
    */
   changeAlarm(change) {
-    return post(`${this.#base}/api/alarms`, change);
+    return post(`${this.#base}/api/alarms`, change, this.#base);
   }
 
   /**
@@ -158,10 +163,37 @@ export class Bridge {
   }
 }
 
+/**
+ * An object of the operators' log.
+ *
+ * @param {string} key
+ * @returns {Promise<{revision: number, object: object}|null>} null if the bridge has none
+ */
+export async function getLogged(key) {
+  try {
+    return await ask(logged(key));
+  } catch (error) {
+    if (error.code === 'UNKNOWN_LOG_OBJECT') return null;
+    throw error;
+  }
+}
+
+/**
+ * @param {string} key
+ * @param {number} revision that was read; if the bridge has another one, the error is CONFLICT
+ * @param {object} object
+ * @param {string} base of any unit
+ * @returns {Promise<{revision: number}>}
+ */
+export const putLogged = (key, revision, object, base) =>
+  post(logged(key), { revision, object }, base);
+
+const logged = (key) => `/api/log/${encodeURIComponent(key)}`;
+
 /** A request that changes something, signed with the token for this run of the bridge. */
-async function post(path, content) {
+async function post(path, content, base) {
   const body = JSON.stringify(content);
-  const { run } = await ask(`${path.slice(0, path.lastIndexOf('/api/'))}/api/status`);
+  const { run } = await ask(`${base}/api/status`);
   const signature = await signatureHeader(run, 'POST', path, body);
   const headers = { 'Content-Type': 'application/json', ...signature };
   return ask(path, { method: 'POST', headers, body });

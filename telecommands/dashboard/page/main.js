@@ -55,7 +55,7 @@ function start(summaries, dictionaries) {
   if (!isOnly) installUnits(openmct, units);
   for (const unit of units) installUnit(openmct, unit);
   installAlarms(openmct, units);
-  installLog(openmct);
+  installLog(openmct, units[0]);
   new LinkIndicator(openmct, units);
   new AlarmIndicator(openmct, units);
   installTheme(openmct);

@@ -6,7 +6,7 @@ const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
 const TIMEOUT_MS = 5000;
-const EVENTS = ['link', 'points', 'limits', 'alarms', 'dropped', 'lagged', 'error'];
+const EVENTS = ['link', 'points', 'limits', 'alarms', 'dropped', 'log', 'lagged', 'error'];
 const TOO_MANY_PAGES = 1013;
 const TOO_MANY_RETRY_MS = 10_000;
 
@@ -15,7 +15,7 @@ const TOO_MANY_RETRY_MS = 10_000;
  * delivers the data missed in between from the archive, in order.
  *
  * Events: `connection` (true or false), `link`, `points` (how many there are), `limits` and
- * `alarms` (that they changed), `dropped`, `lagged`, `error`.
+ * `alarms` (that they changed), `log` (which object), `dropped`, `lagged`, `error`.
  */
 export class Realtime {
   /** @type {Map<string, Subscription>} */

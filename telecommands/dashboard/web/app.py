@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
@@ -23,11 +23,12 @@ from starlette.websockets import WebSocket
 
 from telecommands.dashboard.alarms import MOST_COMMENT, Alarm, Mark, Shelf, acknowledged, shelved
 from telecommands.dashboard.archive.history import history, read_range
+from telecommands.dashboard.archive.log import MOST_OBJECT_BYTES, OperatorsLog
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.tile_map import tile_map_of
 from telecommands.dashboard.archive.timeline import timeline_of
 from telecommands.dashboard.forms import forms
-from telecommands.dashboard.link import publish_alarms
+from telecommands.dashboard.link import encoded, publish_alarms
 from telecommands.dashboard.points.data import milliseconds
 from telecommands.dashboard.products import picture
 from telecommands.dashboard.summary import UnitSummary, summary_of
@@ -50,6 +51,7 @@ class Bridge(msgspec.Struct):
     """The parts that the routes use."""
 
     units: tuple[Unit, ...]
+    log: OperatorsLog
     access: PageAccess
     port: int
     page: Path
@@ -59,19 +61,16 @@ class Bridge(msgspec.Struct):
 def application(bridge: Bridge) -> ASGIApp:
     """The ASGI application: the page, and below each unit's base address its interface."""
 
-    async def index(_request: Request) -> Response:
-        return FileResponse(bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
-
     apis = [_UnitApi(unit, bridge.access, bridge.port) for unit in bridge.units]
 
-    async def units(_request: Request) -> Response:
-        return json_response([await api.summary() for api in apis])
-
+    page = _PageApi(bridge, apis)
     routes: list[BaseRoute] = [
-        Route("/", index),
+        Route("/", page.index),
         Mount("/app", StaticFiles(directory=bridge.page)),
         Mount("/openmct", StaticFiles(directory=bridge.openmct)),
-        Route("/api/units", units),
+        Route("/api/units", page.units),
+        Route("/api/log/{key}", page.log),
+        Route("/api/log/{key}", page.write_log, methods=["POST"]),
     ]
     for unit, api in zip(bridge.units, apis, strict=True):
         routes += [Mount(unit.base, routes=_routes(api))] if unit.base else _routes(api)
@@ -99,6 +98,41 @@ def _routes(api: _UnitApi) -> list[BaseRoute]:
         Route("/api/telecommands/{id}", api.stages),
         WebSocketRoute("/api/realtime", api.realtime),
     ]
+
+
+class _PageApi:
+    """What all units share: the page, their table, and the operators' log."""
+
+    def __init__(self, bridge: Bridge, units: Sequence[_UnitApi]) -> None:
+        self._bridge = bridge
+        self._units = units
+
+    async def index(self, _request: Request) -> Response:
+        return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def units(self, _request: Request) -> Response:
+        return json_response([await unit.summary() for unit in self._units])
+
+    async def log(self, request: Request) -> Response:
+        key = request.path_params["key"]
+        found = await anyio.to_thread.run_sync(self._bridge.log.get, key)
+        if found is None:
+            return refusal(404, "UNKNOWN_LOG_OBJECT", f"The log has no object {key:.80}")
+        return json_response({"revision": found.revision, "object": msgspec.Raw(found.body)})
+
+    async def write_log(self, request: Request) -> Response:
+        bridge = self._bridge
+        body = await _body(request, MOST_OBJECT_BYTES + MOST_BODY_BYTES)
+        operator = next((one.operator for one in bridge.units if one.operator is not None), None)
+        forbidden = bridge.access.obstacle(request, operator, body)
+        if forbidden is not None:
+            return refusal(403, *forbidden)
+        asked = _decoded(body, _LogRequest, 'Send {"revision": ..., "object": {...}}')
+        key, content = request.path_params["key"], msgspec.json.encode(asked.object)
+        written = await anyio.to_thread.run_sync(bridge.log.put, key, asked.revision, content)
+        change = {"log": {"key": key, "revision": written}}
+        bridge.units[0].hub.publish_all([encoded(change)])
+        return json_response({"revision": written})
 
 
 class _UnitApi:
@@ -273,6 +307,13 @@ class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confirmed: bool = False
 
 
+class _LogRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``revision`` is that of the object that the page read; 0: the log had none."""
+
+    revision: Annotated[int, Meta(ge=0)]
+    object: dict[str, Any]
+
+
 class _AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``seconds`` is for ``shelve``; null: until ``unshelve``."""
 
@@ -298,11 +339,11 @@ def _decoded(body: bytes, kind: type[Result], cure: str) -> Result:
         raise UsageError("the request", cause, cure) from error
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = MOST_BODY_BYTES) -> bytes:
     body = b""
     with anyio.fail_after(10.0):
         async for part in request.stream():
             body += part
-            if len(body) > MOST_BODY_BYTES:
-                raise HTTPException(413, f"The request has more than {MOST_BODY_BYTES} bytes")
+            if len(body) > most:
+                raise HTTPException(413, f"The request has more than {most} bytes")
     return body

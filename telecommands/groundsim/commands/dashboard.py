@@ -131,7 +131,9 @@ def _serve(arguments: argparse.Namespace, units: Sequence[UnitSettings]) -> int:
         find_openmct,
     )
 
+    archive: Path = arguments.archive
     settings = DashboardSettings(
+        log=archive.with_name(f"{archive.stem}.log{archive.suffix}"),
         openmct=find_openmct(arguments.openmct),
         port=arguments.port,
         received=arguments.received,

@@ -55,6 +55,7 @@ def flight() -> Iterator[FlightStandIn]:
 def _settings(folder: Path, **fields: Any) -> DashboardSettings:
     values: dict[str, Any] = {
         "port": 0,
+        "log": folder / "log.sqlite",
         "received": folder / "received",
         **page_and_library(folder),
     }
@@ -600,3 +601,22 @@ def test_the_bridge_asks_for_parameters_and_follows_the_answer(
     flight.telemetry.publish("hk", housekeeping(card_temperature_c=71.0))
     [alarm] = until(lambda: client.get("/api/alarms"))
     assert (alarm["id"], alarm["severity"]) == ("hk.card_temperature_c", "CRITICAL")
+
+
+def test_pages_share_the_operators_log_and_do_not_overwrite_each_other(client: Client) -> None:
+    path = "/api/log/operator"
+    assert client.ask(path).json["error"]["code"] == "UNKNOWN_LOG_OBJECT"
+    with client.realtime("evt") as page:
+        assert client.post(path, {"revision": 0, "object": {"a": 1}}).json == {"revision": 1}
+        change = page.first(lambda message: "log" in message)["log"]
+    assert change == {"key": "operator", "revision": 1}
+    late = client.post(path, {"revision": 0, "object": {"a": 2}})
+    assert (late.status, late.json["error"]["code"]) == (409, "CONFLICT")
+    assert client.get(path) == {"revision": 1, "object": {"a": 1}}
+    body = json.dumps({"revision": 1, "object": {}}).encode()
+    refused = client.ask(path, body)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "NO_TOKEN")
+    assert client.post(path, {"revision": 1, "object": []}).status == 400
+    large = client.post(path, {"revision": 1, "object": {"a": "x" * (4 << 20)}})
+    assert (large.status, large.json["error"]["code"]) == (507, "LOG_FULL")
+    assert client.get(path)["revision"] == 1

@@ -75,7 +75,11 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
             for name in (A, B, MISPLACED, ABSENT)
         ]
         settings = DashboardSettings(
-            port=0, received=folder / "received", fetch=True, **page_and_library(folder)
+            port=0,
+            log=folder / "log.sqlite",
+            received=folder / "received",
+            fetch=True,
+            **page_and_library(folder),
         )
         with running(settings, *units) as client:
             fleet = Fleet(folder, client, a, b)
