@@ -12,11 +12,13 @@ from typing import Final, NamedTuple
 from typing_extensions import Self
 
 from telecommands.dashboard.archive.writer import connect, guarded, make_private
-from telecommands.ground.errors import LogConflict, LogFull
+from telecommands.ground.errors import LogConflict, LogFull, UsageError
 
 MOST_OBJECT_BYTES: Final = 4 << 20
 MOST_BYTES: Final = 64 << 20
 MOST_OBJECTS: Final = 1000
+MOST_KEY: Final = 100
+"""Characters of a key."""
 
 _SCHEMA: Final = (
     "CREATE TABLE IF NOT EXISTS object"
@@ -65,6 +67,9 @@ class OperatorsLog:
 
         Raises :class:`LogConflict` if it has another one, :class:`LogFull` if there is no room.
         """
+        if len(key) > MOST_KEY:
+            cause = f"is not a key of the log: it has more than {MOST_KEY} characters"
+            raise UsageError(f"{key:.40}…", cause, "Give a shorter one")
         if len(body) > MOST_OBJECT_BYTES:
             cause = f"would have more than {MOST_OBJECT_BYTES >> 20} MiB"
             raise LogFull("the operator's log", cause, "Export the log, and remove entries")

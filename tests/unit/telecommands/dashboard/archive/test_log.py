@@ -7,7 +7,7 @@ import pytest
 
 from telecommands.dashboard.archive import log
 from telecommands.dashboard.archive.log import OperatorsLog
-from telecommands.ground.errors import ArchiveError, LogConflict, LogFull
+from telecommands.ground.errors import ArchiveError, LogConflict, LogFull, UsageError
 
 
 def test_objects_are_kept_over_restarts_and_only_their_owner_may_read_them(path: Path) -> None:
@@ -38,6 +38,8 @@ def test_it_is_bounded(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with OperatorsLog(path) as kept:
         with pytest.raises(LogFull):
             kept.put("a", 0, bytes(11))
+        with pytest.raises(UsageError):
+            kept.put(101 * "k", 0, b"")
         for key in "ab":
             kept.put(key, 0, bytes(10))
         with pytest.raises(LogFull):
