@@ -33,8 +33,8 @@ def units_table(
     room = max(1, height - _FRAME_LINES)
     table = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="dim", pad_edge=False)
     for heading in _HEADINGS:
-        widest = heading in ("unit", "link")
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if widest else None)
+        rest = 1 if heading == "link" else None
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=rest)
     for unit in islice(units, room):
         table.add_row(*_row(unit, now, now_ns))
     return Group(table, _events(units, room - min(room, len(units))), _footer(units, room))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,9 @@ MOST_BODY_BYTES: Final = 128 * 1024
 MOST_REQUESTS: Final = 32
 """Requests that may wait for archive or disk; further requests are refused."""
 
+MOST_LOG_WRITES: Final = 8
+"""Requests that may send an object of the operators' log at a time."""
+
 Result = TypeVar("Result")
 
 
@@ -60,9 +64,7 @@ class Bridge(msgspec.Struct):
 
 def application(bridge: Bridge) -> ASGIApp:
     """The ASGI application: the page, and below each unit's base address its interface."""
-
     apis = [_UnitApi(unit, bridge.access, bridge.port) for unit in bridge.units]
-
     page = _PageApi(bridge, apis)
     routes: list[BaseRoute] = [
         Route("/", page.index),
@@ -106,12 +108,14 @@ class _PageApi:
     def __init__(self, bridge: Bridge, units: Sequence[_UnitApi]) -> None:
         self._bridge = bridge
         self._units = units
+        self._writing = 0
 
     async def index(self, _request: Request) -> Response:
         return FileResponse(self._bridge.page / "index.html", headers={"Cache-Control": "no-cache"})
 
     async def units(self, _request: Request) -> Response:
-        return json_response([await unit.summary() for unit in self._units])
+        summaries = (unit.summary() for unit in self._units)
+        return json_response(await asyncio.gather(*summaries))  # a slow archive delays no other
 
     async def log(self, request: Request) -> Response:
         key = request.path_params["key"]
@@ -122,7 +126,7 @@ class _PageApi:
 
     async def write_log(self, request: Request) -> Response:
         bridge = self._bridge
-        body = await _body(request, MOST_OBJECT_BYTES + MOST_BODY_BYTES)
+        body = await self._large_body(request)
         operator = next((one.operator for one in bridge.units if one.operator is not None), None)
         forbidden = bridge.access.obstacle(request, operator, body)
         if forbidden is not None:
@@ -133,6 +137,17 @@ class _PageApi:
         change = {"log": {"key": key, "revision": written}}
         bridge.units[0].hub.publish_all([encoded(change)])
         return json_response({"revision": written})
+
+    async def _large_body(self, request: Request) -> bytes:
+        """Of a few requests at a time, as the signature can be checked only with the whole body."""
+        if self._writing >= MOST_LOG_WRITES:
+            cause = f"is busy: {MOST_LOG_WRITES} pages write the log"
+            raise LinkError("the bridge", cause, "Try again in a moment")
+        self._writing += 1
+        try:
+            return await _body(request, MOST_OBJECT_BYTES + MOST_BODY_BYTES)
+        finally:
+            self._writing -= 1
 
 
 class _UnitApi:
