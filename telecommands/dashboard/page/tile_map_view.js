@@ -40,7 +40,7 @@ class TileMapView {
   }
 
   async show(container) {
-    this.#choice = element('select', { ariaLabel: 'Scene' });
+    this.#choice = element('select', { ariaLabel: 'Scene', hidden: true });
     this.#choice.onchange = () => {
       this.#follows = this.#choice.selectedIndex === 0;
       this.#draw(this.#choice.value);
@@ -68,6 +68,7 @@ class TileMapView {
       this.#choice.prepend(element('option', { value: job, textContent: text }));
       while (this.#choice.options.length > SCENES_LISTED) this.#choice.lastChild.remove();
     }
+    this.#choice.hidden = !this.#choice.options.length;
     if (this.#follows && this.#choice.options.length) {
       this.#choice.selectedIndex = 0;
       this.#draw(this.#choice.value);
