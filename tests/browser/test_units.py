@@ -22,13 +22,20 @@ from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.address import address_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
 from telecommands.dashboard.unit_settings import UnitSettings
+from telecommands.dictionary import CloudFraction, ContactState
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
 from tests.browser.steps import browse, newest_sent, photograph
 from tests.unit.telecommands.dashboard.running import running
-from tests.unit.telecommands.flight_stand_in import FlightStandIn
+from tests.unit.telecommands.flight_stand_in import FlightStandIn, housekeeping
 
 A, B = "sat-a", "sat-b"
+_CLOUD = CloudFraction(
+    job="job-1", scene="S2A_MSIL2A_20230506T103031_N0510_R065_T32TQM_20230506T154331.SAFE",
+    model="m", engine="dimc", ground_sample_distance=10, height=1, width=1, valid_pixels=1,
+    contaminated=0.237, fractions={}, rows=1, columns=1, tile_map=b"\x3c", seconds=1.0,
+    inference_seconds=0.5, stages_ms={}, energy_j=None,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ def _stand_ins(folder: Path) -> Iterator[Fleet]:
             A: flying.enter_context(FlightStandIn(key, unit=A)),
             B: second.enter_context(FlightStandIn(key, unit=B)),
         }
+        contact = ContactState(open=True, bytes_left=10**8, seconds_left=412.0)
+        flights[A].telemetry.publish("hk", housekeeping(contact=contact))
+        flights[A].telemetry.publish("sci.cloud_fraction", _CLOUD)
+        flights[B].telemetry.publish("hk", housekeeping(card_temperature_c=86.0))
         units = []
         for name, flight in flights.items():
             links = StationEndpoints(**json.loads(flight.endpoints(folder).read_text()))
