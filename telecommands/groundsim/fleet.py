@@ -18,6 +18,8 @@ from telecommands.ground.telemetry_state import TelemetryState
 
 REOPEN_S: Final = 1.0
 
+_CONNECTING: Final = "not connected yet"
+
 
 class WatchedUnit:
     """A unit's link and the state that it reported.  For one thread at a time.
@@ -30,32 +32,28 @@ class WatchedUnit:
     ) -> None:
         self.name = name
         self.state = TelemetryState()
-        self.trouble = "not connected yet"
+        self.trouble = _CONNECTING
         """Why there is no link; empty if there is one."""
         self._station = station
         self._topics = tuple(topics)
         self._client: TelemetryClient | None = None
         self._parts = ExitStack()
         self._reopen_at = 0.0
+        self._stranger = ""
 
     def packets(self, timeout_s: float) -> Iterator[tuple[str, Packet, Record]]:
         """This unit's packets within ``timeout_s``; its :attr:`state` has them too."""
         if self._client is None and not self._opened():
             return
         assert self._client is not None
-        stranger = ""
+        if self._is_over(self._client):
+            return
         for topic, packet, record in self._client.packets(timeout_s):
-            if packet.unit != self.name:
-                stranger = packet.unit
-                continue
-            self.state.take(topic, packet, record, time.monotonic())
-            yield topic, packet, record
-        finding = self._client.finding
-        self.trouble = "" if finding is SILENT or finding is None else finding.cause
-        if stranger:
-            self.trouble = f"the station is that of {stranger}"
-        if finding is not None and finding.is_final:
-            self._close()
+            self._stranger = "" if packet.unit == self.name else packet.unit
+            if not self._stranger:
+                self.state.take(topic, packet, record, time.monotonic())
+                yield topic, packet, record
+        self._is_over(self._client)
 
     @property
     def is_open(self) -> bool:
@@ -85,9 +83,20 @@ class WatchedUnit:
         self._client = self._parts.enter_context(client)
         return True
 
-    def _close(self) -> None:
+    def _is_over(self, client: TelemetryClient) -> bool:
+        """Note what the link knows of the service; close it if it cannot be established."""
+        finding = client.finding
+        if self._stranger:
+            self.trouble = f"the station is that of {self._stranger}"
+        elif finding is SILENT:
+            self.trouble = ""
+        else:
+            self.trouble = _CONNECTING if finding is None else finding.cause
+        if finding is None or not finding.is_final:
+            return False
         self._parts.close()
-        self._client = None
+        self._client, self._stranger = None, ""
+        return True
 
 
 def watched(
