@@ -67,7 +67,8 @@ export class LinkIndicator {
   }
 
   #announceLag(unit, counts) {
-    const text = `This page was too slow for ${counts.get('')} realtime values; reload to see them from the archive`;
+    const lagged = `This page was too slow for ${counts.get('')} realtime values`;
+    const text = `${lagged}; reload to see them from the archive`;
     this.#openmct.notifications.alert(unit.said(text));
   }
 }

@@ -101,7 +101,8 @@ const VIEWS = {
 };
 
 function drawn(unit, key, type, name) {
-  return described(unit, key, type, name, { composition: [{ namespace: unit.timeline, key: PLAN }] });
+  const plan = { namespace: unit.timeline, key: PLAN };
+  return described(unit, key, type, name, { composition: [plan] });
 }
 
 function described(unit, key, type, name, rest) {

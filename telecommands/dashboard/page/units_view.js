@@ -86,13 +86,17 @@ class UnitsView {
       cell('scene', unit.cloud === null ? '–' : `${(100 * unit.cloud).toFixed(1)} % cloud`),
     ];
     cells.at(-1).title = unit.scene ?? '';
-    return element('tr', { dataset: { unit: unit.name } }, element('th', { scope: 'row' }, name), ...cells);
+    const head = element('th', { scope: 'row' }, name);
+    const dataset = { unit: unit.name, link: unit.link.state };
+    return element('tr', { dataset }, head, ...cells);
   }
 
   #placeOf({ name }) {
     const displays = this.#displays.get(name);
     const settings = window.location.hash.split('?')[1] ?? '';
-    return `#/browse/${displays.replace('displays', 'flightsw')}:payload/${displays}:root/${displays}:overview?${withoutView(settings)}`;
+    const payload = `${displays.replace('displays', 'flightsw')}:payload`;
+    const path = `${payload}/${displays}:root/${displays}:overview`;
+    return `#/browse/${path}?${withoutView(settings)}`;
   }
 }
 
@@ -108,7 +112,8 @@ function cell(column, textContent, className = '') {
 }
 
 function linkCell({ link, error }) {
-  const made = cell('link', error ? 'unknown' : link.state, link.state === 'up' ? '' : 'is-limit--yellow');
+  const colour = link.state === 'up' ? '' : 'is-limit--yellow';
+  const made = cell('link', error ? 'unknown' : link.state, colour);
   made.title = error || [link.cause, link.cure].filter(Boolean).join('. ');
   return made;
 }
@@ -119,7 +124,8 @@ function limitsCell({ beyond, worst }) {
 }
 
 function contactOf({ link, contact_seconds, next_contact }) {
-  if (contact_seconds !== null && link.state === 'up') return `open, ${duration(contact_seconds)} left`;
+  const isOpen = contact_seconds !== null && link.state === 'up';
+  if (isOpen) return `open, ${duration(contact_seconds)} left`;
   if (next_contact === null) return '–';
   return `in ${duration(Math.max(0, next_contact - Date.now()) / 1000)}`;
 }
@@ -133,5 +139,6 @@ function since(timestamp) {
 function duration(seconds) {
   if (seconds < 100) return `${Math.round(seconds)} s`;
   if (seconds < 6000) return `${Math.round(seconds / 60)} min`;
-  return seconds < 172_800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
 }
