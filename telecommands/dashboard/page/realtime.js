@@ -11,8 +11,8 @@ const TOO_MANY_PAGES = 1013;
 const TOO_MANY_RETRY_MS = 10_000;
 
 /**
- * The page's WebSocket to a unit's part of the bridge.  After an interruption it reconnects, subscribes again, and
- * delivers the data missed in between from the archive, in order.
+ * The page's WebSocket to a unit's part of the bridge.  After an interruption it reconnects,
+ * subscribes again, and delivers the data missed in between from the archive, in order.
  *
  * Events: `connection` (true or false), `link`, `points` (how many there are), `limits` and
  * `alarms` (that they changed), `log` (which object), `dropped`, `lagged`, `error`.
