@@ -19,16 +19,17 @@ _START_S = 30.0
 
 
 class BridgeProcess:
-    """``groundsim dashboard`` beside a flight unit; it may be killed and started again.
+    """``groundsim dashboard`` beside flight units; it may be killed and started again.
 
-    ``archive`` is below ``folder`` unless given; ``options`` are passed to the command.
+    Of several units there is a stations file below ``folder``, as is ``archive`` unless given.
+    ``options`` are passed to the command.
     """
 
     def __init__(
         self,
         unit: FlightUnit,
         folder: Path,
-        *,
+        *others: FlightUnit,
         keys: Path | None = None,
         archive: Path | None = None,
         options: Sequence[str] = (),
@@ -37,11 +38,17 @@ class BridgeProcess:
         self.address = f"http://127.0.0.1:{self.port}"
         self.archive = archive or folder / "telemetry.sqlite"
         self._log = folder / "bridge.log"
+        if others:
+            stations = folder / "stations.toml"
+            stations.write_text("".join(_table(one) for one in (unit, *others)))
+            where = ["--stations", str(stations)]
+        else:
+            endpoints = str(unit.state / "endpoints.json")
+            where = ["--keys", str(keys or unit.ground), "--endpoints", endpoints]
         self._command = [
             *(sys.executable, "-m", "telecommands.groundsim", "dashboard"),
             *("--port", str(self.port), "--archive", str(self.archive)),
-            *("--received", str(folder / "received"), "--keys", str(keys or unit.ground)),
-            *("--endpoints", str(unit.state / "endpoints.json"), *options),
+            *("--received", str(folder / "received"), *where, *options),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -71,7 +78,7 @@ class BridgeProcess:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text()
         try:
-            self.ask("/api/status")
+            self.ask("/api/units")
         except urllib.error.URLError:
             return False
         return True
@@ -96,6 +103,11 @@ class BridgeProcess:
         """Its answer to a GET, decoded."""
         with urllib.request.urlopen(self.address + path, timeout=10) as answer:  # noqa: S310 - http
             return json.load(answer)
+
+
+def _table(unit: FlightUnit) -> str:
+    endpoints = unit.state / "endpoints.json"
+    return f'[{unit.unit}]\nendpoints = "{endpoints}"\nkeys = "{unit.ground}"\n'
 
 
 def free_port() -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from telecommands.auth import TelecommandKey
@@ -41,6 +42,30 @@ def token_of(key: TelecommandKey, bridge: str, port: int, expires: int) -> PageT
     """
     text = f"{_LABEL}\n{bridge}\n{port}\n{expires}"
     return PageToken(expires, hmac.new(key.secret, text.encode(), hashlib.sha256).hexdigest())
+
+
+class TokenIssuer(NamedTuple):
+    """Makes the tokens of a bridge: ``keys`` are the operator's, one of each unit that has one.
+
+    ``bridge`` is the bridge's id; with several units, the ids in all archives.
+    """
+
+    keys: tuple[TelecommandKey, ...]
+    bridge: str
+    port: int
+
+    def token(self, expires: int) -> PageToken | None:
+        """Only a holder of all keys can compute it; None without a key."""
+        token = None
+        for key in self.keys:
+            token = token_of(key, token.secret if token else self.bridge, self.port, expires)
+        return token
+
+
+def issuer_of(units: Sequence[tuple[TelecommandKey | None, str]], port: int) -> TokenIssuer:
+    """The issuer for these units: of each, the operator's key and the id in its archive."""
+    keys = tuple(key for key, _ in units if key is not None)
+    return TokenIssuer(keys, ",".join(bridge for _, bridge in units), port)
 
 
 def signature_of(token: PageToken, run: str, method: str, path: str, body: bytes = b"") -> str:

@@ -50,7 +50,8 @@ class TelemetryFeed:
 
     ``station`` is called again while the link is down: a restarted service may have other
     endpoints, and keys may have changed.  ``stage`` is called with each stage of a telecommand,
-    ``scheduled`` with the number of schedule entries on board.
+    ``seen`` with each packet of housekeeping and its boot.  With a ``unit``, packets of all
+    other units are refused: the link is down, and says whose they are.
     """
 
     def __init__(
@@ -60,17 +61,21 @@ class TelemetryFeed:
         catalogue: PointCatalogue,
         hub: Hub,
         stage: Callable[[Verification, int, int], None],
-        scheduled: Callable[[int], None],
+        seen: Callable[[Housekeeping, int], None],
         dropped: dict[str, int],
+        unit: str = "",
     ) -> None:
         self._station = station
         self._archive = archive
         self._catalogue = catalogue
         self._hub = hub
         self._stage = stage
-        self._scheduled = scheduled
+        self._seen = seen
         self._dropped = Counter(dropped)
+        self._unit = unit
+        self._stranger = ""
         self._points = len(catalogue)
+        self._limits = catalogue.limit_changes
         self._unwritten: list[Arrival] = []
         self._last_packet: float | None = None
         self._unreadable = 0
@@ -97,6 +102,7 @@ class TelemetryFeed:
     def _follow(self, client: TelemetryClient, station: Station, stop: threading.Event) -> None:
         """Follow the link while endpoints and keys stay the same and it can be established."""
         unreadable_before = self._unreadable - self._out_of_range
+        self._stranger = ""
         recheck_at = time.monotonic() + _RECHECK_S
         while not stop.is_set():
             batch = self._batch(client)
@@ -104,7 +110,11 @@ class TelemetryFeed:
             if batch:
                 self._last_packet = _now_ms()
             finding = client.finding
-            if finding is SILENT:
+            if self._stranger:
+                endpoint = station.endpoints.telemetry
+                cause = f"is the unit {self._stranger}, not {self._unit}"
+                self._set_state("down", LinkError(endpoint, cause, "Correct the stations file"))
+            elif finding is SILENT:
                 self._set_state("up")
             elif finding is not None:
                 endpoint = station.endpoints.telemetry
@@ -119,6 +129,10 @@ class TelemetryFeed:
         """The packets of a batch's duration."""
         batch = []
         for topic, packet, record in client.packets(BATCH_S):
+            self._stranger = packet.unit if self._unit and packet.unit != self._unit else ""
+            if self._stranger:
+                self._out_of_range += 1
+                continue
             if max(packet.seq, abs(packet.boot)) > _MOST_NUMBER:
                 self._out_of_range += 1
                 continue
@@ -145,6 +159,7 @@ class TelemetryFeed:
         self._reported = ""
         self._unwritten.clear()
         self._publish_growth()
+        self._publish_limits()
         for one in stored:
             self._show(one)
         if self._archive.alarm_changes != alarms:
@@ -156,6 +171,12 @@ class TelemetryFeed:
             self._points = len(self._catalogue)
             self._hub.publish_all([encoded({"points": self._points})])
 
+    def _publish_limits(self) -> None:
+        """Let pages request the limits that parameters changed."""
+        if self._catalogue.limit_changes != self._limits:
+            self._limits = self._catalogue.limit_changes
+            self._hub.publish_all([encoded({"limits": self._limits})])
+
     def _show(self, stored: Stored) -> None:
         (topic, packet, record), gap = stored
         if gap is not None:
@@ -163,7 +184,7 @@ class TelemetryFeed:
         if isinstance(record, Verification):
             self._stage(record, packet.seq, packet.boot)
         elif isinstance(record, Housekeeping):
-            self._scheduled(record.scheduled)
+            self._seen(record, packet.boot)
         elif topic in TABLES:
             self._publish(topic, row_datum(packet.t, packet.seq, packet.boot, record))
         for point, value in self._catalogue.values(topic, record):

@@ -66,10 +66,14 @@ class _Seen(NamedTuple):
 
 
 class ReceivedProducts:
-    """The folder's products, newest first.  ``scan`` is for one thread, the rest for any."""
+    """The folder's products, newest first.  ``scan`` is for one thread, the rest for any.
 
-    def __init__(self, folder: Path | None) -> None:
+    ``unit`` names the unit whose products these are; empty: those of all units.
+    """
+
+    def __init__(self, folder: Path | None, unit: str = "") -> None:
         self._folder = folder
+        self._patterns = (f"{unit}/*/[!.]*",) if unit else ("*/*/[!.]*", "*/[!.]*")
         self._known: dict[_Seen, Product] = {}
         self._paths: dict[str, Path] = {}
         self._listed: tuple[Product, ...] = ()
@@ -104,7 +108,7 @@ class ReceivedProducts:
     def _seen(self) -> Iterator[_Seen]:
         if self._folder is None:
             return
-        for pattern in ("*/*/[!.]*", "*/[!.]*"):  # UNIT/JOB/NAME; of interface version 1 JOB/NAME
+        for pattern in self._patterns:  # UNIT/JOB/NAME; of interface version 1 JOB/NAME
             for path in self._folder.glob(pattern):
                 try:
                     status = path.lstat()

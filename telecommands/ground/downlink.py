@@ -76,7 +76,8 @@ class ReceivedProduct(msgspec.Struct, frozen=True):
 class DownlinkReceiver(LinkClient):
     """Receives products one by one into ``folder/UNIT/JOB/NAME``.  For one thread at a time.
 
-    A file appears complete and with the right SHA-256, or not at all.  An interruption leaves a
+    With the keys of a named unit, products of other units are refused.  A file appears complete
+    and with the right SHA-256, or not at all.  An interruption leaves a
     hidden ``.part`` file beside it, from which the next call resumes.
     """
 
@@ -92,6 +93,7 @@ class DownlinkReceiver(LinkClient):
         resend_s: float = RESEND_S,
     ) -> None:
         self._folder = folder
+        self._unit = keys.unit
         self._progress = progress or (lambda _offer, _stored: None)
         self._hand_on = hand_on or (lambda _offer, _path: None)
         self._credit = Credit(window_bytes)
@@ -130,6 +132,9 @@ class DownlinkReceiver(LinkClient):
             raise
 
     def _receive(self, offer: ProductOffer, timeout_s: float, stall_s: float) -> ReceivedProduct:
+        if self._unit not in ("", offer.unit):
+            cause = f"is offered as one of {offer.unit}, by {self._unit}"
+            raise TransferFailed(offer.product, cause, "Check the address of the unit")
         place = place_of(offer, self._folder)
         transferred = 0
         if not is_complete(place, offer):

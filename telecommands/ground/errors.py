@@ -16,6 +16,8 @@
     ├── WrongMode             1  the service is not in the awaited mode in time
     ├── TransferFailed        1  a product cannot be received
     ├── ArchiveError          1  the dashboard's archive cannot be used
+    ├── LogConflict           1  another page wrote the operators' log meanwhile
+    ├── LogFull               1  the operators' log has no room
     ├── ScoreError            1
     │   ├── NotAMask             not a ``.npy`` of uint8 classes
     │   └── ShapeMismatch        mask and truth do not cover the same pixels
@@ -92,6 +94,14 @@ class TransferFailed(GroundError):
 
 class ArchiveError(GroundError):
     code = "ARCHIVE"
+
+
+class LogConflict(GroundError):
+    code = "CONFLICT"
+
+
+class LogFull(GroundError):
+    code = "LOG_FULL"
 
 
 class ScoreError(GroundError):

@@ -23,6 +23,7 @@ from telecommands.ground.connection import (
 from telecommands.ground.downlink import DownlinkReceiver, HandOn, ProgressCallback
 from telecommands.ground.errors import UsageError
 from telecommands.ground.sequence import SequenceFile
+from telecommands.ground.stations_file import StationEntry, read_stations
 from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import TELECOMMAND_SUFFIX, KeyRefused, check_unit
 
@@ -87,8 +88,11 @@ def add_key_folder_option(parser: argparse._ActionsContainer) -> None:
     )
 
 
-def add_station_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every command that connects to the service."""
+def add_station_options(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the options of every command that connects to the service.
+
+    With ``several`` there is ``--stations`` too, which :func:`unit_options` reads.
+    """
     group = parser.add_argument_group("connection")
     group.add_argument(
         "--as", dest="key_name", default="operator", metavar="NAME", help="keys to use (operator)"
@@ -107,11 +111,35 @@ def add_station_options(parser: argparse.ArgumentParser) -> None:
         metavar="TC,TM,DOWNLINK",
         help=f"three ports ({','.join(map(str, _PORTS))})",
     )
+    if several:
+        endpoints.add_argument(
+            "--stations", type=Path, metavar="FILE", help="several units, from a TOML file"
+        )
     group.add_argument("--host", default="127.0.0.1", help="host of the ports (%(default)s)")
     group.add_argument(
         "--no-curve", dest="curve", action="store_false", help="unencrypted links, for tests"
     )
     add_key_folder_option(group)
+
+
+def unit_options(arguments: argparse.Namespace) -> dict[str, argparse.Namespace]:
+    """The options of each unit in ``--stations``, by name; without it, of one unit named ""."""
+    if arguments.stations is None:
+        return {"": arguments}
+    given = vars(arguments)
+    return {
+        unit: argparse.Namespace(
+            **given
+            | {name: value for name, value in _options_of(entry).items() if value is not None}
+            | {"unit": unit}
+        )
+        for unit, entry in read_stations(arguments.stations).items()
+    }
+
+
+def _options_of(entry: StationEntry) -> dict[str, object]:
+    options = msgspec.structs.asdict(entry)
+    return {**options, "key_name": options.pop("name")}
 
 
 def station_of(arguments: argparse.Namespace) -> Station:

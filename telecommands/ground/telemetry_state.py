@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from typing import Final, TypeVar
 
+import msgspec
+
 from telecommands.dictionary import (
     PARAMETERS,
     CloudFraction,
     Event,
     Housekeeping,
+    ListSchedule,
+    OpenContact,
     Packet,
     Progress,
     Record,
+    ScheduleList,
+    Stage,
     Verification,
 )
+from telecommands.ground.limits import parameters_in
 
 Kept = TypeVar("Kept")
 
@@ -42,6 +49,10 @@ class TelemetryState:
         self.events: deque[tuple[int, Event]] = deque(maxlen=EVENTS_KEPT)
         self.telecommands: OrderedDict[str, Verification] = OrderedDict()
         self.cloud: CloudFraction | None = None
+        self.contacts: tuple[int, ...] = ()
+        """Contacts that the last answer to LIST_SCHEDULE planned (UTC nanoseconds), ascending."""
+        self.parameters: dict[str, float] = {}
+        """Parameters that are limits, as far as they were reported."""
         self.packets: Counter[str] = Counter()
         self._jobs: OrderedDict[str, tuple[float, Progress]] = OrderedDict()
         self._stale_after_s = STALE_AFTER_S
@@ -49,6 +60,7 @@ class TelemetryState:
     def take(self, topic: str, packet: Packet, record: Record, now: float) -> None:
         """Add a packet."""
         self.packets[topic] += 1
+        self.parameters |= parameters_in(record)
         if packet.boot != self.boot:
             self.boot = packet.boot
             self._jobs.clear()
@@ -59,6 +71,7 @@ class TelemetryState:
         elif isinstance(record, Verification):
             own = f"{record.key_id}/{record.id}"  # ids of two keys may be equal
             self._keep(self.telecommands, own, record, TELECOMMANDS_KEPT)
+            self._take_schedule(record)
         elif isinstance(record, Progress):
             self._keep(self._jobs, record.job, (now, record), JOBS_KEPT)
         elif isinstance(record, CloudFraction):
@@ -85,6 +98,16 @@ class TelemetryState:
             period = now - self.housekeeping_at
             self._stale_after_s = max(_LEAST_STALE_S, PERIODS_UNTIL_STALE * period)
         self.housekeeping, self.housekeeping_at = record, now
+
+    def _take_schedule(self, record: Verification) -> None:
+        if (record.name, record.stage) != (ListSchedule.NAME, Stage.COMPLETED):
+            return
+        try:
+            entries = msgspec.convert(record.data, ScheduleList).entries
+        except msgspec.ValidationError:  # of a newer service
+            return
+        times = (one.at for one in entries if one.telecommand.name == OpenContact.NAME)
+        self.contacts = tuple(sorted(times))
 
     @staticmethod
     def _keep(kept: OrderedDict[str, Kept], key: str, value: Kept, most: int) -> None:

@@ -20,25 +20,25 @@ from telecommands.ground.readable import pairs, utc, value_text
 from telecommands.ground.telemetry_state import TelemetryState
 from telecommands.units import duration
 
-_LEVELS: Final = {
+LEVELS: Final = {
     Level.NOMINAL: "",
     Level.WARNING: "yellow",
     Level.CRITICAL: "bold white on red",
 }
-_SEVERITIES: Final = {
+SEVERITIES: Final = {
     Severity.DIAGNOSTIC: "dim",
     Severity.ACTIVITY: "",
     Severity.WARNING_LOW: "yellow",
     Severity.WARNING_HIGH: "bold yellow",
     Severity.CRITICAL: "bold white on red",
 }
-_MODES: Final = {
+MODES: Final = {
     Mode.BOOT: "cyan",
     Mode.STANDBY: "cyan",
     Mode.OPERATIONAL: "green",
     Mode.SAFE: "bold white on red",
 }
-_STALE: Final = "magenta"
+STALE: Final = "magenta"
 _FIELD_WIDTH: Final = 40  # of a field's name and value
 _FRAME_LINES: Final = 3  # the panel's border and the footer
 
@@ -73,13 +73,13 @@ def live_table(
 def _headline(state: TelemetryState, now: float) -> Text:
     housekeeping = state.housekeeping
     if housekeeping is None:
-        return Text("waiting for housekeeping", style=_STALE)
+        return Text("waiting for housekeeping", style=STALE)
     head = Text.assemble(
-        (housekeeping.mode.value, _MODES[housekeeping.mode]),
+        (housekeeping.mode.value, MODES[housekeeping.mode]),
         f"  boot {state.boot}  up {duration(housekeeping.uptime_s)}",
     )
     if state.is_stale(now):
-        head.append(f"  STALE for {duration(now - state.housekeeping_at)}", style=_STALE)
+        head.append(f"  STALE for {duration(now - state.housekeeping_at)}", style=STALE)
     return head
 
 
@@ -96,7 +96,7 @@ def _housekeeping(state: TelemetryState, now: float, across: int) -> tuple[Rende
     cells: list[Text] = []
     for field in fields_of(Housekeeping):
         value = getattr(housekeeping, field.name)
-        style = _STALE if stale else _LEVELS[level_of(field, value)]
+        style = STALE if stale else LEVELS[level_of(field, value, state.parameters)]
         cells += [Text(field.name), Text(_value(field.name, value, extra_of(field.type)), style)]
     cells += [Text()] * (-len(cells) % (2 * across))
     for start in range(0, len(cells), 2 * across):
@@ -133,7 +133,7 @@ def _events(state: TelemetryState, most: int) -> RenderableType:
     grid = _lines()
     for t, event in islice(reversed(state.events), most):
         suppressed = f" (+{event.squelched} suppressed)" if event.squelched else ""
-        style = _SEVERITIES[event.severity]
+        style = SEVERITIES[event.severity]
         grid.add_row(
             Text(_time(t), style="dim"),
             Text(event.severity.value, style=style),

@@ -36,6 +36,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     """What is known at one moment; ``age_s`` None: no housekeeping was received yet.
 
     ``events`` counts the events received by name and severity, ``lost`` the packets lost by topic.
+    ``parameters`` are those that are limits.
     """
 
     housekeeping: Housekeeping | None = None
@@ -46,6 +47,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     events: tuple[tuple[str, Severity, int], ...] = ()
     packets: Mapping[str, int] = MappingProxyType({})
     lost: Mapping[str, int] = MappingProxyType({})
+    parameters: Mapping[str, float] = MappingProxyType({})
 
     @property
     def is_ready(self) -> bool:
@@ -91,6 +93,7 @@ class Reception:
             events=tuple((name, severity, n) for (name, severity), n in self._events.items()),
             packets=dict(state.packets),
             lost=dict(lost),
+            parameters=dict(state.parameters),
         )
 
 
@@ -109,7 +112,7 @@ class TelemetryCollector(Collector):
         now = self.snapshot
         yield from _link(now)
         if now.housekeeping is not None and not now.is_stale:
-            yield from _housekeeping(now.housekeeping)
+            yield from _housekeeping(now.housekeeping, now.parameters)
         if now.cloud is not None:
             share = GaugeMetricFamily(
                 f"{_PREFIX}_cloud_fraction",
@@ -141,14 +144,14 @@ def _link(now: Snapshot) -> Iterator[Metric]:
     yield events
 
 
-def _housekeeping(record: Housekeeping) -> Iterator[Metric]:
+def _housekeeping(record: Housekeeping, parameters: Mapping[str, float]) -> Iterator[Metric]:
     mode = GaugeMetricFamily(f"{_PREFIX}_mode", "1 for the mode it is in", labels=("mode",))
     for one in Mode:
         mode.add_metric((one.value,), float(one is record.mode))
     yield mode
     level = GaugeMetricFamily(
         f"{_PREFIX}_limit_level",
-        "0 within the limits of the dictionary, 1 warning, 2 critical",
+        "0 within its limits, 1 warning, 2 critical",
         labels=("field",),
     )
     texts: dict[str, str] = {}
@@ -159,7 +162,7 @@ def _housekeeping(record: Housekeeping) -> Iterator[Metric]:
         else:
             yield from _figures(field, value)
         if _has_limits(field) and value is not None:
-            level.add_metric((field.name,), _SEVERITY[level_of(field, value)])
+            level.add_metric((field.name,), _SEVERITY[level_of(field, value, parameters)])
     yield level
     info = GaugeMetricFamily(
         f"{_PREFIX}_info", "1; what the service runs, as labels", labels=sorted(texts)

@@ -31,7 +31,8 @@ def chromium() -> Iterator[Any]:
 
 @pytest.fixture(scope="package")
 def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+    twin = "[dimc.twin]\n"  # the card has temperature, power and energy
+    with flight_unit(tmp_path_factory.mktemp("unit"), lines=twin) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)

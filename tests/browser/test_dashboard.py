@@ -19,6 +19,7 @@ from deploy.rig.flight_unit import FlightUnit, wait_until
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.address import PageToken, signature_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import TELECOMMANDS, Code, Stage
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
@@ -112,9 +113,10 @@ def test_new_names_appear_in_open_folders_without_a_reload(chromium: Any, tmp_pa
         keys = GroundKeys(telecommand=key, unit=UNIT)
         station = Station(endpoints, keys, tmp_path / "operator.sequence")
         settings = DashboardSettings(
-            archive=tmp_path / "archive.sqlite", openmct=find_openmct(None), port=0
+            log=tmp_path / "log.sqlite", openmct=find_openmct(None), port=0
         )
-        with running(settings, lambda: station) as client:
+        only = UnitSettings(archive=tmp_path / "archive.sqlite", station=lambda: station)
+        with running(settings, only) as client:
             page = chromium.new_page()
             page.goto(f"{client.base}/#/browse/flightsw:payload/flightsw:folder.hk")
             shelf = page.locator(".c-grid-item__name")

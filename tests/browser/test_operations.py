@@ -14,6 +14,7 @@ import pytest
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.address import address_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import Severity, Stage, Verification
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.station import Station, StationEndpoints
@@ -67,10 +68,11 @@ def mission(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mission]:
         station = Station(
             endpoints, GroundKeys(telecommand=key, unit=UNIT), folder / "operator.sequence"
         )
-        settings = DashboardSettings(
-            archive=folder / "archive.sqlite", openmct=find_openmct(None), port=0, operator=key
+        settings = DashboardSettings(log=folder / "log.sqlite", openmct=find_openmct(None), port=0)
+        only = UnitSettings(
+            archive=folder / "archive.sqlite", station=lambda: station, operator=key
         )
-        with running(settings, lambda: station) as client:
+        with running(settings, only) as client:
             yield Mission(flight, client)
 
 
@@ -199,14 +201,48 @@ def test_contacts_schedule_and_jobs_are_on_the_timeline(
     screenshot("timeline")
 
 
-def test_an_entry_of_the_log_is_found_after_a_reload(page: Any, mission: Mission) -> None:
-    browse(page, mission, LOG)
+def test_a_limit_that_a_parameter_changes_colours_the_value(page: Any, mission: Mission) -> None:
+    browse(page, mission, "displays:root/displays:overview")
+    value = page.get_by_label("lad row").filter(has_text="Card temperature").locator("td")
+    mission.flight.telemetry.publish("hk", housekeeping(card_temperature_c=51.0))
+    value.filter(has_text="51").and_(page.locator(":not(.is-limit--yellow)")).wait_for()
+    for limit, colour in ((50.0, ".is-limit--yellow"), (80.0, ":not(.is-limit--yellow)")):
+        text = f"fdir.warm_c is {limit}"
+        changed = event("PARAMETER_CHANGED", message=text)
+        fields = {"name": "fdir.warm_c", "value": limit}
+        mission.flight.telemetry.publish("evt", msgspec.structs.replace(changed, fields=fields))
+        page.get_by_role("cell", name=text).first.wait_for()
+        mission.flight.telemetry.publish("hk", housekeeping(card_temperature_c=51.0))
+        value.filter(has_text="51").and_(page.locator(colour)).wait_for()
+
+
+def test_two_browsers_see_one_log_and_neither_loses_an_entry(
+    chromium: Any, page: Any, mission: Mission
+) -> None:
+    other = _opened(chromium, mission, viewport={"width": 1600, "height": 900})
+    for browser in (page, other):
+        browse(browser, mission, LOG)
+        browser.get_by_text("To start a new entry").wait_for()
+    _enter(page, "Scene uploaded, waiting for the contact")
+    other.get_by_text("Scene uploaded, waiting for the contact").first.wait_for()
+    # It does not learn of the next entry before it writes its own: the bridge answers CONFLICT.
+    other.route("**/api/log/*", lambda route: route.abort())
+    with other.expect_request("**/api/log/*"):
+        _enter(page, "Contact open")
+    other.unroute("**/api/log/*")
+    _enter(other, "Night shift begins")
+    for browser in (page, other):
+        for text in ("Scene uploaded, waiting", "Contact open", "Night shift begins"):
+            browser.get_by_text(text).first.wait_for()
+    other.context.close()
+
+
+def _enter(page: Any, text: str) -> None:
+    count = page.get_by_label("Notebook Entry Display").count()
     page.get_by_text("To start a new entry").click()
-    page.get_by_label("Notebook Entry Input").last.fill("Scene uploaded, waiting for the contact")
+    page.get_by_label("Notebook Entry Input").last.fill(text)
     page.locator(".c-ne__save-button button").click()
-    page.get_by_label("Notebook Entry Display").wait_for()
-    page.reload()
-    page.get_by_text("Scene uploaded, waiting for the contact").first.wait_for()
+    page.get_by_label("Notebook Entry Display").nth(count).wait_for()
 
 
 def test_the_light_theme_is_a_choice_that_stays(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from telecommands.codec import decoder_of
 from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
+from telecommands.dashboard.asking import SCHEDULE_REQUEST
 from telecommands.dashboard.points.data import NS_PER_MS
-from telecommands.dashboard.schedule_watch import REQUEST
 from telecommands.dictionary import (
     Event,
     ListSchedule,
@@ -66,11 +66,7 @@ def timeline_of(reader: ArchiveReader, start: int, end: int, now: int) -> list[A
     read_stage = decoder_of(Verification).decode
     stages = [read_stage(one.body) for one in _newest(reader, "ver")]
     lists = [
-        (stage.at, schedule)
-        for stage in stages
-        if (stage.name, stage.stage) == (ListSchedule.NAME, Stage.COMPLETED)
-        and reader.arguments_of(stage.id) == msgspec.json.encode(REQUEST).decode()
-        and (schedule := _schedule(stage.data)) is not None
+        (stage.at, schedule) for stage in stages if (schedule := _listed(reader, stage)) is not None
     ]
     groups: dict[Group, Iterable[_Span]] = {
         "Contacts": contacts(events),
@@ -84,6 +80,18 @@ def timeline_of(reader: ArchiveReader, start: int, end: int, now: int) -> list[A
         if span.start <= end and (now if span.end is None else span.end) >= start
     ]
     return sorted(found, key=lambda one: one.start)
+
+
+def next_contact(reader: ArchiveReader, telecommand: str, now: int) -> int | None:
+    """When the schedule that was listed last runs ``telecommand`` next (UTC nanoseconds)."""
+    read = decoder_of(Verification).decode
+    for stored in reader.bodies("ver", 0, _ALWAYS, MOST_READ, newest=True):
+        stage = read(stored.body)
+        schedule = _listed(reader, stage)
+        if schedule is not None:
+            times = [one.at for one in schedule.entries if one.telecommand.name == telecommand]
+            return min((at for at in times if at > now), default=None)
+    return None
 
 
 def contacts(events: Iterable[tuple[int, Event]]) -> list[_Span]:
@@ -168,10 +176,17 @@ def _activity(group: Group, span: _Span, now: int) -> Activity:
     )
 
 
-def _schedule(data: Any) -> ScheduleList | None:
-    """The answer; None if a newer service answers in another form."""
+def _listed(reader: ArchiveReader, stage: Verification) -> ScheduleList | None:
+    """The whole schedule, as listed for this bridge.
+
+    None for all other stages, and if a newer service answers in another form.
+    """
+    if (stage.name, stage.stage) != (ListSchedule.NAME, Stage.COMPLETED):
+        return None
+    if reader.arguments_of(stage.id) != msgspec.json.encode(SCHEDULE_REQUEST).decode():
+        return None
     try:
-        return msgspec.convert(data, ScheduleList)
+        return msgspec.convert(stage.data, ScheduleList)
     except msgspec.ValidationError:
         return None
 

@@ -13,7 +13,7 @@ import sqlite3
 import stat
 import threading
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -26,6 +26,7 @@ from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
 from telecommands.dictionary import Event, Packet, Record
 from telecommands.ground.errors import ArchiveError
+from telecommands.ground.limits import parameters_in
 from telecommands.ground.telemetry import PacketOrder, Place
 
 VERSION: Final = 1
@@ -53,6 +54,7 @@ _ADDED: Final = (
     "CREATE TABLE IF NOT EXISTS sent (id TEXT PRIMARY KEY, args TEXT) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS alarm (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS bridge (id TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS parameter (name TEXT PRIMARY KEY, value REAL) WITHOUT ROWID",
 )
 _ADD_ROLLUP: Final = """
 INSERT INTO rollup VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -108,6 +110,7 @@ class Archive:
         try:
             self._resume()
             self._load_alarms()
+            self._load_parameters()
             self.bridge = self._identified()
             """Random id of the bridge that writes this archive; no secret, but not published."""
         except BaseException:
@@ -163,7 +166,7 @@ class Archive:
 
     def _resume(self) -> None:
         """Load topics, keys and the last packets from the file."""
-        with _guarded(self._path):
+        with guarded(self._path):
             self._order = PacketOrder()
             rows = self._connection.execute("SELECT name, id, boot, seq, t FROM topic").fetchall()
             for name, _, boot, seq, t in rows:
@@ -220,11 +223,19 @@ class Archive:
 
     def _raise_alarms(self, stored: Sequence[Stored]) -> None:
         for (topic, packet, record), _ in stored:
+            self._follow(parameters_in(record))
             if isinstance(record, Event):
                 self._save_alarm(self.alarms.take_event(record, packet.t))
             for point, value in self._catalogue.values(topic, record):
                 if point.limits is not None:
                     self._save_alarm(self.alarms.take_value(point, value, packet.t))
+
+    def _follow(self, parameters: Mapping[str, float]) -> None:
+        """Let the limits of later packets follow these parameters."""
+        if parameters:
+            self._catalogue.follow(parameters)
+            sql = "INSERT OR REPLACE INTO parameter VALUES (?, ?)"
+            self._connection.executemany(sql, parameters.items())
 
     def _save_alarm(self, alarm: Alarm | None) -> None:
         if alarm is not None:
@@ -233,10 +244,14 @@ class Archive:
             self.alarm_changes += 1
 
     def _load_alarms(self) -> None:
-        with _guarded(self._path):
+        with guarded(self._path):
             rows = self._connection.execute("SELECT body FROM alarm").fetchall()
         decoder = msgspec.msgpack.Decoder(Alarm)
         self.alarms = AlarmBook(decoder.decode(body) for (body,) in rows)
+
+    def _load_parameters(self) -> None:
+        with guarded(self._path):
+            self._catalogue.follow(dict(self._connection.execute("SELECT * FROM parameter")))
 
     def _identified(self) -> str:
         with self._transaction():
@@ -255,7 +270,7 @@ class Archive:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._writing, _guarded(self._path):
+        with self._writing, guarded(self._path):
             alarms = self.alarms.copy()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -290,8 +305,8 @@ def check_version(path: Path, connection: sqlite3.Connection) -> int:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    _make_private(path)
-    with _guarded(path):
+    make_private(path)
+    with guarded(path):
         connection = connect(path, "rwc")
         try:
             if check_version(path, connection) == 0:
@@ -311,7 +326,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Only its owner may read it; SQLite gives the files beside it the same mode."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -343,7 +358,8 @@ def _locked(path: Path) -> int:
 
 
 @contextmanager
-def _guarded(path: Path) -> Iterator[None]:
+def guarded(path: Path) -> Iterator[None]:
+    """Raise :class:`ArchiveError` for an error of SQLite."""
     try:
         yield
     except sqlite3.Error as error:

@@ -1,5 +1,4 @@
 import { ALARM_LIST, isShelved, whenAlarmsChange } from './alarms.js';
-import { getAlarms } from './bridge.js';
 import { addIndicator } from './indicator.js';
 
 const STATUS = { CRITICAL: 's-status-error', WARNING: 's-status-warning-hi' };
@@ -7,24 +6,26 @@ const STATUS = { CRITICAL: 's-status-error', WARNING: 's-status-warning-hi' };
 /** Shows in the status bar how many alarms wait for an operator; a click opens their list. */
 export class AlarmIndicator {
   #indicator;
+  #units;
 
   /**
    * @param {object} openmct
-   * @param {import('./realtime.js').Realtime} realtime
+   * @param {import('./unit.js').Unit[]} units
    */
-  constructor(openmct, realtime) {
+  constructor(openmct, units) {
+    this.#units = units;
     this.#indicator = addIndicator(openmct, 'flightsw.alarms');
     this.#indicator.iconClass('icon-bell');
     this.#indicator.on('click', () => openmct.router.navigate(ALARM_LIST));
     this.#show([]);
-    whenAlarmsChange(realtime, () => this.#ask());
+    whenAlarmsChange(units, () => this.#ask());
   }
 
   async #ask() {
-    try {
-      this.#show(await getAlarms());
-    } catch (error) {
-      console.debug('alarms are requested again', error.message);
+    const asked = this.#units.map(({ bridge }) => bridge.getAlarms());
+    const answers = await Promise.allSettled(asked);
+    if (answers.some(({ status }) => status === 'fulfilled')) {
+      this.#show(answers.flatMap(({ value }) => value ?? []));
     }
   }
 

@@ -1,11 +1,13 @@
-import { changeAlarm, getAlarms } from './bridge.js';
-
-/** @typedef {import('./bridge.js').Alarm} Alarm */
+/**
+ * @typedef {import('./bridge.js').Alarm} Alarm
+ * @typedef {import('./unit.js').Unit} Unit
+ */
 
 const AGAIN_MS = 1000;
 const SHELF_CHECK_MS = 10_000;
 const NS_PER_MS = 1e6;
 const MINUTE = 60_000;
+const IN = '/';
 const SHELVE_DURATIONS = [
   { name: '5 minutes', value: 5 * MINUTE },
   { name: '15 minutes', value: 15 * MINUTE },
@@ -23,29 +25,29 @@ export const ALARM_LIST = `/browse/${LIST.namespace}:${LIST.key}`;
  * Open MCT's fault management under its usual name in a control room, with the bridge's alarms.
  *
  * @param {object} openmct
- * @param {import('./realtime.js').Realtime} realtime
+ * @param {Unit[]} units
  */
-export function installAlarms(openmct, realtime) {
+export function installAlarms(openmct, units) {
   openmct.install(openmct.plugins.FaultManagement());
-  openmct.faults.addProvider(new AlarmProvider(openmct, realtime));
+  openmct.faults.addProvider(new AlarmProvider(openmct, units));
   openmct.objects.addGetInterceptor({
     appliesTo: ({ namespace }) => namespace === LIST.namespace,
     invoke: (_, found) => found && { ...found, name: 'Alarms' },
   });
 }
 
-/** Open MCT's fault provider: the alarms that the bridge keeps. */
+/** Open MCT's fault provider: the alarms that the bridge keeps, of all units. */
 class AlarmProvider {
   #openmct;
-  #realtime;
+  #units;
 
   /**
    * @param {object} openmct
-   * @param {import('./realtime.js').Realtime} realtime
+   * @param {Unit[]} units
    */
-  constructor(openmct, realtime) {
+  constructor(openmct, units) {
     this.#openmct = openmct;
-    this.#realtime = realtime;
+    this.#units = units;
   }
 
   supportsRequest({ type }) {
@@ -57,35 +59,45 @@ class AlarmProvider {
   }
 
   async request() {
-    try {
-      return (await getAlarms()).map((alarm) => ({ type: alarm.id, fault: asFault(alarm) }));
-    } catch (error) {
-      this.#openmct.notifications.error(error.message);
-      return [];
-    }
+    const faults = await Promise.all(this.#units.map((unit) => this.#faultsOf(unit)));
+    return faults.flat();
   }
 
   subscribe(_, callback) {
-    return whenAlarmsChange(this.#realtime, () => callback({ type: 'global-alarm-status' }));
+    return whenAlarmsChange(this.#units, () => callback({ type: 'global-alarm-status' }));
   }
 
   acknowledgeFault({ id }, { comment = '' } = {}) {
-    return this.#change({ alarm: id, action: 'acknowledge', comment });
+    return this.#change(id, { action: 'acknowledge', comment });
   }
 
   shelveFault({ id }, { shelved = true, comment = '', shelveDuration = null }) {
-    if (!shelved) return this.#change({ alarm: id, action: 'unshelve' });
+    if (!shelved) return this.#change(id, { action: 'unshelve' });
     const seconds = shelveDuration === null ? null : shelveDuration / 1000;
-    return this.#change({ alarm: id, action: 'shelve', seconds, comment });
+    return this.#change(id, { action: 'shelve', seconds, comment });
   }
 
   getShelveDurations() {
     return SHELVE_DURATIONS;
   }
 
-  async #change(change) {
+  async #faultsOf(unit) {
     try {
-      await changeAlarm(change);
+      return (await unit.bridge.getAlarms()).map((alarm) => {
+        const id = `${unit.namespace}${IN}${alarm.id}`;
+        return { type: id, fault: asFault(unit, id, alarm) };
+      });
+    } catch (error) {
+      this.#openmct.notifications.error(unit.said(error.message));
+      return [];
+    }
+  }
+
+  async #change(id, change) {
+    const unit = this.#units.find(({ namespace }) => id.startsWith(namespace + IN));
+    const alarm = id.slice(unit.namespace.length + IN.length);
+    try {
+      await unit.bridge.changeAlarm({ alarm, ...change });
       return { success: true };
     } catch (error) {
       this.#openmct.notifications.error(error.message);
@@ -98,11 +110,11 @@ class AlarmProvider {
  * Call now, when the bridge reports a change, and when an alarm may come from its shelf; values of
  * active alarms change with each packet, so at most once a second.
  *
- * @param {import('./realtime.js').Realtime} realtime
+ * @param {Unit[]} units
  * @param {() => void} listener
  * @returns {() => void} unsubscribes
  */
-export function whenAlarmsChange(realtime, listener) {
+export function whenAlarmsChange(units, listener) {
   let timer;
   let isPending = false;
   const rest = () => {
@@ -114,10 +126,10 @@ export function whenAlarmsChange(realtime, listener) {
     isPending = true;
     if (timer === undefined) rest();
   };
-  const unsubscribes = [
+  const unsubscribes = units.flatMap(({ realtime }) => [
     realtime.on('alarms', changed),
     realtime.on('connection', (connected) => connected && changed()),
-  ];
+  ]);
   const check = setInterval(changed, SHELF_CHECK_MS);
   changed();
   return () => {
@@ -132,14 +144,18 @@ export function isShelved({ shelved }) {
   return shelved !== null && (shelved.until === null || shelved.until / NS_PER_MS > Date.now());
 }
 
-/** @param {Alarm} alarm */
-function asFault(alarm) {
-  const { id, name, doc, unit, severity, side, count, raised_at, value, now, beyond } = alarm;
-  const isEvent = id.startsWith('evt.');
+/**
+ * @param {Unit} unit
+ * @param {string} id
+ * @param {Alarm} alarm
+ */
+function asFault(unit, id, alarm) {
+  const { name, doc, unit: measured, severity, side, count, raised_at, value, now, beyond } = alarm;
+  const isEvent = alarm.id.startsWith('evt.');
   const times = count > 1 ? ` (${count} times)` : '';
   return {
     id,
-    name: (isEvent || !unit ? name : `${name}, ${unit}`) + times,
+    name: unit.said(measured ? `${name}, ${measured}` : name) + times,
     namespace: isEvent ? value : doc || 'Housekeeping',
     severity,
     seqNum: count,

@@ -1,13 +1,13 @@
-import { getStatus } from './bridge.js';
 import { removeToken, heldToken, onTokenChange } from './token.js';
 
 const REMOVED = 'The bridge refused the token of this page, which was removed: see Commanding';
 
 /** @typedef {{obstacle: string|null, operator: string|null}} Right why not, or the operator */
 
-/** Whether this page may command: the bridge decides by the page's token. */
+/** Whether this page may command a unit: the bridge decides by the page's token. */
 export class Authority {
   #openmct;
+  #bridge;
   /** @type {Set<(right: Right) => void>} */
   #listeners = new Set();
   /** @type {Right} */
@@ -15,10 +15,12 @@ export class Authority {
 
   /**
    * @param {object} openmct
+   * @param {import('./bridge.js').Bridge} bridge
    * @param {import('./realtime.js').Realtime} realtime
    */
-  constructor(openmct, realtime) {
+  constructor(openmct, bridge, realtime) {
     this.#openmct = openmct;
+    this.#bridge = bridge;
     realtime.on('connection', (connected) => connected && this.ask());
     onTokenChange(() => this.ask());
   }
@@ -36,7 +38,7 @@ export class Authority {
   /** Ask the bridge again; a token that it refuses is removed. */
   async ask() {
     const shown = await heldToken();
-    const { right, refused } = await answered();
+    const { right, refused } = await answered(this.#bridge);
     if ((await heldToken())?.id !== shown?.id) return; // replaced meanwhile, checked separately
     if (refused && shown !== null) {
       await removeToken();
@@ -48,9 +50,9 @@ export class Authority {
 }
 
 /** @returns {Promise<{right: Right, refused: boolean}>} */
-async function answered() {
+async function answered(bridge) {
   try {
-    const { authorised, can_command, operator, reason } = await getStatus();
+    const { authorised, can_command, operator, reason } = await bridge.getStatus();
     const obstacle = authorised ? null : `Commanding is off. ${reason}.`;
     return { right: { obstacle, operator }, refused: can_command && !authorised };
   } catch (error) {

@@ -3,6 +3,9 @@ import { signatureHeader } from './token.js';
 /**
  * The bridge's HTTP interface; all requests are made here.
  *
+ * @typedef {{name: string, base: string, link: Link, mode: string|null, last_packet: number|null,
+ *   beyond: number, worst: string|null, contact_seconds: number|null, next_contact: number|null,
+ *   cloud: number|null, scene: string|null, error: string}} UnitSummary
  * @typedef {{value: number|string, text: string}} State
  * @typedef {{warning_low?: number, critical_low?: number, warning_high?: number,
  *   critical_high?: number}} Limits
@@ -47,75 +50,150 @@ export class BridgeError extends Error {
   }
 }
 
-/** @returns {Promise<Status>} */
-export async function getStatus() {
-  const status = await ask('/api/status');
-  const headers = await signatureHeader(status.run, 'GET', '/api/status', '');
-  return Object.keys(headers).length ? ask('/api/status', { headers }) : status;
-}
-
-/** @returns {Promise<Dictionary>} */
-export const getDictionary = () => ask('/api/dictionary');
-
-/** @returns {Promise<Product[]>} newest first */
-export const getProducts = () => ask('/api/products');
-
 /**
- * @param {string} job
- * @returns {Promise<{rows: number, columns: number, fractions: (number|null)[][],
- *   scene: string, timestamp: number}>}
+ * The bridge's units, in its order; a single one has the base ''.
+ *
+ * @returns {Promise<UnitSummary[]>}
  */
-export const getTileMap = (job) => ask(`/api/scenes/${encodeURIComponent(job)}/tile_map`);
+export const getUnits = () => ask('/api/units');
 
-/**
- * @param {string} key of a point
- * @param {Record<string, string|number|undefined>} range start, end, size, strategy
- * @param {AbortSignal} [signal]
- * @returns {Promise<Datum[]>} ascending
- */
-export function getHistory(key, range, signal) {
-  const query = new URLSearchParams();
-  for (const [name, value] of Object.entries(range)) {
-    if (value !== undefined) query.set(name, String(value));
+/** The bridge's interface of one unit. */
+export class Bridge {
+  #base;
+
+  /** @param {string} base of its addresses */
+  constructor(base) {
+    this.#base = base;
   }
-  return ask(`/api/history/${encodeURIComponent(key)}?${query}`, { signal });
+
+  /** @returns {string} */
+  get base() {
+    return this.#base;
+  }
+
+  /** @returns {string} */
+  get realtimeUrl() {
+    return `ws://${window.location.host}${this.#base}/api/realtime`;
+  }
+
+  /** @returns {Promise<Status>} */
+  async getStatus() {
+    const status = await this.#get('/api/status');
+    const path = `${this.#base}/api/status`;
+    const headers = await signatureHeader(status.run, 'GET', path, '');
+    return Object.keys(headers).length ? ask(path, { headers }) : status;
+  }
+
+  /** @returns {Promise<Dictionary>} */
+  getDictionary() {
+    return this.#get('/api/dictionary');
+  }
+
+  /** @returns {Promise<Product[]>} newest first */
+  async getProducts() {
+    const products = await this.#get('/api/products');
+    return products.map((one) => ({ ...one, image: one.image && this.#base + one.image }));
+  }
+
+  /**
+   * @param {string} job
+   * @returns {Promise<{rows: number, columns: number, fractions: (number|null)[][],
+   *   scene: string, timestamp: number}>}
+   */
+  getTileMap(job) {
+    return this.#get(`/api/scenes/${encodeURIComponent(job)}/tile_map`);
+  }
+
+  /**
+   * @param {string} key of a point
+   * @param {Record<string, string|number|undefined>} range start, end, size, strategy
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Datum[]>} ascending
+   */
+  getHistory(key, range, signal) {
+    const query = new URLSearchParams();
+    for (const [name, value] of Object.entries(range)) {
+      if (value !== undefined) query.set(name, String(value));
+    }
+    return this.#get(`/api/history/${encodeURIComponent(key)}?${query}`, { signal });
+  }
+
+  /**
+   * @param {string} id
+   * @returns {Promise<object[]>} the stages so far
+   */
+  getStages(id) {
+    return this.#get(`/api/telecommands/${encodeURIComponent(id)}`);
+  }
+
+  /**
+   * @param {string} name
+   * @param {object} args
+   * @param {boolean} confirmed by the operator; without it, a hazardous one is NOT_CONFIRMED
+   * @returns {Promise<{id: string}>}
+   */
+  sendTelecommand(name, args, confirmed) {
+    return post(`${this.#base}/api/telecommands`, { name, args, confirmed }, this.#base);
+  }
+
+  /** @returns {Promise<Alarm[]>} newest first */
+  getAlarms() {
+    return this.#get('/api/alarms');
+  }
+
+  /**
+   * @param {{alarm: string, action: 'acknowledge'|'shelve'|'unshelve', seconds?: number|null,
+   *   comment?: string}} change
+   * @returns {Promise<Alarm[]>}
+   */
+  changeAlarm(change) {
+    return post(`${this.#base}/api/alarms`, change, this.#base);
+  }
+
+  /**
+   * @param {number} start UTC milliseconds
+   * @returns {Promise<Activity[]>} ascending
+   */
+  getTimeline(start) {
+    return this.#get(`/api/timeline?start=${start}`);
+  }
+
+  #get(path, options) {
+    return ask(this.#base + path, options);
+  }
 }
 
 /**
- * @param {string} id
- * @returns {Promise<object[]>} the stages so far
+ * An object of the operators' log.
+ *
+ * @param {string} key
+ * @returns {Promise<{revision: number, object: object}|null>} null if the bridge has none
  */
-export const getStages = (id) => ask(`/api/telecommands/${encodeURIComponent(id)}`);
+export async function getLogged(key) {
+  try {
+    return await ask(logged(key));
+  } catch (error) {
+    if (error.code === 'UNKNOWN_LOG_OBJECT') return null;
+    throw error;
+  }
+}
 
 /**
- * @param {string} name
- * @param {object} args
- * @param {boolean} confirmed by the operator; without it, a hazardous one is NOT_CONFIRMED
- * @returns {Promise<{id: string}>}
+ * @param {string} key
+ * @param {number} revision that was read; if the bridge has another one, the error is CONFLICT
+ * @param {object} object
+ * @param {string} base of any unit
+ * @returns {Promise<{revision: number}>}
  */
-export const sendTelecommand = (name, args, confirmed) =>
-  post('/api/telecommands', { name, args, confirmed });
+export const putLogged = (key, revision, object, base) =>
+  post(logged(key), { revision, object }, base);
 
-/** @returns {Promise<Alarm[]>} newest first */
-export const getAlarms = () => ask('/api/alarms');
-
-/**
- * @param {{alarm: string, action: 'acknowledge'|'shelve'|'unshelve', seconds?: number|null,
- *   comment?: string}} change
- * @returns {Promise<Alarm[]>}
- */
-export const changeAlarm = (change) => post('/api/alarms', change);
-
-/**
- * @param {number} start UTC milliseconds
- * @returns {Promise<Activity[]>} ascending
- */
-export const getTimeline = (start) => ask(`/api/timeline?start=${start}`);
+const logged = (key) => `/api/log/${encodeURIComponent(key)}`;
 
 /** A request that changes something, signed with the token for this run of the bridge. */
-async function post(path, content) {
+async function post(path, content, base) {
   const body = JSON.stringify(content);
-  const { run } = await ask('/api/status');
+  const { run } = await ask(`${base}/api/status`);
   const signature = await signatureHeader(run, 'POST', path, body);
   const headers = { 'Content-Type': 'application/json', ...signature };
   return ask(path, { method: 'POST', headers, body });

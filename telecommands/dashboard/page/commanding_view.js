@@ -1,39 +1,35 @@
-import { sendTelecommand } from './bridge.js';
 import { element } from './element.js';
 import { SentTelecommands } from './sent_telecommands.js';
 import { TelecommandForm } from './telecommand_form.js';
 
 /**
  * @typedef {import('./bridge.js').Telecommand} Telecommand
- * @typedef {import('./authority.js').Authority} Authority
  */
 
 /**
  * Commanding: select a telecommand, fill in its form, follow its verification.
  *
  * @param {object} openmct
- * @param {Telecommand[]} telecommands
- * @param {import('./realtime.js').Realtime} realtime
- * @param {Authority} authority
+ * @param {import('./unit.js').Unit} unit that they are sent to
  */
-export function commandingViewProvider(openmct, telecommands, realtime, authority) {
+export function commandingViewProvider(openmct, unit) {
   // Kept outside the view, so that it survives when the operator opens another one.
-  const sent = new SentTelecommands(realtime);
+  const sent = new SentTelecommands(unit);
   return {
-    key: 'flightsw.commanding',
+    key: `${unit.namespace}.commanding`,
     name: 'Commanding',
     cssClass: 'icon-command',
-    canView: ({ type }) => type === 'flightsw.commanding',
-    view: () => new CommandingView(openmct, telecommands, sent, authority),
+    canView: ({ type, identifier }) =>
+      type === 'flightsw.commanding' && identifier.namespace === unit.namespace,
+    view: () => new CommandingView(openmct, unit, sent),
     priority: () => 1000,
   };
 }
 
 class CommandingView {
   #openmct;
-  #telecommands;
+  #unit;
   #sent;
-  #authority;
   #unsubscribe = () => {};
   /** @type {string|null} until the bridge has answered */
   #obstacle = 'The bridge has not answered yet';
@@ -44,16 +40,15 @@ class CommandingView {
   #who = element('p', { className: 'commanding__who' });
   #place = element('div', { className: 'commanding__form' });
 
-  constructor(openmct, telecommands, sent, authority) {
+  constructor(openmct, unit, sent) {
     this.#openmct = openmct;
-    this.#telecommands = telecommands;
+    this.#unit = unit;
     this.#sent = sent;
-    this.#authority = authority;
   }
 
   show(container) {
     const choice = element('select', { ariaLabel: 'Telecommand' });
-    for (const { name, hazardous } of this.#telecommands) {
+    for (const { name, hazardous } of this.#unit.telecommands) {
       const textContent = hazardous ? `${name} (hazardous)` : name;
       choice.append(element('option', { value: name, textContent }));
     }
@@ -64,7 +59,7 @@ class CommandingView {
     const right = element('section', { className: 'commanding__sent' }, heading, this.#sent.node);
     container.append(element('div', { className: 'commanding' }, left, right));
     this.#open(choice.value);
-    this.#unsubscribe = this.#authority.on((right) => this.#showRight(right));
+    this.#unsubscribe = this.#unit.authority.on((right) => this.#showRight(right));
   }
 
   destroy() {
@@ -76,13 +71,13 @@ class CommandingView {
   #showRight({ obstacle, operator }) {
     this.#obstacle = obstacle;
     this.#operator = operator;
-    this.#who.textContent = obstacle ?? `Telecommands are signed as ${operator}.`;
+    this.#who.textContent = obstacle ?? `Telecommands ${this.#to}are signed as ${operator}.`;
     this.#who.classList.toggle('is-obstacle', obstacle !== null);
     this.#form.setObstacle(obstacle);
   }
 
   #open(name) {
-    const telecommand = this.#telecommands.find((one) => one.name === name);
+    const telecommand = this.#unit.telecommands.find((one) => one.name === name);
     this.#form = new TelecommandForm(
       telecommand,
       (one, args) => this.#submit(one, args),
@@ -99,24 +94,29 @@ class CommandingView {
    */
   async #submit(telecommand, args, confirmed = false) {
     try {
-      const { id } = await sendTelecommand(telecommand.name, args, confirmed);
+      const { id } = await this.#unit.bridge.sendTelecommand(telecommand.name, args, confirmed);
       this.#sent.add(id, telecommand.name, args, this.#operator);
     } catch (error) {
       if (error.code === 'NOT_CONFIRMED' && !confirmed) {
         if (await this.#confirmed(telecommand, args)) await this.#submit(telecommand, args, true);
         return;
       }
-      this.#authority.ask(); // the page's token may have been refused
+      this.#unit.authority.ask(); // the page's token may have been refused
       throw error;
     }
   }
 
   /** Send a telecommand that lists something; return its result. */
   async #listed(name) {
-    const { id } = await sendTelecommand(name, {});
+    const { id } = await this.#unit.bridge.sendTelecommand(name, {});
     const { stage, code, cause, data } = await this.#sent.add(id, name, {}, this.#operator);
     if (stage !== 'COMPLETED') throw new Error(`${name} ended as ${stage}: ${cause || code}`);
     return JSON.parse(data);
+  }
+
+  /** The addressee, if there are several units. */
+  get #to() {
+    return this.#unit.isOnly ? '' : `to ${this.#unit.name} `;
   }
 
   #confirmed({ name, doc }, args) {
@@ -128,7 +128,7 @@ class CommandingView {
       const given = Object.keys(args).length ? ` with ${JSON.stringify(args)}` : '';
       const dialog = this.#openmct.overlays.dialog({
         iconClass: 'alert',
-        title: `Send ${name}?`,
+        title: `Send ${`${name} ${this.#to}`.trim()}?`,
         message: `${name}${given}: ${doc}`,
         buttons: [
           { label: `Send ${name}`, callback: close(true) },

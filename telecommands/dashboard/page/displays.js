@@ -1,47 +1,46 @@
-import { identifierOf } from './object_tree.js';
-import { ACTIVITIES, STRIP } from './timeline.js';
+import { timelineViews } from './timeline.js';
 
-/** @typedef {import('./bridge.js').Point} Point */
-
-const NAMESPACE = 'displays';
-const SPACE = 'flightsw.displays';
-const GIVEN = 'flightsw.displays.given';
+/** @typedef {import('./unit.js').Unit} Unit */
 
 /**
- * The default displays: each is written once to the browser's storage, where the operator may
- * change or remove it.
+ * The default displays of a unit: each is written once to the browser's storage, where the operator
+ * may change or remove it.
  *
  * @param {object} openmct
- * @param {Point[]} points of the dictionary
+ * @param {Unit} unit
  */
-export function installDisplays(openmct, points) {
-  give(defaults(points));
-  openmct.install(openmct.plugins.LocalStorage(NAMESPACE, SPACE));
-  openmct.objects.addRoot({ namespace: NAMESPACE, key: 'root' }, openmct.priority.HIGH);
+export function installDisplays(openmct, unit) {
+  const namespace = unit.displays;
+  const space = `flightsw.${namespace}`;
+  give(defaults(unit), space);
+  openmct.install(openmct.plugins.LocalStorage(namespace, space));
+  if (unit.isOnly) openmct.objects.addRoot({ namespace, key: 'root' }, openmct.priority.HIGH);
 }
 
 /** Store the displays that this browser was not given yet; those of a new release come last. */
-function give(displays) {
-  const stored = JSON.parse(window.localStorage.getItem(SPACE) ?? '{}');
-  const given = JSON.parse(window.localStorage.getItem(GIVEN) ?? 'null') ?? Object.keys(stored);
+function give(displays, space) {
+  const place = `${space}.given`;
+  const stored = JSON.parse(window.localStorage.getItem(space) ?? '{}');
+  const given = JSON.parse(window.localStorage.getItem(place) ?? 'null') ?? Object.keys(stored);
   const added = Object.entries(displays).filter(([key]) => !given.includes(key));
   for (const [key, display] of added) stored[key] = display;
   const shown = (stored.root.composition ??= []);
   const isShown = ({ key }) => shown.some((one) => one.key === key);
   const isAdded = ({ key }) => added.some(([one]) => one === key);
   shown.push(...displays.root.composition.filter((one) => isAdded(one) && !isShown(one)));
-  window.localStorage.setItem(SPACE, JSON.stringify(stored));
-  window.localStorage.setItem(GIVEN, JSON.stringify(Object.keys(displays)));
+  window.localStorage.setItem(space, JSON.stringify(stored));
+  window.localStorage.setItem(place, JSON.stringify(Object.keys(displays)));
 }
 
 /** Path of the display that a new page opens. */
-export const FIRST_DISPLAY = `/browse/${NAMESPACE}:root/${NAMESPACE}:overview`;
+export const FIRST_DISPLAY = '/browse/displays:root/displays:overview';
 
-/** @param {Point[]} points */
-function defaults(points) {
-  const builder = new DisplayBuilder(points);
+/** @param {Unit} unit */
+function defaults(unit) {
+  const builder = new DisplayBuilder(unit);
   const displays = [overview, scene, health, downlink, timeline].map((display) => display(builder));
-  builder.put('root', 'folder', 'Displays', displays, {}, 'ROOT');
+  const location = unit.isOnly ? 'ROOT' : `${unit.namespace}:payload`;
+  builder.put('root', 'folder', 'Displays', displays, {}, location);
   return builder.objects;
 }
 
@@ -100,7 +99,7 @@ function downlink(builder) {
 }
 
 function timeline(builder) {
-  return builder.layout('timeline', 'Timeline', [[100, STRIP, ACTIVITIES]]);
+  return builder.layout('timeline', 'Timeline', [[100, ...timelineViews(builder.unit)]]);
 }
 
 /** Collects Open MCT's objects of the displays; keys not in the dictionary are omitted. */
@@ -109,9 +108,10 @@ class DisplayBuilder {
   objects = {};
   #keys;
 
-  /** @param {Point[]} points */
-  constructor(points) {
-    this.#keys = points.map(({ key }) => key).concat('quicklooks', 'masks');
+  /** @param {Unit} unit */
+  constructor(unit) {
+    this.unit = unit;
+    this.#keys = unit.tree.points.map(({ key }) => key).concat('quicklooks', 'masks');
   }
 
   /**
@@ -130,7 +130,8 @@ class DisplayBuilder {
       })),
     }));
     const composition = present.flatMap(([, frames]) => frames);
-    return this.put(key, 'flexible-layout', name, composition, { containers, rowsLayout: false });
+    const title = this.unit.said(name);
+    return this.put(key, 'flexible-layout', title, composition, { containers, rowsLayout: false });
   }
 
   /** Latest values with units, limits and staleness. */
@@ -152,11 +153,11 @@ class DisplayBuilder {
 
   /** An object of the tree. */
   received(key) {
-    return this.#keys.includes(key) ? identifierOf(key) : undefined;
+    return this.#keys.includes(key) ? this.unit.tree.identifierOf(key) : undefined;
   }
 
-  put(key, type, name, composition, configuration, location = `${NAMESPACE}:root`) {
-    const identifier = { namespace: NAMESPACE, key };
+  put(key, type, name, composition, configuration, location = `${this.unit.displays}:root`) {
+    const identifier = { namespace: this.unit.displays, key };
     const now = Date.now();
     const dates = { created: now, modified: now, persisted: now };
     this.objects[key] = { identifier, type, name, location, composition, configuration, ...dates };
@@ -170,10 +171,11 @@ class DisplayBuilder {
         ? this.#keys.filter((one) => wanted.test(one))
         : wanted.filter((one) => this.#keys.includes(one));
     if (!keys.length) return undefined;
+    const { identifierOf } = this.unit.tree;
     if (type.startsWith('telemetry.plot')) {
       configuration.series = keys.map((one) => ({ identifier: identifierOf(one), series: {} }));
     }
-    const parent = `${NAMESPACE}:${key.split('.')[0]}`;
+    const parent = `${this.unit.displays}:${key.split('.')[0]}`;
     return this.put(key, type, name, keys.map(identifierOf), configuration, parent);
   }
 }

@@ -1,6 +1,3 @@
-import { getProducts } from './bridge.js';
-import { NAMESPACE } from './object_tree.js';
-
 /** @typedef {import('./bridge.js').Product} Product */
 
 const POLL_MS = 2000;
@@ -10,18 +7,25 @@ const SHOWS = {
   masks: ({ kind }) => kind !== 'quicklook',
 };
 
-/** Received pictures as Open MCT imagery: oldest first, so that the newest is shown. */
+/** Received pictures of a unit as Open MCT imagery: oldest first, so that the newest is shown. */
 export class ImageryProvider {
-  supportsRequest({ type }) {
-    return type === 'flightsw.imagery';
+  #unit;
+
+  /** @param {import('./unit.js').Unit} unit */
+  constructor(unit) {
+    this.#unit = unit;
   }
 
-  supportsSubscribe({ type }) {
-    return type === 'flightsw.imagery';
+  supportsRequest({ type, identifier }) {
+    return type === 'flightsw.imagery' && identifier.namespace === this.#unit.namespace;
+  }
+
+  supportsSubscribe(domainObject) {
+    return this.supportsRequest(domainObject);
   }
 
   async request({ identifier }, { start, end, size, strategy }) {
-    const images = (await imagesOf(identifier)).filter(
+    const images = (await this.#imagesOf(identifier)).filter(
       ({ timestamp }) => timestamp >= start && timestamp <= end,
     );
     return strategy === 'latest' ? images.slice(-(size ?? 1)) : images;
@@ -34,7 +38,7 @@ export class ImageryProvider {
     let ended = false;
     const poll = async () => {
       try {
-        const images = await imagesOf(identifier);
+        const images = await this.#imagesOf(identifier);
         const fresh = shown ? images.filter(({ product }) => !shown.has(product)) : [];
         shown = new Set(images.map(({ product }) => product));
         if (fresh.length && !ended) callback(fresh);
@@ -49,12 +53,11 @@ export class ImageryProvider {
       clearTimeout(timer);
     };
   }
-}
 
-async function imagesOf({ namespace, key }) {
-  if (namespace !== NAMESPACE) return [];
-  const products = (await getProducts()).filter((one) => one.image && SHOWS[key](one));
-  return products.reverse().map(asImage);
+  async #imagesOf({ key }) {
+    const products = await this.#unit.bridge.getProducts();
+    return products.filter((one) => one.image && SHOWS[key](one)).reverse().map(asImage);
+  }
 }
 
 /** @param {Product} product */

@@ -1,42 +1,50 @@
 import { addIndicator } from './indicator.js';
 
-/** @typedef {import('./bridge.js').Link} Link */
+/**
+ * @typedef {import('./bridge.js').Link} Link
+ * @typedef {import('./unit.js').Unit} Unit
+ */
 
 const ANNOUNCE_EVERY_MS = 5000;
 
-/** Shows the link's state and losses in the status bar, and announces losses. */
+/** Shows the links' states and losses in the status bar, and announces losses. */
 export class LinkIndicator {
   #openmct;
   #indicator;
   #losses;
   #lost = 0;
-  /** @type {Link|undefined} */
-  #link;
-  #connected = false;
+  /** @type {Map<Unit, {connected: boolean, link?: Link}>} */
+  #states = new Map();
 
   /**
    * @param {object} openmct
-   * @param {import('./realtime.js').Realtime} realtime
+   * @param {Unit[]} units
    */
-  constructor(openmct, realtime) {
+  constructor(openmct, units) {
     this.#openmct = openmct;
     this.#indicator = addIndicator(openmct, 'flightsw.link');
     this.#losses = addIndicator(openmct, 'flightsw.losses');
-    const dropped = new Announcer((lines) => this.#announceLoss(lines));
-    const lagged = new Announcer((lines) => this.#announceLag(lines));
-    realtime.on('connection', (connected) => this.#show({ connected }));
-    realtime.on('link', (link) => this.#show({ link }));
-    realtime.on('dropped', ({ topic, count }) => dropped.add(topic, count));
-    realtime.on('lagged', (count) => lagged.add('', count));
-    realtime.on('error', ({ cause, cure }) => openmct.notifications.error(`${cause}. ${cure}`));
-    this.#show({});
+    for (const unit of units) this.#follow(unit);
     this.#showLosses();
   }
 
-  #show({ connected = this.#connected, link = this.#link }) {
-    this.#connected = connected;
-    this.#link = link;
-    const [text, description, status] = described(connected, link);
+  #follow(unit) {
+    const { realtime } = unit;
+    const dropped = new Announcer((lines) => this.#announceLoss(unit, lines));
+    const lagged = new Announcer((lines) => this.#announceLag(unit, lines));
+    realtime.on('connection', (connected) => this.#show(unit, { connected }));
+    realtime.on('link', (link) => this.#show(unit, { link }));
+    realtime.on('dropped', ({ topic, count }) => dropped.add(topic, count));
+    realtime.on('lagged', (count) => lagged.add('', count));
+    realtime.on('error', ({ cause, cure }) =>
+      this.#openmct.notifications.error(unit.said(`${cause}. ${cure}`)),
+    );
+    this.#show(unit, { connected: false });
+  }
+
+  #show(unit, change) {
+    this.#states.set(unit, { ...this.#states.get(unit), ...change });
+    const [text, description, status] = summarised([...this.#states]);
     this.#indicator.text(text);
     this.#indicator.description(description);
     this.#indicator.iconClass(status === 's-status-on' ? 'icon-connectivity' : 'icon-alert-rect');
@@ -50,22 +58,32 @@ export class LinkIndicator {
     this.#losses.statusClass(this.#lost ? 's-status-warning-hi' : 's-status-on');
   }
 
-  #announceLoss(counts) {
+  #announceLoss(unit, counts) {
     for (const count of counts.values()) this.#lost += count;
     this.#showLosses();
     const parts = [...counts].map(([topic, count]) => `${count} of ${topic}`);
-    this.#openmct.notifications.alert(`Telemetry dropped on the link: ${parts.join(', ')}`);
+    const text = `Telemetry dropped on the link: ${parts.join(', ')}`;
+    this.#openmct.notifications.alert(unit.said(text));
   }
 
-  #announceLag(counts) {
-    const count = counts.get('');
-    this.#openmct.notifications.alert(
-      `This page was too slow for ${count} realtime values; reload to see them from the archive`,
-    );
+  #announceLag(unit, counts) {
+    const lagged = `This page was too slow for ${counts.get('')} realtime values`;
+    const text = `${lagged}; reload to see them from the archive`;
+    this.#openmct.notifications.alert(unit.said(text));
   }
 }
 
-function described(connected, link) {
+/** Of one unit as it is; of several how many are up, and why the others are not. */
+function summarised(states) {
+  const each = states.map(([unit, state]) => [unit, ...described(state)]);
+  const down = each.filter(([, , , status]) => status !== 's-status-on');
+  if (each.length === 1 || states.every(([, { connected }]) => !connected)) return each[0].slice(1);
+  const text = `Link up ${each.length - down.length} of ${each.length}`;
+  const lines = (down.length ? down : each).map(([unit, , why]) => unit.said(why));
+  return [text, lines.join('\n'), down[0]?.[3] ?? 's-status-on'];
+}
+
+function described({ connected, link }) {
   if (!connected) {
     return ['Bridge down', 'The bridge does not answer; reconnecting', 's-status-error'];
   }

@@ -2,8 +2,7 @@
 
 import { AlarmIndicator } from './alarm_indicator.js';
 import { installAlarms } from './alarms.js';
-import { Authority } from './authority.js';
-import { getDictionary, getStatus } from './bridge.js';
+import { Bridge, getUnits } from './bridge.js';
 import { commandingViewProvider } from './commanding_view.js';
 import { FIRST_DISPLAY, installDisplays } from './displays.js';
 import { ImageryProvider } from './imagery.js';
@@ -11,8 +10,7 @@ import { LimitProvider } from './limits.js';
 import { LinkIndicator } from './link_indicator.js';
 import { installLog } from './log.js';
 import { numberFormat } from './number_format.js';
-import { ObjectTree } from './object_tree.js';
-import { Realtime } from './realtime.js';
+import { installTypes } from './object_tree.js';
 import { StalenessProvider } from './staleness.js';
 import { TelemetryProvider } from './telemetry_provider.js';
 import { installTheme } from './theme.js';
@@ -20,12 +18,17 @@ import { tileMapViewProvider } from './tile_map_view.js';
 import { conductor } from './time_settings.js';
 import { installTimeline } from './timeline.js';
 import { takeToken } from './token.js';
+import { Unit } from './unit.js';
+import { UNITS, installUnits } from './units_view.js';
 
 const RETRY_MS = 1000;
 const IS_PHONE = window.matchMedia('(max-width: 600px)');
 
-/** @param {import('./bridge.js').Dictionary} dictionary */
-function start(dictionary, { mission }) {
+/**
+ * @param {import('./bridge.js').UnitSummary[]} summaries
+ * @param {import('./bridge.js').Dictionary[]} dictionaries of the same units
+ */
+function start(summaries, dictionaries) {
   const { openmct } = window;
   const { plugins } = openmct;
   openmct.setAssetPath('/openmct');
@@ -45,31 +48,40 @@ function start(dictionary, { mission }) {
   for (const plugin of installed) openmct.install(plugin);
   openmct.install(plugins.Conductor(conductor(Date.now())));
 
-  const realtime = new Realtime(`ws://${window.location.host}/api/realtime`);
-  const authority = new Authority(openmct, realtime);
-  const tree = new ObjectTree(dictionary, mission);
   openmct.telemetry.addFormat(numberFormat);
-  openmct.telemetry.addProvider(new TelemetryProvider(realtime, tree.pointOf));
-  openmct.telemetry.addProvider(new LimitProvider(tree.pointOf));
-  openmct.telemetry.addProvider(new StalenessProvider(realtime, tree.pointOf));
-  openmct.telemetry.addProvider(new ImageryProvider());
-  openmct.objectViews.addProvider(tileMapViewProvider(realtime));
-  openmct.objectViews.addProvider(
-    commandingViewProvider(openmct, dictionary.telecommands, realtime, authority),
-  );
-  installAlarms(openmct, realtime);
-  installTimeline(openmct);
-  installDisplays(openmct, tree.points);
-  installLog(openmct);
-  tree.install(openmct);
-  realtime.on('points', (count) => count !== tree.points.length && addNewPoints(tree));
-  new LinkIndicator(openmct, realtime);
-  new AlarmIndicator(openmct, realtime);
+  installTypes(openmct);
+  const units = summaries.map((summary, index) => new Unit(openmct, summary, dictionaries[index]));
+  const isOnly = units.length === 1 && units[0].isOnly;
+  if (!isOnly) installUnits(openmct, units);
+  for (const unit of units) installUnit(openmct, unit);
+  installAlarms(openmct, units);
+  installLog(openmct, units[0]);
+  new LinkIndicator(openmct, units);
+  new AlarmIndicator(openmct, units);
   installTheme(openmct);
 
-  if (!window.location.hash) window.location.hash = `#${FIRST_DISPLAY}`;
+  if (!window.location.hash) window.location.hash = `#${isOnly ? FIRST_DISPLAY : UNITS}`;
   if (IS_PHONE.matches && !window.location.hash.includes('hideTree')) hideTree();
   openmct.start(document.getElementById('app'));
+}
+
+/**
+ * @param {object} openmct
+ * @param {Unit} unit
+ */
+function installUnit(openmct, unit) {
+  const { bridge, realtime, tree } = unit;
+  openmct.telemetry.addProvider(new TelemetryProvider(bridge, realtime, tree.pointOf));
+  openmct.telemetry.addProvider(new LimitProvider(tree.pointOf));
+  openmct.telemetry.addProvider(new StalenessProvider(bridge, realtime, tree.pointOf));
+  openmct.telemetry.addProvider(new ImageryProvider(unit));
+  openmct.objectViews.addProvider(tileMapViewProvider(unit));
+  openmct.objectViews.addProvider(commandingViewProvider(openmct, unit));
+  installTimeline(openmct, unit);
+  installDisplays(openmct, unit);
+  tree.install(openmct);
+  realtime.on('points', (count) => count !== tree.points.length && refresh(unit));
+  realtime.on('limits', () => refresh(unit));
 }
 
 /** On a phone the tree covers the page, so that it opens by its button only. */
@@ -78,12 +90,12 @@ function hideTree() {
   window.location.hash += `${mark}hideTree=true`;
 }
 
-/** Add points that the bridge discovered in packets under names not in the dictionary. */
-async function addNewPoints(tree) {
+/** Adopt changed limits, and points that the bridge discovered in packets. */
+async function refresh({ bridge, tree }) {
   try {
-    tree.grow(await getDictionary());
+    tree.grow(await bridge.getDictionary());
   } catch (error) {
-    console.warn('New points are shown with the next ones, or after a reload', error);
+    console.warn('New points and limits are shown with the next ones, or after a reload', error);
   }
 }
 
@@ -91,8 +103,8 @@ async function addNewPoints(tree) {
 async function open() {
   const message = document.querySelector('.boot-message');
   try {
-    const [dictionary, status] = await Promise.all([getDictionary(), getStatus()]);
-    start(dictionary, status);
+    const units = await getUnits();
+    start(units, await Promise.all(units.map(({ base }) => new Bridge(base).getDictionary())));
   } catch (error) {
     message.textContent = error.message;
     if (error.code === 'NO_BRIDGE') setTimeout(open, RETRY_MS);

@@ -1,15 +1,10 @@
 /**
- * The dictionary as Open MCT's object tree.  Namespace `flightsw` holds the spacecraft's points;
- * namespace `displays` holds what operators may change (displays.js).
+ * The dictionary as Open MCT's object tree.  The unit's namespace `flightsw` holds its points;
+ * its namespace `displays` holds what operators may change (displays.js).
  *
  * @typedef {import('./bridge.js').Point} Point
  * @typedef {import('./bridge.js').Dictionary} Dictionary
  */
-
-export const NAMESPACE = 'flightsw';
-
-/** @param {string} key */
-export const identifierOf = (key) => ({ namespace: NAMESPACE, key });
 
 const TYPES = {
   'flightsw.point': { name: 'Telemetry point', cssClass: 'icon-telemetry' },
@@ -19,7 +14,12 @@ const TYPES = {
   'flightsw.commanding': { name: 'Commanding', cssClass: 'icon-command' },
 };
 
-/** All objects of the spacecraft, and the points of those that are telemetry. */
+/** @param {object} openmct */
+export function installTypes(openmct) {
+  for (const [key, type] of Object.entries(TYPES)) openmct.types.addType(key, type);
+}
+
+/** All objects of a unit, and the points of those that are telemetry. */
 export class ObjectTree {
   /** @type {Map<string, object>} */
   #objects = new Map();
@@ -27,30 +27,38 @@ export class ObjectTree {
   #points = new Map();
   /** @type {Map<string, Set<(child: object) => void>>} of open folders, for new children */
   #listeners = new Map();
+  #unit;
+  #roots;
 
   /**
+   * @param {import('./unit.js').Unit} unit
    * @param {Dictionary} dictionary
-   * @param {string} mission
    */
-  constructor(dictionary, mission) {
+  constructor(unit, dictionary) {
+    this.#unit = unit;
     const folders = dictionary.folders.map(({ key, name }) =>
       this.#add(`folder.${key}`, 'folder', name, { composition: [] }),
     );
     this.grow(dictionary);
-    const payload = [this.#add('commanding', 'flightsw.commanding', 'Commanding'), ...folders];
-    this.#add('payload', 'folder', mission, { composition: payload });
-    this.#add('products', 'folder', 'Received products', {
+    const commanding = this.#add('commanding', 'flightsw.commanding', unit.said('Commanding'));
+    const products = this.#add('products', 'folder', 'Received products', {
       composition: [
         this.#add('quicklooks', 'flightsw.imagery', 'Quick-looks', imagery()),
         this.#add('masks', 'flightsw.imagery', 'Masks', imagery()),
       ],
     });
+    const [before, beside] = unit.isOnly ? [[], [products]] : [[displaysOf(unit), products], []];
+    const composition = [commanding, ...before, ...folders];
+    const payload = this.#add('payload', 'folder', unit.name, { composition });
+    this.#roots = [payload, ...beside];
   }
+
+  /** @param {string} key */
+  identifierOf = (key) => ({ namespace: this.#unit.namespace, key });
 
   /** @param {object} openmct */
   install(openmct) {
-    for (const [key, type] of Object.entries(TYPES)) openmct.types.addType(key, type);
-    openmct.objects.addProvider(NAMESPACE, {
+    openmct.objects.addProvider(this.#unit.namespace, {
       get: ({ key }) => Promise.resolve(this.#objects.get(key)),
     });
     openmct.composition.addProvider({
@@ -63,7 +71,7 @@ export class ObjectTree {
         if (event === 'add') this.#listenersOf(key).delete(listener);
       },
     });
-    openmct.objects.addRoot(['payload', 'products'].map(identifierOf));
+    openmct.objects.addRoot(this.#roots);
   }
 
   /**
@@ -71,16 +79,19 @@ export class ObjectTree {
    * @returns {Point|undefined}
    */
   pointOf = ({ identifier }) =>
-    identifier.namespace === NAMESPACE ? this.#points.get(identifier.key) : undefined;
+    identifier.namespace === this.#unit.namespace ? this.#points.get(identifier.key) : undefined;
 
   /**
-   * Add the new points; open folders show them immediately.
+   * Add the new points; open folders show them immediately.  Known points adopt their limits.
    *
    * @param {Dictionary} dictionary
    */
   grow({ folders }) {
     for (const { key, points } of folders) {
       const folder = this.#objects.get(`folder.${key}`);
+      for (const { key, limits } of points) {
+        if (this.#points.has(key)) this.#points.get(key).limits = limits;
+      }
       for (const point of points.filter((one) => !this.#points.has(one.key))) {
         const child = this.#addPoint(point);
         this.#place(child, folder);
@@ -96,7 +107,7 @@ export class ObjectTree {
   }
 
   #folder({ namespace, key }) {
-    const found = namespace === NAMESPACE ? this.#objects.get(key) : undefined;
+    const found = namespace === this.#unit.namespace ? this.#objects.get(key) : undefined;
     return found?.composition && found;
   }
 
@@ -117,7 +128,7 @@ export class ObjectTree {
   }
 
   #add(key, type, name, rest = {}) {
-    const identifier = identifierOf(key);
+    const identifier = this.identifierOf(key);
     const added = { identifier, type, name, location: 'ROOT', ...rest };
     this.#objects.set(key, added);
     for (const child of rest.composition ?? []) this.#place(child, added);
@@ -125,11 +136,18 @@ export class ObjectTree {
   }
 
   #place(child, folder) {
-    this.#objects.get(child.key).location = `${NAMESPACE}:${folder.identifier.key}`;
+    const { namespace, key } = folder.identifier;
+    const placed = child.namespace === namespace && this.#objects.get(child.key);
+    if (placed) placed.location = `${namespace}:${key}`;
   }
 }
 
 const TIME = { key: 'utc', source: 'timestamp', name: 'Time', format: 'utc', hints: { domain: 1 } };
+
+/** @param {import('./unit.js').Unit} unit */
+function displaysOf({ displays }) {
+  return { namespace: displays, key: 'root' };
+}
 
 /**
  * Open MCT's description of a point's data.

@@ -1,5 +1,3 @@
-import { getHistory } from './bridge.js';
-
 /** @typedef {import('./bridge.js').Datum} Datum */
 
 const FIRST_RETRY_MS = 100;
@@ -8,15 +6,16 @@ const FLUSH_MS = 100;
 const MOST_WAITING = 20_000;
 const CATCH_UP_SIZE = 5000;
 const TIMEOUT_MS = 5000;
+const EVENTS = ['link', 'points', 'limits', 'alarms', 'dropped', 'log', 'lagged', 'error'];
 const TOO_MANY_PAGES = 1013;
 const TOO_MANY_RETRY_MS = 10_000;
 
 /**
- * The page's WebSocket to the bridge.  After an interruption it reconnects, subscribes again, and
- * delivers the data missed in between from the archive, in order.
+ * The page's WebSocket to a unit's part of the bridge.  After an interruption it reconnects,
+ * subscribes again, and delivers the data missed in between from the archive, in order.
  *
- * Events: `connection` (true or false), `link`, `points` (how many there are), `alarms` (that they
- * changed), `dropped`, `lagged`, `error`.
+ * Events: `connection` (true or false), `link`, `points` (how many there are), `limits` and
+ * `alarms` (that they changed), `log` (which object), `dropped`, `lagged`, `error`.
  */
 export class Realtime {
   /** @type {Map<string, Subscription>} */
@@ -24,7 +23,7 @@ export class Realtime {
   /** @type {Map<string, Set<(message: any) => void>>} */
   #listeners = new Map();
   #retryMs = FIRST_RETRY_MS;
-  #url;
+  #bridge;
   /** @type {WebSocket|undefined} */
   #socket;
   /** Requests sent over this socket, and how many of them the bridge has applied. */
@@ -34,9 +33,9 @@ export class Realtime {
   #settling = new Set();
   connected = false;
 
-  /** @param {string} url */
-  constructor(url) {
-    this.#url = url;
+  /** @param {import('./bridge.js').Bridge} bridge */
+  constructor(bridge) {
+    this.#bridge = bridge;
     setInterval(() => this.#flush(), FLUSH_MS);
     this.#connect();
   }
@@ -60,7 +59,7 @@ export class Realtime {
   subscribe(key, callback) {
     let subscription = this.#subscriptions.get(key);
     if (!subscription) {
-      subscription = new Subscription(key);
+      subscription = new Subscription(key, this.#bridge);
       this.#subscriptions.set(key, subscription);
       this.#send({ subscribe: [key] });
     }
@@ -97,7 +96,7 @@ export class Realtime {
   }
 
   #connect() {
-    const socket = new WebSocket(this.#url);
+    const socket = new WebSocket(this.#bridge.realtimeUrl);
     this.#socket = socket;
     socket.onopen = () => this.#opened();
     socket.onmessage = ({ data }) => JSON.parse(data).forEach((message) => this.#take(message));
@@ -140,7 +139,7 @@ export class Realtime {
       if (this.#applied === this.#sent) this.#settle();
       return;
     }
-    for (const event of ['link', 'points', 'alarms', 'dropped', 'lagged', 'error']) {
+    for (const event of EVENTS) {
       if (message[event] !== undefined) this.#emit(event, message[event]);
     }
   }
@@ -165,12 +164,17 @@ class Subscription {
   #waiting = [];
   #overflow = 0;
   #catchingUp = false;
+  #bridge;
   /** @type {Datum|undefined} */
   #last;
 
-  /** @param {string} key */
-  constructor(key) {
+  /**
+   * @param {string} key
+   * @param {import('./bridge.js').Bridge} bridge
+   */
+  constructor(key, bridge) {
     this.key = key;
+    this.#bridge = bridge;
   }
 
   /** @param {Datum} datum */
@@ -191,7 +195,7 @@ class Subscription {
       await settled;
       const [start, end] = [this.#last.timestamp, Date.now() + 1000];
       const range = { start, end, strategy: 'latest', size: CATCH_UP_SIZE };
-      const missed = await getHistory(this.key, range);
+      const missed = await this.#bridge.getHistory(this.key, range);
       this.#waiting = joined(missed.filter((one) => isNew(one, this.#last)), this.#waiting);
     } catch (error) {
       console.warn(`${this.key}: data missed in the interruption were not loaded`, error);

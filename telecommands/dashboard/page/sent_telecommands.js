@@ -1,4 +1,3 @@
-import { getStages } from './bridge.js';
 import { element } from './element.js';
 
 const MOST_KEPT = 100;
@@ -10,8 +9,11 @@ export class SentTelecommands {
   #sent = new Map();
   node = element('ol', { className: 'sent', ariaLabel: 'Telecommands sent' });
 
-  /** @param {import('./realtime.js').Realtime} realtime */
-  constructor(realtime) {
+  #bridge;
+
+  /** @param {import('./unit.js').Unit} unit */
+  constructor({ bridge, realtime }) {
+    this.#bridge = bridge;
     realtime.subscribe('ver', (rows) => {
       for (const row of rows) this.#sent.get(row.id)?.addOwn(row);
     });
@@ -26,7 +28,7 @@ export class SentTelecommands {
    * @returns {Promise<object>} its closing stage
    */
   add(id, name, args, operator) {
-    const one = new SentTelecommand(id, name, args, operator);
+    const one = new SentTelecommand(this.#bridge, id, name, args, operator);
     this.#sent.set(id, one);
     this.node.prepend(one.node);
     while (this.#sent.size > MOST_KEPT) {
@@ -44,6 +46,7 @@ export class SentTelecommands {
 }
 
 class SentTelecommand {
+  #bridge;
   #id;
   #operator;
   #seen = new Set();
@@ -55,7 +58,8 @@ class SentTelecommand {
     this.#end = resolve;
   });
 
-  constructor(id, name, args, operator) {
+  constructor(bridge, id, name, args, operator) {
+    this.#bridge = bridge;
     this.#id = id;
     this.#operator = operator;
     const given = Object.keys(args).length ? JSON.stringify(args) : '';
@@ -71,7 +75,7 @@ class SentTelecommand {
   /** Load stages from before the id was known here, or from while the bridge was down. */
   async ask() {
     try {
-      for (const stage of await getStages(this.#id)) this.add(stage);
+      for (const stage of await this.#bridge.getStages(this.#id)) this.add(stage);
     } catch (error) {
       console.debug(`${this.#id}: waiting for its stages on the WebSocket`, error.message);
     }

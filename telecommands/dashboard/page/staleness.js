@@ -1,20 +1,21 @@
-import { getHistory } from './bridge.js';
-
 const CHECK_MS = 500;
 const LATEST = { strategy: 'latest', size: 1 };
 
 /** Open MCT's staleness provider: a value is stale if no newer one was received for too long. */
 export class StalenessProvider {
+  #bridge;
   #realtime;
   #pointOf;
   /** @type {Map<string, Watch>} */
   #watches = new Map();
 
   /**
+   * @param {import('./bridge.js').Bridge} bridge
    * @param {import('./realtime.js').Realtime} realtime
    * @param {(domainObject: object) => import('./bridge.js').Point|undefined} pointOf
    */
-  constructor(realtime, pointOf) {
+  constructor(bridge, realtime, pointOf) {
+    this.#bridge = bridge;
     this.#realtime = realtime;
     this.#pointOf = pointOf;
     setInterval(() => this.#watches.forEach((watch) => watch.check()), CHECK_MS);
@@ -37,7 +38,7 @@ export class StalenessProvider {
       watch.receive(data[data.length - 1].timestamp),
     );
     this.#watches.set(key, watch);
-    getHistory(key, LATEST).then(
+    this.#bridge.getHistory(key, LATEST).then(
       ([latest]) => watch.receive(latest?.timestamp ?? 0),
       () => watch.receive(0),
     );

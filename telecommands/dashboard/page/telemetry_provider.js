@@ -1,5 +1,3 @@
-import { getHistory } from './bridge.js';
-
 /**
  * @typedef {import('./bridge.js').Point} Point
  * @typedef {import('./bridge.js').Datum} Datum
@@ -7,14 +5,17 @@ import { getHistory } from './bridge.js';
 
 /** Open MCT's provider of historical and realtime telemetry. */
 export class TelemetryProvider {
+  #bridge;
   #realtime;
   #pointOf;
 
   /**
+   * @param {import('./bridge.js').Bridge} bridge
    * @param {import('./realtime.js').Realtime} realtime
    * @param {(domainObject: object) => Point|undefined} pointOf
    */
-  constructor(realtime, pointOf) {
+  constructor(bridge, realtime, pointOf) {
+    this.#bridge = bridge;
     this.#realtime = realtime;
     this.#pointOf = pointOf;
   }
@@ -34,7 +35,8 @@ export class TelemetryProvider {
   async request(domainObject, { start, end, size, strategy, signal }) {
     const point = this.#pointOf(domainObject);
     await this.#realtime.settled(); // views subscribe first
-    const data = await getHistory(point.key, rangeFor(point, { start, end, size, strategy }), signal);
+    const range = rangeFor(point, { start, end, size, strategy });
+    const data = await this.#bridge.getHistory(point.key, range, signal);
     return withoutRepeatedGaps()(data).map((datum) => displayed(point, datum));
   }
 

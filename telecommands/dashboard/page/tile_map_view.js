@@ -1,26 +1,27 @@
-import { getHistory, getTileMap } from './bridge.js';
 import { element } from './element.js';
 
 const SCENES_LISTED = 50;
 
 /**
- * The scene page: cloud fractions by tile, of the newest or a selected scene.
+ * The scene page: cloud fractions by tile, of the newest or a selected scene of the unit.
  *
- * @param {import('./realtime.js').Realtime} realtime
+ * @param {import('./unit.js').Unit} unit
  */
-export function tileMapViewProvider(realtime) {
+export function tileMapViewProvider(unit) {
   return {
-    key: 'flightsw.tile_map',
+    key: `${unit.namespace}.tile_map`,
     name: 'Tile map',
     cssClass: 'icon-grid',
-    canView: ({ type }) => type === 'flightsw.tile_map',
-    view: ({ identifier }) => new TileMapView(identifier.key, realtime),
+    canView: ({ type, identifier }) =>
+      type === 'flightsw.tile_map' && identifier.namespace === unit.namespace,
+    view: ({ identifier }) => new TileMapView(identifier.key, unit),
     priority: () => 1000,
   };
 }
 
 class TileMapView {
   #key;
+  #bridge;
   #realtime;
   #unsubscribe;
   #choice;
@@ -30,15 +31,16 @@ class TileMapView {
 
   /**
    * @param {string} key of the point whose values name the scenes' jobs
-   * @param {import('./realtime.js').Realtime} realtime
+   * @param {import('./unit.js').Unit} unit
    */
-  constructor(key, realtime) {
+  constructor(key, { bridge, realtime }) {
     this.#key = key;
+    this.#bridge = bridge;
     this.#realtime = realtime;
   }
 
   async show(container) {
-    this.#choice = element('select', { ariaLabel: 'Scene' });
+    this.#choice = element('select', { ariaLabel: 'Scene', hidden: true });
     this.#choice.onchange = () => {
       this.#follows = this.#choice.selectedIndex === 0;
       this.#draw(this.#choice.value);
@@ -49,7 +51,7 @@ class TileMapView {
     container.append(element('div', { className: 'tile-map' }, head, this.#grid, legend()));
     this.#unsubscribe = this.#realtime.subscribe(this.#key, (data) => this.#add(data));
     try {
-      this.#add(await getHistory(this.#key, { strategy: 'latest', size: SCENES_LISTED }));
+      this.#add(await this.#bridge.getHistory(this.#key, { strategy: 'latest', size: SCENES_LISTED }));
     } catch (error) {
       this.#facts.textContent = error.message;
     }
@@ -66,6 +68,7 @@ class TileMapView {
       this.#choice.prepend(element('option', { value: job, textContent: text }));
       while (this.#choice.options.length > SCENES_LISTED) this.#choice.lastChild.remove();
     }
+    this.#choice.hidden = !this.#choice.options.length;
     if (this.#follows && this.#choice.options.length) {
       this.#choice.selectedIndex = 0;
       this.#draw(this.#choice.value);
@@ -74,7 +77,7 @@ class TileMapView {
 
   async #draw(job) {
     try {
-      const map = await getTileMap(job);
+      const map = await this.#bridge.getTileMap(job);
       if (job !== this.#choice.value) return;
       this.#grid.style.setProperty('--columns', String(map.columns));
       this.#grid.style.setProperty('--rows', String(map.rows));

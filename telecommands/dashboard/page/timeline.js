@@ -1,8 +1,5 @@
-import { getTimeline } from './bridge.js';
-
 /** @typedef {import('./bridge.js').Activity} Activity */
 
-const NAMESPACE = 'timeline';
 const POLL_MS = 3000;
 const HOUR = 3_600_000;
 const SHOWN_MS = 24 * HOUR;
@@ -17,33 +14,41 @@ const COLOURS = {
   REMOVED: '#777777',
 };
 
-/** Identifiers: the strip draws the plan over time, the list names its activities. */
-const PLAN = { namespace: NAMESPACE, key: 'plan' };
-export const STRIP = { namespace: NAMESPACE, key: 'strip' };
-export const ACTIVITIES = { namespace: NAMESPACE, key: 'activities' };
+const PLAN = 'plan';
+
+/**
+ * Identifiers in the unit's namespace: the strip draws the plan over time, the list names its
+ * activities.
+ *
+ * @param {import('./unit.js').Unit} unit
+ */
+export function timelineViews(unit) {
+  return ['strip', 'activities'].map((key) => ({ namespace: unit.timeline, key }));
+}
 
 /**
  * Contacts, scheduled telecommands and jobs as an Open MCT plan, which follows the bridge.
  *
  * @param {object} openmct
+ * @param {import('./unit.js').Unit} unit
  */
-export function installTimeline(openmct) {
-  openmct.objects.addProvider(NAMESPACE, {
-    get: ({ key }) => (key === PLAN.key ? plan() : Promise.resolve(VIEWS[key]?.())),
+export function installTimeline(openmct, unit) {
+  openmct.objects.addProvider(unit.timeline, {
+    get: async ({ key }) => (key === PLAN ? plan(unit) : VIEWS[key]?.(unit)),
     // Open MCT observes only what it could save; views' settings last as long as the page.
     create: () => Promise.resolve(true),
     update: () => Promise.resolve(true),
-    observe: ({ key }, callback) => (key === PLAN.key ? observed(callback) : () => {}),
+    observe: ({ key }, callback) => (key === PLAN ? observed(unit, callback) : () => {}),
   });
 }
 
 /** The bridge does not announce activities: poll while a view is open. */
-function observed(callback) {
+function observed(unit, callback) {
   let timer;
   let ended = false;
   let shown = '';
   const poll = async () => {
-    const next = await plan();
+    const next = await plan(unit);
     const body = JSON.stringify(next.selectFile.body);
     if (!ended && body !== shown) callback(next);
     shown = body;
@@ -56,21 +61,21 @@ function observed(callback) {
   };
 }
 
-async function plan() {
-  const activities = await recent();
+async function plan(unit) {
+  const activities = await recent(unit.bridge);
   const groups = GROUPS.map((group) => [
     group,
     activities.filter((one) => one.group === group).map(asActivity),
   ]);
-  return described(PLAN, 'plan', 'Plan', {
+  return described(unit, PLAN, 'plan', 'Plan', {
     selectFile: { body: Object.fromEntries(groups) },
   });
 }
 
 /** @returns {Promise<Activity[]>} none while the bridge is gone */
-async function recent() {
+async function recent(bridge) {
   try {
-    return await getTimeline(Date.now() - SHOWN_MS);
+    return await bridge.getTimeline(Date.now() - SHOWN_MS);
   } catch (error) {
     console.debug('the timeline is requested again', error.message);
     return [];
@@ -91,18 +96,22 @@ function asActivity({ id, name, start, end, state, group }) {
 }
 
 const VIEWS = {
-  [STRIP.key]: () =>
-    described(STRIP, 'time-strip', 'Contacts, schedule and jobs', { composition: [PLAN] }),
-  [ACTIVITIES.key]: () => described(ACTIVITIES, 'timelist', 'Activities', { composition: [PLAN] }),
+  strip: (unit) => drawn(unit, 'strip', 'time-strip', 'Contacts, schedule and jobs'),
+  activities: (unit) => drawn(unit, 'activities', 'timelist', 'Activities'),
 };
 
-function described(identifier, type, name, rest) {
+function drawn(unit, key, type, name) {
+  const plan = { namespace: unit.timeline, key: PLAN };
+  return described(unit, key, type, name, { composition: [plan] });
+}
+
+function described(unit, key, type, name, rest) {
   const now = Date.now();
   return {
-    identifier,
+    identifier: { namespace: unit.timeline, key },
     type,
     name,
-    location: 'displays:timeline',
+    location: `${unit.displays}:timeline`,
     created: now,
     modified: now,
     persisted: now,

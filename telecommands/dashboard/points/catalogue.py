@@ -18,6 +18,7 @@ from telecommands.dashboard.points.declared import (
 from telecommands.dashboard.points.point import TABLES, Point, Scalar
 from telecommands.dictionary import PACKETS, Record
 from telecommands.ground.arguments import fields_of, peeled
+from telecommands.ground.limits import FOLLOWED, limits_from
 
 MOST_DISCOVERED: Final = 500
 """Points with names not in the dictionary (threads, classes, codes), at most."""
@@ -59,6 +60,9 @@ class PointCatalogue:
         self._points: dict[str, Point] = {}
         self._maps: dict[str, Point] = {}
         self._discovered = 0
+        self._parameters: dict[str, float] = {}
+        self.limit_changes = 0
+        """How often a parameter changed limits."""
         for topic, kind in PACKETS.items():
             if topic in TABLES:
                 self._add(table(topic, kind))
@@ -90,6 +94,17 @@ class PointCatalogue:
             return
         body = msgspec.to_builtins(record, builtin_types=(bytes,))
         yield from self._walk(topic, body, ())
+
+    def follow(self, parameters: Mapping[str, float]) -> None:
+        """Adopt the limits that these parameters give."""
+        if parameters.items() <= self._parameters.items():
+            return
+        self._parameters |= parameters
+        self.limit_changes += 1
+        for field in FOLLOWED:
+            point = self._points[f"hk.{field}"]
+            limits = {**(point.limits or {}), **limits_from(field, self._parameters)}
+            self._points[point.key] = msgspec.structs.replace(point, limits=limits)
 
     def discover(self, key: str) -> None:
         """Add a point for an archived key if it belongs to a map of the dictionary."""

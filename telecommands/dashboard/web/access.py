@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import HOST, address_of, signature_of, token_of
+from telecommands.dashboard.address import HOST, TokenIssuer, address_of, signature_of
 from telecommands.dashboard.web.responses import refusal
 
 TOKEN_HEADER: Final = "X-Flightsw-Token"  # noqa: S105 - the header's name
@@ -35,25 +35,19 @@ class Obstacle(NamedTuple):
 class PageAccess:
     """Judges requests by their signature.  ``run`` is drawn at each start, and is not a secret.
 
-    ``bridge`` is the id in the bridge's archive; ``clock`` gives UTC seconds.
+    ``clock`` gives UTC seconds.
     """
 
-    def __init__(
-        self,
-        operator: TelecommandKey | None,
-        bridge: str,
-        port: int,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.operator = operator
+    def __init__(self, issuer: TokenIssuer, clock: Callable[[], float] = time.time) -> None:
         self.run = secrets.token_hex(16)
-        self._bridge = bridge
-        self._port = port
+        self._issuer = issuer
         self._clock = clock
 
-    def obstacle(self, request: Request, body: bytes = b"") -> Obstacle | None:
-        """Why the sender of this request may not command; None if it may."""
-        if self.operator is None:
+    def obstacle(
+        self, request: Request, operator: TelecommandKey | None, body: bytes = b""
+    ) -> Obstacle | None:
+        """Why the sender may not command the unit with this operator's key; None if it may."""
+        if operator is None:
             cure = "Start it with --as and a name that has one (groundsim keys generate)"
             return Obstacle(
                 "LISTEN_ONLY", "The bridge has no telecommand key and is read-only", cure
@@ -63,7 +57,8 @@ class PageAccess:
             return Obstacle("NO_TOKEN", "This page has no token, so it is read-only", _OPEN)
         found = _SHOWN.fullmatch(shown)
         expires = int(found[1]) if found else 0
-        token = token_of(self.operator, self._bridge, self._port, expires)
+        token = self._issuer.token(expires)
+        assert token is not None  # the operator's key is one of the issuer's
         right = signature_of(token, self.run, request.method, request.url.path, body)
         if found is None or not hmac.compare_digest(found[2], right):
             cause = "This page's token does not belong to this bridge and the operator's key"

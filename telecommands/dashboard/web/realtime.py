@@ -42,6 +42,8 @@ async def serve_page(
     mailbox.post(encoded({"link": link()}))
     hub.add(mailbox)
     mailbox.post(encoded({"points": len(catalogue)}))
+    if catalogue.limit_changes:
+        mailbox.post(encoded({"limits": catalogue.limit_changes}))
     tasks = [
         asyncio.create_task(_read(socket, mailbox, catalogue)),
         asyncio.create_task(_send(socket, mailbox, filled)),

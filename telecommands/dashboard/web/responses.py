@@ -14,6 +14,8 @@ from telecommands.ground.errors import (
     ArchiveError,
     GroundError,
     LinkError,
+    LogConflict,
+    LogFull,
     NotConfirmed,
     UsageError,
 )
@@ -35,6 +37,16 @@ def refusal(status: int, code: str, cause: str, cure: str = "") -> Response:
     return JSONResponse({"error": error}, status_code=status, headers={"Cache-Control": "no-store"})
 
 
+_STATUSES: Final[Mapping[type[GroundError], int]] = {
+    NotConfirmed: 409,
+    LogConflict: 409,
+    LogFull: 507,
+    UsageError: 400,
+    ArchiveError: 503,
+    LinkError: 503,
+}
+
+
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return refusal(error.status_code, f"HTTP_{error.status_code}", error.detail)
@@ -42,8 +54,7 @@ async def _http_error(_request: Request, error: Exception) -> Response:
 
 async def _ground_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, GroundError)
-    statuses = {NotConfirmed: 409, UsageError: 400, ArchiveError: 503, LinkError: 503}
-    status = next((code for kind, code in statuses.items() if isinstance(error, kind)), 500)
+    status = next((code for kind, code in _STATUSES.items() if isinstance(error, kind)), 500)
     return refusal(status, error.code, error.sentence, error.cure)
 
 

@@ -6,16 +6,21 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from telecommands.auth import TelecommandKey
-from telecommands.dashboard.address import LIFETIME_S, PORT, PageToken, address_of, token_of
+from telecommands.dashboard.address import LIFETIME_S, PORT, PageToken, address_of, issuer_of
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.ground.errors import UsageError
-from telecommands.ground.station import add_station_options, keys_of, station_of
+from telecommands.ground.station import (
+    add_station_options,
+    keys_of,
+    station_of,
+    unit_options,
+)
 
 if TYPE_CHECKING:
     from telecommands.dashboard.bridge import Dashboard
@@ -68,33 +73,54 @@ def add_parser(commands: Any) -> None:
         metavar="FOLDER",
         help="Open MCT's dist folder (node_modules/openmct/dist)",
     )
-    add_station_options(parser)
+    add_station_options(parser, several=True)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    operator = keys_of(arguments).telecommand
+    units = tuple(
+        _unit(unit, options, arguments.archive) for unit, options in unit_options(arguments).items()
+    )
     if not arguments.address:
-        return _serve(arguments, operator)
+        return _serve(arguments, units)
     if arguments.port == 0:
         raise UsageError("--port 0", "has no fixed address", "Give the port in use")
-    token = None if operator is None else _token(arguments, operator)
-    print(address_of(arguments.port, token))
+    print(address_of(arguments.port, _token(units, arguments.port)))
     return 0
 
 
-def _token(arguments: argparse.Namespace, operator: TelecommandKey) -> PageToken:
-    """A new token for the bridge that writes the archive."""
+def _unit(name: str, options: argparse.Namespace, common: Path) -> UnitSettings:
+    """The unit of these options; with several, one without an archive gets that of its name."""
+    archive: Path = options.archive
+    if name and archive == common:
+        archive = archive.with_name(f"{archive.stem}-{name}{archive.suffix}")
+    return UnitSettings(
+        name=name,
+        archive=archive,
+        station=lambda: station_of(options),
+        operator=keys_of(options).telecommand,
+    )
+
+
+def _token(units: Sequence[UnitSettings], port: int) -> PageToken | None:
+    """A new token for the bridge that writes the units' archives; None without a key."""
+    if all(unit.operator is None for unit in units):
+        return None
+    issuer = issuer_of([(unit.operator, _bridge_of(unit.archive)) for unit in units], port)
+    return issuer.token(int(time.time()) + LIFETIME_S)
+
+
+def _bridge_of(path: Path) -> str:
     from telecommands.dashboard.archive.reader import ArchiveReader  # noqa: PLC0415 - not for --help
 
-    with ArchiveReader(arguments.archive) as archive:
+    with ArchiveReader(path) as archive:
         bridge = archive.bridge()
     if not bridge:
         cure = "Start groundsim dashboard with it first"
-        raise UsageError(arguments.archive, "was not written by this release yet", cure)
-    return token_of(operator, bridge, arguments.port, int(time.time()) + LIFETIME_S)
+        raise UsageError(path, "was not written by this release yet", cure)
+    return bridge
 
 
-def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> int:
+def _serve(arguments: argparse.Namespace, units: Sequence[UnitSettings]) -> int:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         cause = f"needs {', '.join(missing)}"
@@ -105,15 +131,15 @@ def _serve(arguments: argparse.Namespace, operator: TelecommandKey | None) -> in
         find_openmct,
     )
 
+    archive: Path = arguments.archive
     settings = DashboardSettings(
-        archive=arguments.archive,
+        log=archive.with_name(f"{archive.stem}.log{archive.suffix}"),
         openmct=find_openmct(arguments.openmct),
         port=arguments.port,
         received=arguments.received,
         fetch=arguments.fetch,
-        operator=operator,
     )
-    with Dashboard(settings, lambda: station_of(arguments)) as dashboard, _signals(dashboard):
+    with Dashboard(settings, *units) as dashboard, _signals(dashboard):
         token = dashboard.token(time.time())
         print(_greeting(dashboard.port, token, arguments.key_name), flush=True)
         dashboard.serve()

@@ -108,7 +108,9 @@ class FlightStandIn:
         *,
         pair: CurvePair | None = None,
         authorised: Collection[bytes] = (),
+        unit: str = UNIT,
     ) -> None:
+        self.unit = unit
         self.ran: list[TelecommandBody] = []
         self.contact_open = False
         self.rejects = False
@@ -121,12 +123,12 @@ class FlightStandIn:
         self._armed = ArmedTelecommands(lambda: 30.0)
         self._telecommands = AnsweringSocket(self._answer, pair=pair, authorised=authorised)
         self._products = AnsweringSocket(self._serve, pair=pair, authorised=authorised)
-        self.telemetry = TelemetryStandIn(pair)
+        self.telemetry = TelemetryStandIn(pair, unit)
 
     def endpoints(self, folder: Path) -> Path:
         path = folder / "endpoints.json"
         links = {
-            "unit": UNIT,
+            "unit": self.unit,
             "telecommand": self._telecommands.endpoint,
             "telemetry": self.telemetry.endpoint,
             "downlink": self._products.endpoint,
@@ -136,7 +138,7 @@ class FlightStandIn:
 
     def offer(self, name: str, content: bytes) -> None:
         offer = ProductOffer(
-            unit=UNIT,
+            unit=self.unit,
             product=f"product-{Path(name).name}",
             job="job-1",
             kind="report",
@@ -173,8 +175,8 @@ class FlightStandIn:
         try:
             header_frame, body_frame = check_frames(frames)
             header, body = decode_header(header_frame), decode_body(body_frame)
-            if header.unit != UNIT:
-                raise Refusal(Code.WRONG_UNIT, f"this is {UNIT}")
+            if header.unit != self.unit:
+                raise Refusal(Code.WRONG_UNIT, f"this is {self.unit}")
             if header.key_id != self._key.key_id:
                 raise Refusal(Code.UNKNOWN_KEY, f"no key {header.key_id}")
             verify(header, body_frame, self._key)
@@ -248,7 +250,8 @@ class FlightStandIn:
 class TelemetryStandIn:
     """An XPUB that sends each new subscriber the latest packet of each topic it asks for."""
 
-    def __init__(self, pair: CurvePair | None = None) -> None:
+    def __init__(self, pair: CurvePair | None = None, unit: str = UNIT) -> None:
+        self._unit = unit
         self._context = zmq.Context()
         self._waiting: queue.Queue[tuple[Topic, Record]] = queue.Queue()
         self._stop = threading.Event()
@@ -282,7 +285,7 @@ class TelemetryStandIn:
                 topic, record = self._waiting.get()
                 number = self._sequence[topic] = self._sequence.get(topic, 0) + 1
                 frames = encode_packet(
-                    topic, record, unit=UNIT, boot=1, sequence=number, t=time.time_ns()
+                    topic, record, unit=self._unit, boot=1, sequence=number, t=time.time_ns()
                 )
                 self._latest[frames[0]] = frames
                 self._socket.send_multipart(frames)

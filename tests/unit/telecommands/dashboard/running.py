@@ -18,8 +18,8 @@ from websockets.sync.client import ClientConnection, connect
 
 from telecommands.dashboard.address import PageToken, signature_of
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web.access import TOKEN_HEADER
-from telecommands.ground.station import Station
 
 DEADLINE_S = 60.0
 
@@ -68,7 +68,7 @@ class Client:
         token = token or self.token
         if token is None:
             return {}
-        run = self.get("/api/status")["run"]
+        run = self.get(f"{path[: path.index('/api/')]}/api/status")["run"]
         method = "GET" if body is None else "POST"
         shown = f"{token.expires}.{signature_of(token, run, method, path, body or b'')}"
         return {TOKEN_HEADER: shown}
@@ -133,10 +133,10 @@ class Realtime:
 
 
 @contextmanager
-def running(settings: DashboardSettings, station: Callable[[], Station]) -> Iterator[Client]:
+def running(settings: DashboardSettings, *units: UnitSettings) -> Iterator[Client]:
     """Serves until the end of the block, and then checks that no thread is left."""
     before = set(threading.enumerate())
-    with Dashboard(settings, station) as dashboard:
+    with Dashboard(settings, *units) as dashboard:
         thread = threading.Thread(target=dashboard.serve, name="serving")
         thread.start()
         try:
@@ -173,6 +173,6 @@ def until(found: Callable[[], Any]) -> Any:
 def answers(client: Client) -> bool:
     """Whether the dashboard is up."""
     try:
-        return client.ask("/api/status").status == 200
+        return client.ask("/api/units").status == 200
     except OSError:
         return False

@@ -6,7 +6,7 @@ import json
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,11 @@ from telecommands.codec import encode_packet
 from telecommands.dashboard.address import signature_of, token_of
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.bridge import Dashboard, DashboardSettings, find_openmct
+from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web import realtime
 from telecommands.dashboard.web.access import TOKEN_HEADER
 from telecommands.dashboard.web.clients import MOST_OF_ONE
-from telecommands.dictionary import CloudFraction, Stage, Verification
+from telecommands.dictionary import CloudFraction, Stage, TelecommandBody, Verification
 from telecommands.ground.connection import read_ground_keys
 from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station, StationEndpoints
@@ -53,13 +54,18 @@ def flight() -> Iterator[FlightStandIn]:
 
 def _settings(folder: Path, **fields: Any) -> DashboardSettings:
     values: dict[str, Any] = {
-        "archive": folder / "archive.sqlite",
         "port": 0,
+        "log": folder / "log.sqlite",
         "received": folder / "received",
-        "operator": KEY,
         **page_and_library(folder),
     }
     return DashboardSettings(**{**values, **fields})
+
+
+def _unit(
+    folder: Path, station: Callable[[], Station], operator: TelecommandKey | None = KEY
+) -> UnitSettings:
+    return UnitSettings(archive=folder / "archive.sqlite", station=station, operator=operator)
 
 
 def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
@@ -71,10 +77,15 @@ def _station(flight: FlightStandIn, keys: Path, folder: Path) -> Station:
     )
 
 
+def _sent(flight: FlightStandIn) -> list[TelecommandBody]:
+    """What pages sent: the bridge itself asks for the parameters."""
+    return [one for one in flight.ran if one.name != "GET_PARAMETER"]
+
+
 @pytest.fixture
 def client(flight: FlightStandIn, keys: Path, tmp_path: Path) -> Iterator[Client]:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path, fetch=True), lambda: station) as client:
+    with running(_settings(tmp_path, fetch=True), _unit(tmp_path, lambda: station)) as client:
         until(lambda: client.get("/api/status")["archive"]["packets"])
         yield client
 
@@ -147,7 +158,7 @@ def test_what_is_no_packet_is_counted_and_harms_nothing(tmp_path: Path, keys: Pa
         station = Station(
             endpoints, read_ground_keys(keys, "operator", curve=False), tmp_path / "sequence"
         )
-        with running(_settings(tmp_path), lambda: station) as client:
+        with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
             assert publisher.poll(20_000)
             for frames in ([b"hk"], [b"hk", b"\xc1"], [b"hk", b"\x81" * 9000], [b"", b""]):
                 publisher.send_multipart(frames)
@@ -220,7 +231,7 @@ def test_a_telecommand_goes_up_and_its_stages_come_back_live(
             stages.append(datum["stage"])
     assert stages == ["ACCEPTED", "STARTED", "PROGRESS", "COMPLETED"]
     assert [one["stage"] for one in client.closed(sent)] == stages
-    assert flight.ran[-1].args == {"scene": "a.SAFE"}
+    assert _sent(flight)[-1].args == {"scene": "a.SAFE"}
 
 
 def test_the_history_names_telecommand_arguments_and_sender(
@@ -257,11 +268,11 @@ def test_what_is_hazardous_is_sent_only_when_it_is_confirmed(
     path = "/api/telecommands"
     answer = client.ask(path, body, client.signed(path, body))
     assert (answer.status, answer.json["error"]["code"]) == (409, "NOT_CONFIRMED")
-    assert flight.ran == []
+    assert _sent(flight) == []
     confirmed = json.dumps(wanted | {"confirmed": True}).encode()
     sent = client.ask(path, confirmed, client.signed(path, confirmed))
     assert client.closed(sent.json["id"])[-1]["stage"] == "COMPLETED"
-    assert [one.name for one in flight.ran] == ["ARM", wanted["name"]]
+    assert [one.name for one in _sent(flight)] == ["ARM", wanted["name"]]
 
 
 def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightStandIn) -> None:
@@ -271,7 +282,7 @@ def test_telecommands_that_do_not_fit_go_nowhere(client: Client, flight: FlightS
     path = "/api/telecommands"
     assert client.ask(path, b"{", client.signed(path, b"{")).status == 400
     assert client.ask(path, b" " * 200_000).status == 413
-    assert flight.ran == []
+    assert _sent(flight) == []
 
 
 OTHER = TelecommandKey("operator", bytes(SECRET_BYTES))
@@ -315,7 +326,7 @@ def test_who_does_not_sign_with_the_operators_token_only_looks(
         assert (answer.status, answer.json["error"]["code"]) == (403, code), headers
         refused = client.ask("/api/alarms", b'{"alarm": "a", "action": "unshelve"}', headers)
         assert refused.status == 403
-    assert flight.ran == []
+    assert _sent(flight) == []
     status = client.ask("/api/status", headers={TOKEN_HEADER: "wrong"}).json
     assert (status["can_command"], status["authorised"]) == (True, False)
     assert status["reason"].endswith("Open the address that groundsim dashboard --address prints")
@@ -336,16 +347,16 @@ def test_a_token_holds_over_restarts_of_its_bridge_and_for_its_archive_only(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
         token, port = client.token, client.port
         earlier = client.signed("/api/status")
-    with running(_settings(tmp_path, port=port), lambda: station) as client:
+    with running(_settings(tmp_path, port=port), _unit(tmp_path, lambda: station)) as client:
         assert client.ask("/api/status", headers=client.signed("/api/status", None, token)).json[
             "authorised"
         ]
         assert not client.ask("/api/status", headers=earlier).json["authorised"]
     (tmp_path / "archive.sqlite").unlink()
-    with running(_settings(tmp_path, port=port), lambda: station) as client:
+    with running(_settings(tmp_path, port=port), _unit(tmp_path, lambda: station)) as client:
         headers = client.signed("/api/status", None, token)
         assert not client.ask("/api/status", headers=headers).json["authorised"]
 
@@ -394,7 +405,10 @@ def test_an_alarm_is_acknowledged_and_shelved_and_kept_over_restarts(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path), lambda: station) as client, client.realtime() as page:
+    with (
+        running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client,
+        client.realtime() as page,
+    ):
         flight.telemetry.publish("hk", housekeeping(card_temperature_c=90.0))
         page.first(lambda message: "alarms" in message)
         [alarm] = client.get("/api/alarms")
@@ -408,7 +422,7 @@ def test_an_alarm_is_acknowledged_and_shelved_and_kept_over_restarts(
         assert client.post("/api/alarms", shelf).status == 200
         unknown = client.post("/api/alarms", {"alarm": "evt.JOB_FAILED", "action": "acknowledge"})
         assert (unknown.status, "not an alarm" in unknown.json["error"]["cause"]) == (400, True)
-    with running(_settings(tmp_path), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station)) as client:
         [alarm] = client.get("/api/alarms")
         assert (alarm["acknowledged"]["by"], alarm["acknowledged"]["comment"]) == (
             "operator",
@@ -448,7 +462,7 @@ def test_without_a_telecommand_key_it_only_looks(
     flight: FlightStandIn, keys: Path, tmp_path: Path
 ) -> None:
     station = _station(flight, keys, tmp_path)
-    with running(_settings(tmp_path, operator=None), lambda: station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, lambda: station, None)) as client:
         for headers in ({}, {TOKEN_HEADER: f"1.{'0' * 64}"}):
             status = client.ask("/api/status", headers=headers).json
             assert (status["can_command"], status["authorised"]) == (False, False)
@@ -503,7 +517,10 @@ def test_without_a_service_it_says_so_and_connects_when_there_is_one(
             raise UsageError("endpoints.json", "cannot be read", "Start the service")
         return places[-1]
 
-    with running(_settings(tmp_path), station) as client, client.realtime() as page:
+    with (
+        running(_settings(tmp_path), _unit(tmp_path, station)) as client,
+        client.realtime() as page,
+    ):
         link = client.get("/api/status")["link"]
         assert link["state"] == "down"
         for number in range(2):  # the second time elsewhere
@@ -520,7 +537,7 @@ def test_a_telecommand_that_cannot_be_sent_ends(keys: Path, tmp_path: Path) -> N
     def station() -> Station:
         raise UsageError("endpoints.json", "cannot be read", "Start the service")
 
-    with running(_settings(tmp_path), station) as client:
+    with running(_settings(tmp_path), _unit(tmp_path, station)) as client:
         [stage] = client.closed(client.command("PING").json["id"])
         assert (stage["stage"], stage["code"]) == ("NO_ANSWER", "USAGE")
         assert "endpoints.json" in stage["cause"]
@@ -540,7 +557,7 @@ def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         other.listen()
         settings = _settings(tmp_path, port=other.getsockname()[1])
         with pytest.raises(UsageError, match="already in use"):
-            Dashboard(settings, lambda: pytest.fail("not asked"))
+            Dashboard(settings, _unit(tmp_path, lambda: pytest.fail("not asked")))
 
 
 def test_open_mct_is_searched_and_its_absence_reported(tmp_path: Path) -> None:
@@ -548,3 +565,58 @@ def test_open_mct_is_searched_and_its_absence_reported(tmp_path: Path) -> None:
     assert find_openmct(library) == library
     with pytest.raises(UsageError, match="npm ci"):
         find_openmct(tmp_path / "elsewhere")
+
+
+def test_pages_are_notified_of_limits_that_a_parameter_changed(
+    client: Client, flight: FlightStandIn
+) -> None:
+    def warm() -> float:
+        folders = client.get("/api/dictionary")["folders"]
+        points = {point["key"]: point for folder in folders for point in folder["points"]}
+        limit: float = points["hk.card_temperature_c"]["limits"]["warning_high"]
+        return limit
+
+    assert warm() == 80.0
+    changed = event("PARAMETER_CHANGED")
+    fields = {"name": "fdir.warm_c", "value": 60.0}
+    with client.realtime("evt") as page:
+        page.first(lambda message: "applied" in message)
+        flight.telemetry.publish("evt", msgspec.structs.replace(changed, fields=fields))
+        page.first(lambda message: "limits" in message)
+    assert warm() == 60.0
+    with client.realtime() as page:  # one that connects later too
+        page.first(lambda message: "limits" in message)
+
+
+def test_the_bridge_asks_for_parameters_and_follows_the_answer(
+    client: Client, flight: FlightStandIn
+) -> None:
+    asked = until(lambda: [one for one in flight.ran if one.name == "GET_PARAMETER"])[0]
+    values = [{"name": "fdir.hot_c", "value": 70.0, "default": 85.0}]
+    flight.telemetry.publish(
+        "ver",
+        Verification(id=asked.id, name=asked.name, stage=Stage.COMPLETED, at=time.time_ns(),
+                     data={"parameters": values}),
+    )  # fmt: skip
+    flight.telemetry.publish("hk", housekeeping(card_temperature_c=71.0))
+    [alarm] = until(lambda: client.get("/api/alarms"))
+    assert (alarm["id"], alarm["severity"]) == ("hk.card_temperature_c", "CRITICAL")
+
+
+def test_pages_share_the_operators_log_and_do_not_overwrite_each_other(client: Client) -> None:
+    path = "/api/log/operator"
+    assert client.ask(path).json["error"]["code"] == "UNKNOWN_LOG_OBJECT"
+    with client.realtime("evt") as page:
+        assert client.post(path, {"revision": 0, "object": {"a": 1}}).json == {"revision": 1}
+        change = page.first(lambda message: "log" in message)["log"]
+    assert change == {"key": "operator", "revision": 1}
+    late = client.post(path, {"revision": 0, "object": {"a": 2}})
+    assert (late.status, late.json["error"]["code"]) == (409, "CONFLICT")
+    assert client.get(path) == {"revision": 1, "object": {"a": 1}}
+    body = json.dumps({"revision": 1, "object": {}}).encode()
+    refused = client.ask(path, body)
+    assert (refused.status, refused.json["error"]["code"]) == (403, "NO_TOKEN")
+    assert client.post(path, {"revision": 1, "object": []}).status == 400
+    large = client.post(path, {"revision": 1, "object": {"a": "x" * (4 << 20)}})
+    assert (large.status, large.json["error"]["code"]) == (507, "LOG_FULL")
+    assert client.get(path)["revision"] == 1

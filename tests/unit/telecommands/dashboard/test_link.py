@@ -24,7 +24,7 @@ def test_a_page_that_connects_first_gets_what_was_dropped_so_far(
     stop = threading.Event()
     stop.set()
     feed = TelemetryFeed(
-        _nowhere, archive, catalogue, hub, lambda *_: None, lambda _: None, {"hk": 3}
+        _nowhere, archive, catalogue, hub, lambda *_: None, lambda *_: None, {"hk": 3}
     )
     feed.run(stop)
     messages = [json.loads(message) for message in page.take()[1]]

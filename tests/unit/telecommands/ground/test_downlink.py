@@ -473,3 +473,16 @@ def test_an_answer_of_another_interface_is_reported(tmp_path: Path) -> None:
     link.filter = lambda reply: [[b"\xc1"]]
     with _receiver(link, tmp_path) as receiver, pytest.raises(LinkError, match="version"):
         receiver.receive_next(_LONG_S)
+
+
+def test_a_product_of_another_unit_than_that_of_the_keys_is_refused(tmp_path: Path) -> None:
+    link = _Link(_offer(unit="sat-b"))
+    keys = GroundKeys(unit="sat-a")
+    with (
+        AnsweringSocket(link) as service,
+        DownlinkReceiver(service.endpoint, keys, tmp_path) as receiver,
+    ):
+        with pytest.raises(TransferFailed, match="offered as one of sat-b, by sat-a"):
+            receiver.receive_next(_LONG_S)
+        assert receiver.receive_next(_LONG_S) is None  # others would be received
+    assert list(tmp_path.iterdir()) == []

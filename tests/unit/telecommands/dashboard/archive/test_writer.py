@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from telecommands.codec import decode_packet, encode_packet
 from telecommands.dashboard.alarms import Mark, acknowledged
 from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
-from telecommands.dashboard.archive.writer import LEVELS_NS, Archive
+from telecommands.dashboard.archive.writer import LEVELS_NS, Archive, Arrival
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Gap, Sample
+from telecommands.dictionary import Event, Severity
 from telecommands.ground.errors import ArchiveError
 from tests.unit.telecommands.dashboard.conftest import SECOND, START, arrival
 
@@ -185,3 +187,47 @@ def test_an_alarm_of_packets_that_could_not_be_archived_is_not_raised(path: Path
         other.close()
         assert archive.write([arrival(1, card_temperature_c=20.0)])
         assert archive.alarms.open() == ()
+
+
+def test_alarms_follow_a_parameter_that_is_a_limit_also_after_a_restart(path: Path) -> None:
+    catalogue = PointCatalogue()
+    with Archive(path, catalogue) as archive:
+        archive.write([arrival(1, card_temperature_c=70.0)])
+        assert archive.alarms.open() == ()
+        archive.write([_changed(1, "fdir.warm_c", 60.0), arrival(2, card_temperature_c=70.0)])
+        assert [one.severity for one in archive.alarms.open()] == ["WARNING"]
+    point = catalogue.get("hk.card_temperature_c")
+    assert point is not None
+    assert point.limits == {"warning_high": 60.0, "critical_high": 85.0}
+    with Archive(path, PointCatalogue()) as archive:
+        archive.write([arrival(3, card_temperature_c=59.0)])
+        archive.change_alarm("hk.card_temperature_c", acknowledged(Mark(by="me", at=1)))
+        assert archive.alarms.open() == ()
+        archive.write([arrival(4, card_temperature_c=61.0)])
+        assert [one.beyond for one in archive.alarms.open()] == ["WARNING"]
+
+
+def test_a_parameter_that_could_not_be_archived_is_archived_the_next_time(path: Path) -> None:
+    with Archive(path, PointCatalogue()) as archive:
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE parameter RENAME TO lost")
+        with pytest.raises(ArchiveError):
+            archive.write([_changed(1, "fdir.warm_c", 60.0)])
+        with sqlite3.connect(path) as other:
+            other.execute("ALTER TABLE lost RENAME TO parameter")
+        other.close()
+        assert archive.write([_changed(1, "fdir.warm_c", 60.0)])
+    with Archive(path, PointCatalogue()) as archive:
+        archive.write([arrival(1, card_temperature_c=61.0)])
+        assert len(archive.alarms.open()) == 1
+
+
+def _changed(seq: int, name: str, value: float) -> Arrival:
+    record = Event(
+        event="PARAMETER_CHANGED",
+        severity=Severity.ACTIVITY,
+        message="",
+        fields={"name": name, "value": value},
+    )
+    frames = encode_packet("evt", record, unit="sat-a", boot=1, sequence=seq, t=START)
+    return Arrival("evt", *decode_packet(*frames))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from telecommands.dashboard.address import LIFETIME_S, token_of
+from telecommands.dashboard.address import LIFETIME_S, issuer_of, token_of
 from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.writer import Archive
 from telecommands.dashboard.points.catalogue import PointCatalogue
@@ -56,6 +56,30 @@ def test_a_holder_of_the_key_gets_the_address_with_a_token_that_expires(
         assert secret == _secret(keys, archive, int(expires), port)
     assert _address(keys, archive, "--port", "9000", "--as", "somebody") == 0
     assert capsys.readouterr().out == "http://127.0.0.1:9000/\n"
+
+
+def test_with_several_units_a_token_needs_the_keys_and_archives_of_all(
+    keys: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    for name in ("common-sat-a", "b"):
+        Archive(tmp_path / f"{name}.sqlite", PointCatalogue()).close()
+    stations = tmp_path / "stations.toml"
+    stations.write_text(f'[sat-a]\n[sat-b]\nkeys = "{keys}"\narchive = "b.sqlite"\n')
+    options = ("--stations", str(stations))
+    assert _address(keys, tmp_path / "common.sqlite", *options) == 0
+    _, _, token = capsys.readouterr().out.strip().partition("#token=")
+    expires, _, secret = token.partition(".")
+    key = read_telecommand_key(keys / "operator.telecommand_key")
+    units = []
+    for name in ("common-sat-a", "b"):
+        with ArchiveReader(tmp_path / f"{name}.sqlite") as reader:
+            units.append((key, reader.bridge()))
+    issuer = issuer_of(units, 8090)
+    assert issuer.token(int(expires)) == (int(expires), secret)
+    of_one = token_of(key, issuer.bridge, 8090, int(expires))
+    assert of_one.secret != secret  # it takes both keys
+    (tmp_path / "b.sqlite").unlink()
+    assert _address(keys, tmp_path / "common.sqlite", *options) != 0
 
 
 def test_an_archive_without_a_bridge_has_no_token(
