@@ -19,8 +19,6 @@ from flightsw.host.send_budget import client_key
 _EVENTS: Final = zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | zmq.EVENT_CLOSED
 _WAITING_EVENTS: Final = 100_000  # for the thread; ZeroMQ's own thread waits for room beyond
 _A_TURN: Final = 1000  # events before the messages get their turn
-
-
 _number: Final = itertools.count()  # of a monitor: an address is not free as soon as it is closed
 
 
@@ -195,4 +193,10 @@ class ConnectionWatch:
 
 
 def _copy_of(descriptor: int) -> socket.socket:
-    return socket.socket(fileno=os.dup(descriptor))
+    """Raises OSError if it is closed, or is not a socket."""
+    copy = os.dup(descriptor)
+    try:
+        return socket.socket(fileno=copy)
+    except OSError:
+        os.close(copy)
+        raise

@@ -126,7 +126,7 @@ class SocketThread(ABC):
                     poller.unregister(self._socket)
                     if self._connections is not None:
                         poller.unregister(self._connections.monitor)
-                        self._connections.close()
+                    self._unwatch()
                     self._socket.close(linger=0)
                     self._socket = self._rebind()
                     self._connections = self._watched()
@@ -145,6 +145,11 @@ class SocketThread(ABC):
             return None
         return ConnectionWatch(self._socket, self._too_many)
 
+    def _unwatch(self) -> None:
+        if self._connections is not None:
+            self._connections.close()
+            self._connections = None
+
     def _register(self, poller: zmq.Poller) -> None:
         poller.register(self._socket, zmq.POLLIN)
         if self._connections is not None:
@@ -154,8 +159,7 @@ class SocketThread(ABC):
         try:
             self._release()
         finally:
-            if self._connections is not None:
-                self._connections.close()
+            self._unwatch()
             self._socket.close(linger=self._linger_ms())
             with self._wake_lock:
                 if self._wake_descriptor >= 0:
