@@ -26,4 +26,4 @@ command -v strace >/dev/null ||
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check torch==2.13.0
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ground,model,bench,archive]"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,ground,gateway,model,bench,archive]"

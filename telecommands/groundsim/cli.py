@@ -19,6 +19,7 @@ from telecommands.groundsim.commands import (
     dashboard,
     export,
     fetch,
+    gateway,
     keys,
     metrics,
     run,
@@ -60,7 +61,20 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(after_interrupt="")
     parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    everything = (keys, wait, send, watch, fetch, run, dashboard, metrics, export, scene, score)
+    everything = (
+        keys,
+        wait,
+        send,
+        watch,
+        fetch,
+        run,
+        dashboard,
+        gateway,
+        metrics,
+        export,
+        scene,
+        score,
+    )
     for command in everything:
         command.add_parser(commands)
     return parser

@@ -1,0 +1,1 @@
+"""CCSDS space packets with PUS-C services for mission-control systems (docs/mission-control.md)."""
