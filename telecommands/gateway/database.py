@@ -77,6 +77,8 @@ TELEMETRY_HEADER: Final = tuple(
         ("DESTINATION", 16), ("TIME_PREAMBLE", 8), ("TIME_SECONDS", 32), ("TIME_FRACTION", 24),
     )
 )  # fmt: skip
+_UNLISTED: Final = "UNLISTED"
+"""Label of 0: an event that this release does not know."""
 CHECKSUM: Final = Field(name="CHECKSUM", kind="unsigned", bits=16, doc="CRC-16-CCITT")
 _REQUEST: Final = tuple(
     Field(name=f"REQUEST_{name}", kind="unsigned", bits=bits)
@@ -86,47 +88,54 @@ _REQUEST: Final = tuple(
     )
 )  # fmt: skip
 
+_REPORT: Final = Field(
+    name="REPORT", kind="unsigned", bits=8, doc="subtype of the report, for its verifier alone"
+)
+
 
 def telemetry() -> Iterator[PacketDefinition]:
     """All packets that the gateway sends."""
-    stamp = tuple(fields_of_record("", Stamp))
     yield PacketDefinition(
         name="verification",
         doc="a stage of a telecommand of this gateway",
         service=1,
         subtype=None,
-        fields=(*_REQUEST, *stamp, *fields_of_record("tc_", Verification)),
+        fields=(*_REQUEST, _REPORT, *_stamp("tc"), *fields_of_record("tc_", Verification)),
     )
     for topic, kind in PACKETS.items():
         if topic == "evt":
             event = Field(
                 name="EVENT_ID", kind="choice", bits=16, doc="event", numbers={
-                    **EVENT_NUMBERS, "UNKNOWN": 0,
+                    **EVENT_NUMBERS, _UNLISTED: 0,
                 },
             )  # fmt: skip
-            yield _report("evt", (kind.__doc__ or ""), 5, None, (event,), stamp, kind)
+            yield _report("evt", (kind.__doc__ or ""), 5, None, (event,), kind)
         else:
             name = topic.rpartition(".")[2]
             structure = _fixed("STRUCTURE_ID", 8, STRUCTURES[topic])
-            yield _report(name, (kind.__doc__ or ""), 3, 25, (structure,), stamp, kind)
+            yield _report(name, (kind.__doc__ or ""), 3, 25, (structure,), kind)
     structure = _fixed("STRUCTURE_ID", 8, STATUS_STRUCTURE)
     doc = GatewayStatus.__doc__ or ""
-    yield _report("gateway", doc, 3, 25, (structure,), stamp, GatewayStatus)
+    yield _report("gateway", doc, 3, 25, (structure,), GatewayStatus)
     yield PacketDefinition(
-        name="connection", doc="answer to a connection test", service=17, subtype=2, fields=stamp
+        name="connection",
+        doc="answer to a connection test",
+        service=17,
+        subtype=2,
+        fields=_stamp("connection"),
     )
     for name, parameter in PARAMETERS.items():
-        value = _value_field(f"parameter_{_identifier(name)}", parameter)
+        own = f"parameter_{_identifier(name)}"
         yield PacketDefinition(
-            name=f"parameter_{_identifier(name)}",
+            name=own,
             doc=parameter.doc,
             service=20,
             subtype=2,
             fields=(
                 _fixed("PARAMETER_COUNT", 8, 1),
                 _fixed("PARAMETER_ID", 16, PARAMETER_NUMBERS[name]),
-                value,
-                *stamp,
+                _value_field(own, parameter),
+                *_stamp(own),
             ),
         )
 
@@ -210,7 +219,6 @@ def _report(
     service: int,
     subtype: int | None,
     prefix: tuple[Field, ...],
-    stamp: tuple[Field, ...],
     kind: type[msgspec.Struct],
 ) -> PacketDefinition:
     return PacketDefinition(
@@ -218,16 +226,18 @@ def _report(
         doc=_first_line(doc),
         service=service,
         subtype=subtype,
-        fields=(*prefix, *stamp, *fields_of_record(f"{name}_", kind)),
+        fields=(*prefix, *_stamp(name), *fields_of_record(f"{name}_", kind)),
     )
+
+
+def _stamp(name: str) -> tuple[Field, ...]:
+    return tuple(fields_of_record(f"{name}_", Stamp))
 
 
 def _field(name: str, leaf: Leaf) -> Field:
     numbers = dict(leaf.numbers)
     if leaf.kind == "truth":
         numbers = {"FALSE": 0, "TRUE": 1}
-    elif leaf.kind == "choice":
-        numbers["UNKNOWN"] = 0  # a member that this release does not know
     if numbers and leaf.optional:
         numbers["NONE"] = NONE_CHOICE
     kind, bits = _ENCODINGS[leaf.kind]
@@ -249,8 +259,7 @@ def _field(name: str, leaf: Leaf) -> Field:
 
 def _arguments(kind: type[msgspec.Struct]) -> Iterator[Field]:
     for leaf, field in zip(layout_of(kind).leaves, fields_of_record("", kind), strict=True):
-        numbers = {name: n for name, n in field.numbers.items() if name != "UNKNOWN"}
-        yield msgspec.structs.replace(field, numbers=numbers, initial=_initial(leaf, numbers))
+        yield msgspec.structs.replace(field, initial=_initial(leaf, field.numbers))
 
 
 def _initial(leaf: Leaf, numbers: Mapping[str, int]) -> Any:

@@ -175,7 +175,7 @@ class Gateway:
 
     def _reject(self, request: bytes, rejection: Rejection) -> None:
         self._report_fault(rejection.fault, rejection.cause)
-        self._send([self._verifications.rejected(request, rejection, time.time_ns())])
+        self._send(self._verifications.rejected(request, rejection, time.time_ns()))
 
     # The telemetry thread.
 
@@ -259,8 +259,8 @@ class Gateway:
             telecommand = self._connected(clients).send(request.name, args)
         except GroundError as error:
             self._report_fault("NOT_SENT", error.sentence)
-            report = self._verifications.failed(request, error.sentence, error.cure, time.time_ns())
-            self._send([report])
+            now = time.time_ns()
+            self._send(self._verifications.failed(request, error.sentence, error.cure, now))
         else:
             with self._lock:
                 self._verifications.open(telecommand, request, time.monotonic())
@@ -294,11 +294,11 @@ class Gateway:
         if overdue:
             self._close(overdue, "the service did not answer, or did not close it")
 
-    def _close(self, ended: Iterable[tuple[str, Report]], cause: str) -> None:
-        for telecommand, report in ended:
+    def _close(self, ended: Iterable[tuple[str, list[Report]]], cause: str) -> None:
+        for telecommand, reports in ended:
             self._report_fault("NOT_SENT", f"telecommand {telecommand} was given up: {cause}")
             if self._client is not None:
                 self._client.forget(telecommand)
-            self._send([report])
+            self._send(reports)
         if not len(self._verifications):  # a link whose key was refused does not reconnect
             self._connected_to = None

@@ -1,8 +1,9 @@
 """Records as bytes, big-endian, and back.
 
-Integers and floats have 64 bits (None is -1, or the smallest integer where -1 is a value; NaN),
-choices and truth values one byte (255 is None), text, bytes and JSON a length of 16 bits before
-them.  An empty text of JSON is null, or an empty map.
+Integers and floats have 64 bits, choices and truth values one byte, text, bytes and JSON a length
+of 16 bits before them.  None is NaN (read: any float that is not finite), 255 in one byte, and in
+an integer -1, or the smallest one if -1 may be a value.  An empty text of JSON is null, or an empty
+map.
 """
 
 from __future__ import annotations
@@ -105,19 +106,12 @@ def _taker(leaf: Leaf) -> _Taker:
     if leaf.kind == "text":
         return lambda record: value(record).encode("utf-8", "replace")
     if leaf.kind == "choice":
-        numbers = dict(leaf.numbers)
-        return lambda record: _number_of(numbers, value(record))
+        numbers: dict[Any, int] = {None: NONE_CHOICE, **leaf.numbers}
+        return lambda record: numbers[value(record)]
     none = 0 if leaf.kind == "integer" and not leaf.optional else none_of(leaf)
     if leaf.optional or none is not None:
         return lambda record: none if (found := value(record)) is None else found
     return value
-
-
-def _number_of(numbers: Mapping[str, int], member: Any) -> int:
-    if member is None:
-        return NONE_CHOICE
-    # A newer unit may know a member that this release does not: it must not stop the packet.
-    return numbers.get(member, 0)
 
 
 def _getter(leaf: Leaf) -> _Taker:
@@ -184,7 +178,11 @@ def _variable(leaf: Leaf, raw: bytes) -> Any:
 
 def _value(leaf: Leaf, number: Any) -> Any:
     if leaf.kind == "number":
-        return None if leaf.optional and math.isnan(number) else number
+        if math.isfinite(number):
+            return number
+        if leaf.optional:
+            return None
+        raise LayoutError(f"{leaf.name} is {number}, not a finite number")
     if leaf.kind == "integer":
         return None if leaf.optional and number == leaf.none else number
     if leaf.optional and number == NONE_CHOICE:

@@ -101,8 +101,13 @@ def status_report(status: GatewayStatus, unit: str, t: int) -> Report:
 
 
 def verification_report(request: bytes, stage: Verification, unit: str) -> Report:
-    """Service 1: a stage of the telecommand with this request id (4 bytes)."""
-    return _report((1, STAGE_SUBTYPES[stage.stage]), _own_stamp(unit, stage.at), request, stage)
+    """Service 1: a stage of the telecommand with this request id (4 bytes).
+
+    The subtype stands in the data too: a ground system that looks at the value of a parameter must
+    not take the subtype of another service's report for it.
+    """
+    subtype = STAGE_SUBTYPES[stage.stage]
+    return _report((1, subtype), _own_stamp(unit, stage.at), request + bytes([subtype]), stage)
 
 
 def connection_report(unit: str, t: int) -> Report:

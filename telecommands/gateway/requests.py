@@ -46,12 +46,16 @@ _TOPICS: Final = {number: topic for topic, number in PACKETS.items()}
 
 
 class Rejection(Exception):  # noqa: N818 - an answer, not a fault of the gateway
-    """A request that is not sent: the kind of fault, cause and cure for its sender."""
+    """A request that is not sent: the kind of fault, cause and cure for its sender.
 
-    def __init__(self, fault: Fault, cause: str, cure: str = _MAP) -> None:
+    ``inner`` is the id of the telecommand that the request would have scheduled, if it is known.
+    """
+
+    def __init__(self, fault: Fault, cause: str, cure: str = _MAP, inner: bytes = b"") -> None:
         self.fault: Fault = fault
         self.cause = cause
         self.cure = cure
+        self.inner = inner
         super().__init__(fault, cause, cure)
 
 
@@ -87,10 +91,11 @@ def read_request(raw: bytes, apid: int, *, hazardous: bool) -> Request:
     try:
         is_hazardous = not request.entry_of and check_arguments(request.name, request.args)
     except UsageError as error:
-        raise Rejection("BAD_ARGUMENTS", error.sentence, error.cure) from error
+        raise Rejection("BAD_ARGUMENTS", error.sentence, error.cure, request.inner) from error
     if is_hazardous and not hazardous:
         cause = f"{request.name} is hazardous, which this gateway does not send"
-        raise Rejection("HAZARDOUS", cause, "Start it with --hazardous, or use groundsim send")
+        cure = "Start it with --hazardous, or use groundsim send"
+        raise Rejection("HAZARDOUS", cause, cure, request.inner)
     return request
 
 
@@ -193,8 +198,12 @@ def _insertion(data: bytes, apid: int) -> _Fields:
     """TC(11,4): sub-schedule, number, then time and telecommand."""
     if data[1] != 1:
         raise ValueError(f"{data[1]} activities are inserted; insert them one by one")
-    at = read_time_code(data[2 : 2 + LENGTH])
-    inner = _read(data[2 + LENGTH :], apid)
+    at, content = read_time_code(data[2 : 2 + LENGTH]), data[2 + LENGTH :]
+    try:
+        inner = _read(content, apid)
+    except Rejection as rejection:
+        rejection.inner = request_id(content)
+        raise
     if inner.service == 11:
         raise ValueError("a schedule entry cannot change the schedule")
     telecommand = {"name": inner.name, "args": inner.args}

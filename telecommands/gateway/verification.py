@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import msgspec
 
-from telecommands.dictionary import Code, GetParameter, ParameterValues, Ping, Stage, Verification
+from telecommands.dictionary import Code, GetParameter, ParameterValues, Stage, Verification
 from telecommands.gateway.packets import (
     Report,
     connection_report,
@@ -16,6 +16,7 @@ from telecommands.gateway.packets import (
     verification_report,
 )
 from telecommands.gateway.requests import Rejection, Request
+from telecommands.gateway.status import Fault
 
 MOST_OPEN: Final = 1000
 """Telecommands, and schedule entries, that are followed; the oldest are forgotten first."""
@@ -70,7 +71,9 @@ class Verifications:
         if stage.stage.closes:
             del self._open[stage.id]
         yield from self._reports(one.request.id, one.request.acks, stage)
-        if stage.stage is Stage.COMPLETED:
+        if one.request.inner:
+            yield from self._scheduled(one.request, stage)
+        elif stage.stage is Stage.COMPLETED:
             yield from self._completed(one.request, stage)
 
     def published(self, stage: Verification, key_id: str) -> Iterator[Report]:
@@ -82,45 +85,56 @@ class Verifications:
             del self._entries[stage.id]
         yield from self._reports(*known, stage)
 
-    def rejected(self, request: bytes, rejection: Rejection, at: int) -> Report:
-        """The report of a request that is not sent; ``at`` is UTC in nanoseconds."""
-        code = Code.MALFORMED
-        if rejection.fault in ("BAD_ARGUMENTS", "HAZARDOUS", "QUEUE_FULL"):
-            code = Code[_CODES[rejection.fault]]
-        return self._failure(request, Stage.REJECTED, at, code, rejection.cause, rejection.cure)
+    def rejected(self, request: bytes, rejection: Rejection, at: int) -> Iterator[Report]:
+        """The reports of a request that is not sent; ``at`` is UTC in nanoseconds."""
+        code = _CODES.get(rejection.fault, Code.MALFORMED)
+        for one in filter(None, (request, rejection.inner)):
+            yield self._failure(one, Stage.REJECTED, at, rejection.cause, rejection.cure, code)
 
-    def failed(self, request: Request, cause: str, cure: str, at: int) -> Report:
-        """The report of a request that did not reach the service."""
-        return self._failure(request.id, Stage.REJECTED, at, None, cause, cure)
+    def failed(
+        self, request: Request, cause: str, cure: str, at: int, *, accepted: bool = False
+    ) -> Iterator[Report]:
+        """The reports of a request that did not reach the service, or is not followed any more."""
+        for one in filter(None, (request.id, request.inner)):
+            stage = Stage.FAILED if accepted and one == request.id else Stage.REJECTED
+            yield self._failure(one, stage, at, cause, cure)
 
-    def overdue(self, now: float, at: int) -> Iterator[tuple[str, Report]]:
+    def overdue(self, now: float, at: int) -> Iterator[tuple[str, list[Report]]]:
         """Telecommands that are given up, with their last reports."""
         for telecommand, one in list(self._open.items()):
-            if now < one.until:
-                continue
-            del self._open[telecommand]
-            stage = Stage.FAILED if one.accepted else Stage.REJECTED
-            cause = "the service did not close it" if one.accepted else "the service did not answer"
-            yield telecommand, self._failure(one.request.id, stage, at, None, cause, _LOOK)
+            if now >= one.until:
+                del self._open[telecommand]
+                cause = f"the service did not {'close' if one.accepted else 'answer'} it"
+                yield telecommand, self._last(one, cause, _LOOK, at)
 
-    def lost(self, cause: str, cure: str, at: int) -> Iterator[tuple[str, Report]]:
+    def lost(self, cause: str, cure: str, at: int) -> Iterator[tuple[str, list[Report]]]:
         """All open telecommands, closed because the link cannot be used."""
         for telecommand, one in self._open.items():
-            stage = Stage.FAILED if one.accepted else Stage.REJECTED
-            yield telecommand, self._failure(one.request.id, stage, at, None, cause, cure)
+            yield telecommand, self._last(one, cause, cure, at)
         self._open.clear()
 
+    def _last(self, one: _Open, cause: str, cure: str, at: int) -> list[Report]:
+        return list(self.failed(one.request, cause, cure, at, accepted=one.accepted))
+
     def _completed(self, request: Request, stage: Verification) -> Iterator[Report]:
-        if request.inner and isinstance(entry := stage.data.get("entry"), str):
-            self._entries[entry] = (request.inner, request.inner_acks)
-            if len(self._entries) > MOST_OPEN:
-                self._entries.popitem(last=False)
-        elif request.service == 17 and request.name == Ping.NAME:
+        if request.service == 17:
             yield connection_report(self._unit, stage.at)
-        elif request.service == 20 and request.name == GetParameter.NAME:
+        elif request.name == GetParameter.NAME and request.service == 20:
             values = msgspec.convert(stage.data, ParameterValues)
             for one in values.parameters:
                 yield parameter_report(one.name, one.value, self._unit, stage.at)
+
+    def _scheduled(self, request: Request, stage: Verification) -> Iterator[Report]:
+        """The telecommand inside an insertion is accepted with it, or rejected with it."""
+        if stage.stage is Stage.COMPLETED:
+            self._entries[str(stage.data.get("entry"))] = (request.inner, request.inner_acks)
+            if len(self._entries) > MOST_OPEN:
+                self._entries.popitem(last=False)
+            accepted = msgspec.structs.replace(stage, stage=Stage.ACCEPTED)
+            yield from self._reports(request.inner, request.inner_acks, accepted)
+        elif stage.stage.closes:
+            rejected = msgspec.structs.replace(stage, stage=Stage.REJECTED)
+            yield from self._reports(request.inner, request.inner_acks, rejected)
 
     def _reports(self, request: bytes, acks: int, stage: Verification) -> Iterator[Report]:
         """Success is reported if the sender wants it, failure always."""
@@ -129,7 +143,7 @@ class Verifications:
             yield verification_report(request, stage, self._unit)
 
     def _failure(
-        self, request: bytes, stage: Stage, at: int, code: Code | None, cause: str, cure: str
+        self, request: bytes, stage: Stage, at: int, cause: str, cure: str, code: Code | None = None
     ) -> Report:
         verification = Verification(
             id="", name="", stage=stage, at=at, code=code, cause=cause, cure=cure
@@ -138,8 +152,9 @@ class Verifications:
 
 
 _LOOK: Final = "Check the link, and the service log"
-_CODES: Final = {
-    "BAD_ARGUMENTS": "BAD_ARGUMENTS",
-    "HAZARDOUS": "NOT_PERMITTED",
-    "QUEUE_FULL": "QUEUE_FULL",
+_CODES: Final[Mapping[Fault, Code]] = {
+    "BAD_ARGUMENTS": Code.BAD_ARGUMENTS,
+    "UNKNOWN_SERVICE": Code.UNKNOWN_TELECOMMAND,
+    "HAZARDOUS": Code.NOT_PERMITTED,
+    "QUEUE_FULL": Code.QUEUE_FULL,
 }

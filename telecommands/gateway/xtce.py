@@ -333,10 +333,10 @@ class _Writer:
         e = self._e
         inputs = (
             ("/yamcs/cmd/arg/apid", "sent_apid"),
-            ("/yamcs/cmd/ccsds-seqcount", "sent_count"),
+            ("/yamcs/cmdHist/ccsds-seqcount", "sent_count"),
             ("REQUEST_APID", "apid"),
             ("REQUEST_SEQUENCE_COUNT", "count"),
-            ("PUS_SUBTYPE", "subtype"),
+            ("REPORT", "report"),
             ("tc_cause", "cause"),
             ("tc_code", "code"),
         )
@@ -369,4 +369,5 @@ def _real(value: float) -> str:
 
 
 def _as_text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    """An initial value; not a number is NaN in XML Schema, as in Java."""
+    return "NaN" if value != value else str(value)  # noqa: PLR0124 - NaN differs from itself

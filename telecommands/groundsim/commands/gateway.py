@@ -94,11 +94,16 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _write_database(arguments: argparse.Namespace) -> int:
+    from telecommands.gateway.cosmos import cosmos  # noqa: PLC0415 - only for this
     from telecommands.gateway.xtce import xtce  # noqa: PLC0415 - lxml is not needed otherwise
 
-    content = xtce(arguments.xtce_version, arguments.apid)
-    _write(arguments.xtce, content)
-    print(arguments.xtce)
+    if arguments.xtce is not None:
+        _write(arguments.xtce, xtce(arguments.xtce_version, arguments.apid))
+        print(arguments.xtce)
+        return 0
+    for name, content in cosmos(arguments.apid).items():
+        _write(arguments.cosmos / name, content.encode())
+    print(arguments.cosmos)
     return 0
 
 
