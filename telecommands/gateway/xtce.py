@@ -15,6 +15,7 @@ from lxml.builder import ElementMaker
 
 from telecommands.dictionary import VERSION
 from telecommands.gateway.database import (
+    CHECKSUM,
     PRIMARY_HEADER,
     TELEMETRY_HEADER,
     Field,
@@ -93,7 +94,7 @@ class _Writer:
                     self._declared.add(base)
                     self._container(base, prefix, "pus_report", same, doc="")
                 same = {field.name: field.fixed or 0 for field in prefix}
-            rest = [field for field in packet.fields if field.fixed is None]
+            rest = [*(field for field in packet.fields if field.fixed is None), CHECKSUM]
             self._container(packet.name, rest, base, same, packet.doc, concrete=True)
 
     def _container(
