@@ -1,4 +1,4 @@
-"""What a foreign parser must find in a packet: all leaves of its record, by the database's names."""
+"""What a foreign parser must find in a packet: all leaves of its record, by their names there."""
 
 from __future__ import annotations
 

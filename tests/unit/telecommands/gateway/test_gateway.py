@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from telecommands.gateway.gateway import Gateway, GatewaySettings
@@ -38,8 +39,6 @@ def start(flight: FlightStandIn, keys: Path, tmp_path: Path) -> Iterator[_Start]
     endpoints = flight.endpoints(tmp_path)
 
     def station() -> Station:
-        import msgspec  # noqa: PLC0415 - the fixture's own
-
         links = msgspec.json.decode(endpoints.read_bytes(), type=StationEndpoints)
         ground = read_ground_keys(keys, "operator", curve=False)
         ground = msgspec.structs.replace(ground, unit=UNIT)
