@@ -35,7 +35,7 @@ FieldKind: TypeAlias = Literal["unsigned", "signed", "float", "choice", "text", 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """One field of a packet; ``bits`` of a text or bytes are those of the length before it.
 
-    ``fixed`` is the value of a field that tells packets apart or that the sender does not choose;
+    ``fixed`` is the value of a field that identifies the packet or that the sender does not choose;
     ``initial`` what a telecommand has unless the operator changes it, None if it must be given.
     """
 

@@ -36,7 +36,7 @@ MOST_REQUESTS: Final = 200
 """Telecommands that may wait to be sent."""
 
 _TURN_S: Final = 0.05
-_BATCH_S: Final = 0.2
+_BATCH_S: Final = 0.05  # packets that arrive together are numbered and sent together
 _RECHECK_S: Final = 1.0
 _JOIN_S: Final = 5.0
 _QUIET_S: Final = 1.0  # at most one line a kind of fault in this time
@@ -138,14 +138,14 @@ class Gateway:
 
     def _send(self, reports: Iterable[Report]) -> None:
         """Number the reports and queue them; without a peer nothing is numbered."""
-        for report in reports:
-            with self._lock:
-                if not len(self._peers):
-                    continue
-                packet = space_packet(report, self._settings.apid, self._counts.counts)
-                self._counts.write()
-                self._tally.sent += 1
-                self._peers.send(packet)
+        with self._lock:
+            if not len(self._peers):
+                return
+            counts, apid = self._counts.counts, self._settings.apid
+            packets = [space_packet(report, apid, counts) for report in reports]
+            self._counts.write()
+            self._tally.sent += len(packets)
+            self._peers.send(packets)
 
     def _report_fault(self, fault: Fault, cause: str) -> None:
         """Count a fault, and log it unless one of its kind was logged just now."""
@@ -196,10 +196,8 @@ class Gateway:
         lost_before, reported = self._tally.lost, None
         recheck_at = time.monotonic() + _RECHECK_S
         while not stop.is_set():
-            for topic, packet, record in client.packets(_BATCH_S):
-                self._take(topic, packet, record)
-                if stop.is_set():
-                    return
+            batch = list(client.packets(_BATCH_S))
+            self._send([report for one in batch for report in self._reports_of(*one)])
             finding, now = client.finding, time.monotonic()
             with self._lock:
                 self._tally.link_up = finding is SILENT
@@ -213,17 +211,17 @@ class Gateway:
                     return
                 recheck_at = now + _RECHECK_S
 
-    def _take(self, topic: str, packet: Packet, record: Record) -> None:
-        with self._lock:
-            self._tally.telemetry += 1
+    def _reports_of(self, topic: str, packet: Packet, record: Record) -> list[Report]:
+        reports = []
         try:
-            self._send([report_of(topic, packet, record)])
+            reports.append(report_of(topic, packet, record))
         except LayoutError as error:
             self._report_fault("TOO_LARGE", f"packet {packet.seq} of {topic} was dropped: {error}")
-        if isinstance(record, Verification):
-            with self._lock:
-                reports = list(self._verifications.published(record, self._key_id))
-            self._send(reports)
+        with self._lock:
+            self._tally.telemetry += 1
+            if isinstance(record, Verification):
+                reports += self._verifications.published(record, self._key_id)
+        return reports
 
     def _send_status(self, now: float) -> None:
         if now >= self._status_at:

@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -62,11 +62,11 @@ class Peers:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def send(self, packet: bytes) -> None:
-        """Queue a packet for every connection; for any thread."""
+    def send(self, packets: Sequence[bytes]) -> None:
+        """Queue packets for every connection; for any thread."""
         with self._lock:
             peers = list(self._peers)
-        idle = [peer.queue(packet) for peer in peers]
+        idle = [peer.queue(packets) for peer in peers]
         if any(idle):
             with suppress(BlockingIOError):  # it has been woken already
                 self._wake.send(b"\0")
@@ -180,17 +180,18 @@ class _Peer:
     def waiting(self) -> bool:
         return self._bytes > 0
 
-    def queue(self, packet: bytes) -> bool:
+    def queue(self, packets: Sequence[bytes]) -> bool:
         """Whether the thread must be woken: nothing was waiting before."""
         with self._lock:
-            if self._bytes + len(packet) > MOST_WAITING_BYTES:
-                self._dropped += 1
-                return False
             idle = self._bytes == 0
             if idle:
                 self.taken_at = time.monotonic()
-            self._packets.append(packet)
-            self._bytes += len(packet)
+            for packet in packets:
+                if self._bytes + len(packet) > MOST_WAITING_BYTES:
+                    self._dropped += 1
+                    continue
+                self._packets.append(packet)
+                self._bytes += len(packet)
             return idle
 
     def flush(self, now: float) -> None:

@@ -51,7 +51,7 @@ def test_a_peer_that_does_not_read_loses_packets_and_the_others_none() -> None:
         while not len(serving.peers):
             slow.send(function("PING"))
         for _ in range(3 * MOST_WAITING_BYTES // len(packet)):
-            serving.peers.send(packet)
+            serving.peers.send([packet])
         assert "does not read" in serving.wait("PEER_SLOW")
 
 
@@ -71,7 +71,7 @@ def test_a_peer_that_takes_nothing_is_disconnected(monkeypatch: pytest.MonkeyPat
         while not len(serving.peers):
             silent.send(function("PING"))
         for _ in range(MOST_WAITING_BYTES // 65_000):
-            serving.peers.send(bytes(65_000))
+            serving.peers.send([bytes(65_000)])
         assert "took nothing" in serving.wait("PEER_LOST")
 
 
