@@ -39,6 +39,7 @@ from telecommands.numbers import TELECOMMANDS as FUNCTIONS
 REQUEST_ID_BYTES: Final = 4
 
 _MAP: Final = "Use the packet definitions that groundsim gateway --xtce writes"
+_INSERTION: Final = (11, 4)
 _LEAST_BYTES: Final = HEADER_BYTES + 5 + 2
 _NAMES_OF_FUNCTIONS: Final = {number: name for name, number in FUNCTIONS.items()}
 _NAMES_OF_PARAMETERS: Final = {number: name for name, number in PARAMETER_NUMBERS.items()}
@@ -106,13 +107,16 @@ def _read(raw: bytes, apid: int) -> Request:
     if reader is None:
         cause = f"service {service[0]}, subtype {service[1]} is not offered"
         raise Rejection("UNKNOWN_SERVICE", cause)
+    inner = request_id(data[2 + LENGTH :]) if service == _INSERTION else b""
     try:
         fields = reader(data, apid)
+    except Rejection as rejection:  # of the telecommand inside an insertion
+        raise Rejection(rejection.fault, rejection.cause, rejection.cure, inner) from rejection
     except (struct.error, IndexError) as error:
         cause = f"the data of service {service[0]}, subtype {service[1]} are cut short"
-        raise Rejection("MALFORMED", cause) from error
+        raise Rejection("MALFORMED", cause, inner=inner) from error
     except (LayoutError, ValueError) as error:
-        raise Rejection("BAD_ARGUMENTS", f"the data are wrong: {error}") from error
+        raise Rejection("BAD_ARGUMENTS", f"the data are wrong: {error}", inner=inner) from error
     return Request(
         id=request_id(raw),
         service=service[0],
@@ -198,12 +202,8 @@ def _insertion(data: bytes, apid: int) -> _Fields:
     """TC(11,4): sub-schedule, number, then time and telecommand."""
     if data[1] != 1:
         raise ValueError(f"{data[1]} activities are inserted; insert them one by one")
-    at, content = read_time_code(data[2 : 2 + LENGTH]), data[2 + LENGTH :]
-    try:
-        inner = _read(content, apid)
-    except Rejection as rejection:
-        rejection.inner = request_id(content)
-        raise
+    at = read_time_code(data[2 : 2 + LENGTH])
+    inner = _read(data[2 + LENGTH :], apid)
     if inner.service == 11:
         raise ValueError("a schedule entry cannot change the schedule")
     telecommand = {"name": inner.name, "args": inner.args}
@@ -270,7 +270,7 @@ _READERS: Final[Mapping[tuple[int, int], Callable[[bytes, int], _Fields]]] = {
     (3, 27): _one_shot,
     (3, 31): _period,
     (8, 1): _function,
-    (11, 4): _insertion,
+    _INSERTION: _insertion,
     (11, 5): _deletion,
     (17, 1): _connection_test,
     (20, 1): _parameter_query,

@@ -15,7 +15,7 @@ from telecommands.gateway.packets import (
     parameter_report,
     verification_report,
 )
-from telecommands.gateway.requests import Rejection, Request
+from telecommands.gateway.requests import REQUEST_ID_BYTES, Rejection, Request
 from telecommands.gateway.status import Fault
 
 MOST_OPEN: Final = 1000
@@ -88,8 +88,9 @@ class Verifications:
     def rejected(self, request: bytes, rejection: Rejection, at: int) -> Iterator[Report]:
         """The reports of a request that is not sent; ``at`` is UTC in nanoseconds."""
         code = _CODES.get(rejection.fault, Code.MALFORMED)
-        for one in filter(None, (request, rejection.inner)):
-            yield self._failure(one, Stage.REJECTED, at, rejection.cause, rejection.cure, code)
+        for one in (request, rejection.inner):
+            if len(one) == REQUEST_ID_BYTES:  # a packet that is cut short has none
+                yield self._failure(one, Stage.REJECTED, at, rejection.cause, rejection.cure, code)
 
     def failed(
         self, request: Request, cause: str, cure: str, at: int, *, accepted: bool = False

@@ -66,7 +66,11 @@ def _value(content: Any, leaf: Leaf) -> Any:
 
 
 def _without(content: Mapping[str, Any], known: tuple[tuple[str, ...], ...]) -> Any:
-    if len(known) == 1:
-        return {key: value for key, value in content.items() if key not in known[0]} or None
-    rest = {key: value for key, value in content.items() if key not in known[0]}
-    return rest or None
+    """What is left of a map without its declared keys; None if nothing is."""
+    left: dict[str, Any] = {}
+    for key, value in content.items():
+        if key not in known[0]:
+            left[key] = value
+        elif known[1:] and (inside := _without(value, known[1:])):
+            left[key] = inside
+    return left or None

@@ -49,14 +49,15 @@ except YamcsUnavailable as absent:
 class _Mission:
     """The unit, the gateway that Yamcs is connected to, and the client that drives Yamcs."""
 
-    def __init__(
-        self, unit: FlightUnit, scene: str, port: int, driver: subprocess.Popen[str]
-    ) -> None:
-        self.unit, self.scene, self.port, self.driver = unit, scene, port, driver
+    def __init__(self, unit: FlightUnit, scene: str, port: int) -> None:
+        self.unit, self.scene, self.port = unit, scene, port
+        self.driver: subprocess.Popen[str]
         self.gateway: subprocess.Popen[str] | None = None
         self.raw: list[bytes] = []
+        self.watched_from = 0
+        self.completed_at = 0.0
 
-    def start_gateway(self) -> None:
+    def start_gateway(self, *, capture: bool = True) -> None:
         self.gateway = subprocess.Popen(
             [
                 *(sys.executable, "-m", "telecommands.groundsim", "gateway", "--hazardous"),
@@ -68,7 +69,8 @@ class _Mission:
         )
         assert self.gateway.stdout is not None
         assert self.gateway.stdout.readline().startswith(f"127.0.0.1:{self.port}")
-        threading.Thread(target=self._capture, daemon=True).start()
+        if capture:
+            threading.Thread(target=self._capture, daemon=True).start()
 
     def _capture(self) -> None:
         with MissionControl(("127.0.0.1", self.port)) as control:
@@ -92,7 +94,7 @@ class _Mission:
     def issue(self, name: str, /, run_at: float | None = None, **args: Any) -> tuple[str, str]:
         """How the telecommand ended, by Yamcs' verifiers, and the text of a failure."""
         answer = self.ask(issue=name, args=args, run_at=run_at)
-        assert "raised" not in answer, (name, answer)
+        assert not answer["raised"], (name, answer)
         stages = answer["stages"]
         if answer["error"] is not None:
             assert "NOK" in (stages["Verifier_Accepted"][0], stages["Verifier_Complete"][0])
@@ -160,11 +162,11 @@ def test_every_telecommand_is_verified_to_its_end(mission: _Mission) -> None:
         ("DELETE_PRODUCT", absent, "UNKNOWN_PRODUCT: "),
         ("OPEN_CONTACT", {"bytes": 10**6, "seconds": 60.0}, ""),
         ("CLOSE_CONTACT", {}, ""),
-        ("STAGE_MODEL", {"package": "absent", "sha256": "0" * 64}, "PACKAGE_INVALID: "),
+        ("STAGE_MODEL", {"package": "absent", "sha256": "0" * 64}, "NO_MODEL: the model inbox has"),
         ("ACTIVATE_MODEL", {"model": "absent"}, "NO_MODEL: "),
         ("ROLL_BACK_MODEL", {}, "NO_MODEL: "),
         ("REPORT_LATEST", {}, ""),
-        ("ROTATE_KEY", key, "BAD_ARGUMENTS: "),
+        ("ROTATE_KEY", key, "TIME_PASSED: "),
     ]
     found = {}
     for name, args, text in wanted:
@@ -206,16 +208,18 @@ def test_yamcs_and_the_gateway_agree_on_every_leaf_of_every_packet(mission: _Mis
 
 
 def test_events_are_listed_with_their_severity_and_text(mission: _Mission) -> None:
-    events = {one["type"]: one for one in mission.ask(events=True)}
-    assert events["JOB_COMPLETED"]["severity"] == "INFO"
-    assert events["JOB_FAILED"]["severity"] == "DISTRESS"
-    assert "absent.SAFE" in events["JOB_FAILED"]["message"]
+    listed = mission.ask(events=True)
+    severities = {one["type"]: one["severity"] for one in listed}
+    assert (severities["JOB_COMPLETED"], severities["TELECOMMAND_REJECTED"]) == ("INFO", "WATCH")
+    leaves = [one for raw in mission.raw[mission.watched_from :] for _, one in _leaves(raw)]
+    sent = {(one["evt_event"], one["evt_message"]) for one in leaves if "evt_event" in one}
+    assert sent <= {(one["type"], one["message"]) for one in listed}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_restart_of_the_gateway_leaves_no_jump(mission: _Mission, number: signal.Signals) -> None:
     mission.end_gateway(number)
-    mission.start_gateway()
+    mission.start_gateway(capture=False)  # what another peer gets meanwhile, Yamcs would miss
     _issue_as_soon_as_connected(mission)
     messages = [one["message"] for one in mission.ask(events=True)]
     assert [text for text in messages if "equence" in text] == []
@@ -234,7 +238,7 @@ def _issue_as_soon_as_connected(mission: _Mission) -> None:
 
     def completes() -> bool:
         answer = mission.ask(issue="PING", args={})
-        return answer.get("error") is None and "raised" not in answer
+        return answer["error"] is None and not answer["raised"]
 
     wait_until(completes, _START_S)
 

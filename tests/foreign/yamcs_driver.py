@@ -15,7 +15,7 @@ from typing import Any
 
 from yamcs.client import YamcsClient
 
-_END_S = 120.0
+_END_S = 60.0
 
 
 class _Driver:
@@ -39,17 +39,18 @@ class _Driver:
     def issue(self, name: str, args: dict[str, Any], run_at: float | None) -> Any:
         extra = {}
         if run_at is not None:
-            moment = datetime.fromtimestamp(run_at, timezone.utc)
-            extra = {"pus11ScheduleAt": moment}
+            moment = datetime.fromtimestamp(run_at, timezone.utc).replace(tzinfo=None)
+            extra = {"pus11ScheduleAt": f"{moment.isoformat()}Z"}
         command = self.commands.issue(f"/flightsw/{name}", args=args, extra=extra)
+        raised = ""
         try:
             command.await_complete(timeout=_END_S)
         except Exception as error:  # noqa: BLE001 - reported
-            return {"raised": repr(error)}
+            raised = repr(error)
         found = {key: [one.status, one.message] for key, one in command.acknowledgments.items()}
         complete = command.acknowledgments.get("Verifier_Complete")
         time = complete.time.timestamp() if complete is not None and complete.time else None
-        return {"stages": found, "error": command.error, "completed_at": time}
+        return {"stages": found, "error": command.error, "completed_at": time, "raised": raised}
 
     def events(self) -> Any:
         archive = self.client.get_archive("flightsw")

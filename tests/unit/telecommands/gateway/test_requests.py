@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from telecommands.dictionary import PARAMETERS, TELECOMMANDS
 from telecommands.gateway.packets import encode_value
 from telecommands.gateway.requests import Rejection, Request, read_request
+from telecommands.gateway.times import time_code
 from telecommands.numbers import PARAMETERS as NUMBERS
 from tests.unit.telecommands.gateway.samples import APID, NOW, function, insertion, request
 
@@ -75,6 +76,15 @@ def test_an_insertion_schedules_the_telecommand_inside_it() -> None:
     assert found.name == "SCHEDULE"
     assert found.args == {"at": _LATER, "telecommand": {"name": "PING", "args": {}}}
     assert (found.inner, found.inner_acks) == (inner[:4], 15)
+
+
+@pytest.mark.parametrize("cut", [0, 3])
+def test_what_is_wrong_with_an_insertion_rejects_the_telecommand_inside_it(cut: int) -> None:
+    inner = function("PING", count=9)
+    data = b"\x01\x01" + (bytes(8) if not cut else time_code(_LATER)) + inner[: len(inner) - cut]
+    with pytest.raises(Rejection) as caught:
+        _read(request(11, 4, data))
+    assert caught.value.inner == inner[:4]
 
 
 def test_a_deletion_names_the_telecommand_that_was_inserted() -> None:
