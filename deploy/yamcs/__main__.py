@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def main() -> int:
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     write_configuration(folder, port=arguments.port, gateway=(host, int(port)), apid=arguments.apid)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server is stopped on the way out
     try:
         with running(folder, arguments.port) as process:
             print(f"http://127.0.0.1:{arguments.port}", flush=True)
