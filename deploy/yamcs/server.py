@@ -39,7 +39,8 @@ def command(folder: Path) -> list[str]:
     jars = _only("fprime_yamcs_bundle/lib")
     return [
         *(str(java), "-Xmx512m", "-cp", f"{jars}/*", "org.yamcs.YamcsServer"),
-        *("--etc-dir", str(folder / "etc"), "--data-dir", str(folder / "data"), "--no-color"),
+        *("--etc-dir", str(folder / "etc"), "--data-dir", str(folder / "data")),
+        *("--cache-dir", str(folder / "cache"), "--no-color"),
     ]
 
 

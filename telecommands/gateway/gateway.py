@@ -180,13 +180,16 @@ class Gateway:
     # The telemetry thread.
 
     def _follow_telemetry(self, stop: threading.Event) -> None:
+        refused = ""
         while not stop.is_set():
             try:
                 station = self._station()
                 with station.telemetry(monitored=True) as client:
                     self._follow(client, station, stop)
             except GroundError as error:
-                self._log(str(error))
+                if str(error) != refused:
+                    refused = str(error)
+                    self._log(refused)
                 stop.wait(_RECHECK_S)
             with self._lock:
                 self._tally.link_up = False
@@ -216,7 +219,8 @@ class Gateway:
         try:
             reports.append(report_of(topic, packet, record))
         except LayoutError as error:
-            self._report_fault("TOO_LARGE", f"packet {packet.seq} of {topic} was dropped: {error}")
+            what = f"packet {packet.seq} of {topic}"
+            self._report_fault("NOT_ENCODED", f"{what} was dropped: {error}")
         with self._lock:
             self._tally.telemetry += 1
             if isinstance(record, Verification):
@@ -278,13 +282,21 @@ class Gateway:
             return
         try:
             for stage in self._client.arrivals(_TURN_S):
-                with self._lock:
-                    reports = list(self._verifications.answered(stage, time.monotonic()))
-                self._send(reports)
+                self._answer(stage)
         except GroundError as error:
             with self._lock:
                 lost = list(self._verifications.lost(error.sentence, error.cure, time.time_ns()))
             self._close(lost, error.sentence)
+
+    def _answer(self, stage: Verification) -> None:
+        reports = []
+        try:
+            with self._lock:
+                for report in self._verifications.answered(stage, time.monotonic()):
+                    reports.append(report)  # noqa: PERF402 - keeps those before an error
+        except LayoutError as error:
+            self._report_fault("NOT_ENCODED", f"an answer to {stage.name} was dropped: {error}")
+        self._send(reports)
 
     def _give_up(self) -> None:
         with self._lock:

@@ -146,7 +146,10 @@ def _undeclared(content: Mapping[str, Any], known: tuple[tuple[str, ...], ...]) 
 def _json(value: Any) -> bytes:
     if value is None:
         return b""
-    content = _JSON.encode(value)
+    try:
+        content = _JSON.encode(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LayoutError(f"a value cannot be written as JSON: {error}") from error
     if len(content) > MOST_JSON:
         return _JSON.encode({"bytes_left_out": len(content)})
     return content

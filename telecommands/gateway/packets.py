@@ -36,6 +36,9 @@ STATUS_STRUCTURE: Final = 200
 MOST_DATA: Final = 65_536 - 32
 """Bytes of a report's data, so that the packet fits its length field."""
 
+MOST_SENTENCE: Final = 4096
+"""Characters of a cause or cure in service 1."""
+
 STAGE_SUBTYPES: Final = {
     Stage.ACCEPTED: 1,
     Stage.REJECTED: 2,
@@ -107,6 +110,9 @@ def verification_report(request: bytes, stage: Verification, unit: str) -> Repor
     not take the subtype of another service's report for it.
     """
     subtype = STAGE_SUBTYPES[stage.stage]
+    stage = msgspec.structs.replace(
+        stage, cause=stage.cause[:MOST_SENTENCE], cure=stage.cure[:MOST_SENTENCE]
+    )
     return _report((1, subtype), _own_stamp(unit, stage.at), request + bytes([subtype]), stage)
 
 
@@ -116,7 +122,12 @@ def connection_report(unit: str, t: int) -> Report:
 
 
 def parameter_report(name: str, value: Any, unit: str, t: int) -> Report:
-    """Service 20: the value of one parameter."""
+    """Service 20: the value of one parameter.
+
+    Raises :class:`~telecommands.gateway.layout.LayoutError` for one of a newer unit.
+    """
+    if name not in PARAMETERS:
+        raise LayoutError(f"{name:.80} is not a parameter of this release")
     number = struct.pack(">BH", 1, PARAMETER_NUMBERS[name])
     return _report(
         (20, 2), _own_stamp(unit, t), number + encode_value(PARAMETERS[name], value), None

@@ -23,14 +23,14 @@ Fault: TypeAlias = Literal[
     "TOO_MANY_PEERS",
     "PEER_LOST",
     "PEER_SLOW",
-    "TOO_LARGE",
+    "NOT_ENCODED",
 ]
 FAULTS: Final[tuple[Fault, ...]] = get_args(Fault)
 """FRAMING: a peer's bytes are not space packets; TRUNCATED: a packet did not arrive whole in time;
 MALFORMED to BAD_ARGUMENTS: what is wrong with a telecommand; HAZARDOUS: a hazardous telecommand,
 which this gateway does not send; QUEUE_FULL, NOT_SENT: a telecommand that did not reach the link;
 TOO_MANY_PEERS, PEER_LOST: connections; PEER_SLOW: packets dropped because a peer does not read;
-TOO_LARGE: telemetry that fits no space packet."""
+NOT_ENCODED: telemetry that has no form as a space packet, such as one that is too long."""
 
 
 class GatewayStatus(Record, frozen=True, kw_only=True):

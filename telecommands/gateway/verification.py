@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from telecommands.dictionary import Code, GetParameter, ParameterValues, Stage, Verification
+from telecommands.gateway.layout import LayoutError
 from telecommands.gateway.packets import (
     Report,
     connection_report,
@@ -63,7 +64,10 @@ class Verifications:
         return next((entry for entry, (one, _) in self._entries.items() if one == inner), None)
 
     def answered(self, stage: Verification, now: float) -> Iterator[Report]:
-        """Reports of a stage that the service answered."""
+        """Reports of a stage that the service answered.
+
+        Raises :class:`~telecommands.gateway.layout.LayoutError`, after the report of the stage.
+        """
         one = self._open.get(stage.id)
         if one is None:
             return
@@ -121,7 +125,10 @@ class Verifications:
         if request.service == 17:
             yield connection_report(self._unit, stage.at)
         elif request.name == GetParameter.NAME and request.service == 20:
-            values = msgspec.convert(stage.data, ParameterValues)
+            try:
+                values = msgspec.convert(stage.data, ParameterValues)
+            except msgspec.ValidationError as error:
+                raise LayoutError(f"the answer does not hold parameters: {error}") from error
             for one in values.parameters:
                 yield parameter_report(one.name, one.value, self._unit, stage.at)
 

@@ -19,9 +19,9 @@ def test_the_flight_side_shows_few_entries_when_it_is_opened() -> None:
     assert len(_entries("flightsw")) <= _MOST_ENTRIES
 
 
-def test_the_ground_side_shows_the_interface_and_three_rooms() -> None:
+def test_the_ground_side_shows_the_interface_and_four_rooms() -> None:
     rooms = {name for name in _entries("telecommands") if (_ROOT / "telecommands" / name).is_dir()}
-    assert rooms == {"ground", "groundsim", "dashboard"}
+    assert rooms == {"ground", "groundsim", "dashboard", "gateway"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station, StationEndpoints
 from tests.unit.telecommands.flight_stand_in import UNIT, FlightStandIn, event, housekeeping
 from tests.unit.telecommands.gateway.mission_control import SECONDS, MissionControl
-from tests.unit.telecommands.gateway.samples import APID, function, insertion, request
+from tests.unit.telecommands.gateway.samples import APID, RECORDS, function, insertion, request
 
 _LATER = 2_000_000_000 * 10**9
 
@@ -211,6 +211,28 @@ def test_a_service_that_does_not_answer_leaves_telecommands_open_and_the_queue_b
     control.send(raw)
     control.until(lambda packet: (packet.service, packet.message_subtype) == (1, 1))
     assert gateway.gateway.status().waiting == 1
+
+
+def test_telemetry_that_fits_no_packet_is_dropped_and_named(
+    flight: FlightStandIn, gateway: _Running, control: MissionControl
+) -> None:
+    record = RECORDS["sci.cloud_fraction"]
+    large = msgspec.structs.replace(record, tile_map=bytes(65_400))
+    flight.telemetry.publish("sci.cloud_fraction", large)
+    control.status(lambda status: status["faults"]["NOT_ENCODED"] == 1)
+    assert any("packet 1 of sci.cloud_fraction was dropped" in line for line in gateway.log)
+
+
+def test_an_answer_of_a_newer_unit_is_dropped_after_its_stage(
+    flight: FlightStandIn, gateway: _Running, control: MissionControl
+) -> None:
+    values = {"parameters": [{"name": "newer.parameter", "value": 1, "default": 2}]}
+    flight.results["GET_PARAMETER"] = values
+    raw = request(20, 1, b"\0", count=50)
+    control.send(raw)
+    assert [subtype for subtype, _ in control.stages(raw)] == [1, 7]
+    control.status(lambda status: status["faults"]["NOT_ENCODED"] == 1)
+    assert any("newer.parameter is not a parameter" in line for line in gateway.log)
 
 
 def test_an_address_in_use_is_named(gateway: _Running, start: _Start, tmp_path: Path) -> None:
