@@ -31,12 +31,14 @@ from telecommands.dictionary import PACKETS, TELECOMMANDS, Topic
 from telecommands.gateway.database import fields_of_record
 from telecommands.gateway.layout import layout_of
 from telecommands.gateway.packets import Stamp
+from telecommands.gateway.xtce import xtce
 from telecommands.numbers import PACKETS as STRUCTURES
 from tests.conftest import Simulated
 from tests.foreign.packets import PREFIXES, differing, expected
 from tests.unit.telecommands.gateway.mission_control import MissionControl
 
 _START_S = 60.0
+_APID = 100
 _HOUR_NS = 3600 * 10**9
 
 try:
@@ -94,7 +96,8 @@ class _Mission:
     def issue(self, name: str, /, run_at: float | None = None, **args: Any) -> tuple[str, str]:
         """How the telecommand ended, by Yamcs' verifiers, and the text of a failure."""
         answer = self.ask(issue=name, args=args, run_at=run_at)
-        assert not answer["raised"], (name, answer)
+        reports = [(raw[8], raw[21:25].hex()) for raw in self.raw if raw[7] == 1][-6:]
+        assert not answer["raised"], (name, answer, reports)
         stages = answer["stages"]
         if answer["error"] is not None:
             assert "NOK" in (stages["Verifier_Accepted"][0], stages["Verifier_Complete"][0])
@@ -116,7 +119,7 @@ def mission(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> I
         mission = _Mission(unit, scene, port)
         mission.start_gateway()
         parts.callback(mission.end_gateway, signal.SIGTERM)
-        write_configuration(folder, port=page, gateway=("127.0.0.1", port), apid=100)
+        write_configuration(folder, port=page, gateway=("127.0.0.1", port), apid=_APID)
         parts.enter_context(running(folder, page))
         driver = subprocess.Popen(
             [str(python()), str(Path(__file__).with_name("yamcs_driver.py")), f"127.0.0.1:{page}"],
@@ -205,6 +208,18 @@ def test_yamcs_and_the_gateway_agree_on_every_leaf_of_every_packet(mission: _Mis
     received = _received(mission)
     assert {key: differing(received[key], leaves) for key, leaves in sent.items()
             if differing(received[key], leaves)} == {}  # fmt: skip
+
+
+def test_a_foreign_parser_agrees_on_the_same_packets(mission: _Mission, tmp_path: Path) -> None:
+    spp = pytest.importorskip("space_packet_parser", reason="space_packet_parser is not installed")
+    (tmp_path / "flightsw.xml").write_bytes(xtce("1.2", _APID))
+    parser = spp.XtcePacketDefinition.from_xtce(
+        tmp_path / "flightsw.xml", root_container_name="ccsds_packet"
+    )
+    parsed = [(dict(parser.parse_bytes(raw)), raw) for raw in mission.raw]
+    wrong = [differing(found, one) for found, raw in parsed for _, one in _leaves(raw)]
+    assert len(wrong) > len(PACKETS)
+    assert not any(wrong)
 
 
 def test_events_are_listed_with_their_severity_and_text(mission: _Mission) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from yamcs.client import YamcsClient
 
-_END_S = 60.0
+_END_S = 120.0
 
 
 class _Driver:
