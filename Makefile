@@ -1,21 +1,24 @@
-# make demo | dashboard | test | docs | bench | faults | fuzz | soak | archive-demo: each installs what it needs into .venv.
+# make demo | dashboard | yamcs | test | docs | bench | faults | fuzz | soak | archive-demo: each installs what it needs into .venv.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
 VENV := .venv
 READY := $(VENV)/.ready
+YAMCS := .yamcs/.ready
 OPENMCT := node_modules/.ready
 PARALLEL := --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard test lint browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
+.PHONY: help setup demo dashboard yamcs foreign test lint browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
 	@echo "make dashboard   the same mission in the browser; prints the address"
+	@echo "make yamcs       the same mission under Yamcs; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
+	@echo "make foreign     fly the service from Yamcs and other foreign tools, as tests"
 	@echo "make faults      damaged states, kills, power cuts, attacks, packet headers; continues where it was stopped"
 	@echo "make fuzz        a million coverage-guided inputs for every decoder; continues where it was stopped"
 	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"
@@ -25,7 +28,7 @@ help:
 	@echo "make bench       measure and write docs/benchmarks.md (at least an hour; ukis-csmask needs 22 GB)"
 	@echo "make judge       judge the release by labelled images below DATA; writes docs/model-card.md"
 	@echo "make sbom        list what a flight unit installs, as CycloneDX, in sbom.json"
-	@echo "make clean       remove .venv, node_modules and the output of demo, docs, bench, judge, faults, soak, archive and sbom"
+	@echo "make clean       remove .venv, .yamcs, node_modules and the output of demo, docs, bench, judge, faults, soak, archive and sbom"
 
 setup: $(READY)
 
@@ -43,6 +46,17 @@ $(OPENMCT): package-lock.json deploy/openmct.sh deploy/packages.sh
 
 dashboard: $(READY) $(OPENMCT)
 	deploy/dashboard.sh $(VENV)
+
+# Apart from the project's: Yamcs is a tool of the user's own (deploy/yamcs/install.sh).
+$(YAMCS): deploy/yamcs/requirements.txt deploy/yamcs/install.sh
+	deploy/yamcs/install.sh .yamcs
+	touch $@
+
+yamcs: $(READY) $(YAMCS)
+	deploy/yamcs.sh $(VENV)
+
+foreign: $(READY) $(YAMCS)
+	$(VENV)/bin/pytest tests/foreign
 
 # The dashboard's tests need these; without them they are skipped with a message.
 browser:
@@ -100,4 +114,4 @@ sbom: $(READY)
 		--pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json deploy/jetson/requirements.txt
 
 clean:
-	rm -rf $(VENV) node_modules build demo bench judge faults soak archive sbom.json
+	rm -rf $(VENV) .yamcs node_modules build demo bench judge faults soak archive sbom.json

@@ -2,8 +2,9 @@
 
 The flight side, the ground side, the generated pages and the dashboard all read it here.  ``Meta``
 gives each field its range and meaning; ``extra`` gives its unit, the limits of a housekeeping value
-(defaults, if a parameter sets them), of a map the ``names`` that are always present, and of an
-argument the telecommand that lists its values (``listed_by``).
+(defaults, if a parameter sets them), of a map the ``names`` that are always present or those
+``known`` that may be, level by level, and of an argument the telecommand that lists its values
+(``listed_by``).
 Fields without a description mean what :data:`MEANINGS` says.
 """
 
@@ -39,6 +40,9 @@ TILE_MAP_NO_DATA: Final = 255
 LATENCY_STAGES: Final = ("preparation", "accelerator", "fusion")
 LATENCY_STATISTICS: Final = ("mean", "p50", "p95", "p99", "sigma", "max")
 """What :attr:`CloudFraction.stages_ms` gives for each stage that processed a tile."""
+
+CLASS_NAMES: Final = ("clear", "contaminated", "thick cloud", "thin cloud", "cloud shadow")
+"""What :attr:`CloudFraction.fractions` may name: the mask's two classes, then the network's own."""
 
 
 class Code(str, Enum):
@@ -268,7 +272,6 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "data": "further facts: the result, the job, the highest sequence number",
         "accepted": "accepted telecommands",
         "rejected": "rejected telecommands",
-        "rejected_by_code": "rejected telecommands by code",
         "entry": "id of the schedule entry",
         "entries": "the schedule entries",
         "if_missed": "what happens if the time passes while the service is down",
@@ -1155,7 +1158,13 @@ class TelecommandCounts(Record, frozen=True, kw_only=True):
 
     accepted: Count = 0
     rejected: Count = 0
-    rejected_by_code: dict[str, int] = {}
+    rejected_by_code: Annotated[
+        dict[str, int],
+        Meta(
+            description="rejected telecommands by code",
+            extra={"known": (tuple(code.value for code in Code),)},
+        ),
+    ] = {}
 
 
 class ContactState(Record, frozen=True, kw_only=True):
@@ -1214,7 +1223,11 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     device: str
     device_state: Literal["ready", "busy", "failed", "closed"]
     heartbeats: Annotated[
-        dict[str, float], Meta(description="seconds since the last sign of life, by thread")
+        dict[str, float],
+        Meta(
+            description="seconds since the last sign of life, by thread",
+            extra={"known": (("commanding", "telemetry", "downlink", "processing"),)},
+        ),
     ]
 
 
@@ -1251,7 +1264,8 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     valid_pixels: Count
     contaminated: Fraction
     fractions: Annotated[
-        dict[str, float], Meta(description="fraction of the valid pixels, by class")
+        dict[str, float],
+        Meta(description="fraction of the valid pixels, by class", extra={"known": (CLASS_NAMES,)}),
     ]
     rows: Annotated[int, Meta(description="rows of the tile map; 53 for a full scene at 10 m")]
     columns: Count

@@ -1,0 +1,1 @@
+"""Yamcs as a mission-control system on this machine: configuration and start."""

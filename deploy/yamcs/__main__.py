@@ -1,0 +1,39 @@
+"""``python -m deploy.yamcs FOLDER --gateway HOST:PORT``: Yamcs until Ctrl-C, for that gateway."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+
+from deploy.yamcs.configuration import write_configuration
+from deploy.yamcs.server import YamcsUnavailable, running
+
+
+def main() -> int:
+    """Write the configuration, start the server, print its address."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.yamcs")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--port", type=int, default=8090)
+    parser.add_argument("--gateway", default="127.0.0.1:5710", metavar="HOST:PORT")
+    parser.add_argument("--apid", type=int, default=100)
+    arguments = parser.parse_args()
+    host, _, port = arguments.gateway.rpartition(":")
+    folder = arguments.folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_configuration(folder, port=arguments.port, gateway=(host, int(port)), apid=arguments.apid)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server is stopped on the way out
+    try:
+        with running(folder, arguments.port) as process:
+            print(f"http://127.0.0.1:{arguments.port}", flush=True)
+            return process.wait()
+    except YamcsUnavailable as unavailable:
+        print(f"yamcs: {unavailable}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
