@@ -63,7 +63,11 @@ def housekeeping_limits() -> dict[str, Limits]:
 
 @dataclass(frozen=True)
 class LimitCheck:
-    """What one check found.  ``level`` is the state but for staleness: the last one known."""
+    """What one check found.
+
+    ``level`` is the state but for staleness: the last one known.  ``measured_before``: it had a
+    value before this check.
+    """
 
     name: str
     value: float | None
@@ -71,6 +75,7 @@ class LimitCheck:
     state: LimitState
     level: LimitState
     passive: bool
+    measured_before: bool = False
 
     @property
     def changed(self) -> bool:
@@ -104,13 +109,22 @@ class LimitMonitor:
 
     def check(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
         """Evaluate a reading; None and NaN do not count as a reading."""
+        measured_before = self._value is not None
         if value is not None and not math.isnan(value):
             self._value, self._measured_at = value, monotonic
         if self._value is not None:
             self._level = _level(self._value, limits, self._level)
         stale = monotonic - self._measured_at > self._stale_after_s
         before, self._state = self._state, LimitState.STALE if stale else self._level
-        return LimitCheck(self._name, self._value, before, self._state, self._level, self._passive)
+        return LimitCheck(
+            self._name,
+            self._value,
+            before,
+            self._state,
+            self._level,
+            self._passive,
+            measured_before,
+        )
 
 
 class ClockMonitor:

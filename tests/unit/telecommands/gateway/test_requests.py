@@ -33,6 +33,10 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "OPEN_CONTACT": {"bytes": 10**9, "seconds": 60.0},
     "STAGE_MODEL": {"package": "m", "sha256": "0" * 64},
     "ACTIVATE_MODEL": {"model": "m"},
+    "BEGIN_UPLINK": {"name": "m", "size": 9, "sha256": "0" * 64},
+    "UPLINK_CHUNK": {"name": "m", "offset": 0, "data": b"package"},
+    "END_UPLINK": {"name": "m"},
+    "DELETE_UPLINK": {"name": "m"},
     "ROTATE_KEY": {"public": "a" * 40, "nonce": "0" * 32, "secret": "1" * 64, "old_until": NOW},
 }
 
