@@ -120,9 +120,10 @@ def _parameter(field: Field) -> Iterator[str]:
         value = field.fixed
         yield f"  APPEND_ID_PARAMETER {name} {field.bits} UINT {value} {value} {value} {doc}"
         return
-    if field.kind == "text":
+    if field.kind in ("text", "bytes"):
+        kind = "STRING" if field.kind == "text" else "BLOCK"
         yield f'  APPEND_PARAMETER {name}_LENGTH {field.bits} UINT 0 65535 0 "bytes that follow"'
-        yield f"  APPEND_PARAMETER {name} 0 STRING {_quoted(_text(field.initial))} {doc}"
+        yield f"  APPEND_PARAMETER {name} 0 {kind} {_quoted(_text(field.initial))} {doc}"
         yield f"    VARIABLE_BIT_SIZE {name}_LENGTH"
     else:
         low, high, value = _range(field)

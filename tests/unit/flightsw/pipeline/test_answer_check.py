@@ -123,7 +123,8 @@ def test_a_wrong_answer_anywhere_is_replaced_by_the_right_one(
     assert "computed again" in str(found[0])
 
 
-@given(seed=st.integers(0, 999), height=st.integers(1, 900), width=st.integers(1, 900))
+# Below 8 pixels a single one decides, and may honestly lie between two answers.
+@given(seed=st.integers(0, 999), height=st.integers(8, 900), width=st.integers(8, 900))
 @settings(max_examples=20)
 def test_a_smooth_scene_is_computed_once_but_for_its_first_tile(
     seed: int, height: int, width: int

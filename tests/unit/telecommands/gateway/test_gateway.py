@@ -197,7 +197,7 @@ def test_a_peer_that_sends_something_else_or_vanishes_does_not_disturb_the_other
             other.socket.shutdown(1)
         for _ in other.packets():  # until the gateway closes it
             pass
-    assert gateway.faults == {fault: 1}
+    wait_until(lambda: gateway.faults == {fault: 1})
     good = function("PING", count=30)
     control.send(good)
     assert [subtype for subtype, _ in control.stages(good)] == [1, 7]
