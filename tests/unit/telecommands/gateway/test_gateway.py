@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from deploy.rig.flight_unit import wait_until
 from telecommands.gateway.gateway import Gateway, GatewaySettings
 from telecommands.gateway.packets import STATUS_STRUCTURE
 from telecommands.ground.connection import read_ground_keys
