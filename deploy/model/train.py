@@ -31,6 +31,7 @@ from deploy.model.crops import (
     thick_share,
 )
 from deploy.model.label import TaughtTile, read_taught_tiles
+from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
 
 
@@ -203,7 +204,8 @@ def _learn(
     reflectance, targets, weight = (part.to(device) for part in batch)
     reflectance = reflectance.contiguous(memory_format=torch.channels_last)
     network.train()
-    with torch.autocast(device.type, torch.bfloat16):
+    fast = device.type != "cpu" or multiplies_bfloat16()
+    with torch.autocast(device.type, torch.bfloat16, enabled=fast):
         logits = network(reflectance)
     loss = distillation_loss(logits.float(), targets, weight, reflectance, recipe)
     optimiser.zero_grad(set_to_none=True)

@@ -34,6 +34,6 @@ def test_examples_are_read_and_what_was_changed_in_them_is_read_or_refused(
     assert examples
     for example in examples:
         decoder.decode(example, own)
-    for content in (b"", b"\xff\xfe", b'"\xb8"', b"[" * 5_000, *_mutations(examples, _MUTATIONS)):
+    for content in (b"", b"\xff\xfe", b'"\xb8"', b"[" * 500, *_mutations(examples, _MUTATIONS)):
         with suppress(*REFUSALS):  # and nothing else
             decoder.decode(content, own)

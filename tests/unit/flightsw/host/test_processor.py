@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from flightsw.host.processor import sums_int8_products_exactly
+from flightsw.host.processor import multiplies_bfloat16, sums_int8_products_exactly
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,22 @@ def test_an_unknown_processor_counts_as_inexact(content: str | None, tmp_path: P
 
 def test_arm_widens_before_it_adds(tmp_path: Path) -> None:
     assert sums_int8_products_exactly(tmp_path / "absent", "aarch64")
+
+
+@pytest.mark.parametrize(
+    ("content", "fast"),
+    [
+        ("flags : avx2 avx512_bf16\nflags : avx2 avx512_bf16\n", True),
+        ("flags : avx2 avx512_bf16\nflags : avx2\n", False),
+        ("flags : avx2 amx_bf16\n", True),
+        ("Features : fp asimd bf16\n", True),
+        ("Features : fp asimd\n", False),
+        ("", False),
+    ],
+)
+def test_bfloat16_is_fast_only_if_all_cores_have_it(
+    content: str, fast: bool, tmp_path: Path
+) -> None:
+    listed = tmp_path / "cpuinfo"
+    listed.write_text(content)
+    assert multiplies_bfloat16(listed) == fast

@@ -24,9 +24,12 @@ def served(flight: FlightStandIn, options: list[str]) -> Iterator[str]:
     command += options
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield urlsplit(process.stdout.readline()).netloc
-        process.send_signal(2)
-        assert process.wait(SECONDS) == 0
+        try:
+            yield urlsplit(process.stdout.readline()).netloc
+            process.send_signal(2)
+            assert process.wait(SECONDS) == 0
+        finally:
+            process.kill()
 
 
 def _get(served: str, path: str) -> tuple[int, str]:
