@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -18,6 +21,7 @@ from flightsw.dimc.compiled_model import read_compiled_model
 from flightsw.errors import FlightError
 from flightsw.model.description import read_description
 from flightsw.model.package import shipped_package
+from flightsw.model.unpacking import unpack
 from flightsw.scene import open_scene
 from flightsw.scene.area import parse_area
 from flightsw.scene.codestream import inspect
@@ -223,6 +227,21 @@ def _read_package(content: bytes, folder: Path) -> None:
     read_compiled_model(folder / "model.json")
 
 
+def _archives(folder: Path) -> Iterator[bytes]:
+    (folder / "a.json").write_bytes(b"{}")
+    with tarfile.open(folder / "a.tar", "w", format=tarfile.USTAR_FORMAT) as archive:
+        for name in ("package.json", "compiled/model.json"):
+            archive.add(folder / "a.json", name)
+    yield (folder / "a.tar").read_bytes()
+
+
+def _unpack(content: bytes, folder: Path) -> None:
+    (folder / "a.tar").write_bytes(content)
+    shutil.rmtree(folder / "package", ignore_errors=True)
+    with FileIO(folder / "a.tar") as archive:
+        unpack(archive, folder / "package")
+
+
 def _settings(_folder: Path) -> Iterator[bytes]:
     yield b'engines = ["dimc"]\n[dimc]\nthreads = 2\n[dimc.twin]\nlatency_ms = 1.0\n'
     yield b'[service]\nunit = "a"\ncurve = true\n[scene]\nbands = ["B02"]\noffset = -1000\n'
@@ -276,6 +295,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "stac-item": Decoder(_items, _open_item),
     "area": Decoder(_areas, lambda content, _folder: parse_area(content)),
     "package": Decoder(_packages, _read_package),
+    "uplink": Decoder(_archives, _unpack),
     "settings": Decoder(_settings, _read_settings),
     "scenario": Decoder(_scenarios, _read_scenario),
     "archive-record": Decoder(_outcomes, _read_outcome),
