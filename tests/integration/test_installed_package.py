@@ -24,6 +24,7 @@ from tests.integration.installed import (
 _EXTRAS: Final = frozenset(
     {"anyio", "axelera", "matplotlib", "nvidia", "pyarrow", "starlette", "tensorrt", "torch"}
     | {"distributed", "prometheus_client", "uvicorn", "websockets"}
+    | {"cfdppy", "fastcrc", "spacepackets"}
 )
 """Modules that only extras, or the vendors' own installers, bring."""
 
