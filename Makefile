@@ -56,7 +56,7 @@ yamcs: $(READY) $(YAMCS)
 	deploy/yamcs.sh $(VENV)
 
 foreign: $(READY) $(YAMCS)
-	$(VENV)/bin/pytest tests/foreign
+	FLIGHTSW_LONG_TESTS=1 $(VENV)/bin/pytest tests/foreign
 
 # The dashboard's tests need these; without them they are skipped with a message.
 browser:

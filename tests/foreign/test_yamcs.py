@@ -170,7 +170,7 @@ def test_every_telecommand_is_verified_to_its_end(mission: _Mission) -> None:
         ("ROLL_BACK_MODEL", {}, "NO_MODEL: "),
         ("REPORT_LATEST", {}, ""),
         ("BEGIN_UPLINK", {"name": "absent", "size": 9, "sha256": "0" * 64}, ""),
-        ("UPLINK_CHUNK", {"name": "absent", "offset": 9, "data": b"a"}, "BAD_ARGUMENTS: "),
+        ("UPLINK_CHUNK", {"name": "absent", "offset": 9, "data": "61"}, "BAD_ARGUMENTS: "),
         ("END_UPLINK", {"name": "absent"}, "UPLINK_GAP: "),
         ("LIST_UPLINKS", {}, ""),
         ("DELETE_UPLINK", {"name": "absent"}, ""),

