@@ -17,12 +17,18 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--port", type=int, default=8090)
     parser.add_argument("--gateway", default="127.0.0.1:5710", metavar="HOST:PORT")
+    parser.add_argument("--files", metavar="HOST:PORT", help="of groundsim cfdp --tcp")
     parser.add_argument("--apid", type=int, default=100)
     arguments = parser.parse_args()
-    host, _, port = arguments.gateway.rpartition(":")
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    write_configuration(folder, port=arguments.port, gateway=(host, int(port)), apid=arguments.apid)
+    write_configuration(
+        folder,
+        port=arguments.port,
+        gateway=_address(arguments.gateway),
+        apid=arguments.apid,
+        files=_address(arguments.files) if arguments.files else None,
+    )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # the server is stopped on the way out
     try:
         with running(folder, arguments.port) as process:
@@ -33,6 +39,11 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host, int(port)
 
 
 if __name__ == "__main__":

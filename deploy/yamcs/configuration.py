@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -18,10 +18,22 @@ _UNLISTED: Final = "UNLISTED"
 _MOST_PACKET_BYTES: Final = 65_542
 _CHECKSUM: Final = {"type": "CRC-16-CCIIT"}  # as Yamcs spells it
 _PREAMBLE: Final = 0x2F
+_ENTITY_BYTES, _SEQUENCE_BYTES = 2, 4  # of groundsim cfdp
+_MOST_PDU_BYTES: Final = 4096
 
 
-def write_configuration(folder: Path, *, port: int, gateway: tuple[str, int], apid: int) -> None:
-    """Write ``etc`` and ``mdb`` below a folder; Yamcs will listen at ``port`` of the loopback."""
+def write_configuration(
+    folder: Path,
+    *,
+    port: int,
+    gateway: tuple[str, int],
+    apid: int,
+    files: tuple[str, int] | None = None,
+) -> None:
+    """Write ``etc`` and ``mdb`` below a folder; Yamcs will listen at ``port`` of the loopback.
+
+    ``files`` is the address of ``groundsim cfdp --tcp``, whose entity is 1; Yamcs' own is 2.
+    """
     etc, mdb = folder / "etc", folder / "mdb"
     shutil.copytree(_FILES, etc, dirs_exist_ok=True)
     mdb.mkdir(exist_ok=True)
@@ -48,6 +60,8 @@ def write_configuration(folder: Path, *, port: int, gateway: tuple[str, int], ap
             },
         }
     )
+    if files is not None:
+        _add_files(instance, files, etc / "cfdp.sql")
     _write(etc / f"yamcs.{INSTANCE}.yaml", instance)
     (etc / "instance.yaml").unlink()
 
@@ -78,6 +92,52 @@ def _link(gateway: tuple[str, int]) -> dict[str, object]:
             "timeEncoding": {"implicitPfield": False, "pfield": _PREAMBLE},
         },
     }
+
+
+def _add_files(instance: dict[str, Any], files: tuple[str, int], streams: Path) -> None:
+    """Products arrive in the bucket ``products``; Yamcs connects to the files' gateway too."""
+    host, port = files
+    instance["services"].append(
+        {
+            "class": "org.yamcs.cfdp.CfdpService",
+            "name": "cfdp",
+            "args": {
+                "inStream": "cfdp_in",
+                "outStream": "cfdp_out",
+                "incomingBucket": "products",
+                "sequenceNrLength": _SEQUENCE_BYTES,
+                "entityIdLength": _ENTITY_BYTES,
+                "maxPduSize": _MOST_PDU_BYTES,
+                "localEntities": [{"name": "ground", "id": 2}],
+                "remoteEntities": [{"name": "unit", "id": 1}],
+            },
+        }
+    )
+    instance["dataLinks"].append(
+        {
+            "name": "files",
+            "class": "org.yamcs.tctm.TcpTcTmDataLink",
+            "host": host,
+            "port": port,
+            "tmStream": "pdus_in",
+            "tcStream": "pdus_out",
+            "packetInputStreamClassName": "org.yamcs.tctm.GenericPacketInputStream",
+            "packetInputStreamArgs": {
+                "maxPacketLength": 2 * _MOST_PDU_BYTES,
+                "lengthFieldOffset": 1,
+                "lengthFieldLength": 2,
+                # the header: four bytes, two entities and the number of the transaction
+                "lengthAdjustment": 4 + 2 * _ENTITY_BYTES + _SEQUENCE_BYTES,
+                "initialBytesToStrip": 0,
+            },
+            "packetPreprocessorClassName": "org.yamcs.tctm.GenericPacketPreprocessor",
+            "packetPreprocessorArgs": {"timestampOffset": -1, "seqCountOffset": -1},
+            "commandPostprocessorClassName": "org.yamcs.tctm.GenericCommandPostprocessor",
+        }
+    )
+    instance["streamConfig"]["tm"].append("pdus_in")
+    instance["streamConfig"]["tc"].append("pdus_out")
+    instance["streamConfig"]["sqlFile"] = str(streams)
 
 
 def _events() -> list[dict[str, str]]:

@@ -26,3 +26,18 @@ def test_every_event_has_its_text(tmp_path: Path) -> None:
     write_configuration(tmp_path, port=8091, gateway=("127.0.0.1", 5710), apid=100)
     events = yaml.safe_load((tmp_path / "etc" / "events.yaml").read_text())
     assert {one["eventId"] for one in events} >= set(EVENTS)
+
+
+def test_files_come_over_a_connection_that_yamcs_opens(tmp_path: Path) -> None:
+    address = ("127.0.0.1", 7001)
+    write_configuration(tmp_path, port=8091, gateway=("127.0.0.1", 5710), apid=9, files=address)
+    instance = yaml.safe_load((tmp_path / "etc" / f"yamcs.{INSTANCE}.yaml").read_text())
+    _, link = instance["dataLinks"]
+    assert (link["class"], link["host"], link["port"]) == (
+        "org.yamcs.tctm.TcpTcTmDataLink", *address,
+    )  # fmt: skip
+    (files,) = [one for one in instance["services"] if one.get("name") == "cfdp"]
+    assert files["args"]["incomingBucket"] == "products"
+    streams = Path(instance["streamConfig"]["sqlFile"]).read_text()
+    for stream in (link["tmStream"], link["tcStream"], files["args"]["inStream"]):
+        assert stream in streams
