@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 from msgspec import Meta
 
-from telecommands.dictionary import Housekeeping
+from telecommands.dictionary import EventName, Housekeeping
 
 STALE_SECONDS: Final = 10.0
 CLOCK_JUMP_SECONDS: Final = 1.0
@@ -86,6 +87,23 @@ class LimitCheck:
     def acts(self) -> bool:
         """Whether a reaction is due: critical, and the monitor is not passive."""
         return self.level is LimitState.CRITICAL and not self.passive
+
+
+def events_of(check: LimitCheck) -> Iterator[tuple[EventName, str]]:
+    """Names and messages of the events of a check, in their order; none if nothing changed."""
+    if not check.changed:
+        return
+    if check.state is LimitState.STALE:
+        message = f"{check.name} is not measured any more; the last value was {check.value:g}"
+        yield "SENSOR_SILENT", message
+        return
+    if check.before is LimitState.STALE and check.measured_before:
+        yield "SENSOR_BACK", f"{check.name} is measured again and is {check.value:g}"
+    if check.state is not LimitState.IN_LIMITS:
+        message = f"{check.name} is {check.value:g}, which is {check.state.value}"
+        yield "LIMIT_EXCEEDED", message
+    elif check.before is not LimitState.STALE:
+        yield "LIMIT_CLEARED", f"{check.name} is {check.value:g}, back within its limits"
 
 
 class LimitMonitor:

@@ -20,6 +20,7 @@ from flightsw.fdir.monitors import (
     Limits,
     LimitState,
     disk_limits,
+    events_of,
     housekeeping_limits,
     temperature_limits,
 )
@@ -169,18 +170,5 @@ class Health:
                 self._report(monitor.check(getattr(packet, name), now, limits))
 
     def _report(self, check: LimitCheck) -> None:
-        if not check.changed:
-            return
-        if check.state is LimitState.STALE:
-            message = f"{check.name} is not measured any more; the last value was {check.value:g}"
-            self.event("SENSOR_SILENT", message, name=check.name, value=check.value)
-            return
-        if check.before is LimitState.STALE and check.measured_before:
-            message = f"{check.name} is measured again and is {check.value:g}"
-            self.event("SENSOR_BACK", message, name=check.name, value=check.value)
-        if check.state is not LimitState.IN_LIMITS:
-            message = f"{check.name} is {check.value:g}, which is {check.state.value}"
-            self.event("LIMIT_EXCEEDED", message, name=check.name, value=check.value)
-        elif check.before is not LimitState.STALE:
-            message = f"{check.name} is {check.value:g}, back within its limits"
-            self.event("LIMIT_CLEARED", message, name=check.name, value=check.value)
+        for event, message in events_of(check):
+            self.event(event, message, name=check.name, value=check.value)

@@ -13,6 +13,7 @@ from flightsw.fdir.monitors import (
     Limits,
     LimitState,
     disk_limits,
+    events_of,
     housekeeping_limits,
     temperature_limits,
 )
@@ -147,3 +148,15 @@ def test_a_wait_between_two_clocks_is_no_jump_and_hides_none() -> None:
     assert monitor.check(7 * 10**9, 1.0, 7.0) is None  # UTC was read late in six seconds
     assert monitor.check(8 * 10**9, 8.0, 14.0) is None  # and early
     assert monitor.check(3620 * 10**9, 15.0, 21.0) == pytest.approx(3600, abs=15)
+
+
+def test_a_sensor_that_falls_silent_and_comes_back_has_its_events() -> None:
+    monitor, limits = LimitMonitor("card"), temperature_limits(75, 85, 5)
+    readings = [(0, None), (1, 60.0), (5, None), (12, None), (13, None), (14, 80.0), (15, 60.0)]
+    events = [
+        [name for name, _ in events_of(monitor.check(value, second, limits))]
+        for second, value in readings
+    ]
+    assert events == [
+        [], [], [], ["SENSOR_SILENT"], [], ["SENSOR_BACK", "LIMIT_EXCEEDED"], ["LIMIT_CLEARED"],
+    ]  # fmt: skip
