@@ -59,7 +59,12 @@ def open_tiff_checked(location: Location, overview: int | None = None) -> Iterat
             raise CorruptImage(shown(location), cause, cure_for(location)) from error
         if file.transform.is_identity:
             raise BadMetadata(shown(location), "has no georeference", "Write it with its grid")
-        yield file
+        try:
+            yield file
+        except UnicodeDecodeError as error:  # of a tag that is read only now
+            cause = f"has tags whose text is not UTF-8 ({error.reason})"
+            cure = "Write its tags and band descriptions as UTF-8, or remove them"
+            raise BadMetadata(shown(location), cause, cure) from error
 
 
 def _check_plain(path: Path) -> None:

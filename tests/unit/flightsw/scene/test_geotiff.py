@@ -362,6 +362,13 @@ def test_numbers_that_are_no_time_are_not_read_as_one(tmp_path: Path, name: str)
     assert open_scene(write_tiff(tmp_path / f"{name}.tif")).metadata.sensed_at is None
 
 
+def test_a_description_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = write_tiff(tmp_path / "a.tif", names=("B02", "B03", "B04", "near"))
+    path.write_bytes(path.read_bytes().replace(b"near", b"n\xe4he"))
+    with pytest.raises(BadMetadata, match="tags whose text is not UTF-8"):
+        open_scene(path)
+
+
 def test_bands_without_descriptions_are_reported_as_such(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", names=("",) * 4)
     with pytest.raises(MissingBand, match="lacks band B02; its bands are not described"):
