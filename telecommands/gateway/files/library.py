@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from cfdppy import CfdpUserBase, IndicationConfig, LocalEntityConfig, RemoteEntityConfig
 from cfdppy.mib import CheckTimerProvider, DefaultFaultHandlerBase, RemoteEntityConfigTable
-from spacepackets.cfdp import TransmissionMode
-from spacepackets.cfdp.pdu import PduFactory
+from spacepackets.cfdp import ConditionCode, TransmissionMode
+from spacepackets.cfdp.pdu import EofPdu, PduFactory
 from spacepackets.countdown import Countdown
 from spacepackets.util import ByteFieldU16
 
@@ -16,6 +16,8 @@ from telecommands.gateway.files.settings import CfdpSettings
 
 NEVER: Final = 1_000_000
 """Repetitions after which cfdp-py would give up; the deadlines of this room come first."""
+
+_MOST_CODE: Final = 15
 
 
 def read_pdu(raw: bytes) -> Any:
@@ -26,6 +28,9 @@ def read_pdu(raw: bytes) -> Any:
         raise ValueError(f"not a PDU ({type(error).__name__})") from error
     if pdu is None:
         raise ValueError("not a PDU of a known kind")
+    if isinstance(pdu, EofPdu) and pdu.condition_code > _MOST_CODE:
+        # spacepackets 0.32 leaves the code in the upper half of its byte.
+        pdu.condition_code = ConditionCode(pdu.condition_code >> 4)
     return pdu
 
 
