@@ -82,10 +82,12 @@ bench: $(READY) browser
 	$(VENV)/bin/python -m deploy.benchmark
 
 # The images of deploy/model/sources.toml lie below DATA; the teacher is asked once.
+# PEER=landsatbiomeRGBI6.hdf5 judges DL-L8S2-UV too (deploy/model/README.md).
 judge: $(READY)
 	@test -n "$(DATA)" || { echo "make judge DATA=FOLDER: name the folder of the images" >&2; exit 2; }
 	test -d judge/taught || { $(VENV)/bin/python -m deploy.model.label "$(DATA)" judge/begun && mv judge/begun judge/taught; }
-	$(VENV)/bin/python -m deploy.model.judge "$(DATA)" judge/taught $$(echo flightsw/model/shipped/*) $(AGAINST)
+	$(VENV)/bin/python -m deploy.model.judge "$(DATA)" judge/taught $$(echo flightsw/model/shipped/*) $(AGAINST) \
+		$(if $(PEER),--peer "$(PEER)")
 	$(VENV)/bin/python -m deploy.documentation.model_card_page
 
 faults: $(READY)

@@ -17,6 +17,7 @@ from deploy.model.evaluate import score, summary
 from deploy.model.judged import JudgedTile, class_probabilities, read_judged_tiles
 from deploy.model.networks import Network, open_network, package_network
 from deploy.model.scores import Confusion, confusion
+from deploy.model.surfaces import is_called_cloud_free
 from deploy.model.teacher import (
     four_band_probabilities,
     teacher_probabilities,
@@ -26,8 +27,6 @@ from flightsw.chain import SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings
 from flightsw.model.package import ModelPackage
 from flightsw.products.contents import CONTAMINATED, NO_DATA
-
-_CLEAR_SCENES: Final = ("s1f11_spain",)
 
 CONTAMINATED_SCENE_CLASSES: Final = (3, 8, 9, 10)
 """Of Sen2Cor's scene classification: cloud shadow, medium and high cloud, thin cirrus."""
@@ -40,7 +39,9 @@ def measure_accuracy(package: ModelPackage, weights: Path, data: Path) -> dict[s
     four_bands = taught_held_out_tiles(data, four_band_probabilities)
     two_scales = taught_held_out_tiles(data, two_scale_probabilities)
     false_alarms = [
-        float(contaminated(int8, tile)[tile.valid].mean()) for tile in tiles if _is_clear(tile)
+        float(contaminated(int8, tile)[tile.valid].mean())
+        for tile in tiles
+        if is_called_cloud_free(tile.name)
     ]
     by_int8, by_fp32 = score(int8, tiles, fp32), summary(score(fp32, tiles))
     chips = read_judged_tiles(data / "labelled")
@@ -94,11 +95,6 @@ def contaminated(network: Network, tile: JudgedTile) -> NDArray[np.bool_]:
     """The network's binary mask of a tile."""
     mask: NDArray[np.bool_] = class_probabilities(network, as_card_input(tile.bands)).argmax(0) > 0
     return mask
-
-
-def _is_clear(tile: JudgedTile) -> bool:
-    """Cloud-free by the data sets' own word: sea, farmland, towns, hills, snow."""
-    return ("_s2_" in tile.name and "cloudy" not in tile.name) or tile.name in _CLEAR_SCENES
 
 
 def _agreement(tiles: list[JudgedTile], others: list[JudgedTile]) -> float:

@@ -22,6 +22,8 @@ def render(card: Card) -> str:
         "date": card.date,
         "machine": card.machine,
         "labelled": _table(_labelled(card)),
+        "surfaces": _table(_surfaces(card)),
+        "failures": _table(_failures(card)),
         "scales": _table(_scales(card)),
         "borders": _table(_borders(card)),
         "options": _table(_options(card)),
@@ -49,6 +51,33 @@ def _labelled(card: Card) -> Iterator[tuple[str, ...]]:
             row.part,
             row.network,
             *("-" if one is None else f"{one:.3f}" for one in figures),
+        )
+
+
+def _surfaces(card: Card) -> Iterator[tuple[str, ...]]:
+    yield "surface", "tiles were", "network", "tiles", "pixels", "clear kept"
+    for row in card.surfaces:
+        yield (
+            row.surface,
+            "held_out" if row.kept_out else "training",
+            row.network,
+            str(row.tiles),
+            f"{row.pixels:,}",
+            _shares(row.clear_kept),
+        )
+
+
+def _failures(card: Card) -> Iterator[tuple[str, ...]]:
+    yield "picture", "image", "m", "part", "first row and column, side", "missed", "false alarms"
+    for number, row in enumerate(card.failures, 1):
+        yield (
+            str(number),
+            row.image,
+            str(row.metres),
+            row.part,
+            f"{row.row}, {row.column}, {row.side} px",
+            _percent(row.missed),
+            _percent(row.false_alarms),
         )
 
 

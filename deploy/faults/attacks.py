@@ -11,7 +11,7 @@ import gc
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +53,7 @@ _START_SECONDS: Final = 300.0
 
 def attack_trials(folder: Path, seed: int, first: int) -> Iterator[dict[str, Any]]:
     """Each attack in turn, from the number ``first`` on, against one unit."""
-    with attacked_unit(folder / f"unit-{first}") as (unit, product):
+    with attacked_unit(folder / f"unit-{first}", _ROLES) as (unit, product):
         while True:
             name = [*ATTACKS][first % len(ATTACKS)]
             yield attack_once(unit, product, name, SECONDS, seed * 1_000_000 + first)
@@ -61,19 +61,22 @@ def attack_trials(folder: Path, seed: int, first: int) -> Iterator[dict[str, Any
 
 
 @contextmanager
-def attacked_unit(folder: Path) -> Iterator[tuple[FlightUnit, ProductRecord]]:
-    """A running unit with one product and a client of each role; each has a telecommand key.
+def attacked_unit(
+    folder: Path, clients: Mapping[str, Set[Role]]
+) -> Iterator[tuple[FlightUnit, ProductRecord]]:
+    """A running unit with one product and these clients; each has a telecommand key.
 
-    Its engine is one that no machine without TensorRT opens: the links are attacked.
+    Its engine is one that no machine without TensorRT opens: the links are attacked, and an engine
+    that is opened meanwhile would add to the memory that is measured.
     """
     with flight_unit(folder, engines=("tensorrt",)) as unit:
-        for name, roles in _ROLES.items():
+        for name, roles in clients.items():
             generate_curve_pair(unit.ground, name)
             secret = generate_telecommand_key(unit.ground, name)
             KeyFolder(unit.state / "keys").authorise(
                 unit.ground / f"{name}.key", secret, roles=frozenset(roles)
             )
-        product = add_product(unit.state)
+        product = _add_product(unit.state)
         unit.start(wait=False)
         if not unit.announced.wait(_START_SECONDS):
             raise RuntimeError(f"the service does not start: {unit.log[-5:]}")
@@ -244,7 +247,7 @@ def _findings(result: Mapping[str, Any]) -> int:
     return len(result["findings"])
 
 
-def add_product(state_dir: Path) -> ProductRecord:
+def _add_product(state_dir: Path) -> ProductRecord:
     """One product on board, as a job would have left it."""
     path = state_dir / "products" / "J1" / "mask.bin"
     path.parent.mkdir(parents=True)

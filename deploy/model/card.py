@@ -32,6 +32,33 @@ class LabelledRow(msgspec.Struct, frozen=True):
     shadow_found: float | None
 
 
+class SurfaceRow(msgspec.Struct, frozen=True):
+    """What a network keeps clear of a surface on cloud-free tiles, kept out or not."""
+
+    surface: str
+    kept_out: bool
+    network: str
+    tiles: int
+    pixels: int
+    clear_kept: Interval
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A square of an image in which the release is wrong; ``row``, ``column``, ``side`` in pixels.
+
+    The shares are of the pixels of which people decided whether they are contaminated.
+    """
+
+    image: str
+    metres: int
+    part: str
+    row: int
+    column: int
+    side: int
+    missed: float
+    false_alarms: float
+
+
 class ScaleRow(msgspec.Struct, frozen=True):
     """A network against the teacher on the tiles of a scale that were kept out."""
 
@@ -85,6 +112,8 @@ class Card(msgspec.Struct, frozen=True):
     date: str
     machine: str
     labelled: tuple[LabelledRow, ...]
+    surfaces: tuple[SurfaceRow, ...]
+    failures: tuple[Failure, ...]
     scales: tuple[ScaleRow, ...]
     borders: tuple[BorderRow, ...]
     options: tuple[OptionRow, ...]

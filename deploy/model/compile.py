@@ -26,6 +26,7 @@ from deploy.model.calibrate import (
     margin_shortfall,
     sample_tensors,
 )
+from deploy.model.command import one_line_errors
 from deploy.model.confidence import (
     Margins,
     expected_calibration_error,
@@ -39,7 +40,13 @@ from deploy.model.evaluate import score, summary
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.judged import JudgedTile, read_judged_tiles, stride
 from deploy.model.label import read_taught_tiles
-from deploy.model.networks import Network, int8_network, onnx_network, openvino_graph
+from deploy.model.networks import (
+    Network,
+    int8_network,
+    onnx_network,
+    openvino_graph,
+    read_graph,
+)
 from deploy.model.packaging import golden_answers, refuse_existing, write_package
 from deploy.model.quantise import (
     INPUT_ZERO_POINT,
@@ -116,7 +123,7 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     if not name:
         raise UsageError(out, "is not named NAME-VERSION", "Name the folder like dtacsnet-cd-0.1.0")
     refuse_existing(out)
-    float_graph = onnx.load(str(model))
+    float_graph = read_graph(model)
     channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if channels != len(compilation.bands):
         raise UsageError(
@@ -335,4 +342,5 @@ def _compile(arguments: argparse.Namespace) -> ModelPackage:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("compile"):
+        main()

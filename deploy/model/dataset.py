@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.model.arrays import read_arrays
 from flightsw.errors import UsageError
 
 BANDS: Final = ("B02", "B03", "B04", "B08")
@@ -154,12 +155,15 @@ def _read_toml(path: Path, kind: type[_Read]) -> _Read:
 
 
 def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
-    with np.load(path, allow_pickle=False) as arrays:
-        stack = arrays["bands"]
-        order = tuple(str(band) for band in arrays["order"]) if "order" in arrays else source.order
-        single = stack.ndim == 3
-        names = [path.stem] if single else [str(name) for name in arrays["name"]]
-        labels = arrays[source.labels] if source.classes else None
+    arrays = read_arrays(path, "bands", *([source.labels] if source.classes else []))
+    stack = arrays["bands"]
+    order = tuple(str(band) for band in arrays["order"]) if "order" in arrays else source.order
+    single = stack.ndim == 3
+    if not single and (stack.ndim != 4 or "name" not in arrays):
+        cause = f"has bands of shape {stack.shape}"
+        raise UsageError(path, cause, "Give bands (C, H, W), or (N, C, H, W) and name")
+    names = [path.stem] if single else [str(name) for name in arrays["name"]]
+    labels = arrays[source.labels] if source.classes else None
     if missing := sorted(set(BANDS).difference(order)):
         raise UsageError(path, f"lacks {', '.join(missing)}", "Give its bands as order in sources")
     if stack.shape[-3] != len(order):

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deploy.model.command import one_line_errors
 from deploy.model.judged import (
     CLOUD,
     SHADOW,
@@ -148,4 +149,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("evaluate"):
+        main()

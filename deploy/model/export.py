@@ -12,6 +12,7 @@ import onnxruntime
 import torch
 from torch import nn
 
+from deploy.model.command import one_line_errors
 from deploy.model.crops import INPUT_LIMIT, WINDOW
 from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
@@ -119,4 +120,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("export"):
+        main()

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deploy.model.command import one_line_errors
 from deploy.model.dataset import BANDS, Tile, read_tiles
 from deploy.model.judged import class_probabilities
 from deploy.model.networks import Network, open_network
@@ -128,4 +129,5 @@ def _share(pixels: NDArray[np.bool_], valid: NDArray[np.bool_]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("first_look"):
+        main()

@@ -8,8 +8,7 @@ are judged by the teacher.  RELEASE is the package that the card is about; other
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from math import isnan
 from pathlib import Path
@@ -21,50 +20,27 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.card import Card, LabelledRow, OptionRow, write_card
+from deploy.model.command import one_line_errors
 from deploy.model.confidence import Margins, margins_of
+from deploy.model.contender import TEACHER, Contender, contender, peer
 from deploy.model.dataset import Tile, read_split, read_tiles
 from deploy.model.export import read_network, with_head
-from deploy.model.kept_out import (
-    Probability,
-    answered_tiles,
-    border_row,
-    calibration,
-    contamination,
-    precision,
-    scale_rows,
-)
+from deploy.model.failures import draw, worst_squares
+from deploy.model.kept_out import answered_tiles, border_row, calibration, precision, scale_rows
 from deploy.model.label import read_taught_tiles
 from deploy.model.networks import Network, package_network, torch_network
-from deploy.model.teacher import four_band_probabilities
+from deploy.model.surfaces import surface_rows
 from deploy.model.verdict import judge
 from flightsw.bench.machine import describe_machine
-from flightsw.errors import FlightError, UsageError
+from flightsw.errors import UsageError
 from flightsw.model.package import ModelPackage, load_package
 
 CARD: Final = Path(__file__).resolve().parents[2] / "docs" / "model-card.json"
+PICTURES: Final = CARD.parent / "images" / "model-card-failures.jpg"
 
 _THRESHOLDS: Final = (None, 30, 40, 60)
 _BUFFERS: Final = (0, 1, 3)
 _FLOATING: Final = "release in FP32"
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A network by name, and its probability of contamination ``(H, W)`` in an image."""
-
-    name: str
-    probability: Callable[[Tile], Probability]
-
-
-_TEACHER: Final = Contender(
-    "teacher, 4 bands",
-    lambda tile: np.asarray(1 - four_band_probabilities(tile)[0], np.float32),
-)
-
-
-def contender(name: str, network: Network) -> Contender:
-    """A network that sees four bands, in the steps of the card's input."""
-    return Contender(name, lambda tile: contamination(network, tile.four_bands))
 
 
 def labelled_rows(tiles: Sequence[Tile], contenders: Sequence[Contender]) -> Iterator[LabelledRow]:
@@ -103,15 +79,21 @@ def option_rows(
 
 
 def make_card(
-    data: Path, taught: Path, release: ModelPackage, others: Sequence[ModelPackage] = ()
+    data: Path,
+    taught: Path,
+    release: ModelPackage,
+    others: Sequence[ModelPackage] = (),
+    peers: Sequence[Contender] = (),
+    pictures: Path = PICTURES,
 ) -> Card:
     """Measure everything in one run; :class:`UsageError` if there is nothing to judge by."""
     names = [f"{one.name} {one.version}" for one in (release, *others)]
     networks = {
         name: package_network(one) for name, one in zip(names, (release, *others), strict=True)
     }
-    contenders = [*(contender(name, one) for name, one in networks.items()), _TEACHER]
-    labelled = [tile for tile in read_tiles(data) if tile.allowed is not None]
+    contenders = [*(contender(name, one) for name, one in networks.items()), TEACHER, *peers]
+    tiles = list(read_tiles(data))
+    labelled = [tile for tile in tiles if tile.allowed is not None]
     split = read_split()
     kept_out = [tile for tile in labelled if split.part_of(tile.region) == "held_out"]
     answered = answered_tiles(
@@ -122,11 +104,15 @@ def make_card(
         raise UsageError(
             taught, "has no tile that was kept out", "Write it with deploy.model.label"
         )
+    failures = worst_squares(labelled, contenders[0])
+    draw(failures, labelled, contenders[0], pictures)
     return Card(
         model_id=release.model_id,
         date=datetime.now(timezone.utc).date().isoformat(),
         machine=describe_machine(),
         labelled=tuple(labelled_rows(labelled, contenders)),
+        surfaces=tuple(surface_rows(tiles, contenders)),
+        failures=tuple(failures),
         scales=tuple(scale_rows(answered, names)),
         borders=tuple(border_row(answered, name) for name in names),
         options=tuple(option_rows(kept_out, contenders[0], release.temperature)),
@@ -162,13 +148,19 @@ def main() -> None:
     parser.add_argument("release", type=Path, help="package that the card is about")
     parser.add_argument("others", type=Path, nargs="*", help="packages to compare with")
     parser.add_argument("--out", type=Path, default=CARD, help="file of the figures (%(default)s)")
+    parser.add_argument(
+        "--pictures", type=Path, default=PICTURES, help="JPEG of failures (%(default)s)"
+    )
+    parser.add_argument(
+        "--peer", type=Path, help="weights of DL-L8S2-UV (landsatbiomeRGBI6.hdf5), to compare with"
+    )
     arguments = parser.parse_args()
-    try:
-        release, *others = map(load_package, (arguments.release, *arguments.others))
-        write_card(make_card(arguments.data, arguments.taught, release, others), arguments.out)
-    except FlightError as error:
-        parser.exit(2, f"judge: {error}\n")
+    release, *others = map(load_package, (arguments.release, *arguments.others))
+    peers = [peer(arguments.peer)] if arguments.peer else []
+    card = make_card(arguments.data, arguments.taught, release, others, peers, arguments.pictures)
+    write_card(card, arguments.out)
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("judge"):
+        main()

@@ -10,8 +10,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.model.arrays import read_arrays
 from deploy.model.dataset import BANDS, reflectance
 from deploy.model.networks import Network
+from flightsw.errors import UsageError
 from flightsw.pipeline.surroundings import surround
 from flightsw.scene.tiling import Grid
 
@@ -42,9 +44,14 @@ def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]
     """Read each ``.npz`` with a teacher's ``probabilities`` or a person's ``label``.
 
     ``part`` (``held_out``, say) keeps only that part of the teacher's tiles.
+    Raises :class:`UsageError` if no tile is left, or a file is not one.
     """
-    tiles = (_read(path) for path in sorted(folder.glob("*.npz")))
-    return [tile for tile in tiles if part is None or tile.part in (part, _LABELLED)]
+    tiles = [_read(path) for path in sorted(folder.glob("*.npz"))]
+    kept = [tile for tile in tiles if part is None or tile.part in (part, _LABELLED)]
+    if not kept:
+        cause = f"has no .npz file of the part {part}" if tiles else "has no .npz file"
+        raise UsageError(folder, cause, "Write them with deploy.model.label")
+    return kept
 
 
 def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,18 +89,21 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _read(path: Path) -> JudgedTile:
-    with np.load(path, allow_pickle=False) as arrays:
-        if "probabilities" in arrays:
-            return JudgedTile(
-                name=str(arrays["name"]),
-                region=str(arrays["region"]),
-                part=str(arrays["part"]),
-                bands=arrays["bands"].astype(np.float32),
-                valid=arrays["valid"],
-                reference=arrays["probabilities"].argmax(axis=0).astype(np.uint8),
-                knows_shadow=True,
-            )
-        bands, label = arrays["bands"], arrays["label"]
+    arrays = read_arrays(path, "bands")
+    if "probabilities" in arrays:
+        return JudgedTile(
+            name=str(arrays["name"]),
+            region=str(arrays["region"]),
+            part=str(arrays["part"]),
+            bands=arrays["bands"].astype(np.float32),
+            valid=arrays["valid"],
+            reference=arrays["probabilities"].argmax(axis=0).astype(np.uint8),
+            knows_shadow=True,
+        )
+    if "label" not in arrays:
+        cause = "has neither the probabilities of a teacher nor the label of a person"
+        raise UsageError(path, cause, "Write it with deploy.model.label, or add label (H, W)")
+    bands, label = arrays["bands"], arrays["label"]
     order = _index_entry(path).get("order", BANDS)
     four = bands[[order.index(band) for band in BANDS]]
     return JudgedTile(

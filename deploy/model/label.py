@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deploy.model.arrays import read_arrays
+from deploy.model.command import one_line_errors
 from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, coarser, read_split, read_tiles
 from deploy.model.simulated import simulated_tiles
 from deploy.model.teacher import teacher_probabilities
+from flightsw.errors import UsageError
 
 Answer = NDArray[np.float32]
 
@@ -121,24 +124,30 @@ def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
 
 
 def read_taught_tiles(folder: Path) -> list[TaughtTile]:
-    """Read back what :func:`main` wrote, in the order of the file names."""
-    tiles = []
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as arrays:
-            tiles.append(
-                TaughtTile(
-                    name=str(arrays["name"]),
-                    region=str(arrays["region"]),
-                    part=str(arrays["part"]),  # type: ignore[arg-type]
-                    ground_sample_distance=int(arrays["ground_sample_distance"]),
-                    bands=arrays["bands"].astype(np.float32),
-                    valid=arrays["valid"],
-                    probabilities=arrays["probabilities"].astype(np.float32),
-                    labelled=bool(arrays["labelled"]),
-                )
-            )
+    """Read back what :func:`main` wrote, in the order of the file names.
+
+    Raises :class:`UsageError` if the folder has no tile, or a file is not one.
+    """
+    tiles = [_read(path) for path in sorted(folder.glob("*.npz"))]
+    if not tiles:
+        raise UsageError(folder, "has no .npz file", "Write them with deploy.model.label")
     return tiles
 
 
+def _read(path: Path) -> TaughtTile:
+    arrays = read_arrays(path, *(field.name for field in fields(TaughtTile)))
+    return TaughtTile(
+        name=str(arrays["name"]),
+        region=str(arrays["region"]),
+        part=str(arrays["part"]),  # type: ignore[arg-type]
+        ground_sample_distance=int(arrays["ground_sample_distance"]),
+        bands=arrays["bands"].astype(np.float32),
+        valid=arrays["valid"],
+        probabilities=arrays["probabilities"].astype(np.float32),
+        labelled=bool(arrays["labelled"]),
+    )
+
+
 if __name__ == "__main__":
-    main()
+    with one_line_errors("label"):
+        main()

@@ -11,12 +11,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from deploy.model.crops import WINDOW
 from deploy.model.dataset import BANDS
 from deploy.model.export import read_network
 from flightsw.dimc.simulator.int8_graph import exact_arithmetic, load_openvino
+from flightsw.errors import UsageError
 from flightsw.model.description import Quantisation
 from flightsw.model.package import ModelPackage, load_package
 
@@ -42,8 +44,19 @@ def open_network(path: Path) -> Network:
     if path.is_dir():
         return package_network(load_package(path))
     if path.suffix == ".onnx":
-        return onnx_network(onnx.load(str(path)))
+        return onnx_network(read_graph(path))
     return torch_network(read_network(path))
+
+
+def read_graph(path: Path) -> onnx.ModelProto:
+    """Read an ``.onnx`` file; raises :class:`UsageError` if it holds no network."""
+    try:
+        graph = onnx.load(str(path))
+        onnx.checker.check_model(graph)
+    except (OSError, DecodeError, onnx.checker.ValidationError) as error:
+        cause = f"is not an ONNX network ({error})"
+        raise UsageError(path, cause, "Write it with deploy.model.export") from error
+    return graph
 
 
 def torch_network(module: torch.nn.Module) -> Network:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from flightsw.errors import FlightError, OutputNotWritable, UsageError
+from deploy.model.command import one_line_errors
+from flightsw.errors import OutputNotWritable, UsageError
 from flightsw.model.package import CHECKSUMS, SIGNATURE, load_package
 from flightsw.model.signature import KEY_SUFFIX
 
@@ -88,18 +88,16 @@ def main() -> None:
     parser.add_argument("--key", type=Path, help=f"the key to sign with, NAME{SECRET_SUFFIX}")
     parser.add_argument("--generate", type=Path, metavar="NAME", help="make a pair of keys first")
     arguments = parser.parse_args()
-    try:
-        if arguments.generate:
-            print(f"for the unit: {generate(arguments.generate)}")
-        if arguments.package:
-            if not arguments.key:
-                parser.error("--key names the key to sign with")
-            print(f"signed: {sign(arguments.package, arguments.key)}")
-        elif not arguments.generate:
-            parser.error("give a package, or --generate NAME")
-    except FlightError as error:
-        sys.exit(f"sign: {error}")
+    if arguments.generate:
+        print(f"for the unit: {generate(arguments.generate)}")
+    if arguments.package:
+        if not arguments.key:
+            parser.error("--key names the key to sign with")
+        print(f"signed: {sign(arguments.package, arguments.key)}")
+    elif not arguments.generate:
+        parser.error("give a package, or --generate NAME")
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("sign"):
+        main()

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from deploy.model.command import one_line_errors
 from deploy.model.crops import (
     PEOPLE_SHARE,
     WINDOW,
@@ -31,6 +32,7 @@ from deploy.model.crops import (
     thick_share,
 )
 from deploy.model.label import TaughtTile, read_taught_tiles
+from flightsw.errors import UsageError
 from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
 
@@ -140,12 +142,16 @@ def train(
     """Train a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
 
     ``initial`` is a ``state_dict`` to start from.
+    Raises :class:`UsageError` without tiles to learn from or to validate with.
     """
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     judged = [tile for tile in tiles if tile.part == "validation"]
     learnt = [tile for tile in tiles if tile.part == "training"]
+    for part, chosen in (("validation", judged), ("training", learnt)):
+        if not chosen:
+            raise UsageError("the tiles", f"have no part {part}", "See label --split")
     network = DtacsNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial:
         network.load_state_dict(torch.load(initial, map_location=device, weights_only=True))
@@ -268,6 +274,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
     arguments = parser.parse_args()
+    tiles = read_taught_tiles(arguments.taught)
     arguments.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
         schedule=arguments.schedule,
@@ -280,8 +287,9 @@ def main() -> None:
         threads=arguments.threads,
     )
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
-    train(read_taught_tiles(arguments.taught), recipe, arguments.out, arguments.initial)
+    train(tiles, recipe, arguments.out, arguments.initial)
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors("train"):
+        main()

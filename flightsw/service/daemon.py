@@ -40,7 +40,7 @@ from flightsw.errors import EngineError, LinkError, StateUnavailable
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
 from flightsw.fdir.crash_report import CrashReport
 from flightsw.fdir.lasting_safe import LastingSafe
-from flightsw.fdir.modes import ModeMachine, SafeReason
+from flightsw.fdir.modes import ModeMachine
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.fdir.watchdog import Heartbeats
 from flightsw.host.clock import utc_ns
@@ -57,6 +57,7 @@ from flightsw.model.uplink import ModelUplink
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
+from flightsw.service.recovery import Recovery
 from flightsw.service.sockets import FlightSockets, open_sockets, write_endpoints
 from flightsw.service.state_care import StateCare
 from flightsw.state import StateFile
@@ -65,8 +66,7 @@ from flightsw.telemetry.link import TelemetryLink, published
 from flightsw.telemetry.packets import PacketStream
 from flightsw.telemetry.reporting import ServicePorts
 from flightsw.telemetry.sensors import Sensors
-from telecommands.dictionary import Code, EventName, Mode, ProductRecord, Stage, Value
-from telecommands.units import size
+from telecommands.dictionary import EventName, Mode, ProductRecord, Stage, Value
 
 _CHECK_SECONDS: Final = 1.0
 _LONGEST_WAIT: Final = 0.25
@@ -117,13 +117,13 @@ class FlightService:
         sockets = opened.enter_context(open_sockets(service, self._unit, keys, self._keys.lets_in))
         crash_report = CrashReport(service.state_dir)
         opened.callback(crash_report.close)
-        self._crash = crash_report.last
+        crash = crash_report.last
         self._boots = BootRecord(self._state)
         machine_boot = _machine_boot()
         self._boot = self._boots.begin(
             utc_ns(),
             machine_boot,
-            crashed=bool(self._crash.signal),
+            crashed=bool(crash.signal),
             same_job=CrashSuspects(self._state).same_again(),
         )
         self._contact = ContactWindow(self._state, machine_boot)
@@ -142,6 +142,21 @@ class FlightService:
             self._modes,
             self._ports,
             restart=lambda: self.end(RESTART_STATUS),
+        )
+        self._recovery = Recovery(
+            boot=self._boot,
+            crash=crash,
+            care=self._care,
+            jobs=self._jobs,
+            outcomes=self._outcomes,
+            dispatcher=self._dispatcher,
+            contact=self._contact,
+            modes=self._modes,
+            safe=self._safe,
+            ports=self._ports,
+            attempts=lambda: int(self._parameters.number("processing.attempts")),
+            products=service.state_dir / "products",
+            faults=settings.dimc.faults,
         )
         self._endpoints = sockets.endpoints
         self._log.info(
@@ -249,7 +264,6 @@ class FlightService:
             self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
-        self._faults = settings.dimc.faults
 
     def _build_commanding(self, sockets: FlightSockets) -> None:
         handlers = Handlers(
@@ -349,7 +363,7 @@ class FlightService:
         with self._opened:
             try:
                 self._offer_endpoints()
-                self._recover()
+                self._recovery.run()
                 self._start()
                 while not (self._ending.is_set() or self._signalled):
                     self._look_after()
@@ -393,77 +407,6 @@ class FlightService:
             yield
         finally:
             self._heartbeats.expect("processing", self._processing_seconds, time.monotonic())
-
-    def _recover(self) -> None:
-        """Close what the previous run left open."""
-        now_ns, boot = utc_ns(), self._boot
-        if self._faults is not None:
-            message = f"faults of the card are injected, seed {self._faults.seed}"
-            self._events.report("FAULTS_INJECTED", message)
-        self._care.deal_with_loss()
-        recovered = self._jobs.recover(
-            int(self._parameters.number("processing.attempts")),
-            now_ns,
-            unclean=not boot.last_was_clean,
-            crash=self._crash.signal,
-        )
-        if not boot.last_was_clean:
-            self._report_unclean_end(recovered.suspects)
-        for job in recovered.requeued:
-            alone = ", alone" if job.id in recovered.suspects else ""
-            message = f"{job.id} ran when the service ended, and waits to run again{alone}"
-            self._events.report("JOB_REQUEUED", message, job=job.id)
-        for job in recovered.failed:
-            record = self._jobs.record(job.id)
-            code, cause = record.code or Code.ATTEMPTS_EXHAUSTED, record.cause
-            self._report(job.telecommand, Stage.FAILED, code=code, cause=cause)
-            self._events.report(
-                "JOB_FAILED", f"{job.id} is FAILED: {cause}", job=job.id, code=code.value
-            )
-        for job in recovered.cancelled:
-            cause = self._jobs.record(job.id).cause
-            self._report(job.telecommand, Stage.CANCELLED, code=Code.CANCELLED, cause=cause)
-            self._outcomes.close_cancellations(job.id)
-        self._dispatcher.close_orphans(self._jobs.is_open)
-        self._care.remove_remains(self._settings.state_dir / "products")
-        self._safe.restore()
-        self._care.settle()
-        self._restore_contact()
-        if boot.loop:
-            self._events.report(
-                "BOOT_LOOP", "SAFE until SET_MODE, after three unclean boots within ten minutes"
-            )
-            self._modes.unsafe(SafeReason.BOOT_LOOP, "three unclean boots within ten minutes")
-        with suppress(StateUnavailable):  # the next check makes up for it
-            self._safe.keep()
-
-    def _report_unclean_end(self, suspects: tuple[str, ...]) -> None:
-        message = f"the previous run ended {self._boot.reset_cause}"
-        if self._crash.signal:
-            message += f" ({self._crash.signal})"
-            self._log.error("the previous run crashed", stacks=self._crash.stacks)
-        if suspects:
-            message += f"; at work were {', '.join(suspects)}"
-        self._events.report(
-            "UNCLEAN_RESTART",
-            message,
-            boot=self._boot.number,
-            signal=self._crash.signal,
-            suspects=suspects,
-        )
-
-    def _restore_contact(self) -> None:
-        contact = self._contact.restore(time.monotonic(), utc_ns())
-        if contact is None:
-            return
-        spent = self._contact.spent_bytes
-        if contact.open:
-            left, seconds = contact.bytes_left, contact.seconds_left
-            message = f"the contact window continues: {size(left)} and {seconds:.0f} s are left"
-            self._events.report("CONTACT_OPENED", message, bytes=left, seconds=seconds)
-        else:
-            message = f"the contact window closed during the restart, after {size(spent)}"
-            self._events.report("CONTACT_CLOSED", message, bytes=spent)
 
     def _start(self) -> None:
         now = time.monotonic()

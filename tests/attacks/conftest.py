@@ -9,16 +9,13 @@ from pathlib import Path
 import pytest
 import zmq
 
-from deploy.faults.attacks import add_product
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
-from flightsw.keys import KeyFolder
+from deploy.faults.attacks import attacked_unit
+from deploy.rig.flight_unit import FlightUnit, wait_until
 from telecommands.dictionary import OpenContact, ProductRecord, Role, Stage
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import GroundKeys, read_ground_keys
 from telecommands.ground.sequence import SequenceFile
-from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
-_START_SECONDS = 300
 _STEADY = 20  # looks at the memory
 ROLES = {
     "watcher": {Role.WATCH},
@@ -100,19 +97,7 @@ class Attacked:
 
 @pytest.fixture(scope="session")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
-    folder: Path = tmp_path_factory.mktemp("attacked")
-    # An engine that no machine without TensorRT opens: the links are attacked, and an engine that
-    # is opened meanwhile would add to the memory that the tests measure.
-    with flight_unit(folder / "unit", engines=("tensorrt",)) as unit:
-        for name, roles in ROLES.items():
-            generate_curve_pair(unit.ground, name)
-            secret = generate_telecommand_key(unit.ground, name)
-            KeyFolder(unit.state / "keys").authorise(
-                unit.ground / f"{name}.key", secret, roles=frozenset(roles)
-            )
-        product = add_product(unit.state)
-        unit.start(wait=False)
-        assert unit.announced.wait(_START_SECONDS)
+    with attacked_unit(tmp_path_factory.mktemp("attacked") / "unit", ROLES) as (unit, product):
         assert unit.execute("PING").stage is Stage.COMPLETED
         yield Attacked(unit, product)
         assert unit.stop() == 0

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from deploy.model.contender import Contender
 from deploy.model.dataset import BANDS, Tile
-from deploy.model.judge import Contender, labelled_rows, option_rows
+from deploy.model.judge import labelled_rows, option_rows
 
 SIDE = 64
 
