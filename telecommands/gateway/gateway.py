@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Final
@@ -36,7 +37,8 @@ MOST_REQUESTS: Final = 200
 """Telecommands that may wait to be sent."""
 
 _TURN_S: Final = 0.05
-_BATCH_S: Final = 0.05  # packets that arrive together are numbered and sent together
+_BATCH_S: Final = 0.05  # what arrives meanwhile is read, numbered and sent together
+_MOST_BATCH: Final = 1000
 _RECHECK_S: Final = 1.0
 _JOIN_S: Final = 5.0
 _QUIET_S: Final = 1.0  # at most one line a kind of fault in this time
@@ -198,8 +200,8 @@ class Gateway:
         """Follow the link while endpoints and keys stay the same and it can be established."""
         lost_before, reported = self._tally.lost, None
         recheck_at = time.monotonic() + _RECHECK_S
-        while not stop.is_set():
-            batch = list(client.packets(_BATCH_S))
+        while not stop.wait(_BATCH_S):
+            batch = islice(client.packets(0.0), _MOST_BATCH)
             self._send([report for one in batch for report in self._reports_of(*one)])
             finding, now = client.finding, time.monotonic()
             with self._lock:

@@ -154,7 +154,10 @@ class Connection:
 
     def receive(self, deadline: float) -> list[zmq.Frame] | None:
         """One message, or None when the monotonic clock reaches ``deadline`` (s)."""
-        left_ms = max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
+        try:  # a poll takes longer than the message that waits
+            return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        except zmq.Again:
+            left_ms = max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
         if not self._socket.poll(left_ms):
             return None
         return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
