@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import random
 import socket
@@ -156,13 +155,12 @@ def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_
         settings, tmp_path, lambda *_: True, lambda path, _: arrived.append(path), counts
     )
     (tmp_path / "file").write_bytes(_CONTENT)
-    numbers = itertools.count(1).__next__
     with (
         yamcs(tmp_path / "yamcs", other, own) as server,
         UdpLink(("127.0.0.1", own), ("127.0.0.1", other), counts) as link,
-        CfdpEntity(settings, LossyLink(link), numbers, receiver, counts) as entity,
+        CfdpEntity(settings, LossyLink(link), receiver, counts) as entity,
     ):
-        entity.send(tmp_path / "file", "unit_job_mask.npy")
+        entity.send(tmp_path / "file", "unit_job_mask.npy", 1)
         stored = server.call("GET", "/storage/buckets/products/objects/unit_job_mask.npy")
         assert hashlib.sha256(stored).digest() == hashlib.sha256(_CONTENT).digest()
         server.command("/storage/buckets", name="packages")
