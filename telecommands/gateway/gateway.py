@@ -20,9 +20,10 @@ from telecommands.gateway.layout import LayoutError
 from telecommands.gateway.packets import Report, report_of, space_packet, status_report
 from telecommands.gateway.peers import Peers
 from telecommands.gateway.requests import Rejection, Request, read_request, request_id
+from telecommands.gateway.schedule_file import ScheduleFile
 from telecommands.gateway.status import Fault, GatewayStatus, Tally
 from telecommands.gateway.verification import Verifications
-from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.commanding_link import CommandingLink
 from telecommands.ground.errors import GroundError
 from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
@@ -45,7 +46,10 @@ _QUIET_S: Final = 1.0  # at most one line a kind of fault in this time
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``listen`` with port 0: any free port.  ``hazardous``: those telecommands are sent too."""
+    """``listen`` with port 0: any free port.  ``hazardous``: those telecommands are sent too.
+
+    The request ids of scheduled telecommands are in a file beside ``counts``.
+    """
 
     listen: tuple[str, int]
     apid: int
@@ -78,9 +82,11 @@ class Gateway:
         first = station()
         self._unit = first.keys.unit or first.endpoints.unit
         self._key_id = first.keys.telecommand.key_id if first.keys.telecommand else ""
-        self._verifications = Verifications(self._unit)
-        self._client: TelecommandClient | None = None
-        self._connected_to: Station | None = None
+        schedule = ScheduleFile(
+            settings.counts.with_name(f"{settings.counts.name}.schedule"), self._unit
+        )
+        self._verifications = Verifications(self._unit, schedule.read(), schedule.write)
+        self._link = CommandingLink(station)
         self._status_at = 0.0
         with ExitStack() as opened:
             self._counts = opened.enter_context(CountFile(settings.counts, settings.apid))
@@ -237,18 +243,18 @@ class Gateway:
     # The commanding thread.
 
     def _command(self, stop: threading.Event) -> None:
-        with ExitStack() as clients:
+        with self._link:
             while not stop.is_set():
                 try:
                     request = self._requests.get(timeout=_TURN_S)
                 except Empty:
                     pass
                 else:
-                    self._forward(request, clients)
+                    self._forward(request)
                 self._read_stages()
                 self._give_up()
 
-    def _forward(self, request: Request, clients: ExitStack) -> None:
+    def _forward(self, request: Request) -> None:
         args = request.args
         if request.entry_of:
             with self._lock:
@@ -260,7 +266,7 @@ class Gateway:
                 return
             args = {"entry": entry}
         try:
-            telecommand = self._connected(clients).send(request.name, args)
+            telecommand = self._link.client().send(request.name, args)
         except GroundError as error:
             self._report_fault("NOT_SENT", error.sentence)
             now = time.time_ns()
@@ -269,21 +275,11 @@ class Gateway:
             with self._lock:
                 self._verifications.open(telecommand, request, time.monotonic())
 
-    def _connected(self, clients: ExitStack) -> TelecommandClient:
-        """The client; a new one if the service's endpoints or the keys have changed."""
-        station = self._station()
-        if self._client is None or self._connected_to != station:
-            clients.close()
-            self._client = None
-            self._client = clients.enter_context(station.commanding())
-            self._connected_to = station
-        return self._client
-
     def _read_stages(self) -> None:
-        if self._client is None or not len(self._verifications):
+        if not len(self._verifications):
             return
         try:
-            for stage in self._client.arrivals(_TURN_S):
+            for stage in self._link.arrivals(_TURN_S):
                 self._answer(stage)
         except GroundError as error:
             with self._lock:
@@ -309,8 +305,7 @@ class Gateway:
     def _close(self, ended: Iterable[tuple[str, list[Report]]], cause: str) -> None:
         for telecommand, reports in ended:
             self._report_fault("NOT_SENT", f"telecommand {telecommand} was given up: {cause}")
-            if self._client is not None:
-                self._client.forget(telecommand)
+            self._link.forget(telecommand)
             self._send(reports)
-        if not len(self._verifications):  # a link whose key was refused does not reconnect
-            self._connected_to = None
+        if not len(self._verifications):
+            self._link.renew()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -12,7 +11,7 @@ from typing import Final, Protocol
 from telecommands.dictionary import ProductOffer
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import GroundError, NoAnswer, TransferFailed, product_error
-from telecommands.ground.part_file import sync_folder
+from telecommands.ground.part_file import write_whole
 from telecommands.ground.station import Station
 
 ASK_S: Final = 0.5
@@ -96,23 +95,15 @@ class ProductHandOver:
     def _begin(self, record: Path) -> int:
         """A new transaction, which is on the disk before it is used."""
         number = self._numbers()
-        part = record.with_name(f".{record.name}")
         try:
-            with part.open("w", encoding="ascii") as file:
-                file.write(str(number))
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(record)
-            sync_folder(self._folder)
+            write_whole(record, b"%d" % number)
         except OSError as error:
             raise product_error(record, error) from error
         return number
 
     def _hand_over(self, record: Path) -> None:
         try:
-            with record.open("wb") as file:  # truncated: one step for the file system
-                os.fsync(file.fileno())
-            sync_folder(self._folder)
+            write_whole(record, _HANDED_OVER.encode())
         except OSError as error:
             raise product_error(record, error) from error
 

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from deploy.rig.flight_unit import wait_until
+from telecommands.dictionary import Stage, Verification
 from telecommands.gateway.gateway import Gateway, GatewaySettings
 from telecommands.gateway.packets import STATUS_STRUCTURE
 from telecommands.ground.connection import read_ground_keys
@@ -143,6 +144,22 @@ def test_a_scheduled_telecommand_is_accepted_and_can_be_deleted(
     control.send(unknown)
     ((subtype, record),) = control.stages(unknown)
     assert (subtype, "has scheduled no telecommand" in record["cause"]) == (2, True)
+
+
+def test_a_restart_keeps_the_request_id_of_a_scheduled_telecommand(
+    start: _Start, flight: FlightStandIn
+) -> None:
+    flight.results["SCHEDULE"] = {"entry": "e1"}
+    inner = function("PING", count=11)
+    with start().gateway as first, MissionControl(first.address) as control:
+        control.send(insertion(_LATER, inner, count=12))
+        control.until(lambda p: (p.message_subtype, bytes(p.source_data[:4])) == (1, inner[:4]))
+        first.stop()
+    ended = Verification(id="e1", name="PING", stage=Stage.COMPLETED, at=1, key_id="operator")
+    with MissionControl(start(status_s=0.0).gateway.address) as control:
+        control.status(lambda status: status["link_up"])
+        flight.telemetry.publish("ver", ended)
+        assert [subtype for subtype, _ in control.stages(inner)] == [7]
 
 
 def test_counts_continue_where_the_last_gateway_ended(start: _Start, tmp_path: Path) -> None:
