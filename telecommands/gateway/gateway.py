@@ -19,6 +19,7 @@ from telecommands.gateway.counts import CountFile
 from telecommands.gateway.layout import LayoutError
 from telecommands.gateway.packets import Report, report_of, space_packet, status_report
 from telecommands.gateway.peers import Peers
+from telecommands.gateway.report_hold import HOLD_S, ReportHold
 from telecommands.gateway.requests import Rejection, Request, read_request, request_id
 from telecommands.gateway.schedule_file import ScheduleFile
 from telecommands.gateway.status import Fault, GatewayStatus, Tally
@@ -55,6 +56,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     apid: int
     counts: Path
     hazardous: bool = False
+    hold_s: float = HOLD_S
     status_s: float = STATUS_S
 
 
@@ -75,8 +77,9 @@ class Gateway:
         self._settings, self._station, self._log = settings, station, log
         self._stop = threading.Event()
         self._fault: BaseException | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._tally = Tally()
+        self._hold = ReportHold(settings.hold_s)
         self._logged: dict[Fault, float] = {}
         self._requests: Queue[Request] = Queue(MOST_REQUESTS)
         first = station()
@@ -155,6 +158,17 @@ class Gateway:
             self._tally.sent += len(packets)
             self._peers.send(packets)
 
+    def _answer_with(self, reports: Iterable[Report]) -> None:
+        """Send what is to be reported of a telecommand when its time has come."""
+        with self._lock:
+            self._hold.add(list(reports))
+        self._send_due()
+
+    def _send_due(self) -> None:
+        with self._lock:
+            if due := self._hold.due(time.monotonic()):
+                self._send(due)
+
     def _report_fault(self, fault: Fault, cause: str) -> None:
         """Count a fault, and log it unless one of its kind was logged just now."""
         now = time.monotonic()
@@ -171,6 +185,7 @@ class Gateway:
     def _received(self, raw: bytes) -> None:
         with self._lock:
             self._tally.telecommands += 1
+            self._hold.received(raw, time.monotonic())
         try:
             request = read_request(raw, self._settings.apid, hazardous=self._settings.hazardous)
             self._requests.put_nowait(request)
@@ -183,7 +198,7 @@ class Gateway:
 
     def _reject(self, request: bytes, rejection: Rejection) -> None:
         self._report_fault(rejection.fault, rejection.cause)
-        self._send(self._verifications.rejected(request, rejection, time.time_ns()))
+        self._answer_with(self._verifications.rejected(request, rejection, time.time_ns()))
 
     # The telemetry thread.
 
@@ -253,6 +268,7 @@ class Gateway:
                     self._forward(request)
                 self._read_stages()
                 self._give_up()
+                self._send_due()
 
     def _forward(self, request: Request) -> None:
         args = request.args
@@ -270,7 +286,7 @@ class Gateway:
         except GroundError as error:
             self._report_fault("NOT_SENT", error.sentence)
             now = time.time_ns()
-            self._send(self._verifications.failed(request, error.sentence, error.cure, now))
+            self._answer_with(self._verifications.failed(request, error.sentence, error.cure, now))
         else:
             with self._lock:
                 self._verifications.open(telecommand, request, time.monotonic())
@@ -294,7 +310,7 @@ class Gateway:
                     reports.append(report)  # noqa: PERF402 - keeps those before an error
         except LayoutError as error:
             self._report_fault("NOT_ENCODED", f"an answer to {stage.name} was dropped: {error}")
-        self._send(reports)
+        self._answer_with(reports)
 
     def _give_up(self) -> None:
         with self._lock:
@@ -306,6 +322,6 @@ class Gateway:
         for telecommand, reports in ended:
             self._report_fault("NOT_SENT", f"telecommand {telecommand} was given up: {cause}")
             self._link.forget(telecommand)
-            self._send(reports)
+            self._answer_with(reports)
         if not len(self._verifications):
             self._link.renew()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -55,7 +56,8 @@ def _run(
     station: Callable[[], Station], folder: Path, settings: dict[str, object]
 ) -> Iterator[_Running]:
     log: list[str] = []
-    values = {"listen": ("127.0.0.1", 0), "apid": APID, "counts": folder / "counts", **settings}
+    values: dict[str, object] = {"listen": ("127.0.0.1", 0), "apid": APID, "hold_s": 0.0}
+    values |= {"counts": folder / "counts", **settings}
     with Gateway(GatewaySettings(**values), station, log.append) as gateway:  # type: ignore[arg-type]
         thread = threading.Thread(target=gateway.run)
         thread.start()
@@ -117,6 +119,15 @@ def test_a_hazardous_telecommand_is_armed_and_sent_if_the_gateway_allows_it(
         control.send(raw)
         assert [subtype for subtype, _ in control.stages(raw)] == [1, 7]
     assert [body.name for body in flight.ran] == ["ARM", "SET_MODE"]
+
+
+def test_no_report_comes_before_mission_control_has_noted_what_it_sent(start: _Start) -> None:
+    with MissionControl(start(hold_s=0.3).gateway.address) as control:
+        for raw in (function("PING", count=7), request(17, 1, apid=7, count=8)):
+            sent_at = time.monotonic()
+            control.send(raw)
+            control.stages(raw)
+            assert time.monotonic() >= sent_at + 0.3
 
 
 def test_a_failed_job_closes_as_failed(control: MissionControl) -> None:
