@@ -35,7 +35,7 @@ OWN_ID: Final = 1
 
 _HOST: Final = "127.0.0.1"
 _TIMER_S: Final = 0.4
-_LIMIT: Final = 50  # repetitions: 5 % loss must not end a transaction
+_LIMIT: Final = 1000  # repetitions: neither 5 % loss nor a restart must end a transaction
 _FILE_DATA: Final = 0x10  # in the first byte of a PDU
 _FINISHED: Final = 5  # the first byte of a directive
 _PACKET: Final = 6500  # the transport reads ten times as much
