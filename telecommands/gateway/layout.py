@@ -114,20 +114,25 @@ def _fixed_encoder(row: list[Leaf]) -> _Encoder:
 
 def _variable_encoder(leaf: Leaf) -> _Encoder:
     get = attrgetter(".".join(leaf.path[:-1] if leaf.known else leaf.path))
-    known = tuple(frozenset(names) for names in leaf.known)
+    convert, pack_length = _content_converter(leaf), _LENGTH.pack
 
     def encode(record: Any) -> bytes:
-        value = get(record)
-        if leaf.kind == "text":
-            value = value.encode("utf-8", "replace")
-        elif leaf.kind == "json":
-            value = _json(_undeclared(value, known) if known else value)
-        if len(value) > _MOST:
-            raise _TooLongError(len(value))
-        content: bytes = _LENGTH.pack(len(value)) + value
-        return content
+        content: bytes = convert(get(record))
+        size = len(content)
+        if size > _MOST:
+            raise _TooLongError(size)
+        return pack_length(size) + content
 
     return encode
+
+
+def _content_converter(leaf: Leaf) -> _Converter:
+    if leaf.kind == "text":
+        return lambda text: text.encode("utf-8", "replace")
+    if leaf.kind == "bytes":
+        return bytes
+    known = tuple(frozenset(names) for names in leaf.known)
+    return (lambda content: _json(_undeclared(content, known))) if known else _json
 
 
 def _map_of(leaf: Leaf) -> tuple[str, ...]:
