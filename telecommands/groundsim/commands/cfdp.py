@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
+from telecommands.command_line import address
 from telecommands.ground.errors import LinkError, UsageError
 from telecommands.ground.station import add_station_options, station_of
 
@@ -33,11 +34,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(command=_run)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the products")
     parser.add_argument(
-        "--listen", type=_address, default="127.0.0.1:7001", metavar="ADDRESS:PORT",
+        "--listen", type=address, default="127.0.0.1:7001", metavar="ADDRESS:PORT",
         help="where the peer's PDUs arrive (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--peer", type=_address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
+        "--peer", type=address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
         help="where the peer listens (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -114,10 +115,3 @@ def _run(arguments: argparse.Namespace) -> int:
     for what, count in sorted(gateway.counts.items()):
         print(f"groundsim: {count} PDUs {what}", file=sys.stderr)
     return 0
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, as in 127.0.0.1:7002")
-    return host, int(port)
