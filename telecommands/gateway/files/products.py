@@ -19,7 +19,7 @@ ASK_S: Final = 0.5
 
 _SILENCE_S: Final = 5.0
 _RETRY_S: Final = 2.0
-_HANDED_OVER: Final = ""
+_HANDED_OVER: Final = b""
 _PEER_PAUSE_S: Final = 60.0
 """A peer that failed is not tried again for this long: a contact must not be spent on waiting."""
 
@@ -61,11 +61,14 @@ class ProductHandOver:
         if self._monotonic() < self._not_before:
             cause = "waits on the ground: the CFDP peer failed a moment ago"
             raise TransferFailed(offer.product, cause, "Start the peer")
-        number = int(begun) if begun else self._begin(record)
+        resumed = begun is not None and begun.isdigit()
+        number = int(begun) if begun is not None and resumed else self._begin(record)
         name = f"{offer.unit}_{offer.job}_{offer.name}"
         try:
-            self._send(path, name, number, resumed=begun is not None)
+            self._send(path, name, number, resumed=resumed)
         except TransferFailed:
+            if self._begun(record) == _HANDED_OVER:
+                return  # the report arrived when the transaction had been given up
             record.unlink(missing_ok=True)  # this transaction has ended; the next one begins again
             self._not_before = self._monotonic() + _PEER_PAUSE_S
             raise
@@ -75,18 +78,24 @@ class ProductHandOver:
 
         Raises :class:`~telecommands.ground.errors.ProductError` if that cannot be kept.
         """
-        for record in self._folder.iterdir():
-            if not record.name.startswith(".") and self._begun(record) == str(number):
+        for record in self._records():
+            if self._begun(record) == b"%d" % number:
                 self._hand_over(record)
 
     def confirmed(self, product: ReceivedProduct) -> None:
         """The service knows that the product arrived."""
         self._record(product.unit, product.product, product.sha256).unlink(missing_ok=True)
 
-    def _begun(self, record: Path) -> str | None:
-        """The number of its transaction; None if there is none."""
+    def _records(self) -> list[Path]:
         try:
-            return record.read_text("ascii")
+            return [path for path in self._folder.iterdir() if not path.name.startswith(".")]
+        except OSError as error:
+            raise product_error(self._folder, error) from error
+
+    def _begun(self, record: Path) -> bytes | None:
+        """The number of its transaction, or that it is handed over; None without a record."""
+        try:
+            return record.read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -103,7 +112,7 @@ class ProductHandOver:
 
     def _hand_over(self, record: Path) -> None:
         try:
-            write_whole(record, _HANDED_OVER.encode())
+            write_whole(record, _HANDED_OVER)
         except OSError as error:
             raise product_error(record, error) from error
 

@@ -35,10 +35,11 @@ from telecommands.gateway.files.library import (
     remote_configs,
     transaction_of,
 )
-from telecommands.gateway.files.settings import TRANSACTION_BITS, CfdpSettings
+from telecommands.gateway.files.settings import CfdpSettings
 from telecommands.ground.errors import GroundError
 
 _MOST_GAPS: Final = 10_000
+_BITS: Final = 32  # of the number of a transaction
 _KEPT: Final = (FileStatus.FILE_RETAINED, FileStatus.FILE_STATUS_UNREPORTED)
 _WAITING: Final = (TransactionStep.WAITING_FOR_EOF_ACK, TransactionStep.WAITING_FOR_FINISHED)
 
@@ -255,7 +256,7 @@ class _Number(ProvidesSeqCount):  # type: ignore[misc] # spacepackets has no typ
 
     @property
     def max_bit_width(self) -> int:
-        return TRANSACTION_BITS
+        return _BITS
 
     @max_bit_width.setter
     def max_bit_width(self, width: int) -> None:

@@ -10,9 +10,6 @@ from msgspec import Meta
 LONGEST_PDU: Final = 65_507
 """Bytes of the longest UDP datagram."""
 
-TRANSACTION_BITS: Final = 32
-"""Of the number of a transaction of this end."""
-
 ChecksumName: TypeAlias = Literal["modular", "crc32", "crc32c"]
 
 

@@ -111,6 +111,21 @@ def test_a_report_that_arrives_after_a_kill_hands_the_product_over(tmp_path: Pat
     assert peer.transactions == [(1, False)]
 
 
+def test_a_report_that_arrives_after_the_transaction_was_given_up_counts(tmp_path: Path) -> None:
+    path, peer = tmp_path / "p1.npy", Peer()
+    path.write_bytes(CONTENT)
+    hand_over = peer.gateway(tmp_path / "handed")
+
+    def send(_path: Path, name: str, number: int, *, resumed: bool) -> None:
+        hand_over.completed(number)
+        raise TransferFailed(name, f"the peer was silent ({resumed})")
+
+    peer.send = send  # type: ignore[method-assign]
+    hand_over = peer.gateway(tmp_path / "handed")
+    hand_over.hand_on(offer(), path)
+    hand_over.hand_on(offer(), path)
+
+
 def test_a_transaction_that_failed_begins_again_under_a_new_number(tmp_path: Path) -> None:
     path, peer = tmp_path / "p1.npy", Peer()
     path.write_bytes(CONTENT)
