@@ -13,6 +13,7 @@ Completer = Callable[..., Iterable[str]]
 """Words for an argument; takes keywords, ``prefix`` (text) and ``parsed_args`` among them."""
 
 _PAGES: Final = "share/doc/flightsw"
+_LAST_PORT: Final = 65_535
 _CHECKOUT: Final = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -33,6 +34,14 @@ def pages() -> Path:
             if file.match(f"{_PAGES}/index.md"):
                 return Path(str(file.locate())).resolve().parent
     return _CHECKOUT
+
+
+def address(text: str) -> tuple[str, int]:
+    """A host and a port from ``HOST:PORT``, as the type of an argument."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port[:6]) > _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an address and a port (0 to 65535)")
+    return host, int(port)
 
 
 def complete_with(action: argparse.Action, completer: Completer) -> None:

@@ -7,7 +7,6 @@ Both ends are this project's, nothing is lost on purpose, and the rate is the de
 
 from __future__ import annotations
 
-import itertools
 import os
 import statistics
 import subprocess
@@ -39,18 +38,17 @@ def measure(size: int, pdu_bytes: int, folder: Path) -> tuple[list[float], Count
     receiver = FileReceiver(settings, folder, lambda *_: False, lambda *_: None, counts)
     words = [str(folder), str(other), str(own), str(pdu_bytes)]
     child = [sys.executable, "-m", "deploy.benchmark.cfdp", "receive", *words]
-    numbers = itertools.count(1).__next__
     with (
         subprocess.Popen(child, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process,
         UdpLink((_HOST, own), (_HOST, other), counts) as link,
-        CfdpEntity(settings, link, numbers, receiver, counts) as entity,
+        CfdpEntity(settings, link, receiver, counts) as entity,
     ):
         assert process.stdout is not None
         process.stdout.readline()
         seconds = []
         for run in range(_RUNS):
             began = time.monotonic()
-            entity.send(path, f"run{run}")
+            entity.send(path, f"run{run}", run + 1)
             seconds.append(time.monotonic() - began)
         process.kill()
     for arrived in folder.glob("run*"):
@@ -67,7 +65,7 @@ def _receive(folder: Path, own: int, other: int, pdu_bytes: int) -> None:
     receiver = FileReceiver(settings, folder, lambda *_: True, lambda *_: None, counts)
     with (
         UdpLink((_HOST, own), (_HOST, other), counts) as link,
-        CfdpEntity(settings, link, lambda: 0, receiver, counts),
+        CfdpEntity(settings, link, receiver, counts),
     ):
         print("ready", flush=True)
         sys.stdin.read()

@@ -3,7 +3,8 @@
     python -m deploy.faults.gateway_kills [KILLS]
 
 A real service offers a mask, and a CFDP entity of another make receives it.  The gateway is killed
-after a random part of the file has arrived.
+after random parts of the file have arrived, and once more after the peer has all of it, when its
+report is on its way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 _SIDE: Final = 600  # pixels of the scene: a mask of 360,000 bytes
 
 _PDU: Final = 4096
-_RATE: Final = 1e6  # bytes a second: slow enough to be killed in mid-file
+_RATE: Final = 1e5  # bytes a second: slow enough to be killed in mid-file
+_SETTLE_S: Final = 2.0
 _LARGE_CONTACT: Final = {"bytes": 10**9, "seconds": 86_400.0}
 
 
@@ -65,23 +67,36 @@ def kill_in_mid_file(
     kills: int,
     choice: random.Random,
 ) -> list[str]:
-    """Kill the gateway ``kills`` times while the file is on its way; what was found wrong.
+    """Kill the gateway ``kills`` times while the file is on its way, and once when the peer has it.
 
-    ``gateway`` starts one that sends a number of bytes a second; ``bucket`` is the peer's folder.
+    The answer is what was found wrong.  ``gateway`` starts one that sends a number of bytes a
+    second; ``bucket`` is the peer's folder.
     """
     findings = []
+    most = offered.size // _PDU // (kills + 1)
     for kill in range(kills):
-        peer.forget()
+        peer.printed()
         with gateway(_RATE) as process:
-            after = choice.randrange(_PDU, offered.size * 3 // 4)
-            while int(peer.wait_for("segment", 60)[2]) < after:
-                pass
+            for _ in range(choice.randint(1, max(1, most // 2))):
+                peer.wait_for("segment", 60)
             process.kill()
             process.wait()
         if offered.delivered():
-            findings.append(f"kill {kill}: the product counts as delivered after {after} bytes")
-    with gateway(20 * _RATE):
+            findings.append(f"kill {kill}: the product counts as delivered")
+    peer.hold_reports(held=True)
+    with gateway(200 * _RATE) as process:
+        peer.wait_for("reported", 60)
+        process.kill()
+        process.wait()
+    if offered.delivered():
+        findings.append("the product counts as delivered before its report arrived")
+    peer.printed()
+    peer.hold_reports(held=False)
+    with gateway(200 * _RATE):
         wait_until(offered.delivered)
+        time.sleep(_SETTLE_S)  # a second file would arrive now
+    if again := [line for line in peer.printed() if line.startswith("segment")]:
+        findings.append(f"{len(again)} segments arrived of a file that the peer had")
     files = list(bucket.iterdir())
     if len(files) != 1:
         findings.append(f"the peer has {len(files)} files: {[path.name for path in files]}")
@@ -150,7 +165,7 @@ def main() -> int:
                 choice = random.Random(1)
                 findings = kill_in_mid_file(gateway, offered, peer, bucket, kills, choice)
                 seconds = time.monotonic() - began
-    print(f"{kills} kills in {seconds:.0f} s: {len(findings)} findings")
+    print(f"{kills + 1} kills in {seconds:.0f} s: {len(findings)} findings")
     print(*findings, sep="\n")
     return bool(findings)
 

@@ -3,9 +3,12 @@
     python -m deploy.rig.cfdp_peer FOLDER LISTEN PEER LOSS SEED
 
 Files arrive in FOLDER, and a line ``put NAME`` on its input sends FOLDER/NAME.  It prints
-``segment NAME OFFSET`` and, at the end of a transaction, ``ended SOURCE NUMBER CONDITION``.  LOSS
-of the PDUs are lost, both ways.  ``cfdp`` 0.2 answers with one octet of the transaction's number,
-so that numbers must stay below 256.
+``segment`` for each PDU of file data and, at the end of a transaction,
+``ended SOURCE NUMBER CONDITION``.  LOSS of the PDUs are lost, both ways.  Between the lines
+``hold`` and ``release`` each report that a file is complete (Finished PDU) is lost, and
+``reported`` printed.
+``cfdp`` 0.2 answers with one octet of the transaction's number, so that numbers must stay below
+256.
 """
 
 from __future__ import annotations
@@ -32,7 +35,9 @@ OWN_ID: Final = 1
 
 _HOST: Final = "127.0.0.1"
 _TIMER_S: Final = 0.4
-_LIMIT: Final = 50  # repetitions: 5 % loss must not end a transaction
+_LIMIT: Final = 1000  # repetitions: neither 5 % loss nor a restart must end a transaction
+_FILE_DATA: Final = 0x10  # in the first byte of a PDU
+_FINISHED: Final = 5  # the first byte of a directive
 _PACKET: Final = 6500  # the transport reads ten times as much
 
 
@@ -47,9 +52,11 @@ class CfdpPeer:
 
     def put(self, name: str) -> None:
         """Send a file of its folder."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"put {name}\n")
-        self._process.stdin.flush()
+        self._write(f"put {name}")
+
+    def hold_reports(self, *, held: bool) -> None:
+        """Lose the reports that a file is complete, or do not lose them any more."""
+        self._write("hold" if held else "release")
 
     def wait_for(self, word: str, seconds: float = 30.0) -> list[str]:
         """The words of the next line that begins with ``word``; all others are dropped."""
@@ -59,10 +66,17 @@ class CfdpPeer:
             if words and words[0] == word:
                 return words
 
-    def forget(self) -> None:
-        """Drop all lines that were printed so far."""
+    def printed(self) -> list[str]:
+        """All lines that were printed since the last call of a method that takes lines."""
+        found = []
         while not self._lines.empty():
-            self._lines.get_nowait()
+            found.append(self._lines.get_nowait())
+        return found
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -109,9 +123,12 @@ class _LossyUdp(UdpTransport):  # type: ignore[misc] # cfdp has no types
         super().__init__({"*": [(_HOST, peer)]}, _PACKET)
         self._loss, self._random = loss, random.Random(seed)
         self._deliver: Any = None
+        self.holds_reports = False
 
     def request(self, data: bytes) -> None:
-        if self._random.random() >= self._loss:
+        if self.holds_reports and _content(data)[:1] == bytes([_FINISHED]):
+            print("reported", flush=True)
+        elif self._random.random() >= self._loss:
             super().request(data)
 
     @property
@@ -125,13 +142,16 @@ class _LossyUdp(UdpTransport):  # type: ignore[misc] # cfdp has no types
     def _arrived(self, pdu: bytes) -> None:
         if self._random.random() >= self._loss:
             self._deliver(pdu)
+            if pdu[0] & _FILE_DATA:
+                print("segment", flush=True)
+
+
+def _content(pdu: bytes) -> bytes:
+    """What follows the header: four bytes, two entities, the number of the transaction."""
+    return pdu[4 + 2 * ((pdu[3] >> 4 & 7) + 1) + (pdu[3] & 7) + 1 :]
 
 
 class _Entity(CfdpEntity):  # type: ignore[misc]
-    def filesegment_received_indication(self, transaction: Any, offset: int, *_: Any) -> None:
-        name = self.machines[transaction].transaction.destination_filename
-        print("segment", name, offset, flush=True)
-
     def transaction_finished_indication(
         self, transaction: Any, condition: int, *_: Any, **__: Any
     ) -> None:
@@ -145,7 +165,6 @@ def _main() -> None:
         PEER_ID,
         NativeFileStore(Path(folder)),
         transport,
-        filesegment_received_indication_required=True,
         transaction_finished_indication_required=True,
         positive_ack_timer_interval=_TIMER_S,
         positive_ack_timer_expiration_limit=_LIMIT,
@@ -154,8 +173,11 @@ def _main() -> None:
     )
     transport.bind(_HOST, int(listen))
     print("ready", flush=True)
-    for line in sys.stdin:
-        name = line.strip().removeprefix("put ")
+    for line in map(str.strip, sys.stdin):
+        if line in ("hold", "release"):
+            transport.holds_reports = line == "hold"
+            continue
+        name = line.removeprefix("put ")
         entity.put(OWN_ID, f"/{name}", name, transmission_mode=TransmissionMode.ACKNOWLEDGED)
 
 

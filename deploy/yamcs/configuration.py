@@ -105,6 +105,7 @@ def _add_files(instance: dict[str, Any], files: tuple[str, int], streams: Path) 
                 "inStream": "cfdp_in",
                 "outStream": "cfdp_out",
                 "incomingBucket": "products",
+                "allowDownloadOverwrites": True,  # a second copy replaces the first one
                 "sequenceNrLength": _SEQUENCE_BYTES,
                 "entityIdLength": _ENTITY_BYTES,
                 "maxPduSize": _MOST_PDU_BYTES,

@@ -145,7 +145,7 @@ def _gateway(folder: Path) -> Iterator[tuple[zmq.Socket[bytes], psutil.Process, 
         yield publisher, psutil.Process(process.pid), port
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
         context.destroy(linger=0)
 
 

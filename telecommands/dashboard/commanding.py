@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from queue import Empty, Full, Queue
 from typing import Any, Final
 
@@ -14,18 +14,13 @@ import msgspec
 
 from telecommands.dashboard.forms import filled_in
 from telecommands.dashboard.stages import StageLog
-from telecommands.ground.commanding import TelecommandClient, check_arguments
+from telecommands.ground.commanding import check_arguments
+from telecommands.ground.commanding_link import ANSWER_S, FOLLOW_S, CommandingLink
 from telecommands.ground.errors import ArchiveError, GroundError, LinkError, NotConfirmed
 from telecommands.ground.station import Station
 
 MOST_WAITING: Final = 50
 """Telecommands that may wait to be sent."""
-
-ANSWER_S: Final = 30.0
-"""A telecommand without an answer for this long is closed as NO_ANSWER."""
-
-FOLLOW_S: Final = 86_400.0
-"""An accepted telecommand is followed for this long: a job may wait in the queue."""
 
 _TURN_S: Final = 0.05
 
@@ -46,13 +41,11 @@ class Commanding:
     def __init__(
         self, station: Callable[[], Station], log: StageLog, keep: Callable[[str, str], None]
     ) -> None:
-        self._station = station
+        self._link = CommandingLink(station)
         self._keep = keep
         self._log = log
         self._requests: Queue[_Request] = Queue(MOST_WAITING)
         self._open: dict[str, tuple[str, float]] = {}
-        self._client: TelecommandClient | None = None
-        self._connected_to: Station | None = None
 
     def submit(self, name: str, args: Mapping[str, Any], *, confirmed: bool = False) -> str:
         """Check a telecommand and queue it; return its id.
@@ -76,42 +69,32 @@ class Commanding:
 
     def run(self, stop: threading.Event) -> None:
         """Send and read stages until ``stop`` is set."""
-        with ExitStack() as clients:
+        with self._link:
             while not stop.is_set():
                 try:
                     request = self._requests.get(timeout=_TURN_S)
                 except Empty:
                     request = None
                 if request is not None:
-                    self._send(request, clients)
+                    self._send(request)
                 self._read()
                 self._give_up()
 
-    def _send(self, request: _Request, clients: ExitStack) -> None:
+    def _send(self, request: _Request) -> None:
         with suppress(ArchiveError):  # the feed reports it; telecommands must be sent nevertheless
             self._keep(request.id, request.entered)
         try:
-            self._connected(clients).send(request.name, request.args, id=request.id)
+            self._link.client().send(request.name, request.args, id=request.id)
         except GroundError as error:
             self._fail(request.id, request.name, error)
         else:
             self._open[request.id] = (request.name, time.monotonic() + ANSWER_S)
 
-    def _connected(self, clients: ExitStack) -> TelecommandClient:
-        """The client; a new one if the service's endpoints or the keys have changed."""
-        station = self._station()
-        if self._client is None or self._connected_to != station:
-            clients.close()
-            self._client = None
-            self._client = clients.enter_context(station.commanding())
-            self._connected_to = station
-        return self._client
-
     def _read(self) -> None:
-        if self._client is None or not self._open:
+        if not self._open:
             return
         try:
-            for stage in self._client.arrivals(_TURN_S):
+            for stage in self._link.arrivals(_TURN_S):
                 self._log.take(stage)
                 name, until = self._open.get(stage.id, (stage.name, 0.0))
                 if stage.stage.closes:
@@ -130,8 +113,7 @@ class Commanding:
 
     def _fail(self, id: str, name: str, error: GroundError) -> None:  # noqa: A002
         self._open.pop(id, None)
-        if self._client is not None:
-            self._client.forget(id)
-        if not self._open:  # a link whose key was refused does not reconnect
-            self._connected_to = None
+        self._link.forget(id)
+        if not self._open:
+            self._link.renew()
         self._log.fail(id, name, time.time_ns(), error)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from queue import Empty, Full, Queue
 from typing import Final
@@ -18,10 +19,12 @@ from telecommands.gateway.counts import CountFile
 from telecommands.gateway.layout import LayoutError
 from telecommands.gateway.packets import Report, report_of, space_packet, status_report
 from telecommands.gateway.peers import Peers
+from telecommands.gateway.report_hold import HOLD_S, ReportHold
 from telecommands.gateway.requests import Rejection, Request, read_request, request_id
+from telecommands.gateway.schedule_file import ScheduleFile
 from telecommands.gateway.status import Fault, GatewayStatus, Tally
 from telecommands.gateway.verification import Verifications
-from telecommands.ground.commanding import TelecommandClient
+from telecommands.ground.commanding_link import CommandingLink
 from telecommands.ground.errors import GroundError
 from telecommands.ground.handshake import SILENT
 from telecommands.ground.station import Station
@@ -36,19 +39,24 @@ MOST_REQUESTS: Final = 200
 """Telecommands that may wait to be sent."""
 
 _TURN_S: Final = 0.05
-_BATCH_S: Final = 0.05  # packets that arrive together are numbered and sent together
+_BATCH_S: Final = 0.05  # what arrives meanwhile is read, numbered and sent together
+_MOST_BATCH: Final = 1000
 _RECHECK_S: Final = 1.0
 _JOIN_S: Final = 5.0
 _QUIET_S: Final = 1.0  # at most one line a kind of fault in this time
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
-    """``listen`` with port 0: any free port.  ``hazardous``: those telecommands are sent too."""
+    """``listen`` with port 0: any free port.  ``hazardous``: those telecommands are sent too.
+
+    The request ids of scheduled telecommands are in a file beside ``counts``.
+    """
 
     listen: tuple[str, int]
     apid: int
     counts: Path
     hazardous: bool = False
+    hold_s: float = HOLD_S
     status_s: float = STATUS_S
 
 
@@ -69,16 +77,19 @@ class Gateway:
         self._settings, self._station, self._log = settings, station, log
         self._stop = threading.Event()
         self._fault: BaseException | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._tally = Tally()
+        self._hold = ReportHold(settings.hold_s)
         self._logged: dict[Fault, float] = {}
         self._requests: Queue[Request] = Queue(MOST_REQUESTS)
         first = station()
         self._unit = first.keys.unit or first.endpoints.unit
         self._key_id = first.keys.telecommand.key_id if first.keys.telecommand else ""
-        self._verifications = Verifications(self._unit)
-        self._client: TelecommandClient | None = None
-        self._connected_to: Station | None = None
+        schedule = ScheduleFile(
+            settings.counts.with_name(f"{settings.counts.name}.schedule"), self._unit
+        )
+        self._verifications = Verifications(self._unit, schedule.read(), schedule.write)
+        self._link = CommandingLink(station)
         self._status_at = 0.0
         with ExitStack() as opened:
             self._counts = opened.enter_context(CountFile(settings.counts, settings.apid))
@@ -147,6 +158,17 @@ class Gateway:
             self._tally.sent += len(packets)
             self._peers.send(packets)
 
+    def _answer_with(self, reports: Iterable[Report]) -> None:
+        """Send what is to be reported of a telecommand when its time has come."""
+        with self._lock:
+            self._hold.add(list(reports))
+        self._send_due()
+
+    def _send_due(self) -> None:
+        with self._lock:
+            if due := self._hold.due(time.monotonic()):
+                self._send(due)
+
     def _report_fault(self, fault: Fault, cause: str) -> None:
         """Count a fault, and log it unless one of its kind was logged just now."""
         now = time.monotonic()
@@ -163,6 +185,7 @@ class Gateway:
     def _received(self, raw: bytes) -> None:
         with self._lock:
             self._tally.telecommands += 1
+            self._hold.received(raw, time.monotonic())
         try:
             request = read_request(raw, self._settings.apid, hazardous=self._settings.hazardous)
             self._requests.put_nowait(request)
@@ -175,7 +198,7 @@ class Gateway:
 
     def _reject(self, request: bytes, rejection: Rejection) -> None:
         self._report_fault(rejection.fault, rejection.cause)
-        self._send(self._verifications.rejected(request, rejection, time.time_ns()))
+        self._answer_with(self._verifications.rejected(request, rejection, time.time_ns()))
 
     # The telemetry thread.
 
@@ -198,8 +221,8 @@ class Gateway:
         """Follow the link while endpoints and keys stay the same and it can be established."""
         lost_before, reported = self._tally.lost, None
         recheck_at = time.monotonic() + _RECHECK_S
-        while not stop.is_set():
-            batch = list(client.packets(_BATCH_S))
+        while not stop.wait(_BATCH_S):
+            batch = islice(client.packets(0.0), _MOST_BATCH)
             self._send([report for one in batch for report in self._reports_of(*one)])
             finding, now = client.finding, time.monotonic()
             with self._lock:
@@ -235,18 +258,19 @@ class Gateway:
     # The commanding thread.
 
     def _command(self, stop: threading.Event) -> None:
-        with ExitStack() as clients:
+        with self._link:
             while not stop.is_set():
                 try:
                     request = self._requests.get(timeout=_TURN_S)
                 except Empty:
                     pass
                 else:
-                    self._forward(request, clients)
+                    self._forward(request)
                 self._read_stages()
                 self._give_up()
+                self._send_due()
 
-    def _forward(self, request: Request, clients: ExitStack) -> None:
+    def _forward(self, request: Request) -> None:
         args = request.args
         if request.entry_of:
             with self._lock:
@@ -258,30 +282,20 @@ class Gateway:
                 return
             args = {"entry": entry}
         try:
-            telecommand = self._connected(clients).send(request.name, args)
+            telecommand = self._link.client().send(request.name, args)
         except GroundError as error:
             self._report_fault("NOT_SENT", error.sentence)
             now = time.time_ns()
-            self._send(self._verifications.failed(request, error.sentence, error.cure, now))
+            self._answer_with(self._verifications.failed(request, error.sentence, error.cure, now))
         else:
             with self._lock:
                 self._verifications.open(telecommand, request, time.monotonic())
 
-    def _connected(self, clients: ExitStack) -> TelecommandClient:
-        """The client; a new one if the service's endpoints or the keys have changed."""
-        station = self._station()
-        if self._client is None or self._connected_to != station:
-            clients.close()
-            self._client = None
-            self._client = clients.enter_context(station.commanding())
-            self._connected_to = station
-        return self._client
-
     def _read_stages(self) -> None:
-        if self._client is None or not len(self._verifications):
+        if not len(self._verifications):
             return
         try:
-            for stage in self._client.arrivals(_TURN_S):
+            for stage in self._link.arrivals(_TURN_S):
                 self._answer(stage)
         except GroundError as error:
             with self._lock:
@@ -296,7 +310,7 @@ class Gateway:
                     reports.append(report)  # noqa: PERF402 - keeps those before an error
         except LayoutError as error:
             self._report_fault("NOT_ENCODED", f"an answer to {stage.name} was dropped: {error}")
-        self._send(reports)
+        self._answer_with(reports)
 
     def _give_up(self) -> None:
         with self._lock:
@@ -307,8 +321,7 @@ class Gateway:
     def _close(self, ended: Iterable[tuple[str, list[Report]]], cause: str) -> None:
         for telecommand, reports in ended:
             self._report_fault("NOT_SENT", f"telecommand {telecommand} was given up: {cause}")
-            if self._client is not None:
-                self._client.forget(telecommand)
-            self._send(reports)
-        if not len(self._verifications):  # a link whose key was refused does not reconnect
-            self._connected_to = None
+            self._link.forget(telecommand)
+            self._answer_with(reports)
+        if not len(self._verifications):
+            self._link.renew()

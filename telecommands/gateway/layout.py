@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
+from itertools import groupby, repeat
 from operator import attrgetter
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -40,23 +41,16 @@ class Layout:
     def __init__(self, kind: type[msgspec.Struct]) -> None:
         self.kind = kind
         self.leaves = leaves_of(kind)
-        self._runs = _runs(self.leaves)
+        self._encoders = _encoders(self.leaves)
 
     def encode(self, record: msgspec.Struct) -> bytes:
         """The record's bytes; :class:`LayoutError` if a value does not fit."""
-        parts: list[bytes] = []
-        for packed, taken in self._runs:
-            if packed is None:
-                content = taken[0](record)
-                if len(content) > _MOST:
-                    raise LayoutError(f"{self.kind.__name__} has {len(content)} bytes in one field")
-                parts += (_LENGTH.pack(len(content)), content)
-                continue
-            try:
-                parts.append(packed.pack(*[take(record) for take in taken]))
-            except struct.error as error:
-                raise LayoutError(f"{self.kind.__name__} has a value out of range") from error
-        return b"".join(parts)
+        try:
+            return b"".join([encode(record) for encode in self._encoders])
+        except struct.error as error:
+            raise LayoutError(f"{self.kind.__name__} has a value out of range") from error
+        except _TooLongError as error:
+            raise LayoutError(f"{self.kind.__name__} has {error} bytes in one field") from error
 
     def decode(self, content: bytes, at: int = 0) -> tuple[dict[str, Any], int]:
         """Values as nested maps, and where they end; :class:`LayoutError` names what is wrong."""
@@ -83,57 +77,116 @@ def none_of(leaf: Leaf) -> Any:
     return _NAN if leaf.kind == "number" and leaf.optional else leaf.none
 
 
-_Taker = Callable[[Any], Any]
+_Encoder: TypeAlias = Callable[[Any], bytes]
+_Reader: TypeAlias = Callable[[Any], Iterable[Any]]
+_Converter: TypeAlias = Callable[[Any], Any]
 
 
-def _runs(leaves: tuple[Leaf, ...]) -> list[tuple[struct.Struct | None, list[_Taker]]]:
-    """Leaves of fixed length in a row are packed together: most packets are mostly these."""
-    runs: list[tuple[str, list[_Taker]]] = []
-    for leaf in leaves:
-        code = _FORMATS.get(leaf.kind, "")
-        if code and runs and runs[-1][0]:
-            runs[-1] = (runs[-1][0] + code, [*runs[-1][1], _taker(leaf)])
+class _TooLongError(ValueError):
+    """A text that does not fit its length field; the message is its length."""
+
+
+def _encoders(leaves: tuple[Leaf, ...]) -> list[_Encoder]:
+    """From a record to its bytes, part by part: leaves of fixed length in a row are one part.
+
+    A call for each leaf would take most of the gateway's time.
+    """
+    encoders: list[_Encoder] = []
+    for fixed, row in groupby(leaves, lambda leaf: leaf.kind in _FORMATS):
+        if fixed:
+            encoders.append(_fixed_encoder(list(row)))
         else:
-            runs.append((code, [_taker(leaf)]))
-    return [(struct.Struct(f">{codes}") if codes else None, taken) for codes, taken in runs]
+            encoders += [_variable_encoder(leaf) for leaf in row]
+    return encoders
 
 
-def _taker(leaf: Leaf) -> _Taker:
-    """What reads the leaf from a record, in the form that is packed."""
-    value = _getter(leaf)
-    if leaf.kind == "json":
-        return lambda record: _json(value(record))
+def _fixed_encoder(row: list[Leaf]) -> _Encoder:
+    pack = struct.Struct(">" + "".join(_FORMATS[leaf.kind] for leaf in row)).pack
+    readers = [
+        _map_reader(list(block)) if in_map else _field_reader(list(block))
+        for in_map, block in groupby(row, _map_of)
+    ]
+    if len(readers) == 1:
+        (only,) = readers
+        return lambda record: pack(*only(record))
+    return lambda record: pack(*[value for read in readers for value in read(record)])
+
+
+def _variable_encoder(leaf: Leaf) -> _Encoder:
+    get = attrgetter(".".join(leaf.path[:-1] if leaf.known else leaf.path))
+    convert, pack_length = _content_converter(leaf), _LENGTH.pack
+
+    def encode(record: Any) -> bytes:
+        content: bytes = convert(get(record))
+        size = len(content)
+        if size > _MOST:
+            raise _TooLongError(size)
+        return pack_length(size) + content
+
+    return encode
+
+
+def _content_converter(leaf: Leaf) -> _Converter:
     if leaf.kind == "text":
-        return lambda record: value(record).encode("utf-8", "replace")
-    if leaf.kind == "choice":
-        numbers: dict[Any, int] = {None: NONE_CHOICE, **leaf.numbers}
-        return lambda record: numbers[value(record)]
-    none = 0 if leaf.kind == "integer" and not leaf.optional else none_of(leaf)
-    if leaf.optional or none is not None:
-        return lambda record: none if (found := value(record)) is None else found
-    return value
+        return lambda text: text.encode("utf-8", "replace")
+    if leaf.kind == "bytes":
+        return bytes
+    known = tuple(frozenset(names) for names in leaf.known)
+    return (lambda content: _json(_undeclared(content, known))) if known else _json
 
 
-def _getter(leaf: Leaf) -> _Taker:
-    if leaf.known:
-        whole = attrgetter(".".join(leaf.path[:-1]))
-        return lambda record: _undeclared(whole(record), leaf.known)
-    fields = attrgetter(".".join(leaf.path[: len(leaf.path) - leaf.keys]))
-    if not leaf.keys:
-        return fields
-    *outer, last = leaf.path[-leaf.keys :]
+def _map_of(leaf: Leaf) -> tuple[str, ...]:
+    """The path to the innermost map that holds the leaf; empty if none does."""
+    return leaf.path[:-1] if leaf.keys else ()
 
-    def take(record: Any) -> Any:
-        content = fields(record)
+
+def _map_reader(block: list[Leaf]) -> _Reader:
+    """Declared keys of one map; an absent one is None, or a count of 0."""
+    first = block[0]
+    whole = attrgetter(".".join(first.path[: -first.keys]))
+    outer, keys = first.path[len(first.path) - first.keys : -1], [leaf.path[-1] for leaf in block]
+    none = none_of(first) if first.optional else 0
+
+    def read(record: Any) -> Iterable[Any]:
+        content = whole(record)
         for key in outer:
             content = content.get(key, _EMPTY)
-        return content.get(last)
+        return map(content.get, keys, repeat(none))
 
-    return take
+    return read
 
 
-def _undeclared(content: Mapping[str, Any], known: tuple[tuple[str, ...], ...]) -> Any:
-    """The keys of a map that the dictionary does not declare."""
+def _field_reader(block: list[Leaf]) -> _Reader:
+    get = attrgetter(*(".".join(leaf.path) for leaf in block))
+    several = len(block) > 1
+    converters = [
+        (at, _converter(leaf))
+        for at, leaf in enumerate(block)
+        if leaf.optional or leaf.kind == "choice"
+    ]
+    if several and not converters:
+        return get
+
+    def read(record: Any) -> Iterable[Any]:
+        values = list(get(record)) if several else [get(record)]
+        for at, convert in converters:
+            values[at] = convert(values[at])
+        return values
+
+    return read
+
+
+def _converter(leaf: Leaf) -> _Converter:
+    """From what a field holds to what is packed."""
+    if leaf.kind == "choice":
+        numbers: dict[Any, int] = {None: NONE_CHOICE, **leaf.numbers}
+        return numbers.__getitem__
+    none = none_of(leaf)
+    return lambda value: none if value is None else value
+
+
+def _undeclared(content: Mapping[str, Any], known: tuple[frozenset[str], ...]) -> Any:
+    """The keys of a map that the dictionary does not declare; None if there are none."""
     names, deeper = known[0], known[1:]
     if not deeper:
         return {key: value for key, value in content.items() if key not in names} or None

@@ -9,8 +9,8 @@ import struct
 from typing import Annotated, Any, Final
 
 import msgspec
+from fastcrc import crc16
 from msgspec import Meta
-from spacepackets.ecss.tm import PusTm
 
 from telecommands.dictionary import (
     PARAMETERS,
@@ -24,9 +24,10 @@ from telecommands.dictionary import (
     Verification,
 )
 from telecommands.gateway.counts import Counts
+from telecommands.gateway.framing import HEADER_BYTES
 from telecommands.gateway.layout import LayoutError, layout_of
 from telecommands.gateway.status import GatewayStatus
-from telecommands.gateway.times import time_code
+from telecommands.gateway.times import LENGTH, time_code
 from telecommands.numbers import EVENTS, PACKETS, numbers_of
 from telecommands.numbers import PARAMETERS as PARAMETER_NUMBERS
 
@@ -65,6 +66,12 @@ REPORTS: Final = (
 )
 """Service and subtype of everything that the gateway sends."""
 
+_HEADER: Final = struct.Struct(">HHHBBBHH")
+_CHECKSUM: Final = struct.Struct(">H")
+_TELEMETRY: Final = 0x0800  # version 0, with a secondary header
+_UNSEGMENTED: Final = 0xC000
+_PUS_C: Final = 0x20  # PUS version 2, time reference status 0
+
 
 class Stamp(Record, frozen=True, kw_only=True):
     """Where a record comes from: number and boot of the service's packet; 0 if it is not one."""
@@ -89,13 +96,12 @@ def report_of(topic: str, packet: Packet, record: Record) -> Report:
 
     Raises :class:`~telecommands.gateway.layout.LayoutError` if it cannot be encoded.
     """
-    stamp = Stamp(boot=packet.boot, seq=packet.seq, t=packet.t, unit=packet.unit)
     if isinstance(record, Event):
         number = EVENTS.get(record.event, 0)
         prefix, service = struct.pack(">H", number), (5, SEVERITY_SUBTYPES[record.severity])
     else:
         prefix, service = bytes([PACKETS[topic]]), (3, 25)
-    return _report(service, stamp, prefix, record)
+    return _report(service, packet, prefix, record)  # which has the fields of a stamp
 
 
 def status_report(status: GatewayStatus, unit: str, t: int) -> Report:
@@ -152,26 +158,32 @@ def value_format(parameter: Parameter) -> str:
 
 
 def space_packet(report: Report, apid: int, counts: Counts) -> bytes:
-    """Number and pack a report, with its checksum."""
+    """Number and pack a report, with its checksum.
+
+    The header is packed here: the library's object for a packet takes longer than all else.
+    """
     sequence, counter = counts.next(report.service, report.subtype)
-    return bytes(
-        PusTm(
-            service=report.service,
-            message_subtype=report.subtype,
-            timestamp=time_code(report.t),
-            source_data=report.data,
-            apid=apid,
-            seq_count=sequence,
-            message_counter=counter,
-        ).pack()
+    header = _HEADER.pack(
+        _TELEMETRY | apid,
+        _UNSEGMENTED | sequence,
+        _HEADER.size - HEADER_BYTES + LENGTH + len(report.data) + _CHECKSUM.size - 1,
+        _PUS_C,
+        report.service,
+        report.subtype,
+        counter,
+        0,  # destination
     )
+    packet = b"".join((header, time_code(report.t), report.data))
+    return packet + _CHECKSUM.pack(crc16.ibm_3740(packet))
 
 
 def _own_stamp(unit: str, t: int) -> Stamp:
     return Stamp(boot=0, seq=0, t=t, unit=unit)
 
 
-def _report(service: tuple[int, int], stamp: Stamp, prefix: bytes, record: Record | None) -> Report:
+def _report(
+    service: tuple[int, int], stamp: Stamp | Packet, prefix: bytes, record: Record | None
+) -> Report:
     data = prefix + layout_of(Stamp).encode(stamp)
     if record is not None:
         data += layout_of(type(record)).encode(record)

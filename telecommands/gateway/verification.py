@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import msgspec
@@ -17,16 +17,12 @@ from telecommands.gateway.packets import (
     verification_report,
 )
 from telecommands.gateway.requests import REQUEST_ID_BYTES, Rejection, Request
+from telecommands.gateway.schedule_file import ScheduledRequest
 from telecommands.gateway.status import Fault
+from telecommands.ground.commanding_link import ANSWER_S, FOLLOW_S
 
 MOST_OPEN: Final = 1000
 """Telecommands, and schedule entries, that are followed; the oldest are forgotten first."""
-
-ANSWER_S: Final = 30.0
-"""A telecommand without an answer for this long is closed as failed."""
-
-FOLLOW_S: Final = 86_400.0
-"""An accepted telecommand is followed for this long: a job may wait in the queue."""
 
 _WANTED: Final = {
     Stage.ACCEPTED: 0b1000,
@@ -43,12 +39,21 @@ class _Open(msgspec.Struct):
 
 
 class Verifications:
-    """Follows the telecommands of this gateway; times are monotonic seconds."""
+    """Follows the telecommands of this gateway; times are monotonic seconds.
 
-    def __init__(self, unit: str) -> None:
-        self._unit = unit
+    ``scheduled`` are those that an earlier gateway scheduled; ``keep`` is called with all of them
+    when they change.
+    """
+
+    def __init__(
+        self,
+        unit: str,
+        scheduled: Iterable[ScheduledRequest] = (),
+        keep: Callable[[Iterable[ScheduledRequest]], None] = lambda _scheduled: None,
+    ) -> None:
+        self._unit, self._keep = unit, keep
         self._open: OrderedDict[str, _Open] = OrderedDict()
-        self._entries: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
+        self._entries = OrderedDict((one.entry, one) for one in scheduled)
 
     def __len__(self) -> int:
         return len(self._open)
@@ -61,7 +66,7 @@ class Verifications:
 
     def entry_of(self, inner: bytes) -> str | None:
         """The schedule entry of the telecommand with this request id; None if it is unknown."""
-        return next((entry for entry, (one, _) in self._entries.items() if one == inner), None)
+        return next((one.entry for one in self._entries.values() if one.request == inner), None)
 
     def answered(self, stage: Verification, now: float) -> Iterator[Report]:
         """Reports of a stage that the service answered.
@@ -87,7 +92,8 @@ class Verifications:
             return
         if stage.stage.closes:
             del self._entries[stage.id]
-        yield from self._reports(*known, stage)
+            self._keep(self._entries.values())
+        yield from self._reports(known.request, known.acks, stage)
 
     def rejected(self, request: bytes, rejection: Rejection, at: int) -> Iterator[Report]:
         """The reports of a request that is not sent; ``at`` is UTC in nanoseconds."""
@@ -135,9 +141,11 @@ class Verifications:
     def _scheduled(self, request: Request, stage: Verification) -> Iterator[Report]:
         """The telecommand inside an insertion is accepted with it, or rejected with it."""
         if stage.stage is Stage.COMPLETED:
-            self._entries[str(stage.data.get("entry"))] = (request.inner, request.inner_acks)
+            entry = str(stage.data.get("entry"))
+            self._entries[entry] = ScheduledRequest(entry, request.inner, request.inner_acks)
             if len(self._entries) > MOST_OPEN:
                 self._entries.popitem(last=False)
+            self._keep(self._entries.values())
             accepted = msgspec.structs.replace(stage, stage=Stage.ACCEPTED)
             yield from self._reports(request.inner, request.inner_acks, accepted)
         elif stage.stage.closes:

@@ -154,10 +154,18 @@ class Connection:
 
     def receive(self, deadline: float) -> list[zmq.Frame] | None:
         """One message, or None when the monotonic clock reaches ``deadline`` (s)."""
-        left_ms = max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
-        if not self._socket.poll(left_ms):
-            return None
-        return self._socket.recv_multipart(zmq.DONTWAIT, copy=False)
+        try:  # a poll takes longer than the message that waits
+            return self._received()
+        except zmq.Again:
+            left_ms = max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
+        return self._received() if self._socket.poll(left_ms) else None
+
+    def _received(self) -> list[zmq.Frame]:
+        """All frames of the next message; :class:`zmq.Again` if there is none."""
+        frames = [self._socket.recv(zmq.DONTWAIT, copy=False)]
+        while frames[-1].more:
+            frames.append(self._socket.recv(zmq.DONTWAIT, copy=False))
+        return frames
 
     def no_answer(self, cause: str) -> NoAnswer:
         """The error to raise after silence; ``cause`` says what did not happen.

@@ -52,7 +52,10 @@ class TelemetryClient(LinkClient):
         return self._connection.finding
 
     def packets(self, timeout_s: float) -> Iterator[tuple[str, Packet, Record]]:
-        """Topic, packet and body of all packets within ``timeout_s``, each once."""
+        """Topic, packet and body of all packets within ``timeout_s``, each once.
+
+        0: those that have arrived, which costs a caller that looks now and then the least.
+        """
         deadline = time.monotonic() + timeout_s
         while (frames := self._connection.receive(deadline)) is not None:
             try:

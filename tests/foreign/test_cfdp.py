@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import random
 import subprocess
@@ -53,13 +52,12 @@ def test_files_are_equal_both_ways_while_five_percent_of_the_pdus_are_lost(
     receiver = FileReceiver(
         settings, received, lambda *_: True, lambda path, _: arrived.append(path), counts
     )
-    numbers = itertools.count(1)
     with (
         cfdp_peer(bucket, other, own, loss=0.05, seed=3) as peer,
         UdpLink(("127.0.0.1", own), ("127.0.0.1", other), counts) as link,
-        CfdpEntity(settings, link, lambda: next(numbers), receiver, counts) as entity,
+        CfdpEntity(settings, link, receiver, counts) as entity,
     ):
-        entity.send(tmp_path / "file", "down.bin")
+        entity.send(tmp_path / "file", "down.bin", 1)
         assert _sha256(bucket / "down.bin") == _SHA256
         (bucket / "up.tar").write_bytes(_CONTENT)
         peer.put("up.tar")

@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import random
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from spacepackets.cfdp.pdu import FileDataPdu, FinishedPdu
 
 from deploy.rig.cfdp_peer import free_ports
 from deploy.rig.flight_unit import wait_until
 from deploy.yamcs.server import INSTALLED, command
 from telecommands.gateway.files.entity import CfdpEntity
+from telecommands.gateway.files.library import read_pdu
 from telecommands.gateway.files.link import UdpLink
 from telecommands.gateway.files.receiving import FileReceiver
+from telecommands.gateway.files.sending import FileSender
 from telecommands.gateway.files.settings import CfdpSettings
 
 pytestmark = pytest.mark.skipif(
@@ -46,6 +49,7 @@ services:
       inStream: cfdp_in
       outStream: cfdp_out
       incomingBucket: products
+      allowDownloadOverwrites: true
       sequenceNrLength: 4
       entityIdLength: 2
       maxPduSize: 4096
@@ -98,6 +102,30 @@ class LossyLink:
         return None if self._random.random() < 0.05 else pdu
 
 
+class WatchedLink:
+    """Counts the bytes of the file; ``deaf`` to the peer's report, as a killed gateway is."""
+
+    def __init__(self, link: UdpLink, *, deaf: bool = False) -> None:
+        self._link, self._deaf = link, deaf
+        self.reported = False
+        self.file_bytes = 0
+
+    def carry(self, sender: FileSender, ended: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 60
+        while not ended():
+            assert time.monotonic() < deadline
+            pdus = sender.emit(20_000, time.monotonic())
+            raw = self._link.receive(0.01)
+            if raw is not None and isinstance(read_pdu(raw), FinishedPdu):
+                self.reported = True
+            if raw is not None and not (self._deaf and self.reported):
+                pdus += sender.take(read_pdu(raw), time.monotonic())
+            for pdu in pdus:
+                found = read_pdu(pdu)
+                self.file_bytes += len(found.file_data) if isinstance(found, FileDataPdu) else 0
+                self._link.send(pdu)
+
+
 class Yamcs:
     def __init__(self, port: int) -> None:
         self._api = f"http://127.0.0.1:{port}/api"
@@ -111,6 +139,10 @@ class Yamcs:
 
     def command(self, path: str, **fields: Any) -> None:
         self.call("POST", path, json.dumps(fields).encode())
+
+    def products(self) -> list[str]:
+        listed = json.loads(self.call("GET", "/storage/buckets/products/objects"))
+        return [one["name"] for one in listed.get("objects", ())]
 
     def runs(self) -> bool:
         try:
@@ -156,13 +188,12 @@ def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_
         settings, tmp_path, lambda *_: True, lambda path, _: arrived.append(path), counts
     )
     (tmp_path / "file").write_bytes(_CONTENT)
-    numbers = itertools.count(1).__next__
     with (
         yamcs(tmp_path / "yamcs", other, own) as server,
         UdpLink(("127.0.0.1", own), ("127.0.0.1", other), counts) as link,
-        CfdpEntity(settings, LossyLink(link), numbers, receiver, counts) as entity,
+        CfdpEntity(settings, LossyLink(link), receiver, counts) as entity,
     ):
-        entity.send(tmp_path / "file", "unit_job_mask.npy")
+        entity.send(tmp_path / "file", "unit_job_mask.npy", 1)
         stored = server.call("GET", "/storage/buckets/products/objects/unit_job_mask.npy")
         assert hashlib.sha256(stored).digest() == hashlib.sha256(_CONTENT).digest()
         server.command("/storage/buckets", name="packages")
@@ -181,3 +212,39 @@ def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_
     (path,) = arrived
     assert path is not None
     assert path.read_bytes() == _CONTENT
+
+
+def test_a_product_is_in_the_bucket_once_after_kills_in_mid_file_and_before_the_report(
+    tmp_path: Path,
+) -> None:
+    own, other = free_ports(2)
+    counts: Counter[str] = Counter()
+    settings = CfdpSettings(pdu_bytes=4096, resend_s=0.5)
+    path, name = tmp_path / "file", "unit_job_mask.npy"
+    path.write_bytes(_CONTENT)
+    completed: list[int] = []
+    with (
+        yamcs(tmp_path / "yamcs", other, own) as server,
+        UdpLink(("127.0.0.1", own), ("127.0.0.1", other), counts) as link,
+    ):
+        half, sender = WatchedLink(link), FileSender(settings, counts, completed.append)
+        sender.begin(path, name, 1, time.monotonic())
+        half.carry(sender, lambda: half.file_bytes > len(_CONTENT) // 2)
+
+        killed, sender = WatchedLink(link, deaf=True), FileSender(settings, counts, print)
+        sender.begin(path, name, 1, time.monotonic(), resumed=True)
+        killed.carry(sender, lambda: killed.reported)
+        assert half.file_bytes + killed.file_bytes == len(_CONTENT)
+        assert server.products() == [name]
+
+        resumed, sender = WatchedLink(link), FileSender(settings, counts, completed.append)
+        sender.begin(path, name, 1, time.monotonic(), resumed=True)
+        resumed.carry(sender, lambda: not sender.busy)
+        assert (sender.outcome, completed, resumed.file_bytes) == ("", [1], 0)
+
+        forgotten = WatchedLink(link)  # a gateway that lost its disk sends the file again
+        sender.begin(path, name, 2, time.monotonic())
+        forgotten.carry(sender, lambda: not sender.busy)
+        assert (sender.outcome, forgotten.file_bytes) == ("", len(_CONTENT))
+        assert server.products() == [name]
+        assert server.call("GET", f"/storage/buckets/products/objects/{name}") == _CONTENT

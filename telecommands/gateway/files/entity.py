@@ -17,7 +17,7 @@ from telecommands.gateway.files.library import read_pdu
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.sending import FileSender
 from telecommands.gateway.files.settings import LONGEST_PDU, CfdpSettings
-from telecommands.ground.errors import GroundError, TransferFailed
+from telecommands.ground.errors import GroundError, LinkError, TransferFailed
 
 _TURN_S: Final = 0.05
 _RECEIVED_A_TURN: Final = 256
@@ -42,21 +42,20 @@ class PduLink(Protocol):
 class CfdpEntity:
     """Sends files one after the other and receives files, until it is closed.
 
-    ``numbers`` gives each transaction of this entity a number that was never used before; the
-    thread of the entity calls it.  ``counts`` counts the PDUs that were not what they should be, by
-    what was wrong.
+    ``completed`` is that of :class:`FileSender`, called on the entity's thread.  ``counts`` counts
+    the PDUs that were not what they should be, by what was wrong.
     """
 
     def __init__(
         self,
         settings: CfdpSettings,
         link: PduLink,
-        numbers: Callable[[], int],
         receiver: FileReceiver,
         counts: Counter[str],
+        completed: Callable[[int], None] = lambda _number: None,
     ) -> None:
         self._settings, self._link, self.counts = settings, link, counts
-        self._sender = FileSender(settings, numbers, counts)
+        self._sender = FileSender(settings, counts, completed)
         self._receiver = receiver
         self._waiting: queue.Queue[_Order] = queue.Queue(1)
         self._order: _Order | None = None
@@ -66,13 +65,15 @@ class CfdpEntity:
         self._thread = threading.Thread(target=self._run, name="cfdp", daemon=True)
         self._thread.start()
 
-    def send(self, path: Path, name: str) -> None:
+    def send(self, path: Path, name: str, number: int, *, resumed: bool = False) -> None:
         """Send a file; returns after the peer reported that it has all of it.
 
-        Raises :class:`TransferFailed` with the reason if it has not, and what the file's own
-        errors are; the peer then has no file of this transaction.
+        ``number`` is that of the transaction: never used before, unless it is ``resumed``.
+        Raises :class:`TransferFailed` with the reason if the peer has not all of it, and what the
+        file's own errors are; the peer then has no file of this transaction.  Raises
+        :class:`LinkError` if the entity ends meanwhile: the transaction may be resumed.
         """
-        order = _Order(path, name, queue.Queue(1))
+        order = _Order(path, name, number, resumed, queue.Queue(1))
         self._waiting.put(order, timeout=_ENDING_S)
         while not self._stop.is_set() and self.alive:
             try:
@@ -85,7 +86,7 @@ class CfdpEntity:
                 cure = "Check the peer's log and its address; the file is sent again"
                 raise TransferFailed(name, f"did not reach the CFDP peer: {outcome}", cure)
             return
-        raise TransferFailed(name, "did not reach the CFDP peer: the gateway ended", "Start it")
+        raise LinkError(name, "is still on its way: the gateway ended", "Start it again")
 
     @property
     def alive(self) -> bool:
@@ -177,7 +178,8 @@ class CfdpEntity:
             except queue.Empty:
                 return
             try:
-                self._sender.begin(order.path, order.name, time.monotonic())
+                now = time.monotonic()
+                self._sender.begin(*order[:3], now, resumed=order.resumed)
             except GroundError as error:
                 order.answer.put_nowait(error)
                 return
@@ -187,4 +189,6 @@ class CfdpEntity:
 class _Order(NamedTuple):
     path: Path
     name: str
+    number: int
+    resumed: bool
     answer: queue.Queue[Any]

@@ -28,7 +28,7 @@ class FileGateway:
     """Runs until :meth:`close`; one gateway for a folder.
 
     Below ``folder`` are the received products and, in ``.cfdp``, what has to survive a restart: the
-    transaction number, what was handed over, and archives that wait for the uplink.  ``peer`` is
+    transaction number, what is handed over, and archives that wait for the uplink.  ``peer`` is
     its UDP address; None: the peer connects by TCP.  ``said`` gets a line for each file, ``failed``
     each new error.
     """
@@ -74,13 +74,14 @@ class FileGateway:
                 link = opened.enter_context(UdpLink(listen, peer, self.counts))
             self.address = link.address
             opened.callback(self._join, packages.wake)  # after the entity, for which they wait
-            entity = self._entity = opened.enter_context(
-                CfdpEntity(settings, link, numbers.next, receiver, self.counts)
+            hand_over = ProductHandOver(handed, self._send, numbers.next)
+            self._entity = opened.enter_context(
+                CfdpEntity(settings, link, receiver, self.counts, hand_over.completed)
             )
             products = ProductRelay(
                 station,
                 folder,
-                ProductHandOver(handed, entity.send),
+                hand_over,
                 lambda one: said(f"down  {one.path.name}  {size(one.size)}  {one.sha256}"),
                 failed,
             )
@@ -98,6 +99,9 @@ class FileGateway:
         """End; what is under way is resumed, or begun again, by the next gateway."""
         self._stop.set()
         self._opened.close()
+
+    def _send(self, path: Path, name: str, number: int, *, resumed: bool) -> None:
+        self._entity.send(path, name, number, resumed=resumed)
 
     def _begin(self, relay: Callable[[threading.Event], None]) -> None:
         thread = threading.Thread(target=relay, args=(self._stop,), daemon=True)

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from telecommands.dictionary import ProductOffer
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import GroundError, NoAnswer, TransferFailed, product_error
-from telecommands.ground.part_file import sync_folder
+from telecommands.ground.part_file import write_whole
 from telecommands.ground.station import Station
 
 ASK_S: Final = 0.5
@@ -19,48 +19,102 @@ ASK_S: Final = 0.5
 
 _SILENCE_S: Final = 5.0
 _RETRY_S: Final = 2.0
+_HANDED_OVER: Final = b""
 _PEER_PAUSE_S: Final = 60.0
 """A peer that failed is not tried again for this long: a contact must not be spent on waiting."""
 
 
-class ProductHandOver:
-    """Hands each product to the CFDP peer once; ``send`` returns when the peer has it whole.
+class Send(Protocol):
+    """Sends a file in the transaction of this number, which began before if it is ``resumed``."""
 
-    A record in ``folder`` keeps what was handed over until the service knows of it, so that a
-    restart between the two does not send a second file.
+    def __call__(self, path: Path, name: str, number: int, *, resumed: bool) -> None: ...  # noqa: D102
+
+
+class ProductHandOver:
+    """Hands each product to the CFDP peer once.
+
+    ``send`` returns when the peer has it whole, after :meth:`completed` was called.
+
+    A file in ``folder`` is the record of a product until the service knows that it was handed over.
+    It holds the number of its transaction from before the first PDU on, and is empty once the peer
+    has reported that it has the product: a restart between any two of these steps resumes the
+    transaction, or sends nothing.  ``numbers`` gives numbers that were never used before.
     """
 
     def __init__(
         self,
         folder: Path,
-        send: Callable[[Path, str], None],
+        send: Send,
+        numbers: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._send, self._monotonic = folder, send, monotonic
+        self._numbers = numbers
         self._not_before = 0.0
 
     def hand_on(self, offer: ProductOffer, path: Path) -> None:
         """Send the product; :class:`TransferFailed` if the peer does not have it."""
         record = self._record(offer.unit, offer.product, offer.sha256)
-        if record.exists():
+        begun = self._begun(record)
+        if begun == _HANDED_OVER:
             return
         if self._monotonic() < self._not_before:
             cause = "waits on the ground: the CFDP peer failed a moment ago"
             raise TransferFailed(offer.product, cause, "Start the peer")
+        resumed = begun is not None and begun.isdigit()
+        number = int(begun) if begun is not None and resumed else self._begin(record)
+        name = f"{offer.unit}_{offer.job}_{offer.name}"
         try:
-            self._send(path, f"{offer.unit}_{offer.job}_{offer.name}")
+            self._send(path, name, number, resumed=resumed)
         except TransferFailed:
+            if self._begun(record) == _HANDED_OVER:
+                return  # the report arrived when the transaction had been given up
+            record.unlink(missing_ok=True)  # this transaction has ended; the next one begins again
             self._not_before = self._monotonic() + _PEER_PAUSE_S
             raise
-        try:
-            record.touch()
-            sync_folder(self._folder)
-        except OSError as error:
-            raise product_error(record, error) from error
+
+    def completed(self, number: int) -> None:
+        """The peer reported that it has all of this transaction; for any thread.
+
+        Raises :class:`~telecommands.ground.errors.ProductError` if that cannot be kept.
+        """
+        for record in self._records():
+            if self._begun(record) == b"%d" % number:
+                self._hand_over(record)
 
     def confirmed(self, product: ReceivedProduct) -> None:
         """The service knows that the product arrived."""
         self._record(product.unit, product.product, product.sha256).unlink(missing_ok=True)
+
+    def _records(self) -> list[Path]:
+        try:
+            return [path for path in self._folder.iterdir() if not path.name.startswith(".")]
+        except OSError as error:
+            raise product_error(self._folder, error) from error
+
+    def _begun(self, record: Path) -> bytes | None:
+        """The number of its transaction, or that it is handed over; None without a record."""
+        try:
+            return record.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise product_error(record, error) from error
+
+    def _begin(self, record: Path) -> int:
+        """A new transaction, which is on the disk before it is used."""
+        number = self._numbers()
+        try:
+            write_whole(record, b"%d" % number)
+        except OSError as error:
+            raise product_error(record, error) from error
+        return number
+
+    def _hand_over(self, record: Path) -> None:
+        try:
+            write_whole(record, _HANDED_OVER)
+        except OSError as error:
+            raise product_error(record, error) from error
 
     def _record(self, unit: str, product: str, sha256: str) -> Path:
         return self._folder / f"{unit}.{product}.{sha256}"

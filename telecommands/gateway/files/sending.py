@@ -36,25 +36,28 @@ from telecommands.gateway.files.library import (
     transaction_of,
 )
 from telecommands.gateway.files.settings import CfdpSettings
+from telecommands.ground.errors import GroundError
 
 _MOST_GAPS: Final = 10_000
-_BITS: Final = 32
+_BITS: Final = 32  # of the number of a transaction
 _KEPT: Final = (FileStatus.FILE_RETAINED, FileStatus.FILE_STATUS_UNREPORTED)
 _WAITING: Final = (TransactionStep.WAITING_FOR_EOF_ACK, TransactionStep.WAITING_FOR_FINISHED)
 
 
 class FileSender:
-    """Sends files to the peer; ``numbers`` gives each transaction a number of its own.
+    """Sends files to the peer.
 
     After the end of a transaction :attr:`outcome` is "" if the peer reported that the file is
-    complete and its checksum right, else why not.
+    complete and its checksum right, else why not.  ``completed`` is called with the number of a
+    transaction that the peer reports complete, and keeps it before the report is acknowledged: the
+    peer repeats its report until then, also to a gateway that was killed.  If it raises a
+    :class:`~telecommands.ground.errors.GroundError`, the report is not acknowledged.
     """
 
     def __init__(
-        self, settings: CfdpSettings, numbers: Callable[[], int], counts: Counter[str]
+        self, settings: CfdpSettings, counts: Counter[str], completed: Callable[[int], None]
     ) -> None:
-        self._settings, self._counts = settings, counts
-        self._numbers = _Numbers(numbers)
+        self._settings, self._counts, self._completed = settings, counts, completed
         self._file: SourceFile | None = None
         self._handler: Any = None
         self._gaps: deque[tuple[int, int]] = deque()
@@ -66,9 +69,12 @@ class FileSender:
         """Whether a file is being sent."""
         return self._file is not None
 
-    def begin(self, path: Path, name: str, now: float) -> None:
-        """Send a file, which gets ``name`` at the peer.
+    def begin(
+        self, path: Path, name: str, number: int, now: float, *, resumed: bool = False
+    ) -> None:
+        """Send a file in the transaction with this number; it gets ``name`` at the peer.
 
+        ``resumed``: the transaction began before; only its end is sent, and what the peer asks for.
         Raises :class:`~telecommands.ground.errors.ProductError` if it cannot be read.
         """
         self._file, self.outcome, self._heard_at = SourceFile(path), None, now
@@ -78,7 +84,7 @@ class FileSender:
             _User(self),
             remote_configs(self._settings),
             CheckTimers(),
-            self._numbers,
+            _Number(number),
         )
         self._handler.user.vfs = self._file
         self._handler.put_request(
@@ -90,9 +96,13 @@ class FileSender:
                 closure_requested=True,
             )
         )
+        if resumed:
+            self._skip_to_the_end()
 
     def take(self, pdu: Any, now: float) -> list[bytes]:
         """A PDU of the peer for this role; what is to be answered now."""
+        if _is_complete(pdu) and not self._keep(pdu):
+            return []
         if not self._concerns(pdu):
             if pdu.directive_type == DirectiveType.FINISHED_PDU:
                 self._counts["of an ended transaction"] += 1
@@ -148,6 +158,24 @@ class FileSender:
             self._end(f"the peer has {_name(found.delivery_code)}, {_name(found.file_status)}")
         else:
             self._end("")
+
+    def _skip_to_the_end(self) -> None:
+        """As if metadata and file had been sent: the peer asks for what it has not."""
+        self._handler.state_machine()
+        self._packed()
+        self._handler._params.fp.progress = self._handler.file_size  # there is no other way
+
+    def _keep(self, finished: Any) -> bool:
+        """Whether it is kept that the peer has the file."""
+        source, number = transaction_of(finished)
+        if source != self._settings.local:
+            return True
+        try:
+            self._completed(number)
+        except GroundError as error:
+            self._counts[f"not acknowledged: {error.code}"] += 1
+            return False
+        return True
 
     def _concerns(self, pdu: Any) -> bool:
         if not self.busy or self._handler.transaction_id is None:
@@ -222,9 +250,9 @@ class _User(QuietUser):
         self._sender.finished(params)
 
 
-class _Numbers(ProvidesSeqCount):  # type: ignore[misc] # spacepackets has no types
-    def __init__(self, numbers: Callable[[], int]) -> None:
-        self._next = numbers
+class _Number(ProvidesSeqCount):  # type: ignore[misc] # spacepackets has no types
+    def __init__(self, number: int) -> None:
+        self._number = number
 
     @property
     def max_bit_width(self) -> int:
@@ -235,7 +263,17 @@ class _Numbers(ProvidesSeqCount):  # type: ignore[misc] # spacepackets has no ty
         raise NotImplementedError(width)
 
     def get_and_increment(self) -> int:
-        return self._next() % (1 << _BITS)
+        return self._number
+
+
+def _is_complete(pdu: Any) -> bool:
+    """Whether it is the peer's report that it has the whole file."""
+    return (
+        pdu.directive_type == DirectiveType.FINISHED_PDU
+        and pdu.condition_code == ConditionCode.NO_ERROR
+        and pdu.delivery_code == DeliveryCode.DATA_COMPLETE
+        and pdu.file_status in _KEPT
+    )
 
 
 def _acknowledged(finished: Any, status: TransactionStatus) -> bytes:

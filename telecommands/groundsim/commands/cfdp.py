@@ -7,13 +7,23 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from telecommands.command_line import address
+from telecommands.ground.arguments import fields_of
 from telecommands.ground.errors import LinkError, UsageError
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.value_types import valid_values
 
+if TYPE_CHECKING:
+    from telecommands.gateway.files.settings import CfdpSettings
+
+_OPTIONS: Final = {
+    "local": "entity", "peer": "peer_entity", "pdu_bytes": "pdu_bytes", "checksum": "checksum",
+    "bytes_per_second": "rate", "silence_s": "silence",
+}  # fmt: skip
 _TICK_S: Final = 0.5
 _EPILOG: Final = (
     "Products come as UNIT_JOB_NAME, and each is confirmed to the service after the peer reported "
@@ -33,11 +43,11 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(command=_run)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="folder for the products")
     parser.add_argument(
-        "--listen", type=_address, default="127.0.0.1:7001", metavar="ADDRESS:PORT",
+        "--listen", type=address, default="127.0.0.1:7001", metavar="ADDRESS:PORT",
         help="where the peer's PDUs arrive (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--peer", type=_address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
+        "--peer", type=address, default="127.0.0.1:7002", metavar="ADDRESS:PORT",
         help="where the peer listens (%(default)s)",
     )  # fmt: skip
     parser.add_argument(
@@ -69,24 +79,10 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         # An extra, so loaded only if the command is used.
         from telecommands.gateway.files.gateway import FileGateway  # noqa: PLC0415
-        from telecommands.gateway.files.settings import CfdpSettings  # noqa: PLC0415
     except ImportError as error:
         cure = "Install the extra: pip install 'flightsw[gateway]'"
         raise UsageError("groundsim cfdp", "needs cfdp-py", cure) from error
-    try:
-        settings = msgspec.convert(
-            {
-                "local": arguments.entity,
-                "peer": arguments.peer_entity,
-                "pdu_bytes": arguments.pdu_bytes,
-                "checksum": arguments.checksum,
-                "bytes_per_second": arguments.rate,
-                "silence_s": arguments.silence,
-            },
-            CfdpSettings,
-        )
-    except msgspec.ValidationError as error:
-        raise UsageError("groundsim cfdp", f"got a wrong option: {error}", "See --help") from error
+    settings = _settings(arguments)
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     gateway = FileGateway(
@@ -116,8 +112,18 @@ def _run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT, as in 127.0.0.1:7002")
-    return host, int(port)
+def _settings(arguments: argparse.Namespace) -> CfdpSettings:
+    """Raises :class:`UsageError` that names the option and its valid values."""
+    from telecommands.gateway.files.settings import CfdpSettings  # noqa: PLC0415
+
+    given: dict[str, object] = {
+        field: getattr(arguments, option) for field, option in _OPTIONS.items()
+    }
+    try:
+        return msgspec.convert(given, CfdpSettings)
+    except msgspec.ValidationError as error:
+        field = str(error).rpartition("$.")[2].rstrip("`")
+        (kind,) = (one.type for one in fields_of(CfdpSettings) if one.name == field)
+        option = f"--{_OPTIONS[field].replace('_', '-')}"
+        cause = f"must be {valid_values(kind)}, got {given[field]}"
+        raise UsageError(option, cause, "Give another value") from error

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from telecommands.command_line import address
 from telecommands.ground.errors import UsageError, product_error
 from telecommands.ground.station import add_station_options, station_of
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _APID: Final = 100
 _LISTEN: Final = "127.0.0.1:5710"
-_LAST_PORT: Final = 65_535
 _IDLE_APID: Final = 2047
 _EPILOG: Final = (
     "Speaks CCSDS space packets with PUS-C services 1, 3, 5, 8, 11, 17 and 20.  Anyone who can "
@@ -49,7 +49,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--listen",
-        type=_address,
+        type=address,
         default=_LISTEN,
         metavar="ADDRESS:PORT",
         help="where mission control connects; port 0: any free port (%(default)s)",
@@ -132,13 +132,6 @@ def _signals(gateway: Gateway) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port[:6]) > _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an address and a port (0 to 65535)")
-    return host, int(port)
 
 
 def _apid(text: str) -> int:

@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import msgspec
 
+from telecommands.command_line import address
 from telecommands.ground.errors import LinkError, UsageError
 from telecommands.ground.station import add_station_options, station_of
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from telecommands.groundsim.metrics import Snapshot
 
-_LAST_PORT: Final = 65_535
 _TICK_S: Final = 0.5
 _REQUEST_S: Final = 10.0  # after which a silent client is disconnected
 _EPILOG: Final = (
@@ -42,7 +42,7 @@ def add_parser(commands: Any) -> None:
     parser.set_defaults(command=_run)
     parser.add_argument(
         "--listen",
-        type=_address,
+        type=address,
         default="127.0.0.1:9464",
         metavar="ADDRESS:PORT",
         help="where to serve; port 0: any free port (%(default)s)",
@@ -76,13 +76,6 @@ def _run(arguments: argparse.Namespace) -> int:
                 collector.snapshot = reception.snapshot(client.lost, time.monotonic())
         except KeyboardInterrupt:  # the usual way to end it
             return 0
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an address and a port (0 to 65535)")
-    return host, int(port)
 
 
 class _Pages:

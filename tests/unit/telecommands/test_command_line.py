@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from telecommands.command_line import pages
+from telecommands.command_line import address, pages
 
 _MODULES = {"flightsw": "flightsw", "groundsim": "telecommands.groundsim"}
 
@@ -49,3 +50,11 @@ def test_the_shell_completes_words(tmp_path: Path, line: str, expected: set[str]
 
 def test_the_pages_of_a_checkout_are_its_own() -> None:
     assert (pages() / "interface.md").exists()
+
+
+def test_an_address_is_a_host_and_a_port() -> None:
+    assert address("127.0.0.1:0") == ("127.0.0.1", 0)
+    assert address("host:65535") == ("host", 65_535)
+    for text in ("5710", ":5710", "host:", "host:65536", "host:9999999999", "host:\u00b2"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not an address and a port"):
+            address(text)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from deploy.rig.flight_unit import wait_until
+from telecommands.dictionary import Stage, Verification
 from telecommands.gateway.gateway import Gateway, GatewaySettings
 from telecommands.gateway.packets import STATUS_STRUCTURE
 from telecommands.ground.connection import read_ground_keys
@@ -54,7 +56,8 @@ def _run(
     station: Callable[[], Station], folder: Path, settings: dict[str, object]
 ) -> Iterator[_Running]:
     log: list[str] = []
-    values = {"listen": ("127.0.0.1", 0), "apid": APID, "counts": folder / "counts", **settings}
+    values: dict[str, object] = {"listen": ("127.0.0.1", 0), "apid": APID, "hold_s": 0.0}
+    values |= {"counts": folder / "counts", **settings}
     with Gateway(GatewaySettings(**values), station, log.append) as gateway:  # type: ignore[arg-type]
         thread = threading.Thread(target=gateway.run)
         thread.start()
@@ -118,6 +121,15 @@ def test_a_hazardous_telecommand_is_armed_and_sent_if_the_gateway_allows_it(
     assert [body.name for body in flight.ran] == ["ARM", "SET_MODE"]
 
 
+def test_no_report_comes_before_mission_control_has_noted_what_it_sent(start: _Start) -> None:
+    with MissionControl(start(hold_s=0.3).gateway.address) as control:
+        for raw in (function("PING", count=7), request(17, 1, apid=7, count=8)):
+            sent_at = time.monotonic()
+            control.send(raw)
+            control.stages(raw)
+            assert time.monotonic() >= sent_at + 0.3
+
+
 def test_a_failed_job_closes_as_failed(control: MissionControl) -> None:
     raw = function("PROCESS_SCENE", scene="corrupt", count=8)
     control.send(raw)
@@ -143,6 +155,22 @@ def test_a_scheduled_telecommand_is_accepted_and_can_be_deleted(
     control.send(unknown)
     ((subtype, record),) = control.stages(unknown)
     assert (subtype, "has scheduled no telecommand" in record["cause"]) == (2, True)
+
+
+def test_a_restart_keeps_the_request_id_of_a_scheduled_telecommand(
+    start: _Start, flight: FlightStandIn
+) -> None:
+    flight.results["SCHEDULE"] = {"entry": "e1"}
+    inner = function("PING", count=11)
+    with start().gateway as first, MissionControl(first.address) as control:
+        control.send(insertion(_LATER, inner, count=12))
+        control.until(lambda p: (p.message_subtype, bytes(p.source_data[:4])) == (1, inner[:4]))
+        first.stop()
+    ended = Verification(id="e1", name="PING", stage=Stage.COMPLETED, at=1, key_id="operator")
+    with MissionControl(start(status_s=0.0).gateway.address) as control:
+        control.status(lambda status: status["link_up"])
+        flight.telemetry.publish("ver", ended)
+        assert [subtype for subtype, _ in control.stages(inner)] == [7]
 
 
 def test_counts_continue_where_the_last_gateway_ended(start: _Start, tmp_path: Path) -> None:

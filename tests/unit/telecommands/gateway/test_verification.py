@@ -9,7 +9,9 @@ from telecommands.dictionary import Code, Stage, Verification
 from telecommands.gateway.layout import layout_of
 from telecommands.gateway.packets import Report, Stamp
 from telecommands.gateway.requests import Rejection, Request, read_request
-from telecommands.gateway.verification import ANSWER_S, FOLLOW_S, Verifications
+from telecommands.gateway.schedule_file import ScheduledRequest
+from telecommands.gateway.verification import Verifications
+from telecommands.ground.commanding_link import ANSWER_S, FOLLOW_S
 from telecommands.numbers import PARAMETERS as NUMBERS
 from tests.unit.telecommands.gateway.samples import APID, NOW, function, insertion, request
 
@@ -82,6 +84,23 @@ def test_a_scheduled_telecommand_is_accepted_with_its_insertion_and_closes_when_
     ended = verifications.published(_stage(Stage.COMPLETED, "e1"), "operator")
     assert [_read(report)[:2] for report in ended] == [(7, inner[:4])]
     assert verifications.entry_of(inner[:4]) is None
+
+
+def test_what_was_scheduled_is_kept_until_it_ends() -> None:
+    inner, kept = function("PING", count=9), list[list[ScheduledRequest]]()
+    verifications = Verifications("sat-a", (), lambda all_of_them: kept.append([*all_of_them]))
+    verifications.open("t1", _request(insertion(NOW, inner)), now=0.0)
+    list(verifications.answered(_stage(Stage.ACCEPTED), 1.0))
+    assert kept == []
+    list(verifications.answered(_stage(Stage.COMPLETED, data={"entry": "e1"}), 1.0))
+    assert kept == [[ScheduledRequest("e1", inner[:4], 15)]]
+    restarted = Verifications("sat-a", kept[-1], lambda all_of_them: kept.append([*all_of_them]))
+    assert restarted.entry_of(inner[:4]) == "e1"
+    started = restarted.published(_stage(Stage.STARTED, "e1"), "operator")
+    ended = restarted.published(_stage(Stage.COMPLETED, "e1"), "operator")
+    found = [_read(report)[:2] for reports in (started, ended) for report in reports]
+    assert found == [(3, inner[:4]), (7, inner[:4])]
+    assert kept[1:] == [[]]
 
 
 def test_an_insertion_that_is_rejected_rejects_the_telecommand_inside_it_too() -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import queue
 import random
 from collections import Counter
@@ -13,7 +12,7 @@ import pytest
 from telecommands.gateway.files.entity import CfdpEntity
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.settings import LONGEST_PDU, CfdpSettings
-from telecommands.ground.errors import OutputNotWritable, TransferFailed
+from telecommands.ground.errors import LinkError, OutputNotWritable, TransferFailed
 
 CONTENT = random.Random(1).randbytes(100_000)
 
@@ -54,8 +53,7 @@ def entity(
         local=local, peer=3 - local, pdu_bytes=4096, resend_s=0.05, silence_s=silence_s
     )
     receiver = FileReceiver(settings, folder, lambda *_: True, lambda *_: None, counts)
-    numbers = itertools.count(1).__next__
-    with CfdpEntity(settings, link, numbers, receiver, counts) as one:
+    with CfdpEntity(settings, link, receiver, counts) as one:
         yield one
 
 
@@ -66,8 +64,8 @@ def test_both_ends_send_at_the_same_time(tmp_path: Path) -> None:
         entity(wire.end(0), tmp_path / "a", 1) as first,
         entity(wire.end(1), tmp_path / "b", 2) as second,
     ):
-        first.send(tmp_path / "file", "down")
-        second.send(tmp_path / "file", "up")
+        first.send(tmp_path / "file", "down", 1)
+        second.send(tmp_path / "file", "up", 1)
         assert (tmp_path / "b" / "down.1-1").read_bytes() == CONTENT
         assert (tmp_path / "a" / "up.2-1").read_bytes() == CONTENT
 
@@ -76,9 +74,9 @@ def test_a_peer_that_is_not_there_is_named_within_the_deadline(tmp_path: Path) -
     (tmp_path / "file").write_bytes(CONTENT)
     with entity(Wire().end(0), tmp_path / "a", 1, silence_s=0.2) as alone:
         with pytest.raises(TransferFailed, match=r"the peer was silent for 0\.2 s"):
-            alone.send(tmp_path / "file", "down")
+            alone.send(tmp_path / "file", "down", 1)
         with pytest.raises(OutputNotWritable):
-            alone.send(tmp_path / "absent", "down")
+            alone.send(tmp_path / "absent", "down", 2)
 
 
 def test_what_is_not_a_pdu_is_counted_by_what_is_wrong_and_the_entity_lives(
@@ -92,7 +90,7 @@ def test_what_is_not_a_pdu_is_counted_by_what_is_wrong_and_the_entity_lives(
         entity(wire.end(0), tmp_path / "a", 1) as first,
         entity(wire.end(1), tmp_path / "b", 2),
     ):
-        first.send(tmp_path / "file", "down")
+        first.send(tmp_path / "file", "down", 1)
         assert (first.counts["unreadable"], first.counts["oversized"]) == (4, 1)
 
 
@@ -100,5 +98,5 @@ def test_an_entity_that_ends_gives_up_what_is_under_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(CONTENT)
     with entity(Wire().end(0), tmp_path / "a", 1) as alone:
         alone.close()
-        with pytest.raises(TransferFailed, match="the gateway ended"):
-            alone.send(tmp_path / "file", "down")
+        with pytest.raises(LinkError, match="the gateway ended"):
+            alone.send(tmp_path / "file", "down", 1)

@@ -85,9 +85,9 @@ def test_data_beyond_the_announced_size_is_dropped_and_counted(ends: TwoEnds) ->
 
 def test_a_peer_that_vanishes_leaves_nothing_behind(ends: TwoEnds) -> None:
     (ends.folder / "file").write_bytes(CONTENT)
-    ends.sender.begin(ends.folder / "file", "m.tar", time.monotonic())
+    ends.sender.begin(ends.folder / "file", "m.tar", 50, time.monotonic())
     ends.pass_on()
-    assert [path.name for path in ends.files()] == [".1-1.part"]
+    assert [path.name for path in ends.files()] == [".1-50.part"]
     ends.receiver.emit(time.monotonic() + 11)
     assert ends.settled == [(None, "m.tar: the peer was silent for 10 s")]
     assert ends.files() == []
@@ -97,12 +97,12 @@ def test_transactions_of_other_numbers_do_not_mix(tmp_path: Path) -> None:
     ends, late = TwoEnds(tmp_path), []
     ends.change = lambda pdu, down: late.append(pdu) or [] if down else [pdu]  # type: ignore[func-returns-value]
     (tmp_path / "file").write_bytes(b"x" * 5000)
-    ends.sender.begin(tmp_path / "file", "first", time.monotonic())
+    ends.sender.begin(tmp_path / "file", "first", 50, time.monotonic())
     ends.pass_on()
     ends.sender.abandon("begun again")
     ends.change = lambda pdu, down: [*late, pdu] if down else [pdu]
     assert ends.send(CONTENT, "second") == ""
-    assert [path.name for path in ends.files()] == [".1-1.part", "second.1-2"]
+    assert [path.name for path in ends.files()] == [".1-50.part", "second.1-1"]
     assert ends.files()[1].read_bytes() == CONTENT
 
 
@@ -118,7 +118,7 @@ def _longest_file(size: int) -> Iterator[None]:
 
 def test_a_full_disk_ends_the_transaction_with_its_reason(ends: TwoEnds) -> None:
     (ends.folder / "file").write_bytes(CONTENT)
-    ends.sender.begin(ends.folder / "file", "m.tar", time.monotonic())
+    ends.sender.begin(ends.folder / "file", "m.tar", 50, time.monotonic())
     with _longest_file(500):
         for _ in range(5):
             ends.pass_on()
@@ -137,7 +137,7 @@ def test_no_bytes_of_a_stranger_end_the_receiver_or_the_sender(
     ends.change = lambda pdu, _: seen.append(pdu) or [pdu]  # type: ignore[func-returns-value]
     assert ends.send(b"abc" * 200) == ""
     now = time.monotonic()
-    ends.sender.begin(ends.folder / "file", "again", now)
+    ends.sender.begin(ends.folder / "file", "again", 50, now)
     ends.sender.emit(300, now)
     for pdu in seen:
         raw = bytearray(pdu)

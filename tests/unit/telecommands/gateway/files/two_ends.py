@@ -29,11 +29,10 @@ class TwoEnds:
         self.settled: list[tuple[Path | None, str]] = []
         self.change: Callable[[bytes, bool], list[bytes]] = lambda pdu, _down: [pdu]
         times = {"resend_s": 0.005, "silence_s": 10.0}
-        self.sender = FileSender(
-            CfdpSettings(local=1, peer=2, pdu_bytes=pdu_bytes, **times),
-            itertools.count(1).__next__,
-            self.counts,
-        )
+        self.completed: list[int] = []
+        self._numbers = itertools.count(1)
+        self._settings = CfdpSettings(local=1, peer=2, pdu_bytes=pdu_bytes, **times)
+        self.sender = FileSender(self._settings, self.counts, self.completed.append)
         self.receiver = FileReceiver(
             CfdpSettings(local=2, peer=1, pdu_bytes=pdu_bytes, largest_file=largest, **times),
             self.inbox,
@@ -42,11 +41,14 @@ class TwoEnds:
             self.counts,
         )
 
-    def send(self, content: bytes, name: str = "m.tar") -> str:
-        """Until the sender's transaction has ended; its outcome."""
+    def send(
+        self, content: bytes, name: str = "m.tar", number: int = 0, *, resumed: bool = False
+    ) -> str:
+        """Until the sender's transaction has ended; its outcome.  0: the next number."""
         path = self.folder / "file"
         path.write_bytes(content)
-        self.sender.begin(path, name, time.monotonic())
+        number = number or next(self._numbers)
+        self.sender.begin(path, name, number, time.monotonic(), resumed=resumed)
         deadline = time.monotonic() + _PATIENCE_S
         while self.sender.busy:
             assert time.monotonic() < deadline
@@ -54,6 +56,11 @@ class TwoEnds:
         self.pass_on()
         assert self.sender.outcome is not None
         return self.sender.outcome
+
+    def kill_sender(self) -> None:
+        """All that it knew is lost."""
+        self.sender.abandon("killed")
+        self.sender = FileSender(self._settings, self.counts, self.completed.append)
 
     def pass_on(self) -> None:
         """One turn of both ends."""
