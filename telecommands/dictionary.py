@@ -133,6 +133,10 @@ class Code(str, Enum):
     SCENE_NOT_FOUND = "SCENE_NOT_FOUND", "the path holds no supported scene product"
     MISSING_BAND = "MISSING_BAND", "a band file is missing"
     BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "the bands of the product differ in size"
+    DECODER_FAILED = (
+        "DECODER_FAILED",
+        "the process that reads the scene crashed, or gave an answer that cannot be right",
+    )
     CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded, or contradicts its metadata"
     BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
     INTEGRITY_TOO_LOW = (

@@ -190,6 +190,7 @@ ENUMERATIONS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
                 "SCENE_NOT_FOUND": 40,
                 "MISSING_BAND": 41,
                 "BAND_SIZE_MISMATCH": 42,
+                "DECODER_FAILED": 61,
                 "CORRUPT_IMAGE": 43,
                 "BAD_METADATA": 44,
                 "INTEGRITY_TOO_LOW": 45,

@@ -261,6 +261,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
     - ``clock_file``: a file that exists while the computer's clock can be trusted; the default is
       that of systemd-timesyncd.  ``sent_at`` of telecommands is checked only then.
+    - ``confined_decoders``: read each scene in a process of its own, which has no keys, sockets or
+      state and writes nothing.  JPEG 2000 is then decoded on the CPU.
     - ``log_level``: lowest severity that is logged.
     """
 
@@ -278,6 +280,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: bool = True
     unprotected_network: bool = False
     clock_file: Path = Path("/run/systemd/timesync/synchronized")
+    confined_decoders: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -95,12 +95,12 @@ def open_scene(
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):
-            _refuse_raster_values(path, given)
+            refuse_raster_values(path, given)
             return safe.open_product(
                 root, bands, ground_sample_distance, given, decoder, panels=panels
             )
         if is_file and zipped.is_zipped(path):
-            _refuse_raster_values(path, given)
+            refuse_raster_values(path, given)
             unpacked = zipped.unpack(path, bands, tile)
             scene = safe.open_product(
                 unpacked.root, bands, ground_sample_distance, given, decoder, panels=panels
@@ -140,7 +140,7 @@ def _open_remote(
     return geotiff.open_item(location, bands, ground_sample_distance, given, panels=panels)
 
 
-def _refuse_raster_values(path: Path, given: GivenMetadata) -> None:
+def refuse_raster_values(path: Path, given: GivenMetadata) -> None:
     """Raise :class:`UsageError` if values are explained to a product that explains them itself."""
     _refuse_band_names(path, given)
     for name in ("scale", "nodata"):
