@@ -10,7 +10,7 @@ import resource
 import socket
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,8 @@ from typing import Final, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+import flightsw
+import telecommands
 from flightsw.errors import SceneError
 from flightsw.host.descriptor_stream import Ended, receive, send
 from flightsw.host.landlock import landlock_version, restrict_files
@@ -126,9 +128,11 @@ def confine(recipe: SceneRecipe, folder: Path | None = None) -> None:
         restrict_calls(filling=folder is not None)
 
 
-def _libraries() -> Iterable[Path]:
-    folders = (sys.prefix, sys.base_prefix, *sys.path, *_SYSTEM)
-    return [Path(one) for one in dict.fromkeys(folders) if one]
+def _libraries() -> Iterator[Path]:
+    """Not the folders of ``sys.path``: the current one, which may be the root, is among them."""
+    yield from map(Path, (sys.prefix, sys.base_prefix, *_SYSTEM))
+    for package in (flightsw, telecommands):
+        yield from map(Path, package.__path__)
 
 
 def _files_of(recipe: SceneRecipe) -> Iterator[Path]:
