@@ -1379,6 +1379,7 @@ EventName: TypeAlias = Literal[
     "THREAD_STALLED",
     "THREAD_ENDED",
     "FAULTS_INJECTED",
+    "DECODERS_UNCONFINED",
     "STATE_DAMAGED",
     "STATE_RESTORED",
     "STATE_LOST",
@@ -1432,6 +1433,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
         "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
+        "DECODERS_UNCONFINED": "scenes are read with more rights than needed; the message says why",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",

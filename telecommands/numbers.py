@@ -109,6 +109,7 @@ EVENTS: Final[Mapping[str, int]] = MappingProxyType(
         "THREAD_STALLED": 40,
         "THREAD_ENDED": 41,
         "FAULTS_INJECTED": 42,
+        "DECODERS_UNCONFINED": 52,
         "STATE_DAMAGED": 43,
         "STATE_RESTORED": 44,
         "STATE_LOST": 45,

@@ -55,8 +55,14 @@ _UNIT_CURE: Final = "See the service's log, or set service.confined_decoders to 
 def missing_confinement() -> tuple[str, ...]:
     """In words, what this kernel cannot take away from a decoder; empty if nothing is missing."""
     found = (
-        ("the kernel has no Landlock: a decoder can read what the service can", landlock_version()),
-        ("the kernel has no seccomp: a decoder can make system calls", seccomp_works()),
+        (
+            "without Landlock in the kernel, a decoder can read all files of the service's user",
+            landlock_version(),
+        ),
+        (
+            "without seccomp in the kernel, a decoder can write files and open sockets",
+            seccomp_works(),
+        ),
     )
     return tuple(words for words, there in found if not there)
 

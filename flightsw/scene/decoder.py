@@ -49,7 +49,7 @@ from flightsw.scene.strips import StripScene
 _PATIENCE: Final = 86_400.0  # seconds: the service ends a decoder that it does not need
 _MOST_FILES: Final = 256
 _LARGEST_FILE: Final = 1 << 30  # bytes, of what is unpacked and of a strip
-_LARGEST_MEMORY: Final = 4 << 30  # bytes, beside mapped files and strips
+_LARGEST_MEMORY: Final = 2 << 30  # bytes, beside mapped files and strips
 _LIMITS: Final = (
     (resource.RLIMIT_CORE, 0),
     (resource.RLIMIT_NOFILE, _MOST_FILES),

@@ -160,16 +160,15 @@ class FlightService:
             self._log.warning("the D-IMC thread has no real-time priority", cure=cure)
 
     def _confined_readers(self, settings: Settings, opened: ExitStack) -> ConfinedReaders | None:
-        """Where scenes are read; the log says if that is not confined, or not wholly."""
+        """What reads scenes: other processes, unless the settings want this one."""
+        self._unconfined: tuple[str, ...] = ("service.confined_decoders is false",)
         if not settings.service.confined_decoders:
-            self._log.warning("scenes are read in this process, as service.confined_decoders says")
             return None
         if settings.pipeline.decoder == "gpu":
             cause = "is gpu, but confined decoders have no access to the GPU"
             cure = "Set it to auto, or service.confined_decoders to false"
             raise UsageError("pipeline.decoder", cause, cure)
-        if missing := missing_confinement():
-            self._log.warning("decoders are not confined wholly", missing=missing)
+        self._unconfined = missing_confinement()
         return opened.enter_context(closing(ConfinedReaders()))
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
@@ -415,6 +414,8 @@ class FlightService:
         if self._faults is not None:
             message = f"faults of the card are injected, seed {self._faults.seed}"
             self._events.report("FAULTS_INJECTED", message)
+        for why in self._unconfined:
+            self._events.report("DECODERS_UNCONFINED", why)
         self._care.deal_with_loss()
         recovered = self._jobs.recover(
             int(self._parameters.number("processing.attempts")),

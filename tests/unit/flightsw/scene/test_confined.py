@@ -13,9 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+import rasterio
 
+from flightsw.chain import SceneProcessor, SceneRequest, open_chain
+from flightsw.config import DimcSettings, Settings, TwinSettings
 from flightsw.errors import CorruptImage, DecoderFailed, FlightError, Interrupted
 from flightsw.host.landlock import landlock_version
 from flightsw.scene import confined
@@ -28,6 +32,8 @@ from tests.unit.flightsw.scene.item_writer import write_bands
 from tests.unit.flightsw.scene.safe_writer import BANDS, SafeProduct, band_file
 from tests.unit.flightsw.scene.test_geotiff import write_tiff
 from tests.unit.flightsw.scene.test_zipped import zip_of
+
+AREA = area_within((-9.0, 53.235, -8.99, 53.24))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +80,7 @@ def product(tmp_path: Path) -> Path:
         {"panels": True},
         {"reflectance_step": 0.05},
         {"bands": ("B08", "B02")},
-        {"area": area_within((-9.0, 53.235, -8.99, 53.24))},
+        {"area": AREA},
         {"offset": -900},
     ],
     ids=str,
@@ -217,10 +223,57 @@ def test_leaving_ends_the_decoder(readers: ConfinedReaders, product: Path) -> No
         next(strips)
 
 
-def test_the_parent_of_decoders_is_started_again(readers: ConfinedReaders, product: Path) -> None:
+def test_decoders_end_with_their_parent_which_is_started_again(
+    readers: ConfinedReaders, product: Path
+) -> None:
     recipe = replace(recipe_of(product), readers=readers)
+    with recipe.open().strips(2) as strips:
+        assert (parent := readers._parent) is not None
+        parent.kill()
+        parent.wait(60)
+        with pytest.raises(DecoderFailed, match="crashed its decoder"):
+            [*strips]
     recipe.verify(threading.Event())
-    assert (parent := readers._parent) is not None  # noqa: SLF001
-    parent.kill()
-    parent.wait(60)
-    recipe.verify(threading.Event())
+
+
+_TWIN = Settings(
+    engines=("dimc",), dimc=DimcSettings(card="simulator", twin=TwinSettings(compute=False))
+)
+
+
+@pytest.fixture(scope="module")
+def chains(readers: ConfinedReaders) -> Iterator[tuple[SceneProcessor, SceneProcessor]]:
+    """Chains that read in this process, and in decoders."""
+    with open_chain(_TWIN) as here, open_chain(_TWIN, readers=readers) as there:
+        yield here, there
+
+
+@pytest.mark.parametrize("form", ["folder", "archive", "raster", "area", "fast", "first look"])
+def test_masks_and_reports_are_the_same(
+    chains: tuple[SceneProcessor, SceneProcessor], tmp_path: Path, form: str
+) -> None:
+    scene = SafeProduct().write(tmp_path / "scenes")
+    if form == "archive":
+        scene = zip_of(scene, tmp_path / "any.zip")
+    if form == "raster":
+        scene = write_tiff(tmp_path / "one.tif")
+    products = frozenset({"mask", "geotiff", "report"})
+    found = []
+    for number, chain in enumerate(chains):
+        request = SceneRequest(
+            scene,
+            tmp_path / str(number),
+            products,
+            area=AREA if form == "area" else None,
+            decode="fast" if form == "fast" else "exact",
+            stop_above=0.9 if form == "first look" else None,
+            within=scene.parent,
+        )
+        done = chain.process(request)
+        files = {one.product: (request.out / one.name) for one in done.products.files}
+        with rasterio.open(files["geotiff"]) as file:
+            pixels = file.read(), file.transform, file.crs
+        report = msgspec.to_builtins(done.products.report)
+        found.append((done.scene, files["mask"].read_bytes(), report["scene"], *pixels))
+    for here, there in zip(*found, strict=True):
+        assert repr(there) == repr(here)
