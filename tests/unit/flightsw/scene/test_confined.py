@@ -228,11 +228,12 @@ def test_decoders_end_with_their_parent_which_is_started_again(
 ) -> None:
     recipe = replace(recipe_of(product), readers=readers)
     with recipe.open().strips(2) as strips:
-        assert (parent := readers._parent) is not None
+        parent = readers._parent
+        assert parent is not None
         parent.kill()
         parent.wait(60)
         with pytest.raises(DecoderFailed, match="crashed its decoder"):
-            [*strips]
+            list(strips)
     recipe.verify(threading.Event())
 
 
