@@ -117,7 +117,7 @@ class DecoderHandle:
                 self.fail("gave a strip of another size")
             return np.frombuffer(mmap.mmap(block, size), np.uint16).reshape(shape)
         except (OSError, ValueError) as error:
-            self.fail(f"gave a strip that is no memory ({error})")
+            self.fail(f"gave a strip that cannot be mapped ({error})")
         finally:
             os.close(block)
 
