@@ -116,10 +116,15 @@ def open_scene(
                 path, files, bands, ground_sample_distance, given, panels=panels
             )
     except OSError as error:
-        found = f"cannot be read ({error.strerror}: {error.filename})"
-        raise SceneNotFound(path, found, "Give the service's user permission to read it") from error
+        raise unreadable(path, error) from error
     cause = "is not a known kind of product" if is_folder or is_file else "does not exist"
     raise SceneNotFound(path, cause, _EXPECTED)
+
+
+def unreadable(path: Path, error: OSError) -> SceneNotFound:
+    """The error of a scene whose files, or their unpacked copies, cannot be read or made."""
+    found = f"cannot be read ({error.strerror}: {error.filename})"
+    return SceneNotFound(path, found, "Give the service's user permission to read it")
 
 
 def _open_remote(

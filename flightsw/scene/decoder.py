@@ -26,8 +26,9 @@ import telecommands
 from flightsw.errors import SceneError
 from flightsw.host.descriptor_stream import Ended, receive, send
 from flightsw.host.landlock import landlock_version, restrict_files
+from flightsw.host.memory import memory_errors
 from flightsw.host.seccomp import give_up_privileges, restrict_calls, seccomp_works
-from flightsw.scene import refuse_raster_values, zipped
+from flightsw.scene import refuse_raster_values, unreadable, zipped
 from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.decoder_messages import (
     Begin,
@@ -96,17 +97,22 @@ def _work(task: Task, answers: socket.socket) -> None:
     recipe = recipe_of(order)
     try:
         confine(recipe, Path(task.folder) if isinstance(task, Unpack) else None)
-        if isinstance(task, Unpack):
-            _answer(answers, _unpacked(recipe, Path(task.folder)))
-        elif isinstance(task, Order):
-            _serve(recipe, answers)
-        else:
-            recipe.verify(Event())
-            _answer(answers, Done())
+        with memory_errors(order.path):
+            _do(task, recipe, answers)
     except Ended:
         raise
     except Exception as error:  # noqa: BLE001 - reported to the service, which decides
         _answer(answers, failure_of(error))
+
+
+def _do(task: Task, recipe: SceneRecipe, answers: socket.socket) -> None:
+    if isinstance(task, Unpack):
+        _answer(answers, _unpacked(recipe, Path(task.folder)))
+    elif isinstance(task, Order):
+        _serve(recipe, answers)
+    else:
+        recipe.verify(Event())
+        _answer(answers, Done())
 
 
 def confine(recipe: SceneRecipe, folder: Path | None = None) -> None:
@@ -150,7 +156,10 @@ def _unpacked(recipe: SceneRecipe, folder: Path) -> Unpacked:
     path = Path(str(recipe.path))
     given = GivenMetadata(scale=recipe.scale, nodata=recipe.nodata, bands=recipe.file_bands)
     refuse_raster_values(path, given)
-    return Unpacked(zipped.unpack_into(folder, path, recipe.bands, recipe.tile).name)
+    try:
+        return Unpacked(zipped.unpack_into(folder, path, recipe.bands, recipe.tile).name)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _serve(recipe: SceneRecipe, answers: socket.socket) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from flightsw.config import SceneSettings
-from flightsw.errors import FlightError, rebuilt
+from flightsw.errors import FlightError, MemoryExhausted, SceneError, UsageError, rebuilt
 from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.cutting import WindowReach
@@ -31,6 +31,8 @@ _COARSEST: Final = 1000  # metres a pixel
 _LARGEST_DN: Final = 65_535
 _CRS: Final = re.compile(r"[A-Z]{3,9}:\w{1,20}|[A-Z_]{5,20}\[[^\x00-\x1f]*\]", re.DOTALL)
 """``EPSG:32629``, or WKT: GDAL would also take the name of a file, or an address."""
+_REPORTED: Final = (SceneError, UsageError, MemoryExhausted)
+"""Others would make the service change its engine, its mode, or the job's turn."""
 _OWN: Final = frozenset({"self", "subject", "cause", "cure"})
 
 
@@ -102,7 +104,7 @@ class Done(msgspec.Struct, frozen=True, tag=True):
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
-    """A :class:`FlightError`, by the name of its class; ``MemoryError``, or another fault."""
+    """An error, by the name of its class."""
 
     name: str
     subject: str
@@ -175,13 +177,13 @@ def failure_of(error: Exception) -> Failed:
 
 
 def error_of(failed: Failed) -> Exception:
-    """The error that was reported; RuntimeError for a fault of the software."""
-    if failed.name == "MemoryError":
-        return MemoryError(failed.cause)
+    """The error that was reported, if it is of a scene; RuntimeError for all others."""
     subject, cause, cure = map(_sendable, (failed.subject, failed.cause, failed.cure))
     fields = {name: value for name, value in failed.fields.items() if name not in _OWN}
     error = rebuilt(failed.name, subject, cause, cure, fields)
-    return error or RuntimeError(f"the decoder failed: {failed.name[:_LONGEST_TEXT]}: {cause}")
+    if isinstance(error, _REPORTED):
+        return error
+    return RuntimeError(f"the decoder failed: {failed.name[:_LONGEST_TEXT]}: {cause}")
 
 
 def encoded(message: Task | Request | Answer | Report) -> bytes:

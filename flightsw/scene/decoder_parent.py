@@ -51,7 +51,8 @@ class _Decoder:
 def main() -> None:
     """Fork decoders until the service closes its end, or is dead."""
     orders = socket.socket(fileno=int(sys.argv[1]))
-    os.nice(_NICENESS)
+    niceness = max(_NICENESS, os.getpriority(os.PRIO_PROCESS, 0))
+    os.setpriority(os.PRIO_PROCESS, 0, niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the service decides
     gc.collect()
     gc.freeze()  # or the first collection of each decoder would copy all pages

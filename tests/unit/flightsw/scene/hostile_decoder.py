@@ -82,6 +82,8 @@ def attack(scene):
 def hostile_read(band, *arguments):
     if lie == "attack":
         attack(next(one for one in band.path.parents if one.name.startswith("attack")))
+    if lie == "memory":
+        bytearray(3 << 30)
     if lie == "crash":
         ctypes.string_at(0)
     return read_area(band, *arguments)

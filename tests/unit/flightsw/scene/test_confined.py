@@ -20,7 +20,13 @@ import rasterio
 
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain
 from flightsw.config import DimcSettings, Settings, TwinSettings
-from flightsw.errors import CorruptImage, DecoderFailed, FlightError, Interrupted
+from flightsw.errors import (
+    CorruptImage,
+    DecoderFailed,
+    FlightError,
+    Interrupted,
+    MemoryExhausted,
+)
 from flightsw.host.landlock import landlock_version
 from flightsw.scene import confined
 from flightsw.scene.ahead import SceneRecipe
@@ -213,6 +219,23 @@ def test_a_decoder_that_dies_is_a_named_error(
     with pytest.raises(DecoderFailed, match=rf"SAFE crashed its decoder \(.*{end}\)"):
         strips_of(replace(recipe_of(scene), readers=readers).open())
     assert_same(recipe_of(SafeProduct().write(tmp_path / "next")), readers)
+
+
+def test_a_decoder_has_bounded_memory(readers: ConfinedReaders, tmp_path: Path) -> None:
+    scene = SafeProduct().write(tmp_path / "evil-memory")
+    with pytest.raises(MemoryExhausted, match="SAFE ran out of memory"):
+        strips_of(replace(recipe_of(scene), readers=readers).open())
+
+
+@pytest.mark.skipif(landlock_version() == 0, reason="the kernel has no Landlock")
+def test_a_link_out_of_the_scene_is_not_followed(
+    readers: ConfinedReaders, product: Path, tmp_path: Path
+) -> None:
+    band = band_file(product, "B03")
+    band.rename(tmp_path / "B03.jp2")
+    band.symlink_to(tmp_path / "B03.jp2")
+    with pytest.raises(FlightError, match=r"B03_10m.*Permission denied"):
+        replace(recipe_of(product), readers=readers).open()
 
 
 def test_leaving_ends_the_decoder(readers: ConfinedReaders, product: Path) -> None:

@@ -80,8 +80,10 @@ def test_an_error_arrives_as_it_was(error: Exception) -> None:
     assert str(found).replace("?", "") == str(error).replace("\udcff", "")
 
 
-@pytest.mark.parametrize("name", ["SystemExit", "Failure", "KeyboardInterrupt", "", "x" * 9999])
-def test_a_name_that_is_no_error_of_the_service_is_a_fault(name: str) -> None:
+@pytest.mark.parametrize(
+    "name", ["SystemExit", "Failure", "", "x" * 9999, "Interrupted", "StateUnavailable", "DiskFull"]
+)
+def test_an_error_that_is_not_of_a_scene_is_a_fault(name: str) -> None:
     error = error_of(Failed(name, "s", "c", "", {"self": 1, "cause": 2}))
     assert type(error) is RuntimeError
     assert len(str(error)) < 9000
