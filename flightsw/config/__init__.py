@@ -171,7 +171,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``decode_workers``: threads that decode the scene.
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
     - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
-      CPU and that have checksums.
+      CPU and that have checksums.  Confined decoders (``service.confined_decoders``) use the CPU.
     - ``decode``: ``fast`` leaves out the bit-planes of JPEG 2000 files that the network does not
       see.  Digital numbers then differ by at most an error that the report states; DN 0 and DN
       65,535 do not differ.  Files without checksums, unusual files, and bands that are products

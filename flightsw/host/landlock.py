@@ -11,7 +11,6 @@ import os
 import platform
 import struct
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +45,7 @@ def restrict_files(readable: Iterable[Path], fillable: Iterable[Path] = ()) -> N
     Folders in ``fillable`` may also get new files and folders.  Nothing else is opened, listed,
     made, renamed, removed or executed, no TCP socket bound or connected, no process outside
     signalled, as far as the kernel's version knows.  What is open stays open.  Called again, it
-    takes away more.  Paths that do not exist are left out.  Needs ``no_new_privs``.
+    takes away more.  Paths that cannot be reached are left out.  Needs ``no_new_privs``.
     Raises :class:`OSError`.
     """
     version = landlock_version()
@@ -61,15 +60,17 @@ def restrict_files(readable: Iterable[Path], fillable: Iterable[Path] = ()) -> N
         filling = _FILLING | (_TRUNCATE if version >= _TRUNCATE_SINCE else 0)
         for paths, rights in ((readable, _READING), (fillable, filling)):
             for path in paths:
-                with suppress(FileNotFoundError):
-                    _add(rules, path, rights)
+                _add(rules, path, rights)
         _call(_RESTRICT, rules, 0)
     finally:
         os.close(rules)
 
 
 def _add(rules: int, path: Path, rights: int) -> None:
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return  # what cannot be reached needs no rule
     try:
         allowed = rights if path.is_dir() else rights & _OF_FILES
         _call(_ADD_RULE, rules, _BELOW_PATH, struct.pack("=Qi", allowed, place), 0)

@@ -23,6 +23,7 @@ from flightsw.scene.scene import SceneMetadata
 
 _LARGEST_SIDE: Final = 1 << 20  # pixels
 _LARGEST_DECODE: Final = 2 << 30  # bytes: a GeoTIFF of four bands and 262,144 columns
+_MOST_DECODES: Final = 1 << 16  # a scene of 10,980 x 10,980 pixels has 66
 _SAMPLE_BYTES: Final = 2
 _MOST_REMARKS: Final = 100
 _LONGEST_TEXT: Final = 4000  # characters
@@ -253,6 +254,7 @@ def _claims(opened: Opened, recipe: SceneRecipe) -> Iterator[tuple[str, bool]]:
     rows, columns = map(len, known.shown)
     pixels = len(known.bands) * min(opened.rows, rows) * min(opened.columns, columns)
     yield "decodes", pixels * _SAMPLE_BYTES <= _LARGEST_DECODE
+    yield "decodes", (rows // opened.rows + 2) * (columns // opened.columns + 2) <= _MOST_DECODES
 
 
 def _of_range(value: object) -> Any:

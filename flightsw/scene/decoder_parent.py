@@ -65,26 +65,29 @@ def main() -> None:
                 poll.unregister(ready)
                 decoders.pop(ready).report()
                 continue
-            made = _make(orders)
-            if made is None:
+            try:
+                until = monotonic() + _SEND_SECONDS
+                message, given = receive(orders, until, most_descriptors=DESCRIPTORS)
+            except StreamBroken:
                 for one in decoders.values():
                     one.end()
                 return
-            decoders[made.handle] = made
-            poll.register(made.handle, select.POLLIN)
+            if made := _make(decoded(message, Task), *given):
+                decoders[made.handle] = made
+                poll.register(made.handle, select.POLLIN)
 
 
-def _make(orders: socket.socket) -> _Decoder | None:
-    """A decoder for the next task; None if there is none to come."""
+def _make(task: Task, stream: int, reports: int, errors: int) -> _Decoder | None:
+    """A decoder for the task; None if the system allows no further process."""
     try:
-        message, given = receive(orders, monotonic() + _SEND_SECONDS, most_descriptors=DESCRIPTORS)
-    except StreamBroken:
+        process = os.fork()
+    except OSError as error:
+        print(f"no decoder can be made: {error}", file=sys.stderr)
+        for one in (stream, reports, errors):
+            os.close(one)  # the service notices
         return None
-    task = decoded(message, Task)
-    process = os.fork()
     if process == 0:
-        decode(task, *given)  # does not return
-    stream, reports, errors = given
+        decode(task, stream, reports, errors)  # does not return
     os.close(stream)
     os.close(errors)
     decoder = _Decoder(process, os.pidfd_open(process), socket.socket(fileno=reports))

@@ -195,7 +195,7 @@ def test_a_subverted_decoder_gains_nothing(
     assert sorted(scene.rglob("*")) == before
 
 
-_SCENES = ["height", "rows", "bands", "offsets", "infinite", "name", "remarks", "crs"]
+_SCENES = ["height", "rows", "decodes", "bands", "offsets", "infinite", "name", "remarks", "crs"]
 _MESSAGES = ["integrity", "length", "garbage", "silence"]
 _STRIPS = ["early", "more", "unsealed", "small", "file"]
 
