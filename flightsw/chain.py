@@ -37,7 +37,7 @@ from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.products.kinds import DEFAULT_PRODUCTS, ProductContext, draws_on_bands, holding_bands
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene import FIRST_LOOK_DISTANCE
-from flightsw.scene.ahead import SceneAhead, SceneRecipe
+from flightsw.scene.ahead import Readers, SceneAhead, SceneRecipe
 from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.cutting import WindowReach
@@ -111,14 +111,22 @@ class ProcessedScene:
 class SceneProcessor:
     """A verified model package and an engine of the chain, ready for one scene after another.
 
+    ``readers`` open the files of scenes; None: this process.
     Used by one thread; any thread may read ``info`` and ``readings``.
     """
 
-    def __init__(self, package: ModelPackage, settings: Settings, notices: EngineNotices) -> None:
+    def __init__(
+        self,
+        package: ModelPackage,
+        settings: Settings,
+        notices: EngineNotices,
+        readers: Readers | None = None,
+    ) -> None:
         self._package = package
         self._settings = settings
         self._notices = notices
         self._engines = EngineFallback(settings.engines, package, settings, notices)
+        self._readers = readers
         self._ahead = SceneAhead()
         self._golden: GoldenAnswers | None = None
 
@@ -378,6 +386,7 @@ class SceneProcessor:
                 engine.stride,
                 pipeline.buffer_m if request.buffer_m is None else request.buffer_m,
             ),
+            readers=None if isinstance(request.scene, ArrayScene) else self._readers,
         )
 
     def _context(
@@ -453,13 +462,15 @@ def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
 def open_chain(
     settings: Settings,
     notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
+    readers: Readers | None = None,
 ) -> Iterator[SceneProcessor]:
     """Load the model package, open the first engine that can be, and close it at the end.
 
     Tunes the whole process, see :func:`tune_interpreter`.
     """
     tune_interpreter()
-    with closing(SceneProcessor(load_package(settings.model), settings, notices)) as chain:
+    package = load_package(settings.model)
+    with closing(SceneProcessor(package, settings, notices, readers)) as chain:
         chain.open()
         yield chain
 

@@ -12,6 +12,7 @@
     │   ├── BadMetadata          metadata is absent, unreadable, contradictory or implausible
     │   ├── IntegrityTooLow      too little shows that the scene's files are intact
     │   ├── AreaOutside          the area of interest lies outside the scene
+    │   ├── DecoderFailed        the process that reads the scene crashed, or answers nonsense
     │   └── EmptyScene           the scene has no valid pixel
     ├── ModelError            4
     │   ├── PackageInvalid       a file of the model package is absent, unreadable or contradictory
@@ -36,6 +37,9 @@
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from telecommands.failure import Failure
 
@@ -80,6 +84,10 @@ class IntegrityTooLow(SceneError):
 
 class AreaOutside(SceneError):
     code = "AREA_OUTSIDE"
+
+
+class DecoderFailed(SceneError):
+    code = "DECODER_FAILED"
 
 
 class EmptyScene(SceneError):
@@ -187,3 +195,14 @@ class JobCancelled(Interrupted):
 
 class DeadlinePassed(Interrupted):
     code = "DEADLINE_PASSED"
+
+
+def rebuilt(
+    name: str, subject: str, cause: str, cure: str, fields: Mapping[str, Any]
+) -> FlightError | None:
+    """The error of the class of this name, as another process reported it; None: no such class."""
+    kinds: list[type[FlightError]] = [FlightError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    found = next((kind for kind in kinds if kind.__name__ == name), None)
+    return None if found is None else found(subject, cause, cure, **fields)

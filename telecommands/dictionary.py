@@ -133,6 +133,10 @@ class Code(str, Enum):
     SCENE_NOT_FOUND = "SCENE_NOT_FOUND", "the path holds no supported scene product"
     MISSING_BAND = "MISSING_BAND", "a band file is missing"
     BAND_SIZE_MISMATCH = "BAND_SIZE_MISMATCH", "the bands of the product differ in size"
+    DECODER_FAILED = (
+        "DECODER_FAILED",
+        "the process that reads the scene crashed, or gave an answer that cannot be right",
+    )
     CORRUPT_IMAGE = "CORRUPT_IMAGE", "an image cannot be decoded, or contradicts its metadata"
     BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
     INTEGRITY_TOO_LOW = (
@@ -1375,6 +1379,7 @@ EventName: TypeAlias = Literal[
     "THREAD_STALLED",
     "THREAD_ENDED",
     "FAULTS_INJECTED",
+    "DECODERS_UNCONFINED",
     "STATE_DAMAGED",
     "STATE_RESTORED",
     "STATE_LOST",
@@ -1428,6 +1433,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
         "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
+        "DECODERS_UNCONFINED": "scenes are read with more rights than needed; the message says why",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",

@@ -19,11 +19,17 @@ def add_parser(commands: Any) -> None:
 
 
 def run(arguments: argparse.Namespace, check: Check) -> int:
-    """Run the golden tiles and print the report; 1 if they fail."""
+    """Run the golden tiles and print the report, and what decoders keep; 1 if the tiles fail."""
     from flightsw.chain import open_chain  # noqa: PLC0415
+    from flightsw.scene.confined import missing_confinement  # noqa: PLC0415
 
     check()
     with open_chain(engine_settings(arguments), engine_notices()) as chain:
         report = chain.self_test()
-    print(json.dumps(msgspec.to_builtins(report)) if arguments.json else report.as_text())
+    missing = missing_confinement()
+    if arguments.json:
+        print(json.dumps({**msgspec.to_builtins(report), "unconfined": missing}))
+    else:
+        print(report.as_text())
+        print(f"decoders: {'; '.join(missing) or 'confined by Landlock and seccomp'}")
     return 0 if report.passed else 1

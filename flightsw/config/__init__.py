@@ -171,7 +171,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``decode_workers``: threads that decode the scene.
     - ``device``: what quantises tiles; ``auto`` uses CUDA if a device answers.
     - ``decoder``: what decodes JPEG 2000; ``auto`` uses the GPU for files that it decodes like the
-      CPU and that have checksums.
+      CPU and that have checksums.  Confined decoders (``service.confined_decoders``) use the CPU.
     - ``decode``: ``fast`` leaves out the bit-planes of JPEG 2000 files that the network does not
       see.  Digital numbers then differ by at most an error that the report states; DN 0 and DN
       65,535 do not differ.  Files without checksums, unusual files, and bands that are products
@@ -261,6 +261,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``unprotected_network``: allow ``curve`` false beyond the loopback interface.
     - ``clock_file``: a file that exists while the computer's clock can be trusted; the default is
       that of systemd-timesyncd.  ``sent_at`` of telecommands is checked only then.
+    - ``confined_decoders``: read each scene in a process of its own, which has no keys, sockets or
+      state and writes nothing.  JPEG 2000 is then decoded on the CPU.
     - ``log_level``: lowest severity that is logged.
     """
 
@@ -278,6 +280,7 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     curve: bool = True
     unprotected_network: bool = False
     clock_file: Path = Path("/run/systemd/timesync/synchronized")
+    confined_decoders: bool = True
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -32,6 +32,7 @@ from flightsw.host.service_thread import ServiceThread
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRun, JobRunner
 from flightsw.model.golden import GoldenReport
+from flightsw.scene.ahead import Readers
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Mode, Record, Stage
 from telecommands.refusal import Refusal
@@ -67,8 +68,10 @@ class ActiveChain:
         settings: Settings,
         model: Callable[[], Path | None],
         notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
+        readers: Readers | None = None,
     ) -> None:
         self._settings = settings
+        self._readers = readers
         self._model = model
         self._notices = notices
         self._opened = ExitStack()
@@ -84,7 +87,9 @@ class ActiveChain:
         self.close()
         settings = msgspec.structs.replace(self._settings, model=model)
         try:
-            self._chain = self._opened.enter_context(open_chain(settings, self._notices))
+            self._chain = self._opened.enter_context(
+                open_chain(settings, self._notices, self._readers)
+            )
         except FlightError:
             self.failed = True
             raise

@@ -95,12 +95,12 @@ def open_scene(
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):
-            _refuse_raster_values(path, given)
+            refuse_raster_values(path, given)
             return safe.open_product(
                 root, bands, ground_sample_distance, given, decoder, panels=panels
             )
         if is_file and zipped.is_zipped(path):
-            _refuse_raster_values(path, given)
+            refuse_raster_values(path, given)
             unpacked = zipped.unpack(path, bands, tile)
             scene = safe.open_product(
                 unpacked.root, bands, ground_sample_distance, given, decoder, panels=panels
@@ -116,10 +116,15 @@ def open_scene(
                 path, files, bands, ground_sample_distance, given, panels=panels
             )
     except OSError as error:
-        found = f"cannot be read ({error.strerror}: {error.filename})"
-        raise SceneNotFound(path, found, "Give the service's user permission to read it") from error
+        raise unreadable(path, error) from error
     cause = "is not a known kind of product" if is_folder or is_file else "does not exist"
     raise SceneNotFound(path, cause, _EXPECTED)
+
+
+def unreadable(path: Path, error: OSError) -> SceneNotFound:
+    """The error of a scene whose files, or their unpacked copies, cannot be read or made."""
+    found = f"cannot be read ({error.strerror}: {error.filename})"
+    return SceneNotFound(path, found, "Give the service's user permission to read it")
 
 
 def _open_remote(
@@ -140,7 +145,7 @@ def _open_remote(
     return geotiff.open_item(location, bands, ground_sample_distance, given, panels=panels)
 
 
-def _refuse_raster_values(path: Path, given: GivenMetadata) -> None:
+def refuse_raster_values(path: Path, given: GivenMetadata) -> None:
     """Raise :class:`UsageError` if values are explained to a product that explains them itself."""
     _refuse_band_names(path, given)
     for name in ("scale", "nodata"):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -25,7 +25,20 @@ from flightsw.scene.strips import StripScene
 
 _log: Final = structlog.get_logger(__name__)
 
-_OPEN_SECONDS: Final = 60.0  # opening reads metadata only
+OPEN_SECONDS: Final = 60.0
+"""Within which a scene is open: only metadata are read."""
+
+
+class Readers(Protocol):
+    """Opens scenes elsewhere than in this process; raises what :class:`SceneRecipe` raises."""
+
+    def open(self, recipe: SceneRecipe) -> Scene:
+        """Open the scene, and cut it."""
+        ...
+
+    def verify(self, recipe: SceneRecipe, stop: threading.Event) -> None:
+        """Compare the files with their checksums, until ``stop`` is set."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -34,6 +47,7 @@ class SceneRecipe:
 
     With an ``area`` the scene is cut to it; ``reach`` is that of the engine and the buffer.
     ``unchecked``: the files are not compared with their checksums while they are read.
+    ``readers`` open the scene and read it; None: this process.
     """
 
     path: Location | ArrayScene
@@ -54,6 +68,7 @@ class SceneRecipe:
     area: AreaOfInterest | None = None
     reach: WindowReach = USUAL_REACH
     unchecked: bool = False
+    readers: Readers | None = None
 
     def open(self) -> Scene:
         """Open the scene, and cut it.
@@ -61,6 +76,8 @@ class SceneRecipe:
         Raises what :func:`~flightsw.scene.open_scene` and
         :func:`~flightsw.scene.cutting.cut_to_area` raise.
         """
+        if self.readers:
+            return self.readers.open(self)
         whole = self._open_whole()
         return whole if self.area is None else cut_to_area(whole, self.area, self.reach)
 
@@ -70,6 +87,9 @@ class SceneRecipe:
         Raises what :func:`~flightsw.scene.open_scene` raises, and
         :class:`~flightsw.errors.CorruptImage`.
         """
+        if self.readers:
+            self.readers.verify(self, stop)
+            return
         whole = self._open_whole()
         for check in whole.checks if isinstance(whole, StripScene) else ():
             check(stop)
@@ -149,7 +169,7 @@ class SceneAhead:
         if begun is None:
             return None
         try:
-            return begun.outcome(_OPEN_SECONDS, listen)
+            return begun.outcome(OPEN_SECONDS, listen)
         except NoOutcome:
             begun.abandon(_leave)
             return None
@@ -165,7 +185,7 @@ def opened_in_time(recipe: SceneRecipe, listen: Listen = lambda _: None) -> Scen
     :class:`~flightsw.errors.CorruptImage` after that time.
     """
     try:
-        return SideThread("open", recipe.open).outcome(_OPEN_SECONDS, listen)
+        return SideThread("open", recipe.open).outcome(OPEN_SECONDS, listen)
     except NoOutcome as error:
         on_disk = not isinstance(recipe.path, str)
         cure = "Check the disk, then the files" if on_disk else "Check the network"

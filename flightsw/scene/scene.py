@@ -102,7 +102,7 @@ class SceneMetadata:
     level: str
     baseline: str
     bands: tuple[str, ...]
-    offsets: Mapping[str, float]
+    offsets: Mapping[str, int | float]
     quantification: float
     height: int
     width: int

@@ -32,6 +32,9 @@ _READ_SECONDS: Final = 100.0
 pipeline reports a stall (``pipeline.stall_seconds``, 120)."""
 _LEAVE_SECONDS: Final = 60.0  # longest wait for decodes that cannot be interrupted
 
+Memory = Callable[[tuple[int, int, int]], NDArray[np.uint16]]
+"""Gives an array of this shape; in the order in which the strips are given."""
+
 Check = Callable[[Event], None]
 """Checks a file in parallel with the decoding; stops when the event is set."""
 
@@ -52,6 +55,25 @@ class StripPart(Protocol):
         ...
 
 
+def fresh_memory(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Memory that is returned to the system as soon as it is dropped.
+
+    The C library would keep blocks of this size for reuse, which other threads may not see.
+    """
+    block = mmap.mmap(-1, math.prod(shape) * np.dtype(np.uint16).itemsize)
+    return np.frombuffer(block, np.uint16).reshape(shape)
+
+
+@dataclass(frozen=True)
+class StripPlace:
+    """Where a strip lies in what the scene's strips show; see :class:`Strip`."""
+
+    top: int
+    left: int
+    shape: tuple[int, int, int]
+    decodes_after: int
+
+
 @dataclass(frozen=True)
 class StripScene:
     """A :class:`~flightsw.scene.scene.Scene` made of parts.
@@ -59,7 +81,7 @@ class StripScene:
     One decode reads ``rows`` rows of ``columns`` columns, fewer at an edge of what is shown;
     ``columns`` is the width of a panel.
     ``held`` is what must live as long as the scene: a temporary folder.  ``fill`` is the digital
-    number that is no data in a pixel whose bands all have it.
+    number that is no data in a pixel whose bands all have it.  ``memory`` is where strips lie.
     """
 
     metadata: SceneMetadata
@@ -69,6 +91,7 @@ class StripScene:
     checks: tuple[Check, ...] = ()
     held: object = None
     fill: int | None = None
+    memory: Memory = fresh_memory
 
     @property
     def decodes_ahead(self) -> int:
@@ -106,6 +129,25 @@ def aligned(wanted: range, step: int) -> list[range]:
     return [range(start, stop) for start, stop in pairwise(edges)]
 
 
+def decodes_of(
+    known: SceneMetadata, rows: int, columns: int
+) -> list[tuple[range, range, list[StripPlace]]]:
+    """Rows and columns of the files that each decode reads, and the strips that it gives.
+
+    ``rows`` and ``columns`` are those of a :class:`StripScene`.
+    """
+    shown_rows, shown_columns = known.shown
+    blocks = [
+        (down, across)
+        for down in aligned(shown_rows, rows)
+        for across in aligned(shown_columns, columns)
+    ]
+    return [
+        (down, across, _places(known, down, across, decodes_after=len(blocks) - number))
+        for number, (down, across) in enumerate(blocks, 1)
+    ]
+
+
 def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
     """Columns of a panel, of the scene's ``width``, for images stored in tiles of these widths.
 
@@ -114,6 +156,24 @@ def panel_columns(widths: Sequence[int], step: int, width: int) -> int:
     """
     unit = math.lcm(step, *widths) // step
     return width if unit > COLUMNS_WANTED else min(width, COLUMNS_WANTED // unit * unit)
+
+
+def _places(
+    known: SceneMetadata, rows: range, columns: range, decodes_after: int
+) -> list[StripPlace]:
+    """Strips for the decode of these rows and columns of the files, one below the other."""
+    shown_rows, shown_columns = known.shown
+    height = -(-len(rows) // STRIPS_AT_ONCE)
+    parts = [rows[start : start + height] for start in range(0, len(rows), height)]
+    return [
+        StripPlace(
+            part.start - shown_rows.start,
+            columns.start - shown_columns.start,
+            (len(known.bands), len(part), len(columns)),
+            decodes_after,
+        )
+        for part in parts
+    ]
 
 
 @contextmanager
@@ -149,8 +209,10 @@ def _in_order(
     def begin() -> tuple[deque[Strip], list[Future[None]]]:
         if stop.is_set():
             raise Interrupted(name, "was abandoned before its last strip was read")
-        rows, columns = blocks.popleft()
-        strips = _unread(scene, rows, columns, decodes_after=len(blocks))
+        rows, columns, places = decodes.popleft()
+        strips = deque(
+            Strip(one.top, scene.memory(one.shape), one.decodes_after, one.left) for one in places
+        )
         futures = [
             decoders.submit(
                 part.read,
@@ -164,13 +226,9 @@ def _in_order(
         return strips, futures
 
     known, name = scene.metadata, scene.metadata.name
-    shown_rows, shown_columns = known.shown
-    blocks = deque(
-        (rows, columns)
-        for rows in aligned(shown_rows, scene.rows)
-        for columns in aligned(shown_columns, scene.columns)
-    )
-    ahead = deque(begin() for _ in range(min(scene.decodes_ahead, len(blocks))))
+    _, shown_columns = known.shown
+    decodes = deque(decodes_of(known, scene.rows, scene.columns))
+    ahead = deque(begin() for _ in range(min(scene.decodes_ahead, len(decodes))))
     yield Strip(0, np.empty((len(known.bands), 0, len(shown_columns)), np.uint16))
     while ahead:
         strips, futures = ahead.popleft()
@@ -185,7 +243,7 @@ def _in_order(
         while len(strips) > 1:
             yield strips.popleft()
         # Not sooner: if the card sets the pace, one more decode would wait in memory.
-        if blocks:
+        if decodes:
             ahead.append(begin())
         yield strips.popleft()
     until = monotonic() + _READ_SECONDS
@@ -193,36 +251,9 @@ def _in_order(
         _await(verdict, name, until)
 
 
-def _unread(scene: StripScene, rows: range, columns: range, decodes_after: int) -> deque[Strip]:
-    """Strips for the decode of these rows and columns of the files, each in separate memory."""
-    known = scene.metadata
-    shown_rows, shown_columns = known.shown
-    left = columns.start - shown_columns.start
-    height = -(-len(rows) // STRIPS_AT_ONCE)
-    parts = [rows[start : start + height] for start in range(0, len(rows), height)]
-    return deque(
-        Strip(
-            part.start - shown_rows.start,
-            _fresh((len(known.bands), len(part), len(columns))),
-            decodes_after,
-            left,
-        )
-        for part in parts
-    )
-
-
 def _mark_no_data(strips: Iterable[Strip], fill: int) -> None:
     for strip in strips:
         strip.digital_numbers[:, (strip.digital_numbers == fill).all(axis=0)] = NO_DATA
-
-
-def _fresh(shape: tuple[int, int, int]) -> NDArray[np.uint16]:
-    """Memory that is returned to the system as soon as it is dropped.
-
-    The C library would keep blocks of this size for reuse, which other threads may not see.
-    """
-    block = mmap.mmap(-1, math.prod(shape) * np.dtype(np.uint16).itemsize)
-    return np.frombuffer(block, np.uint16).reshape(shape)
 
 
 def _await(future: Future[None], name: str, until: float) -> None:

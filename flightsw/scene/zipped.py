@@ -29,9 +29,10 @@ _IMAGE: Final = re.compile(
 
 @dataclass(frozen=True)
 class Unpacked:
-    """A product's folder, which exists as long as this object."""
+    """A product's folder, which exists as long as this object and what it is ``within``."""
 
     root: Path
+    within: Unpacked | None = None
 
 
 def is_zipped(path: Path) -> bool:
@@ -40,7 +41,21 @@ def is_zipped(path: Path) -> bool:
 
 
 def unpack(path: Path, bands: Sequence[str], tile: str) -> Unpacked:
-    """Unpack metadata and the images of these bands into a temporary folder, once.
+    """Unpack a product into a temporary folder; raises what :func:`unpack_into` raises."""
+    folder = temporary_folder()
+    root = unpack_into(folder.root, path, bands, tile)
+    return Unpacked(root, folder)
+
+
+def temporary_folder() -> Unpacked:
+    """An empty folder for :func:`unpack_into`."""
+    folder = Unpacked(Path(mkdtemp(prefix="flightsw-")))
+    finalize(folder, shutil.rmtree, folder.root, ignore_errors=True)
+    return folder
+
+
+def unpack_into(folder: Path, path: Path, bands: Sequence[str], tile: str) -> Path:
+    """Unpack metadata and the images of these bands; the product's folder in ``folder``.
 
     Names are matched and sizes are bounded before a byte is written; the archive's own checksums
     are verified.  Raises :class:`SceneNotFound`, :class:`CorruptImage` or :class:`SceneError`.
@@ -49,7 +64,7 @@ def unpack(path: Path, bands: Sequence[str], tile: str) -> Unpacked:
         with zipfile.ZipFile(path) as archive:
             root = _root(path, archive)
             wanted = {one.filename: one for one in _wanted(archive, root, bands, tile)}
-            return _unpacked(path, archive, root, [*wanted.values()])
+            return _unpacked(folder, path, archive, root, [*wanted.values()])
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise CorruptImage(path, f"is not a readable ZIP archive ({error})", _CURE) from error
 
@@ -94,11 +109,13 @@ def _is_of(tile: str, granule: str) -> bool:
 
 
 def _unpacked(
-    path: Path, archive: zipfile.ZipFile, root: str, wanted: Sequence[zipfile.ZipInfo]
-) -> Unpacked:
-    folder = Path(mkdtemp(prefix="flightsw-"))
-    unpacked = Unpacked(folder / (PurePosixPath(root).name or path.stem))
-    finalize(unpacked, shutil.rmtree, folder, ignore_errors=True)
+    folder: Path,
+    path: Path,
+    archive: zipfile.ZipFile,
+    root: str,
+    wanted: Sequence[zipfile.ZipInfo],
+) -> Path:
+    unpacked = folder / (PurePosixPath(root).name or path.stem)
     needed = sum(entry.file_size for entry in wanted)
     if needed > (free := shutil.disk_usage(folder).free):
         cause = f"needs {size(needed)} in {folder.parent}, which has {size(free)}"
@@ -107,7 +124,7 @@ def _unpacked(
         if entry.file_size > _LARGEST_BYTES:
             cause = f"holds {entry.filename} of {size(entry.file_size)}"
             raise CorruptImage(path, cause, "Give the archive as it was fetched")
-        target = unpacked.root / entry.filename.removeprefix(root)
+        target = unpacked / entry.filename.removeprefix(root)
         target.parent.mkdir(parents=True, exist_ok=True)
         with archive.open(entry) as source, target.open("xb") as file:
             shutil.copyfileobj(source, file, _CHUNK_BYTES)

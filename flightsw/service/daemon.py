@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -36,7 +36,7 @@ from flightsw.downlink.link import DownlinkLink
 from flightsw.downlink.taken import TakenBytes
 from flightsw.downlink.transfer import Transfer
 from flightsw.engines.fallback import EngineNotices
-from flightsw.errors import EngineError, LinkError, StateUnavailable
+from flightsw.errors import EngineError, LinkError, StateUnavailable, UsageError
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
 from flightsw.fdir.crash_report import CrashReport
 from flightsw.fdir.lasting_safe import LastingSafe
@@ -54,6 +54,7 @@ from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
 from flightsw.model.uplink import ModelUplink
+from flightsw.scene.confined import ConfinedReaders, missing_confinement
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
 from flightsw.service.key_watch import KeyWatch
@@ -130,6 +131,7 @@ class FlightService:
         self._heartbeats = Heartbeats()
         self._authenticating = sockets.authenticating
         self._build_telemetry(sockets)
+        self._readers = self._confined_readers(settings, opened)
         self._build_processing(settings)
         self._build_commanding(sockets)
         self._build_downlink(sockets)
@@ -156,7 +158,6 @@ class FlightService:
             ports=self._ports,
             attempts=lambda: int(self._parameters.number("processing.attempts")),
             products=service.state_dir / "products",
-            faults=settings.dimc.faults,
         )
         self._endpoints = sockets.endpoints
         self._log.info(
@@ -171,6 +172,18 @@ class FlightService:
         if not allows_real_time(settings.dimc.thread_priority):
             cure = "Allow dimc.thread_priority (LimitRTPRIO of the unit), or set it to 0"
             self._log.warning("the D-IMC thread has no real-time priority", cure=cure)
+
+    def _confined_readers(self, settings: Settings, opened: ExitStack) -> ConfinedReaders | None:
+        """What reads scenes: other processes, unless the settings want this one."""
+        self._unconfined: tuple[str, ...] = ("service.confined_decoders is false",)
+        if not settings.service.confined_decoders:
+            return None
+        if settings.pipeline.decoder == "gpu":
+            cause = "is gpu, but confined decoders have no access to the GPU"
+            cure = "Set it to auto, or service.confined_decoders to false"
+            raise UsageError("pipeline.decoder", cause, cure)
+        self._unconfined = missing_confinement()
+        return opened.enter_context(closing(ConfinedReaders()))
 
     def _build_telemetry(self, sockets: FlightSockets) -> None:
         self._telemetry = TelemetryLink(
@@ -257,13 +270,14 @@ class FlightService:
             cool=self._cool,
         )
         self._processing = Processing(
-            ActiveChain(settings, self._slots.active, self._engine_notices()),
+            ActiveChain(settings, self._slots.active, self._engine_notices(), self._readers),
             self._jobs,
             runner,
             self._modes,
             self._ports,
         )
         self._processing_seconds = settings.pipeline.stall_seconds + 60
+        self._faults = settings.dimc.faults
 
     def _build_commanding(self, sockets: FlightSockets) -> None:
         handlers = Handlers(
@@ -363,6 +377,7 @@ class FlightService:
         with self._opened:
             try:
                 self._offer_endpoints()
+                self._report_conditions()
                 self._recovery.run()
                 self._start()
                 while not (self._ending.is_set() or self._signalled):
@@ -407,6 +422,14 @@ class FlightService:
             yield
         finally:
             self._heartbeats.expect("processing", self._processing_seconds, time.monotonic())
+
+    def _report_conditions(self) -> None:
+        """What is not as on a flight unit."""
+        if self._faults is not None:
+            message = f"faults of the card are injected, seed {self._faults.seed}"
+            self._events.report("FAULTS_INJECTED", message)
+        for why in self._unconfined:
+            self._events.report("DECODERS_UNCONFINED", why)
 
     def _start(self) -> None:
         now = time.monotonic()

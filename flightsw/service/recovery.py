@@ -11,7 +11,6 @@ from typing import Final
 import structlog
 
 from flightsw.commanding.dispatcher import Dispatcher
-from flightsw.config import FaultSettings
 from flightsw.downlink.contact import ContactWindow
 from flightsw.errors import StateUnavailable
 from flightsw.fdir.boots import Boot
@@ -32,8 +31,7 @@ _log: Final = structlog.get_logger("flightsw.service")
 class Recovery:
     """Used once, by the main thread.
 
-    ``attempts`` gives the parameter of that name, ``products`` the folder of all products, and
-    ``faults`` what is injected into the card, if this is a laboratory.
+    ``attempts`` gives the parameter of that name, ``products`` is the folder of all products.
     """
 
     boot: Boot
@@ -48,13 +46,9 @@ class Recovery:
     ports: ServicePorts
     attempts: Callable[[], int]
     products: Path
-    faults: FaultSettings | None
 
     def run(self) -> None:
         """Lost state first, then jobs and telecommands, mode, contact window."""
-        if self.faults is not None:
-            message = f"faults of the card are injected, seed {self.faults.seed}"
-            self.ports.event("FAULTS_INJECTED", message)
         self.care.deal_with_loss()
         self._recover_jobs()
         self.dispatcher.close_orphans(self.jobs.is_open)

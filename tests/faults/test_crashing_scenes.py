@@ -80,10 +80,28 @@ def _ends(unit: FlightUnit, jobs: list[str]) -> list[tuple[str, str | None, int]
     return [(one["state"], one["code"], one["attempts"]) for one in map(found.get, jobs) if one]
 
 
-def test_a_scene_that_crashes_the_decoder_fails_and_the_scenes_around_it_complete(
+def test_a_scene_that_crashes_its_decoder_fails_and_the_service_lives(
     tmp_path: Path, simulated: Simulated
 ) -> None:
     with flight_unit(tmp_path / "unit") as unit:
+        environ = _poisoned(tmp_path / "hook")
+        scenes = _add_scenes(unit, simulated.scene, "good", "poison", "other")
+        jobs = _run_to_the_end(unit, environ, scenes)
+        assert _ends(unit, jobs) == [_COMPLETED, ("FAILED", "DECODER_FAILED", 1), _COMPLETED]
+        assert len(unit.events("SERVICE_STARTED")) == 1
+        (event,) = unit.events("JOB_FAILED")
+        assert event["fields"] == {"job": jobs[1], "code": "DECODER_FAILED"}
+        assert f"{scenes[1]} crashed its decoder (Segmentation fault)" in event["message"]
+        assert "read_area" in unit.events("a decoder crashed")[-1]["output"]
+
+
+def test_a_scene_that_crashes_the_service_fails_and_the_scenes_around_it_complete(
+    tmp_path: Path, simulated: Simulated
+) -> None:
+    with flight_unit(tmp_path / "unit") as unit:
+        settings = unit.settings.read_text()
+        in_process = settings.replace("[service]\n", "[service]\nconfined_decoders = false\n", 1)
+        unit.settings.write_text(in_process)
         environ = _poisoned(tmp_path / "hook")
         scenes = _add_scenes(unit, simulated.scene, "good", "poison", "other")
         jobs = _run_to_the_end(unit, environ, scenes)

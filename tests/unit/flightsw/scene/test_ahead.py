@@ -127,7 +127,7 @@ def test_a_scene_that_hangs_while_it_is_opened_fails_at_its_deadline(
 ) -> None:
     ahead = SceneAhead()
     with monkeypatch.context() as patched:
-        patched.setattr("flightsw.scene.ahead._OPEN_SECONDS", 0.01)
+        patched.setattr("flightsw.scene.ahead.OPEN_SECONDS", 0.01)
         if begun:
             ahead.begin(lambda: hung)
         with pytest.raises(CorruptImage, match="did not end within"), ahead.scene(hung):

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 from zmq.auth.thread import AuthenticationThread
 
-from flightsw.config import DimcSettings, ServiceSettings, Settings
-from flightsw.errors import EngineUnavailable
+from flightsw.config import DimcSettings, PipelineSettings, ServiceSettings, Settings
+from flightsw.errors import EngineUnavailable, UsageError
 from flightsw.fdir.boots import CLEAN_SHUTDOWN, RESTART_COMMANDED, BootRecord
 from flightsw.fdir.notify import ServiceNotifier
 from flightsw.keys import KeyFolder
@@ -147,3 +148,43 @@ def test_the_end_of_the_thread_that_lets_clients_in_is_noticed(
     assert [line["fields"] for line in logs if line["event"] == "THREAD_ENDED"] == [
         {"thread": "authentication"}
     ]
+
+
+@pytest.mark.parametrize(
+    "lacks", [(), ("landlock_version",), ("landlock_version", "seccomp_works")]
+)
+def test_what_confines_decoders_less_than_wholly_is_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacks: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr("flightsw.jobs.worker.open_chain", _no_engine)
+    for name in ("landlock_version", "seccomp_works"):
+        monkeypatch.setattr(
+            f"flightsw.scene.confined.{name}", lambda there=name not in lacks: there
+        )
+    with capture_logs() as logs:
+        service = FlightService(_settings(tmp_path), ServiceNotifier())
+        service.end(0)
+        service.run()
+    found = [line["message"] for line in logs if line["event"] == "DECODERS_UNCONFINED"]
+    assert len(found) == len(lacks)
+    assert all("in the kernel, a decoder can" in message for message in found)
+
+
+def test_reading_in_the_services_process_is_an_event(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flightsw.jobs.worker.open_chain", _no_engine)
+    settings = _settings(tmp_path)
+    section = replace(settings.service, confined_decoders=False)
+    with capture_logs() as logs:
+        service = FlightService(replace(settings, service=section), ServiceNotifier())
+        service.end(0)
+        service.run()
+    (event,) = [line for line in logs if line["event"] == "DECODERS_UNCONFINED"]
+    assert event["message"] == "service.confined_decoders is false"
+
+
+def test_the_gpu_cannot_be_demanded_of_confined_decoders(tmp_path: Path) -> None:
+    settings = replace(_settings(tmp_path), pipeline=PipelineSettings(decoder="gpu"))
+    with pytest.raises(UsageError, match=r"decoder is gpu, .* have no access to the GPU"):
+        FlightService(settings, ServiceNotifier())
