@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
@@ -20,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from deploy.model.dataset import BANDS
 from deploy.model.judged import (
     CLOUD,
     SHADOW,
@@ -29,6 +31,7 @@ from deploy.model.judged import (
 )
 from deploy.model.networks import Network, open_network
 from deploy.model.scores import Confusion, confusion
+from flightsw.errors import FlightError
 from flightsw.model.dtacsnet import CLASSES
 
 _CLOUD_CLASSES: Final = (1, 2)  # thick and thin
@@ -87,7 +90,7 @@ def _accuracy(prefix: str, counted: list[Confusion]) -> dict[str, float]:
 
 
 def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileScores:
-    probabilities = class_probabilities(network, tile.bands)
+    probabilities = class_probabilities(network, tile.of(network.bands))
     found = probabilities.argmax(axis=0)
     all_classes = len(probabilities) == len(CLASSES)
 
@@ -104,7 +107,10 @@ def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileS
         shadow=count(found == _SHADOW_CLASS, tile.reference == SHADOW)
         if all_classes and tile.knows_shadow
         else None,
-        against=count(found > 0, class_probabilities(against, tile.bands).argmax(axis=0) > 0)
+        against=count(
+            found > 0,
+            class_probabilities(against, tile.of(against.bands)).argmax(axis=0) > 0,
+        )
         if against
         else None,
     )
@@ -135,16 +141,27 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=("training", "validation", "held_out"), help="judge only these tiles"
     )
+    parser.add_argument(
+        "--bands", help="channels of an .onnx file or of weights with other than four bands"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
-    tiles = read_judged_tiles(arguments.folder, arguments.part)
-    against = open_network(arguments.against) if arguments.against else None
-    scores = score(open_network(arguments.network), tqdm(tiles, disable=None), against)
+    try:
+        scores = _scores(arguments)
+    except FlightError as error:
+        sys.exit(f"evaluate: {error}")
     if arguments.json:
         records = [tile.as_record() for tile in scores]
         print(json.dumps({"all": summary(scores), "tiles": records}))
     else:
         print(as_text(scores))
+
+
+def _scores(arguments: argparse.Namespace) -> list[TileScores]:
+    bands = tuple(arguments.bands.split(",")) if arguments.bands else BANDS
+    tiles = read_judged_tiles(arguments.folder, arguments.part)
+    against = open_network(arguments.against, bands) if arguments.against else None
+    return score(open_network(arguments.network, bands), tqdm(tiles, disable=None), against)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ _TEACHER: Final = Contender(
 
 def contender(name: str, network: Network) -> Contender:
     """A network that sees four bands, in the steps of the card's input."""
-    return Contender(name, lambda tile: contamination(network, tile.four_bands))
+    return Contender(name, lambda tile: contamination(network, tile.of(network.bands)))
 
 
 def labelled_rows(tiles: Sequence[Tile], contenders: Sequence[Contender]) -> Iterator[LabelledRow]:

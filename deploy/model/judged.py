@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.model.dataset import BANDS, reflectance
+from deploy.model.dataset import BANDS, chosen, order_of, reflectance
 from deploy.model.networks import Network
 from flightsw.pipeline.surroundings import surround
 from flightsw.scene.tiling import Grid
@@ -23,7 +23,7 @@ _LABELLED: Final = "labelled"
 
 @dataclass(frozen=True)
 class JudgedTile:
-    """Reflectance ``(4, H, W)`` of ``dataset.BANDS``, and what is known of each pixel.
+    """Reflectance ``(C, H, W)`` of the bands ``names``, and what is known of each pixel.
 
     ``reference`` uint8 ``(H, W)``: 0 clear, 1 cloud, 2 shadow; people did not
     label the shadow, so ``knows_shadow`` is false for their tiles.
@@ -36,6 +36,11 @@ class JudgedTile:
     valid: NDArray[np.bool_]
     reference: NDArray[np.uint8]
     knows_shadow: bool
+    names: tuple[str, ...] = BANDS
+
+    def of(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
+        return chosen(self.name, self.names, self.bands, bands)
 
 
 def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]:
@@ -50,6 +55,7 @@ def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]
 def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run an image of any size in overlapping windows, and average their probabilities.
 
+    ``bands`` are those of the network, in its order.
     Returns ``(classes, H, W)``.  The windows are those of a scene in flight, the surroundings of
     an image smaller than a window included.
     """
@@ -92,6 +98,7 @@ def _read(path: Path) -> JudgedTile:
                 valid=arrays["valid"],
                 reference=arrays["probabilities"].argmax(axis=0).astype(np.uint8),
                 knows_shadow=True,
+                names=order_of(arrays),
             )
         bands, label = arrays["bands"], arrays["label"]
     order = _index_entry(path).get("order", BANDS)

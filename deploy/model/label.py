@@ -6,6 +6,7 @@ The teacher's answers are the labels, restricted to what people say if they labe
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,22 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, coarser, read_split, read_tiles
+from deploy.model.dataset import (
+    BANDS,
+    SOURCES,
+    SPLIT,
+    Part,
+    Tile,
+    chosen,
+    coarser,
+    in_order,
+    order_of,
+    read_split,
+    read_tiles,
+)
 from deploy.model.simulated import simulated_tiles
 from deploy.model.teacher import teacher_probabilities
+from flightsw.errors import FlightError, UsageError
 
 Answer = NDArray[np.float32]
 
@@ -32,9 +46,10 @@ _DOUBT: Final = 1e-3  # probability left to each class that people allow
 
 @dataclass(frozen=True)
 class TaughtTile:
-    """A tile's four bands (reflectance ``(4, H, W)``) and its ``(3, H, W)`` class probabilities.
+    """A tile's bands (reflectance ``(C, H, W)``) and its ``(3, H, W)`` class probabilities.
 
-    ``labelled``: people said what it shows, or it was simulated with its truth.
+    ``names`` are the bands in their order.  ``labelled``: people said what it shows, or it was
+    simulated with its truth.
     """
 
     name: str
@@ -45,6 +60,11 @@ class TaughtTile:
     valid: NDArray[np.bool_]
     probabilities: Answer
     labelled: bool = False
+    names: tuple[str, ...] = BANDS
+
+    def of(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
+        return chosen(self.name, self.names, self.bands, bands)
 
 
 def scales_of(tile: Tile) -> Iterator[Tile]:
@@ -88,12 +108,32 @@ def main() -> None:
     parser.add_argument(
         "--simulated", type=int, default=0, help="simulated tiles to add, with their truth"
     )
+    parser.add_argument(
+        "--bands",
+        default=",".join(BANDS),
+        help="bands to keep, as in B02,B03,B04,B08,B11,B12; images without them are left out "
+        "(default: %(default)s)",
+    )
     arguments = parser.parse_args()
+    try:
+        _label(arguments)
+    except FlightError as error:
+        sys.exit(f"label: {error}")
+
+
+def _label(arguments: argparse.Namespace) -> None:
+    bands = in_order(arguments.bands.split(","))
     split = read_split(arguments.split)
-    tiles = [
+    images = [
         *read_tiles(arguments.data, arguments.sources),
-        *simulated_tiles(arguments.simulated),
+        *simulated_tiles(arguments.simulated, bands=bands),
     ]
+    tiles = [tile for tile in images if {*bands} <= {*tile.names}]
+    if not tiles:
+        cause = f"holds no image with all of {', '.join(bands)}"
+        raise UsageError(arguments.data, cause, "Add images with these bands, or --simulated ones")
+    if len(tiles) < len(images):
+        print(f"{len(images) - len(tiles)} of {len(images)} images lack a band and are left out")
     arguments.out.mkdir(parents=True, exist_ok=True)
     number = 0
     for tile in tqdm(tiles):
@@ -101,11 +141,13 @@ def main() -> None:
         answers = [teacher_probabilities(one) for one in scaled]
         for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
             path = arguments.out / f"{number:04d}.npz"
-            _write(path, one, split.part_of(one.region), targets(one, answer, coarse))
+            _write(path, one, bands, split.part_of(one.region), targets(one, answer, coarse))
             number += 1
 
 
-def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
+def _write(
+    path: Path, tile: Tile, bands: tuple[str, ...], part: Part, probabilities: Answer
+) -> None:
     known = tile.valid if tile.allowed is None else tile.valid & tile.allowed.any(axis=0)
     np.savez(
         path,
@@ -114,7 +156,8 @@ def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
         part=part,
         ground_sample_distance=tile.ground_sample_distance,
         labelled=tile.allowed is not None,
-        bands=tile.four_bands.astype(np.float16),
+        order=np.array(bands),
+        bands=tile.of(bands).astype(np.float16),
         valid=known,
         probabilities=probabilities.astype(np.float16),
     )
@@ -135,6 +178,7 @@ def read_taught_tiles(folder: Path) -> list[TaughtTile]:
                     valid=arrays["valid"],
                     probabilities=arrays["probabilities"].astype(np.float32),
                     labelled=bool(arrays["labelled"]),
+                    names=order_of(arrays),
                 )
             )
     return tiles
