@@ -61,6 +61,8 @@ def write_small_package(
     )
     described = json.loads((shipped.folder / "package.json").read_text())
     described |= {"name": "one-layer", "version": version, "bands": bands}
+    if bands != shipped.bands:
+        del described["first_look"]  # measured for the shipped network
     (folder / "package.json").write_text(json.dumps(described))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     (folder / "SHA256SUMS").write_text(

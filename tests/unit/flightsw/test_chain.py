@@ -242,7 +242,7 @@ def test_the_first_look_at_the_next_scene_is_begun_beside_the_present_one(
 
 
 def bright_as_measured(band: str) -> NDArray[np.uint16]:
-    return (3 * as_measured(band)).astype(np.uint16)
+    return (2.6 * as_measured(band)).astype(np.uint16)
 
 
 @pytest.fixture(scope="module")

@@ -43,10 +43,11 @@ def write_jp2(
     tile: tuple[int, int] | None = (64, 64),
     levels: int = 3,
 ) -> None:
-    """A lossless (5/3) JP2; ``tile`` None makes it one single tile."""
+    """A lossless (5/3) JP2; ``tile`` None makes it one single tile, as does an image within it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # glymur 0.14.0 looks into a file that it is to write over
-    tiling = {"tilesize": tile} if tile else {}
+    tiled = tile and all(side <= most for side, most in zip(tile, pixels.shape, strict=True))
+    tiling = {"tilesize": tile} if tiled else {}
     glymur.Jp2k(str(path), data=pixels, numres=levels + 1, **tiling)
 
 

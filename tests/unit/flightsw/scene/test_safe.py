@@ -388,7 +388,7 @@ def test_bands_that_are_all_coarse_have_their_own_grid(tmp_path: Path) -> None:
     assert (known.height, known.width, known.ground_sample_distance) == (79, 102, 20)
     assert known.georeference is not None
     assert known.georeference.transform[0] == 20
-    assert known.remarks == ("the scene is processed at 20 m, not 10 m",)
+    assert known.remarks[0] == "the scene is processed at 20 m, not 10 m"
     np.testing.assert_array_equal(pixels_of(scene)[0], as_measured("B12"))
 
 
