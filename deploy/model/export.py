@@ -64,7 +64,17 @@ def _bands_in(path: Path) -> int:
     """The bands of a ``state_dict``; a file without its first weight is refused when it is read."""
     try:
         return int(read_weights(path)[FIRST_WEIGHT].shape[1])
-    except (KeyError, OSError, RuntimeError, ValueError, EOFError, UnpicklingError, BadZipFile):
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        UnpicklingError,
+        BadZipFile,
+    ):
         return len(BANDS)
 
 

@@ -58,19 +58,19 @@ def choose_bands(images: Path, bands: Sequence[str], wanted: int) -> BandFiles:
         cause = f"lacks band {_CIRRUS}, which Level-2A products do not have"
         cure = f"Give the Level-1C product, or use a model without {_CIRRUS}"
         raise MissingBand(images, cause, cure, band=_CIRRUS, folder=str(images))
-    distances = list(found)
-    if wanted == 20 and 20 in found:
+    for distance, files in found.items():
+        measured = _measured_at(bands, distance)
         # Bands at exactly the requested distance are used if the finer ones are incomplete.
-        fine, measured = found.get(10, {}), _measured_at(bands, 20)
-        complete = all(band in fine for band in _measured_at(bands, 10))
-        if not complete and all(_source(band, found[20]) for band in measured):
-            distances.remove(10) if 10 in found else None
-    for distance in distances:
-        if any(
-            _source_at(band, distance, found[distance]) for band in _measured_at(bands, distance)
-        ):
+        skipped = wanted == 20 and distance == 10 and _only_at_20(bands, found)
+        if not skipped and any(_source_at(band, distance, files) for band in measured):
             return _complete(images, bands, distance, found)
     raise MissingBand(images, f"holds none of the bands {', '.join(bands)}", _CURE)
+
+
+def _only_at_20(bands: Sequence[str], found: Mapping[int, Mapping[str, Path]]) -> bool:
+    """Whether the files at 20 m are complete and those at 10 m are not."""
+    fine = all(band in found.get(10, {}) for band in _measured_at(bands, 10))
+    return not fine and all(_source(band, found.get(20, {})) for band in _measured_at(bands, 20))
 
 
 def _measured_at(bands: Sequence[str], distance: int) -> list[str]:
@@ -96,6 +96,11 @@ def _complete(
             substituted[band] = source
     native = min(sentinel_2.NATIVE_DISTANCES[band] for band in bands)
     remarks = [f"band {used} stands in for band {band}" for band, used in substituted.items()]
+    remarks += [
+        f"band {band} at {used} m is used: that at {own} m is missing"
+        for band, used in distances.items()
+        if distance < (own := sentinel_2.NATIVE_DISTANCES[band]) < used
+    ]
     if distance > native:
         remarks.insert(0, f"bands at {distance} m are used: those at {native} m are incomplete")
     return BandFiles(paths, distances, substituted, tuple(remarks))

@@ -420,6 +420,16 @@ def test_a_band_comes_from_the_folder_of_its_own_distance(tmp_path: Path) -> Non
     np.testing.assert_array_equal(found[1], repeated(as_measured("B05"), 2))
 
 
+def test_a_coarser_copy_stands_in_for_a_missing_band_and_is_remarked_on(tmp_path: Path) -> None:
+    at = {10: BANDS, 60: ("B01", "B05")}
+    root = SafeProduct(at).write(
+        tmp_path, pixels=lambda band: as_measured(band, 60 if band in ("B01", "B05") else 10)
+    )
+    scene = open_scene(root, ("B02", "B05"))
+    assert "band B05 at 60 m is used: that at 20 m is missing" in scene.metadata.remarks
+    np.testing.assert_array_equal(pixels_of(scene)[1], repeated(as_measured("B05", 60), 6))
+
+
 @pytest.mark.parametrize("missing", ["B05", "B09"])
 def test_a_missing_coarser_band_is_named(tmp_path: Path, missing: str) -> None:
     root = write_all_bands(tmp_path, checksum=None)
