@@ -45,7 +45,7 @@ def simulated_tiles(
             bits=7.0,
         )
         numbers, truth = generator.render(Window(0, 0, side, side))
-        names = FINE_BANDS
+        names: tuple[str, ...] = FINE_BANDS
         for distance in COARSER_BANDS:
             if {*bands} & {*COARSER_BANDS[distance]}:
                 numbers = np.concatenate((numbers, _repeated(generator, side, distance)))

@@ -344,8 +344,8 @@ def _size_at(first: _Facts, finest: int, distance: int) -> tuple[int, int]:
 def _same_grid(one: _Facts, other: _Facts) -> bool:
     """Whether the two grids have one corner and coordinate system, within rounding."""
     tolerance = ROUNDING * abs(other.transform[0])
-    corners = [(each.transform[2], each.transform[5]) for each in (one, other)]
-    return one.crs == other.crs and np.allclose(*corners, rtol=0, atol=tolerance)
+    mine, its = ((each.transform[2], each.transform[5]) for each in (one, other))
+    return one.crs == other.crs and np.allclose(mine, its, rtol=0, atol=tolerance)
 
 
 def _difference(one: _Facts, other: _Facts) -> str:

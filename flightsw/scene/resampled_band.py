@@ -100,11 +100,10 @@ class ResampledBand:
             return known
         top, left = cell[0] * self.cell[0], cell[1] * self.cell[1]
         values = np.empty(
-            (1, min(self.cell[0], self.height - top), min(self.cell[1], self.width - left)),
-            np.uint16,
+            (min(self.cell[0], self.height - top), min(self.cell[1], self.width - left)), np.uint16
         )
-        self.band.read(top, left, [values])
-        self._cells[cell] = values[0]
+        self.band.read(top, left, [values[None]])
+        self._cells[cell] = values
         if len(self._cells) > _ROWS_OF_CELLS_KEPT * -(-self.width // self.cell[1]):
             self._cells.popitem(last=False)
-        return values[0]
+        return values

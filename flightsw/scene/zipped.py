@@ -94,8 +94,8 @@ def _wanted(
         if not (fine and complete):
             yield from (entry for entries in copies.values() for entry in entries)
         elif band in bands:
-            own = [each for each in copies if each >= sentinel_2.NATIVE_DISTANCES[band]]
-            yield from copies[min(own or copies)]
+            fit = [each for each in copies if each >= sentinel_2.NATIVE_DISTANCES[band]]
+            yield from copies[min(fit or copies)]
 
 
 def _is_of(tile: str, granule: str) -> bool:
