@@ -46,7 +46,7 @@ def write_jp2(
     """A lossless (5/3) JP2; ``tile`` None makes it one single tile, as does an image within it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # glymur 0.14.0 looks into a file that it is to write over
-    tiled = tile and all(side <= most for side, most in zip(tile, pixels.shape, strict=True))
+    tiled = tile and all(side <= most for side, most in zip(tile, pixels.shape[:2], strict=True))
     tiling = {"tilesize": tile} if tiled else {}
     glymur.Jp2k(str(path), data=pixels, numres=levels + 1, **tiling)
 

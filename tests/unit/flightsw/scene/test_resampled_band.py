@@ -65,10 +65,10 @@ def cuts(draw: st.DrawFn, length: int) -> list[int]:
 @st.composite
 def bands(draw: st.DrawFn) -> tuple[NDArray[np.uint16], int, int, tuple[int, int]]:
     pitch, scene_pitch = draw(st.sampled_from(PITCHES))
-    shape = draw(st.tuples(st.integers(1, 24), st.integers(1, 24)))
+    shape = draw(st.tuples(st.integers(1, 14), st.integers(1, 14)))
     seed = draw(st.integers(0, 99))
     values = np.random.default_rng(seed).integers(0, 65_536, shape).astype(np.uint16)
-    cell = draw(st.tuples(st.integers(1, 30), st.integers(1, 30)))
+    cell = draw(st.tuples(st.integers(1, 16), st.integers(1, 16)))
     return values, pitch, scene_pitch, cell
 
 
