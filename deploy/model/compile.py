@@ -187,7 +187,12 @@ def _choose(
     float_graph: onnx.ModelProto, original: Network, taught: Path, compilation: Compilation
 ) -> CardGraph:
     """Quantise with the ranges asked for, or with those whose worst and mean tile agree best."""
-    tiles = [tile for tile in read_taught_tiles(taught) if tile.part == "training"]
+    taught_tiles = read_taught_tiles(taught)
+    for part in ("training", "validation"):
+        if not any(tile.part == part for tile in taught_tiles):
+            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
+            raise UsageError(taught, f"has no tiles for {part}", cure)
+    tiles = [tile for tile in taught_tiles if tile.part == "training"]
     ordered = in_order(compilation.bands)
     windows = calibration_windows(tiles, compilation.windows, compilation.seed, ordered)
     channels = [ordered.index(band) for band in compilation.bands]

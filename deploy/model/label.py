@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,11 @@ SCALES: Final = (10, 20, 30, 40, 60)
 
 _SMALLEST_SIDE: Final = 112  # pixels of a tile at a coarser scale
 _DOUBTFUL: Final = 0.8  # a teacher's largest probability below which its coarser answer counts too
+_KEPT: Final[Mapping[str, Part]] = {
+    "simulated_validation": "validation",
+    "simulated_held_out": "held_out",
+}
+_KEPT_SEED: Final = 2  # other scenes than those that teach
 _DOUBT: Final = 1e-3  # probability left to each class that people allow
 
 
@@ -97,7 +102,7 @@ def targets(tile: Tile, answer: Answer, coarse: Answer | None) -> Answer:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder of the images")
+    parser.add_argument("data", type=Path, help="folder of the images; - for simulated ones alone")
     parser.add_argument("out", type=Path, help="output folder: one .npz per tile and scale")
     parser.add_argument(
         "--sources", type=Path, default=SOURCES, help="table of the images (%(default)s)"
@@ -107,6 +112,12 @@ def main() -> None:
     )
     parser.add_argument(
         "--simulated", type=int, default=0, help="simulated tiles to add, with their truth"
+    )
+    parser.add_argument(
+        "--simulated-kept",
+        type=int,
+        default=0,
+        help="further simulated tiles for validation, and as many to judge",
     )
     parser.add_argument(
         "--bands",
@@ -125,8 +136,9 @@ def _label(arguments: argparse.Namespace) -> None:
     bands = in_order(arguments.bands.split(","))
     split = read_split(arguments.split)
     images = [
-        *read_tiles(arguments.data, arguments.sources),
+        *([] if str(arguments.data) == "-" else read_tiles(arguments.data, arguments.sources)),
         *simulated_tiles(arguments.simulated, bands=bands),
+        *_kept_tiles(arguments.simulated_kept, bands),
     ]
     tiles = [tile for tile in images if {*bands} <= {*tile.names}]
     if not tiles:
@@ -141,8 +153,16 @@ def _label(arguments: argparse.Namespace) -> None:
         answers = [teacher_probabilities(one) for one in scaled]
         for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
             path = arguments.out / f"{number:04d}.npz"
-            _write(path, one, bands, split.part_of(one.region), targets(one, answer, coarse))
+            part = _KEPT.get(one.region) or split.part_of(one.region)
+            _write(path, one, bands, part, targets(one, answer, coarse))
             number += 1
+
+
+def _kept_tiles(count: int, bands: tuple[str, ...]) -> Iterator[Tile]:
+    """Simulated tiles that do not teach, ``count`` of each kind."""
+    for number, tile in enumerate(simulated_tiles(2 * count, _KEPT_SEED, bands=bands)):
+        region = [*_KEPT][number % 2]
+        yield replace(tile, name=f"{region}_{number:03d}", region=region)
 
 
 def _write(

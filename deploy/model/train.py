@@ -152,6 +152,10 @@ def train(
     if "B02" not in recipe.bands:
         cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
         raise UsageError("the bands", cause, "Add B02")
+    for part in ("training", "validation"):
+        if not any(tile.part == part for tile in tiles):
+            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
+            raise UsageError("the taught tiles", f"have none for {part}", cure)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

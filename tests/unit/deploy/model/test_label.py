@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from deploy.model import label
 from deploy.model.dataset import BANDS, Tile, coarser
 from deploy.model.label import read_taught_tiles, scales_of, targets
+from deploy.model.simulated import simulated_tiles
 from flightsw.errors import UsageError
 
 CLEAR, CLOUD, SHADOW = range(3)
@@ -90,6 +92,26 @@ def test_bands_are_kept_in_one_order_and_images_without_them_are_left_out(
     np.testing.assert_array_equal(tile.of(("B12", "B02")), tile.bands[[2, 0]])
     with pytest.raises(UsageError, match="six lacks B03"):
         tile.of(BANDS)
+
+
+def test_simulated_tiles_alone_give_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(count: int, seed: int = 1, *, bands: tuple[str, ...]) -> Iterator[Tile]:
+        yield from simulated_tiles(count, seed, side=128, bands=bands)
+
+    monkeypatch.setattr(label, "simulated_tiles", small)
+    out = tmp_path / "out"
+    monkeypatch.setattr(
+        label, "teacher_probabilities", lambda tile: np.full((3, *tile.valid.shape), 1 / 3, "f4")
+    )
+    options = ["--simulated", "1", "--simulated-kept", "1", "--bands", "B02,B10,B11"]
+    monkeypatch.setattr("sys.argv", ["label", "-", str(out), *options])
+    label.main()
+    tiles = read_taught_tiles(out)
+    assert [tile.part for tile in tiles] == ["training", "validation", "held_out"]
+    assert {tile.names for tile in tiles} == {("B02", "B10", "B11")}
+    assert not np.array_equal(tiles[0].bands, tiles[1].bands)
 
 
 def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

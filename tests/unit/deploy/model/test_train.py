@@ -164,6 +164,12 @@ def test_a_network_of_other_bands_is_trained_on_them(tmp_path: Path) -> None:
     assert history_of(tmp_path)[0]["step"] == 1
 
 
+def test_training_without_tiles_to_validate_with_says_so(tmp_path: Path) -> None:
+    learnt = read_taught_tiles(write_taught_tiles(tmp_path / "learnt", 64, ("training",)))
+    with pytest.raises(UsageError, match="have none for validation"):
+        train(learnt, Recipe(), tmp_path)
+
+
 def test_training_without_b02_says_why_not(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lack B02, which separates thick cloud from thin"):
         train([], Recipe(bands=("B03", "B11")), tmp_path)
