@@ -23,20 +23,26 @@ _GRAPH: Final = "quantized_model.onnx"
 _BRIGHT: Final = 0.25  # reflectance above which a pixel is contaminated
 
 
-def write_small_package(folder: Path, version: str = "1.0") -> Path:
-    """Write the package into a new folder, and return it."""
+def write_small_package(
+    folder: Path, version: str = "1.0", bands: tuple[str, ...] | None = None
+) -> Path:
+    """Write the package into a new folder, and return it; ``bands`` None: the shipped one's."""
     shipped = load_package()
+    bands = bands or shipped.bands
     for arrangement in COMPILED_FOLDERS:
         compiled = shipped.compiled_model(arrangement)
         (folder / compiled.name).mkdir(parents=True)
-        for name in ("manifest.json", "model.json"):
-            (folder / compiled.name / name).write_bytes((compiled / name).read_bytes())
+        (folder / compiled.name / "model.json").write_bytes((compiled / "model.json").read_bytes())
+        manifest = json.loads((compiled / "manifest.json").read_text())
+        manifest["input_shapes"][0][-1] = len(bands)
+        (folder / compiled.name / "manifest.json").write_text(json.dumps(manifest))
     inside = folder / shipped.compiled_model("spatial").name
-    side, bands = shipped.tile_size, len(shipped.bands)
+    side = shipped.tile_size
     onnx.save(
-        _network(side, bands, shipped.input.as_pair(), shipped.output.as_pair()), inside / _GRAPH
+        _network(side, len(bands), shipped.input.as_pair(), shipped.output.as_pair()),
+        inside / _GRAPH,
     )
-    tiles = np.random.default_rng(1).integers(-128, 128, (_GOLDEN, side, side, bands), np.int8)
+    tiles = np.random.default_rng(1).integers(-128, 128, (_GOLDEN, side, side, len(bands)), np.int8)
     golden = shipped.golden_tiles()
     request = Int8Graph(read_compiled_model(inside / "model.json"), 1).new_request()
     logits = np.zeros((_GOLDEN, side, side, len(shipped.classes)), np.int8)
@@ -54,7 +60,9 @@ def write_small_package(folder: Path, version: str = "1.0") -> Path:
         largest_mean_deviation=golden.largest_mean_deviation,
     )
     described = json.loads((shipped.folder / "package.json").read_text())
-    described |= {"name": "one-layer", "version": version}
+    described |= {"name": "one-layer", "version": version, "bands": bands}
+    if bands != shipped.bands:
+        del described["first_look"]  # measured for the shipped network
     (folder / "package.json").write_text(json.dumps(described))
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     (folder / "SHA256SUMS").write_text(

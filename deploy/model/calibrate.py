@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from deploy.model.crops import augment, cut
+from deploy.model.dataset import BANDS
 from deploy.model.label import TaughtTile
 from deploy.model.networks import Network
 
@@ -31,8 +32,10 @@ class TensorSample:
     values: NDArray[np.float32]
 
 
-def calibration_windows(tiles: Sequence[TaughtTile], count: int, seed: int) -> NDArray[np.float32]:
-    """Draw ``(count, 4, 224, 224)`` reflectance windows as training sees them.
+def calibration_windows(
+    tiles: Sequence[TaughtTile], count: int, seed: int, bands: tuple[str, ...] = BANDS
+) -> NDArray[np.float32]:
+    """Draw ``(count, bands, 224, 224)`` reflectance windows as training sees them.
 
     Regions take turns, so that snow, sea and towns have the same weight, whatever their
     number of tiles; scale and gain vary as in training.
@@ -46,7 +49,7 @@ def calibration_windows(tiles: Sequence[TaughtTile], count: int, seed: int) -> N
     for turn in range(count):
         choices = regions[order[turn % len(order)]]
         tile = choices[random.integers(len(choices))]
-        windows.append(augment(cut(tile, random), random).reflectance)
+        windows.append(augment(cut(tile, random, bands), random, bands).reflectance)
     return np.stack(windows)
 
 

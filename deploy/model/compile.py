@@ -34,7 +34,7 @@ from deploy.model.confidence import (
     margins,
 )
 from deploy.model.crops import INPUT_SCALE
-from deploy.model.dataset import BANDS
+from deploy.model.dataset import BANDS, in_order
 from deploy.model.equalise import equalised
 from deploy.model.evaluate import score, summary
 from deploy.model.golden_tiles import golden_tiles
@@ -123,6 +123,7 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     if not name:
         raise UsageError(out, "is not named NAME-VERSION", "Name the folder like dtacsnet-cd-0.1.0")
     refuse_existing(out)
+    _check_bands(compilation)
     float_graph = read_graph(model)
     channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if channels != len(compilation.bands):
@@ -171,6 +172,13 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     return load_package(out)
 
 
+def _check_bands(compilation: Compilation) -> None:
+    in_order(compilation.bands)
+    if "B10" in compilation.bands and "L2A" in compilation.levels:
+        cause = "has no B10, so a package with B10 cannot process it"
+        raise UsageError("level L2A", cause, "Give --levels L1C, or bands without B10")
+
+
 def _check_weights(weights: Path, bands: int) -> None:
     """The file is packed as it is; only the engines that need it would find it unusable."""
     if weights.suffix != ".npz":
@@ -186,9 +194,15 @@ def _choose(
     float_graph: onnx.ModelProto, original: Network, taught: Path, compilation: Compilation
 ) -> CardGraph:
     """Quantise with the ranges asked for, or with those whose worst and mean tile agree best."""
-    tiles = [tile for tile in read_taught_tiles(taught) if tile.part == "training"]
-    windows = calibration_windows(tiles, compilation.windows, compilation.seed)
-    channels = [BANDS.index(band) for band in compilation.bands]
+    taught_tiles = read_taught_tiles(taught)
+    for part in ("training", "validation"):
+        if not any(tile.part == part for tile in taught_tiles):
+            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
+            raise UsageError(taught, f"has no tiles for {part}", cure)
+    tiles = [tile for tile in taught_tiles if tile.part == "training"]
+    ordered = in_order(compilation.bands)
+    windows = calibration_windows(tiles, compilation.windows, compilation.seed, ordered)
+    channels = [ordered.index(band) for band in compilation.bands]
     side = original.tile_size
     windows = np.ascontiguousarray(windows[:, :, :side, :side])
     float_graph = equalised(float_graph, windows[:, channels])
@@ -260,7 +274,7 @@ def _floating_answers(
     output: Quantisation,
 ) -> NDArray[np.int8]:
     """Answers of the floating-point network to the golden tiles, in INT8 steps."""
-    order = [bands.index(band) for band in BANDS]
+    order = [bands.index(band) for band in in_order(bands)]
     steps = np.stack(list(tiles.values())).astype(np.float32) - INPUT_ZERO_POINT
     windows = (steps * np.float32(INPUT_SCALE)).transpose(0, 3, 1, 2)[:, order]
     logits = np.concatenate([original.logits(window[None]) for window in windows])

@@ -39,7 +39,9 @@ def margins(network: Network, tiles: Iterable[JudgedTile]) -> Margins:
     """Run each tile through the network; margins are those of the mean of overlapping windows."""
     found, true = [np.zeros(0, np.float32)], [np.zeros(0, np.bool_)]
     for tile in tiles:
-        found.append(margins_of(1 - class_probabilities(network, tile.bands)[0][tile.valid]))
+        found.append(
+            margins_of(1 - class_probabilities(network, tile.of(network.bands))[0][tile.valid])
+        )
         true.append(tile.reference[tile.valid] > 0)
     return Margins(np.concatenate(found), np.concatenate(true))
 

@@ -31,8 +31,8 @@ TEACHER: Final = Contender(
 
 
 def contender(name: str, network: Network) -> Contender:
-    """A network that sees four bands, in the steps of the card's input."""
-    return Contender(name, lambda tile: contamination(network, tile.four_bands))
+    """A network and the bands that it sees, in the steps of the card's input."""
+    return Contender(name, lambda tile: contamination(network, tile.of(network.bands)))
 
 
 def peer(weights: Path) -> Contender:

@@ -11,8 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
+from deploy.model.dataset import BANDS
 from deploy.model.label import TaughtTile
 from deploy.model.simulated import SIMULATED
+from telecommands.groundsim.scenes.spectra import path_reflectance
 
 INPUT_SCALE: Final = 0.004
 """Reflectance per INT8 step of the card's input: 0 to 1.02 in 256 steps."""
@@ -26,16 +28,13 @@ PEOPLE_SHARE: Final = 0.3
 
 _SIMULATED_SHARE: Final = 0.12  # with their truth; the teacher has the rest
 
-_HAZE: Final = np.array([0.072, 0.043, 0.024, 0.009], np.float32)[:, None, None]
-"""Path reflectance of clean air in B02, B03, B04, B08, which L1C has and L2A does not."""
-
 _BRIGHT_BLUE: Final = 0.30  # reflectance of B02 that separates thick from thin cloud
 _BLUE_SOFTNESS: Final = 0.04
 
 
 @dataclass(frozen=True)
 class Window:
-    """Reflectance ``(4, S, S)``, class probabilities ``(C, S, S)``, weight ``(S, S)``, S = 224."""
+    """Reflectance ``(C, S, S)``, class probabilities ``(C, S, S)``, weight ``(S, S)``, S = 224."""
 
     reflectance: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -46,9 +45,14 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
     """Endless random windows: a scale, then a tile of it in proportion to its area."""
 
     def __init__(
-        self, tiles: list[TaughtTile], seed: int, people_share: float = PEOPLE_SHARE
+        self,
+        tiles: list[TaughtTile],
+        seed: int,
+        people_share: float = PEOPLE_SHARE,
+        bands: tuple[str, ...] = BANDS,
     ) -> None:
         self._tiles = tiles
+        self._bands = bands
         self._chances = _chances(tiles, people_share)
         self._seed = seed
 
@@ -57,7 +61,7 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         random = np.random.default_rng((self._seed, worker.id if worker else 0))
         while True:
             tile = self._tiles[random.choice(len(self._tiles), p=self._chances)]
-            window = augment(cut(tile, random), random)
+            window = augment(cut(tile, random, self._bands), random, self._bands)
             yield (
                 torch.from_numpy(window.reflectance),
                 torch.from_numpy(window.probabilities),
@@ -65,19 +69,20 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
             )
 
 
-def cut(tile: TaughtTile, random: np.random.Generator) -> Window:
+def cut(tile: TaughtTile, random: np.random.Generator, bands: tuple[str, ...] = BANDS) -> Window:
     """Cut a window; a tile that is smaller continues as its mirror image, as in flight."""
     top, left = (_start(length, random) for length in tile.valid.shape)
-    planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
+    planes = (tile.of(bands), tile.probabilities, tile.valid[None].astype(np.float32))
     area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
-    bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
-    return Window(bands, probabilities, valid[0])
+    reflectance, probabilities, valid = (mirrored(plane[area]) for plane in planes)
+    return Window(reflectance, probabilities, valid[0])
 
 
-def augment(window: Window, random: np.random.Generator) -> Window:
+def augment(window: Window, random: np.random.Generator, bands: tuple[str, ...] = BANDS) -> Window:
     """Flip, rotate, vary gain (0.75 to 1.25, each band 5 % more) and haze, then step as the card.
 
-    Haze, in half of the windows, adds from -0.4 to 0.8 times the path reflectance of clean air:
+    Haze, in half of the windows, adds from -0.4 to 0.8 times the path reflectance of clean air,
+    which L1C has and L2A does not:
     what separates L1C from L2A, and one sensor or date from another.
     """
     turns, flip = int(random.integers(4)), bool(random.integers(2))
@@ -89,7 +94,9 @@ def augment(window: Window, random: np.random.Generator) -> Window:
     gain = random.uniform(0.75, 1.25) * random.uniform(
         0.95, 1.05, (window.reflectance.shape[0], 1, 1)
     )
-    haze = _HAZE * np.float32(random.uniform(-0.4, 0.8) if random.integers(2) else 0)
+    haze = path_reflectance(bands) * np.float32(
+        random.uniform(-0.4, 0.8) if random.integers(2) else 0
+    )
     reflectance = as_card_input(window.reflectance * gain.astype(np.float32) + haze)
     return Window(turned(reflectance), turned(window.probabilities), turned(window.weight))
 
@@ -100,13 +107,13 @@ def as_card_input(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
     return (steps * INPUT_SCALE).astype(np.float32)
 
 
-def thick_share(reflectance: torch.Tensor) -> torch.Tensor:
-    """Share of thick cloud within the teacher's cloud, ``(N, H, W)``, from ``(N, 4, H, W)``.
+def thick_share(reflectance: torch.Tensor, bands: tuple[str, ...] = BANDS) -> torch.Tensor:
+    """Share of thick cloud within the teacher's cloud, ``(N, H, W)``, from ``(N, C, H, W)``.
 
     The teacher knows one class of cloud.  Thin cloud lets the ground through,
     so its blue reflectance distinguishes it.
     """
-    return torch.sigmoid((reflectance[:, 0] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
+    return torch.sigmoid((reflectance[:, bands.index("B02")] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
 
 
 def _chances(tiles: list[TaughtTile], people_share: float) -> NDArray[np.float64]:

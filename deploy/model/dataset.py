@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.arrays import read_arrays
+from flightsw import sentinel_2
 from flightsw.errors import UsageError
 
 BANDS: Final = ("B02", "B03", "B04", "B08")
-"""Band order of every array in this folder."""
+"""The bands of the shipped release; every image has them, as the teacher needs them."""
+
+_ORDER: Final = (*BANDS, *(band for band in sentinel_2.BANDS if band not in BANDS))
 
 TAUGHT_CLASSES: Final = ("clear", "cloud", "shadow")
 """Classes that a teacher and people distinguish, in the order of all probabilities here."""
@@ -61,7 +64,43 @@ class Tile:
     @property
     def four_bands(self) -> NDArray[np.float32]:
         """Reflectance of :data:`BANDS`, float32 ``(4, H, W)``."""
-        return self.bands[[self.names.index(band) for band in BANDS]]
+        return self.of(BANDS)
+
+    def of(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
+        return chosen(self.name, self.names, self.bands, bands)
+
+
+def in_order(bands: Iterable[str]) -> tuple[str, ...]:
+    """Bands in the order of every array in this folder: those of :data:`BANDS` first.
+
+    Raises :class:`UsageError` unless they are different bands of Sentinel-2.
+    """
+    given = tuple(bands)
+    if not given or len({*given}) < len(given) or not {*given} <= {*_ORDER}:
+        cause = f"must be different bands of Sentinel-2, got {', '.join(given) or 'none'}"
+        raise UsageError("the bands", cause, "Give names such as B02,B03,B11")
+    return tuple(sorted(given, key=_ORDER.index))
+
+
+def chosen(
+    image: str, names: tuple[str, ...], planes: NDArray[np.float32], bands: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Of an image's ``planes``, which are called ``names``, those of ``bands``, in their order.
+
+    Raises :class:`UsageError` if the image lacks one of them.
+    """
+    if names == bands:
+        return planes
+    if missing := [band for band in bands if band not in names]:
+        cause = f"lacks {', '.join(missing)}; it has {', '.join(names)}"
+        raise UsageError(image, cause, "Label the images again with these --bands, or give others")
+    return planes[[names.index(band) for band in bands]]
+
+
+def order_of(arrays: Mapping[str, NDArray[Any]]) -> tuple[str, ...]:
+    """The bands of an image's file: its ``order``, :data:`BANDS` without one."""
+    return tuple(str(band) for band in arrays["order"]) if "order" in arrays else BANDS
 
 
 class Split(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.command import one_line_errors
+from deploy.model.dataset import BANDS
 from deploy.model.judged import (
     CLOUD,
     SHADOW,
@@ -88,7 +89,7 @@ def _accuracy(prefix: str, counted: list[Confusion]) -> dict[str, float]:
 
 
 def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileScores:
-    probabilities = class_probabilities(network, tile.bands)
+    probabilities = class_probabilities(network, tile.of(network.bands))
     found = probabilities.argmax(axis=0)
     all_classes = len(probabilities) == len(CLASSES)
 
@@ -105,7 +106,10 @@ def _score(network: Network, tile: JudgedTile, against: Network | None) -> TileS
         shadow=count(found == _SHADOW_CLASS, tile.reference == SHADOW)
         if all_classes and tile.knows_shadow
         else None,
-        against=count(found > 0, class_probabilities(against, tile.bands).argmax(axis=0) > 0)
+        against=count(
+            found > 0,
+            class_probabilities(against, tile.of(against.bands)).argmax(axis=0) > 0,
+        )
         if against
         else None,
     )
@@ -136,16 +140,24 @@ def main() -> None:
     parser.add_argument(
         "--part", choices=("training", "validation", "held_out"), help="judge only these tiles"
     )
+    parser.add_argument(
+        "--bands", help="channels of an .onnx file or of weights with other than four bands"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     arguments = parser.parse_args()
-    tiles = read_judged_tiles(arguments.folder, arguments.part)
-    against = open_network(arguments.against) if arguments.against else None
-    scores = score(open_network(arguments.network), tqdm(tiles, disable=None), against)
+    scores = _scores(arguments)
     if arguments.json:
         records = [tile.as_record() for tile in scores]
         print(json.dumps({"all": summary(scores), "tiles": records}))
     else:
         print(as_text(scores))
+
+
+def _scores(arguments: argparse.Namespace) -> list[TileScores]:
+    bands = tuple(arguments.bands.split(",")) if arguments.bands else BANDS
+    tiles = read_judged_tiles(arguments.folder, arguments.part)
+    against = open_network(arguments.against, bands) if arguments.against else None
+    return score(open_network(arguments.network, bands), tqdm(tiles, disable=None), against)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Final, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 import onnx
@@ -14,6 +16,7 @@ from torch import nn
 
 from deploy.model.command import one_line_errors
 from deploy.model.crops import INPUT_LIMIT, WINDOW
+from deploy.model.dataset import BANDS
 from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.network import read_dtacsnet, read_torchscript, read_weights, trial_answer
@@ -21,28 +24,59 @@ from flightsw.model.onnx_export import export_onnx
 
 Head = Literal["contamination", "classes"]
 
-_BANDS: Final = 4
+FIRST_WEIGHT: Final = "encoder.features.0.0.weight"
+"""Of the first convolution, ``(channels, bands, 3, 3)``."""
+
 _CLASS_COUNTS: Final = (2, len(CLASSES))
 _HEAD_BIAS: Final = "segmentation_head.0.bias"
 _TOLERANCE: Final = 2e-3  # of a logit, between torch and ONNX Runtime
 
 
-def export(network: nn.Module, out: Path, head: Head, tile_size: int = WINDOW) -> None:
+def export(
+    network: nn.Module,
+    out: Path,
+    head: Head,
+    tile_size: int = WINDOW,
+    bands: int = len(BANDS),
+) -> None:
     """Write ``network`` as ONNX: float NCHW reflectance in, logits out, any batch.
 
     Batch normalisation is folded into the convolutions.  The answer is compared
     with the network's own on random tiles; raises :class:`PackageInvalid` if
-    they differ, or unless ``network`` has 4 bands and 2 or 4 classes.
+    they differ, or unless ``network`` has that many ``bands`` and 2 or 4 classes.
     """
-    deployed = with_head(network.eval(), head)
-    export_onnx(deployed, out, tile_size, _BANDS)
+    deployed = with_head(network.eval(), head, bands)
+    export_onnx(deployed, out, tile_size, bands)
     onnx.checker.check_model(str(out), full_check=True)
-    _compare(deployed, out, tile_size)
+    _compare(deployed, out, tile_size, bands)
 
 
 def read_network(path: Path, torchscript: bool = False) -> nn.Module:
-    """Read a ``state_dict`` of DTACSNet-CD, or a published TorchScript file."""
-    return read_torchscript(path) if torchscript else read_dtacsnet(path, _BANDS)
+    """Read a ``state_dict`` of DTACSNet-CD of any bands, or a published TorchScript file."""
+    return read_torchscript(path) if torchscript else read_dtacsnet(path, _bands_in(path))
+
+
+def channels_of(network: nn.Module) -> int:
+    """The number of bands that a DTACSNet-CD takes."""
+    return int(network.state_dict()[FIRST_WEIGHT].shape[1])
+
+
+def _bands_in(path: Path) -> int:
+    """The bands of a ``state_dict``; a file without its first weight is refused when it is read."""
+    try:
+        return int(read_weights(path)[FIRST_WEIGHT].shape[1])
+    except (
+        OSError,
+        EOFError,
+        RuntimeError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        UnpicklingError,
+        BadZipFile,
+    ):
+        return len(BANDS)
 
 
 def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
@@ -61,17 +95,17 @@ def with_clear_lowered(weights: dict[str, torch.Tensor], by: float) -> dict[str,
     return {**weights, _HEAD_BIAS: bias}
 
 
-def with_head(network: nn.Module, head: Head) -> nn.Module:
+def with_head(network: nn.Module, head: Head, bands: int = len(BANDS)) -> nn.Module:
     """Put the two-class head on a four-class network; refuse networks of another shape."""
-    classes = trial_answer(network, _BANDS, _CLASS_COUNTS, "network").shape[1]
+    classes = trial_answer(network, bands, _CLASS_COUNTS, "network").shape[1]
     if head == "classes" or classes == 2:
         return network
     return ContaminationHead(network).eval()
 
 
-def _compare(network: nn.Module, path: Path, tile_size: int) -> None:
+def _compare(network: nn.Module, path: Path, tile_size: int, bands: int) -> None:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    tiles = _random_tiles(3, tile_size)
+    tiles = _random_tiles(3, tile_size, bands)
     with torch.no_grad():
         expected = network(tiles).numpy()
     (found,) = session.run(None, {"reflectance": tiles.numpy()})
@@ -86,9 +120,9 @@ def _compare(network: nn.Module, path: Path, tile_size: int) -> None:
         )
 
 
-def _random_tiles(count: int, tile_size: int) -> torch.Tensor:
+def _random_tiles(count: int, tile_size: int, bands: int) -> torch.Tensor:
     generator = torch.Generator().manual_seed(count)
-    return torch.rand(count, _BANDS, tile_size, tile_size, generator=generator) * INPUT_LIMIT
+    return torch.rand(count, bands, tile_size, tile_size, generator=generator) * INPUT_LIMIT
 
 
 def main() -> None:
@@ -104,6 +138,12 @@ def main() -> None:
     )
     parser.add_argument("--torchscript", action="store_true", help="WEIGHTS is a TorchScript file")
     parser.add_argument(
+        "--channels",
+        type=int,
+        default=len(BANDS),
+        help="input bands of a TorchScript file; other weights show theirs (default: %(default)s)",
+    )
+    parser.add_argument(
         "--keep", type=Path, help="write the weights here in float16, and export those"
     )
     parser.add_argument(
@@ -116,7 +156,9 @@ def main() -> None:
         lowered = with_clear_lowered(read_weights(weights), arguments.lower_clear)
         keep_weights(lowered, arguments.keep)
         weights = arguments.keep
-    export(read_network(weights, arguments.torchscript), arguments.out, arguments.head)
+    network = read_network(weights, arguments.torchscript)
+    bands = arguments.channels if arguments.torchscript else channels_of(network)
+    export(network, arguments.out, arguments.head, bands=bands)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.command import one_line_errors
-from deploy.model.dataset import BANDS, Tile, read_tiles
+from deploy.model.dataset import Tile, read_tiles
 from deploy.model.judged import class_probabilities
 from deploy.model.networks import Network, open_network
 from deploy.model.packaging import checksum_lines
@@ -59,7 +60,11 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("package", type=Path)
     arguments = parser.parse_args()
-    found = list(measure(arguments.data, open_network(arguments.package)))
+    network = open_network(arguments.package)
+    if _BAND not in network.bands:
+        sys.exit(f"first_look: {arguments.package} does not see {_BAND}, which the test needs")
+    if not (found := list(measure(arguments.data, network))):
+        sys.exit(f"first_look: {arguments.data} has no 10 m image with {', '.join(network.bands)}")
     worst = max(found, key=lambda one: one.excess)
     overcast = [one for one in found if one.masks[0] > 0.9]
     error = np.mean([abs(one.network - one.masks[0]) for one in found])
@@ -79,22 +84,23 @@ def main() -> None:
 
 
 def measure(data: Path, network: Network) -> Iterator[Found]:
-    """Look at every 10 m image."""
+    """Look at every 10 m image that has the network's bands."""
     for tile in tqdm(read_tiles(data), mininterval=10):
-        if tile.ground_sample_distance == _DISTANCE and tile.valid.any():
+        seen = {*network.bands} <= {*tile.names} and tile.valid.any()
+        if tile.ground_sample_distance == _DISTANCE and seen:
             yield look_at(tile, network)
 
 
 def look_at(tile: Tile, network: Network) -> Found:
     """The shares of one image."""
-    bands, valid = tile.four_bands, tile.valid
+    bands, valid = tile.of(network.bands), tile.valid
     masks = []
     for halving in range(_HALVINGS):
         if halving < _FINER:
             masks.append(_share(_contaminated(network, bands), valid))
         bands, valid = halved(halved(bands).swapaxes(1, 2)).swapaxes(1, 2), valid[::2, ::2]
     coarse = _contaminated(network, bands)
-    bright = bands[BANDS.index(_BAND)] > _LEAST_REFLECTANCE
+    bright = bands[network.bands.index(_BAND)] > _LEAST_REFLECTANCE
     sure = _share(coarse & bright, valid)
     return Found(tile.name, tile.region, sure, _share(coarse, valid), (masks[0], masks[1]))
 

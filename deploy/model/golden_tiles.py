@@ -8,18 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.crops import INPUT_SCALE
-from deploy.model.dataset import BANDS
+from deploy.model.dataset import in_order
+from flightsw import sentinel_2
 
 Reflectance = NDArray[np.float64]
 
-# Reflectance of B02, B03, B04, B08: typical values, rounded.
-_WATER: Final = (0.06, 0.05, 0.03, 0.02)
-_FOREST: Final = (0.03, 0.05, 0.03, 0.30)
-_SOIL: Final = (0.09, 0.12, 0.17, 0.26)
-_SNOW: Final = (0.85, 0.86, 0.84, 0.78)
-_CLOUD: Final = (0.62, 0.60, 0.59, 0.63)
-_HAZE: Final = (0.30, 0.28, 0.27, 0.36)
+# Reflectance of B02, B03, B04, B08, then of the other bands in their order (B01, B05, B06, B07,
+# B8A, B09, B10, B11, B12): typical values, rounded.
+_WATER: Final = (0.06, 0.05, 0.03, 0.02, 0.08, 0.03, 0.02, 0.02, 0.02, 0.01, 0.001, 0.01, 0.005)
+_FOREST: Final = (0.03, 0.05, 0.03, 0.30, 0.03, 0.08, 0.22, 0.28, 0.31, 0.10, 0.001, 0.15, 0.07)
+_SOIL: Final = (0.09, 0.12, 0.17, 0.26, 0.08, 0.20, 0.22, 0.24, 0.27, 0.09, 0.001, 0.34, 0.28)
+_SNOW: Final = (0.85, 0.86, 0.84, 0.78, 0.84, 0.83, 0.82, 0.80, 0.75, 0.40, 0.01, 0.08, 0.06)
+_CLOUD: Final = (0.62, 0.60, 0.59, 0.63, 0.63, 0.60, 0.61, 0.62, 0.63, 0.45, 0.05, 0.48, 0.36)
+_HAZE: Final = (0.30, 0.28, 0.27, 0.36, 0.31, 0.29, 0.32, 0.34, 0.37, 0.20, 0.03, 0.28, 0.20)
 
+_ORDER: Final = in_order(sentinel_2.BANDS)
 _OCTAVES: Final = (4, 8, 16, 32)
 
 
@@ -50,7 +53,7 @@ def golden_tiles(side: int, bands: tuple[str, ...], seed: int = 20) -> dict[str,
         "cloud at the scene's edge": _clouded(half, _CLOUD, 0.6, side, random) * (half > 0),
         "saturated": np.full_like(farmland, 2.0),
     }
-    order = [BANDS.index(band) for band in bands]
+    order = [_ORDER.index(band) for band in bands]
     return {name: _as_int8(scene[..., order]) for name, scene in scenes.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.arrays import read_arrays
-from deploy.model.dataset import BANDS, reflectance
+from deploy.model.dataset import BANDS, chosen, order_of, reflectance
 from deploy.model.networks import Network
 from flightsw.errors import UsageError
 from flightsw.pipeline.surroundings import surround
@@ -25,7 +25,7 @@ _LABELLED: Final = "labelled"
 
 @dataclass(frozen=True)
 class JudgedTile:
-    """Reflectance ``(4, H, W)`` of ``dataset.BANDS``, and what is known of each pixel.
+    """Reflectance ``(C, H, W)`` of the bands ``names``, and what is known of each pixel.
 
     ``reference`` uint8 ``(H, W)``: 0 clear, 1 cloud, 2 shadow; people did not
     label the shadow, so ``knows_shadow`` is false for their tiles.
@@ -38,6 +38,11 @@ class JudgedTile:
     valid: NDArray[np.bool_]
     reference: NDArray[np.uint8]
     knows_shadow: bool
+    names: tuple[str, ...] = BANDS
+
+    def of(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
+        return chosen(self.name, self.names, self.bands, bands)
 
 
 def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]:
@@ -57,6 +62,7 @@ def read_judged_tiles(folder: Path, part: str | None = None) -> list[JudgedTile]
 def class_probabilities(network: Network, bands: NDArray[np.float32]) -> NDArray[np.float32]:
     """Run an image of any size in overlapping windows, and average their probabilities.
 
+    ``bands`` are those of the network, in its order.
     Returns ``(classes, H, W)``.  The windows are those of a scene in flight, the surroundings of
     an image smaller than a window included.
     """
@@ -99,6 +105,7 @@ def _read(path: Path) -> JudgedTile:
             valid=arrays["valid"],
             reference=arrays["probabilities"].argmax(axis=0).astype(np.uint8),
             knows_shadow=True,
+            names=order_of(arrays),
         )
     if "label" not in arrays:
         cause = "has neither the probabilities of a teacher nor the label of a person"

@@ -55,7 +55,9 @@ def answered_tiles(
 ) -> list[AnsweredTile]:
     """Run every network on every tile."""
     return [
-        AnsweredTile(tile, {name: contamination(one, tile.bands) for name, one in networks.items()})
+        AnsweredTile(
+            tile, {name: contamination(one, tile.of(one.bands)) for name, one in networks.items()}
+        )
         for tile in tqdm(tiles, "tiles kept out", disable=None)
     ]
 

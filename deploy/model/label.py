@@ -6,8 +6,8 @@ The teacher's answers are the labels, restricted to what people say if they labe
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +18,19 @@ from tqdm import tqdm
 
 from deploy.model.arrays import read_arrays
 from deploy.model.command import one_line_errors
-from deploy.model.dataset import SOURCES, SPLIT, Part, Tile, coarser, read_split, read_tiles
+from deploy.model.dataset import (
+    BANDS,
+    SOURCES,
+    SPLIT,
+    Part,
+    Tile,
+    chosen,
+    coarser,
+    in_order,
+    order_of,
+    read_split,
+    read_tiles,
+)
 from deploy.model.simulated import simulated_tiles
 from deploy.model.teacher import teacher_probabilities
 from flightsw.errors import UsageError
@@ -28,16 +40,27 @@ Answer = NDArray[np.float32]
 SCALES: Final = (10, 20, 30, 40, 60)
 """Ground sample distances in metres that the teacher is asked at."""
 
+_STORED: Final = (
+    *("name", "region", "part", "ground_sample_distance"),
+    *("bands", "valid", "probabilities", "labelled"),
+)
+"""Arrays of a file; without ``order`` it has the bands :data:`BANDS`."""
 _SMALLEST_SIDE: Final = 112  # pixels of a tile at a coarser scale
 _DOUBTFUL: Final = 0.8  # a teacher's largest probability below which its coarser answer counts too
+_KEPT: Final[Mapping[str, Part]] = {
+    "simulated_validation": "validation",
+    "simulated_held_out": "held_out",
+}
+_KEPT_SEED: Final = 2  # other scenes than those that teach
 _DOUBT: Final = 1e-3  # probability left to each class that people allow
 
 
 @dataclass(frozen=True)
 class TaughtTile:
-    """A tile's four bands (reflectance ``(4, H, W)``) and its ``(3, H, W)`` class probabilities.
+    """A tile's bands (reflectance ``(C, H, W)``) and its ``(3, H, W)`` class probabilities.
 
-    ``labelled``: people said what it shows, or it was simulated with its truth.
+    ``names`` are the bands in their order.  ``labelled``: people said what it shows, or it was
+    simulated with its truth.
     """
 
     name: str
@@ -48,6 +71,11 @@ class TaughtTile:
     valid: NDArray[np.bool_]
     probabilities: Answer
     labelled: bool = False
+    names: tuple[str, ...] = BANDS
+
+    def of(self, bands: tuple[str, ...]) -> NDArray[np.float32]:
+        """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
+        return chosen(self.name, self.names, self.bands, bands)
 
 
 def scales_of(tile: Tile) -> Iterator[Tile]:
@@ -80,7 +108,7 @@ def targets(tile: Tile, answer: Answer, coarse: Answer | None) -> Answer:
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path, help="folder of the images")
+    parser.add_argument("data", type=Path, help="folder of the images; - for simulated ones alone")
     parser.add_argument("out", type=Path, help="output folder: one .npz per tile and scale")
     parser.add_argument(
         "--sources", type=Path, default=SOURCES, help="table of the images (%(default)s)"
@@ -91,12 +119,36 @@ def main() -> None:
     parser.add_argument(
         "--simulated", type=int, default=0, help="simulated tiles to add, with their truth"
     )
+    parser.add_argument(
+        "--simulated-kept",
+        type=int,
+        default=0,
+        help="further simulated tiles for validation, and as many to judge",
+    )
+    parser.add_argument(
+        "--bands",
+        default=",".join(BANDS),
+        help="bands to keep, as in B02,B03,B04,B08,B11,B12; images without them are left out "
+        "(default: %(default)s)",
+    )
     arguments = parser.parse_args()
+    _label(arguments)
+
+
+def _label(arguments: argparse.Namespace) -> None:
+    bands = in_order(arguments.bands.split(","))
     split = read_split(arguments.split)
-    tiles = [
-        *read_tiles(arguments.data, arguments.sources),
-        *simulated_tiles(arguments.simulated),
+    images = [
+        *([] if str(arguments.data) == "-" else read_tiles(arguments.data, arguments.sources)),
+        *simulated_tiles(arguments.simulated, bands=bands),
+        *_kept_tiles(arguments.simulated_kept, bands),
     ]
+    tiles = [tile for tile in images if {*bands} <= {*tile.names}]
+    if not tiles:
+        cause = f"holds no image with all of {', '.join(bands)}"
+        raise UsageError(arguments.data, cause, "Add images with these bands, or --simulated ones")
+    if len(tiles) < len(images):
+        print(f"{len(images) - len(tiles)} of {len(images)} images lack a band and are left out")
     arguments.out.mkdir(parents=True, exist_ok=True)
     number = 0
     for tile in tqdm(tiles):
@@ -104,11 +156,21 @@ def main() -> None:
         answers = [teacher_probabilities(one) for one in scaled]
         for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
             path = arguments.out / f"{number:04d}.npz"
-            _write(path, one, split.part_of(one.region), targets(one, answer, coarse))
+            part = _KEPT.get(one.region) or split.part_of(one.region)
+            _write(path, one, bands, part, targets(one, answer, coarse))
             number += 1
 
 
-def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
+def _kept_tiles(count: int, bands: tuple[str, ...]) -> Iterator[Tile]:
+    """Simulated tiles that do not teach, ``count`` of each kind."""
+    for number, tile in enumerate(simulated_tiles(2 * count, _KEPT_SEED, bands=bands)):
+        region = [*_KEPT][number % 2]
+        yield replace(tile, name=f"{region}_{number:03d}", region=region)
+
+
+def _write(
+    path: Path, tile: Tile, bands: tuple[str, ...], part: Part, probabilities: Answer
+) -> None:
     known = tile.valid if tile.allowed is None else tile.valid & tile.allowed.any(axis=0)
     np.savez(
         path,
@@ -117,7 +179,8 @@ def _write(path: Path, tile: Tile, part: Part, probabilities: Answer) -> None:
         part=part,
         ground_sample_distance=tile.ground_sample_distance,
         labelled=tile.allowed is not None,
-        bands=tile.four_bands.astype(np.float16),
+        order=np.array(bands),
+        bands=tile.of(bands).astype(np.float16),
         valid=known,
         probabilities=probabilities.astype(np.float16),
     )
@@ -135,7 +198,7 @@ def read_taught_tiles(folder: Path) -> list[TaughtTile]:
 
 
 def _read(path: Path) -> TaughtTile:
-    arrays = read_arrays(path, *(field.name for field in fields(TaughtTile)))
+    arrays = read_arrays(path, *_STORED)
     return TaughtTile(
         name=str(arrays["name"]),
         region=str(arrays["region"]),
@@ -145,6 +208,7 @@ def _read(path: Path) -> TaughtTile:
         valid=arrays["valid"],
         probabilities=arrays["probabilities"].astype(np.float32),
         labelled=bool(arrays["labelled"]),
+        names=order_of(arrays),
     )
 
 

@@ -15,8 +15,8 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from deploy.model.crops import WINDOW
-from deploy.model.dataset import BANDS
-from deploy.model.export import read_network
+from deploy.model.dataset import BANDS, in_order
+from deploy.model.export import channels_of, read_network
 from flightsw.dimc.simulator.int8_graph import exact_arithmetic, load_openvino
 from flightsw.errors import UsageError
 from flightsw.model.description import Quantisation
@@ -29,23 +29,32 @@ _THREADS: Final = 2
 
 @dataclass(frozen=True)
 class Network:
-    """``logits(windows)``: reflectance ``(N, 4, S, S)`` to logits ``(N, classes, S, S)``.
+    """``logits(windows)``: reflectance ``(N, C, S, S)`` to logits ``(N, classes, S, S)``.
 
-    The bands come in the order of ``dataset.BANDS``, whatever the order of the
+    The windows have ``bands`` in the order of ``dataset.in_order``, whatever the order of the
     network's own channels; S is ``tile_size``.
     """
 
     logits: Callable[[Windows], NDArray[np.float32]]
     tile_size: int = WINDOW
+    bands: tuple[str, ...] = BANDS
 
 
-def open_network(path: Path) -> Network:
-    """Open a package folder, an ``.onnx`` file, or weights."""
+def open_network(path: Path, bands: tuple[str, ...] = BANDS) -> Network:
+    """Open a package folder, an ``.onnx`` file, or weights.
+
+    ``bands`` are the channels of a file, which does not name them; a file of four has those of
+    the shipped release if ``bands`` are more or fewer.  Raises :class:`UsageError` if the file has
+    another number of channels.
+    """
     if path.is_dir():
         return package_network(load_package(path))
     if path.suffix == ".onnx":
-        return onnx_network(read_graph(path))
-    return torch_network(read_network(path))
+        graph = read_graph(path)
+        channels = graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+        return onnx_network(graph, _named(path, channels, bands))
+    network = read_network(path)
+    return torch_network(network, _named(path, channels_of(network), bands))
 
 
 def read_graph(path: Path) -> onnx.ModelProto:
@@ -59,15 +68,23 @@ def read_graph(path: Path) -> onnx.ModelProto:
     return graph
 
 
-def torch_network(module: torch.nn.Module) -> Network:
-    """FP32 with torch."""
+def _named(path: Path, channels: int, bands: tuple[str, ...]) -> tuple[str, ...]:
+    for names in (bands, BANDS):
+        if len(names) == channels:
+            return names
+    raise UsageError(path, f"has {channels} input bands, which are not named", "Name them: --bands")
+
+
+def torch_network(module: torch.nn.Module, bands: tuple[str, ...] = BANDS) -> Network:
+    """FP32 with torch; ``bands`` is the order of the network's channels."""
     torch.set_num_threads(_THREADS)
+    channels = _channels(bands)
 
     def logits(windows: Windows) -> NDArray[np.float32]:
         with torch.no_grad():
-            return np.asarray(module(torch.from_numpy(windows)).numpy())
+            return np.asarray(module(torch.from_numpy(windows[:, channels])).numpy())
 
-    return Network(logits)
+    return Network(logits, bands=in_order(bands))
 
 
 def onnx_network(model: onnx.ModelProto, bands: tuple[str, ...] = BANDS) -> Network:
@@ -82,7 +99,7 @@ def onnx_network(model: onnx.ModelProto, bands: tuple[str, ...] = BANDS) -> Netw
     def logits(windows: Windows) -> NDArray[np.float32]:
         return np.asarray(session.run(None, {source.name: windows[:, channels]})[0])
 
-    return Network(logits, source.shape[-1])
+    return Network(logits, source.shape[-1], in_order(bands))
 
 
 def package_network(package: ModelPackage) -> Network:
@@ -104,7 +121,8 @@ def int8_network(
         real = (found - given.zero_point) * np.float32(given.scale)
         return np.ascontiguousarray(real.transpose(0, 3, 1, 2))
 
-    return Network(logits, model.graph.input[0].type.tensor_type.shape.dim[1].dim_value)
+    side = model.graph.input[0].type.tensor_type.shape.dim[1].dim_value
+    return Network(logits, side, in_order(bands))
 
 
 def openvino_graph(model: onnx.ModelProto) -> Callable[[NDArray[np.int8]], NDArray[np.int8]]:
@@ -127,4 +145,6 @@ def openvino_graph(model: onnx.ModelProto) -> Callable[[NDArray[np.int8]], NDArr
 
 
 def _channels(bands: tuple[str, ...]) -> list[int]:
-    return [BANDS.index(band) for band in bands]
+    """The network's channels in windows that have its bands in order."""
+    ordered = in_order(bands)
+    return [ordered.index(band) for band in bands]

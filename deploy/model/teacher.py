@@ -42,7 +42,7 @@ class _Teacher:
         self, image: NDArray[np.float32], names: tuple[str, ...]
     ) -> NDArray[np.float32]:
         """``(H, W, 3)`` of an image ``(H, W, C)`` with the bands ``names``, at least 256 a side."""
-        ours = [_NAMES[name] for name in names]
+        ours = [_NAMES.get(name) for name in names]
         channels = [ours.index(name) for name in self._names]
         scaled = (image[..., channels] - self._mean) / self._deviation
         if scaled.shape[:2] == (_WINDOW, _WINDOW):
@@ -71,7 +71,7 @@ _teacher = functools.cache(_Teacher)
 def teacher_probabilities(tile: Tile) -> NDArray[np.float32]:
     """Return ``(3, H, W)`` float32 probabilities in the order of ``dataset.TAUGHT_CLASSES``.
 
-    Six bands are used if the tile has them.  Images smaller than the
+    Six bands are used if the tile has them, and no others.  Images smaller than the
     teacher's window of 256 are extended by mirroring.
     """
     height, width = tile.valid.shape

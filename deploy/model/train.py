@@ -31,16 +31,20 @@ from deploy.model.crops import (
     mirrored,
     thick_share,
 )
+from deploy.model.dataset import BANDS, in_order
+from deploy.model.export import FIRST_WEIGHT
 from deploy.model.label import TaughtTile, read_taught_tiles
 from flightsw.errors import UsageError
 from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
+from flightsw.model.network import read_weights
 
 
 @dataclass(frozen=True)
 class Recipe:
     """All parameters of a training run.
 
+    ``bands`` are the network's channels, in the order of ``dataset.in_order``.
     ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
     from images that people labelled; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
@@ -52,6 +56,7 @@ class Recipe:
     batch: int = 16
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
+    bands: tuple[str, ...] = BANDS
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
     people_share: float = PEOPLE_SHARE
@@ -76,7 +81,7 @@ def distillation_loss(
         share = targets[:, 1] / (targets[:, 1] + targets[:, 2]).clamp_min(1e-6)
         targets = torch.stack((targets[:, 0], targets[:, 1] + targets[:, 2], targets[:, 3]), dim=1)
     else:
-        share = thick_share(reflectance)
+        share = thick_share(reflectance, recipe.bands)
     cloud = logits[:, 1:3].amax(dim=1)
     collapsed = functional.log_softmax(
         torch.stack((logits[:, 0], cloud, logits[:, 3]), dim=1), dim=1
@@ -126,7 +131,7 @@ def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Val
     losses, agreements = [], []
     for tile in tiles:
         right, total = 0.0, 0.0
-        for reflectance, targets, weight in _windows(tile):
+        for reflectance, targets, weight in _windows(tile, recipe.bands):
             logits = network(reflectance)
             losses.append(float(distillation_loss(logits, targets, weight, reflectance, recipe)))
             same = (logits.argmax(1) > 0) == (targets.argmax(1) > 0)
@@ -141,20 +146,24 @@ def train(
 ) -> nn.Module:
     """Train a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
 
-    ``initial`` is a ``state_dict`` to start from.
-    Raises :class:`UsageError` without tiles to learn from or to validate with.
+    ``initial`` is a ``state_dict`` to start from, of the recipe's bands or of those of the shipped
+    release.  Raises :class:`UsageError`.
     """
+    if "B02" not in recipe.bands:
+        cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
+        raise UsageError("the bands", cause, "Add B02")
+    for part in ("training", "validation"):
+        if not any(tile.part == part for tile in tiles):
+            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
+            raise UsageError("the taught tiles", f"have none for {part}", cure)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     judged = [tile for tile in tiles if tile.part == "validation"]
     learnt = [tile for tile in tiles if tile.part == "training"]
-    for part, chosen in (("validation", judged), ("training", learnt)):
-        if not chosen:
-            raise UsageError("the tiles", f"have no part {part}", "See label --split")
-    network = DtacsNet().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = DtacsNet(len(recipe.bands)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if initial:
-        network.load_state_dict(torch.load(initial, map_location=device, weights_only=True))
+        network.load_state_dict(widened(read_weights(initial), recipe.bands))
     average = AveragedNetwork(network, recipe.average_decay)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -163,7 +172,10 @@ def train(
         optimiser, factor=0.1, patience=recipe.plateau_patience
     )
     batches = iter(
-        DataLoader(CropStream(learnt, recipe.seed, recipe.people_share), batch_size=recipe.batch)
+        DataLoader(
+            CropStream(learnt, recipe.seed, recipe.people_share, recipe.bands),
+            batch_size=recipe.batch,
+        )
     )
     history = (out / "history.jsonl").open("w")
     best, stalled, started = float("inf"), 0, time.monotonic()
@@ -200,6 +212,23 @@ def train(
     return trained
 
 
+def widened(weights: dict[str, Tensor], bands: tuple[str, ...]) -> dict[str, Tensor]:
+    """Weights of a network of ``bands``, which answers as it did for the shipped release's bands.
+
+    The channels of bands that it did not have begin at zero.  Weights of as many channels as
+    ``bands`` are left as they are.  Raises :class:`UsageError` for others.
+    """
+    first = weights[FIRST_WEIGHT].float()
+    if first.shape[1] == len(bands):
+        return weights
+    if first.shape[1] != len(BANDS) or not {*BANDS} <= {*bands}:
+        cause = f"have {first.shape[1]} bands, which are not {', '.join(bands)}"
+        raise UsageError("the initial weights", cause, f"Give weights of {', '.join(BANDS)}")
+    wide = torch.zeros(first.shape[0], len(bands), *first.shape[2:])
+    wide[:, [bands.index(band) for band in BANDS]] = first
+    return {**weights, FIRST_WEIGHT: wide}
+
+
 def _learn(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -230,15 +259,15 @@ def _set_cosine_rate(
         group["lr"] = recipe.learning_rate * warm_up * max(cosine, 0.01)
 
 
-def _windows(tile: TaughtTile) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _windows(tile: TaughtTile, bands: tuple[str, ...]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     height, width = tile.valid.shape
     for top in range(0, max(1, height - WINDOW + 1), WINDOW):
         for left in range(0, max(1, width - WINDOW + 1), WINDOW):
             area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
-            planes = (tile.bands, tile.probabilities, tile.valid[None].astype(np.float32))
-            bands, probabilities, valid = (mirrored(plane[area]) for plane in planes)
+            planes = (tile.of(bands), tile.probabilities, tile.valid[None].astype(np.float32))
+            reflectance, probabilities, valid = (mirrored(plane[area]) for plane in planes)
             yield (
-                torch.from_numpy(as_card_input(bands))[None],
+                torch.from_numpy(as_card_input(reflectance))[None],
                 torch.from_numpy(probabilities)[None],
                 torch.from_numpy(valid),
             )
@@ -271,11 +300,23 @@ def main() -> None:
         default=Recipe.people_share,
         help="of the windows, from images that people labelled (%(default)s)",
     )
+    parser.add_argument(
+        "--bands",
+        default=",".join(BANDS),
+        help="channels of the network, of those that label kept (default: %(default)s)",
+    )
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
-    parser.add_argument("--initial", type=Path, help="weights to start from (default: random)")
+    parser.add_argument(
+        "--initial",
+        type=Path,
+        help="weights to start from (default: random): of these bands, or of the release's four",
+    )
     arguments = parser.parse_args()
+    _train(arguments)
+
+
+def _train(arguments: argparse.Namespace) -> None:
     tiles = read_taught_tiles(arguments.taught)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     recipe = Recipe(
         schedule=arguments.schedule,
         minutes=arguments.minutes,
@@ -284,8 +325,10 @@ def main() -> None:
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
         people_share=arguments.people_share,
+        bands=in_order(arguments.bands.split(",")),
         threads=arguments.threads,
     )
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     train(tiles, recipe, arguments.out, arguments.initial)
 

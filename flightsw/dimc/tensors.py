@@ -55,11 +55,14 @@ def copy_pixels(target: NDArray[np.int8], source: NDArray[np.int8]) -> None:
     """Copy NHWC int8 pixels of one shape between views, either of which may be padded.
 
     A pixel of a few channels in a wide padding is too short for numpy's inner
-    loop (0.5 ms a tile), so it moves as one word, or channel by channel.
+    loop (0.5 ms a tile), so it moves as one word, or channel by channel: 0.5 ms for 13 channels,
+    which without padding move together in 0.08 ms.
     """
     channels = target.shape[-1]
     word = _WORDS.get(channels)
-    if word is not None:
+    if target.flags.c_contiguous and source.flags.c_contiguous:
+        target[...] = source
+    elif word is not None:
         target.view(word)[...] = source.view(word)
     else:
         for channel in range(channels):

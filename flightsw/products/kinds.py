@@ -102,5 +102,6 @@ def check_products(chosen: Iterable[str], scene: SceneMetadata, context: Product
         )
     for name in sorted(wanted):
         if missing := [band for band in kinds[name].bands if band not in scene.bands]:
-            cause = f"needs bands that are not read ({', '.join(missing)})"
-            raise UsageError(name, cause, "Omit this product")
+            cause = f"cannot be made: model {context.model_id} does not see {', '.join(missing)}"
+            cure = f"Omit this product, or use a model with {', '.join(kinds[name].bands)}"
+            raise UsageError(name, cause, cure)

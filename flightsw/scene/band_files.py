@@ -8,27 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, BandSizeMismatch, MissingBand, SceneNotFound
 
-# Metres between pixels as each band is measured (Sentinel-2 user handbook, table 1).
-_NATIVE_DISTANCES: Final[Mapping[str, int]] = {
-    **dict.fromkeys(("B02", "B03", "B04", "B08"), 10),
-    **dict.fromkeys(("B05", "B06", "B07", "B8A", "B11", "B12"), 20),
-    **dict.fromkeys(("B01", "B09", "B10"), 60),
-}
 _SUBSTITUTES: Final = {"B08": "B8A"}  # the same part of the near infrared, at 20 m
-_DISTANCES: Final = (10, 20, 60)
 _CURE: Final = "Fetch the product again"
+_CIRRUS: Final = "B10"  # its light does not reach the ground, so L2A has no reflectance for it
 
 
 @dataclass(frozen=True)
 class BandFiles:
-    """One file for each requested band, all at ``distance`` metres."""
+    """One file for each requested band, with its own metres between pixels.
+
+    ``distance`` is the smallest of them, that of the scene's grid.
+    """
 
     paths: Mapping[str, Path]
-    distance: int
+    distances: Mapping[str, int]
     substituted: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def distance(self) -> int:
+        """Metres between the pixels of the finest band."""
+        return min(self.distances.values())
 
     def physical(self, band: str) -> str:
         """The band that the file really holds."""
@@ -36,48 +39,87 @@ class BandFiles:
 
 
 def choose_bands(images: Path, bands: Sequence[str], wanted: int) -> BandFiles:
-    """The files below ``IMG_DATA`` for a scene at ``wanted`` metres, all at one distance.
+    """The files below ``IMG_DATA`` for a scene at ``wanted`` metres.
 
     L2A has one folder each for 10, 20 and 60 m; L1C does not divide them.  The finest
-    folder with any of the bands is used and must have all of them; at 20 m and 60 m B8A
-    may stand in for B08.  Raises :class:`MissingBand`, or :class:`BadMetadata` if a band
-    has several files.
+    folder with any of the bands is used and must have all that are measured as finely; at 20 m and
+    60 m B8A may stand in for B08.  A band that is measured more coarsely is taken from the folder
+    of its own distance, else from a coarser one.  Raises :class:`MissingBand`, or
+    :class:`BadMetadata` if a band has several files.
     """
-    folders = {
-        distance: folder for distance in _DISTANCES if (folder := images / f"R{distance}m").is_dir()
+    found = {
+        distance: _band_files(folder, distance)
+        for distance in sentinel_2.DISTANCES
+        if (folder := images / f"R{distance}m").is_dir()
     }
-    if not folders:
-        return _complete(images, bands, None)
-    if wanted == 20 and 20 in folders:
+    if not found:
+        return _flat(images, bands)
+    if _CIRRUS in bands:
+        cause = f"lacks band {_CIRRUS}, which Level-2A products do not have"
+        cure = f"Give the Level-1C product, or use a model without {_CIRRUS}"
+        raise MissingBand(images, cause, cure, band=_CIRRUS, folder=str(images))
+    for distance, files in found.items():
+        measured = _measured_at(bands, distance)
         # Bands at exactly the requested distance are used if the finer ones are incomplete.
-        found = _band_files(folders[20], 20)
-        fine = _band_files(folders[10], 10) if 10 in folders else {}
-        if all(_source(band, found) for band in bands) and not all(band in fine for band in bands):
-            return _complete(folders[20], bands, 20)
-    for distance, folder in folders.items():
-        found = _band_files(folder, distance)
-        if any(_source(band, found) if distance > 10 else band in found for band in bands):
-            return _complete(folder, bands, distance)
+        skipped = wanted == 20 and distance == 10 and _only_at_20(bands, found)
+        if not skipped and any(_source_at(band, distance, files) for band in measured):
+            return _complete(images, bands, distance, found)
     raise MissingBand(images, f"holds none of the bands {', '.join(bands)}", _CURE)
 
 
-def _complete(folder: Path, bands: Sequence[str], distance: int | None) -> BandFiles:
-    """Every band in one folder; ``distance`` None is the flat folder of an L1C product."""
-    found = _band_files(folder, distance)
-    paths, substituted = {}, {}
+def _only_at_20(bands: Sequence[str], found: Mapping[int, Mapping[str, Path]]) -> bool:
+    """Whether the files at 20 m are complete and those at 10 m are not."""
+    fine = all(band in found.get(10, {}) for band in _measured_at(bands, 10))
+    return not fine and all(_source(band, found.get(20, {})) for band in _measured_at(bands, 20))
+
+
+def _measured_at(bands: Sequence[str], distance: int) -> list[str]:
+    """The bands that are measured at ``distance`` metres or more finely."""
+    return [band for band in bands if sentinel_2.NATIVE_DISTANCES[band] <= distance]
+
+
+def _complete(
+    images: Path, bands: Sequence[str], distance: int, found: Mapping[int, Mapping[str, Path]]
+) -> BandFiles:
+    """Each band from the folder of ``distance`` metres, or of its own distance if that is more."""
+    paths, distances, substituted = {}, {}, {}
     for band in bands:
-        source = _source(band, found) if distance in (20, 60) else band
-        if source not in found:
-            raise MissingBand(folder, f"lacks band {band}", _CURE, band=band, folder=str(folder))
-        paths[band] = found[source]
+        own = max(distance, sentinel_2.NATIVE_DISTANCES[band])
+        folders = [each for each in found if each >= own] if own > distance else [distance]
+        sources = {each: _source_at(band, each, found[each]) for each in folders}
+        used = next((each for each, source in sources.items() if source), None)
+        if used is None:
+            raise _missing(images / f"R{own}m", band)
+        source = sources[used] or band
+        paths[band], distances[band] = found[used][source], used
         if source != band:
             substituted[band] = source
-    native = min(_NATIVE_DISTANCES[band] for band in bands)
-    distance = distance or native
+    native = min(sentinel_2.NATIVE_DISTANCES[band] for band in bands)
     remarks = [f"band {used} stands in for band {band}" for band, used in substituted.items()]
+    remarks += [
+        f"band {band} at {used} m is used: that at {own} m is missing"
+        for band, used in distances.items()
+        if distance < (own := sentinel_2.NATIVE_DISTANCES[band]) < used
+    ]
     if distance > native:
         remarks.insert(0, f"bands at {distance} m are used: those at {native} m are incomplete")
-    return BandFiles(paths, distance, substituted, tuple(remarks))
+    return BandFiles(paths, distances, substituted, tuple(remarks))
+
+
+def _flat(folder: Path, bands: Sequence[str]) -> BandFiles:
+    """Every band in the one folder of an L1C product, as it is measured."""
+    found = _band_files(folder, None)
+    for band in bands:
+        if band not in found:
+            raise _missing(folder, band)
+    return BandFiles(
+        {band: found[band] for band in bands},
+        {band: sentinel_2.NATIVE_DISTANCES[band] for band in bands},
+    )
+
+
+def _missing(folder: Path, band: str) -> MissingBand:
+    return MissingBand(folder, f"lacks band {band}", _CURE, band=band, folder=str(folder))
 
 
 def _band_files(folder: Path, distance: int | None) -> dict[str, Path]:
@@ -100,6 +142,13 @@ def _band_files(folder: Path, distance: int | None) -> dict[str, Path]:
 def _source(band: str, found: Mapping[str, Path]) -> str | None:
     """The band's own name or its substitute's, whichever has a file."""
     return next((name for name in (band, _SUBSTITUTES.get(band)) if name in found), None)
+
+
+def _source_at(band: str, distance: int, found: Mapping[str, Path]) -> str | None:
+    """The same at a distance: nothing stands in for a band at 10 m."""
+    if distance > 10:
+        return _source(band, found)
+    return band if band in found else None
 
 
 def check_sizes(folder: object, sizes: Mapping[str, tuple[int, int]], cure: str) -> None:

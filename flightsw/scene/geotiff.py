@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -21,6 +21,7 @@ from flightsw import sentinel_2
 from flightsw.errors import BadMetadata, CorruptImage, MissingBand
 from flightsw.host.location import Location, last_part_of, name_of, shown
 from flightsw.scene.band_files import check_sizes, children_of, distance_remarks
+from flightsw.scene.resampled_band import ResampledBand
 from flightsw.scene.scene import DECODED_EXACTLY, Georeference, GivenMetadata, SceneMetadata
 from flightsw.scene.sensors import UNKNOWN_SENSOR, Sensor, band_of, sensor_of
 from flightsw.scene.stac_item import read_item
@@ -32,7 +33,7 @@ from flightsw.scene.stored_values import (
     described,
     rule_of,
 )
-from flightsw.scene.strips import StripScene, aligned, panel_columns, rows_at_once
+from flightsw.scene.strips import StripPart, StripScene, aligned, panel_columns, rows_at_once
 from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_checked
 
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
@@ -194,10 +195,12 @@ def _scene(
     *,
     panels: bool,
 ) -> StripScene:
-    first = _agreeing(location, facts)
-    distance = _distance(first)
-    step, overview, remarks = _reduction(facts, distance, ground_sample_distance)
-    stored = [_in_overview(one, overview) for one in facts.values()]
+    distances = {band: _distance(one) for band, one in facts.items()}
+    distance = min(distances.values())
+    finest = {band: one for band, one in facts.items() if distances[band] == distance}
+    first = _agreeing(location, facts, distances)
+    step, overview, remarks = _reduction(finest, distance, ground_sample_distance)
+    stored = [_in_overview(one, overview) for one in finest.values()]
     stored_step = step if overview is None else 1
     size = (-(-stored[0].height // stored_step), -(-stored[0].width // stored_step))
     rule = rule_of({band: one.values for band, one in facts.items()}, given)
@@ -229,7 +232,7 @@ def _scene(
     heights, widths = zip(*(one.block for one in stored), strict=True)
     return StripScene(
         metadata,
-        _parts(facts, step, overview, rule),
+        tuple(_on_one_grid(facts, distances, _parts(facts, step, overview, rule), distance * step)),
         rows=rows_at_once(heights, stored_step) // stored_step,
         columns=panel_columns(widths, stored_step, size[1]) if panels else size[1],
         fill=rule.fill,
@@ -316,24 +319,33 @@ def _facts(location: Location, file: Any, index: int) -> _Facts:
     )
 
 
-def _agreeing(location: Location, facts: Mapping[str, _Facts]) -> _Facts:
-    """The first band's facts, once all bands are known to be on one grid."""
-    first = next(iter(facts.values()))
-    sizes = {one.name: (one.width, one.height) for one in facts.values()}
+def _agreeing(
+    location: Location, facts: Mapping[str, _Facts], distances: Mapping[str, int]
+) -> _Facts:
+    """The first of the finest bands, once all are known to cover one area from one corner on."""
+    finest = min(distances.values())
+    alike = {band: one for band, one in facts.items() if distances[band] == finest}
+    first = next(iter(alike.values()))
+    sizes = {one.name: (one.width, one.height) for one in alike.values()}
     check_sizes(shown(location), sizes, WRITE_CURE)
     for band, one in facts.items():
-        if not _same_grid(one, first):
+        covering = _size_at(first, finest, distances[band])
+        if not _same_grid(one, first) or (one.width, one.height) != covering:
             cause = f"is not on the grid of {first.name}: {_difference(one, first)}"
             raise BadMetadata(shown(one.location), cause, "Write all bands on one grid", band=band)
     return first
 
 
+def _size_at(first: _Facts, finest: int, distance: int) -> tuple[int, int]:
+    """Columns and rows of ``distance`` metres that cover the area of the finest band."""
+    return -(-first.width * finest // distance), -(-first.height * finest // distance)
+
+
 def _same_grid(one: _Facts, other: _Facts) -> bool:
-    """Whether the two grids differ by rounding only."""
+    """Whether the two grids have one corner and coordinate system, within rounding."""
     tolerance = ROUNDING * abs(other.transform[0])
-    return one.crs == other.crs and np.allclose(
-        one.transform, other.transform, rtol=0, atol=tolerance
-    )
+    mine, its = ((each.transform[2], each.transform[5]) for each in (one, other))
+    return one.crs == other.crs and np.allclose(mine, its, rtol=0, atol=tolerance)
 
 
 def _difference(one: _Facts, other: _Facts) -> str:
@@ -398,6 +410,36 @@ def _sensor_remarks(sensor: Sensor, distance: int, given: GivenMetadata) -> tupl
     """A remark if what cannot be Sentinel-2's own may be from any sensor."""
     usual = distance in _NATIVE_DISTANCES and given.scale is None
     return () if sensor.is_known or usual else (UNKNOWN_SENSOR,)
+
+
+def _on_one_grid(
+    facts: Mapping[str, _Facts],
+    distances: Mapping[str, int],
+    parts: tuple[TiffBands, ...],
+    pitch: int,
+) -> Iterator[StripPart]:
+    """The parts that read the bands, the coarser ones on the scene's grid of ``pitch`` metres."""
+    finest = min(distances.values())
+    for part, band in zip(parts, facts, strict=False):  # one part alone has all bands
+        coarser = distances[band] > finest
+        yield _resampled(part, facts[band], distances[band], pitch) if coarser else part
+
+
+def _resampled(part: TiffBands, facts: _Facts, distance: int, pitch: int) -> ResampledBand:
+    step, overview, _ = _reduction({"": facts}, distance, pitch)
+    stored, stored_step = _in_overview(facts, overview), step if overview is None else 1
+    width = -(-stored.width // stored_step)
+    return ResampledBand(
+        replace(part, step=step, overview=overview),
+        height=-(-stored.height // stored_step),
+        width=width,
+        pitch=distance * step,
+        scene_pitch=pitch,
+        cell=(
+            rows_at_once([stored.block[0]], stored_step) // stored_step,
+            panel_columns([stored.block[1]], stored_step, width),
+        ),
+    )
 
 
 def _parts(

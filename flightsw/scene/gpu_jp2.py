@@ -83,6 +83,8 @@ def _unfit(bands: Sequence[Jp2Band], *, checked: bool) -> str:
     """Why the GPU cannot decode the files; empty if it can."""
     if any(band.step > 1 for band in bands):
         return "nvImageCodec cannot decode reduced resolutions"
+    if len({(band.codestream.width, band.codestream.height) for band in bands}) > 1:
+        return "the bands are measured at different distances"
     if not all(band.codestream.reversible for band in bands):
         return "decoders round the 9/7 wavelet differently"
     return "" if checked else "no checksum shows whether the files are intact"

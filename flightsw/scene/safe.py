@@ -15,11 +15,13 @@ from typing import Final
 from flightsw import sentinel_2
 from flightsw.errors import (
     BadMetadata,
+    BandSizeMismatch,
     CorruptImage,
     SceneNotFound,
 )
 from flightsw.scene.band_copy import CopiedBand, copied
 from flightsw.scene.band_files import (
+    BandFiles,
     check_sizes,
     children_of,
     choose_bands,
@@ -39,6 +41,7 @@ from flightsw.scene.metadata import (
     radiometry_of_tile,
     size_of_tile,
 )
+from flightsw.scene.resampled_band import ResampledBand
 from flightsw.scene.scene import DECODED_EXACTLY, GivenMetadata, SceneMetadata
 from flightsw.scene.strips import Check, StripPart, StripScene, panel_columns, rows_at_once
 from flightsw.scene.xml_document import Document
@@ -102,7 +105,7 @@ def open_product(
     files = choose_bands(product.images, bands, ground_sample_distance)
     step = _step(files.distance, ground_sample_distance)
     images = {band: _inspect(path, manifest) for band, path in files.paths.items()}
-    first = _same_size(files.paths, images)
+    first = _agreeing_sizes(files, images)
     tile = manifest.document(product.tile_xml) if product.tile_xml else None
     known = manifest.document(product.product_xml) if product.product_xml else None
     level = _level(known, tile, product)
@@ -116,8 +119,9 @@ def open_product(
     )
     georeference = georeference_of(tile, files.distance, step) if tile else None
     checked = all(manifest.of(path) for path in files.paths.values())
+    steps = {band: _step(files.distances[band], files.distance * step) for band in bands}
     exact = tuple(
-        Jp2Band(files.paths[band], images[band], slice(index, index + 1), step)
+        Jp2Band(files.paths[band], images[band], slice(index, index + 1), steps[band])
         for index, band in enumerate(bands)
     )
     chosen = choose_decoder(exact, decoder, checked=checked)
@@ -165,18 +169,47 @@ def open_product(
         decode="fast" if decoding.largest_error else "exact",
         largest_error=decoding.largest_error,
     )
+    finest = [images[band] for band in bands if files.distances[band] == files.distance]
     return StripScene(
         metadata,
-        parts=decoding.parts,
-        rows=rows_at_once([image.tile_height for image in images.values()], step) // step,
+        parts=_on_one_grid(decoding.parts, exact, files, files.distance * step),
+        rows=rows_at_once([image.tile_height for image in finest], step) // step,
         columns=(
-            panel_columns([image.tile_width for image in images.values()], step, metadata.width)
+            panel_columns([image.tile_width for image in finest], step, metadata.width)
             if panels
             else metadata.width
         ),
         checks=tuple(
             part.checking(check) if isinstance(part, CopiedBand) else check
             for part, check in _checks(decoding.parts, files.paths.values(), manifest)
+        ),
+    )
+
+
+def _on_one_grid(
+    parts: tuple[StripPart, ...], exact: tuple[Jp2Band, ...], files: BandFiles, pitch: int
+) -> tuple[StripPart, ...]:
+    """The parts that read the bands, the coarser ones on the scene's grid of ``pitch`` metres."""
+    if len(set(files.distances.values())) == 1:
+        return parts
+    return tuple(
+        part if distance == files.distance else _resampled(part, one, distance, pitch)
+        for part, one, distance in zip(parts, exact, files.distances.values(), strict=True)
+    )
+
+
+def _resampled(part: StripPart, band: Jp2Band, distance: int, pitch: int) -> ResampledBand:
+    image, step = band.codestream, band.step
+    height, width = -(-image.height // step), -(-image.width // step)
+    return ResampledBand(
+        part,
+        height,
+        width,
+        pitch=distance * step,
+        scene_pitch=pitch,
+        cell=(
+            rows_at_once([image.tile_height], step) // step,
+            panel_columns([image.tile_width], step, width),
         ),
     )
 
@@ -245,10 +278,29 @@ def _inspect(path: Path, manifest: Manifest) -> Codestream:
     return image
 
 
-def _same_size(paths: Mapping[str, Path], images: Mapping[str, Codestream]) -> Codestream:
-    sizes = {paths[band].name: (image.width, image.height) for band, image in images.items()}
-    check_sizes(next(iter(paths.values())).parent, sizes, _CURE)
-    return next(iter(images.values()))
+def _agreeing_sizes(files: BandFiles, images: Mapping[str, Codestream]) -> Codestream:
+    """The structure of the first of the finest bands, once all are known to cover one area."""
+    folder = next(iter(files.paths.values())).parent
+    alike: dict[int, dict[str, tuple[int, int]]] = {}
+    for band, image in images.items():
+        sizes = alike.setdefault(files.distances[band], {})
+        sizes[files.paths[band].name] = (image.width, image.height)
+    for sizes in alike.values():
+        check_sizes(folder, sizes, _CURE)
+    first = next(image for band, image in images.items() if files.distances[band] == files.distance)
+    for distance, sizes in alike.items():
+        name, found = next(iter(sizes.items()))
+        expected = tuple(
+            -(-side * files.distance // distance) for side in (first.width, first.height)
+        )
+        if found != expected:
+            cause = (
+                f"has {name} of {found[0]} x {found[1]} pixels of {distance} m, but "
+                f"{first.width} x {first.height} pixels of {files.distance} m: they cover "
+                "different areas"
+            )
+            raise BandSizeMismatch(folder, cause, _CURE, sizes=alike[files.distance] | sizes)
+    return first
 
 
 def _level(known: Document | None, tile: Document | None, product: _Product) -> str:

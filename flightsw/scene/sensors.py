@@ -11,9 +11,35 @@ UNKNOWN_SENSOR: Final = (
     "the sensor is unknown, and the model was made for Sentinel-2: "
     "the scene may be outside the model's training"
 )
-_COLOURS: Final = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}
-_OLI: Final = {"B02": "B02", "B03": "B03", "B04": "B04", "B05": "B08"}  # Landsat 8 and 9
-_TM: Final = {"B01": "B02", "B02": "B03", "B03": "B04", "B04": "B08"}  # Landsat 4 to 7
+_COLOURS: Final = {
+    "coastal": "B01",
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "nir": "B08",
+    "swir16": "B11",
+    "swir22": "B12",
+}
+_OLI: Final = {  # Landsat 8 and 9
+    "B01": "B01",
+    "B02": "B02",
+    "B03": "B03",
+    "B04": "B04",
+    "B05": "B08",
+    "B06": "B11",
+    "B07": "B12",
+}
+_TM: Final = {  # Landsat 4 to 7
+    "B01": "B02",
+    "B02": "B03",
+    "B03": "B04",
+    "B04": "B08",
+    "B05": "B11",
+    "B07": "B12",
+}
 
 
 @dataclass(frozen=True)

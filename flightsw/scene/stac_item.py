@@ -27,8 +27,14 @@ _COMMON_NAMES: Final = {
     "red": "B04",
     "nir": "B08",
     "nir08": "B08",
+    "coastal": "B01",
+    "nir09": "B09",
+    "cirrus": "B10",
+    "swir16": "B11",
+    "swir22": "B12",
 }
 _NARROW: Final = "nir08"  # B8A of Sentinel-2, but the only near infrared of Landsat
+_NARROW_BAND: Final = "B8A"
 _PICTURES: Final = {"thumbnail", "overview", "visual"}
 _ITEM_CURE: Final = "Give the path or the address of one item"
 _ADDRESS_CURE: Final = "Check the network, and give the address of an item, of http or https"
@@ -160,7 +166,7 @@ def read_item(location: Location, bands: Sequence[str], within: Path | None = No
     for band in bands:
         chosen = _chosen(location, item, band, sensor)
         found[band] = _band_asset(location, base, chosen, properties, within)
-        if chosen.common_name == _NARROW and not sensor.bands:
+        if chosen.common_name == _NARROW and band != _NARROW_BAND and not sensor.bands:
             remarks = (*remarks, f"asset {chosen.key} (nir08) stands in for band {band}")
     return StacItem(
         name=item.id,
@@ -226,14 +232,15 @@ def _candidates(item: _Item, sensor: Sensor) -> Iterator[_Candidate]:
             continue
         bands = asset.bands or asset.eo_bands or [_Band()]
         for number, one in enumerate(bands):
-            name = one.common_name
-            if name is None:
+            common = one.common_name
+            found = _COMMON_NAMES.get(common or "")
+            if found is None:  # none, or one of several bands, such as rededge
                 names = (one.name, key if len(bands) == 1 else None)
                 found = next(filter(None, (name and band_of(name, sensor) for name in names)), None)
-            else:
-                found = _COMMON_NAMES.get(name)
             if found:
-                yield _Candidate(key, asset, number, len(bands), found, name)
+                yield _Candidate(key, asset, number, len(bands), found, common)
+            if common == _NARROW and not sensor.bands:
+                yield _Candidate(key, asset, number, len(bands), _NARROW_BAND, common)
 
 
 def _rank(one: _Candidate) -> tuple[bool, int, float]:

@@ -86,8 +86,12 @@ def _root(path: Path, archive: zipfile.ZipFile) -> str:
 def _wanted(
     archive: zipfile.ZipFile, root: str, bands: Sequence[str], tile: str
 ) -> Iterator[zipfile.ZipInfo]:
-    """Metadata and images; the coarser copies of bands only if those at 10 m are not all there."""
-    images: dict[str | None, list[tuple[str, zipfile.ZipInfo]]] = {}
+    """Metadata and images.
+
+    Of each band the image of its own distance, or the next coarser one; further copies only if
+    bands at 10 m are missing.
+    """
+    images: dict[str, dict[int, list[zipfile.ZipInfo]]] = {}
     for entry in archive.infolist():
         name = entry.filename.removeprefix(root)
         if not entry.filename.startswith(root) or entry.is_dir() or ".." in name.split("/"):
@@ -97,11 +101,16 @@ def _wanted(
         elif image := _IMAGE.fullmatch(name):
             granule, distance, band = image.groups()
             if (band in bands or band == "B8A") and _is_of(tile, granule):
-                images.setdefault(distance, []).append((band, entry))
-    finest = images.get("10", images.get(None, []))
-    complete = set(bands) <= {band for band, _ in finest}
-    for of_distance in [finest] if complete else images.values():
-        yield from (entry for _, entry in of_distance)
+                own = int(distance or sentinel_2.NATIVE_DISTANCES[band])
+                images.setdefault(band, {}).setdefault(own, []).append(entry)
+    fine = [band for band in bands if sentinel_2.NATIVE_DISTANCES[band] == 10]
+    complete = all(10 in images.get(band, ()) for band in fine)
+    for band, copies in images.items():
+        if not (fine and complete):
+            yield from (entry for entries in copies.values() for entry in entries)
+        elif band in bands:
+            fit = [each for each in copies if each >= sentinel_2.NATIVE_DISTANCES[band]]
+            yield from copies[min(fit or copies)]
 
 
 def _is_of(tile: str, granule: str) -> bool:

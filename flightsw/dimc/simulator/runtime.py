@@ -50,7 +50,13 @@ from flightsw.dimc.simulator.frames import FrameArithmetic, FrameQueue
 from flightsw.dimc.simulator.instance import ModelInstance
 from flightsw.dimc.simulator.int8_graph import Int8Graph
 from flightsw.dimc.simulator.objects import Object
-from flightsw.dimc.simulator.twin import CORES, CardHistory, CardTimeline, LatencyDraw
+from flightsw.dimc.simulator.twin import (
+    CORES,
+    CardHistory,
+    CardTimeline,
+    LatencyDraw,
+    to_card_ns,
+)
 from flightsw.dimc.tensors import TensorInfo
 from flightsw.errors import PackageInvalid
 
@@ -258,7 +264,8 @@ def _new_frames(
     history = CardHistory(time.monotonic_ns())
     if twin is None:
         return FrameQueue(arithmetic, history, CardTimeline(to_card_ns=0, from_card_ns=0))
-    return FrameQueue(arithmetic, history, CardTimeline(), LatencyDraw(twin, batch, cores))
+    timeline = CardTimeline(to_card_ns(model.inputs()[0].unpadded_shape[1:]))
+    return FrameQueue(arithmetic, history, timeline, LatencyDraw(twin, batch, cores))
 
 
 def _instance_properties(given: Mapping[str, int]) -> dict[str, int]:

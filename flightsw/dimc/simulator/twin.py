@@ -28,8 +28,10 @@ EQUILIBRIUM_CELSIUS: Final = 51.0
 THERMAL_SECONDS: Final = 120.0
 """Time constant. Assumed: the reference calls the card settled after ten minutes, five of these."""
 TO_CARD_NS: Final = 60_000
+"""Of a tile of four bands; see :func:`to_card_ns`."""
 FROM_CARD_NS: Final = 50_000
 
+_REFERENCE_TILE_BYTES: Final = 224 * 224 * 4
 _REFERENCE_MEAN_MS: Final = 0.94
 _REFERENCE_SIGMA_MS: Final = 0.21
 # The reference's P50, P95, P99 and maximum, joined by straight lines. The minimum and the
@@ -39,6 +41,14 @@ _LATENCIES_MS: Final = (0.72, 0.89, 1.01, 1.38, 1.72, 2.04)
 _LEAST_SHARE_OF_MEAN: Final = 0.1
 _BLOCK: Final = 1024
 _PAUSES_KEPT: Final = 4096  # more than the frames of a scene
+
+
+def to_card_ns(tile: Sequence[int]) -> int:
+    """Time of a tile's transfer to the card, in proportion to its INT8 values.
+
+    ``tile`` is its shape without padding: rows, columns, bands.
+    """
+    return round(TO_CARD_NS * math.prod(tile) / _REFERENCE_TILE_BYTES)
 
 
 class LatencyDraw:

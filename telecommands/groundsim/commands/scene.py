@@ -40,6 +40,12 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--tile-id", default="T32TQM", help="Sentinel-2 tile in the metadata")
     parser.add_argument("--level", choices=("L2A", "L1C"), default="L2A", help="processing level")
     parser.add_argument(
+        "--bands",
+        choices=("10m", "all"),
+        default="10m",
+        help="the four bands at 10 m, or all: 13 in L1C, 12 in L2A, each at its own distance",
+    )
+    parser.add_argument(
         "--cloud-cover", type=float, default=0.35, help="fraction under cloud, without shadows"
     )
     parser.add_argument(
@@ -49,7 +55,10 @@ def add_parser(commands: Any) -> None:
         help="simulate the corner without data beyond the swath edge",
     )
     parser.add_argument(
-        "--bits", type=float, default=7.0, help="JPEG 2000 bits per pixel, mean of the bands"
+        "--bits",
+        type=float,
+        default=7.0,
+        help="JPEG 2000 bits per pixel, mean of the bands at 10 m",
     )
     parser.add_argument("--workers", type=int, default=2, help="number of threads")
     parser.add_argument(

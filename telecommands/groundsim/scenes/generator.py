@@ -14,11 +14,13 @@ from telecommands.groundsim.scenes.landscape import Illumination, Landscape
 from telecommands.groundsim.scenes.product_names import Level
 from telecommands.groundsim.scenes.radiometry import Detector, gain_for
 from telecommands.groundsim.scenes.sky import NO_DATA, Sky, through_the_air
+from telecommands.groundsim.scenes.spectra import FINE, Columns, columns_of
 from telecommands.groundsim.scenes.swath import Swath
 
 # Pixels: the instrument passes 0.15 to 0.3 of the contrast at two pixels a wave,
 # and the resampling to the map grid takes its share.
 _POINT_SPREAD: Final = 0.6
+_FINE_METRES: Final = 10
 _FRINGE: Final = 12  # pixels beyond a window that the blurs of the sky need
 _SAMPLE: Final = 256  # side in pixels of the patches that set the noise
 _DETAIL: Final = (0.4, 1.4)  # limits that keep land recognisable with any noise
@@ -45,16 +47,42 @@ class SceneGenerator:
         truth[~valid] = NO_DATA
         return numbers * valid, truth
 
-    def reflectance(self, window: Window) -> tuple[Field, NDArray[np.uint8]]:
+    def render_coarser(self, window: Window, distance: int) -> NDArray[np.uint16]:
+        """Digital numbers ``(bands, height, width)`` of the bands measured at 20 or 60 metres.
+
+        ``window`` counts their own pixels, each of which sees the mean of the area that it covers.
+        """
+        factor = distance // _FINE_METRES
+        place = (window.top, window.left, window.height, window.width)
+        fine = Window(*(edge * factor for edge in place))
+        reflectance, _ = self.reflectance(fine, columns_of(distance))
+        noise = np.random.default_rng((self.seed, distance, window.top, window.left))
+        numbers = self.detector.digital_numbers(_area_means(reflectance, factor), noise)
+        valid = self.swath.valid(fine).reshape(window.height, factor, window.width, factor)
+        return numbers * valid.all(axis=(1, 3))
+
+    def reflectance(
+        self, window: Window, columns: Columns = FINE
+    ) -> tuple[Field, NDArray[np.uint8]]:
         """Noiseless reflectance at the product's level, and the truth without the swath edge."""
         low, high = _DETAIL
         detail = min(max(self.detector.gain**0.5, low), high)
         wide = window.grown(_FRINGE)
-        reflectance, truth = self.sky.cover(self.landscape.reflectance(wide, detail), wide)
+        ground = self.landscape.reflectance(wide, detail, columns)
+        reflectance, truth = self.sky.cover(ground, wide, columns)
         inside = slice(_FRINGE, -_FRINGE)
         blurred = np.stack([cv2.GaussianBlur(band, (0, 0), _POINT_SPREAD) for band in reflectance])
         reflectance, truth = blurred[:, inside, inside], truth[inside, inside]
-        return (through_the_air(reflectance) if self.level == "L1C" else reflectance), truth
+        if self.level == "L1C":
+            reflectance = through_the_air(reflectance, columns)
+        return reflectance, truth
+
+
+def _area_means(fine: Field, factor: int) -> Field:
+    """Means of squares of ``factor`` pixels a side."""
+    bands, height, width = fine.shape
+    squares = fine.reshape(bands, height // factor, factor, width // factor, factor)
+    return np.asarray(squares.mean(axis=(2, 4)), np.float32)
 
 
 def build_generator(

@@ -2,7 +2,9 @@
 
 5/3 reversible wavelet, 4 decompositions (5 resolutions), code-blocks of 64 x 64, precincts of
 256 x 256 (23 packets a tile), LRCP, one layer, PLT in the header of each tile, one guard bit, 15
-bits: read from the AOT band of a real product of baseline 04.00.  The place on the map stands
+bits: read from the AOT band of a real product of baseline 04.00.  Bands at 60 m have tiles of
+192 x 192, code-blocks of 4 x 4 and precincts of 64 x 64, read from the same product; those at 20 m
+have tiles of 640 x 640, and are otherwise written as those at 10 m.  The place on the map stands
 before the codestream, in GML (GMLJP2 1.0).
 """
 
@@ -12,6 +14,7 @@ import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,15 +35,33 @@ _CHUNK: Final = 1 << 24
 _RESOLUTIONS: Final = 5
 _GUARD_BIT: Final = 1 << 5  # table A.28
 _EXPONENT: Final = 1 << 3  # table A.29
-_CODING: Final[dict[str, Any]] = {
-    "tilesize": (TILE, TILE),
-    "cbsize": (64, 64),
-    "psizes": [(256, 256)] * _RESOLUTIONS,
+_COMMON: Final[dict[str, Any]] = {
     "numres": _RESOLUTIONS,
     "plt": True,
     "prog": "LRCP",
     "irreversible": False,
 }
+
+
+@dataclass(frozen=True)
+class Coding:
+    """Sides of tiles, code-blocks and precincts, in pixels."""
+
+    tile: int
+    block: int
+    precinct: int
+
+    def options(self, tile: int) -> dict[str, Any]:
+        """The library's options for tiles of this side."""
+        return _COMMON | {
+            "tilesize": (tile, tile),
+            "cbsize": (self.block, self.block),
+            "psizes": [(self.precinct, self.precinct)] * _RESOLUTIONS,
+        }
+
+
+CODINGS: Final = {10: Coding(TILE, 64, 256), 20: Coding(640, 64, 256), 60: Coding(192, 4, 64)}
+"""By the metres between pixels."""
 
 
 class _FifteenBits(glymur.Jp2k):  # type: ignore[misc]  # the library is untyped
@@ -56,19 +77,20 @@ class BandWriter:
     """One band of ``size`` x ``size`` pixels, written tile by tile in raster order.
 
     ``gml`` is the GMLJP2 document of its place.  Tiles are uint16 ``(rows, columns)``, up to
-    1024 x 1024.  For one thread at a time; encoding releases the interpreter's lock.
+    the side that ``coding`` gives.  For one thread at a time; encoding releases the interpreter's
+    lock.
     """
 
-    def __init__(self, path: Path, size: int, gml: str = "") -> None:
+    def __init__(self, path: Path, size: int, gml: str = "", coding: Coding = CODINGS[10]) -> None:
         self._path = path
         self._gml = gml
-        self._left = (-(-size // TILE)) ** 2
+        self._left = (-(-size // coding.tile)) ** 2
         self._single = self._left == 1
         with _library_failures(path):
             if self._single:
-                self._image = _FifteenBits(path, **(_CODING | {"tilesize": (size, size)}))
+                self._image = _FifteenBits(path, **coding.options(size))
             else:
-                self._image = _FifteenBits(path, shape=(size, size), **_CODING)
+                self._image = _FifteenBits(path, shape=(size, size), **coding.options(coding.tile))
                 self._tiles: Iterator[Any] = iter(self._image.get_tilewriters())
 
     def write(self, tile: NDArray[np.uint16]) -> None:

@@ -1,13 +1,8 @@
-"""The land under the clouds: surface reflectance of relief, land cover and water.
-
-Reflectances are those of Sentinel-2 L2A scenes of temperate farmland, forest and
-towns in summer (medians of real tiles, rounded).
-"""
+"""The land under the clouds: surface reflectance of relief, land cover and water."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
@@ -23,43 +18,21 @@ from telecommands.groundsim.scenes.parcels import (
     parcels,
     unit,
 )
-
-# B02, B03, B04, B08 of each cover.
-_GRASS: Final = (0.040, 0.072, 0.048, 0.330)
-_SHRUB: Final = (0.052, 0.078, 0.075, 0.250)
-_BROADLEAF: Final = (0.024, 0.044, 0.027, 0.270)
-_CONIFER: Final = (0.018, 0.029, 0.019, 0.175)
-_ROAD: Final = (0.085, 0.097, 0.105, 0.165)
-_DEEP_WATER: Final = (0.030, 0.036, 0.022, 0.012)
-_TURBID_WATER: Final = (0.052, 0.070, 0.058, 0.022)
-_CROPS: Final = np.array(
-    [
-        (0.030, 0.062, 0.033, 0.430),  # full canopy
-        (0.036, 0.066, 0.043, 0.360),
-        (0.044, 0.074, 0.058, 0.290),  # pasture
-        (0.050, 0.078, 0.075, 0.260),
-        (0.066, 0.096, 0.108, 0.265),  # ripe cereal
-        (0.078, 0.108, 0.130, 0.270),  # stubble
-        (0.074, 0.098, 0.120, 0.215),  # bare soil
-        (0.095, 0.124, 0.152, 0.245),  # pale soil
-        (0.060, 0.077, 0.092, 0.170),  # moist soil
-    ],
-    dtype=np.float32,
+from telecommands.groundsim.scenes.spectra import (
+    BROADLEAF,
+    CONIFER,
+    CROPS,
+    DEEP_WATER,
+    FINE,
+    GRASS,
+    ROAD,
+    ROOFS,
+    ROUGHNESS,
+    SHRUB,
+    TURBID_WATER,
+    Columns,
+    planes,
 )
-_ROOFS: Final = np.array(
-    [
-        (0.060, 0.075, 0.095, 0.190),  # tiles
-        (0.095, 0.105, 0.115, 0.160),  # gravel
-        (0.150, 0.160, 0.165, 0.200),  # sheet metal
-        (0.045, 0.055, 0.055, 0.120),  # asphalt
-        (0.038, 0.060, 0.045, 0.300),  # gardens
-        (0.036, 0.058, 0.042, 0.260),
-    ],
-    dtype=np.float32,
-)
-
-# Share of the roughness in each band, so that leaves show most in the near infrared.
-_ROUGHNESS: Final = (0.75, 0.85, 1.0, 0.85)
 
 
 @dataclass(frozen=True)
@@ -89,8 +62,8 @@ class Landscape:
             for index, (name, spectrum) in enumerate(spectra.items())
         }
 
-    def reflectance(self, window: Window, detail: float = 1.0) -> Field:
-        """float32 ``(4, height, width)`` of B02, B03, B04, B08 at the window's pixels.
+    def reflectance(self, window: Window, detail: float = 1.0, columns: Columns = FINE) -> Field:
+        """float32 ``(bands, height, width)`` of the ``columns`` of spectra at the window's pixels.
 
         ``detail`` multiplies the roughness at the scale of pixels.
         """
@@ -100,24 +73,24 @@ class Landscape:
         block = blocks(self._seed, x, y)
         parcel = parcels(block, x, y)
 
-        ground = _mix(_GRASS, _SHRUB, _soft(field["moisture"], 0.0, 0.8))
+        ground = _mix(columns, GRASS, SHRUB, _soft(field["moisture"], 0.0, 0.8))
         farmland = (field["relief"] < 0.7) & (unit(block.name, 7) < 0.85)
-        _paint(ground, farmland, _crops(parcel, field["bend"]))
+        _paint(ground, farmland, _crops(columns, parcel, field["bend"]))
         hedge = farmland & (parcel.edge < 0.8) & (unit(block.name, 8) < 0.35)
-        _paint(ground, hedge, _mix(_BROADLEAF, _GRASS, 0.3))
+        _paint(ground, hedge, _mix(columns, BROADLEAF, GRASS, 0.3))
 
         wooded = field["cover"] + 0.5 * np.maximum(field["relief"], 0) > 1.05
         conifers = _soft(field["relief"] + 0.4 * field["moisture"], 0.4, 0.15)
-        _paint(ground, wooded, _mix(_BROADLEAF, _CONIFER, conifers))
-        self._build_towns(ground, block, x, y)
-        _paint(ground, block.edge < 0.75, _mix(_ROAD))
+        _paint(ground, wooded, _mix(columns, BROADLEAF, CONIFER, conifers))
+        self._build_towns(ground, block, x, y, columns)
+        _paint(ground, block.edge < 0.75, _mix(columns, ROAD))
 
         roughness = field["grain"] * np.where(wooded, 0.15, 0.07) * np.float32(detail)
         shade = np.clip(1 + self._slope_towards_sun(field["relief"]), 0.55, 1.4)
         shade *= 1 + 0.06 * field["moisture"]
-        share = np.array(_ROUGHNESS, np.float32)[:, None, None]
+        share = planes(ROUGHNESS, columns)
         ground *= np.clip((1 + share * roughness) * shade, 0.3, 2.2)
-        self._flood(ground, field["river"], field["relief"], field["cover"])
+        self._flood(ground, field["river"], field["relief"], field["cover"], columns)
         return ground[:, 4:-4, 4:-4]
 
     def _slope_towards_sun(self, relief: Field) -> Field:
@@ -130,7 +103,9 @@ class Landscape:
         gain: Field = facing * np.float32(metres_a_pixel * np.tan(np.radians(self._sun.zenith)))
         return gain
 
-    def _build_towns(self, ground: Field, block: Blocks, x: Field, y: Field) -> None:
+    def _build_towns(
+        self, ground: Field, block: Blocks, x: Field, y: Field, columns: Columns
+    ) -> None:
         """Houses in the centre of some blocks, fewer towards their edges."""
         turn = unit(block.name, 3) * np.float32(np.pi)
         cosine, sine = np.cos(turn), np.sin(turn)
@@ -141,10 +116,12 @@ class Landscape:
         )
         density = np.where(unit(block.name, 9) < 0.12, _soft(block.edge, 25, 18), 0)
         built = unit(house, 1) < 0.9 * density
-        roofs = _ROOFS[(unit(house, 2) ** 0.8 * len(_ROOFS)).astype(np.intp)]
+        roofs = ROOFS[:, columns][(unit(house, 2) ** 0.8 * len(ROOFS)).astype(np.intp)]
         _paint(ground, built, np.moveaxis(roofs, -1, 0) * (0.8 + 0.4 * unit(house, 3)))
 
-    def _flood(self, ground: Field, river: Field, relief: Field, cover: Field) -> None:
+    def _flood(
+        self, ground: Field, river: Field, relief: Field, cover: Field, columns: Columns
+    ) -> None:
         """Rivers along the zero line of a smooth field, lakes in its deepest hollows."""
         across = cv2.Sobel(river, cv2.CV_32F, 1, 0, scale=1 / 8)
         down = cv2.Sobel(river, cv2.CV_32F, 0, 1, scale=1 / 8)
@@ -152,14 +129,14 @@ class Landscape:
         reach = 5.5 * (1 - np.clip(relief, -0.5, 1.2))
         wet = np.maximum(_soft(-distance, -reach, 0.6), _soft(river - 0.12 * relief, 1.75, 0.01))
         wet = np.where(reach > 0, wet, 0)
-        water = _mix(_DEEP_WATER, _TURBID_WATER, _soft(0.6 * cover - river, 0.2, 0.6))
+        water = _mix(columns, DEEP_WATER, TURBID_WATER, _soft(0.6 * cover - river, 0.2, 0.6))
         ground += wet * (water - ground)
 
 
-def _crops(parcel: Parcels, moisture: Field) -> Field:
+def _crops(columns: Columns, parcel: Parcels, moisture: Field) -> Field:
     """Each field has one crop, with drill rows and its own vigour."""
     greenness = np.clip(unit(parcel.name, 1) + 0.16 * moisture, 0, 0.999)
-    crop = _CROPS[(greenness * len(_CROPS)).astype(np.intp)]
+    crop = CROPS[:, columns][(greenness * len(CROPS)).astype(np.intp)]
     vigour = 0.9 + 0.25 * unit(parcel.name, 2)
     rows = 1 + 0.008 * np.sin(parcel.along * 25) * (unit(parcel.name, 3) < 0.4)
     painted: Field = np.moveaxis(crop, -1, 0) * (vigour * rows).astype(np.float32)
@@ -167,11 +144,13 @@ def _crops(parcel: Parcels, moisture: Field) -> Field:
 
 
 def _mix(
-    first: tuple[float, ...], second: tuple[float, ...] = (), share: Field | float = 0
+    columns: Columns,
+    first: tuple[float, ...],
+    second: tuple[float, ...] = (),
+    share: Field | float = 0,
 ) -> Field:
-    """Spectra ``(4, ...)`` between those of two covers."""
-    start = np.array(first, dtype=np.float32)[:, None, None]
-    end = np.array(second or first, dtype=np.float32)[:, None, None]
+    """Spectra ``(bands, ...)`` between those of two covers."""
+    start, end = planes(first, columns), planes(second or first, columns)
     return np.asarray(start + share * (end - start), dtype=np.float32)
 
 

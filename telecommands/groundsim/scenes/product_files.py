@@ -7,16 +7,22 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from telecommands.groundsim.scenes.product_names import BANDS, ProductName, grid_position
+from telecommands.groundsim.scenes.product_names import ProductName, grid_position
 from telecommands.groundsim.scenes.radiometry import OFFSET, QUANTIFICATION
 
 _TEMPLATES: Final = Path(__file__).with_name("templates")
 _SCHEMAS: Final = "https://psd-14.sentinel2.eo.esa.int/PSD"
-_SPECTRAL_BANDS: Final = 13
+_BAND_IDS: Final = (
+    "B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12",
+)  # fmt: skip
+_NANOMETRES: Final = (
+    442.7, 492.7, 559.8, 664.6, 704.1, 740.5, 782.8, 832.8, 864.7, 945.1, 1373.5, 1613.7, 2202.4,
+)  # fmt: skip
 _CHUNK: Final = 1 << 20
 
 
@@ -36,19 +42,27 @@ class SimulatedScene:
     sun_zenith: float
 
 
-def band_place(name: ProductName, size: int) -> str:
-    """Where a band of ``size`` x ``size`` pixels of 10 m lies: the document of its GML box."""
-    place, metres = grid_position(name.tile_id), 10
+def band_place(name: ProductName, size: int, metres: int = 10) -> str:
+    """Where a band of a scene of ``size`` x ``size`` pixels of 10 m lies: its GML box's document.
+
+    ``metres`` lie between the band's own pixels.
+    """
+    place = grid_position(name.tile_id)
     return _filled(
         "gmljp2.xml",
-        {"place": place, "size": size, "metres": metres},
+        {"place": place, "size": -(-size * 10 // metres), "metres": metres},
         x=place.left + metres // 2,  # the centre of the first pixel
         y=place.top - metres // 2,
     )
 
 
-def write_metadata(product: Path, name: ProductName, scene: SimulatedScene) -> None:
-    """Write both metadata files and then the manifest; all other files must exist."""
+def write_metadata(
+    product: Path, name: ProductName, scene: SimulatedScene, bands: Mapping[str, int]
+) -> None:
+    """Write both metadata files and then the manifest; all other files must exist.
+
+    ``bands`` are those of the product, with the metres between their pixels.
+    """
     number = name.level[1:]
     facts = {
         "name": name,
@@ -66,7 +80,8 @@ def write_metadata(product: Path, name: ProductName, scene: SimulatedScene) -> N
             schema=f"{_SCHEMAS}/User_Product_Level-{number}.xsd",
             start=f"{name.sensed:%Y-%m-%dT%H:%M:%S}.024Z",
             datatake=f"GS2A_{name.sensed:%Y%m%dT%H%M%S}_{name.absolute_orbit:06d}_N{name.baseline}",
-            images={band: name.image(band) for band in BANDS},
+            images="\n".join(_image_file(name, band, bands[band]) for band in sorted(bands)),
+            spectral="\n".join(_spectral(band, bands[band]) for band in _BAND_IDS if band in bands),
             quantification=_quantification(name),
         )
     )
@@ -82,7 +97,7 @@ def write_metadata(product: Path, name: ProductName, scene: SimulatedScene) -> N
             shadows=shadows if name.level == "L2A" else "",
         )
     )
-    (product / "manifest.safe").write_text(_manifest(product, name))
+    (product / "manifest.safe").write_text(_manifest(product, name, bands))
 
 
 def _filled(template: str, facts: dict[str, Any], **more: Any) -> str:
@@ -107,21 +122,42 @@ def _quantification(name: ProductName) -> str:
         return text
     offsets = "\n".join(
         f'                <{offset} band_id="{index}">{OFFSET}</{offset}>'
-        for index in range(_SPECTRAL_BANDS)
+        for index in range(len(_BAND_IDS))
     )
     return f"{text}\n            <{listed}>\n{offsets}\n            </{listed}>"
 
 
-def _manifest(product: Path, name: ProductName) -> str:
+def _image_file(name: ProductName, band: str, distance: int) -> str:
+    return f"                        <IMAGE_FILE>{name.image(band, distance)}</IMAGE_FILE>"
+
+
+def _spectral(band: str, distance: int) -> str:
+    number = _BAND_IDS.index(band)
+    return f"""\
+                <Spectral_Information bandId="{number}" physicalBand="{_short(band)}">
+                    <RESOLUTION>{distance}</RESOLUTION>
+                    <Wavelength>
+                        <CENTRAL unit="nm">{_NANOMETRES[number]}</CENTRAL>
+                    </Wavelength>
+                </Spectral_Information>"""
+
+
+def _short(band: str) -> str:
+    """B2 for B02, as the metadata have it."""
+    return f"B{band[1:].removeprefix('0')}"
+
+
+def _manifest(product: Path, name: ProductName, bands: Mapping[str, int]) -> str:
     """Every file of the product with its size and SHA3-256."""
     level = f"Level-{name.level[1:]}"
     identifiers = {
         f"MTD_MSI{name.level}.xml": f"S2_{level}_Product_Metadata",
         f"GRANULE/{name.granule}/MTD_TL.xml": f"S2_{level}_Tile1_Metadata",
     }
-    suffix = "_10m" if name.level == "L2A" else ""
-    for band in BANDS:
-        identifiers[f"{name.image(band)}.jp2"] = f"IMG_DATA_Band_{band}{suffix}_Tile1_Data"
+    for band, distance in bands.items():
+        suffix = f"_{distance}m" if name.level == "L2A" else ""
+        place = f"{name.image(band, distance)}.jp2"
+        identifiers[place] = f"IMG_DATA_Band_{band}{suffix}_Tile1_Data"
     units = "\n".join(
         f"""            <xfdu:contentUnit ID="{identifier}_Unit">
                 <dataObjectPointer dataObjectID="{identifier}"/>

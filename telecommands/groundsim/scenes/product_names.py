@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Final, Literal
@@ -10,7 +11,16 @@ from typing import Final, Literal
 from telecommands.ground.errors import UsageError
 
 BANDS: Final = ("B02", "B03", "B04", "B08")
+"""The bands at 10 m, which every simulated product has."""
+
+COARSER_BANDS: Final[Mapping[int, tuple[str, ...]]] = {
+    20: ("B05", "B06", "B07", "B8A", "B11", "B12"),
+    60: ("B01", "B09", "B10"),
+}
+"""The other bands of the instrument by the metres between their pixels (user handbook, table 1)."""
+
 Level = Literal["L2A", "L1C"]
+BandChoice = Literal["10m", "all"]
 
 _TILE_ID: Final = re.compile(r"T(0[1-9]|[1-5]\d|60)([C-HJ-NP-X])([A-HJ-NP-Z])([A-HJ-NP-V])")
 _BASELINE: Final = re.compile(r"\d\d\.\d\d")
@@ -58,9 +68,19 @@ class ProductName:
         """The one folder under ``GRANULE``."""
         return f"{self.level}_{self.tile_id}_A{self.absolute_orbit:06d}_{_compact(self.sensed)}"
 
-    def image(self, band: str) -> str:
+    def bands(self, choice: BandChoice) -> dict[str, int]:
+        """The metres between pixels of each band; L2A has no B10, which sees no ground."""
+        coarser = COARSER_BANDS if choice == "all" else {}
+        distances = dict.fromkeys(BANDS, 10) | {
+            band: distance for distance, bands in coarser.items() for band in bands
+        }
+        if self.level == "L2A":
+            distances.pop("B10", None)
+        return distances
+
+    def image(self, band: str, distance: int = 10) -> str:
         """A band's path in the product as in the metadata, without ``.jp2``."""
-        folder, suffix = ("R10m/", "_10m") if self.level == "L2A" else ("", "")
+        folder, suffix = (f"R{distance}m/", f"_{distance}m") if self.level == "L2A" else ("", "")
         name = f"{self.tile_id}_{_compact(self.sensed)}_{band}{suffix}"
         return f"GRANULE/{self.granule}/IMG_DATA/{folder}{name}"
 

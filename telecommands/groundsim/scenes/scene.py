@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,18 +18,25 @@ from telecommands.ground.errors import DiskFull, UsageError
 from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, refuse_existing
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
-from telecommands.groundsim.scenes.jp2_writer import TILE, BandWriter
+from telecommands.groundsim.scenes.jp2_writer import CODINGS, TILE, BandWriter
 from telecommands.groundsim.scenes.product_files import (
     SimulatedScene,
     band_place,
     write_metadata,
 )
-from telecommands.groundsim.scenes.product_names import BANDS, Level, ProductName, name_product
+from telecommands.groundsim.scenes.product_names import (
+    BANDS,
+    COARSER_BANDS,
+    BandChoice,
+    Level,
+    ProductName,
+    name_product,
+)
 from telecommands.groundsim.scenes.radiometry import OFFSET
 from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
 
 ProgressCallback = Callable[[int, int], None]
-Rendered = tuple[Window, NDArray[np.uint16], NDArray[np.uint8]]
+_Pixels = TypeVar("_Pixels")
 
 _SMALLEST: Final = 64
 _LARGEST: Final = 20_000
@@ -39,8 +47,9 @@ class SceneRequest:
     """What to simulate, and the output folder ``out``.
 
     ``size`` is the side in pixels of 10 m; ``cloud_cover`` 0..1 of the pixels under thick or
-    thin cloud (without shadows); ``bits`` the mean bits per pixel of the four bands,
-    the no-data corner included.
+    thin cloud (without shadows); ``bits`` the mean bits per pixel of the four bands at 10 m,
+    the no-data corner included.  ``bands`` ``all`` adds the bands at 20 and 60 m at their own
+    distances; the four bands and the truth stay the same.
     """
 
     out: Path
@@ -48,6 +57,7 @@ class SceneRequest:
     seed: int = 0
     tile_id: str = "T32TQM"
     level: Level = "L2A"
+    bands: BandChoice = "10m"
     baseline: str = "05.10"
     cloud_cover: float = 0.35
     no_data: bool = True
@@ -71,7 +81,8 @@ def simulate_scene(
     entries = (f"{name.product}_truth.npy", f"{name.product}.SAFE")
     refuse_existing(request.out, entries, force=request.force)
     with hidden_folder(request.out) as hidden:
-        _check_space(request, hidden)
+        bands = name.bands(request.bands)
+        _check_space(request, hidden, bands.values())
         generator, sun = build_generator(
             seed=request.seed,
             size=request.size,
@@ -85,6 +96,8 @@ def simulate_scene(
         paths = [product / f"{name.image(band)}.jp2" for band in BANDS]
         place = band_place(name, request.size)
         counts = _write_pixels(request, generator, paths, place, hidden / entries[0], progress)
+        for distance in sorted({*bands.values()} - {10}):
+            _write_coarser(request, generator, name, product, distance)
         pixels = request.size**2
         valid = max(1, pixels - int(counts[NO_DATA]))
         cloud = int(counts[THICK_CLOUD] + counts[THIN_CLOUD])
@@ -102,7 +115,7 @@ def simulate_scene(
             sun_azimuth=sun.azimuth,
             sun_zenith=sun.zenith,
         )
-        write_metadata(product, name, scene)
+        write_metadata(product, name, scene, bands)
         tiles = len(_tiles(request.size))
         progress(tiles, tiles)  # the last point at which it can be interrupted
         publish(hidden, request.out, entries, force=request.force)
@@ -124,8 +137,9 @@ def _checked(request: SceneRequest) -> ProductName:
     return name_product(request.tile_id, request.level, request.baseline, request.seed)
 
 
-def _check_space(request: SceneRequest, folder: Path) -> None:
-    needed = int(request.size**2 * (1 + 1.15 * len(BANDS) * request.bits / 8))
+def _check_space(request: SceneRequest, folder: Path, distances: Iterable[int]) -> None:
+    shares = sum((10 / distance) ** 2 for distance in distances)
+    needed = int(request.size**2 * (1 + 1.15 * shares * request.bits / 8))
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise DiskFull(
@@ -155,8 +169,8 @@ def _write_pixels(
     writers = [BandWriter(path, request.size, place) for path in paths]
     pool = ThreadPoolExecutor(request.workers)
     try:
-        for done, (window, numbers, classes) in enumerate(
-            _rendered(pool, generator, windows, ahead=request.workers), start=1
+        for done, (window, (numbers, classes)) in enumerate(
+            _in_order(pool, generator.render, windows, request.workers), start=1
         ):
             # The four bands are coded in parallel; each codes its tiles in order.
             for coded in [
@@ -174,25 +188,54 @@ def _write_pixels(
     return counts
 
 
-def _rendered(
-    pool: Executor, generator: SceneGenerator, windows: list[Window], ahead: int
-) -> Iterator[Rendered]:
+def _write_coarser(
+    request: SceneRequest,
+    generator: SceneGenerator,
+    name: ProductName,
+    product: Path,
+    distance: int,
+) -> None:
+    """Write the bands that are measured at ``distance`` metres, tile by tile."""
+    factor, coding = distance // 10, CODINGS[distance]
+    size, place = -(-request.size // factor), band_place(name, request.size, distance)
+    kept = name.bands("all")
+    (product / name.image("", distance)).parent.mkdir(parents=True, exist_ok=True)
+    writers = {
+        number: BandWriter(product / f"{name.image(band, distance)}.jp2", size, place, coding)
+        for number, band in enumerate(COARSER_BANDS[distance])
+        if band in kept
+    }
+    pool = ThreadPoolExecutor(request.workers)
+    try:
+        render = partial(generator.render_coarser, distance=distance)
+        for _, numbers in _in_order(pool, render, _tiles(size, coding.tile), request.workers):
+            for coded in [
+                pool.submit(writer.write, numbers[number]) for number, writer in writers.items()
+            ]:
+                coded.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: Executor, render: Callable[[Window], _Pixels], windows: list[Window], ahead: int
+) -> Iterator[tuple[Window, _Pixels]]:
     """Render windows in order, at most ``ahead`` windows in advance."""
-    running: deque[tuple[Window, Future[tuple[NDArray[np.uint16], NDArray[np.uint8]]]]] = deque()
+    running: deque[tuple[Window, Future[_Pixels]]] = deque()
     for window in windows:
-        running.append((window, pool.submit(generator.render, window)))
+        running.append((window, pool.submit(render, window)))
         if len(running) > ahead:
             first, future = running.popleft()
-            yield first, *future.result()
+            yield first, future.result()
     for first, future in running:
-        yield first, *future.result()
+        yield first, future.result()
 
 
-def _tiles(size: int) -> list[Window]:
-    """The JPEG 2000 tiles of a scene, row by row."""
-    starts = range(0, size, TILE)
+def _tiles(size: int, side: int = TILE) -> list[Window]:
+    """The JPEG 2000 tiles of a band, row by row."""
+    starts = range(0, size, side)
     return [
-        Window(top, left, min(TILE, size - top), min(TILE, size - left))
+        Window(top, left, min(side, size - top), min(side, size - left))
         for top in starts
         for left in starts
     ]

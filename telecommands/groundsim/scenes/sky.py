@@ -10,6 +10,15 @@ from numpy.typing import NDArray
 
 from telecommands.groundsim.scenes.fractal import Field, FractalField, Spectrum, Window
 from telecommands.groundsim.scenes.landscape import Illumination
+from telecommands.groundsim.scenes.spectra import (
+    CLOUD_COLOUR,
+    DIRECT,
+    FINE,
+    PATH,
+    TRANSMITTANCE,
+    Columns,
+    planes,
+)
 
 CLEAR: Final = 0
 THICK_CLOUD: Final = 1
@@ -24,13 +33,6 @@ _NOTABLE_SHADOW: Final = 0.2  # blocked fraction of the direct sunlight
 
 _VEIL_RARITY: Final = 0.6  # standard deviations rarer than the heaped clouds
 _CUMULUS_BASE: Final = 140.0  # pixels of 10 m
-_CLOUD_COLOUR: Final = (1.0, 0.985, 0.975, 0.98)
-# Share of the light that comes straight from the sun, by band: the sky lights
-# the shadows, and more so in the blue.
-_DIRECT: Final = (0.48, 0.56, 0.60, 0.77)
-# Path reflectance and two-way transmittance of clean air, which L2A has removed.
-_PATH: Final = (0.072, 0.043, 0.024, 0.009)
-_TRANSMITTANCE: Final = (0.84, 0.88, 0.92, 0.95)
 
 
 class Sky:
@@ -59,13 +61,18 @@ class Sky:
         white = (0.36 + 0.52 * (1 - np.exp(-depth / 5))) * relief
         return opacity, np.clip(white, 0.3, 1.3).astype(np.float32)
 
-    def cover(self, ground: Field, window: Window) -> tuple[Field, NDArray[np.uint8]]:
-        """Reflectance ``(4, height, width)`` seen through the clouds, and the truth uint8."""
+    def cover(
+        self, ground: Field, window: Window, columns: Columns = FINE
+    ) -> tuple[Field, NDArray[np.uint8]]:
+        """Reflectance ``(bands, height, width)`` seen through the clouds, and the truth uint8.
+
+        The truth is that of the fine bands.
+        """
         opacity, white = self._clouds(window)
         shadow = self._shadow(window)
-        shaded = ground * (1 - np.array(_DIRECT, np.float32)[:, None, None] * shadow)
+        shaded = ground * (1 - planes(DIRECT, columns) * shadow)
         darkening = (ground - shaded).max(axis=0)
-        colour = np.array(_CLOUD_COLOUR, np.float32)[:, None, None]
+        colour = planes(CLOUD_COLOUR, columns)
         seen = shaded + opacity * (white * colour - shaded)
         return seen, _labels(opacity, shadow, darkening)
 
@@ -104,10 +111,9 @@ class Sky:
         return low if cover >= 1 else (low + high) / 2
 
 
-def through_the_air(surface: Field) -> Field:
-    """Top-of-atmosphere reflectance (L1C) of a surface ``(4, ...)``, from L2A reflectance."""
-    path = np.array(_PATH, np.float32)[:, None, None]
-    return np.asarray(path + surface * np.array(_TRANSMITTANCE, np.float32)[:, None, None])
+def through_the_air(surface: Field, columns: Columns = FINE) -> Field:
+    """Top-of-atmosphere reflectance (L1C) of a surface ``(bands, ...)``, from L2A reflectance."""
+    return np.asarray(planes(PATH, columns) + surface * planes(TRANSMITTANCE, columns))
 
 
 def _labels(opacity: Field, shadow: Field, darkening: Field) -> NDArray[np.uint8]:

@@ -7,12 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from msgspec.structs import replace
+from numpy.typing import NDArray
 
+from deploy.faults.small_package import write_small_package
+from flightsw import sentinel_2
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
 from flightsw.config import Settings
-from flightsw.errors import CorruptImage, MemoryExhausted, UsageError
+from flightsw.errors import CorruptImage, MemoryExhausted, MissingBand, UsageError
 from flightsw.model.package import load_package
 from flightsw.pipeline.triage import FirstLook
 from flightsw.products.kinds import DEFAULT_PRODUCTS
@@ -20,8 +24,9 @@ from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.area import area_within
 from flightsw.scene.bit_planes import largest_error, planes_to_drop
 from flightsw.scene.scene import Cut, Scene
+from telecommands.dictionary import Decode
 from tests.unit.flightsw.overcast_scene import write_overcast
-from tests.unit.flightsw.scene.safe_writer import SafeProduct, band_file
+from tests.unit.flightsw.scene.safe_writer import ALL_AT, SafeProduct, as_measured, band_file
 from tests.unit.flightsw.small_parts import scene_metadata
 
 
@@ -234,3 +239,55 @@ def test_the_first_look_at_the_next_scene_is_begun_beside_the_present_one(
     chain.process(present, upcoming=lambda: following)
     chain.process(following)
     assert distances == [10, 80]
+
+
+def bright_as_measured(band: str) -> NDArray[np.uint16]:
+    return (2.6 * as_measured(band)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def thirteen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package of one layer: a pixel is contaminated if its bands' mean is above 0.25."""
+    bands = tuple(reversed(sentinel_2.BANDS))
+    return write_small_package(tmp_path_factory.mktemp("models") / "thirteen", bands=bands)
+
+
+@pytest.mark.parametrize("decode", ["exact", "fast"])
+def test_a_package_of_thirteen_bands_masks_a_level_1c_product(
+    tmp_path: Path, thirteen: Path, decode: Decode
+) -> None:
+    product = SafeProduct(ALL_AT, level="L1C").write(tmp_path, pixels=bright_as_measured)
+    wanted = frozenset({"mask", "quicklook", "stac"})
+    request = SceneRequest(product, tmp_path / "out", wanted, decode=decode)
+    with open_chain(Settings(model=thirteen)) as opened:
+        processed = opened.process(request)
+    assert processed.engine.bands == tuple(reversed(sentinel_2.BANDS))
+    (mask,) = (path for path in (tmp_path / "out").iterdir() if path.suffix == ".npy")
+    mean = np.zeros((157, 203))
+    for band, distance in sentinel_2.NATIVE_DISTANCES.items():
+        times = distance // 10
+        pixels = bright_as_measured(band).repeat(times, 0).repeat(times, 1)[:157, :203]
+        mean += (pixels - 1000.0) / 10_000 / len(sentinel_2.BANDS)
+    decided = np.abs(mean - 0.25) > 0.005
+    assert 0.2 < (mean > 0.25).mean() < 0.8
+    np.testing.assert_array_equal(np.load(mask)[decided] == 1, mean[decided] > 0.25)
+
+
+def test_a_model_with_b10_names_it_for_a_level_2a_product(tmp_path: Path, thirteen: Path) -> None:
+    request = SceneRequest(SafeProduct().write(tmp_path), tmp_path / "out")
+    with (
+        open_chain(Settings(model=thirteen)) as opened,
+        pytest.raises(MissingBand, match="B10, which Level-2A products do not have"),
+    ):
+        opened.process(request)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_product_of_bands_that_the_model_does_not_see_is_refused_by_name(tmp_path: Path) -> None:
+    package = write_small_package(tmp_path / "swir", bands=("B11", "B12", "B04"))
+    product = SafeProduct(ALL_AT, level="L1C").write(tmp_path, pixels=bright_as_measured)
+    with open_chain(Settings(model=package)) as opened:
+        with pytest.raises(UsageError, match=r"fill cannot be made: .* does not see B02, B03\."):
+            opened.process(SceneRequest(product, tmp_path / "out", frozenset({"mask", "fill"})))
+        processed = opened.process(SceneRequest(product, tmp_path / "out", frozenset({"mask"})))
+    assert processed.scene.bands == ("B11", "B12", "B04")

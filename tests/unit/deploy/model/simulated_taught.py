@@ -23,14 +23,14 @@ PROVENANCE = Provenance("Tiny", "MIT", (TrainingData("simulated", "CC0-1.0", "no
 
 
 class TinyNetwork(nn.Module):
-    """The kinds of layer of DTACSNet-CD, once each, four bands in and four classes out."""
+    """The kinds of layer of DTACSNet-CD, once each, bands in and four classes out."""
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int = len(BANDS)) -> None:
         super().__init__()
-        self.stem = _layer(4, 12, stride=2)
+        self.stem = _layer(bands, 12, stride=2)
         self.depthwise = _layer(12, 12, groups=12)
         self.project = nn.Sequential(nn.Conv2d(12, 12, 1, bias=False), nn.BatchNorm2d(12))
-        self.refine = _layer(16, 12)
+        self.refine = _layer(12 + bands, 12)
         self.head = nn.Conv2d(12, 4, 3, padding=1)
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
@@ -41,9 +41,9 @@ class TinyNetwork(nn.Module):
         return logits
 
 
-def simulated_reflectance(seed: int) -> NDArray[np.float32]:
-    """Tiles of every kind, ``(n, 4, 32, 32)``."""
-    tiles = np.stack(list(golden_tiles(TILE, BANDS, seed).values()))
+def simulated_reflectance(seed: int, bands: tuple[str, ...] = BANDS) -> NDArray[np.float32]:
+    """Tiles of every kind, ``(n, bands, 32, 32)``."""
+    tiles = np.stack(list(golden_tiles(TILE, bands, seed).values()))
     return (tiles.transpose(0, 3, 1, 2).astype(np.float32) + 128) * np.float32(0.004)
 
 
@@ -55,12 +55,14 @@ def _layer(channels: int, width: int, *, stride: int = 1, groups: int = 1) -> nn
     )
 
 
-def write_taught_tiles(folder: Path, side: int, parts: tuple[str, ...]) -> Path:
+def write_taught_tiles(
+    folder: Path, side: int, parts: tuple[str, ...], order: tuple[str, ...] = BANDS
+) -> Path:
     """Simulated tiles whose teacher calls everything bright a cloud."""
     folder.mkdir(exist_ok=True)
     number = len(list(folder.glob("*.npz")))
     for part in parts:
-        for name, tile in golden_tiles(side, BANDS, seed=len(part)).items():
+        for name, tile in golden_tiles(side, order, seed=len(part)).items():
             if "cloud" not in name and name != "coast":
                 continue
             reflectance = (tile.transpose(2, 0, 1).astype(np.float32) + 128) * 0.004
@@ -73,6 +75,7 @@ def write_taught_tiles(folder: Path, side: int, parts: tuple[str, ...]) -> Path:
                 part=part,
                 ground_sample_distance=10,
                 labelled=False,
+                order=np.array(order),
                 bands=bands,
                 valid=np.ones((side, side), bool),
                 probabilities=np.stack((1 - cloud, cloud, np.zeros_like(cloud))),

@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from deploy.model.calibrate import margin_shortfall, sample_tensors
 from deploy.model.compile import (
@@ -22,6 +23,7 @@ from deploy.model.crops import INPUT_SCALE
 from deploy.model.export import export
 from deploy.model.networks import (
     onnx_network,
+    open_network,
     openvino_graph,
     package_network,
     torch_network,
@@ -35,10 +37,12 @@ from tests.unit.deploy.model.simulated_taught import (
     TILE,
     TinyNetwork,
     simulated_reflectance,
+    write_taught_tiles,
 )
 
 ROOT = Path(__file__).resolve().parents[4]
 ORDER = ("B02", "B03", "B04", "B08")
+SIX = (*ORDER, "B11", "B12")
 PUBLISHED_ORDER = ("B08", "B04", "B03", "B02")
 
 
@@ -153,6 +157,65 @@ def test_a_network_with_other_band_order_works_in_its_own_order(
     tiles = simulated_reflectance(seed=9)
     expected = difference(torch_network(ContaminationHead(tiny_network)).logits(tiles))
     assert_same_answers(difference(package_network(package).logits(tiles)), expected)
+
+
+def with_more_bands(network: TinyNetwork, bands: int) -> TinyNetwork:
+    """The same network, which also sees a little of further bands."""
+    wide = TinyNetwork(bands).eval()
+    weights = network.state_dict()
+    generator = torch.Generator().manual_seed(4)
+    for name in ("stem.0.weight", "refine.0.weight"):
+        of_bands = torch.randn(12, bands - 4, 3, 3, generator=generator) / 20
+        weights[name] = torch.cat((weights[name], of_bands), dim=1)
+    wide.load_state_dict(weights)
+    return wide
+
+
+def test_a_package_of_other_bands_sees_them(tiny_network: TinyNetwork, tmp_path: Path) -> None:
+    network = with_more_bands(tiny_network, len(SIX))
+    parts = ("training", "validation", "held_out")
+    taught = write_taught_tiles(tmp_path / "taught", 64, parts, SIX)
+    export(network, tmp_path / "six.onnx", "contamination", TILE, len(SIX))
+    compilation = Compilation(PROVENANCE, bands=SIX, ranges="percentile", windows=4)
+    package = compile_package(tmp_path / "six.onnx", tmp_path / "six-1.0", taught, compilation)
+    assert package.bands == SIX
+    assert package.golden_tiles().tiles.shape[-1] == len(SIX)
+    assert open_network(package.folder).bands == SIX
+    tiles = simulated_reflectance(9, SIX)
+    expected = difference(torch_network(ContaminationHead(network), SIX).logits(tiles))
+    found = difference(package_network(package).logits(tiles))
+    assert_same_answers(found, expected)
+    tiles[:, 4:] = 0
+    assert (difference(package_network(package).logits(tiles)) != found).mean() > 0.2
+
+
+def test_tiles_without_a_band_of_the_package_are_named(
+    tiny_network: TinyNetwork, taught: Path, tmp_path: Path
+) -> None:
+    network = with_more_bands(tiny_network, len(SIX))
+    export(network, tmp_path / "six.onnx", "contamination", TILE, len(SIX))
+    compilation = Compilation(PROVENANCE, bands=SIX, ranges="percentile", windows=4)
+    with pytest.raises(UsageError, match="lacks B11, B12; it has B02, B03, B04, B08"):
+        compile_package(tmp_path / "six.onnx", tmp_path / "six-1.0", taught, compilation)
+
+
+@pytest.mark.parametrize(
+    ("bands", "cause"),
+    [
+        (("B02", "B03", "B04", "B02"), "must be different bands of Sentinel-2"),
+        (("B02", "B03", "B04", "B13"), "must be different bands of Sentinel-2"),
+        (("B02", "B03", "B04", "B10"), "has no B10"),
+        (("B02", "B03", "B04"), "has 4 input bands"),
+    ],
+)
+def test_bands_that_cannot_be_are_refused_with_the_reason(
+    float_graph: Path, taught: Path, tmp_path: Path, bands: tuple[str, ...], cause: str
+) -> None:
+    with pytest.raises(UsageError, match=cause):
+        compile_package(
+            float_graph, tmp_path / "tiny-2.0", taught, Compilation(PROVENANCE, bands=bands)
+        )
+    assert not (tmp_path / "tiny-2.0").exists()
 
 
 def test_a_four_class_package_keeps_the_classes(

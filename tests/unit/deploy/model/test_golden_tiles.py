@@ -8,8 +8,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
+from deploy.model.dataset import BANDS
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.networks import openvino_graph
+from flightsw import sentinel_2
 from flightsw.engines.engine import EngineInfo
 from flightsw.engines.golden import GoldenAnswers, GoldenProbe, check_golden_tiles
 from flightsw.errors import AnswerWrong, EngineUnavailable
@@ -113,3 +115,11 @@ def test_a_floating_point_engine_may_round_otherwise_each_time(released: Path) -
     _asked(engine, GoldenProbe(answers))
     engine._noise = 1
     _asked(engine, GoldenProbe(answers))
+
+
+def test_further_bands_leave_the_tiles_of_the_release_as_they_are() -> None:
+    four, all_bands = golden_tiles(32, BANDS), golden_tiles(32, sentinel_2.BANDS)
+    places = [sentinel_2.BANDS.index(band) for band in BANDS]
+    for name, tile in four.items():
+        assert all_bands[name].shape == (32, 32, 13)
+        np.testing.assert_array_equal(all_bands[name][..., places], tile)

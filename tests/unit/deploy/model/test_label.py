@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from deploy.model import label
 from deploy.model.dataset import BANDS, Tile, coarser
-from deploy.model.label import scales_of, targets
+from deploy.model.label import read_taught_tiles, scales_of, targets
+from deploy.model.simulated import simulated_tiles
+from flightsw.errors import UsageError
 
 CLEAR, CLOUD, SHADOW = range(3)
 
@@ -51,3 +58,64 @@ def test_a_doubtful_answer_is_averaged_with_the_coarser_one_and_a_sure_answer_is
     np.testing.assert_allclose(doubtful, _answer(0.7, 0.3, 0), atol=1e-6)
     sure = targets(_tile(2), _answer(0.1, 0.9, 0), coarse)
     np.testing.assert_allclose(sure, _answer(0.1, 0.9, 0), atol=1e-6)
+
+
+def labelled(folder: Path, out: Path, monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    (folder / "sources.toml").write_text(
+        '[[source]]\nfiles = "*.npz"\nlevel = "l1c"\nground_sample_distance = 60\n'
+    )
+    arguments = [str(folder), str(out), "--sources", str(folder / "sources.toml"), *options]
+    monkeypatch.setattr("sys.argv", ["label", *arguments])
+    monkeypatch.setattr(
+        label, "teacher_probabilities", lambda tile: np.full((3, *tile.valid.shape), 1 / 3, "f4")
+    )
+    label.main()
+
+
+def write_image(path: Path, order: tuple[str, ...]) -> None:
+    pixels = np.arange(len(order) * 64, dtype=np.uint16).reshape(len(order), 8, 8) + 1
+    np.savez(path, bands=pixels, order=np.array(order))
+
+
+def test_bands_are_kept_in_one_order_and_images_without_them_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "six.npz", ("B12", "B02", "B03", "B04", "B08", "B11"))
+    write_image(tmp_path / "four.npz", BANDS)
+    labelled(tmp_path, tmp_path / "out", monkeypatch, "--bands", "B11,B02,B12")
+    assert "1 of 2 images lack a band" in capsys.readouterr().out
+    (tile,) = read_taught_tiles(tmp_path / "out")
+    assert (tile.name, tile.names) == ("six", ("B02", "B11", "B12"))
+    with np.load(tmp_path / "six.npz") as image:
+        expected = image["bands"][[1, 5, 0]] / 10_000
+    np.testing.assert_allclose(tile.bands, expected, atol=1e-4)
+    np.testing.assert_array_equal(tile.of(("B12", "B02")), tile.bands[[2, 0]])
+    with pytest.raises(UsageError, match="six lacks B03"):
+        tile.of(BANDS)
+
+
+def test_simulated_tiles_alone_give_every_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(count: int, seed: int = 1, *, bands: tuple[str, ...]) -> Iterator[Tile]:
+        yield from simulated_tiles(count, seed, side=128, bands=bands)
+
+    monkeypatch.setattr(label, "simulated_tiles", small)
+    out = tmp_path / "out"
+    monkeypatch.setattr(
+        label, "teacher_probabilities", lambda tile: np.full((3, *tile.valid.shape), 1 / 3, "f4")
+    )
+    options = ["--simulated", "1", "--simulated-kept", "1", "--bands", "B02,B10,B11"]
+    monkeypatch.setattr("sys.argv", ["label", "-", str(out), *options])
+    label.main()
+    tiles = read_taught_tiles(out)
+    assert [tile.part for tile in tiles] == ["training", "validation", "held_out"]
+    assert {tile.names for tile in tiles} == {("B02", "B10", "B11")}
+    assert not np.array_equal(tiles[0].bands, tiles[1].bands)
+
+
+def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_image(tmp_path / "four.npz", BANDS)
+    with pytest.raises(SystemExit, match="holds no image with all of B02, B10"):
+        labelled(tmp_path, tmp_path / "out", monkeypatch, "--bands", "B02,B10")
+    assert not (tmp_path / "out").exists()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from deploy.model.dataset import BANDS, Tile
@@ -17,6 +19,13 @@ def test_the_teacher_gives_a_probability_of_each_class_for_images_of_any_size() 
     probabilities = four_band_probabilities(_tile(short_wave=0.1, side=100))
     assert probabilities.shape == (3, 100, 100)
     np.testing.assert_allclose(probabilities.sum(axis=0), 1.0, atol=1e-5)
+
+
+def test_the_teacher_ignores_bands_that_it_does_not_know() -> None:
+    tile = _tile(short_wave=0.3)
+    further = np.concatenate((tile.bands, tile.bands[:1] / 2))
+    more = replace(tile, names=(*tile.names, "B05"), bands=further)
+    np.testing.assert_array_equal(teacher_probabilities(more), teacher_probabilities(tile))
 
 
 def _tile(short_wave: float, side: int = 256) -> Tile:

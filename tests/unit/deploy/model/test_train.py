@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from deploy.model.export import FIRST_WEIGHT
 from deploy.model.label import TaughtTile, read_taught_tiles
-from deploy.model.train import Recipe, distillation_loss, train
+from deploy.model.train import Recipe, distillation_loss, train, widened
+from flightsw.errors import UsageError
+from flightsw.model.dtacsnet import DtacsNet
 from tests.unit.deploy.model.simulated_taught import write_taught_tiles
 
 CLEAR, THICK, THIN, SHADOW = range(4)
@@ -129,3 +132,44 @@ def test_the_cosine_schedule_goes_on_to_its_last_step_however_stalled(
 ) -> None:
     train(stalling_tiles, replace(STALLING, schedule="cosine", steps=5), tmp_path)
     assert len(history_of(tmp_path)) == 5
+
+
+def test_widened_weights_answer_as_they_did_whatever_the_new_bands_show() -> None:
+    torch.manual_seed(2)
+    bands = ("B02", "B03", "B04", "B08", "B11", "B12")
+    four, six = DtacsNet().eval(), DtacsNet(len(bands)).eval()
+    six.load_state_dict(widened(four.state_dict(), bands))
+    tiles = torch.rand(1, 6, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(six(tiles), four(tiles[:, :4]))
+
+
+def test_weights_of_other_bands_are_not_guessed() -> None:
+    weights = DtacsNet(5).state_dict()
+    assert widened(weights, ("B02", "B03", "B04", "B05", "B06")) is weights
+    with pytest.raises(UsageError, match="have 5 bands"):
+        widened(weights, ("B02", "B03", "B04", "B08", "B11", "B12"))
+    with pytest.raises(UsageError, match="have 4 bands"):
+        widened(DtacsNet().state_dict(), ("B02", "B11"))
+
+
+def test_a_network_of_other_bands_is_trained_on_them(tmp_path: Path) -> None:
+    bands = ("B02", "B11", "B12")
+    taught = write_taught_tiles(tmp_path / "taught", 64, ("training",), bands)
+    learnt = read_taught_tiles(taught)[:1]
+    judged = [replace(tile, part="validation") for tile in learnt]
+    recipe = Recipe(bands=bands, steps=1, batch=1, threads=1)
+    network = train([*learnt, *judged], recipe, tmp_path)
+    assert network.state_dict()[FIRST_WEIGHT].shape[1] == len(bands)
+    assert history_of(tmp_path)[0]["step"] == 1
+
+
+def test_training_without_tiles_to_validate_with_says_so(tmp_path: Path) -> None:
+    learnt = read_taught_tiles(write_taught_tiles(tmp_path / "learnt", 64, ("training",)))
+    with pytest.raises(UsageError, match="have none for validation"):
+        train(learnt, Recipe(), tmp_path)
+
+
+def test_training_without_b02_says_why_not(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="lack B02, which separates thick cloud from thin"):
+        train([], Recipe(bands=("B03", "B11")), tmp_path)

@@ -19,7 +19,7 @@ def test_tensor_without_padding_is_its_own_inside() -> None:
 
 
 @given(
-    st.integers(1, 9),
+    st.integers(1, 13),
     st.tuples(*[st.tuples(st.integers(0, 3), st.integers(0, 3))] * 4),
 )
 def test_pixels_copied_into_a_padding_are_those_that_numpy_pads(

@@ -11,7 +11,14 @@ import glymur
 import numpy as np
 from numpy.typing import NDArray
 
+from flightsw import sentinel_2
+
 BANDS = ("B02", "B03", "B04", "B08")
+ALL_AT = {
+    10: BANDS,
+    20: ("B05", "B06", "B07", "B8A", "B11", "B12"),
+    60: ("B01", "B09", "B10"),
+}
 NAME = "S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454"
 GRANULE = "L2A_T29UNU_A038058_20221005T115407"
 PREFIX = "T29UNU_20221005T115411"
@@ -24,16 +31,23 @@ def band_pixels(band: str, height: int, width: int) -> NDArray[np.uint16]:
     return (ramp + chance.integers(0, 200, (height, width))).astype(np.uint16)
 
 
+def as_measured(band: str, distance: int | None = None) -> NDArray[np.uint16]:
+    """Pixels of a band that covers the area of 157 x 203 pixels of 10 m."""
+    metres = distance or sentinel_2.NATIVE_DISTANCES[band]
+    return band_pixels(band, -(-1570 // metres), -(-2030 // metres))
+
+
 def write_jp2(
     path: Path,
     pixels: NDArray[np.generic],
     tile: tuple[int, int] | None = (64, 64),
     levels: int = 3,
 ) -> None:
-    """A lossless (5/3) JP2; ``tile`` None makes it one single tile."""
+    """A lossless (5/3) JP2; ``tile`` None makes it one single tile, as does an image within it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # glymur 0.14.0 looks into a file that it is to write over
-    tiling = {"tilesize": tile} if tile else {}
+    tiled = tile and all(side <= most for side, most in zip(tile, pixels.shape[:2], strict=True))
+    tiling = {"tilesize": tile} if tiled else {}
     glymur.Jp2k(str(path), data=pixels, numres=levels + 1, **tiling)
 
 

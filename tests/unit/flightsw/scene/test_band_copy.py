@@ -11,12 +11,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flightsw import sentinel_2
 from flightsw.errors import CorruptImage
 from flightsw.scene import open_scene
 from flightsw.scene.band_copy import CopiedBand, copied
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
-from tests.unit.flightsw.scene.safe_writer import SafeProduct, band_file, write_manifest
+from tests.unit.flightsw.scene.safe_writer import (
+    BANDS,
+    SafeProduct,
+    band_file,
+    band_pixels,
+    write_manifest,
+)
 
 pytest.importorskip("imagecodecs", reason="needs the extra archive, on Python 3.11 or later")
 
@@ -55,6 +62,31 @@ def test_the_second_pass_has_the_same_pixels_and_does_not_decode_the_files(
     assert not [*copies.rglob("*.partial")]
     _undecodable(product, monkeypatch)
     np.testing.assert_array_equal(_pixels(product, copies, distance), plain)
+
+
+def test_a_coarser_band_is_copied_as_it_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(band: str) -> NDArray[np.uint16]:
+        side = 300 * 10 // sentinel_2.NATIVE_DISTANCES[band]
+        return band_pixels(band, side, side)
+
+    product = SafeProduct({10: BANDS, 20: ("B11",)}, width=300, height=300)
+    root, copies, bands = (
+        product.write(tmp_path, pixels=measured),
+        tmp_path / "copies",
+        ("B02", "B11"),
+    )
+
+    def pixels() -> NDArray[np.uint16]:
+        with open_scene(root, bands, copies=copies).strips(2) as strips:
+            return np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+
+    plain = pixels()
+    assert len([*copies.rglob("*.zip")]) == 2
+    _undecodable(root, monkeypatch)
+    np.testing.assert_array_equal(pixels(), plain)
+    np.testing.assert_array_equal(plain[1], measured("B11").repeat(2, 0).repeat(2, 1))
 
 
 def test_any_part_of_a_band_is_read_from_its_copy(product: Path, tmp_path: Path) -> None:

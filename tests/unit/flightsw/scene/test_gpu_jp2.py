@@ -23,7 +23,14 @@ from flightsw.scene.jp2 import Area, Jp2Band
 from flightsw.scene.scene import SceneMetadata
 from flightsw.scene.strips import StripScene
 from tests.unit.flightsw.scene.nvimgcodec_twin import Faults, twin_library
-from tests.unit.flightsw.scene.safe_writer import SafeProduct, band_file, band_pixels, write_jp2
+from tests.unit.flightsw.scene.safe_writer import (
+    ALL_AT,
+    SafeProduct,
+    as_measured,
+    band_file,
+    band_pixels,
+    write_jp2,
+)
 from tests.unit.flightsw.scene.test_strips import together
 
 _NAME = "nvidia.nvimgcodec"
@@ -122,6 +129,13 @@ def test_other_samples_in_the_compared_tile_leave_the_scene_to_the_cpu(
 def test_reduced_resolutions_are_the_cpus(product: Path, gpu: Faults) -> None:
     scene = open_scene(product, ground_sample_distance=20)
     assert any("cannot decode reduced resolutions" in one for one in scene.metadata.remarks)
+    assert not gpu.batches
+
+
+def test_bands_of_several_distances_are_the_cpus(tmp_path: Path, gpu: Faults) -> None:
+    product = SafeProduct(ALL_AT, level="L1C").write(tmp_path, pixels=as_measured)
+    scene = open_scene(product, ("B02", "B11"))
+    assert any("measured at different distances" in one for one in scene.metadata.remarks)
     assert not gpu.batches
 
 

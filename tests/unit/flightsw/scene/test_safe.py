@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flightsw import sentinel_2
 from flightsw.config import SceneSettings
 from flightsw.errors import (
     BadMetadata,
@@ -20,13 +21,16 @@ from flightsw.errors import (
     SceneNotFound,
     UsageError,
 )
+from flightsw.pipeline.grid_spans import no_data_pixels
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Georeference, Scene
 from tests.unit.flightsw.scene.safe_writer import (
+    ALL_AT,
     BANDS,
     GRANULE,
     NAME,
     SafeProduct,
+    as_measured,
     band_file,
     band_pixels,
     write_jp2,
@@ -341,3 +345,117 @@ def test_an_assumed_offset_that_belongs_to_a_scale_is_not_one_of_a_product(tmp_p
     with pytest.raises(BadMetadata, match="DN offset is unknown"):
         open_scene(root, assumed=SceneSettings(offset=-0.2, scale=2.75e-5))
     assert open_scene(root, assumed=SceneSettings(offset=-1000)).metadata.offsets["B02"] == -1000
+
+
+ALL_BANDS = tuple(sorted(sentinel_2.BANDS, reverse=True))
+
+
+def write_all_bands(folder: Path, **changes: Any) -> Path:
+    product = SafeProduct(ALL_AT, level="L1C", **changes)
+    return product.write(folder, pixels=as_measured)
+
+
+def repeated(pixels: np.ndarray, times: int) -> np.ndarray:
+    return pixels.repeat(times, axis=0).repeat(times, axis=1)[:157, :203]
+
+
+@pytest.mark.parametrize("panels", [False, True])
+def test_all_bands_of_a_level_1c_product_come_on_the_finest_grid(
+    tmp_path: Path, panels: bool
+) -> None:
+    scene = open_scene(write_all_bands(tmp_path), bands=ALL_BANDS, panels=panels)
+    assert (scene.metadata.height, scene.metadata.width) == (157, 203)
+    assert (scene.metadata.bands, scene.metadata.remarks) == (ALL_BANDS, ())
+    assert scene.metadata.integrity == "verified"
+    for band, found in zip(ALL_BANDS, pixels_of(scene), strict=True):
+        times = sentinel_2.NATIVE_DISTANCES[band] // 10
+        np.testing.assert_array_equal(found, repeated(as_measured(band), times))
+
+
+def test_at_20_m_a_band_of_20_m_is_not_resampled_and_one_of_60_m_is_repeated(
+    tmp_path: Path,
+) -> None:
+    found = pixels_of(open_scene(write_all_bands(tmp_path), ("B02", "B11", "B01"), 20))
+    np.testing.assert_array_equal(found[1], as_measured("B11"))
+    np.testing.assert_array_equal(
+        found[2], as_measured("B01").repeat(3, axis=0).repeat(3, axis=1)[:79, :102]
+    )
+
+
+def test_bands_that_are_all_coarse_have_their_own_grid(tmp_path: Path) -> None:
+    scene = open_scene(write_all_bands(tmp_path), ("B12", "B10"))
+    known = scene.metadata
+    assert (known.height, known.width, known.ground_sample_distance) == (79, 102, 20)
+    assert known.georeference is not None
+    assert known.georeference.transform[0] == 20
+    assert known.remarks[0] == "the scene is processed at 20 m, not 10 m"
+    np.testing.assert_array_equal(pixels_of(scene)[0], as_measured("B12"))
+
+
+def test_each_band_has_its_own_offset(tmp_path: Path) -> None:
+    offsets = {str(number): str(-1000 - number) for number in range(13)}
+    known = open_scene(write_all_bands(tmp_path, offsets=offsets), ALL_BANDS).metadata
+    assert known.offsets == {band: -1000 - number for number, band in enumerate(sentinel_2.BANDS)}
+
+
+def test_a_level_2a_product_says_that_it_has_no_b10(tmp_path: Path) -> None:
+    at = {10: BANDS, 20: ALL_AT[20], 60: ("B01", "B09")}
+    root = SafeProduct(at).write(tmp_path, pixels=as_measured)
+    with pytest.raises(MissingBand, match="lacks band B10, which Level-2A products do not") as told:
+        open_scene(root, ALL_BANDS)
+    assert told.value.fields["band"] == "B10"
+    assert "Level-1C" in str(told.value)
+    without = tuple(band for band in ALL_BANDS if band != "B10")
+    found = pixels_of(open_scene(root, without))
+    np.testing.assert_array_equal(found[-1], repeated(as_measured("B01"), 6))
+
+
+def test_a_band_comes_from_the_folder_of_its_own_distance(tmp_path: Path) -> None:
+    root = SafeProduct(ALL_AT, checksum=None).write(tmp_path, pixels=as_measured)
+    for band in ("B02", "B05"):
+        path = band_file(root, "B01", 60).with_name(f"copy_{band}_60m.jp2")
+        write_jp2(path, as_measured(band, 60) + 5)
+    found = pixels_of(open_scene(root, ("B02", "B05")))
+    np.testing.assert_array_equal(found[0], as_measured("B02"))
+    np.testing.assert_array_equal(found[1], repeated(as_measured("B05"), 2))
+
+
+def test_a_coarser_copy_stands_in_for_a_missing_band_and_is_remarked_on(tmp_path: Path) -> None:
+    at = {10: BANDS, 60: ("B01", "B05")}
+    root = SafeProduct(at).write(
+        tmp_path, pixels=lambda band: as_measured(band, 60 if band in ("B01", "B05") else 10)
+    )
+    scene = open_scene(root, ("B02", "B05"))
+    assert "band B05 at 60 m is used: that at 20 m is missing" in scene.metadata.remarks
+    np.testing.assert_array_equal(pixels_of(scene)[1], repeated(as_measured("B05", 60), 6))
+
+
+@pytest.mark.parametrize("missing", ["B05", "B09"])
+def test_a_missing_coarser_band_is_named(tmp_path: Path, missing: str) -> None:
+    root = write_all_bands(tmp_path, checksum=None)
+    next(root.rglob(f"*_{missing}.jp2")).unlink()
+    with pytest.raises(MissingBand, match=f"lacks band {missing}"):
+        open_scene(root, ALL_BANDS)
+
+
+def test_bands_that_cover_different_areas_are_refused(tmp_path: Path) -> None:
+    root = write_all_bands(tmp_path, checksum=None)
+    write_jp2(next(root.rglob("*_B11.jp2")), band_pixels("B11", 80, 102))
+    with pytest.raises(BandSizeMismatch, match=r"B11\.jp2 is 102 x 80"):
+        open_scene(root, ALL_BANDS)
+    with pytest.raises(BandSizeMismatch, match=r"102 x 80 pixels of 20 m, but 203 x 157"):
+        open_scene(root, ("B02", "B11"))
+
+
+def test_no_data_of_a_coarse_band_is_no_data_of_all_its_pixels(tmp_path: Path) -> None:
+    def with_a_hole(band: str) -> np.ndarray:
+        pixels = as_measured(band)
+        pixels[2, 3] = 0 if band == "B09" else pixels[2, 3]
+        return pixels
+
+    product = SafeProduct(ALL_AT, level="L1C")
+    scene = open_scene(product.write(tmp_path, pixels=with_a_hole), ALL_BANDS)
+    missing = no_data_pixels(pixels_of(scene), zero_is_measured=scene.metadata.zero_is_measured)
+    assert missing is not None
+    assert sorted({*np.argwhere(missing)[:, 0].tolist()}) == list(range(12, 18))
+    assert missing.sum() == 36

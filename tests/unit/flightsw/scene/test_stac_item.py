@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from flightsw import sentinel_2
 from flightsw.errors import (
     BadMetadata,
     BandSizeMismatch,
@@ -30,6 +31,7 @@ from tests.unit.flightsw.scene.item_writer import (
     write_bands,
     write_item,
 )
+from tests.unit.flightsw.scene.safe_writer import band_pixels
 from tests.unit.flightsw.scene.test_geotiff import BANDS, pixels_of, write_tiff
 
 
@@ -306,3 +308,33 @@ def test_an_item_leads_to_no_file_outside_the_folder_of_scenes(tmp_path: Path) -
         open_scene(write_item(root, by_key("https://x.org/{}.tif")), within=root)
     with pytest.raises(SceneNotFound, match="is on the network"):
         open_scene("https://x.org/item.json", within=root)
+
+
+REST = {"rededge1": "B05", "nir08": "B8A", "swir16": "B11", "swir22": "B12", "coastal": "B01"}
+COMMON = {"rededge1": "rededge"}
+"""Earth Search gives three bands one common name."""
+
+
+def test_an_item_with_bands_of_several_distances_comes_on_the_finest_grid(tmp_path: Path) -> None:
+    write_bands(tmp_path)
+    assets = earth_search(-0.1)
+    expected = [NUMBERS[3], NUMBERS[0]]
+    for key, band in REST.items():
+        metres = sentinel_2.NATIVE_DISTANCES[band]
+        pixels = band_pixels(band, -(-700 // metres), -(-600 // metres))
+        write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",), scale=None, size=metres)
+        assets[key] = {
+            "href": f"./{band}.tif",
+            "type": TIFF,
+            "gsd": metres,
+            "eo:bands": [{"name": key, "common_name": COMMON.get(key, key)}],
+            "raster:bands": [{"scale": 1e-4, "offset": -0.1, "nodata": 0}],
+        }
+        times = metres // 10
+        expected.append(pixels.repeat(times, 0).repeat(times, 1)[:70, :60])
+    scene = open_scene(write_item(tmp_path, assets), ("B08", "B02", *REST.values()))
+    assert scene.metadata.ground_sample_distance == 10
+    assert not any("stands in" in remark for remark in scene.metadata.remarks)
+    np.testing.assert_array_equal(pixels_of(scene), expected)
+    coarse = pixels_of(open_scene(tmp_path / "item.json", ("B02", "B11"), 20))
+    np.testing.assert_array_equal(coarse[1], band_pixels("B11", 35, 30))

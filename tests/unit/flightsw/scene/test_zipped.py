@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage, MissingBand, SceneError, SceneNotFound
 from flightsw.scene import open_scene
 from flightsw.scene.scene import Scene
-from tests.unit.flightsw.scene.safe_writer import BANDS, SafeProduct
+from tests.unit.flightsw.scene.safe_writer import BANDS, SafeProduct, as_measured
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,19 @@ def test_coarser_bands_serve_if_those_at_10_m_are_absent(tmp_path: Path) -> None
     product = SafeProduct(at={20: ("B02", "B03", "B04", "B8A")}).write(tmp_path)
     scene = open_scene(zip_of(product, tmp_path / "a.zip"), ground_sample_distance=20)
     assert scene.metadata.substituted == {"B08": "B8A"}
+
+
+def test_of_each_band_the_image_of_its_own_distance_is_unpacked(
+    tmp_path: Path, temporary: Path
+) -> None:
+    at = {10: BANDS, 20: ("B02", "B05", "B8A"), 60: ("B01", "B02", "B05")}
+    product = SafeProduct(at).write(tmp_path, pixels=as_measured)
+    for path in product.rglob("*_B02_[26]0m.jp2"):
+        path.write_bytes(b"a copy that is not read")
+    scene = open_scene(zip_of(product, tmp_path / "a.zip"), ("B02", "B05", "B01"))
+    images = sorted(path.name[-11:] for path in temporary.rglob("*.jp2"))
+    assert images == ["B01_60m.jp2", "B02_10m.jp2", "B05_20m.jp2"]
+    del scene
 
 
 def test_an_absent_band_is_named_and_nothing_stays(tmp_path: Path, temporary: Path) -> None:

@@ -20,6 +20,7 @@ from flightsw.dimc.simulator.twin import (
     LatencyDraw,
     MeanHistory,
     tile_latency_ms,
+    to_card_ns,
 )
 
 SECOND = 1_000_000_000
@@ -84,6 +85,16 @@ def test_frame_that_is_alone_pays_for_both_transfers() -> None:
 
 def test_frame_ends_no_earlier_than_its_answer_is_computed() -> None:
     assert CardTimeline(0, 0).place(100, 900, 5000) == FrameTimes(100, 5000, 5000)
+
+
+@pytest.mark.parametrize(
+    ("tile", "nanoseconds"),
+    [((224, 224, 4), 60_000), ((224, 224, 13), 195_000), ((32, 32, 4), 1224)],
+)
+def test_a_transfer_takes_time_in_proportion_to_the_bytes(
+    tile: tuple[int, ...], nanoseconds: int
+) -> None:
+    assert to_card_ns(tile) == nanoseconds
 
 
 @given(st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 2000), st.integers(0, 4000))))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from telecommands.ground.errors import DiskFull, OutputNotWritable, ProductExists, UsageError
 from telecommands.groundsim.cli import main
-from telecommands.groundsim.scenes.product_names import BANDS, grid_position
+from telecommands.groundsim.scenes.product_names import BANDS, COARSER_BANDS, grid_position
 from telecommands.groundsim.scenes.scene import SceneRequest, SimulatedScene, simulate_scene
 
 
@@ -323,3 +323,74 @@ def test_wrong_usage_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scene"]) == 2
     assert main(["scene", "out", "--tile-id", "nowhere"]) == 2
     assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def all_bands(tmp_path_factory: pytest.TempPathFactory) -> SimulatedScene:
+    out = tmp_path_factory.mktemp("all")
+    return simulate_scene(SceneRequest(out, size=400, seed=3, level="L1C", bands="all"))
+
+
+def test_all_bands_of_level_1c_have_their_own_distances(all_bands: SimulatedScene) -> None:
+    paths = sorted(all_bands.scene.glob("GRANULE/*/IMG_DATA/*.jp2"))
+    sizes = {path.stem[-3:]: glymur.Jp2k(path).shape for path in paths}
+    assert sizes == {
+        **dict.fromkeys(BANDS, (400, 400)),
+        **dict.fromkeys(COARSER_BANDS[20], (200, 200)),
+        **dict.fromkeys(COARSER_BANDS[60], (67, 67)),
+    }
+    named = {element.text for element in metadata(all_bands.scene).iterfind(".//{*}IMAGE_FILE")}
+    assert named == {str(path.relative_to(all_bands.scene))[:-4] for path in paths}
+    listed = metadata(all_bands.scene).findall(".//{*}Spectral_Information")
+    assert [element.get("physicalBand") for element in listed][-6:] == [
+        *("B8", "B8A", "B9", "B10", "B11", "B12")
+    ]
+    manifest = (all_bands.scene / "manifest.safe").read_text()
+    assert all(path.name in manifest for path in paths)
+
+
+def test_all_bands_leave_the_four_and_the_truth_as_they_are(
+    all_bands: SimulatedScene, tmp_path: Path
+) -> None:
+    four = simulate_scene(SceneRequest(tmp_path, size=400, seed=3, level="L1C"))
+    assert four.truth.read_bytes() == all_bands.truth.read_bytes()
+    np.testing.assert_array_equal(bands_of(four.scene), bands_of(all_bands.scene))
+
+
+def test_coarser_bands_show_the_same_land_and_clouds(all_bands: SimulatedScene) -> None:
+    def reduced(pixels: NDArray[np.generic], factor: int) -> NDArray[np.float64]:
+        side = 400 // factor
+        cut = pixels[: side * factor, : side * factor]
+        return cut.reshape(side, factor, side, factor).mean(axis=(1, 3))
+
+    def band(name: str) -> NDArray[np.uint16]:
+        path = next(all_bands.scene.glob(f"GRANULE/*/IMG_DATA/*_{name}.jp2"))
+        return np.asarray(glymur.Jp2k(path)[:])
+
+    truth = np.load(all_bands.truth)
+    for name, like, factor in (("B8A", "B08", 2), ("B05", "B04", 2), ("B01", "B02", 6)):
+        valid = reduced(truth == 255, factor) == 0
+        side = len(valid)
+        found, expected = band(name)[:side, :side], reduced(band(like), factor)
+        assert np.corrcoef(found[valid], expected[valid])[0, 1] > 0.95
+        assert (found[reduced(truth == 255, factor) > 0] == 0).all()
+    cirrus, clouds = band("B10")[:66, :66], reduced(truth == 1, 6)
+    assert cirrus[clouds == 1].mean() > cirrus[(clouds == 0) & (cirrus > 0)].mean() + 50
+
+
+def test_bands_at_60_m_are_coded_as_esa_codes_them(all_bands: SimulatedScene) -> None:
+    path = next(all_bands.scene.glob("GRANULE/*/IMG_DATA/*_B01.jp2"))
+    segments = glymur.Jp2k(path).get_codestream().segment
+    coding = next(one for one in segments if one.marker_id == "COD")
+    assert (coding.code_block_size, coding.num_res) == ((4, 4), 4)
+    assert set(np.ravel(coding.precinct_size).tolist()) == {64}
+
+
+def test_level_2a_has_a_folder_for_each_distance_and_no_b10(tmp_path: Path) -> None:
+    made = simulate_scene(SceneRequest(tmp_path, size=100, bands="all", cloud_cover=0))
+    found = {path.name[-11:-4]: path.parent.name for path in made.scene.rglob("*.jp2")}
+    assert found == {
+        **{f"{band}_10m": "R10m" for band in BANDS},
+        **{f"{band}_20m": "R20m" for band in COARSER_BANDS[20]},
+        **{f"{band}_60m": "R60m" for band in ("B01", "B09")},
+    }
