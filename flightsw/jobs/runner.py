@@ -295,4 +295,6 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
         inference_seconds=summary.inference_seconds,
         stages_ms={name: msgspec.to_builtins(one) for name, one in summary.stages.items()},
         energy_j=summary.energy_joules,
+        experience_distance=summary.experience and summary.experience.distance,
+        outside_experience=summary.experience and summary.experience.outside,
     )

@@ -61,6 +61,27 @@ class StageTiming(msgspec.Struct, frozen=True):
     max: float
 
 
+class Experience(msgspec.Struct, frozen=True):
+    """How far a scene is from the sound scenes whose histograms the model package stores.
+
+    ``distance`` above 1: the scene is ``outside``.  ``pixels`` were counted.
+    """
+
+    distance: float
+    outside: bool
+    pixels: int
+
+    @property
+    def remark(self) -> str:
+        """What follows for the mask, in words; "" for a scene like the sound ones."""
+        if not self.outside:
+            return ""
+        return (
+            "the scene is outside the model's experience, so its mask may be wrong: reflectance and"
+            f" answers are {self.distance:.2f} times as far from sound scenes as the limit"
+        )
+
+
 class SceneSummary(msgspec.Struct, frozen=True):
     """The figures of one processed scene.
 
@@ -69,7 +90,8 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
     reading).  ``paused_seconds`` were waited to keep the power budget.  ``remarks`` say in words
-    where the digital numbers contradict the metadata.
+    where the digital numbers contradict the metadata.  ``experience`` is None if it is not known:
+    the package has no histograms of sound scenes, or the scene has too few valid pixels.
     """
 
     valid_pixels: int
@@ -86,6 +108,7 @@ class SceneSummary(msgspec.Struct, frozen=True):
     temperature_celsius: float | None = None
     paused_seconds: float = 0.0
     remarks: tuple[str, ...] = ()
+    experience: Experience | None = None
 
     @property
     def contaminated_share(self) -> float:
