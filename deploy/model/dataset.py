@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal, TypeVar
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
@@ -165,12 +167,17 @@ def _read_toml(path: Path, kind: type[_Read]) -> _Read:
 
 
 def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
-    with np.load(path, allow_pickle=False) as arrays:
-        stack = arrays["bands"]
-        order = tuple(str(band) for band in arrays["order"]) if "order" in arrays else source.order
-        single = stack.ndim == 3
-        names = [path.stem] if single else [str(name) for name in arrays["name"]]
-        labels = arrays[source.labels] if source.classes else None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            stack = arrays["bands"]
+            own = "order" in arrays
+            order = tuple(str(band) for band in arrays["order"]) if own else source.order
+            single = stack.ndim == 3
+            names = [path.stem] if single else [str(name) for name in arrays["name"]]
+            labels = arrays[source.labels] if source.classes else None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        cure = "Give .npz files with bands uint16 (C, H, W), or (N, C, H, W) with name"
+        raise UsageError(path, f"cannot be read as images ({error})", cure) from error
     if missing := sorted(set(BANDS).difference(order)):
         raise UsageError(path, f"lacks {', '.join(missing)}", "Give its bands as order in sources")
     if stack.shape[-3] != len(order):

@@ -41,10 +41,12 @@ ALLOWED: Final = 0.015
 """Share of sound scenes that the limit leaves outside; not more than 0.02 is the aim."""
 
 _RIDGE: Final = 0.1
+_USUAL: Final = 0.9  # share of the sound scenes that are less far towards a kind than usual
+_LEAST_USUAL: Final = 0.05
 _FOLDS: Final = 8
 _SIMULATED: Final = 8
 _COARSE_SIDE: Final = 448  # pixels, of an image that is also counted at twice its scale
-_FAULTY: Final = 2  # images of a place that are also counted with faults
+_FAULTY: Final = 4  # images of a place that are also counted with faults
 
 
 def count(network: Network, package: PackageDescription, tile: Tile) -> SceneHistograms:
@@ -85,6 +87,8 @@ def examples_of(network: Network, package: PackageDescription, tiles: Iterable[T
 
 def versions(tile: Tile, side: int, faulty: bool) -> Iterator[tuple[str, Tile]]:
     """An image in whole windows of ``side`` pixels; one window of it with each fault."""
+    # In flight a pixel with a band of DN 0 has no data.
+    tile = replace(tile, valid=tile.valid & (tile.four_bands != 0).all(axis=0))
     yield "", _whole_windows(tile, side)
     if min(tile.valid.shape) >= _COARSE_SIDE:
         yield "", _whole_windows(coarser(tile, 2), side)
@@ -107,16 +111,19 @@ def _whole_windows(tile: Tile, side: int) -> Tile:
 
 
 def learn(examples: Examples) -> SoundScenes:
-    """The direction from sound to strange scenes, and the limit that sound ones rarely pass.
+    """The directions from sound to strange scenes, and the limits that sound ones rarely pass.
 
-    The limit is that of sound scenes of places which the direction was not learnt from.
+    The limits are those of sound scenes of places which the directions were not learnt from.
     """
-    line = _fit(examples, np.ones(len(examples.kinds), np.bool_))
-    passed = np.quantile(_cross_validated(examples), 1 - ALLOWED)
+    lines = _fit(examples, np.ones(len(examples.kinds), np.bool_))
+    towards = _cross_validated(examples)
+    usual = np.maximum(np.quantile(towards, _USUAL, axis=0), _LEAST_USUAL)
+    passed = np.quantile((towards / usual).max(axis=1), 1 - ALLOWED)
     return SoundScenes(
-        direction=line.direction,
-        centre=line.centre,
-        limit=float(passed) * line.gap,
+        strange=lines.kinds,
+        directions=lines.directions,
+        centres=lines.centres,
+        limits=lines.gaps * usual * passed,
         least_pixels=LEAST_PIXELS,
         examples=examples,
     )
@@ -150,31 +157,33 @@ def part(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
 
 
 @dataclass(frozen=True)
-class _Line:
-    """A direction, where sound scenes lie along it, and how far on strange ones do."""
+class _Lines:
+    """A direction a kind, where sound scenes lie along it, and how far on the kind's own do."""
 
-    direction: NDArray[np.float64]
-    centre: float
-    gap: float
+    kinds: tuple[str, ...]
+    directions: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    gaps: NDArray[np.float64]
 
 
-def _fit(examples: Examples, chosen: NDArray[np.bool_]) -> _Line:
-    """Ridge regression (Fisher's discriminant); places and kinds have the same weight."""
+def _fit(examples: Examples, chosen: NDArray[np.bool_]) -> _Lines:
+    """Fisher's linear discriminant of each kind and the sound scenes; places weigh the same."""
     used = part(examples, chosen)
-    strange = np.array([bool(kind) for kind in used.kinds])
+    kinds, roots = np.array(used.kinds), used.roots.astype(np.float64)
     weights = _even([*zip(used.regions, used.kinds, strict=True)])
-    weights[~strange] /= weights[~strange].sum()
-    weights[strange] /= weights[strange].sum()
-    roots = used.roots.astype(np.float64)
-    mean = (weights / 2) @ roots
-    scaled = np.sqrt(weights)[:, None] * (roots - mean)
-    spread = scaled.T @ scaled
-    ridge = _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
-    target = np.sqrt(weights) * np.where(strange, 1, -1)
-    direction = np.linalg.solve(spread + ridge, scaled.T @ target)
-    along = roots @ direction
-    centre = float(weights[~strange] @ along[~strange])
-    return _Line(direction, centre, float(weights[strange] @ along[strange]) - centre)
+    names = tuple(kind for kind in dict.fromkeys(used.kinds) if kind)
+    means, spread = {}, np.zeros((roots.shape[1],) * 2)
+    for kind in ("", *names):
+        own, share = roots[kinds == kind], weights[kinds == kind] / weights[kinds == kind].sum()
+        means[kind] = share @ own
+        scaled = np.sqrt(share)[:, None] * (own - means[kind])
+        spread += scaled.T @ scaled / (1 if kind == "" else len(names))
+    spread += _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+    between = np.stack([means[kind] - means[""] for kind in names])
+    directions = np.linalg.solve(spread, between.T).T
+    return _Lines(
+        names, directions, directions @ means[""], np.einsum("kb,kb->k", directions, between)
+    )
 
 
 def _even(groups: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
@@ -184,13 +193,14 @@ def _even(groups: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
 
 
 def _cross_validated(examples: Examples) -> NDArray[np.float64]:
-    """Of each sound scene, how far it lies towards strange ones, from other places' direction."""
+    """How far each sound scene lies towards each kind, by the directions of other places."""
     fold, sound = places(examples), np.array([not kind for kind in examples.kinds])
-    found = np.zeros(len(fold))
+    found = []
     for number in np.unique(fold):
-        line, inside = _fit(examples, fold != number), fold == number
-        found[inside] = (examples.roots[inside] @ line.direction - line.centre) / line.gap
-    return found[sound]
+        lines, inside = _fit(examples, fold != number), sound & (fold == number)
+        along = examples.roots[inside] @ lines.directions.T - lines.centres
+        found.append(along / lines.gaps)
+    return np.concatenate(found)
 
 
 def write_experience(package: Path, sound: SoundScenes) -> None:

@@ -35,6 +35,7 @@ from deploy.model.kept_out import (
 )
 from deploy.model.label import read_taught_tiles
 from deploy.model.networks import Network, package_network, torch_network
+from deploy.model.outside import experience_figures
 from deploy.model.teacher import four_band_probabilities
 from deploy.model.verdict import judge
 from flightsw.bench.machine import describe_machine
@@ -132,6 +133,7 @@ def make_card(
         options=tuple(option_rows(kept_out, contenders[0], release.temperature)),
         calibration=calibration(answered, names[0], release.temperature),
         precision=precision(answered, names[0], _FLOATING),
+        **experience_figures(data, networks[names[0]], release),
     )
 
 

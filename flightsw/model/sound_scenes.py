@@ -48,21 +48,27 @@ class Examples:
 class SoundScenes:
     """How a scene is told from those that the model was measured on.
 
-    The distance is that of its histograms along ``direction`` float64 ``(bins)``, from ``centre``
-    on, in units of ``limit``; a scene with less than ``least_pixels`` counted is not judged.
-    ``examples`` are the scenes that this was learnt from.
+    The distance is the largest of those along ``directions`` float64 ``(k, bins)``, from
+    ``centres`` on, in units of ``limits``, both ``(k)``; ``strange`` names what lies in each
+    direction.  A scene with less than ``least_pixels`` counted is not judged.  ``examples`` are the
+    scenes that this was learnt from.
     """
 
-    direction: NDArray[np.float64]
-    centre: float
-    limit: float
+    strange: tuple[str, ...]
+    directions: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    limits: NDArray[np.float64]
     least_pixels: int
     examples: Examples
 
-    def distance(self, shares: NDArray[np.float64]) -> float:
-        """Of a scene's shares ``(bins)``: 0 in the middle of sound scenes, above 1 outside."""
-        along = float(np.sqrt(shares) @ self.direction) - self.centre
-        return max(0.0, along / self.limit)
+    def distance(self, shares: NDArray[np.float64]) -> tuple[float, str]:
+        """Of a scene's shares ``(bins)``, and what lies in its direction.
+
+        0 is in the middle of sound scenes, above 1 outside.
+        """
+        along = (self.directions @ np.sqrt(shares) - self.centres) / self.limits
+        farthest = int(along.argmax())
+        return max(0.0, float(along[farthest])), self.strange[farthest]
 
 
 def sizes_of(bands: int) -> tuple[int, ...]:
@@ -82,22 +88,30 @@ def read_sound_scenes(path: Path, bands: int) -> SoundScenes:
                 kinds=tuple(str(one) for one in arrays["kinds"]),
             )
             sound = SoundScenes(
-                direction=arrays["direction"].astype(np.float64),
-                centre=float(arrays["centre"]),
-                limit=float(arrays["limit"]),
+                strange=tuple(str(one) for one in arrays["strange"]),
+                directions=arrays["directions"].astype(np.float64),
+                centres=arrays["centres"].astype(np.float64),
+                limits=arrays["limits"].astype(np.float64),
                 least_pixels=int(arrays["least_pixels"]),
                 examples=examples,
             )
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
-    count = len(examples.regions)
+    count, strange = len(examples.regions), len(sound.strange)
+    shapes = (
+        ("directions", sound.directions, (max(strange, 1), bins)),
+        ("centres", sound.centres, (strange,)),
+        ("limits", sound.limits, (strange,)),
+        ("roots", examples.roots, (count, bins)),
+        ("kinds", np.array(examples.kinds), (count,)),
+    )
     for key, holds, expected, found in (
-        ("direction", sound.direction.shape == (bins,), (bins,), sound.direction.shape),
-        ("direction", bool(np.isfinite(sound.direction).all()), "finite numbers", "others"),
-        ("roots", examples.roots.shape == (count, bins), (count, bins), examples.roots.shape),
-        ("kinds", len(examples.kinds) == count, count, len(examples.kinds)),
-        ("centre", np.isfinite(sound.centre), "a finite number", sound.centre),
-        ("limit", 0 < sound.limit < np.inf, "above 0", sound.limit),
+        *((key, array.shape == shape, shape, array.shape) for key, array, shape in shapes),
+        *(
+            (key, bool(np.isfinite(array).all()), "finite", "not finite")
+            for key, array, _ in shapes[:-1]
+        ),
+        ("limits", bool((sound.limits > 0).all()), "above 0", sound.limits.tolist()),
         ("least_pixels", sound.least_pixels > 0, "above 0", sound.least_pixels),
     ):
         if not holds:
@@ -110,9 +124,10 @@ def write_sound_scenes(path: Path, sound: SoundScenes) -> None:
     np.savez_compressed(
         path,
         allow_pickle=False,
-        direction=sound.direction,
-        centre=sound.centre,
-        limit=sound.limit,
+        strange=np.array(sound.strange),
+        directions=sound.directions,
+        centres=sound.centres,
+        limits=sound.limits,
         least_pixels=sound.least_pixels,
         roots=sound.examples.roots.astype(np.float16),
         regions=np.array(sound.examples.regions),

@@ -114,8 +114,8 @@ class SceneExperience:
         pixels = self._histograms.pixels
         if pixels < self._sound.least_pixels:
             return None
-        distance = self._sound.distance(self._histograms.shares())
-        return Experience(distance=distance, outside=distance > 1, pixels=pixels)
+        distance, towards = self._sound.distance(self._histograms.shares())
+        return Experience(distance=distance, outside=distance > 1, towards=towards, pixels=pixels)
 
 
 @lru_cache(maxsize=1)

@@ -64,11 +64,13 @@ class StageTiming(msgspec.Struct, frozen=True):
 class Experience(msgspec.Struct, frozen=True):
     """How far a scene is from the sound scenes whose histograms the model package stores.
 
-    ``distance`` above 1: the scene is ``outside``.  ``pixels`` were counted.
+    ``distance`` above 1: the scene is ``outside``.  ``towards`` names the strange scenes that lie
+    in its direction, which need not be what it is.  ``pixels`` were counted.
     """
 
     distance: float
     outside: bool
+    towards: str
     pixels: int
 
     @property
@@ -78,7 +80,8 @@ class Experience(msgspec.Struct, frozen=True):
             return ""
         return (
             "the scene is outside the model's experience, so its mask may be wrong: reflectance and"
-            f" answers are {self.distance:.2f} times as far from sound scenes as the limit"
+            f" answers are {self.distance:.2f} times as far from sound scenes as the limit, in the"
+            f" direction of: {self.towards}"
         )
 
 

@@ -41,7 +41,8 @@ def _counted(*samples: tuple[TileSample, NDArray[np.int8]]) -> SceneHistograms:
 
 def _sound(direction: NDArray[np.float64], least_pixels: int = 1) -> SoundScenes:
     examples = Examples(np.zeros((1, _BINS), np.float32), ("somewhere",), ("",))
-    return SoundScenes(direction, 0.0, 0.5, least_pixels, examples)
+    one = np.ones(1)
+    return SoundScenes(("bright",), direction[None], 0 * one, 0.5 * one, least_pixels, examples)
 
 
 def test_each_histogram_has_all_pixels_that_were_counted() -> None:
@@ -140,6 +141,7 @@ def test_a_scene_beyond_the_limit_is_outside_and_one_with_few_pixels_is_not_know
     assert outside.outside
     assert outside.distance == pytest.approx(2)  # root of a share of 1, in units of 0.5
     assert "2.00 times as far from sound scenes as the limit" in outside.remark
+    assert outside.remark.endswith(": bright")
     assert _found(ArrayScene(bright), _sound(saturated, outside.pixels + 1)) is None
 
 
