@@ -1296,7 +1296,7 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     outside_experience: Annotated[
         bool | None,
         Meta(
-            description="true: nothing that the model was measured on looks like this scene, so its"
+            description="true: the scene is unlike those that the model was measured on, so its"
             " mask may be wrong; null: not known"
         ),
     ] = None

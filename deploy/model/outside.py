@@ -6,6 +6,7 @@ Each place is judged by what was learnt from seven eighths of the places, withou
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, TypedDict
 
@@ -13,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.card import ExperienceRow, Interval, RealRow
-from deploy.model.dataset import Source, Sources, tiles_of
-from deploy.model.experience import count, learn, part, places
+from deploy.model.dataset import Source, Sources, read_tiles, tiles_of
+from deploy.model.experience import NOISE, count, learn, part, places
 from deploy.model.networks import Network
-from flightsw.model.package import ModelPackage
-from flightsw.model.sound_scenes import Examples, SoundScenes
+from flightsw.model.package import EXPERIENCE, ModelPackage
+from flightsw.model.sound_scenes import Examples, SoundScenes, read_examples
 
 SOUND: Final = "sound"
 
@@ -39,7 +40,7 @@ def experience_figures(data: Path, network: Network, package: ModelPackage) -> E
     if sound is None:
         return {"experience": (), "real": ()}
     return {
-        "experience": tuple(experience_rows(sound.examples)),
+        "experience": tuple(experience_rows(read_examples(package.folder / EXPERIENCE))),
         "real": tuple(_real_rows(data, network, package, sound)),
     }
 
@@ -67,8 +68,9 @@ def experience_rows(examples: Examples) -> Iterator[ExperienceRow]:
 def _real_rows(
     data: Path, network: Network, package: ModelPackage, sound: SoundScenes
 ) -> Iterator[RealRow]:
-    """Real scenes of grounds that the package was not measured on."""
-    for tile in tiles_of(data, _SNOW):
+    """Real scenes of grounds that the package was not measured on, and one that is noise."""
+    noise = (tile for tile in read_tiles(data) if tile.name == NOISE)
+    for tile in chain(tiles_of(data, _SNOW), noise):
         distance, _ = sound.distance(count(network, package, tile).shares())
         yield RealRow(tile.name, distance, distance > 1)
 

@@ -26,7 +26,7 @@ from flightsw.model.package import (
     SIGNATURE,
     GoldenTiles,
 )
-from flightsw.model.sound_scenes import SoundScenes, write_sound_scenes
+from flightsw.model.sound_scenes import Examples, SoundScenes, write_sound_scenes
 
 GRAPH: Final = "compiled_model/quantized_model.onnx"
 
@@ -42,7 +42,7 @@ def write_package(
     golden: GoldenTiles,
     notice: str,
     weights: Path | None = None,
-    experience: SoundScenes | None = None,
+    experience: tuple[SoundScenes, Examples] | None = None,
 ) -> None:
     """Write the package folder ``out``: all of it beside its place, then renamed.
 
@@ -85,7 +85,7 @@ def _write_files(
     golden: GoldenTiles,
     notice: str,
     weights: Path | None,
-    experience: SoundScenes | None,
+    experience: tuple[SoundScenes, Examples] | None,
 ) -> None:
     for name, batch in COMPILED_FOLDERS.values():
         (folder / name).mkdir()
@@ -107,7 +107,7 @@ def _write_files(
     if weights:
         shutil.copyfile(weights, folder / NETWORK)
     if experience:
-        write_sound_scenes(folder / EXPERIENCE, experience)
+        write_sound_scenes(folder / EXPERIENCE, *experience)
     (folder / NOTICE).write_text(notice, encoding="utf-8")
     (folder / CHECKSUMS).write_text(checksum_lines(folder), encoding="utf-8")
 

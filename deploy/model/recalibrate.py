@@ -29,8 +29,8 @@ from deploy.model.quantise import Ranges
 from flightsw.errors import UsageError
 from flightsw.model.description import PackageDescription
 from flightsw.model.dtacsnet import CLASSES
-from flightsw.model.package import NOTICE, ModelPackage, load_package
-from flightsw.model.sound_scenes import SoundScenes
+from flightsw.model.package import EXPERIENCE, NOTICE, ModelPackage, load_package
+from flightsw.model.sound_scenes import Examples, SoundScenes, read_examples
 
 LEAST_IMAGES: Final = 4
 """Three calibrate and one measures; every fourth of more."""
@@ -154,12 +154,13 @@ def recalibrate(
 
 def _experience(
     package: ModelPackage, network: Network, tiles: Sequence[Tile]
-) -> SoundScenes | None:
+) -> tuple[SoundScenes, Examples] | None:
     """What the package knew, and the new images; None if it knew nothing."""
-    known = package.sound_scenes()
-    if known is None:
+    if package.sound_scenes() is None:
         return None
-    return learn(joined(known.examples, examples_of(network, package, tiles)))
+    known = read_examples(package.folder / EXPERIENCE)
+    examples = joined(known, examples_of(network, package, tiles))
+    return learn(examples), examples
 
 
 def _judged(original: Network, tile: Tile) -> JudgedTile:

@@ -27,6 +27,7 @@ ANSWERS: Final = (-2.0, 0.0, 2.0)
 """Margins between the answers clear, perhaps clear, perhaps contaminated, and contaminated."""
 KINDS: Final = len(ANSWERS) + 1
 
+_UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 _REINSTALL: Final = "Install the package again from a trusted source"
 
 
@@ -50,8 +51,7 @@ class SoundScenes:
 
     The distance is the largest of those along ``directions`` float64 ``(k, bins)``, from
     ``centres`` on, in units of ``limits``, both ``(k)``; ``strange`` names what lies in each
-    direction.  A scene with less than ``least_pixels`` counted is not judged.  ``examples`` are the
-    scenes that this was learnt from.
+    direction.  A scene with less than ``least_pixels`` counted is not judged.
     """
 
     strange: tuple[str, ...]
@@ -59,7 +59,6 @@ class SoundScenes:
     centres: NDArray[np.float64]
     limits: NDArray[np.float64]
     least_pixels: int
-    examples: Examples
 
     def distance(self, shares: NDArray[np.float64]) -> tuple[float, str]:
         """Of a scene's shares ``(bins)``, and what lies in its direction.
@@ -82,34 +81,26 @@ def read_sound_scenes(path: Path, bands: int) -> SoundScenes:
     bins = sum(sizes_of(bands))
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            examples = Examples(
-                roots=arrays["roots"].astype(np.float32),
-                regions=tuple(str(one) for one in arrays["regions"]),
-                kinds=tuple(str(one) for one in arrays["kinds"]),
-            )
             sound = SoundScenes(
                 strange=tuple(str(one) for one in arrays["strange"]),
                 directions=arrays["directions"].astype(np.float64),
                 centres=arrays["centres"].astype(np.float64),
                 limits=arrays["limits"].astype(np.float64),
                 least_pixels=int(arrays["least_pixels"]),
-                examples=examples,
             )
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
-    count, strange = len(examples.regions), len(sound.strange)
+    strange = len(sound.strange)
     shapes = (
         ("directions", sound.directions, (max(strange, 1), bins)),
         ("centres", sound.centres, (strange,)),
         ("limits", sound.limits, (strange,)),
-        ("roots", examples.roots, (count, bins)),
-        ("kinds", np.array(examples.kinds), (count,)),
     )
     for key, holds, expected, found in (
         *((key, array.shape == shape, shape, array.shape) for key, array, shape in shapes),
         *(
             (key, bool(np.isfinite(array).all()), "finite", "not finite")
-            for key, array, _ in shapes[:-1]
+            for key, array, _ in shapes
         ),
         ("limits", bool((sound.limits > 0).all()), "above 0", sound.limits.tolist()),
         ("least_pixels", sound.least_pixels > 0, "above 0", sound.least_pixels),
@@ -119,7 +110,20 @@ def read_sound_scenes(path: Path, bands: int) -> SoundScenes:
     return sound
 
 
-def write_sound_scenes(path: Path, sound: SoundScenes) -> None:
+def read_examples(path: Path) -> Examples:
+    """The scenes that the file was learnt from; :class:`PackageInvalid` if it has none."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Examples(
+                roots=arrays["roots"].astype(np.float32),
+                regions=tuple(str(one) for one in arrays["regions"]),
+                kinds=tuple(str(one) for one in arrays["kinds"]),
+            )
+    except _UNREADABLE as error:
+        raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+
+
+def write_sound_scenes(path: Path, sound: SoundScenes, examples: Examples) -> None:
     """Write the file of a new package; its list of checksums is the caller's."""
     np.savez_compressed(
         path,
@@ -129,7 +133,7 @@ def write_sound_scenes(path: Path, sound: SoundScenes) -> None:
         centres=sound.centres,
         limits=sound.limits,
         least_pixels=sound.least_pixels,
-        roots=sound.examples.roots.astype(np.float16),
-        regions=np.array(sound.examples.regions),
-        kinds=np.array(sound.examples.kinds),
+        roots=examples.roots.astype(np.float16),
+        regions=np.array(examples.regions),
+        kinds=np.array(examples.kinds),
     )

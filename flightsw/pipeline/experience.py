@@ -65,15 +65,11 @@ class SceneHistograms:
             steps, margins = steps[sample.valid], margins[sample.valid]
         steps = steps.reshape(-1, bands)
         real = margins.ravel() * self._logit_scale
-        kinds = np.searchsorted(ANSWERS, real).astype(np.intp)
+        kinds = np.sum([real > least for least in ANSWERS], axis=0, dtype=np.intp)
         planes = [np.ascontiguousarray(plane) for plane in steps.T]
         found = [
-            *(_BIN_OF_STEP[plane] * KINDS + kinds for plane in planes),
-            _BIN_OF_STEP[np.minimum.reduce(planes)] * KINDS + kinds,
-            *(
-                _contrast_bins()[one.astype(np.intp) * _STEPS + other] * KINDS + kinds
-                for one, other in pairwise(planes)
-            ),
+            *(_BIN_OF_STEP[plane] + kinds for plane in (*planes, np.minimum.reduce(planes))),
+            *(_contrast_bins()[one, other] + kinds for one, other in pairwise(planes)),
             ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp),
         ]
         self._counts += np.concatenate(
@@ -120,12 +116,14 @@ class SceneExperience:
 
 @lru_cache(maxsize=1)
 def _contrast_bins() -> NDArray[np.intp]:
-    """Bin of each two steps, the first times 256: (a - b) / (a + b), in even bins."""
-    one, other = np.divmod(np.arange(_STEPS**2, dtype=np.float64), _STEPS)
+    """First bin, of those of each answer, of two steps: (a - b) / (a + b) in even bins."""
+    steps = np.arange(_STEPS, dtype=np.float64)
+    one, other = steps[:, None], steps
     contrast = (one - other) / (one + other + 2 * _DARK)
     bins = (contrast + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
-    return bins.clip(0, CONTRASTS - 1).astype(np.intp)
+    return bins.clip(0, CONTRASTS - 1).astype(np.intp) * KINDS
 
 
 _PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
-_BIN_OF_STEP: Final = np.searchsorted(FIRST_STEPS, np.arange(_STEPS), side="right") - 1
+_BIN_OF_STEP: Final = KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
+"""First bin, of those of each answer, of a step."""

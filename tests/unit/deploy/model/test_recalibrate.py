@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from deploy.model.compile import main
 from deploy.model.networks import onnx_network, package_network
 from deploy.model.recalibrate import (
     Recalibration,
@@ -22,6 +24,7 @@ from flightsw.model.signature import signer
 from tests.conftest import run_command
 from tests.unit.deploy.model.simulated_taught import simulated_reflectance
 
+_GRAPH = "quantized_model.onnx"
 _HOW = Recalibration(ranges="percentile", windows=6)
 
 
@@ -53,7 +56,8 @@ def test_a_new_release_keeps_the_weights_and_measures_on_images_that_did_not_cal
     assert package.measured["mean_agreement"] > 0.97
     assert package.temperature == former.temperature
     assert package.first_look is None
-    assert package.output != former.output
+    before, after = (one.compiled_model("spatial") for one in (former, package))
+    assert before.joinpath(_GRAPH).read_bytes() != after.joinpath(_GRAPH).read_bytes()
     notice = (package.folder / "NOTICE").read_text()
     assert notice == (former.folder / "NOTICE").read_text().replace("tiny 1.0", "tiny 1.1")
     windows = simulated_reflectance(seed=9)
@@ -112,16 +116,22 @@ def test_a_table_beside_the_images_gives_their_offset(tmp_path: Path) -> None:
         np.testing.assert_allclose(one.bands, other.bands, atol=1e-6)
 
 
-def test_the_command_says_what_is_missing(released: Path, tmp_path: Path) -> None:
-    out, key = str(tmp_path / "tiny-1.1"), str(tmp_path / "absent.release_key_secret")
-    nothing = run_command("deploy.model.compile", [str(released), out])
-    assert nothing.returncode == 2
-    assert "--recalibrate" in nothing.stderr
-    asked = [str(released), out, "--recalibrate", str(tmp_path), "--key", key]
-    unsigned = run_command("deploy.model.compile", asked)
-    assert unsigned.returncode == 1
-    assert "cannot be read as a private key" in unsigned.stderr
-    assert not Path(out).exists()
+def test_the_command_says_what_is_missing_before_it_works(
+    released: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = ["compile", str(released), str(tmp_path / "tiny-1.1")]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--recalibrate" in capsys.readouterr().err
+    key = tmp_path / "absent.release_key_secret"
+    monkeypatch.setattr(sys, "argv", [*command, "--recalibrate", str(tmp_path), "--key", str(key)])
+    with pytest.raises(SystemExit, match="cannot be read as a private key"):
+        main()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.skipif(not os.environ.get("FLIGHTSW_LONG_TESTS"), reason="quantises the real network")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import Quantisation
-from flightsw.model.sound_scenes import KINDS, Examples, SoundScenes, sizes_of
+from flightsw.model.sound_scenes import KINDS, SoundScenes, sizes_of
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.experience import SceneExperience, SceneHistograms
@@ -40,9 +40,8 @@ def _counted(*samples: tuple[TileSample, NDArray[np.int8]]) -> SceneHistograms:
 
 
 def _sound(direction: NDArray[np.float64], least_pixels: int = 1) -> SoundScenes:
-    examples = Examples(np.zeros((1, _BINS), np.float32), ("somewhere",), ("",))
     one = np.ones(1)
-    return SoundScenes(("bright",), direction[None], 0 * one, 0.5 * one, least_pixels, examples)
+    return SoundScenes(("bright",), direction[None], 0 * one, 0.5 * one, least_pixels)
 
 
 def test_each_histogram_has_all_pixels_that_were_counted() -> None:
