@@ -313,10 +313,9 @@ def _as_text(processed: ProcessedScene) -> str:
 def _remarks(processed: ProcessedScene) -> list[str]:
     look = processed.stopped_at
     stopped = f"stopped after a first look: at least {look.least:.1%}" if look else ""
-    known = processed.summary.experience
     return [
-        *filter(None, (stopped, known.remark if known else "")),
+        *filter(None, (stopped,)),
         *processed.scene.remarks,
-        *processed.summary.remarks,
+        *processed.summary.notes,
         *processed.products.report.notes,
     ]

@@ -87,9 +87,10 @@ class SceneHistograms:
     def _steps(self, sample: TileSample) -> NDArray[np.uint8]:
         """Steps from 0, whatever the engine takes: ``(rows, columns, bands)``."""
         if sample.pixels.dtype == np.int8:
-            return sample.pixels.view(np.uint8) ^ np.uint8(_STEPS // 2)
+            return np.asarray(sample.pixels.view(np.uint8) ^ np.uint8(_STEPS // 2))
         steps = np.rint(sample.pixels.astype(np.float32) / self._scale.scale)
-        return (steps + (self._scale.zero_point + _STEPS // 2)).clip(0, _STEPS - 1).astype(np.uint8)
+        steps += self._scale.zero_point + _STEPS // 2
+        return np.asarray(steps.clip(0, _STEPS - 1), np.uint8)
 
 
 class SceneExperience:

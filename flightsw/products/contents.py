@@ -114,6 +114,12 @@ class SceneSummary(msgspec.Struct, frozen=True):
     experience: Experience | None = None
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, and what follows from the experience."""
+        unlike = self.experience.remark if self.experience else ""
+        return (*self.remarks, *filter(None, (unlike,)))
+
+    @property
     def contaminated_share(self) -> float:
         """Contaminated pixels as a share of the valid ones, 0 to 1."""
         return self.pixels_by_class["contaminated"] / self.valid_pixels
