@@ -82,9 +82,12 @@ def _options(card: Card) -> Iterator[tuple[str, ...]]:
 
 
 def _experience(card: Card) -> Iterator[tuple[str, ...]]:
-    yield "scenes", "number", "places", "outside"
+    yield "images", "number", "of places", "outside", "places as one scene", "outside"
     for row in card.experience:
-        yield row.kind, str(row.scenes), str(row.places), _shares(row.outside)
+        yield (
+            row.kind, str(row.images), str(row.places), _shares(row.outside),
+            str(row.mixed), _shares(row.mixed_outside),
+        )  # fmt: skip
 
 
 def _real(card: Card) -> Iterator[tuple[str, ...]]:

@@ -79,12 +79,17 @@ class Precision(msgspec.Struct, frozen=True):
 
 
 class ExperienceRow(msgspec.Struct, frozen=True):
-    """Scenes of a kind, of places kept out, and the share that is outside the experience."""
+    """Images of a kind, of places kept out, and the share that is outside the experience.
+
+    ``mixed`` are the places with two images or more, whose images count as one scene.
+    """
 
     kind: str
-    scenes: int
+    images: int
     places: int
     outside: Interval
+    mixed: int
+    mixed_outside: Interval
 
 
 class RealRow(msgspec.Struct, frozen=True):

@@ -44,7 +44,7 @@ ALLOWED: Final = 0.015
 NOISE: Final = "filename.tif"
 """An image of SEN12MS-CR that holds uniform noise from 0 to 254: not a scene."""
 
-_RIDGE: Final = 1.0
+_RIDGE: Final = 2.0
 _USUAL: Final = 0.97  # share of the sound scenes that are less far towards a kind than usual
 _LEAST_USUAL: Final = 0.05
 _FOLDS: Final = 8

@@ -45,24 +45,28 @@ def experience_figures(data: Path, network: Network, package: ModelPackage) -> E
     }
 
 
-def distances(examples: Examples) -> NDArray[np.float64]:
-    """Of each example, as learnt without its fold of places."""
-    fold, found = places(examples), np.zeros(len(examples.kinds))
-    for number in np.unique(fold):
-        learnt = learn(part(examples, fold != number))
-        for index in np.flatnonzero(fold == number):
-            found[index] = learnt.distance(examples.roots[index].astype(np.float64) ** 2)[0]
-    return found
-
-
 def experience_rows(examples: Examples) -> Iterator[ExperienceRow]:
     """Sound scenes, then each kind of strange ones: the share that is outside."""
-    outside = distances(examples) > 1
-    kinds, regions = np.array(examples.kinds), np.array(examples.regions)
+    kinds, regions, fold = np.array(examples.kinds), np.array(examples.regions), places(examples)
+    learnt = {number: learn(part(examples, fold != number)) for number in np.unique(fold)}
     for kind in dict.fromkeys(["", *examples.kinds]):
-        chosen = kinds == kind
-        groups = [outside[chosen & (regions == place)] for place in sorted({*regions[chosen]})]
-        yield ExperienceRow(kind or SOUND, int(chosen.sum()), len(groups), _interval(groups))
+        images, mixed = [], []
+        for place in sorted({*regions[kinds == kind]}):
+            own = (kinds == kind) & (regions == place)
+            known = learnt[fold[own][0]]
+            shares = examples.roots[own].astype(np.float64) ** 2
+            images.append(np.array([known.distance(one)[0] > 1 for one in shares]))
+            if len(shares) > 1:
+                mixed.append(np.array([known.distance(shares.mean(axis=0))[0] > 1]))
+        count = int((kinds == kind).sum())
+        yield ExperienceRow(
+            kind=kind or SOUND,
+            images=count,
+            places=len(images),
+            outside=_interval(images),
+            mixed=len(mixed),
+            mixed_outside=_interval(mixed or images),
+        )
 
 
 def _real_rows(

@@ -23,9 +23,11 @@ def _examples(apart: float, places: int = 40) -> Examples:
 
 def test_scenes_that_differ_are_outside_and_sound_ones_of_other_places_are_not() -> None:
     sound, strange = experience_rows(_examples(apart=0.5))
-    assert (sound.kind, sound.scenes, sound.places) == ("sound", 80, 40)
+    assert (sound.kind, sound.images, sound.places) == ("sound", 80, 40)
     assert sound.outside.value <= 0.05
-    assert (strange.kind, strange.scenes) == ("strange", 40)
+    assert (sound.mixed, strange.mixed) == (40, 0)
+    assert sound.mixed_outside.value <= 0.05
+    assert (strange.kind, strange.images) == ("strange", 40)
     assert strange.outside.value == 1
     assert strange.outside.low == 1
 
