@@ -5,7 +5,7 @@ Calibrates, quantises, measures and writes a model package.  The folder of ``--c
 chooses the ranges, its held-out part gives the figures in ``package.json``.
 
 ``compile PACKAGE OUT/NAME-VERSION --recalibrate TILES --key KEY`` makes a release with the weights
-of PACKAGE, calibrated on scenes that came down, and signs it.
+of PACKAGE, calibrated on downlinked scenes, and signs it.
 """
 
 from __future__ import annotations
@@ -215,7 +215,7 @@ def main() -> None:
         "--recalibrate",
         type=Path,
         metavar="TILES",
-        help="folder of images that came down (.npz with bands, and sources.toml if they have"
+        help="folder of downlinked images (.npz with bands, and sources.toml if they have"
         " offsets or another order): a new release with the weights of a package",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Recalibrate a package on scenes that came down: the same weights in a new INT8 graph.
+"""Recalibrate a package on downlinked scenes: the same weights in a new INT8 graph.
 
 A network that was trained elsewhere loses most in INT8 where activations leave the ranges that
 were calibrated.  The weights, and with them the floating-point answers, stay as they are.

@@ -47,7 +47,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class SoundScenes:
-    """How a scene is told from those that the model was measured on.
+    """How a scene differs from those that the model was measured on.
 
     The distance is the largest of those along ``directions`` float64 ``(k, bins)``, from
     ``centres`` on, in units of ``limits``, both ``(k)``; ``strange`` names what lies in each
