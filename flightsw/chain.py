@@ -29,6 +29,7 @@ from flightsw.model.golden import GoldenReport
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.answer_check import AnswerCheck
+from flightsw.pipeline.experience import SceneExperience
 from flightsw.pipeline.fusion import Fusion
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
@@ -129,6 +130,7 @@ class SceneProcessor:
         self._readers = readers
         self._ahead = SceneAhead()
         self._golden: GoldenAnswers | None = None
+        self._sound_scenes = package.sound_scenes()
 
     def open(self) -> EngineInfo:
         """Open the first engine that can be; raises what :meth:`EngineFallback.engine` raises."""
@@ -309,6 +311,7 @@ class SceneProcessor:
                     probe=self._probe(engine.info),
                     check=self._check(engine.info, grid),
                     corrected=self._notices.corrected,
+                    experience=self._experience(engine.info),
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
                 )
@@ -349,6 +352,11 @@ class SceneProcessor:
         if golden is None or checked == "off":
             return None
         return AnswerCheck(grid, engine, golden.pair_sums, every=checked == "all")
+
+    def _experience(self, engine: EngineInfo) -> SceneExperience | None:
+        if self._sound_scenes is None:
+            return None
+        return SceneExperience(engine, self._package.input, self._sound_scenes)
 
     def _golden_answers(self, engine: EngineInfo) -> GoldenAnswers | None:
         if not can_judge(engine, self._package):

@@ -1289,6 +1289,21 @@ class CloudFraction(Record, frozen=True, kw_only=True):
         ),
     ]
     energy_j: Annotated[float | None, Meta(extra={"unit": "J"})]
+    experience_distance: Annotated[
+        Annotated[float, Meta(ge=0)] | None,
+        Meta(
+            description="of the scene's histograms from those of sound scenes in the model package;"
+            " above 1 is outside the model's experience; null: not known (the package has none, or"
+            " too few valid pixels)"
+        ),
+    ] = None
+    outside_experience: Annotated[
+        bool | None,
+        Meta(
+            description="true: the scene is unlike those that the model was measured on, so its"
+            " mask may be wrong; null: not known"
+        ),
+    ] = None
 
 
 class Progress(Record, frozen=True, kw_only=True):
@@ -1351,6 +1366,7 @@ EventName: TypeAlias = Literal[
     "CLOUD_ESTIMATED",
     "JOB_COMPLETED",
     "SCENE_DOUBTFUL",
+    "OUTSIDE_EXPERIENCE",
     "JOB_FAILED",
     "JOB_REQUEUED",
     "INTEGRITY_UNKNOWN",
@@ -1430,6 +1446,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "LIMIT_EXCEEDED": "a value is outside its limits",
         "SENSOR_SILENT": "a value with limits is not measured any more: its last state counts",
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
+        "OUTSIDE_EXPERIENCE": "a scene is unlike those that the model was measured on",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
         "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",

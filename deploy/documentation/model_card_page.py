@@ -27,6 +27,8 @@ def render(card: Card) -> str:
         "scales": _table(_scales(card)),
         "borders": _table(_borders(card)),
         "options": _table(_options(card)),
+        "experience": _table(_experience(card)),
+        "real": _table(_real(card)),
         "mean": _percent(card.precision.mean),
         "worst": _percent(card.precision.worst),
         "precision_tiles": str(card.precision.tiles),
@@ -106,6 +108,21 @@ def _options(card: Card) -> Iterator[tuple[str, ...]]:
             f"{buffer} px",
             *(f"{rows[image].f2:.3f} / {rows[image].clear_kept:.3f}" for image in images),
         )
+
+
+def _experience(card: Card) -> Iterator[tuple[str, ...]]:
+    yield "images", "number", "of places", "outside", "places as one scene", "outside"
+    for row in card.experience:
+        yield (
+            row.kind, str(row.images), str(row.places), _shares(row.outside),
+            str(row.mixed), _shares(row.mixed_outside),
+        )  # fmt: skip
+
+
+def _real(card: Card) -> Iterator[tuple[str, ...]]:
+    yield "image", "distance (1 is the limit)", "outside"
+    for row in card.real:
+        yield row.image, f"{row.distance:.2f}", "yes" if row.outside else "no"
 
 
 def _table(rows: Iterable[tuple[str, ...]]) -> str:

@@ -105,6 +105,28 @@ class Precision(msgspec.Struct, frozen=True):
     worst: float
 
 
+class ExperienceRow(msgspec.Struct, frozen=True):
+    """Images of a kind, of places kept out, and the share that is outside the experience.
+
+    ``mixed`` are the places with two images or more, whose images count as one scene.
+    """
+
+    kind: str
+    images: int
+    places: int
+    outside: Interval
+    mixed: int
+    mixed_outside: Interval
+
+
+class RealRow(msgspec.Struct, frozen=True):
+    """A real scene of a ground that was not taught, and its distance; 1 is the limit."""
+
+    image: str
+    distance: float
+    outside: bool
+
+
 class Card(msgspec.Struct, frozen=True):
     """All figures of one run; ``model_id`` is that of the release they are about."""
 
@@ -119,6 +141,8 @@ class Card(msgspec.Struct, frozen=True):
     options: tuple[OptionRow, ...]
     calibration: Calibration
     precision: Precision
+    experience: tuple[ExperienceRow, ...] = ()
+    real: tuple[RealRow, ...] = ()
 
 
 def read_card(path: Path) -> Card:

@@ -3,14 +3,14 @@
 Calibrates, quantises, measures and writes a model package.  The folder of ``--calibration`` is what
 ``deploy.model.label`` wrote: its training part calibrates, its validation part
 chooses the ranges, its held-out part gives the figures in ``package.json``.
+
+``compile PACKAGE OUT/NAME-VERSION --recalibrate TILES --key KEY`` makes a release with the weights
+of PACKAGE, calibrated on downlinked scenes, and signs it.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, get_args
@@ -18,14 +18,9 @@ from typing import Final, get_args
 import msgspec
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
-from deploy.model.calibrate import (
-    TensorSample,
-    calibration_windows,
-    margin_shortfall,
-    sample_tensors,
-)
+from deploy.model.calibrate import calibration_windows
+from deploy.model.card_graph import INPUT, choose, deployed, floating_answers, measure, output
 from deploy.model.command import one_line_errors
 from deploy.model.confidence import (
     Margins,
@@ -33,37 +28,23 @@ from deploy.model.confidence import (
     fitted_temperature,
     margins,
 )
-from deploy.model.crops import INPUT_SCALE
 from deploy.model.dataset import BANDS, in_order
-from deploy.model.equalise import equalised
-from deploy.model.evaluate import score, summary
 from deploy.model.golden_tiles import golden_tiles
-from deploy.model.judged import JudgedTile, read_judged_tiles, stride
+from deploy.model.judged import read_judged_tiles, stride
 from deploy.model.label import read_taught_tiles
-from deploy.model.networks import (
-    Network,
-    int8_network,
-    onnx_network,
-    openvino_graph,
-    read_graph,
-)
+from deploy.model.networks import Network, onnx_network, openvino_graph, read_graph
 from deploy.model.packaging import golden_answers, refuse_existing, write_package
-from deploy.model.quantise import (
-    INPUT_ZERO_POINT,
-    OUTPUT_ZERO_POINT,
-    CardGraph,
-    Ranges,
-    output_limit,
-    quantise,
-    with_card_interface,
+from deploy.model.quantise import CardGraph, Ranges
+from deploy.model.recalibrate import (
+    Recalibration,
+    float_graph_of,
+    read_scenes,
+    recalibrate,
+    require_new_release,
 )
-from flightsw.errors import FlightError, UsageError
-from flightsw.model.description import (
-    PackageDescription,
-    Quantisation,
-    Teacher,
-    TrainingData,
-)
+from deploy.model.sign import read_secret_key, sign
+from flightsw.errors import UsageError
+from flightsw.model.description import PackageDescription, Teacher, TrainingData
 from flightsw.model.dtacsnet import CLASSES
 from flightsw.model.network import read_dtacsnet
 from flightsw.model.package import ModelPackage, load_package
@@ -135,11 +116,11 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
         _check_weights(compilation.weights, channels)
     original = onnx_network(float_graph, compilation.bands)
     card = _choose(float_graph, original, taught, compilation)
-    deployed = _deployed(card, compilation)
-    temperature = fitted_temperature(margins(deployed, read_judged_tiles(taught, "validation")))
+    network = deployed(card, compilation.bands)
+    temperature = fitted_temperature(margins(network, read_judged_tiles(taught, "validation")))
     held_out = read_judged_tiles(taught, "held_out")
-    measured = _measure(card, original, held_out, compilation)
-    measured |= _calibration(margins(deployed, held_out), temperature)
+    measured = measure(card, original, held_out, compilation.bands)
+    measured |= _calibration(margins(network, held_out), temperature)
     tiles = golden_tiles(original.tile_size, compilation.bands)
     answers = openvino_graph(card.model)(np.stack(list(tiles.values())))
     measured["golden_contaminated_share"] = float((answers.argmax(axis=-1) > 0).mean())
@@ -149,8 +130,8 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
         bands=compilation.bands,
         levels=compilation.levels,
         quantification=_QUANTIFICATION,
-        input=_INPUT,
-        output=_output(card),
+        input=INPUT,
+        output=output(card),
         classes=TWO_CLASSES if answers.shape[-1] == len(TWO_CLASSES) else CLASSES,
         tile_size=original.tile_size,
         stride=stride(original.tile_size),
@@ -163,7 +144,7 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     )
     floating = None
     if compilation.weights:
-        floating = _floating_answers(original, tiles, compilation.bands, description.output)
+        floating = floating_answers(original, tiles, compilation.bands, description.output)
     golden, notice = (
         golden_answers(tiles, answers, floating),
         _notice(description, compilation.provenance.network),
@@ -193,7 +174,7 @@ def _check_weights(weights: Path, bands: int) -> None:
 def _choose(
     float_graph: onnx.ModelProto, original: Network, taught: Path, compilation: Compilation
 ) -> CardGraph:
-    """Quantise with the ranges asked for, or with those whose worst and mean tile agree best."""
+    """Calibrate on the training tiles, and choose the ranges on the validation tiles."""
     taught_tiles = read_taught_tiles(taught)
     for part in ("training", "validation"):
         if not any(tile.part == part for tile in taught_tiles):
@@ -201,62 +182,14 @@ def _choose(
             raise UsageError(taught, f"has no tiles for {part}", cure)
     tiles = [tile for tile in taught_tiles if tile.part == "training"]
     ordered = in_order(compilation.bands)
-    windows = calibration_windows(tiles, compilation.windows, compilation.seed, ordered)
-    channels = [ordered.index(band) for band in compilation.bands]
-    side = original.tile_size
-    windows = np.ascontiguousarray(windows[:, :, :side, :side])
-    float_graph = equalised(float_graph, windows[:, channels])
-    samples = sample_tensors(float_graph, windows[:, channels])
-    kinds = (compilation.ranges,) if compilation.ranges else get_args(Ranges)
-
-    def shortfall(card: CardGraph) -> float:
-        return margin_shortfall(original, _deployed(card, compilation), windows)
-
-    cards = {kind: _card_graph(float_graph, samples, kind, shortfall) for kind in kinds}
-    if len(cards) == 1:
-        return cards[kinds[0]]
-    judged = read_judged_tiles(taught, "validation")
-    found = {kind: _measure(card, original, judged, compilation) for kind, card in cards.items()}
-    for kind, figures in found.items():
-        print(
-            f"{kind:12} validation agreement: mean {figures['mean_agreement']:.4%}, "
-            f"worst tile {figures['worst_agreement']:.4%}"
-        )
-    return cards[max(found, key=lambda kind: _merit(found[kind]))]
-
-
-def _merit(figures: dict[str, float]) -> float:
-    return figures["worst_agreement"] + figures["mean_agreement"]
-
-
-def _card_graph(
-    float_graph: onnx.ModelProto,
-    samples: dict[str, TensorSample],
-    ranges: Ranges,
-    shortfall: Callable[[CardGraph], float],
-) -> CardGraph:
-    limit = output_limit(float_graph, samples)
-    card = with_card_interface(quantise(float_graph, samples, ranges), limit)
-    lowered = with_card_interface(quantise(float_graph, samples, ranges, shortfall(card)), limit)
-    # Behind the last convolution of an unknown network the clear class may be another one.
-    return min(lowered, card, key=lambda one: abs(shortfall(one)))
-
-
-def _measure(
-    card: CardGraph, original: Network, tiles: list[JudgedTile], compilation: Compilation
-) -> dict[str, float]:
-    """INT8 against the reference and against FP32; FP32 sees reflectance as it is, unrounded."""
-    if not tiles:
-        return {}
-    figures = summary(score(_deployed(card, compilation), tiles, original))
-    figures["fp32_f2"] = summary(score(original, tiles))["f2"]
-    figures["tiles"] = float(len(tiles))
-    # NaN: no pixels to count.
-    return {key: figure for key, figure in figures.items() if math.isfinite(figure)}
-
-
-def _deployed(card: CardGraph, compilation: Compilation) -> Network:
-    return int8_network(card.model, compilation.bands, _INPUT, _output(card))
+    return choose(
+        float_graph,
+        original,
+        calibration_windows(tiles, compilation.windows, compilation.seed, ordered),
+        lambda: read_judged_tiles(taught, "validation"),
+        compilation.bands,
+        compilation.ranges,
+    )
 
 
 def _calibration(known: Margins, temperature: float) -> dict[str, float]:
@@ -265,25 +198,6 @@ def _calibration(known: Margins, temperature: float) -> dict[str, float]:
         return {}
     error = expected_calibration_error(known.probabilities(temperature), known.true)
     return {"expected_calibration_error": error}
-
-
-def _floating_answers(
-    original: Network,
-    tiles: dict[str, NDArray[np.int8]],
-    bands: tuple[str, ...],
-    output: Quantisation,
-) -> NDArray[np.int8]:
-    """Answers of the floating-point network to the golden tiles, in INT8 steps."""
-    order = [bands.index(band) for band in in_order(bands)]
-    steps = np.stack(list(tiles.values())).astype(np.float32) - INPUT_ZERO_POINT
-    windows = (steps * np.float32(INPUT_SCALE)).transpose(0, 3, 1, 2)[:, order]
-    logits = np.concatenate([original.logits(window[None]) for window in windows])
-    found = np.rint(logits.transpose(0, 2, 3, 1) / output.scale) + output.zero_point
-    return np.asarray(found.clip(-128, 127), dtype=np.int8)
-
-
-def _output(card: CardGraph) -> Quantisation:
-    return Quantisation(card.output_scale, OUTPUT_ZERO_POINT)
 
 
 def _notice(description: PackageDescription, network: str) -> str:
@@ -301,19 +215,29 @@ def _notice(description: PackageDescription, network: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-_INPUT: Final = Quantisation(INPUT_SCALE, INPUT_ZERO_POINT)
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="float ONNX graph (deploy.model.export)")
+    parser.add_argument(
+        "model",
+        type=Path,
+        help="float ONNX graph (deploy.model.export); with --recalibrate the folder of a package",
+    )
     parser.add_argument("out", type=Path, help="package folder to create, NAME-VERSION")
-    parser.add_argument("--calibration", type=Path, required=True, help="folder that label wrote")
+    parser.add_argument("--calibration", type=Path, help="folder that label wrote")
+    parser.add_argument(
+        "--recalibrate",
+        type=Path,
+        metavar="TILES",
+        help="folder of downlinked images (.npz with bands, and sources.toml if they have"
+        " offsets or another order): a new release with the weights of a package",
+    )
+    parser.add_argument(
+        "--key", type=Path, help="with --recalibrate: the release key that signs the new package"
+    )
     parser.add_argument(
         "--provenance",
         type=Path,
-        required=True,
         help=f"origin of these weights (TOML); {_OURS} is that of the weights that ship",
     )
     parser.add_argument("--bands", default=",".join(BANDS), help="order of the graph's channels")
@@ -335,11 +259,23 @@ def main() -> None:
         "--seed", type=int, default=Compilation.seed, help="random seed (%(default)s)"
     )
     arguments = parser.parse_args()
-    try:
-        package = _compile(arguments)
-    except FlightError as error:
-        sys.exit(f"compile: {error}")
+    if not arguments.recalibrate and not (arguments.calibration and arguments.provenance):
+        parser.error("give --calibration and --provenance, or --recalibrate")
+    package = _recalibrate(arguments) if arguments.recalibrate else _compile(arguments)
     print((package.folder / "package.json").read_text())
+
+
+def _recalibrate(arguments: argparse.Namespace) -> ModelPackage:
+    former = load_package(arguments.model)
+    require_new_release(former, arguments.out)
+    if arguments.key:
+        read_secret_key(arguments.key)  # before the work, not after it
+    tiles = read_scenes(arguments.recalibrate)
+    how = Recalibration(arguments.ranges, arguments.windows, arguments.seed)
+    package = recalibrate(former, float_graph_of(former), tiles, arguments.out, how)
+    if arguments.key:
+        sign(package.folder, arguments.key)
+    return package
 
 
 def _compile(arguments: argparse.Namespace) -> ModelPackage:

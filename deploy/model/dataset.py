@@ -144,18 +144,29 @@ def read_split(path: Path = SPLIT) -> Split:
 
 
 def read_tiles(folder: Path, sources: Path = SOURCES) -> Iterator[Tile]:
-    """Yield every image below ``folder`` that the table ``sources`` names.
+    """Every image below ``folder`` that the table ``sources`` names.
 
     Raises :class:`UsageError` if ``folder`` has no such image, or if a file is not as stated.
     """
+    return tiles_of(folder, read_sources(sources))
+
+
+def read_sources(path: Path) -> Sources:
+    """Read a table of sources; raises :class:`UsageError` if the file is not one."""
+    return _read_toml(path, Sources)
+
+
+def tiles_of(folder: Path, sources: Sources) -> Iterator[Tile]:
+    """Yield every image below ``folder`` that ``sources`` names, as :func:`read_tiles` does."""
     found = False
-    for source in _read_toml(sources, Sources).source:
+    for source in sources.source:
         for path in sorted(folder.glob(source.files)):
             found = True
             yield from _tiles_of(path, source)
     if not found:
+        patterns = ", ".join(one.files for one in sources.source)
         raise UsageError(
-            folder, "has none of the images of the table of sources", f"See {sources.name}"
+            folder, "has none of the images of the table of sources", f"It names {patterns}"
         )
 
 

@@ -29,6 +29,7 @@ from deploy.model.failures import draw, worst_squares
 from deploy.model.kept_out import answered_tiles, border_row, calibration, precision, scale_rows
 from deploy.model.label import read_taught_tiles
 from deploy.model.networks import Network, package_network, torch_network
+from deploy.model.outside import experience_figures
 from deploy.model.surfaces import surface_rows
 from deploy.model.verdict import judge
 from flightsw.bench.machine import describe_machine
@@ -118,6 +119,7 @@ def make_card(
         options=tuple(option_rows(kept_out, contenders[0], release.temperature)),
         calibration=calibration(answered, names[0], release.temperature),
         precision=precision(answered, names[0], _FLOATING),
+        **experience_figures(data, networks[names[0]], release),
     )
 
 

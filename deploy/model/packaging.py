@@ -19,11 +19,14 @@ from flightsw.model.package import (
     CHECKSUMS,
     COMPILED_FOLDERS,
     DESCRIPTION,
+    EXPERIENCE,
     GOLDEN,
     NETWORK,
+    NOTICE,
     SIGNATURE,
     GoldenTiles,
 )
+from flightsw.model.sound_scenes import Examples, SoundScenes, write_sound_scenes
 
 GRAPH: Final = "compiled_model/quantized_model.onnx"
 
@@ -39,17 +42,19 @@ def write_package(
     golden: GoldenTiles,
     notice: str,
     weights: Path | None = None,
+    experience: tuple[SoundScenes, Examples] | None = None,
 ) -> None:
     """Write the package folder ``out``: all of it beside its place, then renamed.
 
-    ``weights`` is the floating-point network's file, for engines other than the card.  Raises
-    :class:`OutputNotWritable` if ``out`` exists.
+    ``weights`` is the floating-point network's file, for engines other than the card,
+    ``experience`` what the model was measured on.  Raises :class:`OutputNotWritable` if ``out``
+    exists.
     """
     refuse_existing(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        _write_files(folder, description, graph, golden, notice, weights)
+        _write_files(folder, description, graph, golden, notice, weights, experience)
         folder.chmod(0o755)  # mkdtemp keeps others out
         for path in (*folder.rglob("*"), folder):
             sync(path)
@@ -80,6 +85,7 @@ def _write_files(
     golden: GoldenTiles,
     notice: str,
     weights: Path | None,
+    experience: tuple[SoundScenes, Examples] | None,
 ) -> None:
     for name, batch in COMPILED_FOLDERS.values():
         (folder / name).mkdir()
@@ -100,7 +106,9 @@ def _write_files(
     )
     if weights:
         shutil.copyfile(weights, folder / NETWORK)
-    (folder / "NOTICE").write_text(notice, encoding="utf-8")
+    if experience:
+        write_sound_scenes(folder / EXPERIENCE, *experience)
+    (folder / NOTICE).write_text(notice, encoding="utf-8")
     (folder / CHECKSUMS).write_text(checksum_lines(folder), encoding="utf-8")
 
 

@@ -49,7 +49,7 @@ def sign(package: Path, secret: Path) -> Path:
     :class:`~flightsw.errors.OutputNotWritable`.
     """
     load_package(package)
-    signature = _secret_key(secret).sign((package / CHECKSUMS).read_bytes())
+    signature = read_secret_key(secret).sign((package / CHECKSUMS).read_bytes())
     path = package / SIGNATURE
     try:
         path.write_bytes(signature)
@@ -59,7 +59,8 @@ def sign(package: Path, secret: Path) -> Path:
     return path
 
 
-def _secret_key(path: Path) -> Ed25519PrivateKey:
+def read_secret_key(path: Path) -> Ed25519PrivateKey:
+    """Read a release key; :class:`~flightsw.errors.UsageError` if it is not Ed25519 in PEM."""
     cure = "Make one with --generate, or with openssl genpkey -algorithm ed25519"
     try:
         key = load_pem_private_key(path.read_bytes(), password=None)

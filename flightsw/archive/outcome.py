@@ -128,7 +128,7 @@ def completed(outcome: Outcome, processed: ProcessedScene) -> Outcome:
         no_data_pixels=summary.no_data_pixels,
         contaminated=summary.contaminated_share,
         fractions=report.fractions,
-        remarks=(*scene.remarks, *summary.remarks, *report.notes),
+        remarks=(*scene.remarks, *summary.notes, *report.notes),
         engine=f"{processed.engine.name} {processed.engine.precision}",
         tiles=summary.tiles,
         inference_seconds=summary.inference_seconds,

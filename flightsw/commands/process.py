@@ -316,6 +316,6 @@ def _remarks(processed: ProcessedScene) -> list[str]:
     return [
         *filter(None, (stopped,)),
         *processed.scene.remarks,
-        *processed.summary.remarks,
+        *processed.summary.notes,
         *processed.products.report.notes,
     ]

@@ -125,6 +125,12 @@ class JobOutcomes:
         for remark in products.report.summary.remarks:
             message = f"{job.request.scene} of {job.id}: {remark}"
             self.ports.event("SCENE_DOUBTFUL", message, job=job.id)
+        known = products.report.summary.experience
+        if known and known.outside:
+            message = f"{job.request.scene} of {job.id}: {known.remark}"
+            self.ports.event(
+                "OUTSIDE_EXPERIENCE", message, job=job.id, distance=round(known.distance, 3)
+            )
 
     def stopped(self, job: Job, reason: FlightError) -> None:
         """The job was stopped: permanently, or until its next turn."""

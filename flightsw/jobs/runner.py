@@ -271,6 +271,7 @@ class JobRunner:
 
 def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap) -> CloudFraction:
     scene, summary, cells = processed.scene, processed.summary, fractions.values()
+    known = summary.experience
     return CloudFraction(
         job=job.id,
         scene=scene.name,
@@ -295,4 +296,6 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
         inference_seconds=summary.inference_seconds,
         stages_ms={name: msgspec.to_builtins(one) for name, one in summary.stages.items()},
         energy_j=summary.energy_joules,
+        experience_distance=known.distance if known else None,
+        outside_experience=known.outside if known else None,
     )

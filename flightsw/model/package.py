@@ -16,12 +16,15 @@ from flightsw.dimc.compiled_model import CompiledModel, read_compiled_model
 from flightsw.errors import PackageInvalid, PackageTampered
 from flightsw.host.disk import read_plain, sha256
 from flightsw.model.description import PackageDescription, read_description
+from flightsw.model.sound_scenes import SoundScenes, read_sound_scenes
 
 CHECKSUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"
 DESCRIPTION: Final = "package.json"
 GOLDEN: Final = "golden.npz"
 NETWORK: Final = "network.npz"
+EXPERIENCE: Final = "experience.npz"
+NOTICE: Final = "NOTICE"
 
 Arrangement = Literal["spatial", "batch"]
 
@@ -125,6 +128,14 @@ class ModelPackage(PackageDescription, frozen=True, kw_only=True):
                 raise PackageInvalid.wrong(path, key, f"int8 {(*pixels, channels)}", found)
         return golden
 
+    def sound_scenes(self) -> SoundScenes | None:
+        """What the model was measured on; None if the package does not say.
+
+        Raises :class:`PackageInvalid` if the file does not fit the network.
+        """
+        path = self.folder / EXPERIENCE
+        return read_sound_scenes(path, len(self.bands)) if path.is_file() else None
+
 
 def load_package(folder: Path | None = None) -> ModelPackage:
     """Verify and describe a package; without ``folder``, the one that ships.
@@ -143,6 +154,7 @@ def load_package(folder: Path | None = None) -> ModelPackage:
     )
     for arrangement in COMPILED_FOLDERS:
         package.read_compiled_model(arrangement)
+    package.sound_scenes()
     return package
 
 

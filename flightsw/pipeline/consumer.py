@@ -12,7 +12,14 @@ from flightsw.engines.engine import Engine, Logits, Tiles
 from flightsw.errors import AnswerWrong, InferenceFailed
 from flightsw.pipeline.answer_check import TWICE, AnswerCheck, Place
 from flightsw.pipeline.latency import LatencyRecord
-from flightsw.pipeline.work import Answered, AnsweredBatch, GridRowDone, PipelineItem, TileBatch
+from flightsw.pipeline.work import (
+    Answered,
+    AnsweredBatch,
+    GridRowDone,
+    PipelineItem,
+    TileBatch,
+    TileSample,
+)
 
 _CURE: Final = "Run the self-test; the mask was not written"
 _NO_CURE: Final = "Run the self-test if it happens often; the mask is right"
@@ -50,6 +57,7 @@ class _Doubted:
     tiles: Tiles
     doubt: str
     logits: Logits
+    samples: tuple[TileSample, ...] = ()
     answers: int = 1
 
 
@@ -181,20 +189,23 @@ class EngineConsumer:
     def _sound(self, batch: TileBatch, logits: Logits) -> Iterator[Answered]:
         """The answers that are not doubted; the others are computed again."""
         if self._check is None:
-            yield AnsweredBatch(batch.places, logits)
+            yield AnsweredBatch(batch.places, logits, batch.samples)
             return
         sound = []
         for number, place in enumerate(batch.places):
             doubt = self._check.doubt(place, batch.tiles[number], logits[number])
             if doubt:
                 this = slice(number, number + 1)
-                self._doubt(_Doubted(place, batch.tiles[this], doubt, logits[this]))
+                samples = batch.samples[this]
+                self._doubt(_Doubted(place, batch.tiles[this], doubt, logits[this], samples))
             else:
                 sound.append(number)
         if len(sound) == len(logits):
-            yield AnsweredBatch(batch.places, logits)
+            yield AnsweredBatch(batch.places, logits, batch.samples)
         elif sound:
-            yield AnsweredBatch(tuple(batch.places[number] for number in sound), logits[sound])
+            places = tuple(batch.places[number] for number in sound)
+            samples = tuple(batch.samples[number] for number in sound if batch.samples)
+            yield AnsweredBatch(places, logits[sound], samples)
 
     def _doubt(self, doubted: _Doubted) -> None:
         self._again.append(doubted)
@@ -211,7 +222,7 @@ class EngineConsumer:
             if answers > _CONFIRMING:
                 cause = f"gave a wrong answer, which {doubted.doubt}; {tile} was computed again"
                 self._corrected(AnswerWrong(self._engine.info.device, cause, _NO_CURE))
-            yield AnsweredBatch((doubted.place,), logits)
+            yield AnsweredBatch((doubted.place,), logits, doubted.samples)
         elif answers < _MOST_ANSWERS:
             self._doubt(replace(doubted, logits=logits, answers=answers))
         else:

@@ -15,6 +15,7 @@ from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.area_rows import AreaRows
 from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.dilation import RowDilation
+from flightsw.pipeline.experience import SAMPLE_EVERY, SceneExperience
 from flightsw.pipeline.fusion import Fusion, MaskFusion
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
@@ -24,7 +25,7 @@ from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tab
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
-from flightsw.products.contents import RowSink, SceneSummary
+from flightsw.products.contents import Experience, RowSink, SceneSummary
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
 from flightsw.scene.tiling import Grid
 
@@ -56,6 +57,7 @@ def process_scene(
     probe: Probe | None = None,
     check: AnswerCheck | None = None,
     corrected: CorrectionCallback = lambda _: None,
+    experience: SceneExperience | None = None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
 ) -> SceneSummary:
@@ -69,7 +71,8 @@ def process_scene(
     of :func:`scene_grid`, built if it is not given.  ``probability`` adds the cloud probability to
     the rows.  ``probe`` checks the engine's answers every ``settings.golden_every`` tiles and after
     the last one; ``check`` says which answers are doubtful: those tiles are computed again, and
-    ``corrected`` is called with what was wrong, by the consumer's thread.  ``ending`` is called
+    ``corrected`` is called with what was wrong, by the consumer's thread.  ``experience``, made for
+    this scene, counts what the engine gets and answers.  ``ending`` is called
     when at most one decode is left, by the producer's thread, and must return immediately;
     ``stop`` ends the scene from another thread.
     """
@@ -87,6 +90,7 @@ def process_scene(
         quantise,
         latencies,
         zero_is_measured=scene.metadata.zero_is_measured,
+        sample_every=SAMPLE_EVERY if experience else 0,
     )
     pacing = open_pacing(settings.power_budget_w, engine.readings)
     consumer = EngineConsumer(
@@ -130,6 +134,8 @@ def process_scene(
         ):
             if isinstance(item, AnsweredBatch):
                 finisher.take(item)
+                if experience:
+                    experience.take(item)
                 continue
             for rows in finisher.finish(item):
                 for sink in sinks:
@@ -153,6 +159,7 @@ def process_scene(
             *plausibility.remarks(finisher.valid_pixels_shown),
             *(pacing.remarks if pacing else ()),
         ),
+        experience=experience.found() if experience else None,
     )
 
 
@@ -210,6 +217,7 @@ def _summary(
     readings: tuple[CardReadings | None, CardReadings | None],
     paused_seconds: float,
     remarks: tuple[str, ...],
+    experience: Experience | None,
 ) -> SceneSummary:
     before, after = readings
     busy_share, energy, temperature = None, None, None
@@ -233,4 +241,5 @@ def _summary(
         temperature_celsius=temperature,
         paused_seconds=paused_seconds,
         remarks=remarks,
+        experience=experience,
     )

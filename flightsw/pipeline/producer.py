@@ -15,7 +15,13 @@ from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pi
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.surroundings import surround
-from flightsw.pipeline.work import GridRowDone, NoDataPatch, PipelineItem, TileBatch
+from flightsw.pipeline.work import (
+    GridRowDone,
+    NoDataPatch,
+    PipelineItem,
+    TileBatch,
+    TileSample,
+)
 from flightsw.scene.scene import Strip
 from flightsw.scene.tiling import Grid
 
@@ -25,7 +31,8 @@ class TileProducer:
 
     A tile without a valid pixel is left out.  A batch may hold tiles of
     several grid rows; the end of a row comes after the batch with its last tile.
-    ``zero_is_measured`` is that of :class:`~flightsw.scene.scene.SceneMetadata`.
+    ``zero_is_measured`` is that of :class:`~flightsw.scene.scene.SceneMetadata`.  With
+    ``sample_every`` above 0 each tile comes with a sample: one of as many of its rows and columns.
     """
 
     def __init__(
@@ -36,13 +43,16 @@ class TileProducer:
         latencies: LatencyRecord,
         *,
         zero_is_measured: bool,
+        sample_every: int = 0,
     ) -> None:
         self._no_data_pixels = partial(no_data_pixels, zero_is_measured=zero_is_measured)
         self._grid = grid
         self._engine = engine
         self._quantise = quantise
         self._latencies = latencies
+        self._sample_every = sample_every
         self._places: list[tuple[int, int]] = []
+        self._samples: list[TileSample] = []
         self._tiles = self._new_batch()
         self._ahead = self._empty_ahead()  # the next windows, side by side
         self._no_data: defaultdict[int, list[NoDataPatch]] = defaultdict(list)  # by grid row
@@ -100,6 +110,16 @@ class TileProducer:
         if missing is not None:
             missing = missing[:, seen.start - span.left : seen.stop - span.left]
         surround(tile, rows, columns, missing)
+        if self._sample_every:
+            self._samples.append(self._sample(tile, rows, columns, missing))
+
+    def _sample(
+        self, tile: Tiles, rows: int, columns: int, missing: NDArray[np.bool_] | None
+    ) -> TileSample:
+        """What ``tile`` shows in its upper left ``rows`` x ``columns`` pixels."""
+        every = self._sample_every
+        valid = None if missing is None else ~missing[::every, ::every]
+        return TileSample(tile[:rows:every, :columns:every].copy(), valid)
 
     def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
         """Pixels of the span without data, from its first column on; None if all are valid."""
@@ -150,8 +170,10 @@ class TileProducer:
 
     def _send(self) -> Iterator[PipelineItem]:
         if self._places:
-            yield TileBatch(tuple(self._places), self._tiles[: len(self._places)])
+            tiles = self._tiles[: len(self._places)]
+            yield TileBatch(tuple(self._places), tiles, tuple(self._samples))
             self._places = []
+            self._samples = []
             self._tiles = self._new_batch()
         yield from self._waiting_ends
         self._waiting_ends = []

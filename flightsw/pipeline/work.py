@@ -12,19 +12,32 @@ from flightsw.engines.engine import Logits, Tiles
 
 
 @dataclass(frozen=True)
+class TileSample:
+    """Pixels of a tile ``(n, n, bands)``, and which of them are valid ground (None: all)."""
+
+    pixels: Tiles
+    valid: NDArray[np.bool_] | None
+
+
+@dataclass(frozen=True)
 class TileBatch:
-    """Tiles ``(n, tile, tile, bands)`` as the engine takes them, and their ``(row, column)``."""
+    """Tiles ``(n, tile, tile, bands)`` as the engine takes them, and their ``(row, column)``.
+
+    ``samples`` has one a tile, or none if nobody counts them.
+    """
 
     places: tuple[tuple[int, int], ...]
     tiles: Tiles
+    samples: tuple[TileSample, ...] = ()
 
 
 @dataclass(frozen=True)
 class AnsweredBatch:
-    """Logits ``(n, tile, tile, classes)`` of the tiles at ``places``."""
+    """Logits ``(n, tile, tile, classes)`` of the tiles at ``places``, and the tiles' samples."""
 
     places: tuple[tuple[int, int], ...]
     logits: Logits
+    samples: tuple[TileSample, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,30 @@ class StageTiming(msgspec.Struct, frozen=True):
     max: float
 
 
+class Experience(msgspec.Struct, frozen=True):
+    """How far a scene is from the sound scenes whose histograms the model package stores.
+
+    ``distance`` above 1: the scene is ``outside``.  ``towards`` names the strange scenes that lie
+    in its direction, which need not be what it is.  ``pixels`` were counted.
+    """
+
+    distance: float
+    outside: bool
+    towards: str
+    pixels: int
+
+    @property
+    def remark(self) -> str:
+        """What follows for the mask, in words; "" for a scene like the sound ones."""
+        if not self.outside:
+            return ""
+        return (
+            "the scene is outside the model's experience, so its mask may be wrong: reflectance and"
+            f" answers are {self.distance:.2f} times as far from sound scenes as the limit, in the"
+            f" direction of: {self.towards}"
+        )
+
+
 class SceneSummary(msgspec.Struct, frozen=True):
     """The figures of one processed scene.
 
@@ -69,7 +93,8 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
     reading).  ``paused_seconds`` were waited to keep the power budget.  ``remarks`` say in words
-    where the digital numbers contradict the metadata.
+    where the digital numbers contradict the metadata.  ``experience`` is None if it is not known:
+    the package has no histograms of sound scenes, or the scene has too few valid pixels.
     """
 
     valid_pixels: int
@@ -86,6 +111,13 @@ class SceneSummary(msgspec.Struct, frozen=True):
     temperature_celsius: float | None = None
     paused_seconds: float = 0.0
     remarks: tuple[str, ...] = ()
+    experience: Experience | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The remarks, and what follows from the experience."""
+        unlike = self.experience.remark if self.experience else ""
+        return (*self.remarks, *filter(None, (unlike,)))
 
     @property
     def contaminated_share(self) -> float:

@@ -91,6 +91,7 @@ def _item(
             **({} if context.unit is None else {"flightsw:unit": context.unit}),
             **_changed_mask(context),
             **_decoding(scene),
+            **_experience(summary),
             **_area(scene),
         },
         stac_extensions=[_PROCESSING],
@@ -129,6 +130,16 @@ def _decoding(scene: SceneMetadata) -> dict[str, Any]:
     if scene.decode == "exact":
         return {}
     return {"flightsw:decode": scene.decode, "flightsw:largest_error": scene.largest_error}
+
+
+def _experience(summary: SceneSummary) -> dict[str, Any]:
+    """How far the scene is from those that the model was measured on, if that is known."""
+    if (known := summary.experience) is None:
+        return {}
+    return {
+        "flightsw:experience_distance": round(known.distance, 3),
+        "flightsw:outside_experience": known.outside,
+    }
 
 
 def _area(scene: SceneMetadata) -> dict[str, Any]:

@@ -252,6 +252,44 @@ def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
     assert "perhaps the product has an offset (-1000)" in event["message"]
 
 
+def test_a_scene_outside_the_models_experience_is_reported_and_a_sound_one_is_not(
+    unit: FlightUnit, simulated: Simulated
+) -> None:
+    with open_scene(simulated.scene).strips(2) as strips:
+        numbers = np.concatenate([strip.digital_numbers for strip in strips], axis=1)
+    numbers = numbers[:, 300:748, 300:748]
+    jobs = {}
+    with unit.telemetry("sci.cloud_fraction") as telemetry:
+        for name, saturated in (("sound.tif", 0), ("saturated.tif", 260)):
+            numbers[:, :saturated] = 65_535
+            with rasterio.open(
+                unit.scenes / name, "w", driver="GTiff", count=4, height=448, width=448,
+                dtype=np.uint16, crs="EPSG:32632",
+                transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_100_000),
+            ) as file:  # fmt: skip
+                file.write(numbers)
+            bands = ["blue", "green", "red", "nir"]
+            done = unit.execute("PROCESS_SCENE", scene=name, bands=bands, offset=-1000)
+            jobs[done.data["job"]] = name
+        found: dict[str, CloudFraction] = {}
+        for _, _, body in telemetry.packets(30):
+            if isinstance(body, CloudFraction) and body.job in jobs:
+                found[jobs[body.job]] = body
+            if len(found) == len(jobs):
+                break
+    sound, saturated_scene = found["sound.tif"], found["saturated.tif"]
+    assert sound.outside_experience is False
+    assert sound.experience_distance is not None
+    assert sound.experience_distance <= 1
+    assert saturated_scene.outside_experience is True
+    wait_until(lambda: unit.events("OUTSIDE_EXPERIENCE"))
+    events = [
+        event for event in unit.events("OUTSIDE_EXPERIENCE") if event["fields"]["job"] in jobs
+    ]
+    assert [jobs[event["fields"]["job"]] for event in events] == ["saturated.tif"]
+    assert "outside the model's experience" in events[0]["message"]
+
+
 def test_an_area_of_a_scene_is_processed_alone(unit: FlightUnit, scene: str) -> None:
     place = open_scene(unit.scenes / scene).metadata.georeference
     assert place

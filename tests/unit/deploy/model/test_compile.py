@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from deploy.model.calibrate import margin_shortfall, sample_tensors
+from deploy.model.card_graph import card_graph, merit
 from deploy.model.compile import (
     Compilation,
-    _card_graph,
     _choose,
-    _merit,
     compile_package,
     main,
     read_provenance,
@@ -93,7 +92,7 @@ def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> 
         asked.append(card)
         return 0.5
 
-    card = _card_graph(graph, samples, "extremes", shortfall)
+    card = card_graph(graph, samples, "extremes", shortfall)
     answers = [
         difference(openvino_graph(one.model)(tiles_of(tiles)).transpose(0, 3, 1, 2).astype(int))
         for one in (*asked, card)
@@ -122,7 +121,7 @@ def test_a_correction_that_makes_it_worse_is_left_out(float_graph: Path) -> None
         asked.append(card)
         return 0.1 if card is asked[0] else -0.3
 
-    assert _card_graph(graph, samples, "extremes", worse_each_time) is asked[0]
+    assert card_graph(graph, samples, "extremes", worse_each_time) is asked[0]
 
 
 @pytest.mark.parametrize("kind", get_args(Ranges))
@@ -140,7 +139,7 @@ def test_the_default_kind_of_range_is_the_one_that_agrees_best_on_the_validation
 def test_the_worst_tile_and_the_mean_both_count_in_the_choice_of_ranges() -> None:
     figures = {"mean_agreement": 0.98, "worst_agreement": 0.90}
     for name in figures:
-        assert _merit(figures | {name: 0.99}) > _merit(figures)
+        assert merit(figures | {name: 0.99}) > merit(figures)
 
 
 def test_a_network_with_other_band_order_works_in_its_own_order(

@@ -16,6 +16,7 @@ from flightsw.errors import DeadlinePassed, Interrupted, JobCancelled
 from flightsw.fdir.modes import ModeMachine
 from flightsw.jobs.outcome import JobOutcomes, RetryAfter
 from flightsw.jobs.queue import Job, JobQueue
+from flightsw.products.contents import Experience
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import CancelJob, CloudFraction, Code, JobState, ProcessScene
 from tests.unit.flightsw.commanding.harness import Harness, told
@@ -33,6 +34,7 @@ class _Desk:
 
     def __init__(self, folder: Path) -> None:
         self.harness = Harness(folder)
+        self.events: list[tuple[str, dict[str, object]]] = []
         self.jobs = JobQueue(self.harness.state, "sat-a", lambda: 10)
         self.harness.handle({ProcessScene.NAME: self._process, CancelJob.NAME: self._cancel})
         self.harness.send("PROCESS_SCENE", {"scene": "a.SAFE"}, "process")
@@ -47,7 +49,7 @@ class _Desk:
             modes=ModeMachine(),
             ports=ServicePorts(
                 self.harness.dispatcher.report,
-                lambda *_, **__: None,
+                lambda name, *_, **fields: self.events.append((name, fields)),
                 lambda: None,
                 lambda: 2,
                 float,
@@ -91,11 +93,16 @@ def _failed(outcomes: JobOutcomes, job: Job) -> None:
     outcomes.failed(job, Code.CORRUPT_IMAGE, "the scene is damaged", "Fetch it again")
 
 
-def _completed(outcomes: JobOutcomes, job: Job, fraction: CloudFraction = _FRACTION) -> None:
+def _completed(
+    outcomes: JobOutcomes,
+    job: Job,
+    fraction: CloudFraction = _FRACTION,
+    experience: Experience | None = None,
+) -> None:
     published = SimpleNamespace(
         folder=Path("products"),
         files=(),
-        report=SimpleNamespace(summary=SimpleNamespace(remarks=())),
+        report=SimpleNamespace(summary=SimpleNamespace(remarks=(), experience=experience)),
     )
     outcomes.completed(job, published, fraction, 1.0)  # type: ignore[arg-type]
 
@@ -162,3 +169,15 @@ def test_a_job_with_stop_above_waits_again_with_it_after_a_power_cut(desk: _Desk
     assert job
     (_, again) = desk.jobs.recover(3, 2).requeued
     assert (again.id, again.request.stop_above) == (job.id, 0.9)
+
+
+@pytest.mark.parametrize(("distance", "reported"), [(1.25, True), (0.75, False), (None, False)])
+def test_only_a_scene_outside_the_experience_is_an_event(
+    desk: _Desk, distance: float | None, reported: bool
+) -> None:
+    found = None
+    if distance is not None:
+        found = Experience(distance, distance > 1, towards="sea ice", pixels=9000)
+    _completed(desk.outcomes, desk.job, experience=found)
+    events = [fields for name, fields in desk.events if name == "OUTSIDE_EXPERIENCE"]
+    assert events == ([{"job": desk.job.id, "distance": 1.25}] if reported else [])

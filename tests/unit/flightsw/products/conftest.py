@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from flightsw.config import NameStyle
-from flightsw.products.contents import FinishedRows, SceneSummary, StageTiming
+from flightsw.products.contents import Experience, FinishedRows, SceneSummary, StageTiming
 from flightsw.products.kinds import PRODUCT_KINDS, ProductContext
 from flightsw.products.product_set import ProductSet, PublishedProducts
 from flightsw.scene.scene import Georeference, SceneMetadata
@@ -30,6 +30,7 @@ class Simulated:
     mask: NDArray[np.uint8]
     classes: NDArray[np.uint8]
     probability: NDArray[np.uint8]
+    experience: Experience | None = None
 
     def rows(self, splits: Iterable[int] = ()) -> list[FinishedRows]:
         """The scene's rows, cut at the given rows."""
@@ -57,6 +58,7 @@ class Simulated:
             seconds=2.0,
             inference_seconds=0.5,
             stages={"accelerator": StageTiming(8, 0.94, 0.89, 1.38, 1.72, 0.21, 2.04)},
+            experience=self.experience,
         )
 
     def product_set(

@@ -16,6 +16,7 @@ from pystac.extensions.projection import ProjectionExtension
 from rasterio.warp import transform_bounds
 
 from flightsw.errors import UsageError
+from flightsw.products.contents import Experience
 from flightsw.scene.scene import Georeference
 
 
@@ -66,6 +67,19 @@ def test_item_and_report_name_the_unit_that_processed_the_scene(simulate, tmp_pa
 
     assert item["properties"]["flightsw:unit"] == report["unit"] == "sat-a"
     assert item["id"] == f"{scene.metadata.name}_axelera_sat-a"
+
+
+def test_item_and_report_say_how_far_the_scene_is_from_the_models_experience(simulate, tmp_path):
+    known = replace(simulate(40, 50), experience=Experience(1.25, True, "sea ice", 9000))
+    published = known.publish(tmp_path / "known", "mask", "stac", "report")
+    item = json.loads(published.paths("stac")[0].read_text())
+    report = json.loads(published.paths("report")[0].read_text())
+    found = report["summary"]["experience"]
+    assert (found["distance"], found["outside"], found["towards"]) == (1.25, True, "sea ice")
+    assert item["properties"]["flightsw:experience_distance"] == 1.25
+    assert item["properties"]["flightsw:outside_experience"] is True
+    published = simulate(40, 50).publish(tmp_path / "not-known", "mask", "stac")
+    assert "flightsw:outside_experience" not in published.paths("stac")[0].read_text()
 
 
 def test_cloud_cover_is_of_valid_pixels_and_says_that_shadow_counts(publish_item):

@@ -1,0 +1,236 @@
+"""``python -m deploy.model.experience DATA PACKAGE``: which scenes the model was measured on.
+
+Counts the histograms of each image of ``sources.toml`` below DATA, and of the same images made
+strange (``deploy.model.strange``), learns the distance between them, and writes it into the
+package: before its release, as its id changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from deploy.model.command import one_line_errors
+from deploy.model.dataset import BANDS, Tile, coarser, read_tiles
+from deploy.model.judged import stride
+from deploy.model.networks import Network, package_network
+from deploy.model.packaging import checksum_lines
+from deploy.model.simulated import simulated_tiles
+from deploy.model.strange import FAULTS
+from flightsw.errors import UsageError
+from flightsw.model.description import PackageDescription
+from flightsw.model.package import CHECKSUMS, EXPERIENCE, load_package
+from flightsw.model.sound_scenes import Examples, SoundScenes, write_sound_scenes
+from flightsw.pipeline.experience import SAMPLE_EVERY, SceneHistograms
+from flightsw.pipeline.surroundings import surround
+from flightsw.pipeline.work import TileSample
+from flightsw.scene.tiling import Grid
+
+LEAST_PIXELS: Final = 2000
+"""Of a scene that is judged: those counted of 180 x 180 valid pixels."""
+
+ALLOWED: Final = 0.015
+"""Share of sound scenes that the limit leaves outside; not more than 0.02 is the aim."""
+
+NOISE: Final = "filename.tif"
+"""An image of SEN12MS-CR that holds uniform noise from 0 to 254: not a scene."""
+
+_RIDGE: Final = 2.0
+_USUAL: Final = 0.97  # share of the sound scenes that are less far towards a kind than usual
+_LEAST_USUAL: Final = 0.05
+_FOLDS: Final = 8
+_SIMULATED: Final = 8
+_COARSE_SIDE: Final = 448  # pixels, of an image that is also counted at twice its scale
+_FAULTY: Final = 4  # images of a place that are also counted with faults
+
+
+def count(network: Network, package: PackageDescription, tile: Tile) -> SceneHistograms:
+    """The histograms of an image, as they are counted in flight."""
+    order = [BANDS.index(band) for band in package.bands]
+    histograms = SceneHistograms(len(order), package.input)
+    bands, (height, width), side = tile.four_bands, tile.valid.shape, network.tile_size
+    grid = Grid(height, width, side, stride(side))
+    for row, column in np.ndindex(grid.rows, grid.columns):
+        rows, columns = grid.needed_rows(row), grid.columns_of(column)
+        place = np.s_[..., rows.start : rows.stop, columns.start : columns.stop]
+        valid = tile.valid[place]
+        if not valid.any():
+            continue
+        window = np.zeros((side, side, len(bands)), np.float32)
+        window[: len(rows), : len(columns)] = bands[place].transpose(1, 2, 0)
+        surround(window, len(rows), len(columns), None if valid.all() else ~valid)
+        logits = network.logits(np.ascontiguousarray(window.transpose(2, 0, 1))[None])[0]
+        every = np.s_[: len(rows) : SAMPLE_EVERY, : len(columns) : SAMPLE_EVERY]
+        sample = TileSample(window[..., order][every], valid[::SAMPLE_EVERY, ::SAMPLE_EVERY])
+        histograms.count(sample, logits.transpose(1, 2, 0))
+    return histograms
+
+
+def examples_of(network: Network, package: PackageDescription, tiles: Iterable[Tile]) -> Examples:
+    """The images as they are, at twice their scale if they are large, and some with each fault."""
+    if {*package.bands} != {*BANDS}:
+        cause = f"has the bands {', '.join(package.bands)}"
+        cure = f"The faults are known for {', '.join(BANDS)} only"
+        raise UsageError(f"{package.name} {package.version}", cause, cure)
+    roots, regions, kinds, seen = [], [], [], Counter[str]()
+    for tile in tqdm(tiles, "images", mininterval=10, disable=None):
+        seen[tile.region] += 1
+        for kind, shown in versions(tile, network.tile_size, seen[tile.region] <= _FAULTY):
+            histograms = count(network, package, shown)
+            if histograms.pixels >= LEAST_PIXELS:
+                roots.append(np.sqrt(histograms.shares()).astype(np.float32))
+                regions.append(tile.region)
+                kinds.append(kind)
+    return Examples(np.array(roots, np.float32), tuple(regions), tuple(kinds))
+
+
+def versions(tile: Tile, side: int, faulty: bool) -> Iterator[tuple[str, Tile]]:
+    """An image in whole windows of ``side`` pixels; one window of it with each fault."""
+    # In flight a pixel with a band of DN 0 has no data.
+    tile = replace(tile, valid=tile.valid & (tile.four_bands != 0).all(axis=0))
+    yield "", _whole_windows(tile, side)
+    if min(tile.valid.shape) >= _COARSE_SIDE:
+        yield "", _whole_windows(coarser(tile, 2), side)
+    if not faulty:
+        return
+    random = np.random.default_rng(zlib.crc32(tile.name.encode()))
+    top, left = (int(random.integers(max(length - side, 0) + 1)) for length in tile.valid.shape)
+    window = np.s_[..., top : top + side, left : left + side]
+    one = replace(tile, names=BANDS, bands=tile.four_bands[window], valid=tile.valid[window])
+    for kind, fault in FAULTS.items():
+        yield kind, replace(one, bands=fault(one.bands, random))
+
+
+def _whole_windows(tile: Tile, side: int) -> Tile:
+    """Without the rows and columns that another window would have to overlap most of."""
+    step = stride(side)
+    height, width = (max(side, length - (length - side) % step) for length in tile.valid.shape)
+    bands, valid = tile.four_bands[:, :height, :width], tile.valid[:height, :width]
+    return replace(tile, names=BANDS, bands=bands, valid=valid)
+
+
+def learn(examples: Examples) -> SoundScenes:
+    """The directions from sound to strange scenes, and the limits that sound ones rarely pass.
+
+    The limits are those of sound scenes of places which the directions were not learnt from.
+    """
+    lines = _fit(examples, np.ones(len(examples.kinds), np.bool_))
+    towards = _cross_validated(examples)
+    usual = np.maximum(np.quantile(towards, _USUAL, axis=0), _LEAST_USUAL)
+    passed = np.quantile((towards / usual).max(axis=1), 1 - ALLOWED)
+    return SoundScenes(
+        strange=lines.kinds,
+        directions=lines.directions,
+        centres=lines.centres,
+        limits=lines.gaps * usual * passed,
+        least_pixels=LEAST_PIXELS,
+    )
+
+
+def joined(one: Examples, other: Examples) -> Examples:
+    """All examples of both."""
+    return Examples(
+        np.concatenate((one.roots, other.roots)),
+        one.regions + other.regions,
+        one.kinds + other.kinds,
+    )
+
+
+def places(examples: Examples) -> NDArray[np.int64]:
+    """Number of the fold of each example; a place is in one fold."""
+    names = sorted(set(examples.regions))
+    order = np.random.default_rng(1).permutation(len(names)) % _FOLDS
+    fold = dict(zip(names, order.tolist(), strict=True))
+    return np.array([fold[region] for region in examples.regions])
+
+
+def part(examples: Examples, chosen: NDArray[np.bool_]) -> Examples:
+    """Some of the examples."""
+    (numbers,) = np.nonzero(chosen)
+    return Examples(
+        examples.roots[chosen],
+        tuple(examples.regions[number] for number in numbers),
+        tuple(examples.kinds[number] for number in numbers),
+    )
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """A direction a kind, where sound scenes lie along it, and how far on the kind's own do."""
+
+    kinds: tuple[str, ...]
+    directions: NDArray[np.float64]
+    centres: NDArray[np.float64]
+    gaps: NDArray[np.float64]
+
+
+def _fit(examples: Examples, chosen: NDArray[np.bool_]) -> _Lines:
+    """Fisher's linear discriminant of each kind and the sound scenes; places weigh the same."""
+    used = part(examples, chosen)
+    kinds, roots = np.array(used.kinds), used.roots.astype(np.float64)
+    weights = _even([*zip(used.regions, used.kinds, strict=True)])
+    names = tuple(kind for kind in dict.fromkeys(used.kinds) if kind)
+    means, spread = {}, np.zeros((roots.shape[1],) * 2)
+    for kind in ("", *names):
+        own, share = roots[kinds == kind], weights[kinds == kind] / weights[kinds == kind].sum()
+        means[kind] = share @ own
+        scaled = np.sqrt(share)[:, None] * (own - means[kind])
+        spread += scaled.T @ scaled / (1 if kind == "" else len(names))
+    spread += _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+    between = np.stack([means[kind] - means[""] for kind in names])
+    directions = np.linalg.solve(spread, between.T).T
+    return _Lines(
+        names, directions, directions @ means[""], np.einsum("kb,kb->k", directions, between)
+    )
+
+
+def _even(groups: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """Weights with which each group counts the same."""
+    sizes = Counter(groups)
+    return np.array([1 / sizes[group] for group in groups])
+
+
+def _cross_validated(examples: Examples) -> NDArray[np.float64]:
+    """How far each sound scene lies towards each kind, by the directions of other places."""
+    fold, sound = places(examples), np.array([not kind for kind in examples.kinds])
+    found = []
+    for number in np.unique(fold):
+        lines, inside = _fit(examples, fold != number), sound & (fold == number)
+        along = examples.roots[inside] @ lines.directions.T - lines.centres
+        found.append(along / lines.gaps)
+    return np.concatenate(found)
+
+
+def write_experience(package: Path, sound: SoundScenes, examples: Examples) -> None:
+    """Put what was learnt into a package, and its digest into the list of checksums."""
+    write_sound_scenes(package / EXPERIENCE, sound, examples)
+    (package / CHECKSUMS).write_text(checksum_lines(package), encoding="utf-8")
+
+
+def main() -> None:
+    """Count, learn, write, and print what the limit leaves outside."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="folder of the images")
+    parser.add_argument("package", type=Path, help="package to write it into")
+    arguments = parser.parse_args()
+    package = load_package(arguments.package)
+    real = (tile for tile in read_tiles(arguments.data) if tile.name != NOISE)
+    tiles = chain(real, simulated_tiles(_SIMULATED, side=_COARSE_SIDE))
+    examples = examples_of(package_network(package), package, tiles)
+    write_experience(arguments.package, learn(examples), examples)
+    print(load_package(arguments.package).model_id)
+
+
+if __name__ == "__main__":
+    with one_line_errors("experience"):
+        main()

@@ -1,0 +1,130 @@
+"""Histograms of what a scene shows the network and of what it answers (docs/decisions/0060).
+
+Counted on every fourth pixel of every fourth row of the tiles as the engine gets them, together
+with the answers to them, so that any engine and any number of bands will do.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flightsw.engines.engine import EngineInfo, Logits
+from flightsw.model.description import Quantisation
+from flightsw.model.sound_scenes import (
+    ANSWERS,
+    CONTRASTS,
+    FIRST_STEPS,
+    KINDS,
+    MARGINS,
+    SoundScenes,
+    sizes_of,
+)
+from flightsw.pipeline.fusion import contamination_margin
+from flightsw.pipeline.work import AnsweredBatch, TileSample
+from flightsw.products.contents import Experience
+
+SAMPLE_EVERY: Final = 4
+"""Of the rows and of the columns of a tile, one is counted."""
+
+_STEPS: Final = 256
+_LARGEST_CONTRAST: Final = 0.75
+_DARK: Final = 4  # steps: the contrast of two dark bands is noise
+_LARGEST_MARGIN: Final = 8.0  # two INT8 logits of the shipped network are ±4
+
+
+class SceneHistograms:
+    """Counts pixels by reflectance, contrast of neighbouring bands, and answer.
+
+    One histogram for each band, one for the darkest band of a pixel, and one for each two
+    neighbouring bands, all of them beside the kind of answer; and one of the answers' margins.
+    ``scale`` is that of the package's input; ``logit_scale`` is 1 for floating-point logits.  Used
+    by one thread.
+    """
+
+    def __init__(self, bands: int, scale: Quantisation, logit_scale: float = 1.0) -> None:
+        self._scale = scale
+        self._logit_scale = np.float32(logit_scale)
+        self._sizes = sizes_of(bands)
+        self._counts = np.zeros(sum(self._sizes), np.int64)
+        self.pixels = 0
+
+    def count(self, sample: TileSample, logits: Logits) -> None:
+        """Count the pixels of a sample; ``logits`` ``(tile, tile, classes)`` are those of its tile.
+
+        Pixels without data do not count.
+        """
+        rows, columns, bands = sample.pixels.shape
+        margins = contamination_margin(logits[::SAMPLE_EVERY, ::SAMPLE_EVERY])[:rows, :columns]
+        steps = self._steps(sample)
+        if sample.valid is not None:
+            steps, margins = steps[sample.valid], margins[sample.valid]
+        steps = steps.reshape(-1, bands)
+        real = margins.ravel() * self._logit_scale
+        kinds = np.sum([real > least for least in ANSWERS], axis=0, dtype=np.intp)
+        planes = [np.ascontiguousarray(plane) for plane in steps.T]
+        found = [
+            *(_BIN_OF_STEP[plane] + kinds for plane in (*planes, np.minimum.reduce(planes))),
+            *(_contrast_bins()[one, other] + kinds for one, other in pairwise(planes)),
+            ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp),
+        ]
+        self._counts += np.concatenate(
+            [
+                np.bincount(bins, minlength=size)
+                for bins, size in zip(found, self._sizes, strict=True)
+            ]
+        )
+        self.pixels += len(steps)
+
+    def shares(self) -> NDArray[np.float64]:
+        """All histograms, one after the other, as shares of the pixels counted."""
+        return self._counts / max(self.pixels, 1)
+
+    def _steps(self, sample: TileSample) -> NDArray[np.uint8]:
+        """Steps from 0, whatever the engine takes: ``(rows, columns, bands)``."""
+        if sample.pixels.dtype == np.int8:
+            return np.asarray(sample.pixels.view(np.uint8) ^ np.uint8(_STEPS // 2))
+        steps = np.rint(sample.pixels.astype(np.float32) / self._scale.scale)
+        steps += self._scale.zero_point + _STEPS // 2
+        return np.asarray(steps.clip(0, _STEPS - 1), np.uint8)
+
+
+class SceneExperience:
+    """How far one scene is from the sound scenes of a package.  Used by one thread."""
+
+    def __init__(self, engine: EngineInfo, scale: Quantisation, sound: SoundScenes) -> None:
+        logit_scale = engine.output.scale if engine.output else 1.0
+        self._histograms = SceneHistograms(len(engine.bands), scale, logit_scale)
+        self._sound = sound
+
+    def take(self, batch: AnsweredBatch) -> None:
+        """Count the samples of a batch."""
+        for sample, logits in zip(batch.samples, batch.logits, strict=True):
+            self._histograms.count(sample, logits)
+
+    def found(self) -> Experience | None:
+        """What was found; None if too few pixels were counted to know."""
+        pixels = self._histograms.pixels
+        if pixels < self._sound.least_pixels:
+            return None
+        distance, towards = self._sound.distance(self._histograms.shares())
+        return Experience(distance=distance, outside=distance > 1, towards=towards, pixels=pixels)
+
+
+@lru_cache(maxsize=1)
+def _contrast_bins() -> NDArray[np.intp]:
+    """First bin, of those of each answer, of two steps: (a - b) / (a + b) in even bins."""
+    steps = np.arange(_STEPS, dtype=np.float64)
+    one, other = steps[:, None], steps
+    contrast = (one - other) / (one + other + 2 * _DARK)
+    bins = (contrast + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
+    return bins.clip(0, CONTRASTS - 1).astype(np.intp) * KINDS
+
+
+_PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
+_BIN_OF_STEP: Final = KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
+"""First bin, of those of each answer, of a step."""

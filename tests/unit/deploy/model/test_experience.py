@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from deploy.model.dataset import BANDS, Tile
+from deploy.model.experience import count, examples_of, learn, part, versions
+from deploy.model.networks import Network
+from deploy.model.strange import FAULTS
+from flightsw.config import PipelineSettings
+from flightsw.model.package import ModelPackage, load_package
+from flightsw.model.sound_scenes import SoundScenes, sizes_of
+from flightsw.pipeline import process_scene
+from flightsw.pipeline.experience import SceneExperience
+from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
+
+_ENGINE = ArithmeticEngine()
+_BINS = sum(sizes_of(len(BANDS)))
+
+
+def _logits(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    steps = np.rint(windows / 0.004 - 128).clip(-128, 127).astype(np.int8)
+    answers = _ENGINE.infer(np.ascontiguousarray(steps.transpose(0, 2, 3, 1)))
+    return np.ascontiguousarray(answers.transpose(0, 3, 1, 2).astype(np.float32) * np.float32(0.05))
+
+
+@pytest.fixture(scope="module")
+def package() -> ModelPackage:
+    return load_package()
+
+
+def _tile(side: int, region: str = "here") -> tuple[Tile, NDArray[np.uint16]]:
+    random = np.random.default_rng(side)
+    # Whole steps, which float32 and float64 round alike.
+    coarse = 1000 + 40 * random.integers(3, 125, (4, side // 8 + 1, side // 8 + 1))
+    numbers = coarse.repeat(8, axis=1).repeat(8, axis=2)[:, :side, :side].astype(np.uint16)
+    numbers[:, :50, :90] = 0
+    valid = (numbers != 0).all(axis=0)
+    bands = ((numbers.astype(np.float32) - 1000) / 10_000 * valid).astype(np.float32)
+    return Tile("tile", region, "l2a", 10, BANDS, bands, valid), numbers
+
+
+def test_an_image_is_counted_as_the_scene_in_flight(package: ModelPackage) -> None:
+    tile, numbers = _tile(300)
+    histograms = count(Network(_logits), package, tile)
+    random = np.random.default_rng(1).uniform(0, 1, (3, _BINS))
+    sound = SoundScenes(("a", "b", "c"), random, np.zeros(3), np.full(3, 100.0), 1)
+    flown = process_scene(
+        ArrayScene(numbers),
+        _ENGINE,
+        PipelineSettings(device="cpu"),
+        experience=SceneExperience(_ENGINE.info, package.input, sound),
+    ).experience
+    assert flown
+    assert flown.pixels == histograms.pixels
+    assert (flown.distance, flown.towards) == sound.distance(histograms.shares())
+
+
+def test_images_count_in_whole_windows_and_a_few_of_a_place_with_each_fault() -> None:
+    tile, _ = _tile(512)
+    shown = [(kind, one.valid.shape) for kind, one in versions(tile, 224, faulty=True)]
+    assert shown == [
+        ("", (434, 434)),
+        ("", (224, 224)),
+        *((kind, (224, 224)) for kind in FAULTS),
+    ]
+    assert [kind for kind, _ in versions(tile, 224, faulty=False)] == ["", ""]
+
+
+def test_what_is_learnt_finds_the_faults_of_the_same_places(package: ModelPackage) -> None:
+    tiles = [_tile(300 + number, f"place {number}")[0] for number in range(10)]
+    examples = examples_of(Network(_logits), package, tiles)
+    assert len(examples.kinds) == 10 * (1 + len(FAULTS))
+    sound = learn(examples)
+    assert sound.strange == tuple(FAULTS)
+    icy = part(examples, np.array(examples.kinds) == "sea ice")
+    found = [sound.distance(one.astype(np.float64) ** 2) for one in icy.roots]
+    assert all(distance > 1 for distance, _ in found)
+    kept = part(examples, np.array(examples.kinds) == "")
+    inside = [sound.distance(one.astype(np.float64) ** 2)[0] for one in kept.roots]
+    assert max(inside) < 1
