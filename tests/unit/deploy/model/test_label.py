@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from deploy.model import label
 from deploy.model.dataset import BANDS, Tile, coarser
 from deploy.model.label import read_taught_tiles, scales_of, targets
-from deploy.model.simulated import simulated_tiles
+from deploy.model.simulated import SIMULATED
 from flightsw.errors import UsageError
 
 CLEAR, CLOUD, SHADOW = range(3)
@@ -98,7 +99,8 @@ def test_simulated_tiles_alone_give_every_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def small(count: int, seed: int = 1, *, bands: tuple[str, ...]) -> Iterator[Tile]:
-        yield from simulated_tiles(count, seed, side=128, bands=bands)
+        for number in range(count):
+            yield replace(_tile(8 + 10 * seed + number), region=SIMULATED, names=(*bands, "B12"))
 
     monkeypatch.setattr(label, "simulated_tiles", small)
     out = tmp_path / "out"
@@ -111,7 +113,7 @@ def test_simulated_tiles_alone_give_every_part(
     tiles = read_taught_tiles(out)
     assert [tile.part for tile in tiles] == ["training", "validation", "held_out"]
     assert {tile.names for tile in tiles} == {("B02", "B10", "B11")}
-    assert not np.array_equal(tiles[0].bands, tiles[1].bands)
+    assert len({tile.bands.shape for tile in tiles}) == 3
 
 
 def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
