@@ -81,7 +81,7 @@ EVENTS: Final[Mapping[str, int]] = MappingProxyType(
         "CLOUD_ESTIMATED": 17,
         "JOB_COMPLETED": 18,
         "SCENE_DOUBTFUL": 19,
-        "OUTSIDE_EXPERIENCE": 52,
+        "OUTSIDE_EXPERIENCE": 53,
         "JOB_FAILED": 20,
         "JOB_REQUEUED": 21,
         "INTEGRITY_UNKNOWN": 22,
