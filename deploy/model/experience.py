@@ -30,7 +30,7 @@ from deploy.model.strange import FAULTS
 from flightsw.errors import UsageError
 from flightsw.model.description import PackageDescription
 from flightsw.model.package import CHECKSUMS, EXPERIENCE, load_package
-from flightsw.model.sound_scenes import Examples, SoundScenes, write_sound_scenes
+from flightsw.model.sound_scenes import Examples, SoundScenes, sizes_of, write_sound_scenes
 from flightsw.pipeline.experience import SAMPLE_EVERY, SceneHistograms
 from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.work import TileSample
@@ -91,7 +91,9 @@ def examples_of(network: Network, package: PackageDescription, tiles: Iterable[T
                 roots.append(np.sqrt(histograms.shares()).astype(np.float32))
                 regions.append(tile.region)
                 kinds.append(kind)
-    return Examples(np.array(roots, np.float32), tuple(regions), tuple(kinds))
+    bins = sum(sizes_of(len(package.bands)))
+    rows = np.array(roots, np.float32).reshape(len(roots), bins)  # also if no image is large enough
+    return Examples(rows, tuple(regions), tuple(kinds))
 
 
 def versions(tile: Tile, side: int, faulty: bool) -> Iterator[tuple[str, Tile]]:

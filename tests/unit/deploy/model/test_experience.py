@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.model.dataset import BANDS, Tile
-from deploy.model.experience import count, examples_of, learn, part, versions
+from deploy.model.experience import count, examples_of, joined, learn, part, versions
 from deploy.model.networks import Network
 from deploy.model.strange import FAULTS
 from flightsw.config import PipelineSettings
@@ -80,3 +80,9 @@ def test_what_is_learnt_finds_the_faults_of_the_same_places(package: ModelPackag
     kept = part(examples, np.array(examples.kinds) == "")
     inside = [sound.distance(one.astype(np.float64) ** 2)[0] for one in kept.roots]
     assert max(inside) < 1
+
+
+def test_images_with_too_few_pixels_leave_what_is_known_as_it_is(package: ModelPackage) -> None:
+    known = examples_of(Network(_logits), package, [_tile(300)[0]])
+    none = examples_of(Network(_logits), package, [_tile(100)[0]])
+    np.testing.assert_array_equal(joined(known, none).roots, known.roots)
