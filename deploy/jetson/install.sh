@@ -68,6 +68,7 @@ main() {
 
 install_all() {
     require_unit
+    [ -n "$dry_run" ] || require_systemd
     [ -z "$wheelhouse" ] || verify_wheelhouse
     [ -n "$root" ] || install_debian_packages
     [ -n "$keep_environment" ] || install_environment
@@ -108,6 +109,15 @@ require_unit() {
     elif [ -z "$root" ] && ! grep -qs '^unit *=' "$configuration/flightsw.toml"; then
         fail "this unit has no name; give --unit NAME, which each telecommand and product will bear"
     fi
+}
+
+require_systemd() {
+    local command needed=(systemctl)
+    [ -n "$root" ] || needed+=(systemd-sysusers systemd-tmpfiles)
+    for command in "${needed[@]}"; do
+        command -v "$command" >/dev/null ||
+            fail "this machine has no $command; install systemd, which runs the service"
+    done
 }
 
 verify_wheelhouse() {

@@ -256,3 +256,23 @@ def test_shellcheck_finds_nothing_to_say_about_a_script(script: str) -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_a_machine_without_systemd_is_refused_before_anything_is_installed(tmp_path: Path) -> None:
+    commands, root = tmp_path / "commands", tmp_path / "root"
+    commands.mkdir()
+    for command in ("bash", "dirname", "id", "realpath", "sed", "grep"):
+        found = shutil.which(command)
+        assert found
+        (commands / command).symlink_to(found)
+    done = subprocess.run(
+        [str(commands / "bash"), str(INSTALL), "--root", str(root), "--keep-environment"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": str(commands)},
+    )
+    assert done.returncode != 0
+    assert "this machine has no systemctl" in done.stderr
+    assert not root.exists() or not contents(root)
