@@ -118,6 +118,6 @@ def test_simulated_tiles_alone_give_every_part(
 
 def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "four.npz", BANDS)
-    with pytest.raises(SystemExit, match="holds no image with all of B02, B10"):
+    with pytest.raises(UsageError, match="holds no image with all of B02, B10"):
         labelled(tmp_path, tmp_path / "out", monkeypatch, "--bands", "B02,B10")
     assert not (tmp_path / "out").exists()

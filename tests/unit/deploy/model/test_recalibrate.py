@@ -129,7 +129,7 @@ def test_the_command_says_what_is_missing_before_it_works(
     assert "--recalibrate" in capsys.readouterr().err
     key = tmp_path / "absent.release_key_secret"
     monkeypatch.setattr(sys, "argv", [*command, "--recalibrate", str(tmp_path), "--key", str(key)])
-    with pytest.raises(SystemExit, match="cannot be read as a private key"):
+    with pytest.raises(UsageError, match="cannot be read as a private key"):
         main()
     assert not list(tmp_path.iterdir())
 
