@@ -53,6 +53,7 @@ def configure_logs(level: str, stream: TextIO) -> None:
 
 def log_for_people() -> None:
     """Send structlog's lines from INFO on to stderr: stdout is for the command's output."""
+    structlog.reset_defaults()  # whatever was configured before
     structlog.configure(
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import structlog
 
-from flightsw.telemetry.logs import configure_logs
+from flightsw.telemetry.logs import configure_logs, log_for_people
 
 
 class _Lines(io.StringIO):
@@ -117,3 +117,12 @@ def test_lines_of_many_threads_stay_whole(lines: _Lines) -> None:
     for thread in threads:
         thread.join()
     assert len(lines.records()) == 400
+
+
+def test_a_command_logs_for_people_whatever_was_configured_before(
+    lines: _Lines, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log_for_people()
+    structlog.get_logger("flightsw").info("a scene begins", scene="one")
+    assert lines.getvalue() == ""
+    assert "a scene begins" in capsys.readouterr().err
