@@ -39,6 +39,7 @@ from telecommands.gateway.files.settings import CfdpSettings
 from telecommands.ground.errors import GroundError
 
 _MOST_GAPS: Final = 10_000
+_REMEMBERED: Final = 1024  # transactions that the peer reported complete
 _BITS: Final = 32  # of the number of a transaction
 _KEPT: Final = (FileStatus.FILE_RETAINED, FileStatus.FILE_STATUS_UNREPORTED)
 _WAITING: Final = (TransactionStep.WAITING_FOR_EOF_ACK, TransactionStep.WAITING_FOR_FINISHED)
@@ -62,6 +63,7 @@ class FileSender:
         self._handler: Any = None
         self._gaps: deque[tuple[int, int]] = deque()
         self._heard_at = 0.0
+        self._reported: deque[int] = deque(maxlen=_REMEMBERED)
         self.outcome: str | None = None
 
     @property
@@ -74,9 +76,14 @@ class FileSender:
     ) -> None:
         """Send a file in the transaction with this number; it gets ``name`` at the peer.
 
-        ``resumed``: the transaction began before; only its end is sent, and what the peer asks for.
+        ``resumed``: the transaction began before; only its end is sent, and what the peer asks for,
+        and nothing if its report has arrived since: the peer has forgotten the transaction then,
+        and would ask for all of it.
         Raises :class:`~telecommands.ground.errors.ProductError` if it cannot be read.
         """
+        if number in self._reported:
+            self.outcome = ""
+            return
         self._file, self.outcome, self._heard_at = SourceFile(path), None, now
         self._gaps.clear()
         self._handler = SourceHandler(
@@ -175,6 +182,7 @@ class FileSender:
         except GroundError as error:
             self._counts[f"not acknowledged: {error.code}"] += 1
             return False
+        self._reported.append(number)
         return True
 
     def _concerns(self, pdu: Any) -> bool:

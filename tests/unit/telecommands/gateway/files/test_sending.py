@@ -71,12 +71,15 @@ def test_a_file_that_the_peer_has_is_not_sent_again_after_a_kill(ends: TwoEnds) 
 
 
 def test_a_report_that_arrives_before_its_transaction_is_resumed_is_kept(ends: TwoEnds) -> None:
-    _killed(ends, 100)
+    sent = _killed(ends, 100)
     deadline = time.monotonic() + 10
     while not ends.completed:
         assert time.monotonic() < deadline
         ends.pass_on()
     assert ends.completed == [1]
+    # Its order was given before that: the peer no longer knows the transaction.
+    assert ends.send(CONTENT, number=1, resumed=True) == ""
+    assert not any(map(is_file_data, sent))
 
 
 def test_a_resumed_transaction_that_the_peer_does_not_know_is_sent_whole(ends: TwoEnds) -> None:
