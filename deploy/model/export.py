@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Final, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 import onnx
@@ -19,7 +17,13 @@ from deploy.model.crops import INPUT_LIMIT, WINDOW
 from deploy.model.dataset import BANDS
 from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
-from flightsw.model.network import read_dtacsnet, read_torchscript, read_weights, trial_answer
+from flightsw.model.network import (
+    UNFIT,
+    read_dtacsnet,
+    read_torchscript,
+    read_weights,
+    trial_answer,
+)
 from flightsw.model.onnx_export import export_onnx
 
 Head = Literal["contamination", "classes"]
@@ -65,17 +69,7 @@ def _bands_in(path: Path) -> int:
     """The bands of a ``state_dict``; a file without its first weight is refused when it is read."""
     try:
         return int(read_weights(path)[FIRST_WEIGHT].shape[1])
-    except (
-        OSError,
-        EOFError,
-        RuntimeError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        UnpicklingError,
-        BadZipFile,
-    ):
+    except UNFIT:
         return len(BANDS)
 
 

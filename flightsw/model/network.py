@@ -23,7 +23,7 @@ SIDE_MULTIPLE: Final = 32
 
 _FIRST_NAMES: Final = 3
 _LEAST_PROBABILITY: Final = 1e-7  # keeps its logarithm finite
-_UNFIT: Final = (
+UNFIT: Final = (
     OSError,
     EOFError,
     RuntimeError,
@@ -34,6 +34,7 @@ _UNFIT: Final = (
     UnpicklingError,
     BadZipFile,
 )
+"""What reading a file raises that does not hold weights."""
 
 
 def open_network(package: ModelPackage) -> nn.Module:
@@ -78,7 +79,7 @@ def read_dtacsnet(path: Path, bands: int) -> DtacsNet:
     network = DtacsNet(bands)
     try:
         network.load_state_dict(read_weights(path))
-    except _UNFIT as error:
+    except UNFIT as error:
         raise PackageInvalid(
             path,
             f"is not a state_dict of a DTACSNet-CD with {bands} bands and {len(CLASSES)} classes",
