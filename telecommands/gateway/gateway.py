@@ -63,6 +63,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
 class Gateway:
     """Owns all parts.  A context manager; ``run`` blocks until :meth:`stop`.
 
+    The end of the context stops it too, and waits for a ``run`` of another thread.
+
     ``station`` is called whenever a link is opened, and may raise a
     :class:`~telecommands.ground.errors.GroundError`, after which the call is repeated.  ``log`` is
     called with one sentence about a fault, by several threads.
@@ -75,7 +77,8 @@ class Gateway:
         log: Callable[[str], None],
     ) -> None:
         self._settings, self._station, self._log = settings, station, log
-        self._stop = threading.Event()
+        self._stop, self._ended = threading.Event(), threading.Event()
+        self._ended.set()
         self._fault: BaseException | None = None
         self._lock = threading.RLock()
         self._tally = Tally()
@@ -110,6 +113,15 @@ class Gateway:
 
     def run(self) -> None:
         """Serve until :meth:`stop`; raises the exception of a failed thread."""
+        self._ended.clear()
+        try:
+            self._serve()
+        finally:
+            self._ended.set()
+        if self._fault is not None:
+            raise self._fault
+
+    def _serve(self) -> None:
         runs = {
             "peers": self._peers.run,
             "telemetry": self._follow_telemetry,
@@ -124,8 +136,6 @@ class Gateway:
         self._stop.wait()
         for thread in threads:
             thread.join(_JOIN_S)
-        if self._fault is not None:
-            raise self._fault
 
     def stop(self) -> None:
         """Stop; may be called by any thread or a signal handler."""
@@ -136,6 +146,7 @@ class Gateway:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        self._ended.wait(_JOIN_S)  # its threads use what is closed now
         self._parts.close()
 
     def _run(self, run: Callable[[threading.Event], None]) -> None:

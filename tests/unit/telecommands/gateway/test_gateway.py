@@ -173,6 +173,13 @@ def test_a_restart_keeps_the_request_id_of_a_scheduled_telecommand(
         assert [subtype for subtype, _ in control.stages(inner)] == [7]
 
 
+def test_the_end_of_its_context_waits_for_what_another_thread_runs(start: _Start) -> None:
+    with start().gateway as gateway, MissionControl(gateway.address) as control:
+        control.status(lambda status: status["link_up"])
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("gateway-") for name in names)
+
+
 def test_counts_continue_where_the_last_gateway_ended(start: _Start, tmp_path: Path) -> None:
     counts = tmp_path / "other_counts"
 
