@@ -88,7 +88,7 @@ def _simulator_against_openvino(package: ModelPackage, threads: int = 2) -> dict
     Milliseconds a tile, medians; ``ratio`` is simulator over OpenVINO.
     """
     tiles = package.golden_tiles().tiles
-    bare = _bare_openvino(package, threads)
+    bare = bare_openvino(package, threads)
     bare_rounds, card_rounds = [], []
     settings = DimcSettings(card="simulator", double_buffer=False, threads=threads)
     with open_dimc_engine(package, settings) as engine:
@@ -105,7 +105,8 @@ def _simulator_against_openvino(package: ModelPackage, threads: int = 2) -> dict
     return {"openvino_ms": openvino, "simulator_ms": simulator, "ratio": simulator / openvino}
 
 
-def _bare_openvino(package: ModelPackage, threads: int) -> Any:
+def bare_openvino(package: ModelPackage, threads: int) -> Any:
+    """OpenVINO's request that infers one tile of the package's INT8 graph, and nothing else."""
     openvino = load_openvino()
     core = openvino.Core()
     graph = core.read_model(package.compiled_model("spatial") / "quantized_model.onnx")

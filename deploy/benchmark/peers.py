@@ -23,12 +23,14 @@ from deploy.benchmark.decode import BANDS, THREADS, band_images, decode_strips, 
 from flightsw.config import TwinSettings
 from flightsw.errors import EngineUnavailable
 from flightsw.scene import open_scene
+from telecommands.dictionary import Decode
 
 OURS: Final = "flightsw-simulator"
 """The others are compared with it."""
 
 LIMIT_SECONDS: Final = 1800.0
 _DISTANCES: Final = (10, 20)
+_TIMING: Final = TwinSettings(compute=False)
 _BAND_ORDER: Final = ("blue", "green", "red", "nir")
 
 _Work: TypeAlias = Callable[[], object]
@@ -113,7 +115,7 @@ def _csmask(scene: Path, distance: int, _: ExitStack) -> _Work:
     return work
 
 
-def _flightsw(twin: TwinSettings | None) -> _Prepare:
+def _flightsw(twin: TwinSettings | None, decode: Decode = "exact") -> _Prepare:
     def prepare(scene: Path, distance: int, opened: ExitStack) -> _Work:
         # Loads slowly, and takes memory that the other peers do not need.
         from deploy.benchmark.scenario import simulator  # noqa: PLC0415
@@ -121,7 +123,9 @@ def _flightsw(twin: TwinSettings | None) -> _Prepare:
 
         chain = opened.enter_context(open_chain(simulator(twin)))
         out = Path(opened.enter_context(tempfile.TemporaryDirectory()))
-        request = SceneRequest(scene, out, ground_sample_distance=distance, overwrite=True)
+        request = SceneRequest(
+            scene, out, ground_sample_distance=distance, decode=decode, overwrite=True
+        )
         return lambda: chain.process(request)
 
     return prepare
@@ -129,8 +133,12 @@ def _flightsw(twin: TwinSettings | None) -> _Prepare:
 
 PEERS: Final = {
     OURS: _Peer("flightsw, INT8 simulator computing", "Apache-2.0", _flightsw(None)),
-    "flightsw-twin": _Peer(
-        "flightsw, twin's timing", "Apache-2.0", _flightsw(TwinSettings(compute=False))
+    "flightsw-twin": _Peer("flightsw, twin's timing", "Apache-2.0", _flightsw(_TIMING)),
+    "flightsw-simulator-fast": _Peer(
+        "flightsw, INT8 simulator computing, fast decode", "Apache-2.0", _flightsw(None, "fast")
+    ),
+    "flightsw-twin-fast": _Peer(
+        "flightsw, twin's timing, fast decode", "Apache-2.0", _flightsw(_TIMING, "fast")
     ),
     "ukis-csmask": _Peer("ukis-csmask, JP2 to mask", "Apache-2.0", _csmask),
     "glymur": _Peer("glymur, plain decode by strips", "MIT", _glymur),
