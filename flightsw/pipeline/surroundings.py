@@ -21,11 +21,14 @@ def surround(tile: Tiles, rows: int, columns: int, missing: NDArray[np.bool_] | 
     nearest pixel with data.
     """
     side = len(tile)
-    mirror = np.ix_(_mirrored(rows, side), _mirrored(columns, side))
+    if missing is not None and not missing.any():
+        missing = None
     if min(rows, columns) < side:
+        mirror = np.ix_(_mirrored(rows, side), _mirrored(columns, side))
         tile[:] = tile[mirror]
-    if missing is not None and missing.any():
-        _continue_ground(tile, missing[mirror])
+        missing = None if missing is None else missing[mirror]
+    if missing is not None:
+        _continue_ground(tile, missing)
 
 
 def _continue_ground(tile: Tiles, missing: NDArray[np.bool_]) -> None:

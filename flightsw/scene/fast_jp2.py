@@ -42,7 +42,9 @@ _ATTEMPTS: Final = 3
 _LARGEST_SHARE: Final = 0.5  # of a tile in exact cells; above it, the exact decode costs less
 _AROUND_GUESS: Final = 17, 17
 """Pixels of the guess around a guessed one: a cell that is missed costs another decode."""
-_GUESS_REDUCED: Final = 3  # how many times half the resolution the cells are guessed at
+_LOOKS: Final = 4, 3
+"""How many times half the resolution a tile is looked at before it is decoded: the first look says
+whether there is anything to guess, which costs a fourth of guessing."""
 
 
 @dataclass(frozen=True)
@@ -196,17 +198,24 @@ class FastBand:
         """Cells whose mean is so close to DN 0 or DN 65,535 that they will probably be needed."""
         reduced = _halvings(self.exact.step)
         cells = ExactCells.none_of(tile.rows, tile.columns, reduced)
-        further = min(_GUESS_REDUCED, self.coding.levels - reduced)
-        if not all(_reduced(each.start, each.stop, 1 << further) for each in tile[2:]):
-            return cells  # of a tile with a few rows or columns
-        nothing = (0,) * len(self.dropped)
-        with self._decoded(tile, data, reduced + further, nothing) as means:
-            doubtful = self._near_the_ends(means, self.largest_error)
-            if doubtful is None:
+        most = self.coding.levels - reduced
+        doubtful, further = np.zeros((0, 0), np.uint8), 0
+        for further in dict.fromkeys(min(look, most) for look in _LOOKS):
+            doubtful = self._doubtful_areas(tile, data, further)
+            if not doubtful.any():
                 return cells
-            near = cv2.dilate(_areas(doubtful), np.ones(_AROUND_GUESS, np.uint8))
-            wide = near.repeat(1 << further, axis=0).repeat(1 << further, axis=1)
-            return cells.marking(wide.view(np.bool_), tile.rows.start, tile.columns.start)
+        near = cv2.dilate(doubtful, np.ones(_AROUND_GUESS, np.uint8))
+        wide = near.repeat(1 << further, axis=0).repeat(1 << further, axis=1)
+        return cells.marking(wide.view(np.bool_), tile.rows.start, tile.columns.start)
+
+    def _doubtful_areas(self, tile: _Tile, data: bytes, further: int) -> NDArray[np.uint8]:
+        """Means close to an end, at ``further`` times half the resolution that is decoded."""
+        if not all(_reduced(each.start, each.stop, 1 << further) for each in tile[2:]):
+            return np.zeros((0, 0), np.uint8)  # a tile with a few rows or columns
+        nothing = (0,) * len(self.dropped)
+        with self._decoded(tile, data, _halvings(self.exact.step) + further, nothing) as means:
+            doubtful = self._near_the_ends(means, self.largest_error)
+            return np.zeros((0, 0), np.uint8) if doubtful is None else _areas(doubtful)
 
     def _with_doubtful(
         self, cells: ExactCells, tile: _Tile, pixels: NDArray[np.int32]
