@@ -200,10 +200,11 @@ class ModelSlots:
 
     def _take_in(self, source: Path, sha256: str, model: str) -> None:
         """Copy, and verify the copy, as the inbox may change meanwhile."""
-        incoming = self._folder / _INCOMING
+        incoming = self._folder / _INCOMING / source.name  # errors name the package by it
         try:
             with disk_errors(self._folder):
                 make_folder(self._folder, 0o700)
+                make_folder(incoming.parent, 0o700)
                 copy_folder(source, incoming)
             _verified(incoming, sha256)
             self._require_signature(incoming)
@@ -213,7 +214,7 @@ class ModelSlots:
                     incoming.rename(self._folder / model)
                     sync(self._folder)
         finally:
-            shutil.rmtree(incoming, ignore_errors=True)
+            shutil.rmtree(incoming.parent, ignore_errors=True)
 
     def _is_sound(self, model: str) -> bool:
         try:

@@ -572,7 +572,7 @@ def test_only_a_package_of_a_trusted_release_key_is_staged_and_activated(
     sign(station.inbox / "2.0", tmp_path / "releases.release_key_secret")
     with StateFile(tmp_path / "signed") as state:
         slots = ModelSlots(tmp_path / "signed", station.inbox, state, release_keys=trusted)
-        with pytest.raises(PackageUnsigned):
+        with pytest.raises(PackageUnsigned, match=r"/3\.0 is not signed"):
             slots.stage("3.0", station.upload("3.0"))
         model = slots.stage("2.0", digest).staged
         assert model is not None
