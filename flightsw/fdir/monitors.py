@@ -52,7 +52,10 @@ def disk_limits(reserve_bytes: float) -> Limits:
 
 
 def power_limits(budget_w: float, tolerance: float) -> Limits:
-    """Of the mean power, W.  Warning: the budget and its tolerance, until half of it is left."""
+    """Of the mean power, W.  Warning: above the budget by the tolerance, cleared below half of it.
+
+    ``tolerance`` is a share of the budget.
+    """
     return Limits(budget_w * (1 + tolerance), None, budget_w * tolerance / 2)
 
 

@@ -106,7 +106,7 @@ class Governor:
         self._rest = rest or threading.Event().wait
         self._lock = threading.Lock()  # of what is sampled
         self._idle = self._readings = idle
-        self._sampled = -math.inf
+        self._sampled = self._followed = -math.inf
         self._celsius: float | None = None
         self._not_kept = False
         self._start_over()
@@ -152,7 +152,7 @@ class Governor:
     def mean_power_w(self) -> float | None:
         """Over the last ten seconds; None without a budget, without a meter, or not yet known."""
         with self._lock:
-            if not self._energies or not self._meter.measures:
+            if not self._energies:
                 return None
             (began, before), (ended, after) = self._energies[0], self._energies[-1]
             return (after - before) / (ended - began) if ended - began >= WINDOW_S else None
@@ -202,7 +202,8 @@ class Governor:
         with self._lock:
             self._read(self._monotonic())
             self._readings, self._celsius = readings, None
-            self._read(self._monotonic())
+            self._followed = self._monotonic()
+            self._read(self._followed)
         self._owed, self._went = 0.0, None
 
     def _read(self, now: float) -> None:
@@ -214,14 +215,17 @@ class Governor:
         if self._budget is None:
             return
         joules = self._meter.joules(card, self._readings, now)
+        if not self._meter.measures:
+            self._energies.clear()
         if joules is None:
             self._allowed = True
-            self._energies.clear()
             return
         self._allowed = self._budget.allows_work(joules, now)
-        if self._not_kept:
+        idle = self._readings is self._idle and now - self._followed >= WINDOW_S
+        if self._not_kept or idle:  # no rest of the card would have changed it
             self._budget.forgive()
-        self._energies.append((now, joules))
+        if self._meter.measures:
+            self._energies.append((now, joules))
         while len(self._energies) > 1 and now - self._energies[1][0] >= WINDOW_S:
             self._energies.popleft()
 

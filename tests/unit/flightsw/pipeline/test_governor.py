@@ -175,6 +175,18 @@ def test_a_budget_below_the_power_at_rest_slows_work_and_ends_nothing() -> None:
     assert list(governor.remarks()) == []
 
 
+def test_what_others_drew_before_a_scene_does_not_delay_it() -> None:
+    card = _Card(rest_w=30.0)
+    governor = _governor(card, 10.2)
+    for _ in range(60):
+        card.rest(1.0)
+        governor.sample()
+    card.watts[False] = 4.4
+    card.rest(1.0)
+    governor.sample()
+    assert _works(governor, card, 100)[0] == pytest.approx(1.0)
+
+
 def test_a_board_s_meter_that_falls_silent_counts_with_its_highest_and_ends_nothing() -> None:
     card = _Card(has_meter=False)
     answers = True
