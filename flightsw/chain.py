@@ -31,6 +31,7 @@ from flightsw.pipeline import process_scene
 from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.experience import SceneExperience
 from flightsw.pipeline.fusion import Fusion
+from flightsw.pipeline.governor import Governor
 from flightsw.pipeline.process import ProgressCallback, scene_grid
 from flightsw.pipeline.stages import StopSignal
 from flightsw.pipeline.triage import LOOK_PRODUCTS, BrightCloud, FirstLook, Triage
@@ -112,7 +113,8 @@ class ProcessedScene:
 class SceneProcessor:
     """A verified model package and an engine of the chain, ready for one scene after another.
 
-    ``readers`` open the files of scenes; None: this process.
+    ``readers`` open the files of scenes; None: this process.  ``governor`` lets the engine rest
+    between batches; None: one that keeps the power budget of the settings.
     Used by one thread; any thread may read ``info`` and ``readings``.
     """
 
@@ -122,12 +124,14 @@ class SceneProcessor:
         settings: Settings,
         notices: EngineNotices,
         readers: Readers | None = None,
+        governor: Governor | None = None,
     ) -> None:
         self._package = package
         self._settings = settings
         self._notices = notices
         self._engines = EngineFallback(settings.engines, package, settings, notices)
         self._readers = readers
+        self._governor = governor or Governor(settings.pipeline.power_budget_w)
         self._ahead = SceneAhead()
         self._golden: GoldenAnswers | None = None
         self._sound_scenes = package.sound_scenes()
@@ -259,6 +263,7 @@ class SceneProcessor:
                     check=self._check(engine.info, grid),
                     corrected=self._notices.corrected,
                     stop=stop,
+                    governor=self._governor,
                 )
                 look = FirstLook(summary.contaminated_share, sure.least)
                 looked(look)
@@ -314,6 +319,7 @@ class SceneProcessor:
                     experience=self._experience(engine.info),
                     ending=lambda: self._ahead.begin(next_recipe),
                     stop=stop,
+                    governor=self._governor,
                 )
                 published = products.publish(summary)
         return ProcessedScene(metadata, engine.info, summary, published)
@@ -471,6 +477,7 @@ def open_chain(
     settings: Settings,
     notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
     readers: Readers | None = None,
+    governor: Governor | None = None,
 ) -> Iterator[SceneProcessor]:
     """Load the model package, open the first engine that can be, and close it at the end.
 
@@ -478,7 +485,7 @@ def open_chain(
     """
     tune_interpreter()
     package = load_package(settings.model)
-    with closing(SceneProcessor(package, settings, notices, readers)) as chain:
+    with closing(SceneProcessor(package, settings, notices, readers, governor)) as chain:
         chain.open()
         yield chain
 

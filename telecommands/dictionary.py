@@ -373,6 +373,7 @@ INTEGRITIES: Final[tuple[Integrity, ...]] = get_args(Integrity)
 """How far a scene's files are known to be intact, from the least to the most."""
 EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Fusion: TypeAlias = Literal["or", "blend"]
+PauseCause: TypeAlias = Literal["power", "temperature"]
 Decode: TypeAlias = Literal["exact", "fast"]
 Topic: TypeAlias = Literal["ver", "hk", "evt", "sci.cloud_fraction", "sci.progress"]
 
@@ -1206,12 +1207,36 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     card_temperature_c: Annotated[
         float | None, Meta(extra={"unit": "°C", "warning_high": 80.0, "critical_high": 85.0})
     ]
-    card_power_w: Annotated[float | None, Meta(extra={"unit": "W", "warning_high": 15.0})]
+    card_power_w: Annotated[
+        float | None, Meta(extra={"unit": "W", "warning_high": 15.0, "hysteresis": 1.0})
+    ]
     card_energy_j: Annotated[
         float | None, Meta(description="energy since the engine was opened", extra={"unit": "J"})
     ]
+    mean_power_w: Annotated[
+        float | None,
+        Meta(
+            description="mean over ten seconds of what the power budget limits; null: there is no"
+            " budget, or nothing measures power",
+            extra={"unit": "W"},
+        ),
+    ] = None
+    paused_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="time for which work was paused, for the power budget or because the card"
+            " was hot, since the service started",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
+    paused_by: Annotated[
+        Literal["nothing", "power", "temperature"],
+        Meta(description="why work was paused in the last 30 s"),
+    ] = "nothing"
     cpu_temperature_c: Annotated[
-        float | None, Meta(extra={"unit": "°C", "warning_high": 85.0, "critical_high": 95.0})
+        float | None,
+        Meta(extra={"unit": "°C", "warning_high": 85.0, "critical_high": 95.0, "hysteresis": 5.0}),
     ]
     cpu_share: Annotated[
         float, Meta(ge=0, description="CPU use of this service, fraction of all cores")
@@ -1289,6 +1314,15 @@ class CloudFraction(Record, frozen=True, kw_only=True):
         ),
     ]
     energy_j: Annotated[float | None, Meta(extra={"unit": "J"})]
+    paused_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="time for which work was paused, for the power budget or because the card"
+            " was hot",
+            extra={"unit": "s"},
+        ),
+    ] = 0.0
     experience_distance: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         Meta(
@@ -1382,6 +1416,8 @@ EventName: TypeAlias = Literal[
     "SENSOR_SILENT",
     "SENSOR_BACK",
     "TOO_HOT",
+    "PACING_BEGUN",
+    "PACING_ENDED",
     "CLOCK_JUMPED",
     "PACKETS_DROPPED",
     "EVENTS_SQUELCHED",
@@ -1417,6 +1453,9 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
         "LIMIT_CLEARED": "a value is back within its limits",
         "SENSOR_BACK": "a value that was not measured is measured again",
+        "PACING_BEGUN": "work is paused again and again, for the power budget or because the card"
+        " is hot",
+        "PACING_ENDED": "work was not paused for 30 s",
         "KEY_ROTATED": "a client replaced its key; the former one counts until a given time",
         "UPLINK_RECEIVED": "a model package was received into the model inbox",
         "MODEL_STAGED": "a model package was verified and staged",
@@ -1444,7 +1483,7 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_LOST": "the file of a product is missing or damaged",
         "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
         "LIMIT_EXCEEDED": "a value is outside its limits",
-        "SENSOR_SILENT": "a value with limits is not measured any more: its last state counts",
+        "SENSOR_SILENT": "a value with limits is not measured: its last state counts",
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "OUTSIDE_EXPERIENCE": "a scene is unlike those that the model was measured on",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
@@ -1537,6 +1576,10 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
             200 * 10**6,
             "bytes that the model inbox may hold; a package needs twice its size until it is"
             " unpacked", "byte", 10**6, 10**9, hazardous=True,
+        ),
+        "fdir.slow_c": Parameter(
+            75.0, "temperature from which on the card rests, the more the closer it is to"
+            " fdir.warm_c; at or above fdir.warm_c: never", "°C", 0, 120, hazardous=True
         ),
         "fdir.warm_c": Parameter(
             80.0, "temperature that pauses processing", "°C", 0, 120, hazardous=True

@@ -97,6 +97,8 @@ EVENTS: Final[Mapping[str, int]] = MappingProxyType(
         "SENSOR_SILENT": 47,
         "SENSOR_BACK": 48,
         "TOO_HOT": 32,
+        "PACING_BEGUN": 54,
+        "PACING_ENDED": 55,
         "CLOCK_JUMPED": 33,
         "PACKETS_DROPPED": 34,
         "EVENTS_SQUELCHED": 35,
@@ -135,6 +137,7 @@ PARAMETERS: Final[Mapping[str, int]] = MappingProxyType(
         "storage.quota_bytes": 12,
         "storage.reserve_bytes": 13,
         "uplink.quota_bytes": 17,
+        "fdir.slow_c": 18,
         "fdir.warm_c": 14,
         "fdir.hot_c": 15,
         "fdir.hysteresis_c": 16,
@@ -316,6 +319,13 @@ ENUMERATIONS: Final[Mapping[str, Mapping[str, int]]] = MappingProxyType(
                 "busy": 2,
                 "failed": 3,
                 "closed": 4,
+            }
+        ),
+        "PausedBy": MappingProxyType(
+            {
+                "nothing": 1,
+                "power": 2,
+                "temperature": 3,
             }
         ),
         "NothingNow": MappingProxyType(

@@ -185,7 +185,8 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
     - ``power_budget_w``: mean power over any ten seconds, W: the card's, or that of the board if
-      the card has no meter of its own.  Batches wait so that it is kept; without it, none do.
+      the card has no meter of its own.  Batches wait so that it is kept; if waiting does not help,
+      the engine works a tenth of the time.  Without a budget, none wait for it.
     """
 
     fusion: Literal["or", "blend"] = "or"

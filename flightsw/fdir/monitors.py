@@ -51,6 +51,14 @@ def disk_limits(reserve_bytes: float) -> Limits:
     return Limits(2 * reserve_bytes, reserve_bytes, _DISK_HYSTERESIS * reserve_bytes, low=True)
 
 
+def power_limits(budget_w: float, tolerance: float) -> Limits:
+    """Of the mean power, W.  Warning: above the budget by the tolerance, cleared below half of it.
+
+    ``tolerance`` is a share of the budget.
+    """
+    return Limits(budget_w * (1 + tolerance), None, budget_w * tolerance / 2)
+
+
 def housekeeping_limits() -> dict[str, Limits]:
     """Limits that the dictionary gives to fields of housekeeping, by field."""
     limits = {}
@@ -58,7 +66,7 @@ def housekeeping_limits() -> dict[str, Limits]:
         extra = _extra(hint)
         warning, critical = extra.get("warning_high"), extra.get("critical_high")
         if warning is not None or critical is not None:
-            limits[field] = Limits(warning, critical)
+            limits[field] = Limits(warning, critical, extra.get("hysteresis", 0.0))
     return limits
 
 
@@ -66,8 +74,8 @@ def housekeeping_limits() -> dict[str, Limits]:
 class LimitCheck:
     """What one check found.
 
-    ``level`` is the state but for staleness: the last one known.  ``measured_before``: it had a
-    value before this check.
+    ``level`` is the state but for staleness: the last one known.  ``missed``: that it was not
+    measured was reported.
     """
 
     name: str
@@ -76,7 +84,7 @@ class LimitCheck:
     state: LimitState
     level: LimitState
     passive: bool
-    measured_before: bool = False
+    missed: bool = False
 
     @property
     def changed(self) -> bool:
@@ -94,10 +102,12 @@ def events_of(check: LimitCheck) -> Iterator[tuple[EventName, str]]:
     if not check.changed:
         return
     if check.state is LimitState.STALE:
-        message = f"{check.name} is not measured any more; the last value was {check.value:g}"
+        message = f"{check.name} is not measured"
+        if check.value is not None:
+            message += f" any more; the last value was {check.value:g}"
         yield "SENSOR_SILENT", message
         return
-    if check.before is LimitState.STALE and check.measured_before:
+    if check.before is LimitState.STALE and check.missed:
         yield "SENSOR_BACK", f"{check.name} is measured again and is {check.value:g}"
     if check.state is not LimitState.IN_LIMITS:
         message = f"{check.name} is {check.value:g}, which is {check.state.value}"
@@ -111,14 +121,21 @@ class LimitMonitor:
 
     Without a value for ``stale_after_s`` it is stale, but keeps its level: what was too hot when
     its sensor fell silent is not known to have cooled.  A passive monitor evaluates and asks for
-    no reaction.  Limits come with each check, because telecommands change them.
+    no reaction.  Limits come with each check, because telecommands change them.  ``expected``: a
+    value that never comes is reported too; others are reported if they came before.
     """
 
     def __init__(
-        self, name: str, *, passive: bool = False, stale_after_s: float = STALE_SECONDS
+        self,
+        name: str,
+        *,
+        passive: bool = False,
+        stale_after_s: float = STALE_SECONDS,
+        expected: bool = False,
     ) -> None:
         self._name = name
         self._passive = passive
+        self._expected = expected
         self._stale_after_s = stale_after_s
         self._state = LimitState.STALE
         self._level = LimitState.IN_LIMITS
@@ -127,7 +144,9 @@ class LimitMonitor:
 
     def check(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
         """Evaluate a reading; None and NaN do not count as a reading."""
-        measured_before = self._value is not None
+        missed = self._expected or self._value is not None
+        if self._expected and self._measured_at == -math.inf:  # from now on
+            self._state, self._measured_at = LimitState.IN_LIMITS, monotonic
         if value is not None and not math.isnan(value):
             self._value, self._measured_at = value, monotonic
         if self._value is not None:
@@ -141,7 +160,7 @@ class LimitMonitor:
             self._state,
             self._level,
             self._passive,
-            measured_before,
+            missed,
         )
 
 

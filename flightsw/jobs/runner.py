@@ -31,6 +31,7 @@ from flightsw.jobs.outcome import JobOutcomes
 from flightsw.jobs.queue import Job, JobQueue
 from flightsw.jobs.requested_area import requested_area
 from flightsw.model.golden import GoldenReport
+from flightsw.pipeline.governor import PauseLog
 from flightsw.pipeline.stages import StopSignal
 from flightsw.pipeline.triage import FirstLook
 from flightsw.products.contents import RowSink
@@ -100,7 +101,8 @@ class JobRunner:
     """Carries jobs out, one at a time, in one thread.
 
     ``free_bytes`` gives the free bytes of the products' disk, ``under_transfer`` the products that
-    a receiver asked for; ``cool`` is set while work may continue.
+    a receiver asked for; ``cool`` is set while work may continue, ``pauses`` gets how long it
+    could not.
     """
 
     outcomes: JobOutcomes
@@ -114,6 +116,7 @@ class JobRunner:
     free_bytes: Callable[[], int]
     under_transfer: Callable[[], Collection[str]]
     cool: threading.Event
+    pauses: PauseLog
 
     def carry_out(self, run: JobRun, engine: EngineAccess) -> None:
         """Run a job to its end, or back into the queue; raises nothing that a job can cause."""
@@ -248,7 +251,10 @@ class JobRunner:
 
     def _wait_until_cool(self, run: JobRun) -> None:
         """Rows wait here, so the queues fill and the card rests."""
-        while not self.cool.wait(_COOLING_SECONDS):
+        while not self.cool.is_set():
+            began = self.ports.monotonic()
+            self.cool.wait(_COOLING_SECONDS)
+            self.pauses.add("temperature", began, self.ports.monotonic())
             self.ports.heartbeat()
             if run.stop.reason:
                 raise run.stop.reason
@@ -296,6 +302,7 @@ def _cloud_fraction(job: Job, processed: ProcessedScene, fractions: FractionMap)
         inference_seconds=summary.inference_seconds,
         stages_ms={name: msgspec.to_builtins(one) for name, one in summary.stages.items()},
         energy_j=summary.energy_joules,
+        paused_s=summary.paused_seconds,
         experience_distance=known.distance if known else None,
         outside_experience=known.outside if known else None,
     )

@@ -32,6 +32,7 @@ from flightsw.host.service_thread import ServiceThread
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.runner import JobRun, JobRunner
 from flightsw.model.golden import GoldenReport
+from flightsw.pipeline.governor import Governor
 from flightsw.scene.ahead import Readers
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Mode, Record, Stage
@@ -69,9 +70,11 @@ class ActiveChain:
         model: Callable[[], Path | None],
         notices: EngineNotices = EngineNotices(),  # noqa: B008 - frozen
         readers: Readers | None = None,
+        governor: Governor | None = None,
     ) -> None:
         self._settings = settings
         self._readers = readers
+        self._governor = governor
         self._model = model
         self._notices = notices
         self._opened = ExitStack()
@@ -88,7 +91,7 @@ class ActiveChain:
         settings = msgspec.structs.replace(self._settings, model=model)
         try:
             self._chain = self._opened.enter_context(
-                open_chain(settings, self._notices, self._readers)
+                open_chain(settings, self._notices, self._readers, self._governor)
             )
         except FlightError:
             self.failed = True

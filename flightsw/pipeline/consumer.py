@@ -151,6 +151,7 @@ class EngineConsumer:
             while self._again:
                 doubted = self._again.popleft()
                 self._owed.append(doubted)
+                self._pace()
                 yield from self._settle(self._engine.push(doubted.tiles))
             if suspicious:
                 yield from self._settle(self._push_probe())
@@ -165,6 +166,7 @@ class EngineConsumer:
             return None
         self._since_probe = 0
         self._owed.append(_Probed())
+        self._pace()
         return self._engine.push(self._probe.tiles())
 
     def _settle(self, logits: Logits | None) -> Iterator[Answered]:

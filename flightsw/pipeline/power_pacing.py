@@ -1,128 +1,94 @@
-"""Pauses between batches that hold the mean power within a budget."""
+"""What is drawn, and whether it is within a budget: rules without a clock."""
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from flightsw.engines.engine import CardReadings
-from flightsw.errors import InferenceFailed
-from flightsw.telemetry.sensors import Sensors
 
 WINDOW_S: Final = 10.0
 TOLERANCE: Final = 0.02
 """The mean over any window of ten seconds is at most this share above the budget."""
 
-_STEP_S: Final = 0.01
-_LONGEST_PAUSE_S: Final = 10.0
+SAMPLE_S: Final = 0.05
+"""Between two readings: reading the INA3221 takes some tenths of a millisecond."""
 
-NO_METER: Final = "the power budget was not kept: nothing measures power here"
-SILENT_METER: Final = (
-    "the power meter fell silent: the highest power that it had measured counted from then on"
-)
+_IN_STORE: Final = 0.5  # of the tolerance; the rest is for what is drawn between two readings
 
 
 class PowerBudget:
     """A store of energy that the budget fills and the work empties.
 
-    It holds what the tolerance allows in one window, so any window's mean is within it, but for the
-    energy of the batch that emptied the store.
+    It begins empty and holds half of what the tolerance allows in one window, so any window's mean
+    is within the tolerance if the other half covers what is drawn from one reading to the next.
     """
 
     def __init__(self, watts: float) -> None:
-        self._watts = watts
-        self._most = TOLERANCE * WINDOW_S * watts
-        self._left = self._most
+        self.watts = watts
+        self._most = _IN_STORE * TOLERANCE * WINDOW_S * watts
+        self._left = 0.0
         self._last: tuple[float, float] | None = None
 
     def allows_work(self, joules: float, now: float) -> bool:
         """Whether the next batch may start; ``joules`` were drawn in all, ``now`` is seconds."""
         if self._last is not None:
             seconds, drawn = now - self._last[0], joules - self._last[1]
-            self._left = min(self._most, self._left + self._watts * seconds - max(drawn, 0.0))
+            self._left = min(self._most, self._left + self.watts * seconds - drawn)
         self._last = now, joules
         return self._left >= 0
+
+    def forgive(self) -> None:
+        """Forget what was drawn although the card rested: no later rest makes up for it."""
+        self._left = max(self._left, -self._most)
 
 
 class EnergyMeter:
     """Joules drawn since it was made: the card's own figure, or the board's power over time.
 
-    ``readings`` are the engine's, ``watts`` the power of the rail that feeds the card.
-    While the rail's meter is silent, the highest power that it measured counts.
+    ``watts`` is the power of the rail that feeds the card.  What it is counts for the time since
+    the reading before: the governor reads at the end of work, and at the end of a rest.
+    If what measured falls silent, the highest power that was measured counts.
     """
 
-    def __init__(
-        self, readings: Callable[[], CardReadings | None], watts: Callable[[], float | None]
-    ) -> None:
-        self._readings = readings
+    def __init__(self, watts: Callable[[], float | None]) -> None:
         self._watts = watts
         self._joules = 0.0
-        self._last: tuple[float, float] | None = None  # seconds, watts
-        self._highest = 0.0
+        self._power = self._highest = 0.0
+        self._last: float | None = None  # seconds; None: nothing measures
+        self._card: tuple[object, float] | None = None  # source, and its joules
+        self._board = False
         self.fell_silent = False
 
-    def joules(self, now: float) -> float | None:
-        """At ``now`` (monotonic seconds); None if nothing measures."""
-        card = self._readings()
-        if card is not None and card.energy_joules is not None:
-            return card.energy_joules
-        watts = self._watts()
-        if watts is None:
-            if self._last is None:
-                return None
-            self.fell_silent = True
-            watts = self._highest
-        self._highest = max(self._highest, watts)
-        if self._last is not None:
-            self._joules += (now - self._last[0]) * (watts + self._last[1]) / 2
-        self._last = now, watts
-        return self._joules
-
-
-class PowerPacing:
-    """Waits before a batch as long as the budget asks for.  Used by the thread of the card."""
-
-    def __init__(self, watts: float, meter: EnergyMeter) -> None:
-        self._watts = watts
-        self._budget = PowerBudget(watts)
-        self._meter = meter
-        self._never = threading.Event()
-        self.paused_seconds = 0.0
-        self._measures = True
-
     @property
-    def remarks(self) -> tuple[str, ...]:
-        """Why the budget was perhaps not kept, or kept more strictly than asked for."""
-        if not self._measures:
-            return (NO_METER,)
-        return (SILENT_METER,) if self._meter.fell_silent else ()
+    def measures(self) -> bool:
+        """Whether the last reading was one."""
+        return self._last is not None and not self.fell_silent
 
-    def wait(self) -> None:
-        """Raise :class:`InferenceFailed` if the budget is not kept by a pause of ten seconds."""
-        began = time.monotonic()
-        while not self._may_go_on(now := time.monotonic()):
-            if now - began > _LONGEST_PAUSE_S:
-                raise InferenceFailed(
-                    f"the power budget of {self._watts:g} W",
-                    "cannot be kept: as much is drawn while the card rests",
-                    "Raise pipeline.power_budget_w",
-                )
-            self._never.wait(_STEP_S)
-        self.paused_seconds += time.monotonic() - began
+    def joules(self, card: CardReadings | None, source: object, now: float) -> float | None:
+        """At ``now`` (monotonic seconds); None if nothing measures the engine that is open.
 
-    def _may_go_on(self, now: float) -> bool:
-        joules = self._meter.joules(now)
-        self._measures = joules is not None
-        return joules is None or self._budget.allows_work(joules, now)
-
-
-def open_pacing(
-    watts: float | None, readings: Callable[[], CardReadings | None]
-) -> PowerPacing | None:
-    """The pacing of a scene; None without a budget."""
-    if watts is None:
-        return None
-    return PowerPacing(watts, EnergyMeter(readings, Sensors(Path("/")).card_power))
+        ``source`` is where the card's readings come from: energies of two sources do not compare,
+        and one that has no meter is not one that fell silent.
+        """
+        seconds = 0.0 if self._last is None else now - self._last
+        before, energy = self._card, card.energy_joules if card else None
+        if energy is not None:
+            drawn = self._power * seconds
+            if before is not None and before[0] is source and energy >= before[1]:
+                drawn = energy - before[1]
+            self._power = drawn / seconds if seconds else self._power
+            self._card, self.fell_silent = (source, energy), False
+        elif (watts := self._watts()) is not None:
+            self._card, self._power, self._board, self.fell_silent = None, watts, True, False
+            drawn = watts * seconds
+        elif self._board or (before is not None and card is not None and before[0] is source):
+            self._power, self.fell_silent = self._highest, True
+            drawn = self._highest * seconds
+        else:
+            self._last, self._card, self._power = None, None, 0.0
+            return None
+        self._highest = max(self._highest, self._power)
+        self._joules += drawn
+        self._last = now
+        return self._joules

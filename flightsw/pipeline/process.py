@@ -17,9 +17,9 @@ from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.experience import SAMPLE_EVERY, SceneExperience
 from flightsw.pipeline.fusion import Fusion, MaskFusion
+from flightsw.pipeline.governor import Governor
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
-from flightsw.pipeline.power_pacing import open_pacing
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
 from flightsw.pipeline.row_finisher import RowFinisher, Tally
@@ -60,6 +60,7 @@ def process_scene(
     experience: SceneExperience | None = None,
     ending: Callable[[], None] = lambda: None,
     stop: StopSignal | None = None,
+    governor: Governor | None = None,
 ) -> SceneSummary:
     """Stream a scene through an engine; every sink gets the finished rows from top to bottom.
 
@@ -74,7 +75,8 @@ def process_scene(
     ``corrected`` is called with what was wrong, by the consumer's thread.  ``experience``, made for
     this scene, counts what the engine gets and answers.  ``ending`` is called
     when at most one decode is left, by the producer's thread, and must return immediately;
-    ``stop`` ends the scene from another thread.
+    ``stop`` ends the scene from another thread.  ``governor`` lets the engine rest between batches;
+    without one, a scene has its own, which keeps ``settings.power_budget_w``.
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
@@ -92,16 +94,6 @@ def process_scene(
         zero_is_measured=scene.metadata.zero_is_measured,
         sample_every=SAMPLE_EVERY if experience else 0,
     )
-    pacing = open_pacing(settings.power_budget_w, engine.readings)
-    consumer = EngineConsumer(
-        engine,
-        latencies,
-        probe,
-        settings.golden_every,
-        check,
-        corrected,
-        pacing.wait if pacing else lambda: None,
-    )
     fusion = MaskFusion(
         grid,
         engine.info,
@@ -115,11 +107,22 @@ def process_scene(
     finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation, cut)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
+    governor = governor or Governor(settings.power_budget_w)
     with (
         _leaving_nothing_in_flight(engine, stages),
+        governor.scene(engine.readings) as pacing,
         stages,
         scene.strips(settings.decode_workers) as strips,
     ):
+        consumer = EngineConsumer(
+            engine,
+            latencies,
+            probe,
+            settings.golden_every,
+            check,
+            corrected,
+            lambda: pacing.wait(stages.rested),
+        )
         prepared = stages.run(
             "producer",
             producer.prepare(plausibility.watch(_announcing_end(strips, ending))),
@@ -154,10 +157,10 @@ def process_scene(
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
-        paused_seconds=pacing.paused_seconds if pacing else 0.0,
+        paused_seconds=pacing.paused_seconds,
         remarks=(
             *plausibility.remarks(finisher.valid_pixels_shown),
-            *(pacing.remarks if pacing else ()),
+            *pacing.remarks,
         ),
         experience=experience.found() if experience else None,
     )

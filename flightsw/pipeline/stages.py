@@ -64,7 +64,8 @@ class Stages:
         self._threads: list[threading.Thread] = []
         self._failure: BaseException | None = None
         self._failing = threading.Lock()
-        self._resting, self._rests = False, 0  # set by the caller's thread, looked at by others
+        self._resting, self._rests = False, 0  # of the caller; of any thread
+        self._aborted = False
         if stop:
             stop.listen(self._fail)
 
@@ -101,6 +102,15 @@ class Stages:
         finally:
             self._rests += 1
             self._resting = False
+
+    def rested(self) -> None:
+        """A stage does nothing on purpose, and calls this often: what waits for it is not stalled.
+
+        Raises :class:`ChannelAborted` once the others have ended.
+        """
+        self._rests += 1
+        if self._aborted:
+            raise ChannelAborted
 
     @property
     def ended(self) -> bool:
@@ -150,12 +160,14 @@ class Stages:
 
     def _items_of(self, channel: Channel[Item], name: str) -> Iterator[Item]:
         while True:
+            rests = self._rests
             try:
                 yield from channel.get_all(self._stall_seconds)
             except ChannelFinished:
                 return
             except ChannelStalled:
-                raise self._stalled(f"the {name} gave nothing") from None
+                if rests == self._rests:
+                    raise self._stalled(f"the {name} gave nothing") from None
 
     def _stalled(self, cause: str) -> InferenceFailed:
         return InferenceFailed(
@@ -171,5 +183,6 @@ class Stages:
         self._abort()
 
     def _abort(self) -> None:
+        self._aborted = True
         for channel in self._channels:
             channel.abort()

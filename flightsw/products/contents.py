@@ -92,9 +92,10 @@ class SceneSummary(msgspec.Struct, frozen=True):
     ``contaminated``, and the model's classes if it has more than two);
     ``stages`` by stage name; seconds are wall-clock durations.
     ``card_busy_share`` is busy time over inference time (None without a
-    reading).  ``paused_seconds`` were waited to keep the power budget.  ``remarks`` say in words
-    where the digital numbers contradict the metadata.  ``experience`` is None if it is not known:
-    the package has no histograms of sound scenes, or the scene has too few valid pixels.
+    reading).  ``paused_seconds`` the engine rested, for the power budget or its temperature.
+    ``remarks`` say in words where the digital numbers contradict the metadata.  ``experience`` is
+    None if it is not known: the package has no histograms of sound scenes, or the scene has too
+    few valid pixels.
     """
 
     valid_pixels: int

@@ -54,6 +54,7 @@ from flightsw.jobs.worker import ActiveChain, Processing
 from flightsw.keys import KeyFolder
 from flightsw.model.slots import ModelSlots
 from flightsw.model.uplink import ModelUplink
+from flightsw.pipeline.governor import Governor
 from flightsw.scene.confined import ConfinedReaders, missing_confinement
 from flightsw.service.handlers import RESTART_STATUS, Handlers
 from flightsw.service.health import Health, HealthSources
@@ -244,6 +245,12 @@ class FlightService:
             utc_ns,
             time.monotonic,
         )
+        self._governor = Governor(
+            settings.pipeline.power_budget_w,
+            idle=lambda: self._processing.chain.readings,
+            watts=self._sensors.card_power,
+            alive=self._ports.heartbeat,
+        )
         self._ledger = VerificationLedger(self._state)
         self._outcomes = JobOutcomes(
             state=self._state,
@@ -268,9 +275,16 @@ class FlightService:
             free_bytes=self._free_bytes,
             under_transfer=self._transfer.under_transfer,
             cool=self._cool,
+            pauses=self._governor.pauses,
         )
         self._processing = Processing(
-            ActiveChain(settings, self._slots.active, self._engine_notices(), self._readers),
+            ActiveChain(
+                settings,
+                self._slots.active,
+                self._engine_notices(),
+                self._readers,
+                self._governor,
+            ),
             self._jobs,
             runner,
             self._modes,
@@ -352,6 +366,7 @@ class FlightService:
             parameters=self._parameters,
             slots=self._slots,
             processing=self._processing,
+            governor=self._governor,
             heartbeats=self._heartbeats,
             sensors=self._sensors,
             telecommands=self._dispatcher.counts,

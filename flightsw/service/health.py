@@ -14,6 +14,7 @@ from flightsw.downlink.contact import ContactWindow
 from flightsw.fdir.boots import Boot
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.fdir.monitors import (
+    STALE_SECONDS,
     ClockMonitor,
     LimitCheck,
     LimitMonitor,
@@ -22,12 +23,16 @@ from flightsw.fdir.monitors import (
     disk_limits,
     events_of,
     housekeeping_limits,
+    power_limits,
     temperature_limits,
 )
+from flightsw.fdir.pacing import PacingWatch
 from flightsw.fdir.watchdog import Heartbeats
 from flightsw.jobs.queue import JobQueue
 from flightsw.jobs.worker import Processing
 from flightsw.model.slots import ModelSlots
+from flightsw.pipeline.governor import Governor
+from flightsw.pipeline.power_pacing import TOLERANCE
 from flightsw.telemetry.reporting import ReportEvent
 from flightsw.telemetry.sensors import SensorReadings, Sensors
 from telecommands.dictionary import Housekeeping, TelecommandCounts
@@ -35,6 +40,7 @@ from telecommands.units import size
 
 _CARD: Final = "card_temperature_c"
 _DISK: Final = "disk_free_bytes"
+_POWER: Final = "mean_power_w"
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class HealthSources:
     parameters: ParameterStore
     slots: ModelSlots
     processing: Processing
+    governor: Governor
     heartbeats: Heartbeats
     sensors: Sensors
     telecommands: Callable[[], TelecommandCounts]
@@ -71,6 +78,11 @@ class Health:
     cool: threading.Event
     _card: LimitMonitor = field(default_factory=lambda: LimitMonitor(_CARD))
     _disk: LimitMonitor = field(default_factory=lambda: LimitMonitor(_DISK))
+    _power: LimitMonitor = field(
+        # A mean of ten seconds is known ten seconds after the first reading.
+        default_factory=lambda: LimitMonitor(_POWER, stale_after_s=2 * STALE_SECONDS, expected=True)
+    )
+    _pacing: PacingWatch = field(default_factory=PacingWatch)
     _clock: ClockMonitor = field(default_factory=ClockMonitor)
     _limits: dict[str, Limits] = field(default_factory=housekeeping_limits)
     _passive: dict[str, LimitMonitor] = field(default_factory=dict)
@@ -82,6 +94,8 @@ class Health:
         now, sources = self.monotonic(), self.sources
         readings = self._readings = sources.sensors.read()
         self._check_card(now)
+        self._check_power(now)
+        self._check_pacing(now)
         self._check_disk(now, readings)
         self._check_limits(now)
         before = self.monotonic()
@@ -118,6 +132,9 @@ class Health:
             card_temperature_c=card.temperature_celsius if card else None,
             card_power_w=(card.power_watts if card else None) or readings.card_power_w,
             card_energy_j=card.energy_joules if card else None,
+            mean_power_w=sources.governor.mean_power_w,
+            paused_s=sources.governor.pauses.total,
+            paused_by=self._pacing.cause,
             cpu_temperature_c=readings.cpu_temperature_c,
             cpu_share=readings.cpu_share or 0.0,
             memory_bytes=readings.memory_bytes or 0,
@@ -137,6 +154,7 @@ class Health:
         limits = temperature_limits(
             number("fdir.warm_c"), number("fdir.hot_c"), number("fdir.hysteresis_c")
         )
+        self.sources.governor.thermal_limits = number("fdir.slow_c"), number("fdir.warm_c")
         check = self._card.check(card.temperature_celsius if card else None, now, limits)
         self._report(check)
         if check.level is LimitState.IN_LIMITS:
@@ -148,6 +166,29 @@ class Health:
             if check.changed:
                 self.event("TOO_HOT", f"the card is at {check.value:.1f} °C", value=check.value)
             self.modes.unsafe(SafeReason.TEMPERATURE, f"the card is at {check.value:.1f} °C")
+
+    def _check_power(self, now: float) -> None:
+        governor = self.sources.governor
+        governor.sample()
+        if governor.budget_w is not None:
+            limits = power_limits(governor.budget_w, TOLERANCE)
+            self._report(self._power.check(governor.mean_power_w, now, limits))
+
+    def _check_pacing(self, now: float) -> None:
+        governor = self.sources.governor
+        for change in self._pacing.check(governor.pauses.seconds, now):
+            why = governor.reason(change.cause)
+            self.event(
+                "PACING_BEGUN" if change.begun else "PACING_ENDED",
+                f"work is paused: {why}"
+                if change.begun
+                else f"work was paused for {change.seconds:.1f} s, and is not any more: {why}",
+                cause=change.cause,
+                seconds=change.seconds,
+                budget_w=governor.budget_w,
+                mean_power_w=governor.mean_power_w,
+                card_temperature_c=governor.celsius,
+            )
 
     def _check_disk(self, now: float, readings: SensorReadings) -> None:
         reserve = self.sources.parameters.number("storage.reserve_bytes")

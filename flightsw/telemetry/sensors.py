@@ -17,7 +17,7 @@ _POWER_METER: Final = "ina3221"
 _CPU_CHIPS: Final = frozenset({"coretemp", "k10temp", "zenpower", "cpu_thermal"})
 _CPU_ZONES: Final = ("cpu", "x86_pkg", "tj", "soc")  # what zone types start with; tj is a Jetson's
 
-Figure = TypeVar("Figure", int, float)
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Sensors:
         self._hwmon = hwmon
         self._thermal = thermal
         self._power_rail = power_rail
+        self._rail: tuple[Path, Path] | None = None  # as found last: millivolts, milliamperes
         self._process = psutil.Process()
         _or_none(lambda: float(self._process.cpu_percent()))  # its first answer means nothing
 
@@ -70,8 +71,12 @@ class Sensors:
         )
 
     def card_power(self) -> float | None:
-        """Power of the rail that feeds the card, in W, now."""
-        return _or_none(self._card_power)
+        """Power of the rail that feeds the card, in W, now; any thread may ask."""
+        watts = _power_of(self._rail)
+        if watts is None:  # searching takes several times as long as reading
+            self._rail = _or_none(self._find_rail)
+            watts = _power_of(self._rail)
+        return watts
 
     def _cpu_share(self) -> float:
         return min(1.0, float(self._process.cpu_percent()) / 100 / (os.cpu_count() or 1))
@@ -92,21 +97,29 @@ class Sensors:
             if _text(chip / "name") in _CPU_CHIPS:
                 yield from chip.glob("temp*_input")
 
-    def _card_power(self) -> float | None:
+    def _find_rail(self) -> tuple[Path, Path] | None:
         for chip in self._hwmon.glob("hwmon*"):
             if _text(chip / "name") != _POWER_METER:
                 continue
             for label in chip.glob("in*_label"):
                 if _text(label) == self._power_rail:
                     channel = label.name.removeprefix("in").removesuffix("_label")
-                    millivolts = _number(chip / f"in{channel}_input")
-                    milliamperes = _number(chip / f"curr{channel}_input")
-                    if millivolts is not None and milliamperes is not None:
-                        return millivolts * milliamperes / 1e6
+                    found = chip / f"in{channel}_input", chip / f"curr{channel}_input"
+                    if _power_of(found) is not None:
+                        return found
         return None
 
 
-def _or_none(read: Callable[[], Figure | None]) -> Figure | None:
+def _power_of(rail: tuple[Path, Path] | None) -> float | None:
+    if rail is None:
+        return None
+    millivolts, milliamperes = map(_number, rail)
+    if millivolts is None or milliamperes is None:
+        return None
+    return millivolts * milliamperes / 1e6
+
+
+def _or_none(read: Callable[[], Found | None]) -> Found | None:
     try:
         return read()
     except (OSError, ValueError, psutil.Error):

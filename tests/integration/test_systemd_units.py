@@ -106,6 +106,11 @@ def test_the_card_and_the_gpu_are_the_devices_allowed() -> None:
         assert device in allowed
 
 
+def test_a_jetson_keeps_the_reference_s_power_budget_by_default() -> None:
+    settings = read_settings(ROOT / "deploy" / "jetson" / "flightsw.toml")
+    assert settings.pipeline.power_budget_w == 10.0
+
+
 def test_the_settings_that_ship_lie_where_the_service_may_write() -> None:
     settings = read_settings(ROOT / "deploy" / "jetson" / "flightsw.toml")
     state = Path("/var/lib") / SERVICE["StateDirectory"][0]

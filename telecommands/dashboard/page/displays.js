@@ -78,6 +78,7 @@ function health(builder) {
       /^hk\.(cpu_share|memory_bytes)$/),
       builder.latest('health.values', 'Health', [
         'hk.mode', 'hk.boots', 'hk.unclean_boots', 'hk.reset_cause', 'hk.device_state',
+        'hk.paused_by', 'hk.paused_s',
         'hk.disk_free_bytes', 'hk.packets_dropped', 'hk.events_squelched',
         'hk.telecommands.accepted', 'hk.telecommands.rejected',
       ])],

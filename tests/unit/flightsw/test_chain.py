@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from deploy.faults.small_package import write_small_package
 from flightsw import sentinel_2
 from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
-from flightsw.config import Settings
+from flightsw.config import DimcSettings, Settings, TwinSettings
 from flightsw.errors import CorruptImage, MemoryExhausted, MissingBand, UsageError
 from flightsw.model.package import load_package
+from flightsw.pipeline.governor import Governor
 from flightsw.pipeline.triage import FirstLook
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.scene.ahead import SceneRecipe
@@ -119,6 +120,20 @@ def test_a_thread_for_which_there_is_no_room_fails_the_scene_as_exhausted_memory
             chain.process(request)
     assert not request.out.exists()
     assert chain.process(request).products.files
+
+
+def test_a_card_above_its_limit_rests_between_batches_and_the_report_says_for_how_long(
+    tmp_path: Path,
+) -> None:
+    twin = TwinSettings(latency_ms=2.0, compute=False)  # it is at 39 °C
+    governor = Governor(None)
+    governor.thermal_limits = 30.0, 39.0
+    scene = SafeProduct(height=500, width=500).write(tmp_path)
+    settings = Settings(dimc=DimcSettings(card="simulator", twin=twin))
+    with open_chain(settings, governor=governor) as chain:
+        done = chain.process(SceneRequest(scene, tmp_path / "out", frozenset({"report"})))
+    assert done.summary.paused_seconds > 0
+    assert done.products.report.summary.paused_seconds == governor.pauses.seconds["temperature"]
 
 
 def test_a_fast_decode_is_recorded_and_a_product_of_the_bands_makes_it_exact(

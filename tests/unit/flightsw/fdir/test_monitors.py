@@ -15,6 +15,7 @@ from flightsw.fdir.monitors import (
     disk_limits,
     events_of,
     housekeeping_limits,
+    power_limits,
     temperature_limits,
 )
 
@@ -119,8 +120,8 @@ def test_noise_within_the_hysteresis_changes_the_state_at_most_twice(values: lis
 
 def test_the_dictionarys_limits_of_housekeeping_are_found() -> None:
     limits = housekeeping_limits()
-    assert limits["cpu_temperature_c"] == Limits(85.0, 95.0)
-    assert limits["card_power_w"] == Limits(15.0, None)
+    assert limits["cpu_temperature_c"] == Limits(85.0, 95.0, 5.0)
+    assert limits["card_power_w"] == Limits(15.0, None, 1.0)
     assert limits["memory_bytes"] == Limits(2e9, None)
     assert "uptime_s" not in limits
     assert LimitMonitor("w").check(99, 0, limits["card_power_w"]).state is _WARNING
@@ -160,3 +161,23 @@ def test_a_sensor_that_falls_silent_and_comes_back_has_its_events() -> None:
     assert events == [
         [], [], [], ["SENSOR_SILENT"], [], ["SENSOR_BACK", "LIMIT_EXCEEDED"], ["LIMIT_CLEARED"],
     ]  # fmt: skip
+
+
+def test_power_about_its_limit_is_reported_once_and_cleared_below_the_hysteresis() -> None:
+    monitor, limits = LimitMonitor("card_power_w"), housekeeping_limits()["card_power_w"]
+    watts = [14.9, 15.1, 14.9, 15.2, 14.1, 13.9, 14.9]
+    events = [
+        [name for name, _ in events_of(monitor.check(value, second, limits))]
+        for second, value in enumerate(watts)
+    ]
+    assert events == [[], ["LIMIT_EXCEEDED"], [], [], [], ["LIMIT_CLEARED"], []]
+
+
+def test_an_expected_value_that_never_comes_is_reported_and_one_that_comes_late_too() -> None:
+    monitor, limits = LimitMonitor("power", expected=True), power_limits(10.0, 0.02)
+    checks = [monitor.check(None, 1000 + second, limits) for second in (0, 10, 11, 12)]
+    checks.append(monitor.check(10.3, 1013, limits))
+    assert [[name for name, _ in events_of(check)] for check in checks] == [
+        [], [], ["SENSOR_SILENT"], [], ["SENSOR_BACK", "LIMIT_EXCEEDED"],
+    ]  # fmt: skip
+    assert [message for _, message in events_of(checks[2])] == ["power is not measured"]

@@ -1,29 +1,13 @@
-"""Pauses that hold the mean power within a budget."""
+"""What is drawn, and whether it is within a budget."""
 
 from __future__ import annotations
 
-import time
-from itertools import chain, count, repeat
+from collections.abc import Sequence
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from flightsw.config import PipelineSettings
 from flightsw.engines.engine import CardReadings
-from flightsw.errors import InferenceFailed
-from flightsw.pipeline import power_pacing, process_scene
-from flightsw.pipeline.power_pacing import (
-    NO_METER,
-    SILENT_METER,
-    TOLERANCE,
-    WINDOW_S,
-    EnergyMeter,
-    PowerBudget,
-    PowerPacing,
-)
-from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
+from flightsw.pipeline.power_pacing import EnergyMeter, PowerBudget
 
 STEP_S = 0.01
 BUSY_W, REST_W = 10.1, 4.4
@@ -35,24 +19,9 @@ def _readings(joules: float | None) -> CardReadings:
     )
 
 
-@given(
-    budget=st.floats(5.0, 12.0),
-    demand=st.lists(st.tuples(st.booleans(), st.integers(50, 800)), min_size=1, max_size=8),
-)
-def test_the_mean_of_any_ten_seconds_is_within_the_tolerance(
-    budget: float, demand: list[tuple[bool, int]]
-) -> None:
-    """However the work comes: bursts after rests, or without end."""
-    rule, joules, drawn = PowerBudget(budget), 0.0, [0.0]
-    for wanted in (wanted for wanted, steps in demand for _ in range(steps)):
-        works = rule.allows_work(joules, len(drawn) * STEP_S) and wanted
-        joules += (BUSY_W if works else REST_W) * STEP_S
-        drawn.append(joules)
-    window = round(WINDOW_S / STEP_S)
-    energies = np.array(drawn)
-    spans = energies[window:] - energies[:-window] if len(energies) > window else energies[-1:]
-    most = budget * (1 + TOLERANCE) * WINDOW_S + 2 * BUSY_W * STEP_S
-    assert spans.max() <= most
+def _board(watts: Sequence[float | None]) -> EnergyMeter:
+    left = iter(watts)
+    return EnergyMeter(lambda: next(left))
 
 
 def test_a_budget_above_the_busy_power_never_pauses() -> None:
@@ -69,66 +38,53 @@ def test_a_budget_between_rest_and_work_gives_its_share_of_the_time() -> None:
     assert worked / 100_000 == pytest.approx((8.0 - REST_W) / (BUSY_W - REST_W), abs=0.01)
 
 
+def test_what_is_forgiven_delays_work_no_longer_than_what_the_store_holds() -> None:
+    rule = PowerBudget(10.0)
+    rule.allows_work(0.0, 0.0)
+    assert not rule.allows_work(1000.0, 10.0)
+    assert not rule.allows_work(1000.0, 11.0)
+    rule.forgive()
+    assert rule.allows_work(1000.0, 11.2)
+
+
 def test_a_card_without_a_meter_is_measured_by_the_board_over_time() -> None:
-    watts = iter([10.0, 20.0, 30.0])
-    meter = EnergyMeter(lambda: None, lambda: next(watts))
-    assert [meter.joules(second) for second in (0.0, 1.0, 3.0)] == [0.0, 15.0, 65.0]
+    meter = _board([10.0, 20.0, 30.0])
+    assert [meter.joules(None, "board", second) for second in (0.0, 1.0, 3.0)] == [0.0, 20.0, 80.0]
 
 
-def test_while_the_meter_is_silent_the_highest_power_that_it_measured_counts() -> None:
-    watts = iter([10.0, 30.0, 10.0, None, None, 10.0])
-    meter = EnergyMeter(lambda: None, lambda: next(watts))
-    joules = [meter.joules(second) for second in (0.0, 1.0, 2.0, 3.0, 5.0, 6.0)]
-    assert joules == [0.0, 20.0, 40.0, 60.0, 120.0, 140.0]
+def test_while_the_board_s_meter_is_silent_the_highest_power_that_it_measured_counts() -> None:
+    meter = _board([10.0, 30.0, 10.0, None, None, 10.0, 10.0])
+    joules = [meter.joules(None, "board", second) for second in (0.0, 1.0, 2.0, 3.0, 5.0)]
+    assert joules == [0.0, 30.0, 40.0, 70.0, 130.0]
     assert meter.fell_silent
-
-
-def test_a_meter_that_falls_silent_is_remarked_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    watts = chain([5.0], repeat(None))
-    monkeypatch.setattr(power_pacing.Sensors, "card_power", lambda _: next(watts))
-    numbers = np.full((4, 640, 640), 3000, np.uint16)
-    chosen = PipelineSettings(device="cpu", power_budget_w=5.0)
-    summary = process_scene(ArrayScene(numbers), ArithmeticEngine(), chosen)
-    assert SILENT_METER in summary.remarks
-    assert NO_METER not in summary.remarks
+    assert not meter.measures
+    assert [meter.joules(None, "board", second) for second in (6.0, 7.0)] == [140.0, 150.0]
+    assert meter.measures
 
 
 def test_the_card_s_own_figure_comes_first() -> None:
-    assert EnergyMeter(lambda: _readings(7.0), lambda: 99.0).joules(0.0) == 7.0
+    meter = EnergyMeter(lambda: 99.0)
+    assert meter.joules(_readings(7.0), "card", 0.0) == 0.0
+    assert meter.joules(_readings(9.0), "card", 1.0) == 2.0
 
 
-class _Thirsty(ArithmeticEngine):
-    """Draws 30 J a tile."""
-
-    def readings(self) -> CardReadings:
-        return _readings(30.0 * self.tiles_seen)
-
-
-def test_a_scene_waits_and_its_mask_is_the_same() -> None:
-    numbers = np.full((4, 640, 640), 3000, np.uint16)  # nine tiles, 270 J of the 200 J in store
-    free = process_scene(ArrayScene(numbers), _Thirsty(), PipelineSettings(device="cpu"))
-    held = process_scene(
-        ArrayScene(numbers), _Thirsty(), PipelineSettings(device="cpu", power_budget_w=1000.0)
-    )
-    assert free.paused_seconds == 0
-    assert held.paused_seconds > 0
-    assert held.pixels_by_class == free.pixels_by_class
+def test_energies_of_two_engines_do_not_compare() -> None:
+    meter = EnergyMeter(lambda: None)
+    meter.joules(_readings(500.0), "one", 0.0)
+    assert meter.joules(_readings(510.0), "one", 1.0) == 10.0
+    assert meter.joules(_readings(900.0), "other", 2.0) == 20.0  # as it was drawn before
+    assert meter.joules(_readings(905.0), "other", 3.0) == 25.0
+    assert meter.joules(_readings(1.0), "other", 4.0) == 30.0  # opened again
 
 
-def test_a_budget_that_nothing_measures_is_remarked_on() -> None:
-    numbers = np.full((4, 300, 300), 3000, np.uint16)
-    chosen = PipelineSettings(device="cpu", power_budget_w=5.0)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(power_pacing.Sensors, "card_power", lambda _: None)
-        summary = process_scene(ArrayScene(numbers), ArithmeticEngine(), chosen)
-    assert NO_METER in summary.remarks
-
-
-def test_a_budget_below_the_power_at_rest_ends_the_scene(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(power_pacing, "_LONGEST_PAUSE_S", 0.05)
-    ticks = count()
-    meter = EnergyMeter(lambda: _readings(1e6 * next(ticks) * time.monotonic()), lambda: None)
-    pacing = PowerPacing(1.0, meter)
-    pacing.wait()
-    with pytest.raises(InferenceFailed, match=r"pipeline\.power_budget_w"):
-        pacing.wait()
+def test_a_card_s_meter_that_falls_silent_is_not_an_engine_that_has_none() -> None:
+    meter = EnergyMeter(lambda: None)
+    meter.joules(_readings(0.0), "card", 0.0)
+    meter.joules(_readings(10.0), "card", 1.0)
+    assert meter.joules(_readings(None), "card", 2.0) == 20.0
+    assert meter.fell_silent
+    other = EnergyMeter(lambda: None)
+    other.joules(_readings(0.0), "card", 0.0)
+    assert other.joules(None, "card", 1.0) is None  # closed
+    assert other.joules(None, "processor", 2.0) is None
+    assert not other.fell_silent

@@ -68,6 +68,38 @@ def test_a_caller_that_rests_longer_than_the_deadline_is_not_a_stall() -> None:
         assert [*taken, *numbers] == list(range(20))
 
 
+def test_a_stage_that_rests_longer_than_the_deadline_is_not_a_stall() -> None:
+    never, most = threading.Event(), threading.Event()
+
+    def slow(stages: Stages, numbers: Iterator[int]) -> Iterator[int]:
+        for number in numbers:
+            for _ in range(10 if number == 5 else 0):
+                stages.rested()
+                never.wait(0.03)
+            yield number
+        most.set()
+
+    with Stages(stall_seconds=0.05) as stages:
+        numbers = stages.run("count", iter(range(20)), depth=1)
+        assert list(stages.run("slow", slow(stages, numbers), depth=1)) == list(range(20))
+    assert most.is_set()
+
+
+def test_a_stage_that_rests_ends_with_the_others() -> None:
+    def rests(stages: Stages) -> Iterator[int]:
+        while True:
+            stages.rested()
+        yield 0
+
+    def run() -> None:
+        with Stages(stall_seconds=20) as stages:
+            stages.run("rests", rests(stages), depth=1)
+            raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        run()
+
+
 def test_a_caller_that_takes_nothing_and_does_not_rest_is_a_stall() -> None:
     def hold(numbers: Iterator[int], ended: Callable[[], bool]) -> None:
         next(numbers)

@@ -44,6 +44,18 @@ def test_the_rail_can_be_chosen(tmp_path: Path) -> None:
     assert other.read().card_power_w is None
 
 
+def test_a_rail_whose_folder_is_numbered_anew_is_found_again(
+    tmp_path: Path, sensors: Sensors
+) -> None:
+    chip = tmp_path / "hwmon" / "hwmon1"
+    _files(chip, name="ina3221", in1_label="VDD_IN", in1_input="5000", curr1_input="1000")
+    assert sensors.card_power() == 5.0
+    (chip / "curr1_input").write_text("2000")
+    assert sensors.card_power() == 10.0
+    chip.rename(tmp_path / "hwmon" / "hwmon2")
+    assert sensors.card_power() == 10.0
+
+
 def test_the_hottest_of_the_cpus_zones_counts_and_others_do_not(
     tmp_path: Path, sensors: Sensors
 ) -> None:
