@@ -51,7 +51,7 @@ def _unit(faults: FaultSettings | None, *engines: EngineName) -> Iterator[_Unit]
     settings = Settings(
         engines=engines,
         dimc=DimcSettings(card="simulator", faults=faults),
-        pipeline=PipelineSettings(golden_every=10, stall_seconds=_STALL_SECONDS),
+        pipeline=PipelineSettings(golden_every=5, stall_seconds=_STALL_SECONDS),
     )
     with open_chain(settings, notices) as chain:
         yield _Unit(chain, heard)
