@@ -126,7 +126,7 @@ def test_a_job_waits_where_its_products_do_not_fit_the_disk(
         shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
         unit.start()
         unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
-        ballast = _fill(small_disk, leave=7 * _MEGABYTE)
+        ballast = _fill(small_disk, leave=4 * _MEGABYTE)
         wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
         with unit.client() as client:
             request = {"scene": simulated.scene.name, "products": ["fill", "mask", "report"]}
