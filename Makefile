@@ -69,7 +69,9 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 # Coverage is measured on the unit tests; with it the whole suite would take 15 minutes.
-# The other tests wait for processes much of their time, so three share two cores.
+# The other tests wait for processes much of their time, so three share two cores; these processes
+# find the project's bytecode, whatever the shell says.
+test: export PYTHONDONTWRITEBYTECODE =
 test: lint browser
 	$(VENV)/bin/pytest -n 2 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit
 	$(VENV)/bin/pytest -n 3 $(PARALLEL) --ignore tests/unit tests

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -11,6 +13,8 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+from deploy.faults.small_package import write_small_package
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -50,11 +54,22 @@ def run_command(module: str, arguments: Sequence[str]) -> subprocess.CompletedPr
 
 @pytest.fixture(scope="session")
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
-    """A scene of 900 x 900 pixels: five by five tiles, the last ones mostly padding."""
-    folder = tmp_path_factory.mktemp("simulated")
-    done = run_command(
-        "telecommands.groundsim", ["scene", str(folder), "--size", "900", "--seed", "5", "--json"]
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
+    """A scene of 600 x 600 pixels: three by three tiles; made once for all workers of a run."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "simulated"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        record = folder.with_suffix(".json")
+        if not record.exists():
+            options = ["scene", str(folder), "--size", "600", "--seed", "5", "--json"]
+            done = run_command("telecommands.groundsim", options)
+            assert done.returncode == 0, done.stderr
+            record.write_text(done.stdout)
+    told = json.loads(record.read_text())
     return Simulated(Path(told["scene"]), Path(told["truth"]))
+
+
+@pytest.fixture(scope="session")
+def small_package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model package of one layer: for tests whose subject is not what the shipped model finds."""
+    return write_small_package(tmp_path_factory.mktemp("small") / "package")

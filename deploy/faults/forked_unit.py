@@ -38,8 +38,7 @@ class ForkedUnit(FlightUnit):
     """As :class:`FlightUnit`; :meth:`start` does not wait until the service is ready."""
 
     def __init__(self, folder: Path, *, package: Path, lines: str = "") -> None:
-        super().__init__(folder, lines=lines)
-        self.use_package(package)
+        super().__init__(folder, lines=lines, package=package)
         self._forks = multiprocessing.get_context("forkserver")
         self._forks.set_forkserver_preload(list(_LOADED))
         self._child: BaseProcess | None = None

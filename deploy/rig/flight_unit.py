@@ -38,6 +38,7 @@ class FlightUnit:
         lines: str = "",
         engines: Sequence[str] = ("dimc",),
         unit: str = "rig",
+        package: Path | None = None,
     ) -> None:
         self.unit = unit
         self.folder = folder
@@ -55,6 +56,8 @@ class FlightUnit:
             f'clock_file = "{self.clock_file}"\n'
             f'[dimc]\ncard = "simulator"\nthreads = {threads}\n{lines}'
         )
+        if package is not None:
+            self.use_package(package)
         keys = KeyFolder(self.state / "keys")
         public = keys.generate(unit)
         generate_curve_pair(self.ground, "operator")
@@ -211,9 +214,12 @@ def flight_unit(
     lines: str = "",
     engines: Sequence[str] = ("dimc",),
     unit: str = "rig",
+    package: Path | None = None,
 ) -> Iterator[FlightUnit]:
-    """A flight unit; no process is left running at the end."""
-    rig = FlightUnit(folder, threads=threads, lines=lines, engines=engines, unit=unit)
+    """A flight unit with the model that ships, or with ``package``; no process outlives it."""
+    rig = FlightUnit(
+        folder, threads=threads, lines=lines, engines=engines, unit=unit, package=package
+    )
     try:
         yield rig
     finally:

@@ -12,6 +12,7 @@ import random
 import struct
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -78,9 +79,9 @@ class Attacker:
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlightUnit]:
+def unit(tmp_path_factory: pytest.TempPathFactory, small_package: Path) -> Iterator[FlightUnit]:
     folder = tmp_path_factory.mktemp("attacked")
-    with flight_unit(folder / "unit", unit="sat-a") as unit:
+    with flight_unit(folder / "unit", unit="sat-a", package=small_package) as unit:
         for name in ("alpha", "beta"):
             generate_curve_pair(unit.ground, name)
             secret = generate_telecommand_key(unit.ground, name)

@@ -30,9 +30,11 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="package")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, small_package: Path
+) -> Iterator[FlightUnit]:
     twin = "[dimc.twin]\n"  # the card has temperature, power and energy
-    with flight_unit(tmp_path_factory.mktemp("unit"), lines=twin) as unit:
+    with flight_unit(tmp_path_factory.mktemp("unit"), lines=twin, package=small_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)

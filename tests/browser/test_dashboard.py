@@ -486,7 +486,7 @@ def test_the_scene_page_shows_the_tile_map_of_cloud_fractions(
     browse(page, bridge, "displays:root/displays:scene")
     grid = page.locator(f".tile-map__grid[data-job='{job}']")
     grid.wait_for()
-    assert grid.locator(".tile-map__cell").count() == 25
+    assert grid.locator(".tile-map__cell").count() == 9
     screenshot("scene")
     browse(page, bridge, "displays:root/displays:health")
     page.locator(".c-fl-frame canvas").first.wait_for()

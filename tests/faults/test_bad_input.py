@@ -15,14 +15,31 @@ import pytest
 
 from flightsw.cli import main
 from flightsw.model.package import shipped_package
-from telecommands.groundsim.cli import main as groundsim
+from tests.conftest import Simulated
+from tests.unit.flightsw.scene.safe_writer import SafeProduct
 
 
-@pytest.fixture(scope="session")
-def good_scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("good")
-    assert groundsim(["scene", str(folder), "--size", "300", "--seed", "3"]) == 0
-    return next(folder.glob("*.SAFE"))
+@pytest.fixture
+def good_scene(simulated: Simulated) -> Path:
+    return simulated.scene
+
+
+Process = Callable[..., int]
+
+
+@pytest.fixture
+def process(small_package: Path) -> Process:
+    """``flightsw process SCENE -o OUT OPTIONS``; its exit status.
+
+    The network has one layer: nothing here depends on what it finds.
+    """
+
+    def run(scene: Path, out: Path, *options: str) -> int:
+        return main(
+            ["process", str(scene), "-o", str(out), "--model", str(small_package), *options]
+        )
+
+    return run
 
 
 @pytest.fixture
@@ -50,7 +67,8 @@ def _shrink_band(scene: Path) -> None:
     path = _band(scene, "B04")
     pixels = glymur.Jp2k(path)[:]
     path.unlink()
-    glymur.Jp2k(path, data=np.ascontiguousarray(pixels[:290]), tilesize=(290, 300))
+    smaller = np.ascontiguousarray(pixels[:-10])
+    glymur.Jp2k(path, data=smaller, tilesize=smaller.shape)
 
 
 def _truncate_band(scene: Path) -> None:
@@ -92,8 +110,9 @@ def _unreadable_xml(scene: Path) -> None:
 def _all_no_data(scene: Path) -> None:
     for band in ("B02", "B03", "B04", "B08"):
         path = _band(scene, band)
+        shape = glymur.Jp2k(path).shape
         path.unlink()
-        glymur.Jp2k(path, data=np.zeros((300, 300), np.uint16), tilesize=(300, 300))
+        glymur.Jp2k(path, data=np.zeros(shape, np.uint16), tilesize=shape)
 
 
 def _remove_granule(scene: Path) -> None:
@@ -124,12 +143,12 @@ _SPOILED = [
 
 @pytest.mark.parametrize("case", _SPOILED, ids=lambda case: case.spoil.__name__.strip("_"))
 def test_a_spoiled_scene_is_refused_and_nothing_is_written(
-    case: _Spoiled, scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    case: _Spoiled, scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     case.spoil(scene)
     out = tmp_path / "products"
     out.mkdir()
-    assert main(["process", str(scene), "-o", str(out), "--json"]) == 3
+    assert process(scene, out, "--json") == 3
     output = capfd.readouterr()
     error = json.loads(output.out)["error"]
     assert error["code"] == case.code
@@ -139,7 +158,7 @@ def test_a_spoiled_scene_is_refused_and_nothing_is_written(
 
 
 def test_one_flipped_bit_is_found_by_the_manifest(
-    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    good_scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     scene = tmp_path / good_scene.name
     shutil.copytree(good_scene, scene)
@@ -148,57 +167,54 @@ def test_one_flipped_bit_is_found_by_the_manifest(
     content[len(content) // 2] ^= 0x10
     path.write_bytes(bytes(content))
     out = tmp_path / "products"
-    assert main(["process", str(scene), "-o", str(out), "--json"]) == 3
+    assert process(scene, out, "--json") == 3
     assert json.loads(capfd.readouterr().out)["error"]["code"] == "CORRUPT_IMAGE"
     assert not out.exists()
 
 
 def test_an_offset_given_by_the_operator_cures_absent_metadata(
-    scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     _remove_offsets(scene)
     out = tmp_path / "products"
-    options = ["process", str(scene), "-o", str(out), "--offset", "-1000", "--json"]
-    assert main(options) == 0
+    assert process(scene, out, "--offset", "-1000", "--json") == 0
     assert any("offset" in remark for remark in json.loads(capfd.readouterr().out)["remarks"])
 
 
 def test_a_path_without_a_scene_is_refused(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     missing = tmp_path / "nothing.SAFE"
-    assert main(["process", str(missing), "-o", str(tmp_path / "out")]) == 3
+    assert process(missing, tmp_path / "out") == 3
     assert str(missing) in capfd.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_a_file_in_place_of_the_output_folder_is_refused(
-    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    good_scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "taken"
     out.write_text("mine")
-    assert main(["process", str(good_scene), "-o", str(out)]) == 6
+    assert process(good_scene, out) == 6
     assert "not a folder" in capfd.readouterr().err
     assert out.read_text() == "mine"
 
 
 def test_an_unknown_product_is_refused_with_the_known_ones(
-    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    good_scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["process", str(good_scene), "-o", str(tmp_path / "out"), "--products", "mask,poster"]
-    assert main(options) == 2
+    assert process(good_scene, tmp_path / "out", "--products", "mask,poster") == 2
     message = capfd.readouterr().err
     assert "poster" in message
     assert "quicklook" in message
 
 
 def test_a_settings_file_with_an_unknown_key_is_refused(
-    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    good_scene: Path, process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text("[pipeline]\nqueue = 3\n")
-    options = ["process", str(good_scene), "-o", str(tmp_path / "out"), "--settings", str(settings)]
-    assert main(options) == 2
+    assert process(good_scene, tmp_path / "out", "--settings", str(settings)) == 2
     message = capfd.readouterr().err
     assert str(settings) in message
     assert "queue" in message
@@ -235,20 +251,22 @@ def test_a_folder_that_is_no_model_package_is_refused(
 
 
 def test_a_scene_smaller_than_a_tile_is_processed(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    process: Process, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert groundsim(["scene", str(tmp_path), "--size", "97", "--seed", "4"]) == 0
-    scene = next(tmp_path.glob("*.SAFE"))
+    scene = SafeProduct(height=97, width=97).write(tmp_path)
     out = tmp_path / "products"
-    capfd.readouterr()
-    assert main(["process", str(scene), "-o", str(out), "--json"]) == 0
+    assert process(scene, out, "--json") == 0
     assert json.loads(capfd.readouterr().out)["summary"]["tiles"] == 1
     assert np.load(next(out.glob("*_cloud_mask.npy"))).shape == (97, 97)
 
 
 @pytest.mark.parametrize("least", ["unknown", "doubtful"])
 def test_a_damaged_manifest_is_refused_unless_that_is_allowed(
-    good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], least: str
+    good_scene: Path,
+    process: Process,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    least: str,
 ) -> None:
     copy = tmp_path / good_scene.name
     shutil.copytree(good_scene, copy)
@@ -257,8 +275,7 @@ def test_a_damaged_manifest_is_refused_unless_that_is_allowed(
     settings = tmp_path / "settings.toml"
     settings.write_text(f'[pipeline]\nleast_integrity = "{least}"\n[dimc]\ncard = "simulator"\n')
     out = tmp_path / "out"
-    arguments = ["process", str(copy), "-o", str(out), "--json", "--settings", str(settings)]
-    status = main(arguments)
+    status = process(copy, out, "--json", "--settings", str(settings))
     printed = json.loads(capfd.readouterr().out)
     if least == "doubtful":
         assert (status, printed["integrity"]) == (0, "doubtful")

@@ -26,6 +26,7 @@ _POISON = """
     jp2.Jp2Band.read_area = read_area
 """
 _COMPLETED = ("COMPLETED", None, 1)
+_SLOW_CARD = "[dimc.twin]\nlatency_ms = 100.0\n"  # so that a scene runs while the next is decoded
 
 
 def _poisoned(folder: Path) -> dict[str, str]:
@@ -81,9 +82,9 @@ def _ends(unit: FlightUnit, jobs: list[str]) -> list[tuple[str, str | None, int]
 
 
 def test_a_scene_that_crashes_its_decoder_fails_and_the_service_lives(
-    tmp_path: Path, simulated: Simulated
+    tmp_path: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", lines=_SLOW_CARD, package=small_package) as unit:
         environ = _poisoned(tmp_path / "hook")
         scenes = _add_scenes(unit, simulated.scene, "good", "poison", "other")
         jobs = _run_to_the_end(unit, environ, scenes)
@@ -96,9 +97,9 @@ def test_a_scene_that_crashes_its_decoder_fails_and_the_service_lives(
 
 
 def test_a_scene_that_crashes_the_service_fails_and_the_scenes_around_it_complete(
-    tmp_path: Path, simulated: Simulated
+    tmp_path: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", lines=_SLOW_CARD, package=small_package) as unit:
         settings = unit.settings.read_text()
         in_process = settings.replace("[service]\n", "[service]\nconfined_decoders = false\n", 1)
         unit.settings.write_text(in_process)

@@ -39,9 +39,9 @@ def test_the_judgement_finds_a_row_that_is_missing_without_a_word(tmp_path: Path
 
 
 def test_a_service_without_any_state_left_answers_in_safe_mode_and_works_again(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, tmp_path: Path, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         scene = unit.add_scene(simulated.scene)
         unit.start()
         assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED
@@ -58,9 +58,9 @@ def test_a_service_without_any_state_left_answers_in_safe_mode_and_works_again(
 
 
 def test_a_lost_tail_of_the_log_ends_open_jobs_instead_of_running_them_twice(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, tmp_path: Path, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         scene = unit.add_scene(simulated.scene)
         unit.start()
         assert unit.execute("SET_MODE", mode="STANDBY").stage is Stage.COMPLETED
@@ -84,9 +84,9 @@ def test_a_lost_tail_of_the_log_ends_open_jobs_instead_of_running_them_twice(
 
 
 def test_a_damaged_row_is_restored_from_the_copy_without_a_change_of_mode(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, tmp_path: Path, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         scene = unit.add_scene(simulated.scene)
         unit.start()
         assert unit.execute("PROCESS_SCENE", scene=scene).stage is Stage.COMPLETED

@@ -11,6 +11,7 @@ from tests.conftest import Simulated
 
 _HOT = """
 [dimc.twin]
+latency_ms = 300.0
 [dimc.faults]
 over_temperature = 1.0
 first = {first}
@@ -21,11 +22,12 @@ hot_seconds = 5.0
 
 
 def test_a_card_that_is_too_hot_leads_to_safe_mode_and_when_it_has_cooled_the_job_completes(
-    tmp_path: Path, simulated: Simulated
+    tmp_path: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    frames_of_the_self_test = 3 * len(load_package().golden_tiles().tiles)  # two push each out
-    lines = _HOT.format(first=frames_of_the_self_test + 10)
-    with flight_unit(tmp_path / "unit", lines=lines) as unit:
+    golden = load_package(small_package).golden_tiles()
+    frames_of_the_self_test = 3 * len(golden.tiles)  # two push each out
+    lines = _HOT.format(first=frames_of_the_self_test + 4)
+    with flight_unit(tmp_path / "unit", lines=lines, package=small_package) as unit:
         scene = unit.add_scene(simulated.scene)
         unit.start(options=("--laboratory",))
         assert unit.events("FAULTS_INJECTED")

@@ -48,9 +48,9 @@ def _fill(disk: Path, leave: int) -> Path:
 
 
 def test_a_full_disk_leads_to_safe_mode_and_loses_nothing(
-    small_disk: Path, simulated: Simulated
+    small_disk: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    with flight_unit(small_disk / "unit") as unit:
+    with flight_unit(small_disk / "unit", package=small_package) as unit:
         shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
         scene = simulated.scene.name
         unit.start()
@@ -77,9 +77,13 @@ def test_a_full_disk_leads_to_safe_mode_and_loses_nothing(
 
 @pytest.mark.parametrize("end", [FlightUnit.stop, FlightUnit.kill])
 def test_a_service_starts_on_a_full_disk_deletes_and_recovers(
-    end: Callable[[FlightUnit], object], small_disk: Path, simulated: Simulated, tmp_path: Path
+    end: Callable[[FlightUnit], object],
+    small_disk: Path,
+    simulated: Simulated,
+    tmp_path: Path,
+    small_package: Path,
 ) -> None:
-    with flight_unit(small_disk / "unit") as unit:
+    with flight_unit(small_disk / "unit", package=small_package) as unit:
         shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
         unit.start()
         unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
@@ -116,13 +120,13 @@ def test_a_service_starts_on_a_full_disk_deletes_and_recovers(
 
 
 def test_a_job_waits_where_its_products_do_not_fit_the_disk(
-    small_disk: Path, simulated: Simulated
+    small_disk: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    with flight_unit(small_disk / "unit") as unit:
+    with flight_unit(small_disk / "unit", package=small_package) as unit:
         shutil.copytree(simulated.scene, unit.scenes / simulated.scene.name)
         unit.start()
         unit.execute("SET_PARAMETER", name="storage.reserve_bytes", value=2 * _MEGABYTE)
-        ballast = _fill(small_disk, leave=7 * _MEGABYTE)
+        ballast = _fill(small_disk, leave=4 * _MEGABYTE)
         wait_until(lambda: unit.execute("SET_MODE", mode="OPERATIONAL").stage is Stage.COMPLETED)
         with unit.client() as client:
             request = {"scene": simulated.scene.name, "products": ["fill", "mask", "report"]}

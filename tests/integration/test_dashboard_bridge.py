@@ -32,8 +32,10 @@ _STOP_S = 4.0
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, small_package: Path
+) -> Iterator[FlightUnit]:
+    with flight_unit(tmp_path_factory.mktemp("unit"), package=small_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)
@@ -95,7 +97,7 @@ def test_a_scene_is_commanded_watched_and_received_and_ctrl_c_ends_it(
         assert 0 < fraction["value"] < 1
         job = client.get("/api/history/sci.cloud_fraction.job?strategy=latest")[0]["value"]
         tile_map = client.get(f"/api/scenes/{job}/tile_map")
-        assert (tile_map["rows"], tile_map["columns"]) == (5, 5)
+        assert (tile_map["rows"], tile_map["columns"]) == (3, 3)
         path = "/api/history/sci.cloud_fraction.stages_ms.accelerator.p99"
         assert client.get(path)[0]["value"] > 0
 

@@ -29,7 +29,7 @@ MASK = frozenset({"mask"})
 
 def _settings(*engines: EngineName, faults: FaultSettings | None = None) -> Settings:
     dimc = replace(CARD, faults=faults)
-    return Settings(engines=engines, dimc=dimc, pipeline=PipelineSettings(golden_every=10))
+    return Settings(engines=engines, dimc=dimc, pipeline=PipelineSettings(golden_every=5))
 
 
 def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
@@ -112,7 +112,7 @@ def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert [type(one) for one in heard.corrected] == [AnswerWrong]
-    assert "tile row 0, column 4" in str(heard.corrected[0])
+    assert "tile row 1, column 1" in str(heard.corrected[0])
     assert heard.recovered == heard.given_up == []
 
 

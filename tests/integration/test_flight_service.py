@@ -1,8 +1,11 @@
-"""The whole daemon in a process of its own, driven by the real client over encrypted links."""
+"""The whole daemon in a process of its own, driven by the real client over encrypted links.
+
+Its network has one layer, so that a start and a scene cost little; the model that ships flies in
+``test_flight_model.py``.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import socket
@@ -17,8 +20,6 @@ import rasterio
 import zmq
 from rasterio.warp import transform
 
-from deploy.model.sign import generate
-from deploy.model.sign import sign as sign_package
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
 from flightsw.scene import open_scene
 from flightsw.state import StateFile
@@ -39,9 +40,7 @@ from telecommands.dictionary import (
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import Connection, GroundKeys, read_ground_keys
 from telecommands.ground.errors import NoAnswer
-from telecommands.ground.package_archive import open_package
 from telecommands.ground.sequence import SequenceFile
-from telecommands.ground.uplink import uplink
 from telecommands.keys import (
     certificate,
     generate_curve_pair,
@@ -49,14 +48,16 @@ from telecommands.keys import (
     read_curve_public,
 )
 from tests.conftest import Simulated, run_command
-from tests.unit.flightsw.model.another_package import another_package
-from tests.unit.flightsw.overcast_scene import write_overcast
+
+_SLOW_CARD = "[dimc.twin]\nlatency_ms = 150.0\n"  # a scene lasts for seconds and costs no CPU
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, small_package: Path
+) -> Iterator[FlightUnit]:
     """A daemon that serves all tests of this file that do not stop it."""
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+    with flight_unit(tmp_path_factory.mktemp("unit"), package=small_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         yield unit
@@ -68,68 +69,10 @@ def scene(simulated: Simulated) -> str:
     return simulated.scene.name
 
 
-def _stages(unit: FlightUnit, name: str, **args: Any) -> list[Stage]:
-    with unit.client() as client:
-        return [one.stage for one in client.stages(client.send(name, args), 120)]
-
-
 def test_a_ping_closes_with_the_mode(unit: FlightUnit) -> None:
     pong = unit.execute("PING")
     assert pong.stage is Stage.COMPLETED
     assert pong.data["mode"] == "OPERATIONAL"
-
-
-def test_a_scene_goes_from_telecommand_to_confirmed_products(
-    unit: FlightUnit, scene: str, simulated: Simulated, tmp_path: Path
-) -> None:
-    with unit.telemetry("sci.cloud_fraction", "ver") as telemetry:
-        with unit.client() as client:
-            sent = client.send("PROCESS_SCENE", {"scene": scene, "products": ["geotiff", "report"]})
-            stages = list(client.stages(sent, 120))
-        assert [one.stage for one in stages if one.stage is not Stage.PROGRESS] == [
-            Stage.ACCEPTED,
-            Stage.STARTED,
-            Stage.COMPLETED,
-        ]
-        result = stages[-1].data
-        fraction = next(
-            body
-            for topic, _, body in telemetry.packets(30)
-            if topic == "sci.cloud_fraction" and body.job == result["job"]  # type: ignore[attr-defined]
-        )
-    assert isinstance(fraction, CloudFraction)
-    cells = np.frombuffer(fraction.tile_map, np.uint8)
-    assert cells.size == fraction.rows * fraction.columns == 25
-    assert fraction.contaminated == pytest.approx(result["contaminated"])
-    assert fraction.integrity == "verified"
-
-    unit.execute("OPEN_CONTACT", bytes=10_000_000, seconds=60)
-    with unit.receiver(tmp_path / "got") as receiver:
-        received = []
-        while product := receiver.receive_next():
-            received.append(product)
-    assert {product.product for product in received} >= set(result["products"])
-    own = [product for product in received if product.job == result["job"]]
-    assert [product.kind for product in own] == ["report", "geotiff"]  # summaries go first
-    report = json.loads(own[0].path.read_text())
-    told = {file["name"]: file["sha256"] for file in report["files"]}
-    assert told[own[1].path.name] == hashlib.sha256(own[1].path.read_bytes()).hexdigest()
-
-    alone = run_command(
-        "flightsw",
-        [
-            "process",
-            str(simulated.scene),
-            "-o",
-            str(tmp_path / "alone"),
-            "--json",
-            "--products",
-            "geotiff",
-        ],
-    )
-    geotiff = next(f for f in json.loads(alone.stdout)["files"] if f["product"] == "geotiff")
-    assert geotiff["sha256"] == own[1].sha256
-    wait_until(lambda: unit.execute("LIST_PRODUCTS").data["total"] == 0)
 
 
 def test_a_repeated_id_is_answered_again_and_runs_nothing(unit: FlightUnit, scene: str) -> None:
@@ -141,29 +84,6 @@ def test_a_repeated_id_is_answered_again_and_runs_nothing(unit: FlightUnit, scen
             answers.append(list(client.stages(sent, 120))[-1])
     assert answers[0] == answers[1]
     assert unit.execute("LIST_JOBS").data["total"] == before + 1
-
-
-def test_a_running_job_is_cancelled_and_both_telecommands_close(
-    unit: FlightUnit, scene: str
-) -> None:
-    with unit.client() as client:
-        sent = client.send("PROCESS_SCENE", {"scene": scene})
-        stages = client.stages(sent, 120)
-        accepted = next(stages)
-        assert next(stages).stage is Stage.STARTED
-        cancelled = unit.execute("CANCEL_JOB", job=accepted.data["job"])
-        jobs = unit.execute("LIST_JOBS").data["jobs"]  # it has ended when CANCEL_JOB closes
-        state = next(job["state"] for job in jobs if job["job"] == accepted.data["job"])
-        last = list(stages)[-1]
-    # It may have been through before the telecommand came.
-    if last.stage is Stage.CANCELLED:
-        assert (state, last.code) == ("CANCELLED", Code.CANCELLED)
-        assert cancelled.stage is Stage.COMPLETED
-    else:
-        assert (state, last.stage) == ("COMPLETED", Stage.COMPLETED)
-        assert cancelled.code is Code.JOB_ENDED
-    again = unit.execute("CANCEL_JOB", job=accepted.data["job"])
-    assert (again.stage, again.code) == (Stage.REJECTED, Code.JOB_ENDED)
 
 
 def test_a_scene_of_unknown_integrity_is_reported_and_a_parameter_refuses_it(
@@ -252,44 +172,6 @@ def test_a_file_that_says_nothing_is_processed_with_what_the_telecommand_says(
     assert "perhaps the product has an offset (-1000)" in event["message"]
 
 
-def test_a_scene_outside_the_models_experience_is_reported_and_a_sound_one_is_not(
-    unit: FlightUnit, simulated: Simulated
-) -> None:
-    with open_scene(simulated.scene).strips(2) as strips:
-        numbers = np.concatenate([strip.digital_numbers for strip in strips], axis=1)
-    numbers = numbers[:, 300:748, 300:748]
-    jobs = {}
-    with unit.telemetry("sci.cloud_fraction") as telemetry:
-        for name, saturated in (("sound.tif", 0), ("saturated.tif", 260)):
-            numbers[:, :saturated] = 65_535
-            with rasterio.open(
-                unit.scenes / name, "w", driver="GTiff", count=4, height=448, width=448,
-                dtype=np.uint16, crs="EPSG:32632",
-                transform=rasterio.Affine(10, 0, 600_000, 0, -10, 5_100_000),
-            ) as file:  # fmt: skip
-                file.write(numbers)
-            bands = ["blue", "green", "red", "nir"]
-            done = unit.execute("PROCESS_SCENE", scene=name, bands=bands, offset=-1000)
-            jobs[done.data["job"]] = name
-        found: dict[str, CloudFraction] = {}
-        for _, _, body in telemetry.packets(30):
-            if isinstance(body, CloudFraction) and body.job in jobs:
-                found[jobs[body.job]] = body
-            if len(found) == len(jobs):
-                break
-    sound, saturated_scene = found["sound.tif"], found["saturated.tif"]
-    assert sound.outside_experience is False
-    assert sound.experience_distance is not None
-    assert sound.experience_distance <= 1
-    assert saturated_scene.outside_experience is True
-    wait_until(lambda: unit.events("OUTSIDE_EXPERIENCE"))
-    events = [
-        event for event in unit.events("OUTSIDE_EXPERIENCE") if event["fields"]["job"] in jobs
-    ]
-    assert [jobs[event["fields"]["job"]] for event in events] == ["saturated.tif"]
-    assert "outside the model's experience" in events[0]["message"]
-
-
 def test_an_area_of_a_scene_is_processed_alone(unit: FlightUnit, scene: str) -> None:
     place = open_scene(unit.scenes / scene).metadata.georeference
     assert place
@@ -310,27 +192,6 @@ def test_an_area_of_a_scene_is_processed_alone(unit: FlightUnit, scene: str) -> 
     assert (fraction.rows, fraction.columns) == (1, 1)
     outside = unit.execute("PROCESS_SCENE", scene=scene, bounds=[-9, 53, -8, 54])
     assert (outside.stage, outside.code) == (Stage.FAILED, Code.AREA_OUTSIDE)
-
-
-def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
-    unit: FlightUnit, tmp_path: Path
-) -> None:
-    scene = unit.add_scene(write_overcast(tmp_path))
-    with unit.telemetry("sci.cloud_fraction") as telemetry:
-        done = unit.execute("PROCESS_SCENE", scene=scene, ground_sample_distance=20, stop_above=0.9)
-        packets = (body for _, _, body in telemetry.packets(30))
-        fraction = next(
-            one for one in packets
-            if isinstance(one, CloudFraction) and one.job == done.data["job"]
-        )  # fmt: skip
-    assert (done.stage, done.code) == (Stage.COMPLETED, Code.STOPPED_ABOVE)
-    assert fraction.at_least is not None
-    assert 0.9 < fraction.at_least <= fraction.contaminated
-    (event,) = unit.events("CLOUD_ESTIMATED")
-    assert event["fields"]["at_least"] == fraction.at_least
-    (product,) = done.data["products"]
-    assert "quicklook" in product
-    assert unit.execute("LIST_JOBS").data["jobs"][0]["code"] == "STOPPED_ABOVE"
 
 
 @pytest.mark.parametrize(
@@ -638,53 +499,8 @@ def test_jobs_wait_where_products_fill_their_quota(unit: FlightUnit, scene: str)
     assert unit.execute("PING").data["mode"] == "OPERATIONAL"
 
 
-def test_a_model_is_staged_activated_flown_and_rolled_back(
-    tmp_path: Path, simulated: Simulated
-) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
-        scene = unit.add_scene(simulated.scene)
-        digest = another_package(unit.state / "model_inbox" / "next")
-        unit.start()
-        before = unit.execute("PROCESS_SCENE", scene=scene).data["model"]
-        outside = unit.execute("STAGE_MODEL", package="../keys", sha256=digest)
-        assert (outside.stage, outside.code) == (Stage.FAILED, Code.OUTSIDE_SCENE_ROOT)
-        unsigned = unit.execute("STAGE_MODEL", package="next", sha256=digest)
-        assert (unsigned.stage, unsigned.code) == (Stage.FAILED, Code.PACKAGE_UNSIGNED)
-        release_keys = unit.state / "keys" / "release"
-        release_keys.mkdir()
-        shutil.copy(generate(tmp_path / "releases"), release_keys)
-        shutil.copytree(unit.state / "model_inbox" / "next", tmp_path / "next")
-        sign_package(tmp_path / "next", tmp_path / "releases.release_key_secret")
-        assert unit.execute("DELETE_UPLINK", name="next").stage is Stage.COMPLETED
-        _carry_up(unit, tmp_path / "next")
-        staged = unit.execute("STAGE_MODEL", package="next", sha256=digest)
-        assert staged.data["active"] == before
-        model = staged.data["staged"]
-        activated = unit.execute("ACTIVATE_MODEL", model=model)
-        assert (activated.data["active"], activated.data["previous"]) == (model, before)
-        assert unit.execute("PROCESS_SCENE", scene=scene).data["model"] == model
-        assert unit.execute("ROLL_BACK_MODEL").data["active"] == before
-        assert unit.execute("PROCESS_SCENE", scene=scene).data["model"] == before
-        assert unit.stop() == 0
-
-
-def _carry_up(unit: FlightUnit, folder: Path) -> None:
-    """Uplink a package whose first bytes were sent by hand."""
-    with open_package(folder) as package, unit.client() as client:
-        file = {"name": package.name, "size": package.size, "sha256": package.sha256}
-        assert client.execute("BEGIN_UPLINK", file, 120).data["received"] == 0
-        chunk = {"name": package.name, "offset": 0, "data": package.read(0, 10_000)}
-        assert client.execute("UPLINK_CHUNK", chunk, 120).data["received"] == 10_000
-        early = client.execute("END_UPLINK", {"name": package.name}, 120)
-        assert (early.stage, early.code) == (Stage.FAILED, Code.UPLINK_GAP)
-        assert uplink(client, package)
-        (listed,) = client.execute("LIST_UPLINKS", {}, 120).data["uplinks"]
-        assert listed == {**file, "received": package.size, "complete": True}
-        assert not uplink(client, package)
-
-
-def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path, small_package: Path) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         unit.start()
         unit.execute("SET_MODE", mode="SAFE")
         wait_until(lambda: _housekeeping_mode(unit) == "SAFE")
@@ -697,8 +513,8 @@ def test_safe_mode_by_telecommand_outlives_a_power_cut(tmp_path: Path) -> None:
         assert unit.execute("PING").data["mode"] == "OPERATIONAL"
 
 
-def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_a_contact_window_outlives_a_power_cut(tmp_path: Path, small_package: Path) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         unit.start()
         assert unit.execute("OPEN_CONTACT", bytes=5_000_000, seconds=600).stage is Stage.COMPLETED
         unit.kill()
@@ -710,8 +526,10 @@ def test_a_contact_window_outlives_a_power_cut(tmp_path: Path) -> None:
         assert 0 < packet.contact.seconds_left < 600
 
 
-def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_three_power_cuts_within_ten_minutes_lead_to_safe_mode(
+    tmp_path: Path, small_package: Path
+) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         for _ in range(3):
             unit.start()
             assert unit.execute("PING").data["mode"] == "OPERATIONAL"
@@ -741,15 +559,15 @@ def test_a_key_is_not_rotated_without_time_for_both_keys(unit: FlightUnit) -> No
     assert (answer.stage, answer.code) == (Stage.REJECTED, Code.TIME_PASSED)
 
 
-def test_every_telecommand_of_the_dictionary_is_tried_in_this_file() -> None:
-    text = Path(__file__).read_text()
+def test_every_telecommand_of_the_dictionary_is_tried_in_flight() -> None:
+    text = "".join(path.read_text() for path in Path(__file__).parent.glob("test_flight_*.py"))
     assert [name for name in TELECOMMANDS if f'"{name}"' not in text] == []
 
 
 def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(
-    tmp_path: Path, simulated: Simulated
+    tmp_path: Path, simulated: Simulated, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+    with flight_unit(tmp_path / "unit", package=small_package, lines=_SLOW_CARD) as unit:
         scene = unit.add_scene(simulated.scene)
         unit.start()
         with unit.client() as client:
@@ -758,6 +576,7 @@ def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(
             assert next(stages).stage is Stage.ACCEPTED
             assert next(stages).stage is Stage.STARTED
         assert unit.stop() == 0
+        assert not unit.events("JOB_COMPLETED")
         unit.start()
         wait_until(
             lambda: unit.execute("LIST_JOBS").data["jobs"][0]["state"] == "COMPLETED", seconds=120
@@ -774,8 +593,10 @@ def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(
         assert unit.execute("LIST_JOBS").data["total"] == 1
 
 
-def test_restart_and_shut_down_end_with_the_statuses_that_systemd_knows(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_restart_and_shut_down_end_with_the_statuses_that_systemd_knows(
+    tmp_path: Path, small_package: Path
+) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         unit.start()
         assert unit.execute("RESTART").stage is Stage.COMPLETED
         assert unit.wait_for_end() == 75
@@ -785,8 +606,10 @@ def test_restart_and_shut_down_end_with_the_statuses_that_systemd_knows(tmp_path
         assert unit.wait_for_end() == 0
 
 
-def test_schedule_over_a_restart_runs_late_or_reports_as_asked(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_schedule_over_a_restart_runs_late_or_reports_as_asked(
+    tmp_path: Path, small_package: Path
+) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         unit.start()
         soon = time.time_ns() + 2 * 10**9
         wanted = {"name": "SET_PARAMETER", "args": {"name": "progress.period_s", "value": 9.0}}
@@ -808,12 +631,14 @@ def test_schedule_over_a_restart_runs_late_or_reports_as_asked(tmp_path: Path) -
         assert unit.stop() == 0
 
 
-def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> None:
+def test_systemd_hears_ready_status_watchdog_and_stopping(
+    tmp_path: Path, small_package: Path
+) -> None:
     address = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(address))
         manager.settimeout(60)
-        with flight_unit(tmp_path / "unit") as unit:
+        with flight_unit(tmp_path / "unit", package=small_package) as unit:
             environ = {"NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "4000000"}
             unit.start(environ=environ)
             heard: set[str] = set()
@@ -837,9 +662,9 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(tmp_path: Path) -> Non
     ],
 )
 def test_what_prevents_a_start_is_told_with_its_cure(
-    tmp_path: Path, spoil: str, status: int, words: str
+    tmp_path: Path, spoil: str, status: int, words: str, small_package: Path
 ) -> None:
-    with flight_unit(tmp_path / "unit") as unit, socket.socket() as taken:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit, socket.socket() as taken:
         if spoil == "newer":
             unit.start()
             assert unit.stop() == 0
@@ -864,8 +689,8 @@ def test_what_prevents_a_start_is_told_with_its_cure(
         assert words in done.stderr
 
 
-def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path) -> None:
-    with flight_unit(tmp_path / "unit") as unit:
+def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path, small_package: Path) -> None:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         unit.start()
         done = run_command("flightsw", ["serve", "--settings", str(unit.settings)])
         assert done.returncode == 7

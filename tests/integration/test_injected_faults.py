@@ -51,7 +51,7 @@ def _unit(faults: FaultSettings | None, *engines: EngineName) -> Iterator[_Unit]
     settings = Settings(
         engines=engines,
         dimc=DimcSettings(card="simulator", faults=faults),
-        pipeline=PipelineSettings(golden_every=10, stall_seconds=_STALL_SECONDS),
+        pipeline=PipelineSettings(golden_every=5, stall_seconds=_STALL_SECONDS),
     )
     with open_chain(settings, notices) as chain:
         yield _Unit(chain, heard)
@@ -80,7 +80,7 @@ def _one_fault(kind: str) -> FaultSettings:
     return FaultSettings(
         first=0 if kind in SETUP_KINDS else 8,
         most=1,
-        hang_seconds=_STALL_SECONDS + 5,
+        hang_seconds=2 * _STALL_SECONDS + 5,  # answers in flight may move for a while
         setup_seconds=0.1,
         **{kind: 1.0},  # type: ignore[arg-type]
     )

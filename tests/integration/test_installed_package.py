@@ -44,7 +44,9 @@ print(json.dumps(absent))
 """
 
 _SETTINGS: Final = """
+model = "{model}"
 [service]
+unsigned_models = true
 unit = "installed"
 state_dir = "state"
 scene_root = "scenes"
@@ -129,8 +131,8 @@ def test_the_golden_tiles_pass(installed: Installed) -> None:
     assert "passed" in installed.run("flightsw", "selftest")
 
 
-def test_a_telecommand_reaches_the_service(installed: Installed) -> None:
-    (installed.folder / "flight.toml").write_text(_SETTINGS)
+def test_a_telecommand_reaches_the_service(installed: Installed, small_package: Path) -> None:
+    (installed.folder / "flight.toml").write_text(_SETTINGS.format(model=small_package))
     settings = ("--settings", "flight.toml")
     ground = ("--keys", "ground")
     operator = ("ground/operator.key", "--telecommand-key", "ground/operator.telecommand_key")

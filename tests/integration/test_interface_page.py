@@ -18,8 +18,8 @@ from deploy.rig.flight_unit import FlightUnit, flight_unit
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+def unit(tmp_path_factory: pytest.TempPathFactory, small_package: Path) -> Iterator[FlightUnit]:
+    with flight_unit(tmp_path_factory.mktemp("unit"), package=small_package) as unit:
         unit.start()
         yield unit
 

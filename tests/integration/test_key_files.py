@@ -19,8 +19,8 @@ from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
 
 @pytest.fixture
-def unit(tmp_path: Path) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path / "unit") as unit:
+def unit(tmp_path: Path, small_package: Path) -> Iterator[FlightUnit]:
+    with flight_unit(tmp_path / "unit", package=small_package) as unit:
         yield unit
 
 

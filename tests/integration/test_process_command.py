@@ -89,17 +89,22 @@ def test_four_tiles_at_a_time_give_the_same_bytes_as_one(
 
 
 def test_the_twins_timing_changes_no_pixel(
-    simulated: Simulated, processed: Path, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
-    record = _process(simulated.scene, tmp_path, "--twin")
-    np.testing.assert_array_equal(_mask(tmp_path), _mask(processed))
+    model = ("--model", str(small_package))
+    _process(simulated.scene, tmp_path / "untimed", *model)
+    record = _process(simulated.scene, tmp_path / "timed", *model, "--twin")
+    np.testing.assert_array_equal(_mask(tmp_path / "timed"), _mask(tmp_path / "untimed"))
     assert record["summary"]["energy_joules"] > 0
 
 
-def test_a_scene_at_20_m_has_half_the_sides(simulated: Simulated, tmp_path: Path) -> None:
-    record = _process(simulated.scene, tmp_path, "--ground-sample-distance", "20")
+def test_a_scene_at_20_m_has_half_the_sides(
+    simulated: Simulated, small_package: Path, tmp_path: Path
+) -> None:
+    options = ("--ground-sample-distance", "20", "--model", str(small_package))
+    record = _process(simulated.scene, tmp_path, *options)
     assert record["ground_sample_distance"] == 20
-    assert _mask(tmp_path).shape == (450, 450)
+    assert _mask(tmp_path).shape == (300, 300)
 
 
 def test_blending_is_chosen_on_the_command_line(
@@ -112,18 +117,20 @@ def test_blending_is_chosen_on_the_command_line(
     assert 0.98 < np.mean(blended == either) < 1
 
 
-def test_an_l1c_product_without_offsets_is_processed(tmp_path: Path) -> None:
-    options = ["scene", str(tmp_path), "--size", "450", "--level", "L1C", "--baseline", "02.14"]
+def test_an_l1c_product_without_offsets_is_processed(small_package: Path, tmp_path: Path) -> None:
+    options = ["scene", str(tmp_path), "--size", "200", "--level", "L1C", "--baseline", "02.14"]
     done = run_command("telecommands.groundsim", [*options, "--json"])
     assert done.returncode == 0, done.stderr
-    record = _process(Path(json.loads(done.stdout)["scene"]), tmp_path / "products")
+    scene, model = Path(json.loads(done.stdout)["scene"]), ("--model", str(small_package))
+    record = _process(scene, tmp_path / "products", *model)
     assert record["summary"]["valid_pixels"] > 0
 
 
 def test_without_json_a_reader_sees_fraction_and_files(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
-    done = run_command("flightsw", ["process", str(simulated.scene), "-o", str(tmp_path)])
+    options = ["-o", str(tmp_path), "--model", str(small_package)]
+    done = run_command("flightsw", ["process", str(simulated.scene), *options])
     assert done.returncode == 0
     assert "% contaminated of" in done.stdout
     assert str(next(tmp_path.glob("*_cloud_mask.npy"))) in done.stdout
@@ -131,7 +138,7 @@ def test_without_json_a_reader_sees_fraction_and_files(
 
 
 def test_several_scenes_are_counted_and_one_that_fails_stops_no_other(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
     scenes = tmp_path / "scenes"
     scenes.mkdir()
@@ -140,16 +147,17 @@ def test_several_scenes_are_counted_and_one_that_fails_stops_no_other(
     (scenes / "c.SAFE").symlink_to(simulated.scene)
     out = tmp_path / "out"
     pattern = str(scenes / "[a-c].SAFE")
-    done = run_command("flightsw", ["process", pattern, "-o", str(out), "--products", "mask"])
+    options = ["-o", str(out), "--products", "mask", "--model", str(small_package)]
+    done = run_command("flightsw", ["process", pattern, *options])
     assert done.returncode == 11
     assert "a.SAFE is not a known kind of product" in done.stderr
     assert "2 processed, 1 failed" in done.stdout
     assert len(list(out.glob("*/*_cloud_mask.npy"))) == 2
 
 
-def _start(scene: Path, out: Path) -> subprocess.Popen[str]:
+def _start(scene: Path, out: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "flightsw", "process", str(scene), "-o", str(out)],
+        [sys.executable, "-m", "flightsw", "process", str(scene), "-o", str(out), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -177,21 +185,25 @@ def _shown_on_a_terminal(arguments: list[str]) -> str:
 
 
 def test_on_a_terminal_a_bar_counts_up_to_the_scenes_tiles(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
-    command = ["process", str(simulated.scene), "-o", str(tmp_path / "out")]
+    model = ["--model", str(small_package)]
+    command = ["process", str(simulated.scene), "-o", str(tmp_path / "out"), *model]
     shown = _shown_on_a_terminal(command)
     assert "loading the model" in shown
     bars = re.findall(r"(\d+)/(\d+) \[", shown)
     counts = [int(done) for done, _ in bars]
     assert counts == sorted(counts)
     assert len(set(counts)) > 2
-    assert counts[-1] == 25
-    assert {tiles for _, tiles in bars} == {"25"}
+    assert counts[-1] == 9
+    assert {tiles for _, tiles in bars} == {"9"}
 
 
-def test_a_terminal_that_wants_quiet_shows_no_bar(simulated: Simulated, tmp_path: Path) -> None:
-    command = ["process", str(simulated.scene), "-o", str(tmp_path / "out"), "--quiet"]
+def test_a_terminal_that_wants_quiet_shows_no_bar(
+    simulated: Simulated, small_package: Path, tmp_path: Path
+) -> None:
+    options = ["-o", str(tmp_path / "out"), "--quiet", "--model", str(small_package)]
+    command = ["process", str(simulated.scene), *options]
     assert _shown_on_a_terminal(command) == ""
 
 
@@ -295,7 +307,7 @@ def test_bounds_with_a_minus_are_bounds_and_lie_beside_the_whole_scene(
     record = _process(simulated.scene, tmp_path, "--bounds", bounds)
     assert re.fullmatch(r"\S+_area-[0-9a-f]{8}", record["scene"])
     masks = [np.load(path) for path in tmp_path.glob("*_cloud_mask.npy")]
-    assert sorted(mask.size for mask in masks)[1] == 810_000
+    assert sorted(mask.size for mask in masks)[1] == 360_000
     assert sorted(mask.size for mask in masks)[0] < 90 * 70
     assert (min(masks, key=np.size) != 255).all()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,17 +28,18 @@ FAILURE = InferenceFailed("metis-0:3:0", "the card hangs", "Refresh it")
 
 
 def _chain(
-    names: tuple[EngineName, ...], settings: Settings = SETTINGS
+    names: tuple[EngineName, ...], settings: Settings = SETTINGS, package: Path | None = None
 ) -> tuple[EngineFallback, list[EngineError]]:
+    """Engines of a package, of the one that ships if they need a floating-point network."""
     given_up: list[EngineError] = []
     return (
-        EngineFallback(names, load_package(), settings, EngineNotices(given_up.append)),
+        EngineFallback(names, load_package(package), settings, EngineNotices(given_up.append)),
         given_up,
     )
 
 
-def test_an_absent_engine_says_so_in_one_line_and_the_chain_goes_on() -> None:
-    chain, given_up = _chain(("torch-cuda", "tensorrt", "dimc"))
+def test_an_absent_engine_says_so_in_one_line_and_the_chain_goes_on(small_package: Path) -> None:
+    chain, given_up = _chain(("torch-cuda", "tensorrt", "dimc"), package=small_package)
     assert chain.engine().info.name == "dimc"
     assert [error.subject for error in given_up] == ["torch-cuda", "tensorrt"]
     assert all("\n" not in str(error) and error.cure for error in given_up)
@@ -77,8 +79,10 @@ def test_an_engine_that_fails_twice_makes_room_for_the_next_one() -> None:
     chain.close()
 
 
-def test_after_the_last_engine_the_first_failure_is_raised_and_the_chain_starts_over() -> None:
-    chain, given_up = _chain(("dimc", "torch-cuda"))
+def test_after_the_last_engine_the_first_failure_is_raised_and_the_chain_starts_over(
+    small_package: Path,
+) -> None:
+    chain, given_up = _chain(("dimc", "torch-cuda"), package=small_package)
     with pytest.raises(InferenceFailed, match="the card hangs"):
         chain.serve(_fail)
     assert given_up == [FAILURE]
@@ -180,9 +184,9 @@ def test_a_card_lost_in_the_golden_tiles_after_its_reopening_leaves_the_scene_to
 
 @pytest.mark.parametrize("lost_after", [0, 2])
 def test_where_all_engines_are_lost_the_first_failure_ends_the_search(
-    monkeypatch: pytest.MonkeyPatch, lost_after: int
+    monkeypatch: pytest.MonkeyPatch, lost_after: int, small_package: Path
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cuda"))
+    chain, given_up = _chain(("dimc", "torch-cuda"), package=small_package)
     chain.engine()
     with monkeypatch.context() as patched:
         _lose_card(patched, lost_after)
@@ -209,9 +213,9 @@ def test_a_lost_card_that_a_job_names_is_not_replaced(monkeypatch: pytest.Monkey
 
 
 def test_a_card_that_was_closed_and_does_not_come_back_is_refreshed(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, small_package: Path
 ) -> None:
-    chain, _ = _chain(("dimc",))
+    chain, _ = _chain(("dimc",), package=small_package)
     chain.engine().close()
     opened, refreshed = fallback.open_dimc_engine, list[DimcSettings]()
 
@@ -233,7 +237,7 @@ def test_a_card_that_was_closed_and_does_not_come_back_is_refreshed(
 
 @pytest.mark.parametrize(("simulated", "again"), [(True, "auto"), (False, "card")])
 def test_no_simulator_ends_what_a_card_has_begun(
-    monkeypatch: pytest.MonkeyPatch, *, simulated: bool, again: str
+    monkeypatch: pytest.MonkeyPatch, small_package: Path, *, simulated: bool, again: str
 ) -> None:
     opened, asked = fallback.open_dimc_engine, list[str]()
 
@@ -246,15 +250,15 @@ def test_no_simulator_ends_what_a_card_has_begun(
         return engine
 
     monkeypatch.setattr(fallback, "open_dimc_engine", open_it)
-    chain, _ = _chain(("dimc",), Settings(dimc=DimcSettings(card="auto")))
+    chain, _ = _chain(("dimc",), Settings(dimc=DimcSettings(card="auto")), package=small_package)
     chain.engine().close()
     chain.engine()
     chain.close()
     assert asked == ["auto", again]
 
 
-def test_a_chain_without_any_engine_says_why_the_first_is_absent() -> None:
-    chain, _ = _chain(("dimc", "torch-cuda"), NO_CARD)
+def test_a_chain_without_any_engine_says_why_the_first_is_absent(small_package: Path) -> None:
+    chain, _ = _chain(("dimc", "torch-cuda"), NO_CARD, package=small_package)
     with pytest.raises(EngineUnavailable, match="axelera"):
         chain.engine()
 

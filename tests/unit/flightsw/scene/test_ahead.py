@@ -53,7 +53,7 @@ def test_another_scene_than_the_one_begun_is_opened_anew(recipe: SceneRecipe) ->
     with ahead.scene(other) as scene:
         assert not any(name.startswith("decode") for name in _decoding_threads())
         assert scene.metadata.ground_sample_distance == 20
-        assert _pixels(scene).shape == (4, 450, 450)
+        assert _pixels(scene).shape == (4, 300, 300)
     ahead.close()
     assert _decoding_threads() == []
 
@@ -77,7 +77,7 @@ def test_a_scene_that_cannot_be_begun_disturbs_nobody_and_fails_in_its_own_turn(
     ahead = SceneAhead()
     ahead.begin(lambda: upcoming(recipe))
     with ahead.scene(recipe) as scene:
-        assert _pixels(scene).shape == (4, 900, 900)
+        assert _pixels(scene).shape == (4, 600, 600)
     ahead.begin(lambda: upcoming(recipe))
     ahead.leave()
     ahead.begin(lambda: _missing(recipe))
@@ -134,7 +134,7 @@ def test_a_scene_that_hangs_while_it_is_opened_fails_at_its_deadline(
             pass
     ahead.begin(lambda: recipe)  # the thread that hangs is in nobody's way
     with ahead.scene(recipe) as scene:
-        assert _pixels(scene).shape == (4, 900, 900)
+        assert _pixels(scene).shape == (4, 600, 600)
     ahead.close()
 
 
