@@ -63,12 +63,44 @@ def windows() -> NDArray[np.float32]:
     return np.random.default_rng(2).uniform(0, 0.5, (6, 4, 8, 8)).astype(np.float32)
 
 
+def in_doubt(answer: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels with a margin of less than 3 either way."""
+    return np.asarray(np.abs(answer[:, 1:].max(axis=1) - answer[:, 0]) < 3)
+
+
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("activation", ["Clip", "Relu"])
-def test_answers_stay_the_same(groups: int, activation: str, windows: NDArray[np.float32]) -> None:
+def test_answers_in_doubt_stay_the_same(
+    groups: int, activation: str, windows: NDArray[np.float32]
+) -> None:
     model = network(groups=groups, activation=activation)
+    expected = answers(model, windows, "answer")
+    doubtful = in_doubt(expected) | (activation == "Relu")  # which cuts nothing
+    assert doubtful.mean() > 0.1
     found = answers(equalised(model, windows), windows, "answer")
-    np.testing.assert_allclose(found, answers(model, windows, "answer"), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found.transpose(0, 2, 3, 1)[doubtful],
+        expected.transpose(0, 2, 3, 1)[doubtful],
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_what_is_bright_and_sure_may_be_cut_down_to_half(windows: NDArray[np.float32]) -> None:
+    model = network(groups=3)
+    windows[0] *= 20
+    first = answers(model, windows, "active").transpose(0, 2, 3, 1)
+    doubtful = in_doubt(answers(model, windows, "answer"))
+    reached, kept = first.max(axis=(0, 1, 2)), first[doubtful].max(axis=0)
+    constants = {one.name: one for one in model.graph.initializer}
+    changed = {one.name: one for one in equalised(model, windows).graph.initializer}
+    factors = (
+        numpy_helper.to_array(changed["bias"])[[0, 2]]
+        / numpy_helper.to_array(constants["bias"])[[0, 2]]
+    )
+    expected = 6 / np.maximum(kept, reached / 2)
+    assert expected.max() > 1.5 * 6 / reached.min()
+    np.testing.assert_allclose(factors, expected[[0, 2]], rtol=1e-4)
 
 
 def test_every_channel_reaches_the_limit_before_a_depthwise_layer(
@@ -93,11 +125,58 @@ def test_an_activation_with_two_users_is_left_alone(windows: NDArray[np.float32]
     assert equalised(model, windows) == model
 
 
-def test_a_whole_network_stays_the_same(float_graph: Path) -> None:
+def bottleneck(*, part: str, between: bool) -> onnx.ModelProto:
+    """A convolution without activation, read by a second one and by a third, joined with bands."""
+    random = np.random.default_rng(4)
+    gains = GAINS[:, None, None, None]
+    constants = {
+        "first": (random.uniform(-1, 1, (3, 4, 1, 1)) * gains).astype(np.float32),
+        "second": random.uniform(-1, 1, (2, 3, 1, 1)).astype(np.float32),
+        "third": random.uniform(-1, 1, (2, 7, 1, 1)).astype(np.float32),
+        "scales": np.array([1, 1, 1, 1], np.float32),
+    }
+    joined = ["passed" if between else "narrow", "reflectance"]
+    nodes = [
+        helper.make_node("Conv", ["reflectance", "first"], ["narrow"]),
+        helper.make_node("Resize", ["narrow", "", "scales"], ["passed"], mode="nearest"),
+        helper.make_node("Concat", joined[:: 1 if part == "first" else -1], ["joined"], axis=1),
+        helper.make_node("Conv", ["narrow", "second"], ["one"]),
+        helper.make_node("Conv", ["joined", "third"], ["other"]),
+        helper.make_node("Add", ["one", "other"], ["answer"]),
+    ]
+    if not between:
+        del nodes[1]
+    graph = helper.make_graph(
+        nodes,
+        "bottleneck",
+        [helper.make_tensor_value_info("reflectance", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("part", ["first", "last"])
+@pytest.mark.parametrize("between", [True, False])
+def test_a_bottleneck_is_equalised_for_all_that_read_it(
+    part: str, between: bool, windows: NDArray[np.float32]
+) -> None:
+    model = bottleneck(part=part, between=between)
+    found = equalised(model, windows)
+    np.testing.assert_allclose(
+        answers(found, windows, "answer"), answers(model, windows, "answer"), rtol=1e-4, atol=1e-5
+    )
+    before, after = (
+        np.abs(answers(one, windows, "narrow")).max(axis=(0, 2, 3)) for one in (model, found)
+    )
+    np.testing.assert_allclose(after, np.minimum(before.max(), 4 * before), rtol=1e-4)
+    assert after.min() > before.min()
+
+
+def test_a_whole_network_gives_nearly_the_same_mask(float_graph: Path) -> None:
     model, tiles = onnx.load(str(float_graph)), simulated_reflectance(seed=3)
     answer = model.graph.output[0].name
     found = equalised(model, tiles)
     assert found != model
-    np.testing.assert_allclose(
-        answers(found, tiles, answer), answers(model, tiles, answer), rtol=1e-3, atol=1e-3
-    )
+    masks = [answers(one, tiles, answer).argmax(axis=1) for one in (found, model)]
+    assert (masks[0] == masks[1]).mean() > 0.995
