@@ -18,14 +18,9 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from deploy.model.calibrate import contamination_margin
-
 _ACTIVATIONS: Final = ("Clip", "Relu")
 _LARGEST_FACTOR: Final = 4.0
 """Into a dense convolution: its weights share one scale a filter, and larger factors cost there."""
-_DOUBTFUL: Final = 3.0  # a margin: probabilities from .05 to .95
-_KEPT: Final = 0.5
-"""A Clip cuts no channel below this share of what it reached, also where nothing was in doubt."""
 _NO_VALUE: Final = 1e-6
 
 _Nodes = dict[str, list[onnx.NodeProto]]
@@ -55,34 +50,23 @@ class _Value:
     uses: tuple[_Use, ...]
 
 
-@dataclass(frozen=True)
-class _Reached:
-    """The largest size of each channel: anywhere, and where the network is in doubt."""
-
-    anywhere: NDArray[np.float32]
-    in_doubt: NDArray[np.float32]
-
-
 def equalised(float_graph: onnx.ModelProto, windows: NDArray[np.float32]) -> onnx.ModelProto:
     """Return the graph with the channels of its activations equal in range.
 
     ``windows`` float32 ``(n, bands, side, side)`` are reflectance.  Its answers to them stay the
-    same but for float rounding, except that a Clip cuts a channel at the largest value that it
-    reached near doubtful pixels, or at half of what it reached elsewhere: bright cloud that is cut
-    is still cloud, and dark land gets finer steps.
+    same but for float rounding; a Clip then cuts a channel at the largest value that they gave.
     """
     model = copy.deepcopy(float_graph)
     weights = {value.name: value for value in model.graph.initializer}
     values = _values(model, weights)
     limits = _limits(model)
-    reached = _reached(model, [value.name for value in values], windows)
-    for value, sizes in zip(values, reached, strict=True):
-        size, limit = sizes.anywhere, float(sizes.anywhere.max())
-        if value.activation is not None and value.activation.name in limits:
-            size = np.maximum(sizes.in_doubt, sizes.anywhere * _KEPT)
-            limit = limits[value.activation.name]
+    largest = _largest(model, [value.name for value in values], windows)
+    for value, reached in zip(values, largest, strict=True):
+        limit = float(reached.max())
+        if value.activation is not None:
+            limit = limits.get(value.activation.name, limit)
         most = None if all(use.depthwise for use in value.uses) else _LARGEST_FACTOR
-        factors = (limit / np.maximum(size, _NO_VALUE)).clip(1, most)
+        factors = (limit / np.maximum(reached, _NO_VALUE)).clip(1, most)
         for name in value.producer.input[1:]:
             _multiply(weights[name], factors, axis=0)
         for use in value.uses:
@@ -171,37 +155,24 @@ def _limits(model: onnx.ModelProto) -> dict[str, float]:
     }
 
 
-def _reached(
+def _largest(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
-) -> list[_Reached]:
-    """What each tensor ``(1, channels, rows, columns)`` reaches in size."""
+) -> list[NDArray[np.float32]]:
+    """The largest size of each channel of each tensor ``(1, channels, rows, columns)``."""
+    if not names:
+        return []
     shown = copy.deepcopy(model)
-    source, answer = shown.graph.input[0].name, shown.graph.output[0].name
     shown.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     session = onnxruntime.InferenceSession(
         shown.SerializeToString(), providers=["CPUExecutionProvider"]
     )
-    nothing = np.zeros(1, np.float32)
-    found = [_Reached(nothing, nothing) for _ in names]
+    source = session.get_inputs()[0].name
+    reached: list[NDArray[np.float32]] = []
     for window in windows:
-        logits, *tensors = session.run([answer, *names], {source: window[None]})
-        doubtful = np.abs(contamination_margin(logits)[0]) < _DOUBTFUL
-        for index, tensor in enumerate(tensors):
-            sizes = np.abs(tensor[0])
-            near = sizes * _coarser(doubtful, sizes.shape[1:])
-            found[index] = _Reached(
-                np.maximum(found[index].anywhere, sizes.max(axis=(1, 2))),
-                np.maximum(found[index].in_doubt, near.max(axis=(1, 2))),
-            )
-    return found
-
-
-def _coarser(pixels: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which cells of a coarser grid have one of the pixels."""
-    coarse = np.zeros(shape, np.bool_)
-    rows, columns = np.nonzero(pixels)
-    coarse[rows * shape[0] // pixels.shape[0], columns * shape[1] // pixels.shape[1]] = True
-    return coarse
+        tensors = session.run(names, {source: window[None]})
+        values = [np.abs(one[0]).max(axis=(1, 2)) for one in tensors]
+        reached = [np.maximum(*both) for both in zip(reached or values, values, strict=True)]
+    return reached
 
 
 def _multiply(weights: onnx.TensorProto, factors: NDArray[Any], axis: int) -> None:

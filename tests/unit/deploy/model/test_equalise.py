@@ -63,44 +63,12 @@ def windows() -> NDArray[np.float32]:
     return np.random.default_rng(2).uniform(0, 0.5, (6, 4, 8, 8)).astype(np.float32)
 
 
-def in_doubt(answer: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Pixels with a margin of less than 3 either way."""
-    return np.asarray(np.abs(answer[:, 1:].max(axis=1) - answer[:, 0]) < 3)
-
-
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("activation", ["Clip", "Relu"])
-def test_answers_in_doubt_stay_the_same(
-    groups: int, activation: str, windows: NDArray[np.float32]
-) -> None:
+def test_answers_stay_the_same(groups: int, activation: str, windows: NDArray[np.float32]) -> None:
     model = network(groups=groups, activation=activation)
-    expected = answers(model, windows, "answer")
-    doubtful = in_doubt(expected) | (activation == "Relu")  # which cuts nothing
-    assert doubtful.mean() > 0.1
     found = answers(equalised(model, windows), windows, "answer")
-    np.testing.assert_allclose(
-        found.transpose(0, 2, 3, 1)[doubtful],
-        expected.transpose(0, 2, 3, 1)[doubtful],
-        rtol=1e-4,
-        atol=1e-5,
-    )
-
-
-def test_what_is_bright_and_sure_may_be_cut_down_to_half(windows: NDArray[np.float32]) -> None:
-    model = network(groups=3)
-    windows[0] *= 20
-    first = answers(model, windows, "active").transpose(0, 2, 3, 1)
-    doubtful = in_doubt(answers(model, windows, "answer"))
-    reached, kept = first.max(axis=(0, 1, 2)), first[doubtful].max(axis=0)
-    constants = {one.name: one for one in model.graph.initializer}
-    changed = {one.name: one for one in equalised(model, windows).graph.initializer}
-    factors = (
-        numpy_helper.to_array(changed["bias"])[[0, 2]]
-        / numpy_helper.to_array(constants["bias"])[[0, 2]]
-    )
-    expected = 6 / np.maximum(kept, reached / 2)
-    assert expected.max() > 1.5 * 6 / reached.min()
-    np.testing.assert_allclose(factors, expected[[0, 2]], rtol=1e-4)
+    np.testing.assert_allclose(found, answers(model, windows, "answer"), rtol=1e-4, atol=1e-5)
 
 
 def test_every_channel_reaches_the_limit_before_a_depthwise_layer(
@@ -173,10 +141,11 @@ def test_a_bottleneck_is_equalised_for_all_that_read_it(
     assert after.min() > before.min()
 
 
-def test_a_whole_network_gives_nearly_the_same_mask(float_graph: Path) -> None:
+def test_a_whole_network_stays_the_same(float_graph: Path) -> None:
     model, tiles = onnx.load(str(float_graph)), simulated_reflectance(seed=3)
     answer = model.graph.output[0].name
     found = equalised(model, tiles)
     assert found != model
-    masks = [answers(one, tiles, answer).argmax(axis=1) for one in (found, model)]
-    assert (masks[0] == masks[1]).mean() > 0.995
+    np.testing.assert_allclose(
+        answers(found, tiles, answer), answers(model, tiles, answer), rtol=1e-3, atol=1e-3
+    )
