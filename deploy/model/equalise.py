@@ -120,8 +120,8 @@ def _uses_of_part(
 ) -> tuple[_Use, ...]:
     """The same of the first or last part of a concatenation."""
     readers = users.get(concatenation.output[0], [])
-    parts = list(concatenation.input)
-    if parts.count(name) != 1 or not all(_is_known(node, weights) for node in readers):
+    parts, (axis,) = list(concatenation.input), [one.i for one in concatenation.attribute]
+    if axis != 1 or parts.count(name) != 1 or not all(_is_known(node, weights) for node in readers):
         return ()
     if name == parts[0]:
         return tuple(_Use(node, 0) for node in readers)
