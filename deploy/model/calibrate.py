@@ -95,7 +95,7 @@ def margin_shortfall(original: Network, deployed: Network, windows: NDArray[np.f
     short = [np.zeros(0, np.float32)]
     for window in windows:
         expected, found = (
-            _margin(network.logits(window[None])) for network in (original, deployed)
+            contamination_margin(network.logits(window[None])) for network in (original, deployed)
         )
         short.append((expected - found)[np.abs(expected) < _DOUBTFUL])
     lost = np.concatenate(short)
@@ -109,7 +109,8 @@ def percentile_range(sample: TensorSample, percentile: float) -> tuple[float, fl
     return min(float(low), 0.0), max(float(high), 0.0)
 
 
-def _margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+def contamination_margin(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The largest contaminated logit less the clear one: ``(n, classes, …)`` to ``(n, …)``."""
     return np.asarray(logits[:, 1:].max(axis=1) - logits[:, 0])
 
 

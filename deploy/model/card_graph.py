@@ -26,7 +26,10 @@ from deploy.model.quantise import (
     quantise,
     with_card_interface,
 )
+from deploy.model.rounding import rounded
 from flightsw.model.description import Quantisation
+
+_TWO_CLASSES: Final = 2
 
 INPUT: Final = Quantisation(INPUT_SCALE, INPUT_ZERO_POINT)
 """The card's input; networks are trained with its steps, so it is not calibrated."""
@@ -49,7 +52,7 @@ def choose(
     channels = [ordered.index(band) for band in bands]
     side = original.tile_size
     windows = np.ascontiguousarray(windows[:, :, :side, :side])
-    float_graph = equalised(float_graph, windows[:, channels])
+    float_graph = rounded(equalised(float_graph, windows[:, channels]), windows[:, channels])
     samples = sample_tensors(float_graph, windows[:, channels])
     kinds = (ranges,) if ranges else get_args(Ranges)
 
@@ -83,9 +86,22 @@ def card_graph(
     """The graph with one kind of range; ``shortfall`` says what rounding costs the margin."""
     limit = output_limit(float_graph, samples)
     card = with_card_interface(quantise(float_graph, samples, ranges), limit)
-    lowered = with_card_interface(quantise(float_graph, samples, ranges, shortfall(card)), limit)
+    tie = _lost_in_ties(card)
+    lowered = with_card_interface(
+        quantise(float_graph, samples, ranges, shortfall(card) + tie), limit
+    )
     # Behind the last convolution of an unknown network the clear class may be another one.
-    return min(lowered, card, key=lambda one: abs(shortfall(one)))
+    return min(lowered, card, key=lambda one: abs(shortfall(one) + tie))
+
+
+def _lost_in_ties(card: CardGraph) -> float:
+    """From which margin on a pixel is contaminated, because equal steps count as clear.
+
+    Two centred logits are rounded to opposite steps, and differ from a margin of one step on;
+    those of more classes are rounded one by one, and differ from half a step on, on average.
+    """
+    classes = card.model.graph.output[0].type.tensor_type.shape.dim[-1].dim_value
+    return card.output_scale * (1.0 if classes == _TWO_CLASSES else 0.5)
 
 
 def measure(

@@ -127,6 +127,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str | None = None
     region_pattern: str | None = None
     columns: tuple[int, int] | None = None
+    without: tuple[str, ...] = ()
     labels: str = "label"
     classes: dict[int, tuple[TaughtClass, ...]] = {}
     everywhere: tuple[TaughtClass, ...] = ()
@@ -226,6 +227,8 @@ def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
     for index, (name, digital_numbers) in enumerate(
         zip(names, stack[None] if single else stack, strict=True)
     ):
+        if name in source.without:
+            continue
         numbers = digital_numbers[..., columns]
         label = None if labels is None else (labels if single else labels[index])[..., columns]
         yield Tile(

@@ -9,7 +9,6 @@ section 4.1): the network stays the same, and each channel uses all 8 bits.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,19 +23,31 @@ _LARGEST_FACTOR: Final = 4.0
 """Into a dense convolution: its weights share one scale a filter, and larger factors cost there."""
 _NO_VALUE: Final = 1e-6
 
+_Nodes = dict[str, list[onnx.NodeProto]]
+_Weights = dict[str, onnx.TensorProto]
+
 
 @dataclass(frozen=True)
-class _Pair:
-    """``producer`` → ``activation`` → ``consumer``, two convolutions and nothing else beside."""
+class _Use:
+    """A convolution that reads the channels of a value, and the number of the first of them."""
 
-    producer: onnx.NodeProto
-    activation: onnx.NodeProto
-    consumer: onnx.NodeProto
+    convolution: onnx.NodeProto
+    offset: int
 
     @property
     def depthwise(self) -> bool:
-        """Whether the consumer has one filter, and so one weight scale, for each channel."""
-        return any(one.name == "group" and one.i > 1 for one in self.consumer.attribute)
+        """Whether it has one filter, and so one weight scale, for each channel."""
+        return any(one.name == "group" and one.i > 1 for one in self.convolution.attribute)
+
+
+@dataclass(frozen=True)
+class _Value:
+    """What a convolution gives, behind its activation if it has one, to convolutions alone."""
+
+    name: str
+    producer: onnx.NodeProto
+    activation: onnx.NodeProto | None
+    uses: tuple[_Use, ...]
 
 
 def equalised(float_graph: onnx.ModelProto, windows: NDArray[np.float32]) -> onnx.ModelProto:
@@ -47,39 +58,86 @@ def equalised(float_graph: onnx.ModelProto, windows: NDArray[np.float32]) -> onn
     """
     model = copy.deepcopy(float_graph)
     weights = {value.name: value for value in model.graph.initializer}
-    pairs = [
-        pair
-        for pair in _pairs(model)
-        if {*pair.producer.input[1:], pair.consumer.input[1]} <= weights.keys()
-    ]
-    largest = _largest(model, [pair.activation.output[0] for pair in pairs], windows)
+    values = _values(model, weights)
     limits = _limits(model)
-    for pair, reached in zip(pairs, largest, strict=True):
-        limit = limits.get(pair.activation.name, float(reached.max()))
-        most = None if pair.depthwise else _LARGEST_FACTOR
+    largest = _largest(model, [value.name for value in values], windows)
+    for value, reached in zip(values, largest, strict=True):
+        limit = float(reached.max())
+        if value.activation is not None:
+            limit = limits.get(value.activation.name, limit)
+        most = None if all(use.depthwise for use in value.uses) else _LARGEST_FACTOR
         factors = (limit / np.maximum(reached, _NO_VALUE)).clip(1, most)
-        for name in pair.producer.input[1:]:
+        for name in value.producer.input[1:]:
             _multiply(weights[name], factors, axis=0)
-        _multiply(weights[pair.consumer.input[1]], 1 / factors, axis=0 if pair.depthwise else 1)
+        for use in value.uses:
+            name, axis = use.convolution.input[1], 0 if use.depthwise else 1
+            shares = np.ones(weights[name].dims[axis])
+            shares[use.offset : use.offset + len(factors)] = 1 / factors
+            _multiply(weights[name], shares, axis)
     return model
 
 
-def _pairs(model: onnx.ModelProto) -> Iterator[_Pair]:
-    made_by = {name: node for node in model.graph.node for name in node.output}
+def _values(model: onnx.ModelProto, weights: _Weights) -> list[_Value]:
     outputs = {output.name for output in model.graph.output}
-
-    def only_user(name: str) -> onnx.NodeProto | None:
-        users = [node for node in model.graph.node if name in node.input]
-        return users[0] if len(users) == 1 and name not in outputs else None
-
+    users: _Nodes = {}
     for node in model.graph.node:
-        if node.op_type not in _ACTIVATIONS:
+        for name in {*node.input} - outputs:
+            users.setdefault(name, []).append(node)
+    found = []
+    for node in model.graph.node:
+        if not _is_known(node, weights):
             continue
-        producer, consumer = made_by.get(node.input[0]), only_user(node.output[0])
-        if producer is None or consumer is None or only_user(node.input[0]) is None:
-            continue
-        if producer.op_type == consumer.op_type == "Conv":
-            yield _Pair(producer, node, consumer)
+        name, activation = node.output[0], None
+        following = users.get(name, [])
+        if len(following) == 1 and following[0].op_type in _ACTIVATIONS:
+            activation = following[0]
+            name = activation.output[0]
+        uses = _uses(name, weights[node.input[1]].dims[0], users, weights)
+        if uses:
+            found.append(_Value(name, node, activation, uses))
+    return found
+
+
+def _uses(name: str, channels: int, users: _Nodes, weights: _Weights) -> tuple[_Use, ...]:
+    """The convolutions that the channels reach unchanged; none if anything else reads them."""
+    found: list[_Use] = []
+    for node in users.get(name, []):
+        uses: tuple[_Use, ...] = ()
+        if _is_known(node, weights):
+            uses = (_Use(node, 0),)
+        elif node.op_type == "Resize":
+            uses = _uses(node.output[0], channels, users, weights)
+        elif node.op_type == "Concat":
+            uses = _uses_of_part(name, node, channels, users, weights)
+        if not uses:
+            return ()
+        found += uses
+    return tuple(found)
+
+
+def _uses_of_part(
+    name: str, concatenation: onnx.NodeProto, channels: int, users: _Nodes, weights: _Weights
+) -> tuple[_Use, ...]:
+    """The same of the first or last part of a concatenation."""
+    readers = users.get(concatenation.output[0], [])
+    parts, (axis,) = list(concatenation.input), [one.i for one in concatenation.attribute]
+    if axis != 1 or parts.count(name) != 1 or not all(_is_known(node, weights) for node in readers):
+        return ()
+    if name == parts[0]:
+        return tuple(_Use(node, 0) for node in readers)
+    if name == parts[-1]:
+        return tuple(_Use(node, _inputs(node, weights) - channels) for node in readers)
+    return ()
+
+
+def _inputs(convolution: onnx.NodeProto, weights: _Weights) -> int:
+    groups = [one.i for one in convolution.attribute if one.name == "group"] or [1]
+    return int(weights[convolution.input[1]].dims[1] * groups[0])
+
+
+def _is_known(node: onnx.NodeProto, weights: _Weights) -> bool:
+    """Whether it is a convolution with constant weights."""
+    return node.op_type == "Conv" and weights.keys() >= {*node.input[1:]}
 
 
 def _limits(model: onnx.ModelProto) -> dict[str, float]:
@@ -100,7 +158,7 @@ def _limits(model: onnx.ModelProto) -> dict[str, float]:
 def _largest(
     model: onnx.ModelProto, names: list[str], windows: NDArray[np.float32]
 ) -> list[NDArray[np.float32]]:
-    """The largest value of each channel of each tensor ``(1, channels, rows, columns)``."""
+    """The largest size of each channel of each tensor ``(1, channels, rows, columns)``."""
     if not names:
         return []
     shown = copy.deepcopy(model)
@@ -111,7 +169,8 @@ def _largest(
     source = session.get_inputs()[0].name
     reached: list[NDArray[np.float32]] = []
     for window in windows:
-        values = [one[0].max(axis=(1, 2)) for one in session.run(names, {source: window[None]})]
+        tensors = session.run(names, {source: window[None]})
+        values = [np.abs(one[0]).max(axis=(1, 2)) for one in tensors]
         reached = [np.maximum(*both) for both in zip(reached or values, values, strict=True)]
     return reached
 

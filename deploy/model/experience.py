@@ -42,9 +42,6 @@ LEAST_PIXELS: Final = 2000
 ALLOWED: Final = 0.015
 """Share of sound scenes that the limit leaves outside; not more than 0.02 is the aim."""
 
-NOISE: Final = "filename.tif"
-"""An image of SEN12MS-CR that holds uniform noise from 0 to 254: not a scene."""
-
 _RIDGE: Final = 2.0
 _USUAL: Final = 0.97  # share of the sound scenes that are less far towards a kind than usual
 _LEAST_USUAL: Final = 0.05
@@ -226,8 +223,7 @@ def main() -> None:
     parser.add_argument("package", type=Path, help="package to write it into")
     arguments = parser.parse_args()
     package = load_package(arguments.package)
-    real = (tile for tile in read_tiles(arguments.data) if tile.name != NOISE)
-    tiles = chain(real, simulated_tiles(_SIMULATED, side=_COARSE_SIDE))
+    tiles = chain(read_tiles(arguments.data), simulated_tiles(_SIMULATED, side=_COARSE_SIDE))
     examples = examples_of(package_network(package), package, tiles)
     write_experience(arguments.package, learn(examples), examples)
     print(load_package(arguments.package).model_id)

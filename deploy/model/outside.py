@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.card import ExperienceRow, Interval, RealRow
-from deploy.model.dataset import Source, Sources, read_tiles, tiles_of
-from deploy.model.experience import NOISE, count, learn, part, places
+from deploy.model.dataset import Source, Sources, tiles_of
+from deploy.model.experience import count, learn, part, places
 from deploy.model.networks import Network
 from flightsw.model.package import EXPERIENCE, ModelPackage
 from flightsw.model.sound_scenes import Examples, SoundScenes, read_examples
@@ -25,6 +25,10 @@ SOUND: Final = "sound"
 _DRAWS: Final = 1000
 _SNOW: Final = Sources((Source(files="more/layton_2020-04-11.npz", level="l2a"),))
 """Fields under snow, which were never taught; the visible bands end at 0.4."""
+
+_BESIDE_NOISE: Final = Sources((Source(files="tiles/sen12mscr_l1c.npz", level="l1c"),))
+_NOISE: Final = "filename.tif"
+"""An image of SEN12MS-CR that holds uniform noise; ``sources.toml`` leaves it out."""
 
 
 class ExperienceFigures(TypedDict):
@@ -73,7 +77,7 @@ def _real_rows(
     data: Path, network: Network, package: ModelPackage, sound: SoundScenes
 ) -> Iterator[RealRow]:
     """Real scenes of grounds that the package was not measured on, and one that is noise."""
-    noise = (tile for tile in read_tiles(data) if tile.name == NOISE)
+    noise = (tile for tile in tiles_of(data, _BESIDE_NOISE) if tile.name == _NOISE)
     for tile in chain(tiles_of(data, _SNOW), noise):
         distance, _ = sound.distance(count(network, package, tile).shares())
         yield RealRow(tile.name, distance, distance > 1)

@@ -87,7 +87,8 @@ def quantise(
             calibrate_method=CalibrationMethod.MinMax,
             extra_options={"TensorQuantOverrides": overrides},
         )
-        return onnx.load(str(out))
+        outputs = {name for node in head for name in node.output}
+        return _without_rounding_before(onnx.load(str(out)), outputs)
 
 
 def with_card_interface(quantised: onnx.ModelProto, output_limit: float) -> CardGraph:
@@ -193,6 +194,18 @@ def _nodes_after_last_convolution(model: onnx.ModelProto) -> list[onnx.NodeProto
     nodes = list(model.graph.node)
     last = max(index for index, node in enumerate(nodes) if node.op_type == "Conv")
     return [node for node in nodes[last + 1 :] if node.op_type != "Constant"]
+
+
+def _without_rounding_before(model: onnx.ModelProto, outputs: set[str]) -> onnx.ModelProto:
+    """Let the nodes with these outputs read what a convolution gives; the library rounds it."""
+    made_by = {name: node for node in model.graph.node for name in node.output}
+    for node in model.graph.node:
+        for index, name in enumerate(node.input if outputs & {*node.output} else ()):
+            back = made_by.get(name)
+            if back is not None and back.op_type == "DequantizeLinear":
+                node.input[index] = made_by[back.input[0]].input[0]
+    _drop_unused(model.graph)
+    return model
 
 
 def _in_order(nodes: Iterable[onnx.NodeProto], known: Iterable[str]) -> list[onnx.NodeProto]:

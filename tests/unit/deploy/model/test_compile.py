@@ -97,8 +97,18 @@ def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> 
         difference(openvino_graph(one.model)(tiles_of(tiles)).transpose(0, 3, 1, 2).astype(int))
         for one in (*asked, card)
     ]
-    steps = np.median((answers[1] - answers[0])[np.abs(answers[0]) < 100])
-    assert steps * card.output_scale == pytest.approx(0.5, abs=0.04)
+    steps = (answers[1] - answers[0])[np.abs(answers[0]) < 100].mean()
+    # A step more, because equal steps of the two logits count as clear.
+    assert steps * card.output_scale == pytest.approx(0.5 + card.output_scale, abs=0.012)
+
+
+def test_the_last_convolution_is_not_rounded_before_the_answer(float_graph: Path) -> None:
+    graph = onnx.load(str(float_graph))
+    card = quantise(graph, sample_tensors(graph, simulated_reflectance(seed=5)), "extremes")
+    last = [node for node in card.graph.node if node.op_type == "Conv"][-1]
+    readers = {node.op_type for node in card.graph.node if last.output[0] in node.input}
+    assert readers
+    assert "QuantizeLinear" not in readers
 
 
 def test_a_last_convolution_without_bias_gets_one(float_graph: Path) -> None:

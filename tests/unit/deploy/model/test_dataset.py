@@ -36,6 +36,7 @@ def test_real_tiles_of_one_place_stay_together_and_the_test_half_stays_out(
     assert not [region for region in split.held_out if region not in {tile[1] for tile in tiles}]
     places = {region for name, region, _ in tiles if "ROIs1158_spring" in name and "_39_" in name}
     assert len(places) == 1
+    assert "filename.tif" not in {tile[0] for tile in tiles}  # uniform noise
     assert {tile[1] for tile in tiles if "Boadella" in tile[0]} == {"Boadella"}
     assert [tile[2][1] for tile in tiles if tile[0].startswith("t29unu")] == [
         T29UNU_TRAINING_COLUMNS
@@ -64,6 +65,13 @@ def test_somebody_s_own_tiles_are_read_with_their_offset_order_and_labels(tmp_pa
     np.testing.assert_allclose(tile.four_bands[:, 0, 0], [0.8, 0.2, 0.2, 0.2])
     assert tile.allowed is not None
     assert tile.allowed[:, [0, 7], 0].tolist() == [[1, 0], [0, 1], [0, 1]]
+
+
+def test_images_that_a_table_leaves_out_are_not_read(tmp_path: Path) -> None:
+    bands = np.full((3, 4, 8, 8), 3000, np.uint16)
+    names = np.array(["one", "noise", "two"])
+    table = _own_tiles(tmp_path, 'without = ["noise"]', bands=bands, name=names)
+    assert [tile.name for tile in read_tiles(tmp_path, table)] == ["one", "two"]
 
 
 @pytest.mark.parametrize(

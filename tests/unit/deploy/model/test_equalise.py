@@ -93,6 +93,54 @@ def test_an_activation_with_two_users_is_left_alone(windows: NDArray[np.float32]
     assert equalised(model, windows) == model
 
 
+def bottleneck(*, part: str, between: bool) -> onnx.ModelProto:
+    """A convolution without activation, read by a second one and by a third, joined with bands."""
+    random = np.random.default_rng(4)
+    gains = GAINS[:, None, None, None]
+    constants = {
+        "first": (random.uniform(-1, 1, (3, 4, 1, 1)) * gains).astype(np.float32),
+        "second": random.uniform(-1, 1, (2, 3, 1, 1)).astype(np.float32),
+        "third": random.uniform(-1, 1, (2, 7, 1, 1)).astype(np.float32),
+        "scales": np.array([1, 1, 1, 1], np.float32),
+    }
+    joined = ["passed" if between else "narrow", "reflectance"]
+    nodes = [
+        helper.make_node("Conv", ["reflectance", "first"], ["narrow"]),
+        helper.make_node("Resize", ["narrow", "", "scales"], ["passed"], mode="nearest"),
+        helper.make_node("Concat", joined[:: 1 if part == "first" else -1], ["joined"], axis=1),
+        helper.make_node("Conv", ["narrow", "second"], ["one"]),
+        helper.make_node("Conv", ["joined", "third"], ["other"]),
+        helper.make_node("Add", ["one", "other"], ["answer"]),
+    ]
+    if not between:
+        del nodes[1]
+    graph = helper.make_graph(
+        nodes,
+        "bottleneck",
+        [helper.make_tensor_value_info("reflectance", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+@pytest.mark.parametrize("part", ["first", "last"])
+@pytest.mark.parametrize("between", [True, False])
+def test_a_bottleneck_is_equalised_for_all_that_read_it(
+    part: str, between: bool, windows: NDArray[np.float32]
+) -> None:
+    model = bottleneck(part=part, between=between)
+    found = equalised(model, windows)
+    np.testing.assert_allclose(
+        answers(found, windows, "answer"), answers(model, windows, "answer"), rtol=1e-4, atol=1e-5
+    )
+    before, after = (
+        np.abs(answers(one, windows, "narrow")).max(axis=(0, 2, 3)) for one in (model, found)
+    )
+    np.testing.assert_allclose(after, np.minimum(before.max(), 4 * before), rtol=1e-4)
+    assert after.min() > before.min()
+
+
 def test_a_whole_network_stays_the_same(float_graph: Path) -> None:
     model, tiles = onnx.load(str(float_graph)), simulated_reflectance(seed=3)
     answer = model.graph.output[0].name
