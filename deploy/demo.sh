@@ -9,10 +9,10 @@ simulate_scene
 
 echo "2. Generating and exchanging keys, starting the flight service."
 start_service
-"$bin/groundsim" wait --timeout 120 "${station[@]}"
+"$bin/groundsim" wait --timeout 600 "${station[@]}"
 
 echo "3. PROCESS_SCENE: JPEG 2000 to INT8 tiles to cloud mask and products."
-"$bin/groundsim" watch --topics sci.cloud_fraction --count 1 --for 120 "${station[@]}" >demo/cloud_fraction.json &
+"$bin/groundsim" watch --topics sci.cloud_fraction --count 1 --for 1200 "${station[@]}" >demo/cloud_fraction.json &
 watching=$!
 "$bin/groundsim" send PROCESS_SCENE "scene=$scene" products=geotiff,fill,quicklook,stac,report "${station[@]}"
 wait "$watching"
