@@ -28,14 +28,12 @@ _POLL_S: Final = 0.02
 def kill_often(laboratory: Laboratory, folder: Path, seed: int, kills: int) -> dict[str, Any]:
     """One episode; what was found, and how much was at stake.  ``folder`` must not exist."""
     choice = random.Random(seed)
+    phases = choice.choices(PHASES, k=kills)  # what follows draws as often as its timing has it
     with forked_unit(folder, package=laboratory.package) as unit:
         laboratory.equip(unit)
         life = GroundLife(unit, [laboratory.scene.name], choice, models=[laboratory.model()])
         findings: list[str] = []
-        phases: Counter[str] = Counter()
-        for kill in range(kills):
-            phase = choice.choice(PHASES)
-            phases[phase] += 1
+        for kill, phase in enumerate(phases):
             unit.start()
             with life.at_work():
                 _wait_for_moment(unit, phase, choice)
@@ -53,7 +51,7 @@ def kill_often(laboratory: Laboratory, folder: Path, seed: int, kills: int) -> d
         return {
             "seed": seed,
             "kills": kills,
-            "phases": dict(phases),
+            "phases": dict(Counter(phases)),
             "jobs": len(life.record.accepted),
             "products": len(life.record.delivered),
             "packets": len(life.record.packets),
