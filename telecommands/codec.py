@@ -155,7 +155,8 @@ def _wrong(
     return f"got {within}{key} = {value!r:.60}, which is not {valid_values(expected)}"
 
 
-def _fields(kind: type[msgspec.Struct]) -> dict[str, inspect.Field]:
+@lru_cache  # the inspection takes milliseconds, and refusals may come in floods
+def _fields(kind: type[msgspec.Struct]) -> Mapping[str, inspect.Field]:
     record = inspect.type_info(kind)
     assert isinstance(record, inspect.StructType)
     return {field.encode_name: field for field in record.fields}

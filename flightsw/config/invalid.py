@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +42,7 @@ def explain(
 def _unknown(key: str, tables: list[str], kind: type[msgspec.Struct]) -> tuple[str, str]:
     known = _fields(tables, kind)
     cause = f"has the unknown key {key}{_within(tables) or ' at its top level'}"
-    homes = [f"[{table}]" for table, fields in _tables("", kind) if key in fields]
+    homes = [f"[{table}]" for table, fields in _tables_of(kind).items() if key in fields]
     if homes:
         return cause, f"Move it to {' or '.join(homes)}"
     nearest = difflib.get_close_matches(key, known, n=1)
@@ -53,16 +54,21 @@ def _within(tables: list[str]) -> str:
     return f" in [{'.'.join(tables)}]" if tables else ""
 
 
-def _fields(tables: list[str], kind: type[msgspec.Struct]) -> dict[str, inspect.Type]:
+def _fields(tables: list[str], kind: type[msgspec.Struct]) -> Mapping[str, inspect.Type]:
     """The keys of a table and their types."""
-    return dict(_tables("", kind))[".".join(tables)]
+    return _tables_of(kind)[".".join(tables)]
 
 
-def _tables(name: str, kind: type[msgspec.Struct]) -> Iterator[tuple[str, dict[str, inspect.Type]]]:
+@lru_cache  # the inspection takes milliseconds
+def _tables_of(kind: type[msgspec.Struct]) -> Mapping[str, Mapping[str, inspect.Type]]:
     record = inspect.type_info(kind)
     assert isinstance(record, inspect.StructType)
+    return dict(_tables("", record))
+
+
+def _tables(name: str, record: inspect.StructType) -> Iterator[tuple[str, dict[str, inspect.Type]]]:
     yield name, {field.encode_name: field.type for field in record.fields}
     for field in record.fields:
         for part in parts(field.type):
             if isinstance(part, inspect.StructType):
-                yield from _tables(f"{name}.{field.encode_name}".lstrip("."), part.cls)
+                yield from _tables(f"{name}.{field.encode_name}".lstrip("."), part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
@@ -76,7 +77,12 @@ def value_at(fields: Any, path: str) -> Any:
 
 def check_path(topic: Topic, path: str) -> None:
     """Raise :class:`ValueError`, which names the fields, if packets of the topic lack the path."""
-    _check_path(inspect.type_info(PACKETS[topic]), path.split("."), topic)
+    _check_path(_fields_of(topic), path.split("."), topic)
+
+
+@lru_cache  # the inspection takes milliseconds
+def _fields_of(topic: Topic) -> inspect.Type:
+    return inspect.type_info(PACKETS[topic])
 
 
 def fill(value: Any, names: Mapping[str, Any]) -> Any:
