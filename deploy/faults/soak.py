@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
 from deploy.faults.checker import Limits, check
 from deploy.faults.ground_life import ATTEMPTS, CONTACT_BYTES, GroundLife
@@ -93,19 +94,24 @@ class Slope(NamedTuple):
     uncertainty: float
 
 
-def slope(at: Sequence[float], values: Sequence[float], bins: int = 20) -> Slope:
-    """The slope over time.  Neighbouring samples resemble each other: means of bins count."""
-    edges = np.linspace(min(at), max(at), bins + 1)
-    place = np.clip(np.digitize(at, edges) - 1, 0, bins - 1)
-    chosen = [number for number in range(bins) if (place == number).any()]
+def slope(
+    at: Sequence[float],
+    values: Sequence[float],
+    of: Callable[[NDArray[np.float64]], np.floating[Any]] = np.mean,
+) -> Slope:
+    """The slope over time.  Neighbouring samples resemble each other: one value of a bin counts."""
+    edges = np.linspace(min(at), max(at), _BINS + 1)
+    place = np.clip(np.digitize(at, edges) - 1, 0, _BINS - 1)
+    chosen = [number for number in range(_BINS) if (place == number).any()]
     x = np.array([np.mean(np.asarray(at)[place == number]) for number in chosen])
-    y = np.array([np.mean(np.asarray(values)[place == number]) for number in chosen])
+    y = np.array([of(np.asarray(values)[place == number]) for number in chosen])
     value, intercept = np.polyfit(x, y, 1)
     rest = y - (value * x + intercept)
     error = np.sqrt(rest @ rest / (len(x) - 2) / ((x - x.mean()) @ (x - x.mean())))
     return Slope(float(value), float(_STUDENT * error))
 
 
+_BINS: Final = 20
 _STUDENT: Final = 2.10
 """Student's t, 18 degrees of freedom, 95 % on both sides."""
 
@@ -195,7 +201,8 @@ def _figures(
 ) -> dict[str, Any]:
     warm = [one for one in week.samples if one.at > _WARM_UP * seconds]
     at = [one.at / 3600 for one in warm]
-    memory = slope(at, [one.resident / 1e6 for one in warm])
+    # The least of each bin: a scene at work holds memory that it returns.
+    memory = slope(at, [one.resident / 1e6 for one in warm], np.min)
     thirds = [
         [took * 1e3 for when, took in week.pings if third <= when / seconds * 3 < third + 1]
         for third in range(3)
@@ -218,6 +225,7 @@ def _figures(
         "events": dict(events),
         "memory_mb": [warm[0].resident / 1e6, warm[-1].resident / 1e6],
         "memory_slope_mb_per_h": memory,
+        "memory_slope_mb_per_h_of_the_week": [one * seconds / _WEEK_S for one in memory],
         "memory": verdict(memory),
         "descriptors": [slope(at, [one.descriptors for one in warm]), *_range(warm, "descriptors")],
         "threads": [slope(at, [one.threads for one in warm]), *_range(warm, "threads")],
