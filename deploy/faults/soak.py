@@ -111,6 +111,7 @@ def slope(
     return Slope(float(value), float(_STUDENT * error))
 
 
+_KEPT_EVERY: Final = 10
 _BINS: Final = 20
 _STUDENT: Final = 2.10
 """Student's t, 18 degrees of freedom, 95 % on both sides."""
@@ -201,8 +202,11 @@ def _figures(
 ) -> dict[str, Any]:
     warm = [one for one in week.samples if one.at > _WARM_UP * seconds]
     at = [one.at / 3600 for one in warm]
-    # The least of each bin: a scene at work holds memory that it returns.
-    memory = slope(at, [one.resident / 1e6 for one in warm], np.min)
+    # The least of each bin: a scene at work holds memory, descriptors and threads that it returns.
+    memory, descriptors, threads = (
+        slope(at, [getattr(one, name) * factor for one in warm], np.min)
+        for name, factor in (("resident", 1e-6), ("descriptors", 1.0), ("threads", 1.0))
+    )
     thirds = [
         [took * 1e3 for when, took in week.pings if third <= when / seconds * 3 < third + 1]
         for third in range(3)
@@ -227,8 +231,9 @@ def _figures(
         "memory_slope_mb_per_h": memory,
         "memory_slope_mb_per_h_of_the_week": [one * seconds / _WEEK_S for one in memory],
         "memory": verdict(memory),
-        "descriptors": [slope(at, [one.descriptors for one in warm]), *_range(warm, "descriptors")],
-        "threads": [slope(at, [one.threads for one in warm]), *_range(warm, "threads")],
+        "descriptors": [descriptors, *_range(warm, "descriptors")],
+        "threads": [threads, *_range(warm, "threads")],
+        "samples": week.samples[::_KEPT_EVERY],
         "ping_p50_ms": [statistics.median(one) for one in thirds],
         "ping_p99_ms": [float(np.percentile(one, 99)) for one in thirds],
         "findings": findings,
