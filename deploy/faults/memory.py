@@ -1,8 +1,8 @@
 """Flipped bits in memory: the network's parameters, tables, and the buffers from strip to mask.
 
 One flip a trial, made in the arrays of the service's own code, and judged by its own checks: golden
-tiles, the tables' checksum, the check of answers, the reader of masks.  What none of them notices
-is counted in pixels of the mask.
+tiles, checksums of tables and tiles, the check of answers, the reader of masks.  What none of them
+notices is counted in pixels of the mask.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.fusion import MaskFusion, contamination_margin
 from flightsw.pipeline.quantisation import TableGuard
+from flightsw.pipeline.work import TileBatch
 from flightsw.products.array_file import MaskArray
 from flightsw.products.contents import FinishedRows
 from flightsw.products.mask_file import open_mask
@@ -47,7 +48,7 @@ SHARES: Final = {
 BOUNDS: Final = {
     **dict.fromkeys(NETWORK, 100),
     "table": -1,
-    "digital number": 2000, "input tile": 500, "answer": 1, "mask": 1,
+    "digital number": 2000, "input tile": -1, "answer": 1, "mask": 1,
 }  # fmt: skip
 """Pixels of one tile's mask that may change without notice; -1: each flip must be noticed."""
 
@@ -152,17 +153,22 @@ class MemoryLaboratory:
         known = choice.choice(self._known)
         numbers, where = _flipped(known.tile.numbers, choice)
         tile = JudgedTile(known.tile.name, numbers, known.tile.tables)
-        return self._asked(known, tile.quantised(), where)
+        # A doubt does not help: the second answer to a wrong tile equals the first.
+        logits = self._network.logits(tile.quantised(), known.trace)
+        return _result(f"{known.tile.name} {where}", "", [known], [logits])
 
     def _input(self, choice: random.Random) -> Result:
         known = choice.choice(self._known)
-        return self._asked(known, *_flipped(known.taken, choice))
-
-    def _asked(self, known: _Known, tile: NDArray[np.int8], where: str) -> Result:
-        """A doubt does not help: the second answer to a wrong tile equals the first."""
+        tile, where = _flipped(known.taken, choice)
+        changing = known.taken[None].copy()
+        batch = TileBatch(((0, 0),), changing)
+        changing[0] = tile
+        noticed = ""
+        try:
+            batch.require_unchanged()
+        except InferenceFailed as error:
+            noticed = error.cause
         logits = self._network.logits(tile, known.trace)
-        impossible = AnswerCheck(self._grid, self._info, self._answers.pair_sums).impossible(logits)
-        noticed = "impossible answer" if impossible else ""
         return _result(f"{known.tile.name} {where}", noticed, [known], [logits])
 
     def _answer(self, choice: random.Random) -> Result:
