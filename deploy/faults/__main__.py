@@ -46,7 +46,7 @@ def main() -> int:
     """Run what is missing in the results; 1 if anything was lost, wrong, or did not start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(_CAMPAIGNS))
-    parser.add_argument("--count", type=int, help="damages, kills, cuts, frames or attacks")
+    parser.add_argument("--count", type=int, help="damages, kills, cuts, flips, frames or attacks")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same draws")
     parser.add_argument("--results", type=Path, default=_ROOT / "faults", help="folder of results")
     arguments = parser.parse_args()

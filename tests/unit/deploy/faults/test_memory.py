@@ -25,7 +25,9 @@ def laboratory(small_package: Path, tmp_path_factory: pytest.TempPathFactory) ->
     package = load_package(small_package)
     side, bands = package.tile_size, len(package.bands)
     tables = np.stack([quantisation_table(0, 10_000, *package.input.as_pair())] * bands)
-    ramp = np.broadcast_to(np.arange(1500, 1500 + 10 * side, 10, np.uint16), (bands, side, side))
+    ramp = np.broadcast_to(
+        np.arange(1500, 1500 + 10 * side, 10, dtype=np.uint16), (bands, side, side)
+    )
     tiles = [JudgedTile("ramp", ramp.copy(), tables)]
     return MemoryLaboratory(tmp_path_factory.mktemp("masks"), package, tiles)
 

@@ -428,7 +428,7 @@ def test_a_tile_that_changes_in_memory_while_it_waits_for_its_answer_ends_the_sc
     class _Struck(ArithmeticEngine):
         def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
             if self.tiles_seen == 3:
-                tiles[0, 100, 100, 2] ^= 1  # type: ignore[operator]
+                tiles[0, 100, 100, 2] ^= 1
             return super().push(tiles)
 
     numbers = _digital_numbers(5, 640, 640)
