@@ -19,6 +19,7 @@ from deploy.faults.frames import BATCH, SOUND, batches
 from deploy.faults.history import ENDINGS, make_history
 from deploy.faults.kills import kill_often
 from deploy.faults.laboratory import Laboratory
+from deploy.faults.memory import is_beyond_bounds, memory_trials, text_of_memory
 from deploy.faults.power_cuts import cut_once, record_life
 from deploy.faults.recording import is_available
 from deploy.faults.state_damage import SILENT, damage_once, totals
@@ -45,7 +46,7 @@ def main() -> int:
     """Run what is missing in the results; 1 if anything was lost, wrong, or did not start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(_CAMPAIGNS))
-    parser.add_argument("--count", type=int, help="damages, kills, cuts, frames or attacks")
+    parser.add_argument("--count", type=int, help="damages, kills, cuts, flips, frames or attacks")
     parser.add_argument("--seed", type=int, default=1, help="same seed, same draws")
     parser.add_argument("--results", type=Path, default=_ROOT / "faults", help="folder of results")
     arguments = parser.parse_args()
@@ -161,6 +162,7 @@ _CAMPAIGNS: Final = {
     "frames": _Campaign(
         1_000_000, BATCH, _frames, _text_of_frames, lambda one: not set(SOUND) >= set(one)
     ),
+    "memory": _Campaign(10_000, 1, memory_trials, text_of_memory, is_beyond_bounds),
     "attacks": _Campaign(27, 1, attack_trials, text_of_attacks, _has_findings),
 }
 

@@ -175,6 +175,7 @@ class EngineConsumer:
         self.last_answer_ns = perf_counter_ns()
         owed = self._owed.popleft() if self._owed else None
         if isinstance(owed, TileBatch) and len(logits) == len(owed.places):
+            owed.require_unchanged()
             yield from self._sound(owed, logits)
         elif isinstance(owed, _Doubted) and len(logits) == 1:
             yield from self._judge_again(owed, logits)

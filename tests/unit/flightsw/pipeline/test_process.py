@@ -424,6 +424,19 @@ def test_a_quantisation_table_that_changes_in_memory_ends_the_scene(
         process_scene(ArrayScene(numbers), _Struck(), PipelineSettings(device="cpu"))
 
 
+def test_a_tile_that_changes_in_memory_while_it_waits_for_its_answer_ends_the_scene() -> None:
+    class _Struck(ArithmeticEngine):
+        def push(self, tiles: Tiles) -> NDArray[np.int8] | None:
+            if self.tiles_seen == 3:
+                tiles[0, 100, 100, 2] ^= 1
+            return super().push(tiles)
+
+    numbers = _digital_numbers(5, 640, 640)
+    engine = _Struck(delay=2)
+    with pytest.raises(InferenceFailed, match=r"column 0 on.* changed in memory"):
+        process_scene(ArrayScene(numbers), engine, PipelineSettings(device="cpu"))
+
+
 def test_tiles_without_a_valid_pixel_never_reach_the_engine() -> None:
     numbers = _digital_numbers(5, 640, 640)
     numbers[:, :, :434] = 0
