@@ -154,17 +154,21 @@ def check(
     ``log`` holds the lines of all its runs, decoded.
     """
     findings: list[Finding] = []
+    rows = _Rows([], [], [], [], [], {})  # before the first start has made the file
     with tempfile.TemporaryDirectory() as folder:
         # A copy: SQLite would write the log into the file.
         for name in ("state.sqlite", "state.sqlite-wal"):
             if (state_dir / name).exists():
                 shutil.copy(state_dir / name, folder)
-        with closing(_open(Path(folder) / "state.sqlite")) as db:
-            try:
-                findings += _unsound(db)
-                rows = _read(db)
-            except sqlite3.DatabaseError as error:
-                return [*findings, Finding(Rule.STATE_SOUND, str(error))]
+        if (Path(folder) / "state.sqlite").exists():
+            with closing(_open(Path(folder) / "state.sqlite")) as db:
+                try:
+                    findings += _unsound(db)
+                    rows = _read(db)
+                except sqlite3.DatabaseError as error:
+                    return [*findings, Finding(Rule.STATE_SOUND, str(error))]
+        elif moment != "killed":
+            findings.append(Finding(Rule.STATE_SOUND, "there is no state file"))
     findings += _jobs(rows, ground, limits, moment)
     findings += _stages(rows, ground)
     findings += _products(rows, ground, state_dir / "products", moment)

@@ -197,7 +197,10 @@ class FlightService:
             too_many=self._refuses_connections("telemetry"),
         )
         self._events = EventReporter(
-            lambda event: self._telemetry.publish("evt", event), self._log, time.monotonic
+            lambda event: self._telemetry.publish("evt", event),
+            self._log,
+            time.monotonic,
+            self._state.after_commit,
         )
         self._parameters = ParameterStore(self._state, self._report_parameter)
         self._modes = ModeMachine(self._follow_mode)
@@ -574,7 +577,7 @@ class FlightService:
             self._log.warning("a telecommand has no record", id=telecommand, stage=stage.value)
 
     def _follow_mode(self, before: Mode, after: Mode, why: str) -> None:
-        self._events.report("MODE_CHANGED", f"{before.value} to {after.value}: {why}")
+        self._events.report_now("MODE_CHANGED", f"{before.value} to {after.value}: {why}")
         if after is not Mode.OPERATIONAL:
             self._processing.interrupt(f"the mode is {after.value}")
         self._processing.wake()

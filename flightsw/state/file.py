@@ -59,6 +59,7 @@ class StateFile:
         self._transactions = 0
         self._copied_at = -1
         self._committed: list[Callable[[], None]] = []
+        self._writer: int | None = None  # the thread whose transaction is open
         self._db: sqlite3.Connection
         try:
             self._mark = MarkFile(folder / MARK_FILE)
@@ -92,6 +93,7 @@ class StateFile:
             if self._db.in_transaction:  # part of the outer one
                 yield self._db
                 return
+            self._writer = threading.get_ident()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
@@ -105,6 +107,8 @@ class StateFile:
             except BaseException:
                 self._roll_back()
                 raise
+            finally:
+                self._writer = None
             self._transactions += 1
             if self._mark is not None and not self._volatile:
                 self._mark.write(Mark(self._transactions, digest))
@@ -113,15 +117,14 @@ class StateFile:
                 action()
 
     def after_commit(self, action: Callable[[], None]) -> None:
-        """Do ``action`` when the open transaction is committed, never if it is rolled back.
+        """Do ``action`` when this thread's transaction is committed, never if it is rolled back.
 
-        Without an open transaction it is done immediately.
+        Without a transaction of this thread it is done immediately; it never waits for another.
         """
-        with self._lock:
-            if self._db.in_transaction:
-                self._committed.append(action)
-                return
-        action()
+        if self._writer == threading.get_ident():
+            self._committed.append(action)
+        else:
+            action()
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

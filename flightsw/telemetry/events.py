@@ -34,6 +34,8 @@ class EventReporter:
     One bucket of tokens for each name keeps a flood out of both; CRITICAL events always pass.
     The first event left out is reported by EVENTS_SQUELCHED; the next one that passes carries how
     many were left out.
+    ``after_commit`` delays what a transaction reports until it is committed: an event that the
+    ground saw must not be undone.
     """
 
     def __init__(
@@ -41,10 +43,12 @@ class EventReporter:
         publish: Callable[[Event], None],
         log: FilteringBoundLogger,
         monotonic: Callable[[], float],
+        after_commit: Callable[[Callable[[], None]], None],
     ) -> None:
         self._publish = publish
         self._log = log
         self._monotonic = monotonic
+        self._after_commit = after_commit
         self._lock = threading.Lock()
         self._buckets: dict[str, TokenBucket] = {}
         self._left_out: Counter[str] = Counter()  # since the last event of the name that passed
@@ -58,11 +62,16 @@ class EventReporter:
 
     def report(self, event: EventName, message: str, /, **fields: Any) -> None:
         """Report an event of the dictionary; fields may be anything, secrets are removed."""
+        self._after_commit(lambda: self.report_now(event, message, **fields))
+
+    def report_now(self, event: EventName, message: str, /, **fields: Any) -> None:
+        """The same for what is true already, whatever becomes of the open transaction."""
         passes, left_out = self._admit(event)
         if passes:
             self._emit(event, message, fields, left_out)
         elif left_out == 1 and event != _SQUELCHED:
-            self.report(_SQUELCHED, f"{event} occurs too often: some are left out", source=event)
+            message = f"{event} occurs too often: some are left out"
+            self.report_now(_SQUELCHED, message, source=event)
 
     def _admit(self, event: EventName) -> tuple[bool, int]:
         """Whether it passes, and how many of its name were left out since the last that did."""

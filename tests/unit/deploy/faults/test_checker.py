@@ -202,6 +202,17 @@ def test_a_contact_that_spent_more_than_its_bytes_is_named(unit: Unit) -> None:
     assert unit.rules("started") == {Rule.BUDGET_KEPT}
 
 
+def test_a_state_file_may_be_absent_only_if_a_first_start_was_killed_before_it_promised_anything(
+    unit: Unit, tmp_path: Path
+) -> None:
+    assert check(tmp_path / "absent", GroundRecord(), moment="killed") == []
+    assert [one.rule for one in check(tmp_path / "absent", GroundRecord(), moment="started")] == [
+        Rule.STATE_SOUND
+    ]
+    unit.file("state.sqlite").unlink()
+    assert Rule.NOTHING_LOST in unit.rules("killed")
+
+
 def test_each_rule_has_a_breach() -> None:
     elsewhere = {Rule.BUDGET_KEPT, Rule.SETTLED}
     assert {rule for rule, _ in _BREACHES} | elsewhere == set(Rule)

@@ -6,6 +6,7 @@ import re
 import resource
 import shutil
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,6 +64,15 @@ def test_what_waits_for_the_commit_is_done_after_it_and_never_if_it_is_rolled_ba
         assert done == ["kept"]
         state.after_commit(lambda: done.append("immediately"))
     assert done == ["kept", "immediately"]
+
+
+def test_what_another_thread_does_after_a_commit_waits_for_no_transaction(tmp_path: Path) -> None:
+    done: list[str] = []
+    with StateFile(tmp_path) as state, state.transaction():
+        other = threading.Thread(target=state.after_commit, args=(lambda: done.append("done"),))
+        other.start()
+        other.join(timeout=30)
+        assert done == ["done"]
 
 
 def test_what_a_transaction_wrote_survives_the_process(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flightsw.state import StateFile
 from flightsw.telemetry.events import BURST, PER_SECOND, EventReporter
 from flightsw.telemetry.packets import PacketStream
 from telecommands.codec import decode_packet
@@ -18,7 +20,9 @@ class _Reported:
         self.now = 0.0
         self.events: list[Event] = []
         self.log = structlog.testing.CapturingLogger()
-        self.reporter = EventReporter(self.events.append, self.log, lambda: self.now)
+        self.reporter = EventReporter(
+            self.events.append, self.log, lambda: self.now, lambda action: action()
+        )
 
     def names(self) -> list[str]:
         return [event.event for event in self.events]
@@ -137,3 +141,23 @@ def test_fields_of_any_kind_go_down_without_secrets() -> None:
         "huge": str(2**80),
     }
     assert event.message == "bad \\udcff name"
+
+
+def test_what_a_transaction_reports_appears_with_its_commit_and_never_if_it_is_rolled_back(
+    tmp_path: Path,
+) -> None:
+    events: list[Event] = []
+    with StateFile(tmp_path) as state:
+        log = structlog.testing.CapturingLogger()
+        reporter = EventReporter(events.append, log, lambda: 0.0, state.after_commit)
+        with state.transaction():
+            reporter.report("JOB_FAILED", "kept", job="j1")
+            reporter.report_now("MODE_CHANGED", "true already")
+            assert [one.event for one in events] == ["MODE_CHANGED"]
+            assert len(log.calls) == 1
+        assert [one.message for one in events] == ["true already", "kept"]
+        with suppress(KeyError), state.transaction():
+            reporter.report("JOB_FAILED", "rolled back", job="j2")
+            raise KeyError
+        reporter.report("JOB_STARTED", "without a transaction")
+    assert [one.message for one in events[2:]] == ["without a transaction"]
