@@ -123,6 +123,8 @@ class TileProducer:
 
     def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
         """Pixels of the span without data, from its first column on; None if all are valid."""
+        if span.all_valid:
+            return None
         stacks = (*span.beside, span.own)
         found = [[self._no_data_pixels(piece) for piece in stack.pieces] for stack in stacks]
         if all(one is None for pieces in found for one in pieces):
