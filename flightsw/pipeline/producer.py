@@ -15,6 +15,7 @@ from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pi
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.surroundings import surround
+from flightsw.pipeline.thinning import thinned
 from flightsw.pipeline.work import (
     GridRowDone,
     NoDataPatch,
@@ -119,7 +120,7 @@ class TileProducer:
         """What ``tile`` shows in its upper left ``rows`` x ``columns`` pixels."""
         every = self._sample_every
         valid = None if missing is None else ~missing[::every, ::every]
-        return TileSample(tile[:rows:every, :columns:every].copy(), valid)
+        return TileSample(thinned(tile[:rows, :columns], every), valid)
 
     def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
         """Pixels of the span without data, from its first column on; None if all are valid."""
