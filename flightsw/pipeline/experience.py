@@ -27,7 +27,7 @@ from flightsw.model.sound_scenes import (
     sizes_of,
 )
 from flightsw.pipeline.fusion import Margins, contamination_margin
-from flightsw.pipeline.thinning import thinned
+from flightsw.pipeline.pixel_words import thinned
 from flightsw.pipeline.work import AnsweredBatch, TileSample
 from flightsw.products.contents import Experience
 

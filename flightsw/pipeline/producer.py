@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
+from flightsw.pipeline.pixel_words import thinned
 from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.surroundings import surround
-from flightsw.pipeline.thinning import thinned
 from flightsw.pipeline.work import (
     GridRowDone,
     NoDataPatch,
