@@ -1,4 +1,4 @@
-"""Pixels of a few bytes seen as one number each: NumPy copies scattered ones several times faster."""
+"""Pixels of a few bytes as one number each: NumPy copies scattered ones several times faster."""
 
 from __future__ import annotations
 
