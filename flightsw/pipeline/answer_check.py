@@ -6,16 +6,14 @@ Pure functions of a tile's logits, its neighbours' logits and the answers just b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo, Logits, Tiles
-from flightsw.pipeline.fusion import Margins
+from flightsw.pipeline.fusion import Margins, clear_and_contaminated, margin_of
 from flightsw.scene.tiling import Grid
 
 LEAST_SIMILARITY: Final = 0.35
@@ -73,10 +71,10 @@ class AnswerCheck:
         ``(tile_size, tile_size, classes)`` and ``(tile_size, tile_size, bands)``.  Its edges are
         kept for its neighbours.
         """
-        clear, *others = _planes(logits)
+        clear, contaminated = clear_and_contaminated(logits)
         stale = self._repeats(tile, logits)
-        least = self._least_similarity(place, clear, others)
-        if self._breaks_pairs(clear, others):
+        least = self._least_similarity(place, clear, contaminated)
+        if self._breaks_pairs(clear, contaminated):
             return "has pixels whose two logits are not opposite"
         if self._exact and speckles(clear) > MOST_SPECKLES:
             return "has single pixels that contradict those around them"
@@ -90,8 +88,7 @@ class AnswerCheck:
 
     def impossible(self, logits: Logits) -> bool:
         """Whether no sound engine gives this answer, however often it is asked."""
-        clear, *others = _planes(logits)
-        return self._breaks_pairs(clear, others)
+        return self._breaks_pairs(*clear_and_contaminated(logits))
 
     def same(self, one: Logits, other: Logits) -> bool:
         """Whether two answers to the same tile agree: exactly if they are INT8."""
@@ -101,17 +98,16 @@ class AnswerCheck:
 
     def accept(self, place: Place, logits: Logits) -> None:
         """Keep the edges of an answer that was confirmed."""
-        clear, *others = _planes(logits)
-        self._keep_edges(place, clear, others)
+        self._keep_edges(place, *clear_and_contaminated(logits))
 
     def forget_above(self, row: int) -> None:
         """Drop the edges of tiles above grid row ``row``, all of which is answered."""
         self._edges = {place: edges for place, edges in self._edges.items() if place[0] >= row}
 
-    def _breaks_pairs(self, clear: Logits, others: Sequence[Logits]) -> bool:
+    def _breaks_pairs(self, clear: Logits, contaminated: Logits) -> bool:
         if self._pair_sums is None:
             return False
-        least, largest, *_ = cv2.minMaxLoc(cv2.add(clear, others[0]))
+        least, largest, *_ = cv2.minMaxLoc(cv2.add(clear, contaminated))
         return least < self._pair_sums[0] or largest > self._pair_sums[1]
 
     def _repeats(self, tile: Tiles, logits: Logits) -> bool:
@@ -121,11 +117,9 @@ class AnswerCheck:
         self._recent.append((given, answer))
         return repeats
 
-    def _least_similarity(
-        self, place: Place, clear: Logits, others: Sequence[Logits]
-    ) -> float | None:
+    def _least_similarity(self, place: Place, clear: Logits, contaminated: Logits) -> float | None:
         """The least over the neighbours above and to the left; None if both are absent."""
-        self._keep_edges(place, clear, others)
+        self._keep_edges(place, clear, contaminated)
         row, column = place
         edges = []
         if left := self._edges.get((row, column - 1)):
@@ -134,14 +128,16 @@ class AnswerCheck:
             edges.append(above.below)
         return min(
             (
-                similarity(_margin(clear, others, np.s_[: edge.shape[0], : edge.shape[1]]), edge)
+                similarity(
+                    _margin(clear, contaminated, np.s_[: edge.shape[0], : edge.shape[1]]), edge
+                )
                 for edge in edges
                 if edge.size
             ),
             default=None,
         )
 
-    def _keep_edges(self, place: Place, clear: Logits, others: Sequence[Logits]) -> None:
+    def _keep_edges(self, place: Place, clear: Logits, contaminated: Logits) -> None:
         grid, (row, column) = self._grid, place
         rows, columns = grid.needed_rows(row), grid.columns_of(column)
         depth = grid.tile_size - grid.stride  # the first pixels of a deeper overlap are enough
@@ -153,7 +149,9 @@ class AnswerCheck:
         if row + 1 < grid.rows:
             first = grid.needed_rows(row + 1).start - rows.start
             below = np.s_[first : min(first + depth, len(rows)), : len(columns)]
-        self._edges[place] = _Edges(_margin(clear, others, right), _margin(clear, others, below))
+        self._edges[place] = _Edges(
+            _margin(clear, contaminated, right), _margin(clear, contaminated, below)
+        )
 
 
 def similarity(one: Margins, other: Margins) -> float:
@@ -168,20 +166,12 @@ def similarity(one: Margins, other: Margins) -> float:
     return float(first @ second) / most if most else 0.0
 
 
-def speckles(clear: NDArray[np.int8]) -> int:
+def speckles(clear: Logits) -> int:
     """Pixels of a class's logits ``(H, W)`` that are far from the median of 3 x 3 pixels."""
     shifted = clear.view(np.uint8) ^ 0x80  # OpenCV has no median of int8
     away = cv2.absdiff(shifted, cv2.medianBlur(shifted, 3))
     return int(np.count_nonzero(away >= _SPECKLE))
 
 
-def _planes(logits: Logits) -> list[Any]:
-    """Each class's logits: NumPy's loops take five times as long on every second byte."""
-    return [*cv2.split(np.ascontiguousarray(logits))]
-
-
-def _margin(clear: Logits, others: Sequence[Logits], part: tuple[slice, slice]) -> Margins:
-    wide = np.int16 if clear.dtype == np.int8 else np.float32
-    most = np.maximum.reduce([plane[part] for plane in others])
-    margin: NDArray[np.int16 | np.float32] = np.subtract(most, clear[part], dtype=wide)
-    return margin
+def _margin(clear: Logits, contaminated: Logits, part: tuple[slice, slice]) -> Margins:
+    return margin_of(clear[part], contaminated[part])

@@ -6,10 +6,12 @@ with the answers to them, so that any engine and any number of bands will do.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import lru_cache, reduce
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,13 +26,15 @@ from flightsw.model.sound_scenes import (
     SoundScenes,
     sizes_of,
 )
-from flightsw.pipeline.fusion import contamination_margin
+from flightsw.pipeline.fusion import Margins, contamination_margin
+from flightsw.pipeline.pixel_words import thinned
 from flightsw.pipeline.work import AnsweredBatch, TileSample
 from flightsw.products.contents import Experience
 
 SAMPLE_EVERY: Final = 4
 """Of the rows and of the columns of a tile, one is counted."""
 
+_PIXELS_AT_ONCE: Final = 1 << 15  # of a dozen tiles
 _STEPS: Final = 256
 _LARGEST_CONTRAST: Final = 0.75
 _DARK: Final = 4  # steps: the contrast of two dark bands is noise
@@ -51,6 +55,8 @@ class SceneHistograms:
         self._logit_scale = np.float32(logit_scale)
         self._sizes = sizes_of(bands)
         self._counts = np.zeros(sum(self._sizes), np.int64)
+        self._waiting: list[tuple[NDArray[np.uint8], Margins]] = []
+        self._pixels_waiting = 0
         self.pixels = 0
 
     def count(self, sample: TileSample, logits: Logits) -> None:
@@ -59,30 +65,41 @@ class SceneHistograms:
         Pixels without data do not count.
         """
         rows, columns, bands = sample.pixels.shape
-        margins = contamination_margin(logits[::SAMPLE_EVERY, ::SAMPLE_EVERY])[:rows, :columns]
+        margins = contamination_margin(thinned(logits, SAMPLE_EVERY))[:rows, :columns]
         steps = self._steps(sample)
         if sample.valid is not None:
             steps, margins = steps[sample.valid], margins[sample.valid]
-        steps = steps.reshape(-1, bands)
-        real = margins.ravel() * self._logit_scale
-        kinds = np.sum([real > least for least in ANSWERS], axis=0, dtype=np.intp)
-        planes = [np.ascontiguousarray(plane) for plane in steps.T]
-        found = [
-            *(_BIN_OF_STEP[plane] + kinds for plane in (*planes, np.minimum.reduce(planes))),
-            *(_contrast_bins()[one, other] + kinds for one, other in pairwise(planes)),
-            ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp),
-        ]
-        self._counts += np.concatenate(
-            [
-                np.bincount(bins, minlength=size)
-                for bins, size in zip(found, self._sizes, strict=True)
-            ]
-        )
-        self.pixels += len(steps)
+        self._waiting.append((steps.reshape(-1, bands), margins.ravel()))
+        self._pixels_waiting += margins.size
+        self.pixels += margins.size
+        if self._pixels_waiting >= _PIXELS_AT_ONCE:
+            self._count_waiting()
 
     def shares(self) -> NDArray[np.float64]:
         """All histograms, one after the other, as shares of the pixels counted."""
+        if self._pixels_waiting:
+            self._count_waiting()
         return self._counts / max(self.pixels, 1)
+
+    def _count_waiting(self) -> None:
+        """A few tiles together: each by itself would cost more in calls than in counting."""
+        steps, margins = map(np.concatenate, zip(*self._waiting, strict=True))
+        self._waiting, self._pixels_waiting = [], 0
+        planes: Sequence[NDArray[Any]] = cv2.split(steps[None])
+        real = margins * self._logit_scale
+        kinds = reduce(np.add, ((real > least).view(np.uint8) for least in ANSWERS))[None]
+        found = [
+            *(cv2.LUT(plane, _BIN_OF_STEP) for plane in (*planes, reduce(np.minimum, planes))),
+            *(_contrast_bins(one, other) for one, other in pairwise(planes)),
+        ]
+        margin_bins = ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp)
+        *sizes, _ = self._sizes
+        self._counts += np.concatenate(
+            [
+                *(_histogram(bins + kinds, size) for bins, size in zip(found, sizes, strict=True)),
+                np.bincount(margin_bins, minlength=MARGINS),
+            ]
+        )
 
     def _steps(self, sample: TileSample) -> NDArray[np.uint8]:
         """Steps from 0, whatever the engine takes: ``(rows, columns, bands)``."""
@@ -115,16 +132,29 @@ class SceneExperience:
         return Experience(distance=distance, outside=distance > 1, towards=towards, pixels=pixels)
 
 
+def _histogram(bins: NDArray[Any], size: int) -> NDArray[np.int64]:
+    """NumPy's takes twice as long; as float32, counts are exact up to 2 to the power of 24."""
+    return cv2.calcHist([bins], [0], None, [size], [0, size]).ravel().astype(np.int64)
+
+
+def _contrast_bins(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """First bin, of those of each answer, of the contrast of two bands' steps."""
+    pairs = one.astype(np.uint16) * np.uint16(_STEPS) + other
+    return np.asarray(cv2.LUT(pairs, _contrast_table()), np.uint8)
+
+
 @lru_cache(maxsize=1)
-def _contrast_bins() -> NDArray[np.intp]:
-    """First bin, of those of each answer, of two steps: (a - b) / (a + b) in even bins."""
+def _contrast_table() -> NDArray[np.uint8]:
+    """Of two steps, side by side: (a - b) / (a + b) in even bins."""
     steps = np.arange(_STEPS, dtype=np.float64)
     one, other = steps[:, None], steps
     contrast = (one - other) / (one + other + 2 * _DARK)
     bins = (contrast + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
-    return bins.clip(0, CONTRASTS - 1).astype(np.intp) * KINDS
+    return (bins.clip(0, CONTRASTS - 1).astype(np.uint8) * np.uint8(KINDS)).reshape(1, -1)
 
 
 _PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
-_BIN_OF_STEP: Final = KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
+_BIN_OF_STEP: Final = (
+    KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
+).astype(np.uint8)
 """First bin, of those of each answer, of a step."""

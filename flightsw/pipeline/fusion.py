@@ -6,8 +6,9 @@ tiles arrive.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final, Literal, Protocol
 
 import cv2
@@ -83,7 +84,7 @@ class MaskFusion:
         columns = self._grid.columns_of(column)
         rows = self._grid.needed_rows(row)
         seen = logits[: len(rows), : len(columns)]
-        evidence = self._evidence(contamination_margin(seen))
+        evidence = self._evidence(*clear_and_contaminated(seen))
         scores = self._class_scores(seen) if self._class_scores else None
         for number in range(row, self._grid.rows):
             span = self._grid.finished_rows(number)
@@ -137,10 +138,21 @@ def contamination_margin(logits: Logits) -> Margins:
 
     int16 of int8 logits, float32 of float32.
     """
+    return margin_of(*clear_and_contaminated(logits))
+
+
+def clear_and_contaminated(logits: Logits) -> tuple[Logits, Logits]:
+    """The clear logit and the largest contaminated one, both ``(H, W)``."""
     # Planes first: NumPy's loops take five times as long on every second byte.
-    clear, *others = cv2.split(np.ascontiguousarray(logits))
-    wide = np.int16 if logits.dtype == np.int8 else np.float32
-    margin: Margins = np.subtract(np.maximum.reduce(others), clear, dtype=wide)
+    planes: Sequence[Any] = cv2.split(np.ascontiguousarray(logits))
+    clear, *others = planes
+    return clear, reduce(np.maximum, others)
+
+
+def margin_of(clear: Logits, contaminated: Logits) -> Margins:
+    """The contaminated logit less the clear one, int16 of int8 logits, float32 of float32."""
+    wide = np.int16 if clear.dtype == np.int8 else np.float32
+    margin: Margins = np.subtract(contaminated, clear, dtype=wide)
     return margin
 
 
@@ -155,7 +167,7 @@ class _Evidence(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def combine(self) -> np.ufunc: ...
-    def __call__(self, margin: Margins) -> Evidence: ...
+    def __call__(self, clear: Logits, contaminated: Logits) -> Evidence: ...
     def contaminated(self, evidence: Evidence) -> NDArray[np.bool_]: ...
     def percent(self, evidence: Evidence, rows: range) -> Percent | None: ...
 
@@ -166,9 +178,9 @@ class _AnyTile:
     dtype: Final[np.dtype[Any]] = np.dtype(np.uint8)
     combine: Final = np.bitwise_or
 
-    def __call__(self, margin: Margins) -> NDArray[np.uint8]:
+    def __call__(self, clear: Logits, contaminated: Logits) -> NDArray[np.uint8]:
         """1 if this tile's margin is positive."""
-        return (margin > 0).view(np.uint8)
+        return np.greater(contaminated, clear).view(np.uint8)
 
     def contaminated(self, evidence: Evidence) -> NDArray[np.bool_]:
         """Whether any tile's margin was."""
@@ -191,8 +203,9 @@ class _LargestProbability:
         self._temperature = engine.temperature
         self._table = _by_margin(_steps, engine)
 
-    def __call__(self, margin: Margins) -> NDArray[np.uint8]:
+    def __call__(self, clear: Logits, contaminated: Logits) -> NDArray[np.uint8]:
         """This tile's step."""
+        margin = margin_of(clear, contaminated)
         if self._table is None:
             return _steps(margin.astype(np.float64) / self._temperature)
         return np.asarray(self._table[margin.astype(np.int16, copy=False) + (_LEVELS - 1)])
@@ -222,8 +235,9 @@ class _MeanProbability:
         for column in range(grid.columns):
             self._tiles_by_column[_slice(grid.columns_of(column))] += 1
 
-    def __call__(self, margin: Margins) -> NDArray[np.int32]:
+    def __call__(self, clear: Logits, contaminated: Logits) -> NDArray[np.int32]:
         """This tile's 2p - 1 in fixed point."""
+        margin = margin_of(clear, contaminated)
         if self._table is None:
             return _signed_probability(margin.astype(np.float64) / self._temperature)
         return np.asarray(self._table[margin.astype(np.int16, copy=False) + (_LEVELS - 1)])

@@ -37,7 +37,7 @@ class GridSpan:
 
     ``columns`` of the grid; it may have none in a narrow panel.  The stacks have the rows of
     :meth:`Grid.needed_rows` and lie side by side: ``beside`` is what the windows share with
-    panels to the left, ``own`` the whole panel.
+    panels to the left, ``own`` the whole panel.  ``all_valid``: no pixel lacks data, surely.
     """
 
     row: int
@@ -45,6 +45,7 @@ class GridSpan:
     beside: tuple[Stack, ...]
     own: Stack
     ends_row: bool
+    all_valid: bool
 
     @property
     def left(self) -> int:
@@ -119,7 +120,8 @@ def _span(panel: _Panel, grid: Grid) -> GridSpan:
         for left in sorted({at for at, _ in pieces})
     )
     columns = range(grid.columns_before(panel.left), grid.columns_before(panel.right))
-    return GridSpan(panel.row, columns, tuple(beside), own, panel.right == grid.width)
+    all_valid = all(strip.usual for strip in panel.held)
+    return GridSpan(panel.row, columns, tuple(beside), own, panel.right == grid.width, all_valid)
 
 
 def _cut(strip: Strip, rows: range) -> NDArray[np.uint16]:

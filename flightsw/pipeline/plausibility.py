@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from flightsw.errors import CorruptImage
 from flightsw.pipeline.grid_spans import no_data_pixels
 from flightsw.scene.reflectance import SATURATED
-from flightsw.scene.scene import SceneMetadata, Strip
+from flightsw.scene.scene import LARGEST_USUAL, SceneMetadata, Strip
 
 _LARGEST_REFLECTANCE: Final = 3.2767
 """Of a product of 15 bits, DN 32,767; only the mark of saturation lies above."""
@@ -43,12 +44,17 @@ class Plausibility:
         self._impossible = 0
         self._seen = 0
         self._below = dict.fromkeys((_NEGATIVE, _DARK, _DIM), 0)
+        self._bands_by_offset: dict[float, list[int]] = {}
+        for number, band in enumerate(scene.bands):
+            self._bands_by_offset.setdefault(scene.offsets[band], []).append(number)
 
     def watch(self, strips: Iterable[Strip]) -> Iterator[Strip]:
         """Yield the strips unchanged, after counting."""
         for strip in strips:
-            self._count_impossible(strip.digital_numbers)
-            self._count_dark(strip.digital_numbers[:, -strip.top % self._every :: self._every])
+            if not strip.usual or self._largest < LARGEST_USUAL:
+                self._count_impossible(strip.digital_numbers)
+            rows = strip.digital_numbers[:, -strip.top % self._every :: self._every]
+            self._count_dark(rows, all_valid=strip.usual)
             yield strip
 
     def remarks(self, valid_pixels: int) -> tuple[str, ...]:
@@ -63,19 +69,28 @@ class Plausibility:
             impossible = (numbers > self._largest) & (numbers != SATURATED)
             self._impossible += int(np.count_nonzero(impossible.any(axis=0)))
 
-    def _count_dark(self, numbers: NDArray[np.uint16]) -> None:
-        missing = no_data_pixels(numbers, zero_is_measured=self._scene.zero_is_measured)
-        valid = np.ones(numbers.shape[1:], np.bool_) if missing is None else ~missing
-        self._seen += int(np.count_nonzero(valid))
+    def _count_dark(self, numbers: NDArray[np.uint16], *, all_valid: bool) -> None:
+        valid: NDArray[np.bool_] | None = None
+        if not all_valid:
+            missing = no_data_pixels(numbers, zero_is_measured=self._scene.zero_is_measured)
+            valid = None if missing is None else ~missing
+        self._seen += numbers[0].size if valid is None else int(np.count_nonzero(valid))
+        darkest = {  # of the bands that share an offset: in most products, all
+            offset: reduce(np.minimum, (numbers[band] for band in bands))
+            for offset, bands in self._bands_by_offset.items()
+        }
         for reflectance in self._below:
-            below = (numbers < self._limits(reflectance)).any(axis=0)
-            self._below[reflectance] += int(np.count_nonzero(below & valid))
+            below = reduce(
+                np.logical_or,
+                (least < self._limit(reflectance, offset) for offset, least in darkest.items()),
+            )
+            self._below[reflectance] += int(
+                np.count_nonzero(below if valid is None else below & valid)
+            )
 
-    def _limits(self, reflectance: float) -> NDArray[np.int32]:
-        """The digital number of a reflectance by band: ``(bands, 1, 1)``."""
-        scene = self._scene
-        numbers = [reflectance * scene.quantification - scene.offsets[b] for b in scene.bands]
-        return np.ceil(np.array(numbers, np.float64)).astype(np.int32)[:, None, None]
+    def _limit(self, reflectance: float, offset: float) -> int:
+        """The least digital number of a reflectance."""
+        return math.ceil(reflectance * self._scene.quantification - offset)
 
     def _impossible_numbers(self, valid_pixels: int) -> str:
         if not self._impossible:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flightsw.engines.engine import EngineInfo, Tiles
 from flightsw.pipeline.grid_spans import GridSpan, Stack, grid_spans, no_data_pixels
 from flightsw.pipeline.latency import LatencyRecord
+from flightsw.pipeline.pixel_words import thinned
 from flightsw.pipeline.quantisation import Quantiser
 from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.work import (
@@ -119,10 +120,12 @@ class TileProducer:
         """What ``tile`` shows in its upper left ``rows`` x ``columns`` pixels."""
         every = self._sample_every
         valid = None if missing is None else ~missing[::every, ::every]
-        return TileSample(tile[:rows:every, :columns:every].copy(), valid)
+        return TileSample(thinned(tile[:rows, :columns], every), valid)
 
     def _missing(self, span: GridSpan) -> NDArray[np.bool_] | None:
         """Pixels of the span without data, from its first column on; None if all are valid."""
+        if span.all_valid:
+            return None
         stacks = (*span.beside, span.own)
         found = [[self._no_data_pixels(piece) for piece in stack.pieces] for stack in stacks]
         if all(one is None for pieces in found for one in pieces):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.engines.engine import Tiles
+from flightsw.pipeline.pixel_words import as_words
 
 
 def surround(tile: Tiles, rows: int, columns: int, missing: NDArray[np.bool_] | None) -> None:
@@ -35,10 +36,12 @@ def _continue_ground(tile: Tiles, missing: NDArray[np.bool_]) -> None:
     _, nearest = cv2.distanceTransformWithLabels(
         missing.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
+    ground, holes = np.flatnonzero(~missing), np.flatnonzero(missing)
+    nearest = nearest.ravel()
     source = np.zeros(nearest.max() + 1, np.intp)
-    source[nearest[~missing]] = np.flatnonzero(~missing)
-    pixels = tile.reshape(-1, tile.shape[2])
-    tile[missing] = pixels[source[nearest[missing]]]
+    source[nearest[ground]] = ground
+    pixels = as_words(tile).reshape(len(nearest), -1)
+    pixels[holes] = pixels[source[nearest[holes]]]
 
 
 def _mirrored(inside: int, side: int) -> NDArray[np.intp]:

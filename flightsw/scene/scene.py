@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,6 +19,8 @@ from telecommands.dictionary import Decode, Integrity
 
 DECODED_EXACTLY: Final = "the bands are decoded exactly, not fast, because"
 """How a remark begins if a scene is not decoded fast as requested."""
+LARGEST_USUAL: Final = 32_767
+"""Of a digital number: 15 bits."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +151,14 @@ class Strip:
     digital_numbers: NDArray[np.uint16]
     decodes_after: int = 0
     left: int = 0
+
+    @cached_property
+    def usual(self) -> bool:
+        """Whether all numbers are from 1 to :data:`LARGEST_USUAL`: all valid, none saturated.
+
+        One pass over the strip, once; as int16 the larger numbers are negative.
+        """
+        return bool(self.digital_numbers.view(np.int16).min(initial=1) > 0)
 
 
 class Scene(Protocol):

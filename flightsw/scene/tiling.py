@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise, starmap
 from typing import Final
 
 TILE_SIZE: Final = 224
@@ -32,12 +35,12 @@ class Grid:
         if not 0 < self.stride <= self.tile_size:
             raise ValueError(f"stride {self.stride} does not fit tiles of {self.tile_size}")
 
-    @property
+    @cached_property
     def rows(self) -> int:
         """Windows from top to bottom."""
         return self._count(self.height)
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Windows from left to right."""
         return self._count(self.width)
@@ -48,18 +51,15 @@ class Grid:
 
     def needed_rows(self, row: int) -> range:
         """Scene rows that the windows of grid row ``row`` cover."""
-        top = self.top(row)
-        return range(top, min(top + self.tile_size, self.height))
+        return self._needed_rows[row]
 
     def finished_rows(self, row: int) -> range:
         """Scene rows that grid row ``row`` finishes: no later grid row covers them."""
-        bottom = self.height if row == self.rows - 1 else self.top(row + 1)
-        return range(self.top(row), bottom)
+        return self._finished_rows[row]
 
     def columns_of(self, column: int) -> range:
         """Scene columns that the windows of grid column ``column`` cover."""
-        left = self._start(column, self.width)
-        return range(left, min(left + self.tile_size, self.width))
+        return self._columns_of[column]
 
     def columns_before(self, right: int) -> int:
         """How many grid columns, from the left, end at scene column ``right`` or before it."""
@@ -74,14 +74,33 @@ class Grid:
         """
         return self._seen(rows, self.height), self._seen(columns, self.width)
 
+    # Looked up several times a tile.
+
+    @cached_property
+    def _needed_rows(self) -> tuple[range, ...]:
+        return tuple(self._windows(self.height))
+
+    @cached_property
+    def _columns_of(self) -> tuple[range, ...]:
+        return tuple(self._windows(self.width))
+
+    @cached_property
+    def _finished_rows(self) -> tuple[range, ...]:
+        edges = [*(rows.start for rows in self._needed_rows), self.height]
+        return tuple(starmap(range, pairwise(edges)))
+
     def _seen(self, wanted: range, length: int) -> range:
-        starts = (self._start(number, length) for number in range(self._count(length)))
         seen = [
-            start
-            for start in starts
-            if start < wanted.stop and start + self.tile_size > wanted.start
+            window
+            for window in self._windows(length)
+            if window.start < wanted.stop and window.stop > wanted.start
         ]
-        return range(seen[0], min(seen[-1] + self.tile_size, length))
+        return range(seen[0].start, seen[-1].stop)
+
+    def _windows(self, length: int) -> Iterator[range]:
+        for number in range(self._count(length)):
+            start = self._start(number, length)
+            yield range(start, min(start + self.tile_size, length))
 
     def _start(self, number: int, length: int) -> int:
         return min(number * self.stride, max(0, length - self.tile_size))
