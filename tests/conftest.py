@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import hypothesis
 import pytest
 
 from deploy.faults.small_package import write_small_package
+from deploy.rig.forked import Module, run_forked
 
 _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -41,15 +41,9 @@ class Simulated:
     truth: Path
 
 
-def run_command(module: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run a console command as a user would, in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+def run_command(module: Module, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Run a console command in a process of its own, as ``python -m`` does."""
+    return run_forked(module, arguments, timeout_s=300)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 from telecommands.dictionary import CloudFraction, Code, Housekeeping, Stage
 from tests.conftest import Simulated
 

@@ -14,7 +14,8 @@ import rasterio
 
 from deploy.model.sign import generate
 from deploy.model.sign import sign as sign_package
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from flightsw.scene import open_scene
 from telecommands.dictionary import CloudFraction, Code, Stage
 from telecommands.ground.package_archive import open_package
