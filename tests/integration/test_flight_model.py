@@ -26,8 +26,10 @@ from tests.unit.flightsw.overcast_scene import write_overcast
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, light_package: Path
+) -> Iterator[FlightUnit]:
+    with flight_unit(tmp_path_factory.mktemp("unit"), package=light_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         yield unit
@@ -40,7 +42,7 @@ def scene(simulated: Simulated) -> str:
 
 
 def test_a_scene_goes_from_telecommand_to_confirmed_products(
-    unit: FlightUnit, scene: str, simulated: Simulated, tmp_path: Path
+    unit: FlightUnit, scene: str, simulated: Simulated, light_package: Path, tmp_path: Path
 ) -> None:
     with unit.telemetry("sci.cloud_fraction", "ver") as telemetry:
         with unit.client() as client:
@@ -85,6 +87,8 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
             "--json",
             "--products",
             "geotiff",
+            "--model",
+            str(light_package),
         ],
     )
     geotiff = next(f for f in json.loads(alone.stdout)["files"] if f["product"] == "geotiff")
