@@ -10,7 +10,7 @@ OPENMCT := node_modules/.ready
 PARALLEL := --dist loadfile --no-loadscope-reorder
 COVERED := 92
 
-.PHONY: help setup demo dashboard yamcs foreign test lint browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
+.PHONY: help setup demo dashboard yamcs foreign test lint style browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
 
 help:
 	@echo "make demo        simulate a scene, process it, compare the mask with the truth"
@@ -63,17 +63,24 @@ browser:
 	@$(MAKE) --no-print-directory $(OPENMCT) && deploy/browser.sh || \
 		echo "test: Open MCT or Chromium is unavailable; the tests of the dashboard's page are skipped" >&2
 
-lint: $(READY)
+style: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+lint: style
 	$(VENV)/bin/mypy
 
 # Coverage is measured on the unit tests; with it the whole suite would take 15 minutes.
 # The other tests wait for processes much of their time, so three share two cores; these processes
-# find the project's bytecode, whatever the shell says.
+# find the project's bytecode, whatever the shell says.  Each library has one thread, since the
+# threads of several processes would wait for each other; mypy runs beside the tests, on one core.
 test: export PYTHONDONTWRITEBYTECODE =
-test: lint browser
-	$(VENV)/bin/pytest -n 2 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit
+test: export OMP_NUM_THREADS = 1
+test: style browser
+	$(VENV)/bin/mypy & types=$$!; \
+	$(VENV)/bin/pytest -n 2 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
+		{ kill $$types; exit 1; }; \
+	wait $$types
 	$(VENV)/bin/pytest -n 3 $(PARALLEL) --ignore tests/unit tests
 
 docs: $(READY)

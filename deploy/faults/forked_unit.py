@@ -6,11 +6,8 @@ most of the cost of a start, is saved.  Campaigns kill it a thousand times.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import multiprocessing
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,16 +18,11 @@ from typing import Any, Final
 
 from deploy.faults.moved_clock import install, set_offset
 from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import die_with_the_fork_server, fork_server
 from telecommands.ground.errors import LinkError
 
-_LOADED: Final = (
-    "flightsw.cli", "flightsw.commands.serve", "flightsw.service.daemon", "flightsw.chain",
-    "flightsw.products.product_set", "flightsw.dimc.simulator.runtime",
-    "flightsw.engines.dimc.engine", "rasterio", "cv2", "glymur", "openvino",
-)  # fmt: skip
 _START_SECONDS: Final = 600.0
 _END_SECONDS: Final = 120.0
-_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 _POLL_SECONDS: Final = 0.01
 
 
@@ -39,8 +31,7 @@ class ForkedUnit(FlightUnit):
 
     def __init__(self, folder: Path, *, package: Path, lines: str = "") -> None:
         super().__init__(folder, lines=lines, package=package)
-        self._forks = multiprocessing.get_context("forkserver")
-        self._forks.set_forkserver_preload(list(_LOADED))
+        self._forks = fork_server()
         self._child: BaseProcess | None = None
         self.clock: Path | None = None
         """File of :mod:`deploy.faults.moved_clock` that the daemon's time follows."""
@@ -163,7 +154,7 @@ def _serve(
     """The daemon's life in the forked process."""
     from flightsw.cli import main  # noqa: PLC0415 - of the forked process
 
-    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)  # no daemon outlives its campaign
+    die_with_the_fork_server()  # no daemon outlives its campaign
     if clock is not None:
         install(clock)
     os.environ.update({"OMP_NUM_THREADS": "1", **environ})

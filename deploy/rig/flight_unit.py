@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Protocol
 
 from flightsw.keys import KeyFolder
 from telecommands.dictionary import Verification
@@ -25,6 +25,22 @@ from telecommands.keys import generate_curve_pair, generate_telecommand_key
 
 _START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
+
+
+class Running(Protocol):
+    """A daemon's process, as :class:`subprocess.Popen` is one."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102 - as subprocess says
+
+    @property
+    def stdout(self) -> IO[str] | None: ...  # noqa: D102
+
+    def poll(self) -> int | None: ...  # noqa: D102
+
+    def wait(self, timeout: float | None = None) -> int: ...  # noqa: D102
+
+    def send_signal(self, number: int, /) -> None: ...  # noqa: D102
 
 
 class FlightUnit:
@@ -66,7 +82,7 @@ class FlightUnit:
         (self.ground / "service.key").write_bytes(public.read_bytes())
         self.launcher: Sequence[str] = ()
         """A command that runs the daemon's, such as ``strace``."""
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Running | None = None
         self.log: list[dict[str, Any]] = []
         self.announced = threading.Event()
         self._reader: threading.Thread | None = None
@@ -101,17 +117,8 @@ class FlightUnit:
         """Start the daemon; ``wait`` until it reports that it is ready."""
         self.announced.clear()
         (self.state / "endpoints.json").unlink(missing_ok=True)
-        self.process = subprocess.Popen(
-            [
-                *self.launcher,
-                *(sys.executable, "-m", "flightsw", "serve"),
-                *("--settings", str(self.settings), *options),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", **(environ or {})},
-        )
+        words = ["serve", "--settings", str(self.settings), *options]
+        self.process = self._launch(words, environ or {})
         self._reader = threading.Thread(target=self._read_log, args=(self.process,))
         self._reader.start()
         if wait:
@@ -185,7 +192,16 @@ class FlightUnit:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _read_log(self, process: subprocess.Popen[str]) -> None:
+    def _launch(self, words: Sequence[str], environ: Mapping[str, str]) -> Running:
+        return subprocess.Popen(
+            [*self.launcher, sys.executable, "-m", "flightsw", *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **environ},
+        )
+
+    def _read_log(self, process: Running) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             try:
@@ -215,11 +231,10 @@ def flight_unit(
     engines: Sequence[str] = ("dimc",),
     unit: str = "rig",
     package: Path | None = None,
+    kind: type[FlightUnit] = FlightUnit,
 ) -> Iterator[FlightUnit]:
     """A flight unit with the model that ships, or with ``package``; no process outlives it."""
-    rig = FlightUnit(
-        folder, threads=threads, lines=lines, engines=engines, unit=unit, package=package
-    )
+    rig = kind(folder, threads=threads, lines=lines, engines=engines, unit=unit, package=package)
     try:
         yield rig
     finally:
@@ -227,8 +242,9 @@ def flight_unit(
 
 
 def wait_until(holds: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Poll a condition until it holds."""
-    deadline = time.monotonic() + seconds
+    """Poll a condition until it holds, the longer it takes the more seldom: asking costs time."""
+    began = time.monotonic()
     while not holds():
-        assert time.monotonic() < deadline, f"the condition did not hold within {seconds:g} s"
-        threading.Event().wait(0.02)
+        waited = time.monotonic() - began
+        assert waited < seconds, f"the condition did not hold within {seconds:g} s"
+        threading.Event().wait(max(0.02, waited / 20))

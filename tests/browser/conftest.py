@@ -10,7 +10,8 @@ import pytest
 
 from deploy.rig.bridge_process import BridgeProcess
 from deploy.rig.chromium import find_chromium, launched_chromium
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 from tests.browser.steps import Screenshot, photograph
 from tests.conftest import Simulated
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from deploy.rig.bridge_process import BridgeProcess
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dashboard.address import address_of
 from telecommands.dashboard.bridge import DashboardSettings, find_openmct

@@ -7,7 +7,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from tests.conftest import Simulated
 
 _PROJECT = Path(__file__).resolve().parents[2]

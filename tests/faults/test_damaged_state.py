@@ -12,7 +12,7 @@ import pytest
 
 from deploy.faults.history import ENDINGS, Ending, make_history
 from deploy.faults.state_damage import SILENT, damage_once, unnamed_differences
-from deploy.rig.flight_unit import flight_unit
+from deploy.rig.forked import flight_unit
 from flightsw.state import StateLoss
 from telecommands.dictionary import Code, Stage
 from tests.conftest import Simulated

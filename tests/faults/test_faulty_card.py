@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.rig.flight_unit import flight_unit, wait_until
+from deploy.rig.flight_unit import wait_until
+from deploy.rig.forked import flight_unit
 from flightsw.model.package import load_package
 from telecommands.dictionary import Stage
 from tests.conftest import Simulated

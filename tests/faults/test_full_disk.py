@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from telecommands.dictionary import Code, Stage
 from tests.conftest import Simulated
 

@@ -13,7 +13,8 @@ pytest.importorskip("cfdppy", reason="cfdp-py is not installed (extra gateway)")
 from deploy.faults.gateway_kills import file_gateway, station_options
 from deploy.faults.small_package import write_small_package
 from deploy.rig.cfdp_peer import cfdp_peer, free_ports
-from deploy.rig.flight_unit import flight_unit, wait_until
+from deploy.rig.flight_unit import wait_until
+from deploy.rig.forked import flight_unit
 from telecommands.dictionary import LONGEST_UPLINK_CHUNK, Stage
 from telecommands.ground.package_archive import open_package
 

@@ -24,7 +24,8 @@ import msgspec
 import pytest
 
 from deploy.faults.small_package import write_small_package
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from deploy.yamcs.configuration import write_configuration
 from deploy.yamcs.server import YamcsUnavailable, command, python, running
 from telecommands.dictionary import PACKETS, TELECOMMANDS, Topic

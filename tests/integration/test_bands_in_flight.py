@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.faults.small_package import write_small_package
-from deploy.rig.flight_unit import flight_unit
+from deploy.rig.forked import flight_unit
 from flightsw import sentinel_2
 from flightsw.host.disk import sha256
 from flightsw.model.package import CHECKSUMS

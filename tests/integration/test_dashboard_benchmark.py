@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deploy.benchmark.dashboard import build, measure_queries
 from deploy.rig.bridge_process import BridgeProcess
-from deploy.rig.flight_unit import flight_unit
+from deploy.rig.forked import flight_unit
 from tests.unit.telecommands.dashboard.running import page_and_library
 
 

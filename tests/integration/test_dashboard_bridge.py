@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import zmq
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 from flightsw.keys import KeyFolder
 from telecommands.dashboard.address import PageToken, token_of
 from telecommands.dashboard.archive.reader import ArchiveReader

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pytest
@@ -27,9 +28,19 @@ CARD = DimcSettings(card="simulator")
 MASK = frozenset({"mask"})
 
 
-def _settings(*engines: EngineName, faults: FaultSettings | None = None) -> Settings:
-    dimc = replace(CARD, faults=faults)
-    return Settings(engines=engines, dimc=dimc, pipeline=PipelineSettings(golden_every=5))
+class _Chains(Protocol):
+    """Settings of chains with the model that ships."""
+
+    def __call__(self, *engines: EngineName, faults: FaultSettings | None = None) -> Settings: ...
+
+
+@pytest.fixture(scope="session")
+def settings_of(light_package: Path) -> _Chains:
+    def made(*engines: EngineName, faults: FaultSettings | None = None) -> Settings:
+        dimc, pipeline = replace(CARD, faults=faults), PipelineSettings(golden_every=5)
+        return Settings(model=light_package, engines=engines, dimc=dimc, pipeline=pipeline)
+
+    return made
 
 
 def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
@@ -52,13 +63,13 @@ class _Heard:
 
 @pytest.fixture(scope="session")
 def masks(
-    simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
+    settings_of: _Chains, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, NDArray[np.uint8]]:
     """The mask of each sound engine."""
     found = {}
     for name in ("dimc", "torch-cpu"):
         out = tmp_path_factory.mktemp(name)
-        with open_chain(_settings(name)) as chain:  # type: ignore[arg-type]
+        with open_chain(settings_of(name)) as chain:  # type: ignore[arg-type]
             found[name] = _mask(chain.process(SceneRequest(simulated.scene, out, MASK)))
     return found
 
@@ -78,12 +89,13 @@ def test_int8_and_fp32_agree_as_the_release_says(masks: dict[str, NDArray[np.uin
 
 
 def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
 ) -> None:
     faults, heard = _faults(8, 1, connection_error=1.0), _Heard()
-    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
+    with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert [type(one) for one in heard.recovered] == [InferenceFailed]
@@ -91,24 +103,26 @@ def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
 
 
 def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
 ) -> None:
     faults, heard = _faults(6, 1, inverted=1.0), _Heard()
-    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
+    with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert "golden tile" in str(heard.recovered[0])
 
 
 def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene_continues(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
 ) -> None:
     faults, heard = _faults(8, 1, inverted=1.0), _Heard()
-    with open_chain(_settings("dimc", faults=faults), heard.notices) as chain:
+    with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
     np.testing.assert_array_equal(_mask(processed), masks["dimc"])
     assert [type(one) for one in heard.corrected] == [AnswerWrong]
@@ -117,6 +131,7 @@ def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene
 
 
 def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
@@ -126,7 +141,7 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
     monkeypatch.setattr(injection, "sleep", lambda _: release.wait(120))
     monkeypatch.setattr(stages, "_JOIN_SECONDS", 0.2)
     faults, heard = _faults(8, 1, hang=1.0), _Heard()
-    settings = _settings("dimc", faults=faults)
+    settings = settings_of("dimc", faults=faults)
     settings = replace(settings, pipeline=PipelineSettings(stall_seconds=10.0))
     with open_chain(settings, heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK))
@@ -139,13 +154,14 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
 
 @pytest.mark.parametrize("kind", ["connection_error", "lost_device", "inverted"])
 def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
     kind: str,
 ) -> None:
     faults, heard = _faults(6, None, **{kind: 1.0}), _Heard()
-    with open_chain(_settings("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
+    with open_chain(settings_of("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
         assert processed.engine.name == "torch-cpu"
         assert processed.products.paths("mask")[0].name.endswith("_torch_cloud_mask.npy")
@@ -156,9 +172,9 @@ def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
 
 
 def test_a_named_engine_is_used_and_never_replaced(
-    simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
+    settings_of: _Chains, simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
 ) -> None:
-    with open_chain(_settings("dimc")) as chain:
+    with open_chain(settings_of("dimc")) as chain:
         named = chain.process(SceneRequest(simulated.scene, tmp_path, MASK, engine="torch-cpu"))
         np.testing.assert_array_equal(_mask(named), masks["torch-cpu"])
         with pytest.raises(EngineUnavailable, match="CUDA"):
@@ -169,12 +185,13 @@ def test_a_named_engine_is_used_and_never_replaced(
 
 
 def test_a_named_engine_that_serves_and_fails_for_good_fails_its_job_alone(
+    settings_of: _Chains,
     simulated: Simulated,
     tmp_path: Path,
     masks: dict[str, NDArray[np.uint8]],
 ) -> None:
     faults, heard = _faults(6, connection_error=1.0), _Heard()
-    with open_chain(_settings("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
+    with open_chain(settings_of("dimc", "torch-cpu", faults=faults), heard.notices) as chain:
         with pytest.raises(InferenceFailed, match="ConnectionError"):
             chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK, engine="dimc"))
         assert heard.given_up == []
@@ -184,28 +201,32 @@ def test_a_named_engine_that_serves_and_fails_for_good_fails_its_job_alone(
 
 
 @pytest.mark.parametrize("last", ["torch-cuda", "tensorrt"])
-def test_a_card_that_answers_no_golden_tile_ends_the_self_test(last: EngineName) -> None:
+def test_a_card_that_answers_no_golden_tile_ends_the_self_test(
+    settings_of: _Chains, last: EngineName
+) -> None:
     faults, heard = _faults(0, connection_error=1.0), _Heard()
     with (
-        open_chain(_settings("dimc", last, faults=faults), heard.notices) as chain,
+        open_chain(settings_of("dimc", last, faults=faults), heard.notices) as chain,
         pytest.raises(InferenceFailed, match="ConnectionError"),
     ):
         chain.find_sound_engine()
     assert len(heard.given_up) == 1
 
 
-def test_the_wrong_answers_of_the_only_engine_that_answers_are_reported() -> None:
-    with open_chain(_settings("dimc", "torch-cuda", faults=_faults(0, inverted=1.0))) as chain:
+def test_the_wrong_answers_of_the_only_engine_that_answers_are_reported(
+    settings_of: _Chains,
+) -> None:
+    with open_chain(settings_of("dimc", "torch-cuda", faults=_faults(0, inverted=1.0))) as chain:
         report = chain.find_sound_engine()
     assert (report.engine, report.passed) == ("dimc", False)
 
 
 def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
-    simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
+    settings_of: _Chains, simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
 ) -> None:
     requests = [SceneRequest(simulated.scene, tmp_path / str(number), MASK) for number in range(3)]
     waiting = [*requests]
-    with open_chain(_settings("dimc")) as chain:
+    with open_chain(settings_of("dimc")) as chain:
         for request in requests:
             waiting.remove(request)
             processed = chain.process(request, upcoming=lambda: waiting[0] if waiting else None)
@@ -213,11 +234,12 @@ def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
 
 
 def test_the_mask_alone_is_made_in_panels_and_the_same_as_with_products_that_draw_on_the_bands(
+    settings_of: _Chains,
     tmp_path: Path,
 ) -> None:
     scene = SafeProduct(height=260, width=2600, tile=(64, 1024)).write(tmp_path)
     masks, kept = {}, {}
-    with open_chain(_settings("dimc")) as chain:
+    with open_chain(settings_of("dimc")) as chain:
         for products in (MASK, MASK | {"fill"}):
             bands = _BandsSeen()
             request = SceneRequest(scene, tmp_path / str(len(products)), products)

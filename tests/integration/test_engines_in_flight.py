@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 from telecommands.dictionary import CloudFraction, Code, Housekeeping, Stage
 from tests.conftest import Simulated
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
-    folder = tmp_path_factory.mktemp("unit")
-    with flight_unit(folder, engines=("torch-cuda", "dimc", "torch-cpu")) as unit:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, light_package: Path
+) -> Iterator[FlightUnit]:
+    folder, engines = tmp_path_factory.mktemp("unit"), ("torch-cuda", "dimc", "torch-cpu")
+    with flight_unit(folder, engines=engines, package=light_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         yield unit

@@ -14,7 +14,8 @@ import rasterio
 
 from deploy.model.sign import generate
 from deploy.model.sign import sign as sign_package
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from flightsw.scene import open_scene
 from telecommands.dictionary import CloudFraction, Code, Stage
 from telecommands.ground.package_archive import open_package
@@ -25,8 +26,10 @@ from tests.unit.flightsw.overcast_scene import write_overcast
 
 
 @pytest.fixture(scope="module")
-def unit(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[FlightUnit]:
-    with flight_unit(tmp_path_factory.mktemp("unit")) as unit:
+def unit(
+    tmp_path_factory: pytest.TempPathFactory, simulated: Simulated, light_package: Path
+) -> Iterator[FlightUnit]:
+    with flight_unit(tmp_path_factory.mktemp("unit"), package=light_package) as unit:
         unit.add_scene(simulated.scene)
         unit.start()
         yield unit
@@ -39,7 +42,7 @@ def scene(simulated: Simulated) -> str:
 
 
 def test_a_scene_goes_from_telecommand_to_confirmed_products(
-    unit: FlightUnit, scene: str, simulated: Simulated, tmp_path: Path
+    unit: FlightUnit, scene: str, simulated: Simulated, light_package: Path, tmp_path: Path
 ) -> None:
     with unit.telemetry("sci.cloud_fraction", "ver") as telemetry:
         with unit.client() as client:
@@ -84,6 +87,8 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
             "--json",
             "--products",
             "geotiff",
+            "--model",
+            str(light_package),
         ],
     )
     geotiff = next(f for f in json.loads(alone.stdout)["files"] if f["product"] == "geotiff")

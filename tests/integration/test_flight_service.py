@@ -20,7 +20,8 @@ import rasterio
 import zmq
 from rasterio.warp import transform
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from flightsw.scene import open_scene
 from flightsw.state import StateFile
 from telecommands.auth import TelecommandKey, mac, sign
@@ -578,10 +579,9 @@ def test_stopping_requeues_the_running_job_and_the_next_run_completes_it(
         assert unit.stop() == 0
         assert not unit.events("JOB_COMPLETED")
         unit.start()
-        wait_until(
-            lambda: unit.execute("LIST_JOBS").data["jobs"][0]["state"] == "COMPLETED", seconds=120
-        )
+        wait_until(lambda: unit.events("JOB_COMPLETED"), seconds=120)
         job = unit.execute("LIST_JOBS").data["jobs"][0]
+        assert job["state"] == "COMPLETED"
         assert job["attempts"] == 1  # the attempt that was cut short was given back
         started = unit.events("SERVICE_STARTED")
         assert "clean shutdown" in started[-1]["message"]

@@ -41,7 +41,7 @@ class _Unit:
 
 
 @contextmanager
-def _unit(faults: FaultSettings | None, *engines: EngineName) -> Iterator[_Unit]:
+def _unit(package: Path, faults: FaultSettings | None, *engines: EngineName) -> Iterator[_Unit]:
     heard: dict[str, list[str]] = {"given up": [], "recovered": [], "corrected": []}
     notices = EngineNotices(
         lambda error: heard["given up"].append(str(error)),
@@ -49,6 +49,7 @@ def _unit(faults: FaultSettings | None, *engines: EngineName) -> Iterator[_Unit]
         corrected=lambda error: heard["corrected"].append(str(error)),
     )
     settings = Settings(
+        model=package,
         engines=engines,
         dimc=DimcSettings(card="simulator", faults=faults),
         pipeline=PipelineSettings(golden_every=5, stall_seconds=_STALL_SECONDS),
@@ -63,8 +64,8 @@ def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def unit() -> Iterator[_Unit]:
-    with _unit(FaultSettings(), "dimc") as unit:
+def unit(light_package: Path) -> Iterator[_Unit]:
+    with _unit(light_package, FaultSettings(), "dimc") as unit:
         yield unit
 
 
@@ -112,10 +113,10 @@ def test_no_fault_of_a_frame_reaches_the_mask_and_the_chain_reports_what_it_did(
 
 @pytest.mark.parametrize("kind", _NEXT_ENGINE)
 def test_a_card_that_is_lost_or_does_not_open_leaves_the_scene_to_the_next_engine(
-    simulated: Simulated, tmp_path: Path, kind: str
+    simulated: Simulated, light_package: Path, tmp_path: Path, kind: str
 ) -> None:
     faults = _one_fault(kind)
-    with _unit(faults, "dimc", "torch-cpu") as unit:
+    with _unit(light_package, faults, "dimc", "torch-cpu") as unit:
         reports = unit.reports
         processed = unit.process(simulated.scene, tmp_path)
         ((what, why),) = reports or unit.reports
@@ -124,9 +125,9 @@ def test_a_card_that_is_lost_or_does_not_open_leaves_the_scene_to_the_next_engin
     assert (what, f"injected: {kind}" in why) == ("given up", True)
 
 
-def test_a_card_that_opens_slowly_is_waited_for() -> None:
+def test_a_card_that_opens_slowly_is_waited_for(light_package: Path) -> None:
     faults = _one_fault("setup_slow")
-    with _unit(faults, "dimc") as unit:
+    with _unit(light_package, faults, "dimc") as unit:
         assert unit.chain.self_test().passed
     assert injector_of(faults).injected == {"setup_slow": 1}
 

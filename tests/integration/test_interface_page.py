@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from deploy.documentation.interface_page import PAGE
-from deploy.rig.flight_unit import FlightUnit, flight_unit
+from deploy.rig.flight_unit import FlightUnit
+from deploy.rig.forked import flight_unit
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.forked import flight_unit
 from flightsw.keys import KeyFolder
 from telecommands.dictionary import Code, Stage
 from telecommands.ground.commanding import TelecommandClient

@@ -41,9 +41,12 @@ def _mask(out: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 
 @pytest.fixture(scope="session")
-def processed(simulated: Simulated, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def processed(
+    simulated: Simulated, light_package: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     out = tmp_path_factory.mktemp("products")
-    _process(simulated.scene, out, "--products", "mask,geotiff,fill,quicklook,stac,report")
+    kinds = ("--products", "mask,geotiff,fill,quicklook,stac,report")
+    _process(simulated.scene, out, *kinds, "--model", str(light_package))
     return out
 
 
@@ -80,9 +83,10 @@ def test_the_geotiff_says_the_same_as_the_array(processed: Path) -> None:
 
 
 def test_four_tiles_at_a_time_give_the_same_bytes_as_one(
-    simulated: Simulated, processed: Path, tmp_path: Path
+    simulated: Simulated, processed: Path, light_package: Path, tmp_path: Path
 ) -> None:
-    _process(simulated.scene, tmp_path, "--arrangement", "batch")
+    options = ("--arrangement", "batch", "--model", str(light_package))
+    _process(simulated.scene, tmp_path, *options)
     same = (_mask(tmp_path) == _mask(processed)).mean()
     # Float32 (docs/decisions/0053) adds in another order for a batch than for one tile.
     assert same >= (1.0 if sums_int8_products_exactly() else 0.999)
@@ -108,9 +112,10 @@ def test_a_scene_at_20_m_has_half_the_sides(
 
 
 def test_blending_is_chosen_on_the_command_line(
-    simulated: Simulated, processed: Path, tmp_path: Path
+    simulated: Simulated, processed: Path, light_package: Path, tmp_path: Path
 ) -> None:
-    record = _process(simulated.scene, tmp_path, "--fusion", "blend")
+    options = ("--fusion", "blend", "--model", str(light_package))
+    record = _process(simulated.scene, tmp_path, *options)
     assert record["summary"]["fusion"] == "blend"
     blended, either = _mask(tmp_path) == 1, _mask(processed) == 1
     assert not (blended & ~either).any()
@@ -269,14 +274,15 @@ def _report(out: Path) -> dict[str, Any]:
 
 
 def test_an_area_has_the_mask_of_the_whole_scene_and_products_on_its_own_grid(
-    simulated: Simulated, processed: Path, tmp_path: Path
+    simulated: Simulated, processed: Path, light_package: Path, tmp_path: Path
 ) -> None:
     whole = _report(processed)
     ring = _in_degrees(whole, (300.5, 400.5), (420.5, 400.5), (420.5, 520.5), (300.5, 400.5))
     area = tmp_path / "field.geojson"
     area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}))
-    kinds = "mask,geotiff,cog,fill,quicklook,stac,report"
-    _process(simulated.scene, tmp_path / "a", "--area", str(area), "--products", kinds)
+    kinds = ("--products", "mask,geotiff,cog,fill,quicklook,stac,report")
+    model = ("--model", str(light_package))
+    _process(simulated.scene, tmp_path / "a", "--area", str(area), *kinds, *model)
     mask, report = _mask(tmp_path / "a"), _report(tmp_path / "a")
     assert mask.shape == (121, 121)
     expected = _mask(processed)[400:521, 300:421]
@@ -299,12 +305,13 @@ def test_an_area_has_the_mask_of_the_whole_scene_and_products_on_its_own_grid(
 
 
 def test_bounds_with_a_minus_are_bounds_and_lie_beside_the_whole_scene(
-    simulated: Simulated, processed: Path, tmp_path: Path
+    simulated: Simulated, processed: Path, small_package: Path, tmp_path: Path
 ) -> None:
-    _process(simulated.scene, tmp_path)
+    model = ("--model", str(small_package))
+    _process(simulated.scene, tmp_path, *model)
     (west, north), (east, south) = _in_degrees(_report(processed), (100.5, 200.5), (180.5, 250.5))
     bounds = f"-{360 - west},{south},-{360 - east},{north}"  # the same longitudes, a turn less
-    record = _process(simulated.scene, tmp_path, "--bounds", bounds)
+    record = _process(simulated.scene, tmp_path, "--bounds", bounds, *model)
     assert re.fullmatch(r"\S+_area-[0-9a-f]{8}", record["scene"])
     masks = [np.load(path) for path in tmp_path.glob("*_cloud_mask.npy")]
     assert sorted(mask.size for mask in masks)[1] == 360_000
