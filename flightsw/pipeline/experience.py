@@ -6,6 +6,7 @@ with the answers to them, so that any engine and any number of bands will do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -17,8 +18,10 @@ from flightsw.engines.engine import EngineInfo, Logits
 from flightsw.model.description import Quantisation
 from flightsw.model.sound_scenes import (
     ANSWERS,
+    BRIGHTNESSES,
     CONTRASTS,
     FIRST_STEPS,
+    HUES,
     KINDS,
     MARGINS,
     SoundScenes,
@@ -41,15 +44,19 @@ class SceneHistograms:
     """Counts pixels by reflectance, contrast of neighbouring bands, and answer.
 
     One histogram for each band, one for the darkest band of a pixel, and one for each two
-    neighbouring bands, all of them beside the kind of answer; and one of the answers' margins.
+    neighbouring bands, all of them beside the kind of answer; one of the answers' margins; and one
+    of joint ``colours``, if the package knows them.
     ``scale`` is that of the package's input; ``logit_scale`` is 1 for floating-point logits.  Used
     by one thread.
     """
 
-    def __init__(self, bands: int, scale: Quantisation, logit_scale: float = 1.0) -> None:
+    def __init__(
+        self, bands: int, scale: Quantisation, logit_scale: float = 1.0, *, colours: bool = True
+    ) -> None:
         self._scale = scale
         self._logit_scale = np.float32(logit_scale)
-        self._sizes = sizes_of(bands)
+        self._sizes = sizes_of(bands, colours=colours)
+        self._colours = colours
         self._counts = np.zeros(sum(self._sizes), np.int64)
         self.pixels = 0
 
@@ -71,6 +78,7 @@ class SceneHistograms:
             *(_BIN_OF_STEP[plane] + kinds for plane in (*planes, np.minimum.reduce(planes))),
             *(_contrast_bins()[one, other] + kinds for one, other in pairwise(planes)),
             ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp),
+            *([_colours(planes)] if self._colours else []),
         ]
         self._counts += np.concatenate(
             [
@@ -98,7 +106,9 @@ class SceneExperience:
 
     def __init__(self, engine: EngineInfo, scale: Quantisation, sound: SoundScenes) -> None:
         logit_scale = engine.output.scale if engine.output else 1.0
-        self._histograms = SceneHistograms(len(engine.bands), scale, logit_scale)
+        self._histograms = SceneHistograms(
+            len(engine.bands), scale, logit_scale, colours=sound.colours
+        )
         self._sound = sound
 
     def take(self, batch: AnsweredBatch) -> None:
@@ -115,16 +125,45 @@ class SceneExperience:
         return Experience(distance=distance, outside=distance > 1, towards=towards, pixels=pixels)
 
 
+def _colours(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
+    """Bin of each pixel: contrasts of the first, middle and last band, and the second's brightness.
+
+    In the single histograms a grey plume over green land is grey land or haze; here it is not.
+    """
+    first, second, middle, last = (planes[at].ravel() for at in _colour_bands(len(planes)))
+    hues = _hue_table()
+    colour = hues[first, middle] * _HUE_BINS + hues[middle, last]
+    return np.asarray(_BRIGHTNESS_OF_STEP[second] + colour)
+
+
+def _colour_bands(bands: int) -> tuple[int, int, int, int]:
+    return 0, min(1, bands - 1), bands // 2, bands - 1
+
+
 @lru_cache(maxsize=1)
-def _contrast_bins() -> NDArray[np.intp]:
-    """First bin, of those of each answer, of two steps: (a - b) / (a + b) in even bins."""
+def _hue_table() -> NDArray[np.intp]:
+    return np.searchsorted(HUES, _contrasts(), "right")
+
+
+def _contrasts() -> NDArray[np.float64]:
+    """Of two steps: (a - b) / (a + b)."""
     steps = np.arange(_STEPS, dtype=np.float64)
     one, other = steps[:, None], steps
-    contrast = (one - other) / (one + other + 2 * _DARK)
-    bins = (contrast + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
+    return np.asarray((one - other) / (one + other + 2 * _DARK))
+
+
+@lru_cache(maxsize=1)
+def _contrast_bins() -> NDArray[np.intp]:
+    """First bin, of those of each answer, of two steps, in even bins of their contrast."""
+    bins = (_contrasts() + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
     return bins.clip(0, CONTRASTS - 1).astype(np.intp) * KINDS
 
 
 _PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
+_HUE_BINS: Final = len(HUES) + 1
+_BRIGHTNESS_OF_STEP: Final = _HUE_BINS**2 * np.searchsorted(
+    BRIGHTNESSES, np.arange(_STEPS), "right"
+)
+"""First bin, of those of each colour, of a step."""
 _BIN_OF_STEP: Final = KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
 """First bin, of those of each answer, of a step."""
