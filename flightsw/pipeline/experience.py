@@ -125,24 +125,27 @@ class SceneExperience:
         return Experience(distance=distance, outside=distance > 1, towards=towards, pixels=pixels)
 
 
-def _colours(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.intp]:
+def _colours(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint16]:
     """Bin of each pixel: contrasts of the first, middle and last band, and the second's brightness.
 
     In the single histograms a grey plume over green land is grey land or haze; here it is not.
     """
-    first, second, middle, last = (planes[at].ravel() for at in _colour_bands(len(planes)))
-    hues = _hue_table()
-    colour = hues[first, middle] * _HUE_BINS + hues[middle, last]
-    return np.asarray(_BRIGHTNESS_OF_STEP[second] + colour)
+    bands = len(planes)
+    first, second, middle, last = (
+        planes[at].ravel() for at in (0, min(1, bands - 1), bands // 2, bands - 1)
+    )
+    colour = _hues(first, middle) * np.uint8(_HUE_BINS) + _hues(middle, last)
+    return np.asarray(_BRIGHTNESS_OF_STEP.take(second) + colour)
 
 
-def _colour_bands(bands: int) -> tuple[int, int, int, int]:
-    return 0, min(1, bands - 1), bands // 2, bands - 1
+def _hues(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(_hue_table().take(one * np.uint16(_STEPS) + other))
 
 
 @lru_cache(maxsize=1)
-def _hue_table() -> NDArray[np.intp]:
-    return np.searchsorted(HUES, _contrasts(), "right")
+def _hue_table() -> NDArray[np.uint8]:
+    """Bin of the contrast of two steps, side by side."""
+    return np.searchsorted(HUES, _contrasts().ravel(), "right").astype(np.uint8)
 
 
 def _contrasts() -> NDArray[np.float64]:
@@ -161,9 +164,9 @@ def _contrast_bins() -> NDArray[np.intp]:
 
 _PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
 _HUE_BINS: Final = len(HUES) + 1
-_BRIGHTNESS_OF_STEP: Final = _HUE_BINS**2 * np.searchsorted(
-    BRIGHTNESSES, np.arange(_STEPS), "right"
-)
+_BRIGHTNESS_OF_STEP: Final = (
+    _HUE_BINS**2 * np.searchsorted(BRIGHTNESSES, np.arange(_STEPS), "right")
+).astype(np.uint16)
 """First bin, of those of each colour, of a step."""
 _BIN_OF_STEP: Final = KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
 """First bin, of those of each answer, of a step."""
