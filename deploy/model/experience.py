@@ -30,7 +30,13 @@ from deploy.model.strange import FAULTS
 from flightsw.errors import UsageError
 from flightsw.model.description import PackageDescription
 from flightsw.model.package import CHECKSUMS, EXPERIENCE, load_package
-from flightsw.model.sound_scenes import Examples, SoundScenes, sizes_of, write_sound_scenes
+from flightsw.model.sound_scenes import (
+    COLOURS,
+    Examples,
+    SoundScenes,
+    sizes_of,
+    write_sound_scenes,
+)
 from flightsw.pipeline.experience import SAMPLE_EVERY, SceneHistograms
 from flightsw.pipeline.surroundings import surround
 from flightsw.pipeline.work import TileSample
@@ -42,19 +48,22 @@ LEAST_PIXELS: Final = 2000
 ALLOWED: Final = 0.015
 """Share of sound scenes that the limit leaves outside; not more than 0.02 is the aim."""
 
-_RIDGE: Final = 2.0
+_RIDGE: Final = 0.001  # of the total variance
+_COLOURS_WEIGHT: Final = 2.0  # of the variance of joint colours, beside the other histograms
 _USUAL: Final = 0.97  # share of the sound scenes that are less far towards a kind than usual
-_LEAST_USUAL: Final = 0.05
+_LEAST_USUAL: Final = 0.4  # of the way to a kind, for kinds that lie far from all sound scenes
 _FOLDS: Final = 8
 _SIMULATED: Final = 8
 _COARSE_SIDE: Final = 448  # pixels, of an image that is also counted at twice its scale
 _FAULTY: Final = 4  # images of a place that are also counted with faults
 
 
-def count(network: Network, package: PackageDescription, tile: Tile) -> SceneHistograms:
+def count(
+    network: Network, package: PackageDescription, tile: Tile, *, colours: bool = True
+) -> SceneHistograms:
     """The histograms of an image, as they are counted in flight."""
     order = [BANDS.index(band) for band in package.bands]
-    histograms = SceneHistograms(len(order), package.input)
+    histograms = SceneHistograms(len(order), package.input, colours=colours)
     bands, (height, width), side = tile.four_bands, tile.valid.shape, network.tile_size
     grid = Grid(height, width, side, stride(side))
     for row, column in np.ndindex(grid.rows, grid.columns):
@@ -73,8 +82,17 @@ def count(network: Network, package: PackageDescription, tile: Tile) -> SceneHis
     return histograms
 
 
-def examples_of(network: Network, package: PackageDescription, tiles: Iterable[Tile]) -> Examples:
-    """The images as they are, at twice their scale if they are large, and some with each fault."""
+def examples_of(
+    network: Network,
+    package: PackageDescription,
+    tiles: Iterable[Tile],
+    *,
+    colours: bool = True,
+) -> Examples:
+    """The images as they are, at twice their scale if they are large, and some with each fault.
+
+    ``colours``: with the histogram of joint colours, which packages of older releases lack.
+    """
     if {*package.bands} != {*BANDS}:
         cause = f"has the bands {', '.join(package.bands)}"
         cure = f"The faults are known for {', '.join(BANDS)} only"
@@ -83,12 +101,12 @@ def examples_of(network: Network, package: PackageDescription, tiles: Iterable[T
     for tile in tqdm(tiles, "images", mininterval=10, disable=None):
         seen[tile.region] += 1
         for kind, shown in versions(tile, network.tile_size, seen[tile.region] <= _FAULTY):
-            histograms = count(network, package, shown)
+            histograms = count(network, package, shown, colours=colours)
             if histograms.pixels >= LEAST_PIXELS:
                 roots.append(np.sqrt(histograms.shares()).astype(np.float32))
                 regions.append(tile.region)
                 kinds.append(kind)
-    bins = sum(sizes_of(len(package.bands)))
+    bins = sum(sizes_of(len(package.bands), colours=colours))
     rows = np.array(roots, np.float32).reshape(len(roots), bins)  # also if no image is large enough
     return Examples(rows, tuple(regions), tuple(kinds))
 
@@ -133,7 +151,13 @@ def learn(examples: Examples) -> SoundScenes:
         centres=lines.centres,
         limits=lines.gaps * usual * passed,
         least_pixels=LEAST_PIXELS,
+        colours=knows_colours(examples),
     )
+
+
+def knows_colours(examples: Examples) -> bool:
+    """Whether the histogram of joint colours is among them."""
+    return bool(examples.roots.shape[1] > COLOURS)
 
 
 def joined(one: Examples, other: Examples) -> Examples:
@@ -174,23 +198,60 @@ class _Lines:
 
 
 def _fit(examples: Examples, chosen: NDArray[np.bool_]) -> _Lines:
-    """Fisher's linear discriminant of each kind and the sound scenes; places weigh the same."""
-    used = part(examples, chosen)
+    """Fisher's linear discriminant of each kind and the sound scenes; places weigh the same.
+
+    The images of a place are also taken together, as a whole scene shows more kinds of ground.
+    """
+    used = _with_mixtures(part(examples, chosen))
     kinds, roots = np.array(used.kinds), used.roots.astype(np.float64)
     weights = _even([*zip(used.regions, used.kinds, strict=True)])
     names = tuple(kind for kind in dict.fromkeys(used.kinds) if kind)
-    means, spread = {}, np.zeros((roots.shape[1],) * 2)
+    means, residuals = {}, []
     for kind in ("", *names):
         own, share = roots[kinds == kind], weights[kinds == kind] / weights[kinds == kind].sum()
         means[kind] = share @ own
-        scaled = np.sqrt(share)[:, None] * (own - means[kind])
-        spread += scaled.T @ scaled / (1 if kind == "" else len(names))
-    spread += _RIDGE * np.trace(spread) / len(spread) * np.eye(len(spread))
+        share = share / (1 if kind == "" else len(names))
+        residuals.append(np.sqrt(share)[:, None] * (own - means[kind]))
     between = np.stack([means[kind] - means[""] for kind in names])
-    directions = np.linalg.solve(spread, between.T).T
+    directions = _discriminants(np.concatenate(residuals), between, _variances(examples))
     return _Lines(
         names, directions, directions @ means[""], np.einsum("kb,kb->k", directions, between)
     )
+
+
+def _with_mixtures(examples: Examples) -> Examples:
+    """And for each place and kind with several images the scene that they make together."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for number, group in enumerate(zip(examples.regions, examples.kinds, strict=True)):
+        groups.setdefault(group, []).append(number)
+    several = {group: numbers for group, numbers in groups.items() if len(numbers) > 1}
+    mixed = [np.sqrt((examples.roots[numbers] ** 2).mean(axis=0)) for numbers in several.values()]
+    if not mixed:
+        return examples
+    regions, kinds = zip(*several, strict=True)
+    return joined(examples, Examples(np.array(mixed, np.float32), regions, kinds))
+
+
+def _variances(examples: Examples) -> NDArray[np.float64]:
+    """What the ridge allows each bin, relative to the others."""
+    variances = np.ones(examples.roots.shape[1])
+    if knows_colours(examples):
+        variances[-COLOURS:] = _COLOURS_WEIGHT
+    return variances
+
+
+def _discriminants(
+    residuals: NDArray[np.float64], between: NDArray[np.float64], variances: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """``between`` ``(k, bins)`` times the inverse of the residuals' covariance with its ridge.
+
+    By the residuals' inner products, as there are fewer examples than bins.
+    """
+    weighted = residuals * variances
+    products = weighted.astype(np.float32) @ residuals.astype(np.float32).T
+    ridge = _RIDGE * float(np.trace(products))
+    inner = np.linalg.solve(products + ridge * np.eye(len(products)), weighted @ between.T)
+    return np.asarray((between * variances - inner.T @ weighted) / ridge)
 
 
 def _even(groups: Sequence[tuple[str, str]]) -> NDArray[np.float64]:

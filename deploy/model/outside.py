@@ -79,7 +79,7 @@ def _real_rows(
     """Real scenes of grounds that the package was not measured on, and one that is noise."""
     noise = (tile for tile in tiles_of(data, _BESIDE_NOISE) if tile.name == _NOISE)
     for tile in chain(tiles_of(data, _SNOW), noise):
-        distance, _ = sound.distance(count(network, package, tile).shares())
+        distance, _ = sound.distance(count(network, package, tile, colours=sound.colours).shares())
         yield RealRow(tile.name, distance, distance > 1)
 
 

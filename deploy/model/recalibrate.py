@@ -18,7 +18,7 @@ import onnx
 from deploy.model.calibrate import calibration_windows
 from deploy.model.card_graph import choose, deployed, floating_answers, measure, output
 from deploy.model.dataset import TAUGHT_CLASSES, Source, Sources, Tile, read_sources, tiles_of
-from deploy.model.experience import examples_of, joined, learn
+from deploy.model.experience import examples_of, joined, knows_colours, learn
 from deploy.model.export import Head, export, read_network
 from deploy.model.golden_tiles import golden_tiles
 from deploy.model.judged import JudgedTile, class_probabilities
@@ -160,7 +160,8 @@ def _experience(
     if package.sound_scenes() is None:
         return None
     known = read_examples(package.folder / EXPERIENCE)
-    examples = joined(known, examples_of(network, package, tiles))
+    new = examples_of(network, package, tiles, colours=knows_colours(known))
+    examples = joined(known, new)
     return learn(examples), examples
 
 

@@ -26,7 +26,13 @@ MARGINS: Final = 32
 ANSWERS: Final = (-2.0, 0.0, 2.0)
 """Margins between the answers clear, perhaps clear, perhaps contaminated, and contaminated."""
 KINDS: Final = len(ANSWERS) + 1
+HUES: Final = (-0.5, -0.3, -0.2, -0.12, -0.07, -0.03, 0.0, 0.03, 0.07, 0.12, 0.2, 0.3, 0.5)
+"""Contrasts between the bins of a joint colour; bins are narrow about grey."""
+BRIGHTNESSES: Final = (14, 28, 46, 72, 106, 154, 224)
+"""INT8 steps, from 0, between the bins of a joint colour's brightness."""
+COLOURS: Final = (len(HUES) + 1) ** 2 * (len(BRIGHTNESSES) + 1)
 
+_VERSIONS: Final = (1, 2)  # of the file: without and with joint colours
 _UNREADABLE: Final = (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error)
 _REINSTALL: Final = "Install the package again from a trusted source"
 
@@ -51,7 +57,8 @@ class SoundScenes:
 
     The distance is the largest of those along ``directions`` float64 ``(k, bins)``, from
     ``centres`` on, in units of ``limits``, both ``(k)``; ``strange`` names what lies in each
-    direction.  A scene with less than ``least_pixels`` counted is not judged.
+    direction.  A scene with less than ``least_pixels`` counted is not judged.  ``colours``: joint
+    colours are among ``bins``; files of version 1 have none.
     """
 
     strange: tuple[str, ...]
@@ -59,6 +66,7 @@ class SoundScenes:
     centres: NDArray[np.float64]
     limits: NDArray[np.float64]
     least_pixels: int
+    colours: bool = True
 
     def distance(self, shares: NDArray[np.float64]) -> tuple[float, str]:
         """Of a scene's shares ``(bins)``, and what lies in its direction.
@@ -70,33 +78,36 @@ class SoundScenes:
         return max(0.0, float(along[farthest])), self.strange[farthest]
 
 
-def sizes_of(bands: int) -> tuple[int, ...]:
-    """Bins of each histogram: the bands, the darkest of them, contrasts, and the margin."""
+def sizes_of(bands: int, *, colours: bool = True) -> tuple[int, ...]:
+    """Bins of each histogram: bands, the darkest of them, contrasts, the margin, joint colours."""
     steps, contrasts = len(FIRST_STEPS) * KINDS, CONTRASTS * KINDS
-    return (*[steps] * (bands + 1), *[contrasts] * (bands - 1), MARGINS)
+    joint = [COLOURS] if colours else []
+    return (*[steps] * (bands + 1), *[contrasts] * (bands - 1), MARGINS, *joint)
 
 
 def read_sound_scenes(path: Path, bands: int) -> SoundScenes:
     """Read the file; :class:`PackageInvalid` if it is not whole, or not for as many ``bands``."""
-    bins = sum(sizes_of(bands))
     try:
         with np.load(path, allow_pickle=False) as arrays:
+            version = int(arrays["version"]) if "version" in arrays else 1
             sound = SoundScenes(
                 strange=tuple(str(one) for one in arrays["strange"]),
                 directions=arrays["directions"].astype(np.float64),
                 centres=arrays["centres"].astype(np.float64),
                 limits=arrays["limits"].astype(np.float64),
                 least_pixels=int(arrays["least_pixels"]),
+                colours=version > 1,
             )
     except _UNREADABLE as error:
         raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
-    strange = len(sound.strange)
+    bins, strange = sum(sizes_of(bands, colours=sound.colours)), len(sound.strange)
     shapes = (
         ("directions", sound.directions, (max(strange, 1), bins)),
         ("centres", sound.centres, (strange,)),
         ("limits", sound.limits, (strange,)),
     )
     for key, holds, expected, found in (
+        ("version", version in _VERSIONS, f"one of {_VERSIONS}", version),
         *((key, array.shape == shape, shape, array.shape) for key, array, shape in shapes),
         *(
             (key, bool(np.isfinite(array).all()), "finite", "not finite")
@@ -128,6 +139,7 @@ def write_sound_scenes(path: Path, sound: SoundScenes, examples: Examples) -> No
     np.savez_compressed(
         path,
         allow_pickle=False,
+        version=_VERSIONS[sound.colours],
         strange=np.array(sound.strange),
         directions=sound.directions,
         centres=sound.centres,

@@ -19,8 +19,11 @@ from flightsw.engines.engine import EngineInfo, Logits
 from flightsw.model.description import Quantisation
 from flightsw.model.sound_scenes import (
     ANSWERS,
+    BRIGHTNESSES,
+    COLOURS,
     CONTRASTS,
     FIRST_STEPS,
+    HUES,
     KINDS,
     MARGINS,
     SoundScenes,
@@ -45,15 +48,19 @@ class SceneHistograms:
     """Counts pixels by reflectance, contrast of neighbouring bands, and answer.
 
     One histogram for each band, one for the darkest band of a pixel, and one for each two
-    neighbouring bands, all of them beside the kind of answer; and one of the answers' margins.
+    neighbouring bands, all of them beside the kind of answer; one of the answers' margins; and one
+    of joint ``colours``, if the package knows them.
     ``scale`` is that of the package's input; ``logit_scale`` is 1 for floating-point logits.  Used
     by one thread.
     """
 
-    def __init__(self, bands: int, scale: Quantisation, logit_scale: float = 1.0) -> None:
+    def __init__(
+        self, bands: int, scale: Quantisation, logit_scale: float = 1.0, *, colours: bool = True
+    ) -> None:
         self._scale = scale
         self._logit_scale = np.float32(logit_scale)
-        self._sizes = sizes_of(bands)
+        self._sizes = sizes_of(bands, colours=colours)
+        self._colours = colours
         self._counts = np.zeros(sum(self._sizes), np.int64)
         self._waiting: list[tuple[NDArray[np.uint8], Margins]] = []
         self._pixels_waiting = 0
@@ -90,14 +97,15 @@ class SceneHistograms:
         kinds = reduce(np.add, ((real > least).view(np.uint8) for least in ANSWERS))[None]
         found = [
             *(cv2.LUT(plane, _BIN_OF_STEP) for plane in (*planes, reduce(np.minimum, planes))),
-            *(_contrast_bins(one, other) for one, other in pairwise(planes)),
+            *(_contrast_bins(_pairs(one, other)) for one, other in pairwise(planes)),
         ]
         margin_bins = ((real + _LARGEST_MARGIN) * _PER_LOGIT).clip(0, MARGINS - 1).astype(np.intp)
-        *sizes, _ = self._sizes
+        sizes = self._sizes[: len(found)]
         self._counts += np.concatenate(
             [
                 *(_histogram(bins + kinds, size) for bins, size in zip(found, sizes, strict=True)),
                 np.bincount(margin_bins, minlength=MARGINS),
+                *([_histogram(_colours(planes), COLOURS)] if self._colours else []),
             ]
         )
 
@@ -115,7 +123,9 @@ class SceneExperience:
 
     def __init__(self, engine: EngineInfo, scale: Quantisation, sound: SoundScenes) -> None:
         logit_scale = engine.output.scale if engine.output else 1.0
-        self._histograms = SceneHistograms(len(engine.bands), scale, logit_scale)
+        self._histograms = SceneHistograms(
+            len(engine.bands), scale, logit_scale, colours=sound.colours
+        )
         self._sound = sound
 
     def take(self, batch: AnsweredBatch) -> None:
@@ -137,23 +147,59 @@ def _histogram(bins: NDArray[Any], size: int) -> NDArray[np.int64]:
     return cv2.calcHist([bins], [0], None, [size], [0, size]).ravel().astype(np.int64)
 
 
-def _contrast_bins(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """First bin, of those of each answer, of the contrast of two bands' steps."""
-    pairs = one.astype(np.uint16) * np.uint16(_STEPS) + other
+def _contrast_bins(pairs: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    """First bin, of those of each answer, of the contrast of pairs of steps."""
     return np.asarray(cv2.LUT(pairs, _contrast_table()), np.uint8)
+
+
+def _colours(planes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint16]:
+    """Bin of each pixel: contrasts of the first, middle and last band, and the second's brightness.
+
+    In the single histograms a grey plume over green land is grey land or haze; here it is not.
+    """
+    bands = len(planes)
+    first, second, middle, last = (
+        planes[at] for at in (0, min(1, bands - 1), bands // 2, bands - 1)
+    )
+    hues = _hues(_pairs(first, middle)) * np.uint8(_HUE_BINS) + _hues(_pairs(middle, last))
+    return np.asarray(_BRIGHTNESS_OF_STEP.take(second) + hues)
+
+
+def _pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Two steps of a pixel in one number: the row and the column of a table."""
+    return np.asarray(one * np.uint16(_STEPS) + other)
+
+
+def _hues(pairs: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.LUT(pairs, _hue_table()), np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _hue_table() -> NDArray[np.uint8]:
+    """Bin of the contrast of two steps, side by side."""
+    return np.searchsorted(HUES, _contrasts(), "right").astype(np.uint8).reshape(1, -1)
 
 
 @lru_cache(maxsize=1)
 def _contrast_table() -> NDArray[np.uint8]:
-    """Of two steps, side by side: (a - b) / (a + b) in even bins."""
-    steps = np.arange(_STEPS, dtype=np.float64)
-    one, other = steps[:, None], steps
-    contrast = (one - other) / (one + other + 2 * _DARK)
-    bins = (contrast + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
+    """First bin of two steps, side by side, in even bins of their contrast."""
+    bins = (_contrasts() + _LARGEST_CONTRAST) / (2 * _LARGEST_CONTRAST) * CONTRASTS
     return (bins.clip(0, CONTRASTS - 1).astype(np.uint8) * np.uint8(KINDS)).reshape(1, -1)
 
 
+def _contrasts() -> NDArray[np.float64]:
+    """Of two steps: (a - b) / (a + b)."""
+    steps = np.arange(_STEPS, dtype=np.float64)
+    one, other = steps[:, None], steps
+    return np.asarray((one - other) / (one + other + 2 * _DARK))
+
+
 _PER_LOGIT: Final = MARGINS / (2 * _LARGEST_MARGIN)
+_HUE_BINS: Final = len(HUES) + 1
+_BRIGHTNESS_OF_STEP: Final = (
+    _HUE_BINS**2 * np.searchsorted(BRIGHTNESSES, np.arange(_STEPS), "right")
+).astype(np.uint16)
+"""First bin, of those of each colour, of a step."""
 _BIN_OF_STEP: Final = (
     KINDS * (np.searchsorted(FIRST_STEPS, np.arange(_STEPS), "right") - 1)
 ).astype(np.uint8)

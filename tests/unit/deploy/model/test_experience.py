@@ -5,7 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.model.dataset import BANDS, Tile
-from deploy.model.experience import count, examples_of, joined, learn, part, versions
+from deploy.model.experience import (
+    count,
+    examples_of,
+    joined,
+    knows_colours,
+    learn,
+    part,
+    versions,
+)
 from deploy.model.networks import Network
 from deploy.model.strange import FAULTS
 from flightsw.config import PipelineSettings
@@ -80,6 +88,16 @@ def test_what_is_learnt_finds_the_faults_of_the_same_places(package: ModelPackag
     kept = part(examples, np.array(examples.kinds) == "")
     inside = [sound.distance(one.astype(np.float64) ** 2)[0] for one in kept.roots]
     assert max(inside) < 1
+
+
+def test_images_join_what_is_known_without_joint_colours(package: ModelPackage) -> None:
+    network, tiles = Network(_logits), [_tile(300, place)[0] for place in ("here", "there")]
+    old = examples_of(network, package, tiles, colours=False)
+    assert not knows_colours(old)
+    assert not learn(joined(old, old)).colours
+    new = examples_of(network, package, tiles)
+    assert knows_colours(new)
+    np.testing.assert_array_equal(new.roots[:, : old.roots.shape[1]], old.roots)
 
 
 def test_images_with_too_few_pixels_leave_what_is_known_as_it_is(package: ModelPackage) -> None:

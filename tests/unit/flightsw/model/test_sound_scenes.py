@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from deploy.model.experience import write_experience
 from deploy.model.packaging import checksum_lines
@@ -62,11 +63,41 @@ def test_a_package_holds_them_or_not_and_lists_them(package_folder: Path) -> Non
         load_package(package_folder)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+def test_a_file_of_version_1_has_no_joint_colours(package_folder: Path, stated: bool) -> None:
+    """The files of releases before 0.3.2 state no version."""
+    bins = sum(sizes_of(4, colours=False))
+    old = replace(sound_scenes(bins), colours=False)
+    write_experience(package_folder, old, examples(bins))
+    if not stated:
+        _rewrite(package_folder, without="version")
+    found = load_package(package_folder).sound_scenes()
+    assert found
+    assert not found.colours
+    np.testing.assert_array_equal(found.directions, old.directions)
+
+
+def test_a_file_of_a_later_version_is_refused(package_folder: Path) -> None:
+    write_experience(package_folder, sound_scenes(), examples())
+    _rewrite(package_folder, version=np.array(3))
+    with pytest.raises(PackageInvalid, match=EXPERIENCE) as refused:
+        load_package(package_folder)
+    assert refused.value.fields["key"] == "version"
+
+
+def _rewrite(package: Path, without: str = "", **arrays: NDArray[np.int64]) -> None:
+    with np.load(package / EXPERIENCE) as former:
+        kept = {key: former[key] for key in former if key != without}
+    np.savez(package / EXPERIENCE, allow_pickle=False, **(kept | arrays))
+    (package / "SHA256SUMS").write_text(checksum_lines(package))
+
+
 @pytest.mark.parametrize(
     ("changes", "key"),
     [
         ({"directions": np.zeros((2, _BINS + 1))}, "directions"),
         ({"directions": np.full((2, _BINS), np.nan)}, "directions"),
+        ({"colours": False}, "directions"),
         ({"strange": ()}, "directions"),
         ({"centres": np.zeros(3)}, "centres"),
         ({"centres": np.array([0, np.inf])}, "centres"),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flightsw.config import PipelineSettings
 from flightsw.engines.engine import Quantisation
-from flightsw.model.sound_scenes import KINDS, SoundScenes, sizes_of
+from flightsw.model.sound_scenes import COLOURS, KINDS, SoundScenes, sizes_of
 from flightsw.pipeline import process_scene
 from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.experience import SceneExperience, SceneHistograms
@@ -86,6 +86,36 @@ def test_no_light_saturation_and_the_answer_have_bins_of_their_own() -> None:
             shares = _counted((TileSample(pixel, None), logits)).shares()
             seen.add(int(shares[: sizes_of(4)[0]].argmax()))
     assert len(seen) == 3 * 3  # margins of 80 and 254 steps are both certain
+
+
+def test_grounds_that_are_alike_in_single_bands_differ_in_joint_colours() -> None:
+    """A green pixel and a grey one, or two that are green in half of the bands."""
+    logits, size = np.zeros((8, 8, 2), np.int8), sizes_of(len(BANDS))[0]
+    green, grey = np.array([-90, -80, -95, 20]), np.array([-40, -38, -35, -30])
+    mixed = np.where([True, True, False, False], green, grey)
+    other = np.where([True, True, False, False], grey, green)
+
+    def shares(one: NDArray[np.int64], two: NDArray[np.int64]) -> NDArray[np.float64]:
+        pixels = np.stack([one, two]).astype(np.int8).reshape(2, 1, len(BANDS))
+        return _counted((TileSample(pixels, None), logits)).shares()
+
+    apart, joined = shares(green, grey), shares(mixed, other)
+    np.testing.assert_array_equal(apart[: 4 * size], joined[: 4 * size])
+    assert np.abs(apart[-COLOURS:] - joined[-COLOURS:]).sum() == pytest.approx(2)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 13))
+def test_an_older_package_has_the_same_histograms_without_joint_colours(
+    seed: int, bands: int
+) -> None:
+    random = np.random.default_rng(seed)
+    tile = random.integers(-128, 128, (8, 8, bands), dtype=np.int8)
+    logits = random.integers(-128, 128, (32, 32, 2), dtype=np.int8)
+    old, new = (SceneHistograms(bands, _SCALE, colours=colours) for colours in (False, True))
+    for histograms in (old, new):
+        histograms.count(TileSample(tile, None), logits)
+    assert len(old.shares()) == sum(sizes_of(bands, colours=False))
+    np.testing.assert_array_equal(new.shares()[:-COLOURS], old.shares())
 
 
 def _found(
