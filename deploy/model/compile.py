@@ -245,6 +245,11 @@ def main() -> None:
         "--levels", default="L1C,L2A", help="processing levels that it was trained on"
     )
     parser.add_argument(
+        "--distances",
+        default=",".join(map(str, Compilation.ground_sample_distances)),
+        help="ground sample distances in metres that it was trained on (default: %(default)s)",
+    )
+    parser.add_argument(
         "--ranges",
         choices=get_args(Ranges),
         help="how activation ranges are chosen (default: the best kind)",
@@ -265,6 +270,14 @@ def main() -> None:
     print((package.folder / "package.json").read_text())
 
 
+def _distances(given: str) -> tuple[int, ...]:
+    if not all(one.isdecimal() and int(one) for one in given.split(",")):
+        raise UsageError(
+            "--distances", f"must be whole metres above 0, got {given!r}", "Give 10,20"
+        )
+    return tuple(map(int, given.split(",")))
+
+
 def _recalibrate(arguments: argparse.Namespace) -> ModelPackage:
     former = load_package(arguments.model)
     require_new_release(former, arguments.out)
@@ -283,6 +296,7 @@ def _compile(arguments: argparse.Namespace) -> ModelPackage:
         provenance=read_provenance(arguments.provenance),
         bands=tuple(arguments.bands.split(",")),
         levels=tuple(arguments.levels.split(",")),
+        ground_sample_distances=_distances(arguments.distances),
         ranges=arguments.ranges,
         windows=arguments.windows,
         seed=arguments.seed,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -39,12 +40,18 @@ from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import read_weights
 
+_WARM_UP: Final = 0.05
+"""Share of a run in which the learning rate rises, unless 100 steps are less."""
+
 
 @dataclass(frozen=True)
 class Recipe:
     """All parameters of a training run.
 
     ``bands`` are the network's channels, in the order of ``dataset.in_order``.
+    The first convolution learns ``first_rate`` times as fast: channels of new bands begin at zero.
+    ``side`` is that of the windows in pixels; ``keep_statistics`` leaves batch normalisation as the
+    initial weights have it, which small batches would disturb.
     ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
     from images that people labelled; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
@@ -54,7 +61,10 @@ class Recipe:
     minutes: float = 60.0
     steps: int = 1_000_000
     batch: int = 16
+    side: int = WINDOW
+    keep_statistics: bool = False
     learning_rate: float = 1e-3
+    first_rate: float = 1.0
     weight_decay: float = 1e-2
     bands: tuple[str, ...] = BANDS
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -165,15 +175,13 @@ def train(
     if initial:
         network.load_state_dict(widened(read_weights(initial), recipe.bands))
     average = AveragedNetwork(network, recipe.average_decay)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
+    optimiser = _optimiser(network, recipe)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=0.1, patience=recipe.plateau_patience
     )
     batches = iter(
         DataLoader(
-            CropStream(learnt, recipe.seed, recipe.people_share, recipe.bands),
+            CropStream(learnt, recipe.seed, recipe.people_share, recipe.bands, recipe.side),
             batch_size=recipe.batch,
         )
     )
@@ -192,7 +200,7 @@ def train(
         record = {
             "step": step + 1,
             "minutes": (time.monotonic() - started) / 60,
-            "learning_rate": optimiser.param_groups[0]["lr"],
+            "learning_rate": optimiser.param_groups[-1]["lr"],
             "training_loss": loss,
         }
         history.write(json.dumps(record | asdict(found)) + "\n")
@@ -229,6 +237,17 @@ def widened(weights: dict[str, Tensor], bands: tuple[str, ...]) -> dict[str, Ten
     return {**weights, FIRST_WEIGHT: wide}
 
 
+def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The first convolution is the first group; ``rate`` multiplies a group's learning rate."""
+    first = network.get_parameter(FIRST_WEIGHT)
+    others = [weight for weight in network.parameters() if weight is not first]
+    groups = [
+        {"params": weights, "rate": rate, "lr": recipe.learning_rate * rate}
+        for weights, rate in (([first], recipe.first_rate), (others, 1.0))
+    ]
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
+
+
 def _learn(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -239,6 +258,10 @@ def _learn(
     reflectance, targets, weight = (part.to(device) for part in batch)
     reflectance = reflectance.contiguous(memory_format=torch.channels_last)
     network.train()
+    if recipe.keep_statistics:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
     fast = device.type != "cpu" or multiplies_bfloat16()
     with torch.autocast(device.type, torch.bfloat16, enabled=fast):
         logits = network(reflectance)
@@ -253,10 +276,10 @@ def _learn(
 def _set_cosine_rate(
     optimiser: torch.optim.Optimizer, recipe: Recipe, progress: float, step: int
 ) -> None:
-    warm_up = min(1.0, (step + 1) / 100)
+    warm_up = min(1.0, max((step + 1) / 100, progress / _WARM_UP))
     cosine = 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
     for group in optimiser.param_groups:
-        group["lr"] = recipe.learning_rate * warm_up * max(cosine, 0.01)
+        group["lr"] = recipe.learning_rate * group["rate"] * warm_up * max(cosine, 0.01)
 
 
 def _windows(tile: TaughtTile, bands: tuple[str, ...]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -291,6 +314,12 @@ def main() -> None:
         "--learning-rate", type=float, default=Recipe.learning_rate, help="at the start"
     )
     parser.add_argument(
+        "--first-rate",
+        type=float,
+        default=Recipe.first_rate,
+        help="times the learning rate for the first convolution, as for new bands (%(default)s)",
+    )
+    parser.add_argument(
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
@@ -304,6 +333,23 @@ def main() -> None:
         "--bands",
         default=",".join(BANDS),
         help="channels of the network, of those that label kept (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=Recipe.batch, help="windows of a step (%(default)s)"
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        default=Recipe.side,
+        help="pixels a side of a window, a multiple of 32: smaller ones are cheaper (%(default)s)",
+    )
+    parser.add_argument(
+        "--keep-statistics",
+        action="store_true",
+        help="leave batch normalisation as the initial weights have it, for small batches",
+    )
+    parser.add_argument(
+        "--validate-every", type=int, default=Recipe.validate_every, help="steps (%(default)s)"
     )
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument(
@@ -323,9 +369,14 @@ def _train(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
+        first_rate=arguments.first_rate,
         class_weights=tuple(arguments.class_weights),
         people_share=arguments.people_share,
         bands=in_order(arguments.bands.split(",")),
+        batch=arguments.batch,
+        side=arguments.side,
+        keep_statistics=arguments.keep_statistics,
+        validate_every=arguments.validate_every,
         threads=arguments.threads,
     )
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -144,6 +144,44 @@ def test_widened_weights_answer_as_they_did_whatever_the_new_bands_show() -> Non
         torch.testing.assert_close(six(tiles), four(tiles[:, :4]))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_batch_normalisation_stays_as_it_was_if_asked_to(tmp_path: Path, kept: bool) -> None:
+    (tile, *_) = read_taught_tiles(write_taught_tiles(tmp_path / "taught", 64, ("training",)))
+    recipe = Recipe(steps=1, batch=2, side=32, keep_statistics=kept, threads=1)
+    initial = DtacsNet()
+    torch.save(initial.state_dict(), tmp_path / "initial.pt")
+    tiles = [tile, replace(tile, part="validation")]
+    found = train(tiles, recipe, tmp_path, tmp_path / "initial.pt").state_dict()
+    name = "encoder.features.0.1.running_mean"
+    assert torch.equal(found[name], initial.state_dict()[name]) is kept
+
+
+def test_the_first_convolution_can_learn_faster_than_the_others(tmp_path: Path) -> None:
+    (tile, *_) = read_taught_tiles(write_taught_tiles(tmp_path / "taught", 64, ("training",)))
+    tiles = [tile, replace(tile, part="validation")]
+    initial = DtacsNet()
+    torch.save(initial.state_dict(), tmp_path / "initial.pt")
+    moved = {}
+    for rate in (1.0, 4.0):
+        recipe = Recipe(
+            steps=1,
+            batch=2,
+            side=32,
+            first_rate=rate,
+            average_decay=0.0,
+            weight_decay=0.0,
+            threads=1,
+        )
+        found = train(tiles, recipe, tmp_path, tmp_path / "initial.pt").state_dict()
+        moved[rate] = [
+            float((found[name] - initial.state_dict()[name]).abs().max())
+            for name in (FIRST_WEIGHT, "segmentation_head.0.weight")
+        ]
+    (first, other), (faster, same) = moved[1.0], moved[4.0]
+    assert faster == pytest.approx(4 * first, rel=0.05)
+    assert same == pytest.approx(other, rel=0.05)
+
+
 def test_weights_of_other_bands_are_not_guessed() -> None:
     weights = DtacsNet(5).state_dict()
     assert widened(weights, ("B02", "B03", "B04", "B05", "B06")) is weights
