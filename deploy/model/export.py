@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +15,7 @@ from torch import nn
 from deploy.model.command import one_line_errors
 from deploy.model.crops import INPUT_LIMIT, WINDOW
 from deploy.model.dataset import BANDS
-from flightsw.errors import PackageInvalid, UsageError
+from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.network import (
     UNFIT,
@@ -83,24 +82,6 @@ def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     np.savez_compressed(path, **halves)  # type: ignore[arg-type]
 
 
-def averaged(runs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """The mean of weights that several runs made of the same initial ones, as one longer run.
-
-    Raises :class:`UsageError` if they are not of one network.
-    """
-    first = runs[0]
-    shapes = {name: value.shape for name, value in first.items()}
-    if any({name: value.shape for name, value in run.items()} != shapes for run in runs):
-        cause = "are of networks that differ, and have no mean"
-        raise UsageError("the weights", cause, "Give runs of the same bands and initial weights")
-    return {
-        name: torch.stack([run[name].float() for run in runs]).mean(dim=0)
-        if value.is_floating_point()
-        else value
-        for name, value in first.items()
-    }
-
-
 def with_clear_lowered(weights: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
     """Lower the clear logit: F2 weighs missed cloud more than false alarms, the loss does not."""
     bias = weights[_HEAD_BIAS].clone()
@@ -160,22 +141,13 @@ def main() -> None:
         "--keep", type=Path, help="write the weights here in float16, and export those"
     )
     parser.add_argument(
-        "--average",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="WEIGHTS",
-        help="with --keep: export the mean with these, of runs from the same initial weights",
-    )
-    parser.add_argument(
         "--lower-clear", type=float, default=0.0, metavar="LOGIT",
         help="with --keep: lower the clear logit by this much, for F2 (default: %(default)s)",
     )  # fmt: skip
     arguments = parser.parse_args()
     weights = arguments.weights
     if arguments.keep:
-        runs = [read_weights(path) for path in (weights, *arguments.average)]
-        lowered = with_clear_lowered(averaged(runs), arguments.lower_clear)
+        lowered = with_clear_lowered(read_weights(weights), arguments.lower_clear)
         keep_weights(lowered, arguments.keep)
         weights = arguments.keep
     network = read_network(weights, arguments.torchscript)

@@ -40,8 +40,7 @@ from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import read_weights
 
-_WARM_UP: Final = 0.05
-"""Share of a run in which the learning rate rises, unless 100 steps are less."""
+_MULTIPLE: Final = 32  # of pixels a side, that the network takes
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,6 @@ class Recipe:
     """All parameters of a training run.
 
     ``bands`` are the network's channels, in the order of ``dataset.in_order``.
-    The first convolution learns ``first_rate`` times as fast: channels of new bands begin at zero.
     ``side`` is that of the windows in pixels; ``keep_statistics`` leaves batch normalisation as the
     initial weights have it, which small batches would disturb.
     ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
@@ -64,7 +62,6 @@ class Recipe:
     side: int = WINDOW
     keep_statistics: bool = False
     learning_rate: float = 1e-3
-    first_rate: float = 1.0
     weight_decay: float = 1e-2
     bands: tuple[str, ...] = BANDS
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -162,6 +159,9 @@ def train(
     if "B02" not in recipe.bands:
         cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
         raise UsageError("the bands", cause, "Add B02")
+    if recipe.side < _MULTIPLE or recipe.side % _MULTIPLE:
+        cause = f"must be a multiple of {_MULTIPLE} pixels, got {recipe.side}"
+        raise UsageError("the side of a window", cause, f"Give {WINDOW}, or 128 to save time")
     for part in ("training", "validation"):
         if not any(tile.part == part for tile in tiles):
             cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
@@ -175,7 +175,9 @@ def train(
     if initial:
         network.load_state_dict(widened(read_weights(initial), recipe.bands))
     average = AveragedNetwork(network, recipe.average_decay)
-    optimiser = _optimiser(network, recipe)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=0.1, patience=recipe.plateau_patience
     )
@@ -200,7 +202,7 @@ def train(
         record = {
             "step": step + 1,
             "minutes": (time.monotonic() - started) / 60,
-            "learning_rate": optimiser.param_groups[-1]["lr"],
+            "learning_rate": optimiser.param_groups[0]["lr"],
             "training_loss": loss,
         }
         history.write(json.dumps(record | asdict(found)) + "\n")
@@ -237,17 +239,6 @@ def widened(weights: dict[str, Tensor], bands: tuple[str, ...]) -> dict[str, Ten
     return {**weights, FIRST_WEIGHT: wide}
 
 
-def _optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The first convolution is the first group; ``rate`` multiplies a group's learning rate."""
-    first = network.get_parameter(FIRST_WEIGHT)
-    others = [weight for weight in network.parameters() if weight is not first]
-    groups = [
-        {"params": weights, "rate": rate, "lr": recipe.learning_rate * rate}
-        for weights, rate in (([first], recipe.first_rate), (others, 1.0))
-    ]
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay)
-
-
 def _learn(
     network: nn.Module,
     optimiser: torch.optim.Optimizer,
@@ -276,10 +267,10 @@ def _learn(
 def _set_cosine_rate(
     optimiser: torch.optim.Optimizer, recipe: Recipe, progress: float, step: int
 ) -> None:
-    warm_up = min(1.0, max((step + 1) / 100, progress / _WARM_UP))
+    warm_up = min(1.0, (step + 1) / 100)
     cosine = 0.5 * (1 + np.cos(np.pi * min(progress, 1.0)))
     for group in optimiser.param_groups:
-        group["lr"] = recipe.learning_rate * group["rate"] * warm_up * max(cosine, 0.01)
+        group["lr"] = recipe.learning_rate * warm_up * max(cosine, 0.01)
 
 
 def _windows(tile: TaughtTile, bands: tuple[str, ...]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -314,12 +305,6 @@ def main() -> None:
         "--learning-rate", type=float, default=Recipe.learning_rate, help="at the start"
     )
     parser.add_argument(
-        "--first-rate",
-        type=float,
-        default=Recipe.first_rate,
-        help="times the learning rate for the first convolution, as for new bands (%(default)s)",
-    )
-    parser.add_argument(
         "--class-weights", type=float, nargs=3, default=Recipe.class_weights, metavar="WEIGHT",
         help="of clear, cloud and shadow in the loss",
     )  # fmt: skip
@@ -341,7 +326,7 @@ def main() -> None:
         "--side",
         type=int,
         default=Recipe.side,
-        help="pixels a side of a window, a multiple of 32: smaller ones are cheaper (%(default)s)",
+        help="pixels a side of a window, a multiple of 32 (%(default)s)",
     )
     parser.add_argument(
         "--keep-statistics",
@@ -369,7 +354,6 @@ def _train(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         seed=arguments.seed,
         learning_rate=arguments.learning_rate,
-        first_rate=arguments.first_rate,
         class_weights=tuple(arguments.class_weights),
         people_share=arguments.people_share,
         bands=in_order(arguments.bands.split(",")),

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.model.export import averaged, export, keep_weights, read_network
+from deploy.model.export import export, keep_weights, read_network
 from deploy.model.networks import onnx_network
-from flightsw.errors import PackageInvalid, UsageError
+from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import ContaminationHead, DtacsNet
 
 
@@ -40,22 +40,6 @@ def test_kept_weights_are_the_network_in_half_precision(tmp_path: Path) -> None:
         torch.equal(found[name], value.half().float() if value.is_floating_point() else value)
         for name, value in network.state_dict().items()
     )
-
-
-def test_runs_from_the_same_weights_are_averaged() -> None:
-    first, second = DtacsNet().state_dict(), DtacsNet().state_dict()
-    mean = averaged([first, second])
-    assert set(mean) == set(first)
-    for name, value in mean.items():
-        if value.is_floating_point():
-            torch.testing.assert_close(value, (first[name] + second[name]) / 2)
-        else:
-            assert torch.equal(value, first[name])
-
-
-def test_runs_of_other_bands_have_no_mean() -> None:
-    with pytest.raises(UsageError, match="networks that differ"):
-        averaged([DtacsNet().state_dict(), DtacsNet(6).state_dict()])
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

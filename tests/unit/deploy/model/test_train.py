@@ -156,32 +156,6 @@ def test_batch_normalisation_stays_as_it_was_if_asked_to(tmp_path: Path, kept: b
     assert torch.equal(found[name], initial.state_dict()[name]) is kept
 
 
-def test_the_first_convolution_can_learn_faster_than_the_others(tmp_path: Path) -> None:
-    (tile, *_) = read_taught_tiles(write_taught_tiles(tmp_path / "taught", 64, ("training",)))
-    tiles = [tile, replace(tile, part="validation")]
-    initial = DtacsNet()
-    torch.save(initial.state_dict(), tmp_path / "initial.pt")
-    moved = {}
-    for rate in (1.0, 4.0):
-        recipe = Recipe(
-            steps=1,
-            batch=2,
-            side=32,
-            first_rate=rate,
-            average_decay=0.0,
-            weight_decay=0.0,
-            threads=1,
-        )
-        found = train(tiles, recipe, tmp_path, tmp_path / "initial.pt").state_dict()
-        moved[rate] = [
-            float((found[name] - initial.state_dict()[name]).abs().max())
-            for name in (FIRST_WEIGHT, "segmentation_head.0.weight")
-        ]
-    (first, other), (faster, same) = moved[1.0], moved[4.0]
-    assert faster == pytest.approx(4 * first, rel=0.05)
-    assert same == pytest.approx(other, rel=0.05)
-
-
 def test_weights_of_other_bands_are_not_guessed() -> None:
     weights = DtacsNet(5).state_dict()
     assert widened(weights, ("B02", "B03", "B04", "B05", "B06")) is weights
@@ -211,3 +185,9 @@ def test_training_without_tiles_to_validate_with_says_so(tmp_path: Path) -> None
 def test_training_without_b02_says_why_not(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lack B02, which separates thick cloud from thin"):
         train([], Recipe(bands=("B03", "B11")), tmp_path)
+
+
+@pytest.mark.parametrize("side", [0, 100, -32])
+def test_windows_that_the_network_cannot_take_are_refused(tmp_path: Path, side: int) -> None:
+    with pytest.raises(UsageError, match=f"must be a multiple of 32 pixels, got {side}"):
+        train([], Recipe(side=side), tmp_path)
