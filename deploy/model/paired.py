@@ -133,7 +133,7 @@ def _is(tile: TaughtTile, kind: int) -> Pixels:
 
 
 def _thin_cloud(tile: TaughtTile) -> Pixels:
-    return _is(tile, _CLOUD) & (tile.of(("B02",))[0] < BRIGHT_BLUE)
+    return np.asarray(_is(tile, _CLOUD) & (tile.of(("B02",))[0] < BRIGHT_BLUE))
 
 
 def _thick_cloud(tile: TaughtTile) -> Pixels:
