@@ -44,7 +44,7 @@ from deploy.model.recalibrate import (
 )
 from deploy.model.sign import read_secret_key, sign
 from flightsw.errors import UsageError
-from flightsw.model.description import PackageDescription, Teacher, TrainingData
+from flightsw.model.description import LEVELS, PackageDescription, Teacher, TrainingData
 from flightsw.model.dtacsnet import CLASSES
 from flightsw.model.network import read_dtacsnet
 from flightsw.model.package import ModelPackage, load_package
@@ -104,7 +104,7 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     if not name:
         raise UsageError(out, "is not named NAME-VERSION", "Name the folder like dtacsnet-cd-0.1.0")
     refuse_existing(out)
-    _check_bands(compilation)
+    _check_bands_and_levels(compilation)
     float_graph = read_graph(model)
     channels = float_graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value
     if channels != len(compilation.bands):
@@ -153,9 +153,13 @@ def compile_package(model: Path, out: Path, taught: Path, compilation: Compilati
     return load_package(out)
 
 
-def _check_bands(compilation: Compilation) -> None:
+def _check_bands_and_levels(compilation: Compilation) -> None:
     in_order(compilation.bands)
-    if "B10" in compilation.bands and "L2A" in compilation.levels:
+    levels = compilation.levels
+    if len({*levels}) < len(levels) or not {*levels} <= {*LEVELS}:
+        cause = f"must be different ones of {', '.join(LEVELS)}, got {', '.join(levels)}"
+        raise UsageError("the levels", cause, "Give --levels L1C, or L1C,L2A")
+    if "B10" in compilation.bands and "L2A" in levels:
         cause = "has no B10, so a package with B10 cannot process it"
         raise UsageError("level L2A", cause, "Give --levels L1C, or bands without B10")
 
@@ -245,6 +249,11 @@ def main() -> None:
         "--levels", default="L1C,L2A", help="processing levels that it was trained on"
     )
     parser.add_argument(
+        "--distances",
+        default=",".join(map(str, Compilation.ground_sample_distances)),
+        help="ground sample distances in metres that it was trained on (default: %(default)s)",
+    )
+    parser.add_argument(
         "--ranges",
         choices=get_args(Ranges),
         help="how activation ranges are chosen (default: the best kind)",
@@ -265,6 +274,14 @@ def main() -> None:
     print((package.folder / "package.json").read_text())
 
 
+def _distances(given: str) -> tuple[int, ...]:
+    if not all(one.isdecimal() and int(one) for one in given.split(",")):
+        raise UsageError(
+            "--distances", f"must be whole metres above 0, got {given!r}", "Give 10,20"
+        )
+    return tuple(map(int, given.split(",")))
+
+
 def _recalibrate(arguments: argparse.Namespace) -> ModelPackage:
     former = load_package(arguments.model)
     require_new_release(former, arguments.out)
@@ -283,6 +300,7 @@ def _compile(arguments: argparse.Namespace) -> ModelPackage:
         provenance=read_provenance(arguments.provenance),
         bands=tuple(arguments.bands.split(",")),
         levels=tuple(arguments.levels.split(",")),
+        ground_sample_distances=_distances(arguments.distances),
         ranges=arguments.ranges,
         windows=arguments.windows,
         seed=arguments.seed,

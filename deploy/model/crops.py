@@ -28,13 +28,15 @@ PEOPLE_SHARE: Final = 0.3
 
 _SIMULATED_SHARE: Final = 0.12  # with their truth; the teacher has the rest
 
-_BRIGHT_BLUE: Final = 0.30  # reflectance of B02 that separates thick from thin cloud
+BRIGHT_BLUE: Final = 0.30
+"""Reflectance of B02 that separates thick from thin cloud."""
+
 _BLUE_SOFTNESS: Final = 0.04
 
 
 @dataclass(frozen=True)
 class Window:
-    """Reflectance ``(C, S, S)``, class probabilities ``(C, S, S)``, weight ``(S, S)``, S = 224."""
+    """Reflectance ``(C, S, S)``, class probabilities ``(C, S, S)``, weight ``(S, S)``."""
 
     reflectance: NDArray[np.float32]
     probabilities: NDArray[np.float32]
@@ -50,9 +52,11 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         seed: int,
         people_share: float = PEOPLE_SHARE,
         bands: tuple[str, ...] = BANDS,
+        side: int = WINDOW,
     ) -> None:
         self._tiles = tiles
         self._bands = bands
+        self._side = side
         self._chances = _chances(tiles, people_share)
         self._seed = seed
 
@@ -61,7 +65,7 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
         random = np.random.default_rng((self._seed, worker.id if worker else 0))
         while True:
             tile = self._tiles[random.choice(len(self._tiles), p=self._chances)]
-            window = augment(cut(tile, random, self._bands), random, self._bands)
+            window = augment(cut(tile, random, self._bands, self._side), random, self._bands)
             yield (
                 torch.from_numpy(window.reflectance),
                 torch.from_numpy(window.probabilities),
@@ -69,12 +73,17 @@ class CropStream(IterableDataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]
             )
 
 
-def cut(tile: TaughtTile, random: np.random.Generator, bands: tuple[str, ...] = BANDS) -> Window:
+def cut(
+    tile: TaughtTile,
+    random: np.random.Generator,
+    bands: tuple[str, ...] = BANDS,
+    side: int = WINDOW,
+) -> Window:
     """Cut a window; a tile that is smaller continues as its mirror image, as in flight."""
-    top, left = (_start(length, random) for length in tile.valid.shape)
+    top, left = (_start(length, side, random) for length in tile.valid.shape)
     planes = (tile.of(bands), tile.probabilities, tile.valid[None].astype(np.float32))
-    area = np.s_[:, top : top + WINDOW, left : left + WINDOW]
-    reflectance, probabilities, valid = (mirrored(plane[area]) for plane in planes)
+    area = np.s_[:, top : top + side, left : left + side]
+    reflectance, probabilities, valid = (mirrored(plane[area], side) for plane in planes)
     return Window(reflectance, probabilities, valid[0])
 
 
@@ -113,7 +122,7 @@ def thick_share(reflectance: torch.Tensor, bands: tuple[str, ...] = BANDS) -> to
     The teacher knows one class of cloud.  Thin cloud lets the ground through,
     so its blue reflectance distinguishes it.
     """
-    return torch.sigmoid((reflectance[:, bands.index("B02")] - _BRIGHT_BLUE) / _BLUE_SOFTNESS)
+    return torch.sigmoid((reflectance[:, bands.index("B02")] - BRIGHT_BLUE) / _BLUE_SOFTNESS)
 
 
 def _chances(tiles: list[TaughtTile], people_share: float) -> NDArray[np.float64]:
@@ -139,11 +148,11 @@ def _kind(tile: TaughtTile) -> str:
     return "people" if tile.labelled else "teacher"
 
 
-def _start(length: int, random: np.random.Generator) -> int:
-    return int(random.integers(max(length - WINDOW, 0) + 1))
+def _start(length: int, side: int, random: np.random.Generator) -> int:
+    return int(random.integers(max(length - side, 0) + 1))
 
 
-def mirrored(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Planes ``(C, H, W)`` of up to 224 a side, continued to 224 as their mirror image."""
-    missing = [(0, WINDOW - side) for side in planes.shape[1:]]
+def mirrored(planes: NDArray[np.float32], side: int = WINDOW) -> NDArray[np.float32]:
+    """Planes ``(C, H, W)`` of up to ``side`` a side, continued to it as their mirror image."""
+    missing = [(0, side - length) for length in planes.shape[1:]]
     return np.pad(planes, [(0, 0), *missing], mode="symmetric")

@@ -124,6 +124,7 @@ class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ground_sample_distance: int = 10
     offset: int = 0
     order: tuple[str, ...] = BANDS
+    further: dict[str, tuple[str, ...]] = {}
     region: str | None = None
     region_pattern: str | None = None
     columns: tuple[int, int] | None = None
@@ -206,7 +207,8 @@ def _read_toml(path: Path, kind: type[_Read]) -> _Read:
 
 
 def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
-    arrays = read_arrays(path, "bands", *([source.labels] if source.classes else []))
+    labels_of = [source.labels] if source.classes else []
+    arrays = read_arrays(path, "bands", *source.further, *labels_of)
     stack = arrays["bands"]
     order = tuple(str(band) for band in arrays["order"]) if "order" in arrays else source.order
     single = stack.ndim == 3
@@ -223,6 +225,9 @@ def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
             f"has {stack.shape[-3]} bands, but its order names {len(order)}",
             "Correct order in sources",
         )
+    for array, bands in source.further.items():
+        stack = np.concatenate((stack, _repeated(path, array, arrays[array], bands, stack.shape)))
+        order += bands
     columns = slice(*source.columns) if source.columns else slice(None)
     for index, (name, digital_numbers) in enumerate(
         zip(names, stack[None] if single else stack, strict=True)
@@ -241,6 +246,23 @@ def _tiles_of(path: Path, source: Source) -> Iterator[Tile]:
             valid=(numbers != 0).any(axis=0),
             allowed=_allowed(label, numbers.shape[1:], source),
         )
+
+
+def _repeated(
+    path: Path,
+    array: str,
+    planes: NDArray[np.uint16],
+    bands: tuple[str, ...],
+    shape: tuple[int, ...],
+) -> NDArray[np.uint16]:
+    """Further bands of a single image at its own pitch: their pixels are repeated, as in flight."""
+    factor = shape[-1] // max(planes.shape[-1], 1)
+    repeated = planes.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    if repeated.shape != (len(bands), *shape[1:]):
+        cause = f"has {array} of shape {planes.shape}, beside bands of shape {shape}"
+        cure = f"Give one plane for each of {', '.join(bands)}, at a whole part of the image's size"
+        raise UsageError(path, cause, cure)
+    return repeated
 
 
 def _region(name: str, source: Source) -> str:

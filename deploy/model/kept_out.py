@@ -38,11 +38,12 @@ class AnsweredTile:
     @property
     def true(self) -> NDArray[np.bool_]:
         """The pixels that the teacher calls contaminated."""
-        return np.asarray(self.tile.probabilities.argmax(axis=0) > 0)
+        return self.tile.contaminated
 
-    def counts(self, network: str, pixels: NDArray[np.bool_]) -> Confusion:
-        """A network's mask against the teacher's, of ``pixels``."""
-        return confusion(self.probability[network] > 0.5, self.true, pixels & self.tile.valid)
+    def counts(self, network: str, pixels: NDArray[np.bool_], *, clear: bool = False) -> Confusion:
+        """A network's mask against the teacher's, of ``pixels``; ``clear``: all of them are."""
+        true = np.zeros_like(self.true) if clear else self.true
+        return confusion(self.probability[network] > 0.5, true, pixels & self.tile.valid)
 
 
 def contamination(network: Network, bands: NDArray[np.float32]) -> Probability:
@@ -64,15 +65,37 @@ def answered_tiles(
 
 def interval(counts: Sequence[Confusion], figure: Callable[[Confusion], float | None]) -> Interval:
     """The figure over all tiles, and its 95 % interval over 1,000 draws of as many tiles."""
-    random = np.random.default_rng(1)
+    return _over_draws(len(counts), lambda indices: _figure_of(counts, indices, figure))
+
+
+def difference(
+    first: Sequence[Confusion],
+    second: Sequence[Confusion],
+    figure: Callable[[Confusion], float | None],
+) -> Interval:
+    """The figure of ``second`` less that of ``first``; each draw has the same tiles for both."""
 
     def over(indices: NDArray[np.int64]) -> float:
-        value = figure(reduce(add, (counts[index] for index in indices)))
-        return nan if value is None else value
+        later, earlier = (_figure_of(counts, indices, figure) for counts in (second, first))
+        return later - earlier
 
-    drawn = [over(random.integers(0, len(counts), len(counts))) for _ in range(_DRAWS)]
+    return _over_draws(len(first), over)
+
+
+def _over_draws(tiles: int, over: Callable[[NDArray[np.int64]], float]) -> Interval:
+    random = np.random.default_rng(1)
+    drawn = [over(random.integers(0, tiles, tiles)) for _ in range(_DRAWS)]
     low, high = np.nanpercentile(drawn, (2.5, 97.5))
-    return Interval(over(np.arange(len(counts))), float(low), float(high))
+    return Interval(over(np.arange(tiles)), float(low), float(high))
+
+
+def _figure_of(
+    counts: Sequence[Confusion],
+    indices: NDArray[np.int64],
+    figure: Callable[[Confusion], float | None],
+) -> float:
+    value = figure(reduce(add, (counts[index] for index in indices)))
+    return nan if value is None else value
 
 
 def scale_rows(answered: Sequence[AnsweredTile], networks: Sequence[str]) -> Iterator[ScaleRow]:

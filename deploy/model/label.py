@@ -77,6 +77,11 @@ class TaughtTile:
         """Reflectance of ``bands``, float32 ``(C, H, W)``; raises :class:`UsageError`."""
         return chosen(self.name, self.names, self.bands, bands)
 
+    @property
+    def contaminated(self) -> NDArray[np.bool_]:
+        """The pixels that are likelier cloud or shadow than clear, bool ``(H, W)``."""
+        return np.asarray(self.probabilities.argmax(axis=0) > 0)
+
 
 def scales_of(tile: Tile) -> Iterator[Tile]:
     """The tile itself, and its area means at each coarser scale at which it is large enough."""

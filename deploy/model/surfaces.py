@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from deploy.model.card import SurfaceRow
 from deploy.model.contender import Contender
-from deploy.model.dataset import Tile, read_split
+from deploy.model.dataset import BANDS, Tile, read_split
 from deploy.model.kept_out import interval
+from deploy.model.label import TaughtTile
 from deploy.model.scores import Confusion, confusion
 
 SURFACES: Final = ("water", "snow", "vegetation", "bright ground", "other ground")
@@ -47,12 +48,12 @@ def is_called_cloud_free(name: str) -> bool:
     return ("_s2_" in name and "cloudy" not in name) or name in _CLEAR_TILES
 
 
-def surfaces_of(tile: Tile) -> NDArray[np.uint8]:
+def surfaces_of(tile: Tile | TaughtTile) -> NDArray[np.uint8]:
     """Index into :data:`SURFACES` of each pixel, uint8 ``(H, W)``.
 
     Snow is known only to tiles with B11.
     """
-    blue, green, red, infrared = tile.four_bands
+    blue, green, red, infrared = tile.of(BANDS)
     tests = [
         (_index(green, infrared) > _WATER) & (infrared < _DARK),
         _snow(tile, green),
@@ -92,7 +93,7 @@ def surface_rows(tiles: Sequence[Tile], contenders: Sequence[Contender]) -> Iter
             )
 
 
-def _snow(tile: Tile, green: NDArray[np.float32]) -> NDArray[np.bool_]:
+def _snow(tile: Tile | TaughtTile, green: NDArray[np.float32]) -> NDArray[np.bool_]:
     if "B11" not in tile.names:
         return np.zeros(green.shape, np.bool_)
     swir = tile.bands[tile.names.index("B11")]

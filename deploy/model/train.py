@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -39,12 +40,16 @@ from flightsw.host.processor import multiplies_bfloat16
 from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import read_weights
 
+_MULTIPLE: Final = 32  # of pixels a side, that the network takes
+
 
 @dataclass(frozen=True)
 class Recipe:
     """All parameters of a training run.
 
     ``bands`` are the network's channels, in the order of ``dataset.in_order``.
+    ``side`` is that of the windows in pixels; ``keep_statistics`` leaves batch normalisation as the
+    initial weights have it, which small batches would disturb.
     ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
     from images that people labelled; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
@@ -54,6 +59,8 @@ class Recipe:
     minutes: float = 60.0
     steps: int = 1_000_000
     batch: int = 16
+    side: int = WINDOW
+    keep_statistics: bool = False
     learning_rate: float = 1e-3
     weight_decay: float = 1e-2
     bands: tuple[str, ...] = BANDS
@@ -152,6 +159,9 @@ def train(
     if "B02" not in recipe.bands:
         cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
         raise UsageError("the bands", cause, "Add B02")
+    if recipe.side < _MULTIPLE or recipe.side % _MULTIPLE:
+        cause = f"must be a multiple of {_MULTIPLE} pixels, got {recipe.side}"
+        raise UsageError("the side of a window", cause, f"Give {WINDOW}, or 128 to save time")
     for part in ("training", "validation"):
         if not any(tile.part == part for tile in tiles):
             cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
@@ -173,7 +183,7 @@ def train(
     )
     batches = iter(
         DataLoader(
-            CropStream(learnt, recipe.seed, recipe.people_share, recipe.bands),
+            CropStream(learnt, recipe.seed, recipe.people_share, recipe.bands, recipe.side),
             batch_size=recipe.batch,
         )
     )
@@ -239,6 +249,10 @@ def _learn(
     reflectance, targets, weight = (part.to(device) for part in batch)
     reflectance = reflectance.contiguous(memory_format=torch.channels_last)
     network.train()
+    if recipe.keep_statistics:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
     fast = device.type != "cpu" or multiplies_bfloat16()
     with torch.autocast(device.type, torch.bfloat16, enabled=fast):
         logits = network(reflectance)
@@ -305,6 +319,23 @@ def main() -> None:
         default=",".join(BANDS),
         help="channels of the network, of those that label kept (default: %(default)s)",
     )
+    parser.add_argument(
+        "--batch", type=int, default=Recipe.batch, help="windows of a step (%(default)s)"
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        default=Recipe.side,
+        help="pixels a side of a window, a multiple of 32 (%(default)s)",
+    )
+    parser.add_argument(
+        "--keep-statistics",
+        action="store_true",
+        help="leave batch normalisation as the initial weights have it, for small batches",
+    )
+    parser.add_argument(
+        "--validate-every", type=int, default=Recipe.validate_every, help="steps (%(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=Recipe.threads, help="of the processor")
     parser.add_argument(
         "--initial",
@@ -326,6 +357,10 @@ def _train(arguments: argparse.Namespace) -> None:
         class_weights=tuple(arguments.class_weights),
         people_share=arguments.people_share,
         bands=in_order(arguments.bands.split(",")),
+        batch=arguments.batch,
+        side=arguments.side,
+        keep_statistics=arguments.keep_statistics,
+        validate_every=arguments.validate_every,
         threads=arguments.threads,
     )
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -227,6 +227,31 @@ def test_bands_that_cannot_be_are_refused_with_the_reason(
     assert not (tmp_path / "tiny-2.0").exists()
 
 
+@pytest.mark.parametrize("levels", [("L1D",), ("L1C", "L1C"), ("",)])
+def test_levels_that_are_none_are_refused_before_anything_is_written(
+    float_graph: Path, taught: Path, tmp_path: Path, levels: tuple[str, ...]
+) -> None:
+    compilation = Compilation(PROVENANCE, levels=levels)
+    with pytest.raises(UsageError, match="must be different ones of L1C, L2A"):
+        compile_package(float_graph, tmp_path / "tiny-2.0", taught, compilation)
+    assert not (tmp_path / "tiny-2.0").exists()
+
+
+@pytest.mark.parametrize("distances", ["", "10,", "10,0", "10,2.5", "ten"])
+def test_distances_that_are_no_metres_are_refused(
+    float_graph: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    distances: str,
+) -> None:
+    provenance = str(ROOT / "deploy" / "model" / "provenance.toml")
+    options = ["--calibration", str(tmp_path), "--provenance", provenance]
+    command = ["compile", str(float_graph), str(tmp_path / "tiny-2.0"), *options]
+    monkeypatch.setattr("sys.argv", [*command, "--distances", distances])
+    with pytest.raises(UsageError, match="must be whole metres above 0"):
+        main()
+
+
 def test_a_four_class_package_keeps_the_classes(
     tiny_network: TinyNetwork, taught: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from deploy.model.crops import CropStream
+from deploy.model.crops import CropStream, cut
 from deploy.model.label import TaughtTile
 from deploy.model.simulated import SIMULATED
 
@@ -40,3 +40,11 @@ def test_simulated_tiles_do_not_displace_what_people_labelled() -> None:
     }
     expected = {"teacher": 0.58, "people": 0.3, SIMULATED: 0.12}
     assert shares == pytest.approx(expected, abs=0.06)
+
+
+@pytest.mark.parametrize("tile_side", [48, 160])
+def test_windows_have_the_side_that_was_asked_for(tile_side: int) -> None:
+    stream = CropStream([_tile("teacher", tile_side)], 1, side=96)
+    assert [part.shape[-2:] for part in next(iter(stream))] == [(96, 96)] * 3
+    window = cut(_tile("teacher", tile_side), np.random.default_rng(1), side=96)
+    assert window.weight.all(), "a tile that is smaller continues as its mirror image"

@@ -74,6 +74,30 @@ def test_images_that_a_table_leaves_out_are_not_read(tmp_path: Path) -> None:
     assert [tile.name for tile in read_tiles(tmp_path, table)] == ["one", "two"]
 
 
+def test_further_bands_of_an_image_are_repeated_to_its_size(tmp_path: Path) -> None:
+    coarse = np.array([[[1000, 2000], [3000, 4000]], [[500] * 2] * 2], np.uint16)
+    entry = 'further = { coarse = ["B11", "B12"] }'
+    table = _own_tiles(tmp_path, entry, bands=np.full((4, 4, 4), 3000, np.uint16), coarse=coarse)
+    (tile,) = read_tiles(tmp_path, table)
+    assert tile.names == ("B02", "B03", "B04", "B08", "B11", "B12")
+    np.testing.assert_allclose(tile.of(("B11",))[0, :, 0], [0.1, 0.1, 0.3, 0.3])
+    np.testing.assert_allclose(tile.of(("B11",))[0, 0], [0.1, 0.1, 0.2, 0.2])
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2), (2, 3, 3), (2, 2, 4), (2, 0, 0)])
+def test_further_bands_that_do_not_fit_the_image_are_refused(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    table = _own_tiles(
+        tmp_path,
+        'further = { coarse = ["B11", "B12"] }',
+        bands=np.ones((4, 4, 4), np.uint16),
+        coarse=np.ones(shape, np.uint16),
+    )
+    with pytest.raises(UsageError, match=r"has coarse of shape .*one plane for each of B11, B12"):
+        list(read_tiles(tmp_path, table))
+
+
 @pytest.mark.parametrize(
     ("entry", "message"),
     [

@@ -11,6 +11,7 @@ from deploy.model.kept_out import (
     answered_tiles,
     border_row,
     calibration,
+    difference,
     interval,
     precision,
     scale_rows,
@@ -85,3 +86,21 @@ def test_the_interval_of_tiles_that_differ_is_wider_than_that_of_equal_tiles() -
     assert wide.low < 0.5 < wide.high
     narrow = interval([good] * 4, lambda count: count.agreement)
     assert (narrow.low, narrow.value, narrow.high) == (1, 1, 1)
+
+
+def test_a_network_that_is_better_on_each_tile_is_better_beyond_doubt_however_tiles_differ() -> (
+    None
+):
+    """The draws have the same tiles for both, so that the spread of the tiles does not count."""
+    true = np.ones(100, np.bool_)
+
+    def found(right: int) -> NDArray[np.bool_]:
+        return np.asarray(np.arange(100) < right)
+
+    rights = (5, 40, 70, 95)
+    first = [confusion(found(one), true, true) for one in rights]
+    second = [confusion(found(one + 5), true, true) for one in rights]
+    wide = interval(first, lambda count: count.agreement)
+    gained = difference(first, second, lambda count: count.agreement)
+    assert wide.high - wide.low > 0.2
+    assert (gained.low, gained.value, gained.high) == pytest.approx((0.05, 0.05, 0.05))

@@ -144,6 +144,18 @@ def test_widened_weights_answer_as_they_did_whatever_the_new_bands_show() -> Non
         torch.testing.assert_close(six(tiles), four(tiles[:, :4]))
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_batch_normalisation_stays_as_it_was_if_asked_to(tmp_path: Path, kept: bool) -> None:
+    (tile, *_) = read_taught_tiles(write_taught_tiles(tmp_path / "taught", 64, ("training",)))
+    recipe = Recipe(steps=1, batch=2, side=32, keep_statistics=kept, threads=1)
+    initial = DtacsNet()
+    torch.save(initial.state_dict(), tmp_path / "initial.pt")
+    tiles = [tile, replace(tile, part="validation")]
+    found = train(tiles, recipe, tmp_path, tmp_path / "initial.pt").state_dict()
+    name = "encoder.features.0.1.running_mean"
+    assert torch.equal(found[name], initial.state_dict()[name]) is kept
+
+
 def test_weights_of_other_bands_are_not_guessed() -> None:
     weights = DtacsNet(5).state_dict()
     assert widened(weights, ("B02", "B03", "B04", "B05", "B06")) is weights
@@ -173,3 +185,9 @@ def test_training_without_tiles_to_validate_with_says_so(tmp_path: Path) -> None
 def test_training_without_b02_says_why_not(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="lack B02, which separates thick cloud from thin"):
         train([], Recipe(bands=("B03", "B11")), tmp_path)
+
+
+@pytest.mark.parametrize("side", [0, 100, -32])
+def test_windows_that_the_network_cannot_take_are_refused(tmp_path: Path, side: int) -> None:
+    with pytest.raises(UsageError, match=f"must be a multiple of 32 pixels, got {side}"):
+        train([], Recipe(side=side), tmp_path)
