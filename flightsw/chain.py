@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -490,12 +491,14 @@ def open_chain(
         yield chain
 
 
+@lru_cache
 def tune_interpreter() -> None:
-    """Keep Python from delaying the card; for the whole process.
+    """Keep Python from delaying the card; for the whole process, once.
 
     Threads switch every half millisecond, since the card's thread must not wait 5 ms for another
     thread's Python; OpenCV starts no threads; GDAL caches few blocks of the files that it reads;
     and the collector no longer visits the libraries' objects, which blocks every thread for 50 ms.
+    It would never free what is alive now: a chain that is opened again finds a failed scene alive.
     """
     os.environ.setdefault("GDAL_CACHEMAX", str(_GDAL_CACHE_MEGABYTES))
     sys.setswitchinterval(_SWITCH_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
@@ -32,7 +33,11 @@ def memory_errors(subject: object) -> Iterator[None]:
 
 
 def return_memory() -> None:
-    """Give what a scene needed back to the system; glibc keeps it otherwise."""
+    """Give what a scene needed back to the system; glibc keeps it otherwise.
+
+    Errors refer to the frames, and so to the strips and descriptors, of a scene that failed.
+    """
+    gc.collect()
     with suppress(OSError, AttributeError):  # another C library does as it likes
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import shutil
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,14 @@ from numpy.typing import NDArray
 
 from deploy.faults.small_package import write_small_package
 from flightsw import sentinel_2
-from flightsw.chain import SceneProcessor, SceneRequest, open_chain, panels_help, unfit
+from flightsw.chain import (
+    SceneProcessor,
+    SceneRequest,
+    open_chain,
+    panels_help,
+    tune_interpreter,
+    unfit,
+)
 from flightsw.config import DimcSettings, Settings, TwinSettings
 from flightsw.errors import CorruptImage, MemoryExhausted, MissingBand, UsageError
 from flightsw.model.package import load_package
@@ -306,3 +315,16 @@ def test_a_product_of_bands_that_the_model_does_not_see_is_refused_by_name(tmp_p
             opened.process(SceneRequest(product, tmp_path / "out", frozenset({"mask", "fill"})))
         processed = opened.process(SceneRequest(product, tmp_path / "out", frozenset({"mask"})))
     assert processed.scene.bands == ("B11", "B12", "B04")
+
+
+def test_a_scene_that_lives_while_a_chain_is_opened_again_is_freed_later() -> None:
+    tune_interpreter()  # by the first chain
+    error = RuntimeError()
+    error.args = (error,)
+    scene = np.zeros(1)
+    error.scene = scene  # type: ignore[attr-defined]
+    kept = weakref.ref(scene)
+    tune_interpreter()
+    del error, scene
+    gc.collect()
+    assert kept() is None

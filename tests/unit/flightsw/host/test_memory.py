@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import errno
 import os
+import weakref
 
 import pytest
 
 from flightsw.errors import MemoryExhausted
-from flightsw.host.memory import memory_errors
+from flightsw.host.memory import memory_errors, return_memory
 
 _ENDS = [
     MemoryError(),
@@ -34,3 +35,16 @@ def test_other_errors_pass_as_they_are(error: Exception) -> None:
     with pytest.raises(type(error)) as caught, memory_errors("the scene"):
         raise error
     assert caught.value is error
+
+
+class _FailedScene:
+    """An error keeps it alive, as a traceback keeps the frames of a scene."""
+
+    def __init__(self) -> None:
+        self.error = RuntimeError(self)
+
+
+def test_what_a_failed_scene_held_is_returned() -> None:
+    scene = weakref.ref(_FailedScene())
+    return_memory()
+    assert scene() is None
