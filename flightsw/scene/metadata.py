@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Final
 
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from flightsw import sentinel_2
 from flightsw.errors import BadMetadata
@@ -142,7 +141,7 @@ def georeference_of(document: Document, distance: int, step: int) -> Georeferenc
 def _known(code: str, document: Document) -> str:
     try:
         CRS.from_string(code)
-    except CRSError as error:
+    except ValueError as error:  # also of what is not a CRSError, such as EPSG:3263g
         cause = f"names {code}, which is not a known coordinate system ({error})"
         element = "HORIZONTAL_CS_CODE"
         raise BadMetadata(document.path, cause, _CRS_CURE, element=element) from error
