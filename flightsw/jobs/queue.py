@@ -92,11 +92,17 @@ class JobQueue:
             )  # fmt: skip
         return job
 
-    def next(self, now_ns: int) -> Job | None:
-        """The job whose turn it is, RUNNING from now on with one more attempt; None: none waits."""
+    def next(self, now_ns: int, may_start: Callable[[], bool] = lambda: True) -> Job | None:
+        """The job whose turn it is, RUNNING from now on with one more attempt; None: none waits.
+
+        None too if it may not start, which no telecommand changes between the question and the
+        record.
+        """
+        if self.waiting(now_ns) is None:
+            return None  # nothing is written
         with self._state.transaction() as db:
             row = db.execute(_NEXT, (JobState.QUEUED.value, now_ns)).fetchone()
-            if row is None:
+            if row is None or not may_start():
                 return None
             db.execute(
                 "UPDATE jobs SET state = ?, attempts = attempts + 1, started_at = ? WHERE job = ?",

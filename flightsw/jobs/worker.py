@@ -321,14 +321,14 @@ class Processing:
         return result
 
     def _serve_job(self) -> bool:
-        if self._modes.mode is not Mode.OPERATIONAL or self._runner.outcomes.waiting_for_room:
+        if not self._is_operational() or self._runner.outcomes.waiting_for_room:
             return False
-        job = self._jobs.next(self._ports.clock())
+        job = self._jobs.next(self._ports.clock(), self._is_operational)
         if job is None:
             return False
         self._run = JobRun(job, self._ports.clock(), self._ports.monotonic())
         try:
-            if self._stopping or self._modes.mode is not Mode.OPERATIONAL:
+            if self._stopping or not self._is_operational():
                 self._run.interrupt("the mode changed")  # since the check above
             if self._jobs.record(job.id).code is Code.CANCELLED:
                 self._run.cancel()  # likewise: nobody could stop it yet
@@ -337,6 +337,9 @@ class Processing:
             self._run = None
             return_memory()
         return True
+
+    def _is_operational(self) -> bool:
+        return self._modes.mode is Mode.OPERATIONAL
 
     def _wait(self) -> None:
         with self._changed:

@@ -405,3 +405,10 @@ class JobWalk(RuleBasedStateMachine):
 
 JobWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25)
 test_any_walk_of_calls_and_crashes_agrees_with_a_list_of_jobs = JobWalk.TestCase
+
+
+def test_a_job_that_may_not_start_waits_without_an_attempt(queue: JobQueue) -> None:
+    job = queue.add("tc", _scene(), _NOW)
+    assert queue.next(_NOW, lambda: False) is None
+    assert (queue.record(job.id).state, queue.job(job.id).attempts) == (JobState.QUEUED, 0)
+    assert queue.next(_NOW, lambda: True) == queue.job(job.id)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,8 +25,8 @@ class _QueueThatIsOvertaken(JobQueue):
 
     meanwhile: Any = None
 
-    def next(self, now_ns: int) -> Job | None:
-        job = super().next(now_ns)
+    def next(self, now_ns: int, may_start: Callable[[], bool] = lambda: True) -> Job | None:
+        job = super().next(now_ns, may_start)
         if job:
             self.meanwhile(job)
         return job
