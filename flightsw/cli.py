@@ -40,6 +40,7 @@ from telecommands.command_line import CommandParser, answer_shell
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
 _STDERR: Final = 2  # where the stacks go if a library crashes
 _READERS: Final = ("decode", "check")  # threads of scene/strips.py; none is left if all is well
+_STOPS: Final = (signal.SIGINT, signal.SIGTERM)
 _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans up
 
 
@@ -77,6 +78,9 @@ def main_and_exit() -> NoReturn:
     """
     faulthandler.enable(_STDERR)
     status = main()
+    # The command is over: a late interrupt would replace its exit status while Python ends.
+    for one in _STOPS:
+        signal.signal(one, signal.SIG_IGN)
     if any(one.name.startswith(_READERS) for one in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
@@ -115,7 +119,7 @@ def _interruptible() -> Iterator[Check]:
         if stopped_by:
             raise KeyboardInterrupt
 
-    before = {one: signal.signal(one, interrupt) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {one: signal.signal(one, interrupt) for one in _STOPS}
     try:
         yield check
     except KeyboardInterrupt as stop:
