@@ -72,7 +72,7 @@ def slower_share(decode_seconds: float, card_seconds: float, seconds: float) -> 
 
 def _busy_ns(chain: SceneProcessor) -> int:
     readings = chain.readings
-    return 0 if readings is None else readings.busy_ns
+    return 0 if readings is None else readings.busy_ns or 0
 
 
 def _decoding(scene: Path) -> tuple[float, float]:

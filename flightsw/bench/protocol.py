@@ -173,7 +173,7 @@ def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Sampl
     ended = engine.readings()
     figures: Figures = {}
     measured = np.array(samples["accelerator"], dtype=np.int64)
-    if begun and ended:
+    if begun and ended and begun.busy_ns is not None and ended.busy_ns is not None:
         busy_ns = ended.busy_ns - begun.busy_ns
         figures |= transfer_split(int(measured.sum()), busy_ns, len(measured))
     one_card = subject.settings.dimc.arrangement != "instances"  # each of them draws for itself

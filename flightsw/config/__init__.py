@@ -108,6 +108,8 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       thread stays an ordinary one if the machine does not permit it.  Those of ``instances``
       always are: they have tiles queued.
     - ``threads``: threads of the simulator's INT8 arithmetic.
+    - ``temperature_log``: command that prints the log of a real card, with its temperatures
+      (``core_temps=[…]``); empty if they are not to be measured.
     """
 
     card: Literal["auto", "card", "simulator"] = "auto"
@@ -116,6 +118,7 @@ class DimcSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dma_buffers: Literal["auto", "off"] = "auto"
     thread_priority: Annotated[int, msgspec.Meta(ge=0, le=50)] = 10
     threads: Annotated[int, msgspec.Meta(ge=1, le=256)] = 2
+    temperature_log: tuple[str, ...] = ("axlogdevice", "--slog-level", "inf:collector", "--slog")
     twin: TwinSettings | None = None
     faults: FaultSettings | None = None
 

@@ -84,11 +84,11 @@ class CardReadings:
     ``busy_ns`` of ``span_ns`` the card was computing, from its first tile's
     start to its last tile's end; ``pauses_ns`` lie between one frame's end and the next one's
     start: the latest few thousand of one instance, empty if unknown.  Power in W, energy
-    in J, temperature in °C; None if the card has no such sensor.
+    in J, temperature in °C.  None of what the card does not measure.
     """
 
-    busy_ns: int
-    span_ns: int
+    busy_ns: int | None
+    span_ns: int | None
     energy_joules: float | None
     power_watts: float | None
     temperature_celsius: float | None

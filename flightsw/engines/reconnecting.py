@@ -152,10 +152,10 @@ def _close_quietly(engine: Engine) -> None:
 
 
 def _sum(earlier: CardReadings, now: CardReadings) -> CardReadings:
-    energy = now.energy_joules
+    energy, busy_ns, span_ns = now.energy_joules, now.busy_ns, now.span_ns
     return CardReadings(
-        busy_ns=earlier.busy_ns + now.busy_ns,
-        span_ns=earlier.span_ns + now.span_ns,
+        busy_ns=None if busy_ns is None else busy_ns + (earlier.busy_ns or 0),
+        span_ns=None if span_ns is None else span_ns + (earlier.span_ns or 0),
         energy_joules=None if energy is None else energy + (earlier.energy_joules or 0.0),
         power_watts=now.power_watts,
         temperature_celsius=now.temperature_celsius,

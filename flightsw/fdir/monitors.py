@@ -121,8 +121,7 @@ class LimitMonitor:
 
     Without a value for ``stale_after_s`` it is stale, but keeps its level: what was too hot when
     its sensor fell silent is not known to have cooled.  A passive monitor evaluates and asks for
-    no reaction.  Limits come with each check, because telecommands change them.  ``expected``: a
-    value that never comes is reported too; others are reported if they came before.
+    no reaction.  Limits come with each check, because telecommands change them.
     """
 
     def __init__(
@@ -131,21 +130,25 @@ class LimitMonitor:
         *,
         passive: bool = False,
         stale_after_s: float = STALE_SECONDS,
-        expected: bool = False,
     ) -> None:
         self._name = name
         self._passive = passive
-        self._expected = expected
         self._stale_after_s = stale_after_s
         self._state = LimitState.STALE
         self._level = LimitState.IN_LIMITS
         self._value: float | None = None
         self._measured_at = -math.inf
 
-    def check(self, value: float | None, monotonic: float, limits: Limits) -> LimitCheck:
-        """Evaluate a reading; None and NaN do not count as a reading."""
-        missed = self._expected or self._value is not None
-        if self._expected and self._measured_at == -math.inf:  # from now on
+    def check(
+        self, value: float | None, monotonic: float, limits: Limits, *, expected: bool = False
+    ) -> LimitCheck:
+        """Evaluate a reading; None and NaN do not count as a reading.
+
+        ``expected``: a value that never comes is reported too; others are reported if they came
+        before.
+        """
+        missed = expected or self._value is not None
+        if expected and self._measured_at == -math.inf:  # from now on
             self._state, self._measured_at = LimitState.IN_LIMITS, monotonic
         if value is not None and not math.isnan(value):
             self._value, self._measured_at = value, monotonic

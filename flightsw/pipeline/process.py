@@ -225,7 +225,8 @@ def _summary(
     before, after = readings
     busy_share, energy, temperature = None, None, None
     if before and after:
-        busy_share = (after.busy_ns - before.busy_ns) / inference_ns if inference_ns else None
+        if inference_ns and before.busy_ns is not None and after.busy_ns is not None:
+            busy_share = (after.busy_ns - before.busy_ns) / inference_ns
         temperature = after.temperature_celsius
         if before.energy_joules is not None and after.energy_joules is not None:
             energy = after.energy_joules - before.energy_joules

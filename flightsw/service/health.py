@@ -80,7 +80,7 @@ class Health:
     _disk: LimitMonitor = field(default_factory=lambda: LimitMonitor(_DISK))
     _power: LimitMonitor = field(
         # A mean of ten seconds is known ten seconds after the first reading.
-        default_factory=lambda: LimitMonitor(_POWER, stale_after_s=2 * STALE_SECONDS, expected=True)
+        default_factory=lambda: LimitMonitor(_POWER, stale_after_s=2 * STALE_SECONDS)
     )
     _pacing: PacingWatch = field(default_factory=PacingWatch)
     _clock: ClockMonitor = field(default_factory=ClockMonitor)
@@ -149,13 +149,16 @@ class Health:
         )
 
     def _check_card(self, now: float) -> None:
-        card = self.sources.processing.chain.readings
-        number = self.sources.parameters.number
+        chain, number = self.sources.processing.chain, self.sources.parameters.number
+        card = chain.readings
         limits = temperature_limits(
             number("fdir.warm_c"), number("fdir.hot_c"), number("fdir.hysteresis_c")
         )
         self.sources.governor.thermal_limits = number("fdir.slow_c"), number("fdir.warm_c")
-        check = self._card.check(card.temperature_celsius if card else None, now, limits)
+        celsius = card.temperature_celsius if card else None
+        # A real card that gives no temperature is a fault; the simulator may be without one.
+        real = card is not None and chain.info is not None and not chain.info.simulated
+        check = self._card.check(celsius, now, limits, expected=real)
         self._report(check)
         if check.level is LimitState.IN_LIMITS:
             self.cool.set()
@@ -172,7 +175,8 @@ class Health:
         governor.sample()
         if governor.budget_w is not None:
             limits = power_limits(governor.budget_w, TOLERANCE)
-            self._report(self._power.check(governor.mean_power_w, now, limits))
+            check = self._power.check(governor.mean_power_w, now, limits, expected=True)
+            self._report(check)
 
     def _check_pacing(self, now: float) -> None:
         governor = self.sources.governor

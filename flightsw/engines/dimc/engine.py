@@ -17,6 +17,7 @@ from flightsw.dimc.simulator import runtime as simulator
 from flightsw.dimc.simulator.brightness import STAND_IN
 from flightsw.dimc.simulator.twin import CORES, MeanHistory
 from flightsw.engines.closing_engine import ClosingEngine
+from flightsw.engines.dimc.card_log import CardLog
 from flightsw.engines.dimc.instance_driver import CURE, InstanceDriver, open_driver
 from flightsw.engines.dimc.instance_pool import InstancePool
 from flightsw.engines.engine import CardReadings, EngineInfo, Tiles
@@ -85,6 +86,9 @@ class DimcEngine(ClosingEngine):
         self._runtime = runtime
         self._drivers = drivers
         self._twinned = settings.twin is not None
+        self._log: CardLog | None = None
+        if settings.temperature_log and not runtime.simulated:
+            self._log = CardLog(settings.temperature_log)
         self._driver: InstanceDriver | InstancePool = drivers[0]
         if len(drivers) > 1:
             self._driver = InstancePool(drivers, _delay(settings), self._info.device)
@@ -106,13 +110,15 @@ class DimcEngine(ClosingEngine):
                 yield logits
 
     def readings(self) -> CardReadings | None:
-        """What the simulated card did; None for a real one, whose runtime reports none of it."""
+        """What the simulated card did; of a real one, the temperature that its log gives."""
+        injected = self._runtime.injected_celsius()
         if not self._runtime.simulated:
-            return None
+            measured = self._log.celsius() if self._log else None
+            celsius = measured if injected is None else injected
+            return CardReadings(None, None, None, None, celsius)
         histories = [driver.instance.history for driver in self._drivers]
         history, now_ns = MeanHistory(histories), monotonic_ns()
         measured = history.temperature_celsius(now_ns) if self._twinned else None
-        injected = self._runtime.injected_celsius()
         return CardReadings(
             busy_ns=history.busy_ns,
             span_ns=history.span_ns,
@@ -127,6 +133,8 @@ class DimcEngine(ClosingEngine):
         return self._driver.busy
 
     def _release(self) -> None:
+        if self._log:
+            self._log.close()
         if isinstance(self._driver, InstancePool):
             self._driver.close()
         with suppress(*self._runtime.faults):  # a card that is gone has nothing to release

@@ -174,9 +174,11 @@ def test_power_about_its_limit_is_reported_once_and_cleared_below_the_hysteresis
 
 
 def test_an_expected_value_that_never_comes_is_reported_and_one_that_comes_late_too() -> None:
-    monitor, limits = LimitMonitor("power", expected=True), power_limits(10.0, 0.02)
-    checks = [monitor.check(None, 1000 + second, limits) for second in (0, 10, 11, 12)]
-    checks.append(monitor.check(10.3, 1013, limits))
+    monitor, limits = LimitMonitor("power"), power_limits(10.0, 0.02)
+    values = [(None, 0), (None, 10), (None, 11), (None, 12), (10.3, 13)]
+    checks = [
+        monitor.check(value, 1000 + second, limits, expected=True) for value, second in values
+    ]
     assert [[name for name, _ in events_of(check)] for check in checks] == [
         [], [], ["SENSOR_SILENT"], [], ["SENSOR_BACK", "LIMIT_EXCEEDED"],
     ]  # fmt: skip

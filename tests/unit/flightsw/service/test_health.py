@@ -13,6 +13,7 @@ import pytest
 from flightsw.commanding.parameters import ParameterStore
 from flightsw.downlink.catalogue import ProductCatalogue
 from flightsw.downlink.contact import ContactWindow
+from flightsw.engines.engine import CardReadings
 from flightsw.fdir.boots import Boot
 from flightsw.fdir.modes import ModeMachine
 from flightsw.fdir.pacing import QUIET_S
@@ -75,6 +76,12 @@ class _Unit:
         current = self._chip / "curr1_input"
         current.write_text("asleep" if watts is None else str(round(watts * 1000)))
 
+    def use(self, readings: CardReadings, *, simulated: bool) -> None:
+        """An engine with these readings serves."""
+        info = SimpleNamespace(simulated=simulated, name="dimc", device="metis-0:3:0")
+        chain = SimpleNamespace(readings=readings, info=info)
+        self.health.sources.processing.chain = chain  # type: ignore[assignment]
+
     def passes(self, seconds: int) -> list[str]:
         """The names of the events of these seconds."""
         known = len(self.events)
@@ -104,6 +111,20 @@ def test_a_mean_power_above_the_budget_is_a_limit_with_hysteresis(
     assert unit.passes(30) == []
     unit.measure(9.0)
     assert unit.passes(12) == ["LIMIT_CLEARED"]
+
+
+def test_a_real_card_without_a_temperature_is_reported_and_a_simulated_one_is_not(
+    tmp_path: Path, state: StateFile
+) -> None:
+    unit = _Unit(tmp_path, state, None)
+    silent = CardReadings(None, None, None, None, None)
+    unit.use(silent, simulated=True)
+    assert unit.passes(30) == []
+    unit.use(silent, simulated=False)
+    assert unit.passes(30) == ["SENSOR_SILENT"]
+    assert unit.events[-1][1] == "card_temperature_c is not measured"
+    unit.use(CardReadings(None, None, None, None, 50.0), simulated=False)
+    assert unit.passes(30) == ["SENSOR_BACK"]
 
 
 def test_a_meter_that_falls_silent_while_there_is_a_budget_is_reported(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +12,9 @@ from msgspec import field
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from deploy.rig.flight_unit import wait_until
 from flightsw.config import DimcSettings, TwinSettings
+from flightsw.dimc.runtime import Runtime, open_runtime
 from flightsw.dimc.simulator import runtime as simulator
 from flightsw.engines.dimc.engine import DimcEngine, open_dimc_engine
 from flightsw.engines.engine import Engine, Logits
@@ -190,6 +194,7 @@ def test_readings_of_the_twin_add_up(
         readings = engine.readings()
     assert readings is not None
     assert readings.busy_ns == 6 * 2_000_000
+    assert readings.span_ns is not None
     assert readings.span_ns >= readings.busy_ns
     assert readings.energy_joules is not None
     assert readings.energy_joules > 10.1 * 0.012
@@ -204,8 +209,44 @@ def test_simulator_without_twin_has_no_sensors(package: Package) -> None:
         engine.infer(random_tiles(1))
         readings = engine.readings()
     assert readings is not None
+    assert readings.busy_ns is not None
+    assert readings.span_ns is not None
     assert 0 < readings.busy_ns <= readings.span_ns
     assert readings.energy_joules is readings.power_watts is readings.temperature_celsius is None
+
+
+@pytest.mark.parametrize("command", [(), ("/nonexistent/axlogdevice",)])
+def test_a_real_card_whose_log_gives_nothing_has_no_temperature(
+    package: Package, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    _pretend_that_the_simulator_is_a_card(monkeypatch)
+    with open_dimc_engine(package, simulated(temperature_log=command)) as engine:
+        assert _celsius(engine) is None
+
+
+def test_a_real_card_has_the_temperature_that_its_log_gives(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _pretend_that_the_simulator_is_a_card(monkeypatch)
+    script = "print('core_temps=[41,40,40,42,40]'); import time; time.sleep(60)"
+    settings = simulated(temperature_log=(sys.executable, "-c", script))
+    with open_dimc_engine(package, settings) as engine:
+        wait_until(lambda: _celsius(engine) is not None)
+        assert _celsius(engine) == 42
+
+
+def _celsius(engine: DimcEngine) -> float | None:
+    readings = engine.readings()
+    assert readings is not None
+    assert readings.busy_ns is readings.span_ns is readings.energy_joules is None
+    return readings.temperature_celsius
+
+
+def _pretend_that_the_simulator_is_a_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    def card(settings: DimcSettings) -> Runtime:
+        return dataclasses.replace(open_runtime(settings), simulated=False)
+
+    monkeypatch.setattr("flightsw.engines.dimc.engine.open_runtime", card)
 
 
 def test_fault_of_the_card_closes_the_engine_and_names_card_cause_and_cure(
