@@ -11,6 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
+from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,14 +75,16 @@ def _wait_for_moment(unit: ForkedUnit, phase: str, choice: random.Random) -> Non
     before = len(unit.events(begun))
     _wait(lambda: len(unit.events(begun)) > before or not unit.alive)
     if phase == "publishing":
-        _wait(lambda: any(unit.state.glob("products/*/.*.partial")) or not unit.alive)
+        partial = str(unit.state / "products" / "*" / ".*.partial")
+        # That of pathlib raises if a folder is deleted meanwhile.
+        _wait(lambda: glob(partial) or not unit.alive)  # noqa: PTH207
     if phase == "ending" and unit.alive:
         time.sleep(choice.uniform(0, 1))
         unit.terminate()
     time.sleep(choice.uniform(0, {"any time": 4, "ending": 1.5, "working": 0.5}.get(phase, 0.1)))
 
 
-def _wait(holds: Callable[[], bool]) -> None:
+def _wait(holds: Callable[[], object]) -> None:
     deadline = time.monotonic() + _PATIENCE_S
     while not holds() and time.monotonic() < deadline:
         time.sleep(_POLL_S)
