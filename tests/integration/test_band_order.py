@@ -14,16 +14,15 @@ from onnx import numpy_helper
 
 from flightsw.cli import main
 from flightsw.host.processor import sums_int8_products_exactly
-from flightsw.model.package import shipped_package
 from tests.conftest import Simulated
 
 _PUBLISHED = ["B08", "B04", "B03", "B02"]
 
 
 @pytest.fixture
-def published_order(tmp_path: Path) -> Path:
-    """The shipped package with its input channels, and the weights that meet them, reversed."""
-    package = Path(shutil.copytree(shipped_package(), tmp_path / "package"))
+def published_order(tmp_path: Path, light_package: Path) -> Path:
+    """The light package with its input channels, and the weights that meet them, reversed."""
+    package = Path(shutil.copytree(light_package, tmp_path / "package"))
     _reverse_first_convolution(package / "compiled_model" / "quantized_model.onnx")
     _reverse_golden_tiles(package / "golden.npz")
     description = json.loads((package / "package.json").read_text())
@@ -61,10 +60,10 @@ def _write_checksums(package: Path) -> None:
 
 
 def test_the_published_band_order_gives_the_same_mask(
-    published_order: Path, simulated: Simulated, tmp_path: Path
+    published_order: Path, light_package: Path, simulated: Simulated, tmp_path: Path
 ) -> None:
     masks = []
-    for name, model in (("shipped", shipped_package()), ("published", published_order)):
+    for name, model in (("shipped", light_package), ("published", published_order)):
         out = tmp_path / name
         options = ["--model", str(model), "--products", "mask", "--quiet"]
         assert main(["process", str(simulated.scene), "-o", str(out), *options]) == 0

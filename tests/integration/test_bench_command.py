@@ -20,10 +20,11 @@ _SMALL = ("--tiles", "20", "--warm-up", "4")
 
 
 @pytest.fixture
-def without_torch(tmp_path: Path) -> Path:
+def without_torch(tmp_path: Path, small_package: Path) -> Path:
     """Settings with which torch-cpu is absent on every machine."""
     settings = tmp_path / "settings.toml"
-    settings.write_text(f'[torch]\ntorchscript = "{tmp_path / "absent.pt"}"\n')
+    absent = tmp_path / "absent.pt"
+    settings.write_text(f'model = "{small_package}"\n[torch]\ntorchscript = "{absent}"\n')
     return settings
 
 
@@ -31,7 +32,9 @@ def _read(out: Path) -> BenchResult:
     return msgspec.json.decode((out / "bench.json").read_bytes(), type=BenchResult)
 
 
-def test_a_real_scene_gives_tables_json_and_picture(simulated: Simulated, tmp_path: Path) -> None:
+def test_a_real_scene_gives_tables_json_and_picture(
+    simulated: Simulated, light_package: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "deep" / "out"
     done = run_command(
         "flightsw",
@@ -40,6 +43,8 @@ def test_a_real_scene_gives_tables_json_and_picture(simulated: Simulated, tmp_pa
             "--engines",
             "dimc",
             *_SMALL,
+            "--model",
+            str(light_package),
             "--scene",
             str(simulated.scene),
             "--truth",

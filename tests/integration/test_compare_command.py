@@ -180,10 +180,11 @@ def test_bad_input_is_one_line_and_writes_no_map(
 
 
 def test_a_processed_scene_is_compared_with_its_simulated_truth(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "products"
-    done = run_command("flightsw", ["process", str(simulated.scene), "-o", str(out)])
+    options = ["-o", str(out), "--model", str(small_package)]
+    done = run_command("flightsw", ["process", str(simulated.scene), *options])
     assert done.returncode == 0, done.stderr
     done = run_command("flightsw", ["compare", str(simulated.truth), str(out), "--json"])
     assert done.returncode == 0, done.stderr

@@ -10,9 +10,12 @@ from flightsw.config import DimcSettings, PipelineSettings, Settings
 
 
 @pytest.mark.parametrize("fusion", ["or", "blend"])
-def test_the_east_half_agrees_with_its_scene_classification(shared_data: Path, fusion: str) -> None:
+def test_the_east_half_agrees_with_its_scene_classification(
+    shared_data: Path, light_package: Path, fusion: str
+) -> None:
     accuracy = pytest.importorskip("deploy.benchmark.accuracy")
     settings = Settings(
+        model=light_package,
         dimc=DimcSettings(card="simulator"),
         pipeline=PipelineSettings(fusion=fusion),  # type: ignore[arg-type]
     )

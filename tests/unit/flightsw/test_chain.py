@@ -106,8 +106,8 @@ def test_a_scene_comes_in_panels_where_that_saves_memory(
 
 
 @pytest.fixture(scope="module")
-def chain() -> Iterator[SceneProcessor]:
-    with open_chain(Settings()) as opened:
+def chain(small_package: Path) -> Iterator[SceneProcessor]:
+    with open_chain(Settings(model=small_package)) as opened:
         yield opened
 
 
@@ -132,13 +132,13 @@ def test_a_thread_for_which_there_is_no_room_fails_the_scene_as_exhausted_memory
 
 
 def test_a_card_above_its_limit_rests_between_batches_and_the_report_says_for_how_long(
-    tmp_path: Path,
+    tmp_path: Path, small_package: Path
 ) -> None:
     twin = TwinSettings(latency_ms=2.0, compute=False)  # it is at 39 °C
     governor = Governor(None)
     governor.thermal_limits = 30.0, 39.0
     scene = SafeProduct(height=500, width=500).write(tmp_path)
-    settings = Settings(dimc=DimcSettings(card="simulator", twin=twin))
+    settings = Settings(model=small_package, dimc=DimcSettings(card="simulator", twin=twin))
     with open_chain(settings, governor=governor) as chain:
         done = chain.process(SceneRequest(scene, tmp_path / "out", frozenset({"report"})))
     assert done.summary.paused_seconds > 0

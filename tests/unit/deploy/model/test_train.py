@@ -87,11 +87,12 @@ def test_class_weights_scale_the_share_of_their_class_in_the_loss() -> None:
     assert loss(CLEAR, shares, recipe=weighted) == pytest.approx(together)
 
 
-@pytest.fixture
-def stalling_tiles(tmp_path: Path) -> list[TaughtTile]:
+@pytest.fixture(scope="module")
+def stalling_tiles(tmp_path_factory: pytest.TempPathFactory) -> list[TaughtTile]:
     """Tiles to learn from, and one to be judged on, all without a single valid pixel to learn."""
-    learnt = read_taught_tiles(write_taught_tiles(tmp_path / "learnt", 64, ("training",)))[:1]
-    judged = read_taught_tiles(write_taught_tiles(tmp_path / "judged", 64, ("validation",)))[:1]
+    folder = tmp_path_factory.mktemp("stalling")
+    learnt = read_taught_tiles(write_taught_tiles(folder / "learnt", 64, ("training",)))[:1]
+    judged = read_taught_tiles(write_taught_tiles(folder / "judged", 64, ("validation",)))[:1]
     return [replace(tile, valid=np.zeros_like(tile.valid)) for tile in (*learnt, *judged)]
 
 
@@ -104,6 +105,7 @@ STALLING = Recipe(
     plateau_patience=0,
     stop_patience=3,
     threads=1,
+    side=64,
 )
 """No pixel counts, so the first validation loss is 0 and no later one can be lower."""
 
@@ -112,19 +114,27 @@ def history_of(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
 
 
+@pytest.fixture(scope="module")
+def stalled(
+    stalling_tiles: list[TaughtTile], tmp_path_factory: pytest.TempPathFactory
+) -> list[dict[str, float]]:
+    """The history of a training that stalls on the plateau schedule."""
+    folder = tmp_path_factory.mktemp("stalled")
+    train(stalling_tiles, STALLING, folder)
+    return history_of(folder)
+
+
 def test_a_stalled_validation_lowers_the_rate_on_the_plateau_schedule(
-    stalling_tiles: list[TaughtTile], tmp_path: Path
+    stalled: list[dict[str, float]],
 ) -> None:
-    train(stalling_tiles, STALLING, tmp_path)
-    rates = [record["learning_rate"] for record in history_of(tmp_path)]
+    rates = [record["learning_rate"] for record in stalled]
     assert rates == pytest.approx([0.1, 0.1, 0.01, 0.001])
 
 
 def test_the_plateau_schedule_stops_after_the_stalled_validations_it_was_given(
-    stalling_tiles: list[TaughtTile], tmp_path: Path
+    stalled: list[dict[str, float]],
 ) -> None:
-    train(stalling_tiles, STALLING, tmp_path)
-    assert [record["step"] for record in history_of(tmp_path)] == [1, 2, 3, 4]
+    assert [record["step"] for record in stalled] == [1, 2, 3, 4]
 
 
 def test_the_cosine_schedule_goes_on_to_its_last_step_however_stalled(
@@ -170,7 +180,7 @@ def test_a_network_of_other_bands_is_trained_on_them(tmp_path: Path) -> None:
     taught = write_taught_tiles(tmp_path / "taught", 64, ("training",), bands)
     learnt = read_taught_tiles(taught)[:1]
     judged = [replace(tile, part="validation") for tile in learnt]
-    recipe = Recipe(bands=bands, steps=1, batch=1, threads=1)
+    recipe = Recipe(bands=bands, steps=1, batch=1, side=64, threads=1)
     network = train([*learnt, *judged], recipe, tmp_path)
     assert network.state_dict()[FIRST_WEIGHT].shape[1] == len(bands)
     assert history_of(tmp_path)[0]["step"] == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +22,12 @@ from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.array_scene import ArrayScene
 from tests.unit.flightsw.small_parts import ArithmeticEngine, scene_metadata
 
-_PROTOCOL = Protocol(tiles=20, warm_up=6)
+_PROTOCOL = Protocol(tiles=8, warm_up=6)
 
 
 @pytest.fixture(scope="module")
-def package() -> ModelPackage:
-    return load_package()
+def package(light_package: Path) -> ModelPackage:
+    return load_package(light_package)
 
 
 @pytest.fixture(scope="module")

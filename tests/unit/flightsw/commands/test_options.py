@@ -17,9 +17,10 @@ def settings(tmp_path: Path) -> Path:
 
 
 def test_faults_are_refused_outside_a_laboratory(
-    settings: Path, capfd: pytest.CaptureFixture[str]
+    settings: Path, small_package: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     command = ["selftest", "--engine", "dimc", "--settings", str(settings)]
+    command += ["--model", str(small_package)]
     assert main(command) == 2
     assert "dimc.faults" in capfd.readouterr().err
     assert main([*command, "--laboratory"]) == 0

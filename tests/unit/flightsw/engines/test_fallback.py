@@ -28,9 +28,8 @@ FAILURE = InferenceFailed("metis-0:3:0", "the card hangs", "Refresh it")
 
 
 def _chain(
-    names: tuple[EngineName, ...], settings: Settings = SETTINGS, package: Path | None = None
+    names: tuple[EngineName, ...], settings: Settings = SETTINGS, *, package: Path
 ) -> tuple[EngineFallback, list[EngineError]]:
-    """Engines of a package, of the one that ships if they need a floating-point network."""
     given_up: list[EngineError] = []
     return (
         EngineFallback(names, load_package(package), settings, EngineNotices(given_up.append)),
@@ -69,8 +68,8 @@ def _run(engine: ReconnectingEngine) -> str:
     return engine.info.name
 
 
-def test_an_engine_that_fails_twice_makes_room_for_the_next_one() -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+def test_an_engine_that_fails_twice_makes_room_for_the_next_one(light_package: Path) -> None:
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     first = chain.engine()
     assert chain.serve(_fail) == "torch-cpu"
     assert first.closed
@@ -92,8 +91,9 @@ def test_after_the_last_engine_the_first_failure_is_raised_and_the_chain_starts_
 
 def test_where_one_engine_is_wanted_no_other_takes_its_place(
     monkeypatch: pytest.MonkeyPatch,
+    light_package: Path,
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     chain.engine().close()
     _lose_card(monkeypatch)
     with pytest.raises(EngineUnavailable, match="does not answer"):
@@ -103,8 +103,8 @@ def test_where_one_engine_is_wanted_no_other_takes_its_place(
     chain.close()
 
 
-def test_what_is_unavailable_besides_the_engine_costs_no_engine() -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+def test_what_is_unavailable_besides_the_engine_costs_no_engine(light_package: Path) -> None:
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
 
     def work(_: ReconnectingEngine) -> None:
         raise EngineUnavailable("pipeline.device cuda", "is unavailable", "Set it to cpu")
@@ -138,8 +138,9 @@ def _lose_card(monkeypatch: pytest.MonkeyPatch, after: int = 0) -> None:
 
 def test_a_card_lost_before_the_golden_tiles_leaves_them_to_the_next_engine(
     monkeypatch: pytest.MonkeyPatch,
+    light_package: Path,
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     chain.engine()
     _lose_card(monkeypatch)
     report = chain.find_sound()
@@ -150,8 +151,9 @@ def test_a_card_lost_before_the_golden_tiles_leaves_them_to_the_next_engine(
 
 def test_a_card_lost_among_the_golden_tiles_leaves_them_to_the_next_engine(
     monkeypatch: pytest.MonkeyPatch,
+    light_package: Path,
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cuda", "torch-cpu"))
+    chain, given_up = _chain(("dimc", "torch-cuda", "torch-cpu"), package=light_package)
     chain.engine()
     _lose_card(monkeypatch, after=2)
     assert chain.find_sound().engine == "torch-cpu"
@@ -161,8 +163,9 @@ def test_a_card_lost_among_the_golden_tiles_leaves_them_to_the_next_engine(
 
 def test_a_card_lost_in_the_middle_of_a_scene_leaves_it_to_the_next_engine(
     monkeypatch: pytest.MonkeyPatch,
+    light_package: Path,
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     chain.engine()
     _lose_card(monkeypatch)
     assert chain.serve(_run) == "torch-cpu"
@@ -173,8 +176,9 @@ def test_a_card_lost_in_the_middle_of_a_scene_leaves_it_to_the_next_engine(
 
 def test_a_card_lost_in_the_golden_tiles_after_its_reopening_leaves_the_scene_to_the_next_engine(
     monkeypatch: pytest.MonkeyPatch,
+    light_package: Path,
 ) -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     chain.engine()
     _lose_card(monkeypatch, after=2)
     assert chain.serve(_fail) == "torch-cpu"
@@ -199,8 +203,10 @@ def test_where_all_engines_are_lost_the_first_failure_ends_the_search(
     chain.close()
 
 
-def test_a_lost_card_that_a_job_names_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    chain, given_up = _chain(("dimc", "torch-cpu"))
+def test_a_lost_card_that_a_job_names_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, light_package: Path
+) -> None:
+    chain, given_up = _chain(("dimc", "torch-cpu"), package=light_package)
     chain.engine()
     _lose_card(monkeypatch)
     for _ in range(2):  # in the middle of a scene, and before the next one
@@ -263,8 +269,8 @@ def test_a_chain_without_any_engine_says_why_the_first_is_absent(small_package: 
         chain.engine()
 
 
-def test_every_engine_tells_the_same_model_and_its_own_arithmetic() -> None:
-    package = load_package()
+def test_every_engine_tells_the_same_model_and_its_own_arithmetic(light_package: Path) -> None:
+    package = load_package(light_package)
     with (
         open_engine("dimc", package, SETTINGS) as card,
         open_engine("torch-cpu", package, SETTINGS) as cpu,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_only_the_stage_that_asks_for_it_has_it() -> None:
 @needs_permission
 @pytest.mark.parametrize("priority", [0, 10])
 def test_the_thread_that_drives_the_card_has_the_priority_of_the_settings(
-    monkeypatch: pytest.MonkeyPatch, priority: int
+    monkeypatch: pytest.MonkeyPatch, small_package: Path, priority: int
 ) -> None:
     found = set()
     run = ModelInstance.run
@@ -123,6 +124,6 @@ def test_the_thread_that_drives_the_card_has_the_priority_of_the_settings(
     monkeypatch.setattr(ModelInstance, "run", observed)
     settings = DimcSettings(card="simulator", thread_priority=priority)
     numbers = np.full((4, 300, 300), 3000, np.uint16)
-    with open_dimc_engine(load_package(), settings) as engine:
+    with open_dimc_engine(load_package(small_package), settings) as engine:
         process_scene(ArrayScene(numbers), engine, PipelineSettings())
     assert found == {(os.SCHED_RR, priority) if priority else (os.SCHED_OTHER, 0)}

@@ -16,7 +16,7 @@ from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from tests.unit.flightsw.scene.safe_writer import band_pixels, write_jp2
 
-_SIDE = 512
+_SIDE = 256
 _FLIPS = 120
 _MANY = 1000
 """Pixels that a flipped bit must change, for its detection to be required."""

@@ -23,6 +23,7 @@ from flightsw.engines.torch import engine as torch_engine
 from flightsw.engines.torch import lanes as torch_lanes
 from flightsw.engines.torch.engine import TorchEngine, open_torch_engine
 from flightsw.errors import EngineUnavailable, InferenceFailed
+from flightsw.model.golden import GoldenReport
 from flightsw.model.network import open_network, open_torchscript
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline import process_scene
@@ -481,10 +482,30 @@ def test_tiles_of_the_baseline_give_the_mask_of_the_whole_frame(
     np.testing.assert_array_equal(mask.whole[sure], (margin > 0)[sure])
 
 
-def test_the_cpu_passes_the_golden_tiles() -> None:
-    package = load_package()
-    with open_torch_engine(package, TorchSettings(), "cpu") as engine:
-        report = check_golden_tiles(engine, package)
+@pytest.fixture(scope="module")
+def on_the_cpu() -> tuple[GoldenReport, NDArray[np.float32]]:
+    """What the shipped network says of the golden tiles in FP32, and how it is judged."""
+    package, answers = load_package(), list[NDArray[np.float32]]()
+    with (
+        open_torch_engine(package, TorchSettings(), "cpu") as engine,
+        pytest.MonkeyPatch.context() as patched,
+    ):
+        push = engine.push
+
+        def noted(tiles: NDArray[Any]) -> Any:
+            answer = push(tiles)
+            assert answer is not None
+            answers.append(answer)
+            return answer
+
+        patched.setattr(engine, "push", noted)
+        return check_golden_tiles(engine, package), np.concatenate(answers)
+
+
+def test_the_cpu_passes_the_golden_tiles(
+    on_the_cpu: tuple[GoldenReport, NDArray[np.float32]],
+) -> None:
+    report, _ = on_the_cpu
     assert report.passed, report.as_text()
     assert report.mean_deviation < 0.5  # rounding of the released answers to INT8 steps
     assert report.agreement == 1
@@ -511,14 +532,12 @@ def test_a_real_cuda_device_passes_the_golden_tiles(precision: Any) -> None:
                 )
 
 
-def test_fp32_agrees_with_the_int8_answers_on_the_golden_tiles() -> None:
+def test_fp32_agrees_with_the_int8_answers_on_the_golden_tiles(
+    on_the_cpu: tuple[GoldenReport, NDArray[np.float32]],
+) -> None:
     """99.4 % of the pixels that INT8 decides by its margin; 99.0 % of all (measured)."""
-    package = load_package()
-    golden = package.golden_tiles()
-    steps = golden.tiles.astype(np.float64) - package.input.zero_point
-    tiles = (steps * package.input.scale).astype(np.float32)
-    with open_torch_engine(package, TorchSettings(), "cpu") as engine:
-        logits = np.concatenate([engine.infer(tile[None]) for tile in tiles])
+    _, logits = on_the_cpu
+    golden = load_package().golden_tiles()
     lead = np.abs(np.diff(golden.logits.astype(np.int16), axis=-1))[..., 0]
     same = logits.argmax(axis=-1) == golden.logits.argmax(axis=-1)
     assert same[lead >= golden.margin].mean() > 0.99
