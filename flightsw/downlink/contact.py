@@ -58,21 +58,21 @@ class ContactWindow:
         return self._spent
 
     def open(self, request: OpenContact, monotonic: float, now_ns: int) -> None:
-        """Open a window of the request's bytes and seconds.  Raises StateUnavailable."""
-        with self._state.transaction(), self._lock:
-            self._budget = self._bytes_left = request.bytes
-            self._ends_at = monotonic + request.seconds
-            self._spent = self._reserved = 0
-            self._write(
-                _Kept(
-                    bytes_left=request.bytes,
-                    spent=0,
-                    opened_ns=now_ns,
-                    ends_ns=now_ns + int(request.seconds * 1e9),
-                    ends_at=self._ends_at,
-                    machine_boot=self._machine_boot,
-                )
-            )
+        """Open a window of the request's bytes and seconds.  Raises StateUnavailable.
+
+        Inside a transaction of the caller it opens when that is committed.
+        """
+        kept = _Kept(
+            bytes_left=request.bytes,
+            spent=0,
+            opened_ns=now_ns,
+            ends_ns=now_ns + int(request.seconds * 1e9),
+            ends_at=monotonic + request.seconds,
+            machine_boot=self._machine_boot,
+        )
+        with self._state.transaction():
+            self._state.set_fact(_FACT, msgspec.msgpack.encode(kept))
+            self._state.after_commit(lambda: self._begin(kept))
 
     def restore(self, monotonic: float, now_ns: int) -> ContactState | None:
         """At boot: the window of the previous run, closed if it ended since; None: it had none."""
@@ -132,6 +132,13 @@ class ContactWindow:
                 bytes_left=self._bytes_left,
                 seconds_left=self._ends_at - monotonic,
             )
+
+    def _begin(self, kept: _Kept) -> None:
+        with self._lock:
+            self._kept = kept
+            self._budget = self._bytes_left = kept.bytes_left
+            self._ends_at = kept.ends_at
+            self._spent = self._reserved = 0
 
     def _reserve(self, size: int) -> None:
         with self._state.transaction(), self._lock:

@@ -1,8 +1,12 @@
-"""The wheel, installed without extras, on every supported Python of this machine; the sdist."""
+"""The wheel, installed without extras on the Pythons of this machine, and the sdist.
+
+The oldest and the newest supported Python are tried; with FLIGHTSW_LONG_TESTS, those between too.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tarfile
 from collections.abc import Iterator
@@ -64,7 +68,21 @@ def distributions(tmp_path_factory: pytest.TempPathFactory) -> Distributions:
     return build_distributions(tmp_path_factory.mktemp("distributions"))
 
 
-@pytest.fixture(scope="module", params=["3.10", "3.11", "3.12", "3.13"])
+_BETWEEN: Final = pytest.mark.skipif(
+    "FLIGHTSW_LONG_TESTS" not in os.environ,
+    reason="takes long: set FLIGHTSW_LONG_TESTS",
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "3.10",
+        pytest.param("3.11", marks=_BETWEEN),
+        pytest.param("3.12", marks=_BETWEEN),
+        "3.13",
+    ],
+)
 def installed(
     request: pytest.FixtureRequest,
     distributions: Distributions,

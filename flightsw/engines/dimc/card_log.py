@@ -34,7 +34,7 @@ class CardLog:
     """Follows what the vendor's log collector prints; any thread may ask.
 
     The command runs until :meth:`close`, and again 30 s after it ended.  It prints to a terminal,
-    so that its lines do not wait in a buffer.  Nothing is raised: a temperature that is not known is None.
+    so that its lines do not wait in a buffer.  Nothing is raised: what is not known is None.
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_a_window_closes_on_demand_and_a_new_one_starts_afresh(contact: ContactW
     _open(contact, 40, 1, 5.0)
     assert contact.state(5.0) == ContactState(open=True, bytes_left=40, seconds_left=1.0)
     assert contact.spent_bytes == 0
+
+
+def test_a_window_whose_telecommand_is_rolled_back_never_opens(
+    state: StateFile, contact: ContactWindow
+) -> None:
+    _open(contact, 100, 10, 50.0)
+    contact.take(30, 52.0)
+    with contextlib.suppress(RuntimeError), state.transaction():
+        _open(contact, 1000, 1000, 53.0)
+        raise RuntimeError
+    assert contact.state(53.0) == ContactState(open=True, bytes_left=70, seconds_left=7.0)
+    assert contact.spent_bytes == 30
+    contact.keep(53.0)
+    restored = ContactWindow(state, _BOOT).restore(53.0, _UTC)
+    assert restored == ContactState(open=True, bytes_left=70, seconds_left=7.0)
 
 
 def test_what_was_written_down_continues_after_a_crash(
