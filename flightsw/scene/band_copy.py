@@ -3,7 +3,8 @@
 A copy is a ZIP file without compression: an HTJ2K codestream (JPEG 2000 part 15) for each tile of
 the band's file, made by OpenJPH as it is decoded.  It is named after the checksum that the
 product's manifest lists for the file, and appears when the file is known to have that checksum.
-ZIP's own checksums show damage to a copy; the file is then decoded as without it.
+ZIP's own checksums show damage to a copy, and one of the pixels that the coder erred; the file is
+then decoded as without it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -33,6 +35,7 @@ from flightsw.scene.strips import Check
 _log: Final = structlog.get_logger(__name__)
 _LEAST_SIDE: Final = 64  # pixels of a cell: smaller files are decoded faster than they are opened
 _SHARD: Final = 2  # characters: 256 folders
+_FIRST_USE: Final = threading.Lock()  # of the coder
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ class _Copy:
         try:
             for row in range(top // rows * rows, bottom, rows):
                 for column in range(left // columns * columns, right, columns):
-                    pixels = _decode(reader.read(_cell_name(row, column)))
+                    pixels = _decode(reader, _cell_name(row, column))
                     _place(pixels, row - top, column - left, targets)
         except (OSError, KeyError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as why:
             _log.warning("a copy of a band is damaged", path=str(self.path), cause=repr(why))
@@ -157,11 +160,11 @@ class _Copy:
         if self._given_up:
             return
         try:
-            code = _encode(pixels)
+            code, checksum = _encode(pixels), _checksum(pixels)
             with self._lock:
                 if self._writer is None:
                     self._writer = _Writer(self.path)
-                self._writer.add(cell, code)
+                self._writer.add(cell, code, checksum)
                 self._publish_if_complete()
         except (OSError, RuntimeError, ValueError) as why:
             self._give_up(why)
@@ -216,9 +219,11 @@ class _Writer:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self.names: set[str] = set()
 
-    def add(self, name: str, code: bytes) -> None:
+    def add(self, name: str, code: bytes, checksum: bytes) -> None:
         if name not in self.names:
-            self._archive.writestr(name, code)
+            member = zipfile.ZipInfo(name)
+            member.comment = checksum
+            self._archive.writestr(member, code)
             self.names.add(name)
 
     def publish(self) -> None:
@@ -286,7 +291,22 @@ def _require_coder() -> Any:
         cause = "need imagecodecs, which is not installed"
         cure = "Install flightsw[archive] on Python 3.11 or later, or omit the copies"
         raise UsageError("copies of the bands", cause, cure) from error
+    with _FIRST_USE:
+        _make_tables(imagecodecs)
     return imagecodecs
+
+
+@lru_cache
+def _make_tables(coder: Any) -> None:
+    """OpenJPH 0.26 does so at its first use, and what two threads encode meanwhile is wrong.
+
+    A decoder gives zeros for it, and no error.
+    """
+    coder.htj2k_encode(np.zeros((_LEAST_SIDE, _LEAST_SIDE), np.uint16), reversible=True)
+
+
+def _checksum(pixels: NDArray[np.uint16]) -> bytes:
+    return zlib.crc32(np.ascontiguousarray(pixels).data).to_bytes(4, "big")
 
 
 def _encode(pixels: NDArray[np.uint16]) -> bytes:
@@ -294,8 +314,10 @@ def _encode(pixels: NDArray[np.uint16]) -> bytes:
     return bytes(code)
 
 
-def _decode(code: bytes) -> NDArray[np.uint16]:
-    pixels: NDArray[np.uint16] = _require_coder().htj2k_decode(code)
+def _decode(archive: zipfile.ZipFile, cell: str) -> NDArray[np.uint16]:
+    pixels: NDArray[np.uint16] = _require_coder().htj2k_decode(archive.read(cell))
     if pixels.dtype != np.uint16 or pixels.ndim != 2:
         raise ValueError(f"a cell holds {pixels.dtype} {pixels.shape}")
+    if _checksum(pixels) != archive.getinfo(cell).comment:
+        raise ValueError(f"cell {cell} does not hold the pixels that were copied")
     return pixels

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -125,6 +127,48 @@ def test_a_damaged_copy_is_not_used(product: Path, tmp_path: Path) -> None:
         content[len(content) // 2 if number % 2 else len(content) - 30] ^= 0xFF
         path.write_bytes(content)
     np.testing.assert_array_equal(_pixels(product, copies), plain)
+
+
+def test_a_cell_that_holds_other_pixels_than_were_copied_is_not_used(
+    product: Path, tmp_path: Path
+) -> None:
+    copies = tmp_path / "copies"
+    plain = _pixels(product, copies)
+    for path in copies.rglob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            cells = [(cell, archive.read(cell)) for cell in archive.infolist()]
+        with zipfile.ZipFile(path, "w") as archive:
+            for cell, code in cells:  # with checksums that are right for the codes
+                archive.writestr(cell, cells[0][1] if len(code) > len(cells[-1][1]) else code)
+    np.testing.assert_array_equal(_pixels(product, copies), plain)
+
+
+_FIRST_USE = """
+import os, sys, threading
+import numpy as np
+from flightsw.scene import band_copy
+pixels = [np.random.default_rng(n).integers(900, 2000, (128, 128), np.uint16) for n in range(2)]
+def differ():
+    codes, begun = {}, threading.Barrier(2)
+    def encode(number):
+        begun.wait(10)
+        codes[number] = band_copy._encode(pixels[number])
+    threads = [threading.Thread(target=encode, args=(number,)) for number in range(2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return any(band_copy._encode(pixels[number]) != codes[number] for number in range(2))
+children = []
+for _ in range(40):
+    if (child := os.fork()) == 0:
+        os._exit(differ())
+    children.append(os.waitpid(child, 0)[1])
+sys.exit(any(children))
+"""
+
+
+def test_the_coder_s_first_use_by_two_threads_gives_the_codes_of_later_ones() -> None:
+    """Each of forty processes uses it for the first time; a third of them erred."""
+    subprocess.run([sys.executable, "-c", _FIRST_USE], timeout=300, check=True)
 
 
 def test_a_part_of_a_band_makes_no_copy(product: Path, tmp_path: Path) -> None:
