@@ -48,12 +48,14 @@ class ExactCells:
         tile = np.zeros((rows * SIDE, columns * SIDE), np.bool_)
         inside = tile[top - self.top :, left - self.left :][: pixels.shape[0], : pixels.shape[1]]
         inside[:] = pixels[: inside.shape[0], : inside.shape[1]]
-        cells = tile.reshape(rows, SIDE, columns, SIDE).any(axis=(1, 3))
+        # One axis after the other: both together take fifteen times as long.
+        lines = tile.reshape(rows, SIDE, columns * SIDE).any(axis=1)
+        cells = lines.reshape(rows, columns, SIDE).any(axis=2)
         return ExactCells(self.top, self.left, self.marked | cells, self.reduced)
 
     def touched_by(self, blocks: Blocks) -> Sequence[bool]:
         """For each block whether a marked pixel depends on it, in raster order."""
-        if not self.marked.any():
+        if self._is_empty:
             return [False] * len(blocks.leaves)
         level = blocks.level - self.reduced
         first_row, end_row = self._cells(blocks.top, blocks.rows, blocks.height, level, axis=0)
@@ -67,6 +69,11 @@ class ExactCells:
         )
         found: list[bool] = (marked > 0).ravel().tolist()
         return found
+
+    @cached_property
+    def _is_empty(self) -> bool:
+        """Asked for each sub-band of each packet."""
+        return not self.marked.any()
 
     @cached_property
     def _sums(self) -> NDArray[np.intp]:

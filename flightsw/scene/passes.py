@@ -90,6 +90,7 @@ def sub_band(resolution: int, kind: int) -> int:
     return 3 * resolution + kind if resolution else 0
 
 
+@lru_cache(32)  # the bands of a scene are cut alike
 def packets_of(bounds: Bounds, coding: BlockCoding, resolutions: int) -> tuple[Packet, ...]:
     """The packets of a tile's first ``resolutions``, in the order of the codestream."""
     return tuple(
