@@ -71,7 +71,7 @@ lint: style
 	$(VENV)/bin/mypy
 
 # Coverage is measured on the unit tests; with it the whole suite would take 15 minutes.
-# The other tests wait for processes much of their time, so three share two cores; these processes
+# The other tests wait for processes much of their time, so four share two cores; these processes
 # find the project's bytecode, whatever the shell says.  Each library has one thread, since the
 # threads of several processes would wait for each other; mypy runs beside the tests, on one core.
 test: export PYTHONDONTWRITEBYTECODE =
@@ -81,7 +81,7 @@ test: style browser
 	$(VENV)/bin/pytest -n 2 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
 		{ kill $$types; exit 1; }; \
 	wait $$types
-	$(VENV)/bin/pytest -n 3 $(PARALLEL) --ignore tests/unit tests
+	$(VENV)/bin/pytest -n 4 $(PARALLEL) --ignore tests/unit tests
 
 docs: $(READY)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
