@@ -46,8 +46,7 @@ def following(script: str, clock: Iterator[float] | None = None) -> Iterator[Car
 
 
 def test_a_line_counts_when_its_end_has_come_although_the_command_flushes_nothing() -> None:
-    script = f"import sys; print('{LINE}core_temps=[99,', end='\\n9'); sys.stdin.read(); "
-    script += "import time; time.sleep(60)"
+    script = f"print('{LINE}core_temps=[99,', end='\\n9'); import time; time.sleep(60)"
     with following(script) as log:
         wait_until(lambda: log.celsius() == 36)
         assert log.celsius() == 36
