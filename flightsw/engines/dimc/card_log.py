@@ -49,6 +49,7 @@ class CardLog:
         self._rest = b""  # of a line whose end has not come
         self._celsius: float | None = None
         self._measured_at = 0.0
+        self._lost = ""  # why there is no temperature, as it was logged
         self._closed = False
 
     def celsius(self) -> float | None:
@@ -59,7 +60,7 @@ class CardLog:
                 self._begin(now)
             measured = celsius_of(self._lines())
             if measured is not None:
-                self._celsius, self._measured_at = measured, now
+                self._celsius, self._measured_at, self._lost = measured, now, ""
             return self._celsius if now - self._measured_at <= _STALE_S else None
 
     def close(self) -> None:
@@ -105,9 +106,9 @@ class CardLog:
 
     def _lose(self, cause: str) -> None:
         self._end()
-        _LOGGER.warning(
-            "the card's temperature is not measured: %s %s", " ".join(self._command), cause
-        )
+        if cause != self._lost:  # not at each attempt
+            self._lost, command = cause, " ".join(self._command)
+            _LOGGER.warning("the card's temperature is not measured: %s %s", command, cause)
 
     def _end(self) -> None:
         if self._terminal is not None:

@@ -83,8 +83,9 @@ def test_a_command_that_ends_runs_again_after_half_a_minute(
 def test_a_command_that_does_not_exist_is_one_warning_and_no_temperature(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    log = CardLog(["/nonexistent/axlogdevice", "--slog"], lambda: 100.0)
-    assert [log.celsius(), log.celsius()] == [None, None]
+    seconds = iter(range(100, 500, 40))
+    log = CardLog(["/nonexistent/axlogdevice", "--slog"], lambda: next(seconds))
+    assert [log.celsius() for _ in range(5)] == [None] * 5
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "/nonexistent/axlogdevice --slog cannot run: " in caplog.text
     log.close()
