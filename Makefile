@@ -70,7 +70,7 @@ style: $(READY)
 lint: style
 	$(VENV)/bin/mypy
 
-# Coverage is measured on the unit tests; with it the whole suite would take 15 minutes.
+# Coverage is measured on the unit tests only: with it, the others would take longer.
 # The other tests wait for processes much of their time, so four share two cores; these processes
 # find the project's bytecode, whatever the shell says.  Each library has one thread, since the
 # threads of several processes would wait for each other; mypy runs beside the tests, on one core.
