@@ -11,7 +11,7 @@ import glymur
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.model.crops import as_card_input
+from deploy.model.card_input import as_card_input
 from deploy.model.dataset import T29UNU_TRAINING_COLUMNS, Tile, read_split, read_tiles
 from deploy.model.evaluate import score, summary
 from deploy.model.judged import JudgedTile, class_probabilities, read_judged_tiles

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 
 from deploy.model.calibrate import TensorSample, margin_shortfall, sample_tensors
-from deploy.model.crops import INPUT_SCALE
+from deploy.model.card_input import INPUT_SCALE
 from deploy.model.dataset import in_order
 from deploy.model.equalise import equalised
 from deploy.model.evaluate import score, summary

@@ -11,16 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
+from deploy.model.card_input import WINDOW, as_card_input
 from deploy.model.dataset import BANDS
 from deploy.model.label import TaughtTile
 from deploy.model.simulated import SIMULATED
 from telecommands.groundsim.scenes.spectra import path_reflectance
-
-INPUT_SCALE: Final = 0.004
-"""Reflectance per INT8 step of the card's input: 0 to 1.02 in 256 steps."""
-
-INPUT_LIMIT: Final = INPUT_SCALE * 255
-WINDOW: Final = 224
 
 _SCALE_SHARES: Final = {10: 0.35, 20: 0.2, 30: 0.25, 40: 0.08, 60: 0.12}
 PEOPLE_SHARE: Final = 0.3
@@ -108,12 +103,6 @@ def augment(window: Window, random: np.random.Generator, bands: tuple[str, ...] 
     )
     reflectance = as_card_input(window.reflectance * gain.astype(np.float32) + haze)
     return Window(turned(reflectance), turned(window.probabilities), turned(window.weight))
-
-
-def as_card_input(reflectance: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Reflectance after the card's INT8 input: clipped to 0 to 1.02, in steps of 0.004."""
-    steps: NDArray[np.float32] = np.rint(reflectance / INPUT_SCALE).clip(0, 255)
-    return (steps * INPUT_SCALE).astype(np.float32)
 
 
 def thick_share(reflectance: torch.Tensor, bands: tuple[str, ...] = BANDS) -> torch.Tensor:

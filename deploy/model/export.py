@@ -12,8 +12,8 @@ import onnxruntime
 import torch
 from torch import nn
 
+from deploy.model.card_input import INPUT_LIMIT, WINDOW
 from deploy.model.command import one_line_errors
-from deploy.model.crops import INPUT_LIMIT, WINDOW
 from deploy.model.dataset import BANDS
 from flightsw.errors import PackageInvalid
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead

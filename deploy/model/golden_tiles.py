@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.model.crops import INPUT_SCALE
+from deploy.model.card_input import INPUT_SCALE
 from deploy.model.dataset import in_order
 from flightsw import sentinel_2
 

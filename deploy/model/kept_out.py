@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.card import BorderRow, Calibration, Interval, Precision, ScaleRow
+from deploy.model.card_input import as_card_input
 from deploy.model.confidence import Margins, expected_calibration_error, margins_of
-from deploy.model.crops import as_card_input
 from deploy.model.judged import class_probabilities
 from deploy.model.label import TaughtTile
 from deploy.model.networks import Network

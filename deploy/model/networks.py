@@ -14,7 +14,7 @@ import torch
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from deploy.model.crops import WINDOW
+from deploy.model.card_input import WINDOW
 from deploy.model.dataset import BANDS, in_order
 from deploy.model.export import channels_of, read_network
 from flightsw.dimc.simulator.int8_graph import exact_arithmetic, load_openvino

@@ -22,7 +22,7 @@ from onnxruntime.quantization import (
 )
 
 from deploy.model.calibrate import TensorSample, least_error_range, percentile_range
-from deploy.model.crops import INPUT_LIMIT, INPUT_SCALE
+from deploy.model.card_input import INPUT_LIMIT, INPUT_SCALE
 
 INPUT_ZERO_POINT: Final = -128
 """INT8 value of reflectance 0."""

@@ -23,15 +23,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from deploy.model.card_input import WINDOW, as_card_input
 from deploy.model.command import one_line_errors
-from deploy.model.crops import (
-    PEOPLE_SHARE,
-    WINDOW,
-    CropStream,
-    as_card_input,
-    mirrored,
-    thick_share,
-)
+from deploy.model.crops import PEOPLE_SHARE, CropStream, mirrored, thick_share
 from deploy.model.dataset import BANDS, in_order
 from deploy.model.export import FIRST_WEIGHT
 from deploy.model.label import TaughtTile, read_taught_tiles

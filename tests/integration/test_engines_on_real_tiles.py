@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.model.crops import INPUT_LIMIT
+from deploy.model.card_input import INPUT_LIMIT
 from deploy.model.dataset import BANDS, read_split, read_tiles
 from flightsw.config import DimcSettings, Settings
 from flightsw.engines.engine import Engine, Tiles

@@ -11,6 +11,7 @@ import torch
 
 from deploy.model.calibrate import margin_shortfall, sample_tensors
 from deploy.model.card_graph import card_graph, merit
+from deploy.model.card_input import INPUT_SCALE
 from deploy.model.compile import (
     Compilation,
     _choose,
@@ -18,7 +19,6 @@ from deploy.model.compile import (
     main,
     read_provenance,
 )
-from deploy.model.crops import INPUT_SCALE
 from deploy.model.export import export
 from deploy.model.networks import (
     onnx_network,
