@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from tqdm import tqdm
 
+from deploy.faults.answers import answer_trials, is_missed, text_of_answers
 from deploy.faults.attacks import attack_trials, text_of_attacks
 from deploy.faults.frames import BATCH, SOUND, batches
 from deploy.faults.history import ENDINGS, make_history
@@ -46,7 +47,9 @@ def main() -> int:
     """Run what is missing in the results; 1 if anything was lost, wrong, or did not start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(_CAMPAIGNS))
-    parser.add_argument("--count", type=int, help="damages, kills, cuts, flips, frames or attacks")
+    parser.add_argument(
+        "--count", type=int, help="damages, kills, cuts, flips, answers, frames or attacks"
+    )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same draws")
     parser.add_argument("--results", type=Path, default=_ROOT / "faults", help="folder of results")
     arguments = parser.parse_args()
@@ -163,6 +166,7 @@ _CAMPAIGNS: Final = {
         1_000_000, BATCH, _frames, _text_of_frames, lambda one: not set(SOUND) >= set(one)
     ),
     "memory": _Campaign(10_000, 1, memory_trials, text_of_memory, is_beyond_bounds),
+    "answers": _Campaign(10_000, 1, answer_trials, text_of_answers, is_missed),
     "attacks": _Campaign(27, 1, attack_trials, text_of_attacks, _has_findings),
 }
 

@@ -17,21 +17,23 @@ from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import build_generator
 from telecommands.groundsim.scenes.radiometry import OFFSET
 
-_REAL: Final = Path(__file__).resolve().parents[3] / "shared/data/tiles/sen12mscr_l1c.npz"
+_FOLDER: Final = Path(__file__).resolve().parents[3] / "shared/data/tiles"
+_REAL: Final = _FOLDER / "sen12mscr_l1c.npz"
+_IMAGES: Final = ("cloudn", "cmask", "ebiederstadt", "eotdl", "s1f11", "yashgupta")
 _EVERY: Final = 16  # of its 192 tiles
 _COVERS: Final = (0.4, 0.7)
 
 
 @dataclass(frozen=True)
 class JudgedTile:
-    """Digital numbers uint16 ``(bands, side, side)`` and the tables int8 ``(bands, 65536)``."""
+    """Digital numbers uint16 ``(bands, rows, columns)`` and the tables int8 ``(bands, 65536)``."""
 
     name: str
     numbers: NDArray[np.uint16]
     tables: NDArray[np.int8]
 
     def quantised(self) -> NDArray[np.int8]:
-        """What the engine takes: int8 ``(side, side, bands)``."""
+        """What the engine takes: int8 ``(rows, columns, bands)``."""
         bands, rows, columns = self.numbers.shape
         tile = np.empty((rows, columns, bands), np.int8)
         CpuQuantiser(self.tables)([self.numbers], tile)
@@ -57,6 +59,22 @@ def judged_tiles(package: ModelPackage) -> Iterator[JudgedTile]:
             for numbers, name in zip(real["bands"][::_EVERY], real["name"][::_EVERY], strict=True):
                 inside = np.ascontiguousarray(numbers[: len(package.bands), :side, :side])
                 yield JudgedTile(str(name), inside, _tables(package, 0))
+
+
+def judged_scenes(package: ModelPackage, *, real: bool = True) -> Iterator[JudgedTile]:
+    """Scenes of several tiles: three simulated ones, and real ones if they are there and wanted."""
+    size = package.tile_size + 2 * package.stride
+    for cover in (0.2, *_COVERS):
+        generator, _ = build_generator(
+            seed=2, size=size, level="L2A", offset=OFFSET, cloud_cover=cover, edge=False, bits=7.0
+        )
+        numbers, _ = generator.render(Window(0, 0, size, size))
+        yield JudgedTile(f"simulated {cover}", numbers, _tables(package, OFFSET))
+    paths = sorted(_FOLDER.glob("*.npz")) if real else ()
+    for path in paths:
+        if path.stem.startswith(_IMAGES):
+            with np.load(path) as arrays:
+                yield JudgedTile(path.stem, arrays["bands"], _tables(package, 0))
 
 
 def _tables(package: ModelPackage, offset: int) -> NDArray[np.int8]:

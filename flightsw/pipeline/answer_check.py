@@ -5,12 +5,13 @@ Pure functions of a tile's logits, its neighbours' logits and the answers just b
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
+from numpy.typing import NDArray
 
 from flightsw.engines.engine import EngineInfo, Logits, Tiles
 from flightsw.pipeline.fusion import Margins, clear_and_contaminated, margin_of
@@ -20,17 +21,20 @@ LEAST_SIMILARITY: Final = 0.35
 """Of two answers in their overlap; 4 % of real tiles are below, and all that are inverted."""
 MOST_SPECKLES: Final = 20
 """Of a tile; the most in a real tile is 11."""
+MOST_BORDERS: Final = 3
+"""Of a tile; 1.7 % of real tiles have more."""
 
 TWICE: Final = "differs from the second answer"
 """The doubt of an answer that nothing else speaks against."""
 
 _SPECKLE: Final = 12  # INT8 steps
-_RECENT: Final = 16  # tiles in flight in the deepest arrangement of the card
+_JUMP: Final = 9  # INT8 steps beyond twice the difference on either side
 _SAMPLED: Final = 16  # every such row and column of a tile identifies it
 _ROUNDING: Final = 2  # steps by which another device may round the two logits of a pixel apart
 _SAME_LOGIT: Final = 0.25  # floating-point engines round differently in another batch
 
 Place = tuple[int, int]
+Levels: TypeAlias = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class AnswerCheck:
         self._pair_sums = pair_sums and (pair_sums[0] - _ROUNDING, pair_sums[1] + _ROUNDING)
         self._otherwise = TWICE if every else ""
         self._edges: dict[Place, _Edges] = {}
-        self._recent: deque[tuple[bytes, bytes]] = deque(maxlen=_RECENT)
+        self._asked: dict[int, int] = {}  # of the scene's answers, the tile that each was given to
 
     def doubt(self, place: Place, tile: Tiles, logits: Logits) -> str:
         """Why the answer ``logits`` to ``tile`` is doubtful, as a predicate; "" if it is not.
@@ -72,19 +76,12 @@ class AnswerCheck:
         kept for its neighbours.
         """
         clear, contaminated = clear_and_contaminated(logits)
-        stale = self._repeats(tile, logits)
-        least = self._least_similarity(place, clear, contaminated)
-        if self._breaks_pairs(clear, contaminated):
-            return "has pixels whose two logits are not opposite"
-        if self._exact and speckles(clear) > MOST_SPECKLES:
-            return "has single pixels that contradict those around them"
-        if stale:
-            return "is the answer to an earlier tile"
-        if least is None:
-            return "has no neighbour to be compared with" if self._overlaps else self._otherwise
-        if least < LEAST_SIMILARITY:
-            return f"contradicts its neighbours (similarity {least:.2f})"
-        return self._otherwise
+        doubts = (  # all three: two of them keep what later tiles are compared with
+            self._doubt_of_pixels(clear, contaminated),
+            self._doubt_of_repetition(tile, logits),
+            self._doubt_of_overlap(place, clear, contaminated),
+        )
+        return next(filter(None, doubts), self._otherwise)
 
     def impossible(self, logits: Logits) -> bool:
         """Whether no sound engine gives this answer, however often it is asked."""
@@ -104,18 +101,37 @@ class AnswerCheck:
         """Drop the edges of tiles above grid row ``row``, all of which is answered."""
         self._edges = {place: edges for place, edges in self._edges.items() if place[0] >= row}
 
+    def _doubt_of_pixels(self, clear: Logits, contaminated: Logits) -> str:
+        if self._breaks_pairs(clear, contaminated):
+            return "has pixels whose two logits are not opposite"
+        if not self._exact:
+            return ""
+        levels = unsigned(clear)
+        if speckles(levels) > MOST_SPECKLES:
+            return "has single pixels that contradict those around them"
+        if borders(levels) > MOST_BORDERS:
+            return "has a patch with straight borders"
+        return ""
+
     def _breaks_pairs(self, clear: Logits, contaminated: Logits) -> bool:
         if self._pair_sums is None:
             return False
         least, largest, *_ = cv2.minMaxLoc(cv2.add(clear, contaminated))
         return least < self._pair_sums[0] or largest > self._pair_sums[1]
 
-    def _repeats(self, tile: Tiles, logits: Logits) -> bool:
+    def _doubt_of_repetition(self, tile: Tiles, logits: Logits) -> str:
         every = np.s_[::_SAMPLED, ::_SAMPLED]
-        given, answer = tile[every].tobytes(), logits[every].tobytes()
-        repeats = any(answer == other and given != asked for asked, other in self._recent)
-        self._recent.append((given, answer))
-        return repeats
+        given, answer = hash(tile[every].tobytes()), hash(logits[every].tobytes())
+        repeats = self._asked.setdefault(answer, given) != given
+        return "is the answer to an earlier tile" if repeats else ""
+
+    def _doubt_of_overlap(self, place: Place, clear: Logits, contaminated: Logits) -> str:
+        least = self._least_similarity(place, clear, contaminated)
+        if least is None:
+            return "has no neighbour to be compared with" if self._overlaps else ""
+        if least < LEAST_SIMILARITY:
+            return f"contradicts its neighbours (similarity {least:.2f})"
+        return ""
 
     def _least_similarity(self, place: Place, clear: Logits, contaminated: Logits) -> float | None:
         """The least over the neighbours above and to the left; None if both are absent."""
@@ -166,11 +182,33 @@ def similarity(one: Margins, other: Margins) -> float:
     return float(first @ second) / most if most else 0.0
 
 
-def speckles(clear: Logits) -> int:
-    """Pixels of a class's logits ``(H, W)`` that are far from the median of 3 x 3 pixels."""
-    shifted = clear.view(np.uint8) ^ 0x80  # OpenCV has no median of int8
-    away = cv2.absdiff(shifted, cv2.medianBlur(shifted, 3))
+def unsigned(logits: Logits) -> Levels:
+    """INT8 logits from 0 to 255: OpenCV has no median of int8, and its differences saturate."""
+    return logits.view(np.uint8) ^ np.uint8(0x80)
+
+
+def speckles(levels: Levels) -> int:
+    """Pixels ``(H, W)`` that are far from the median of 3 x 3 pixels."""
+    away = cv2.absdiff(levels, cv2.medianBlur(levels, 3))
     return int(np.count_nonzero(away >= _SPECKLE))
+
+
+def borders(levels: Levels) -> int:
+    """Places on straight borders of patches ``(H, W)``.
+
+    At a border three neighbouring rows or columns jump, and hardly change beside it.
+    """
+    return sum(_borders_between_rows(turned) for turned in (levels, cv2.transpose(levels)))
+
+
+def _borders_between_rows(levels: MatLike) -> int:
+    change = cv2.absdiff(levels[1:], levels[:-1])
+    beside = cv2.max(change[:-2], change[2:])
+    excess = cv2.subtract(cv2.subtract(change[1:-1], beside), beside)
+    if cv2.minMaxLoc(excess)[1] < _JUMP:
+        return 0  # most tiles, in less time
+    jumps = excess >= _JUMP
+    return int(np.count_nonzero(jumps[:, 2:] & jumps[:, 1:-1] & jumps[:, :-2]))
 
 
 def _margin(clear: Logits, contaminated: Logits, part: tuple[slice, slice]) -> Margins:

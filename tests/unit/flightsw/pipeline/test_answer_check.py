@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flightsw.config import PipelineSettings
 from flightsw.errors import AnswerWrong
 from flightsw.pipeline import process_scene
-from flightsw.pipeline.answer_check import AnswerCheck, similarity
+from flightsw.pipeline.answer_check import MOST_BORDERS, AnswerCheck, borders, similarity, unsigned
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.tiling import Grid
 from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
@@ -81,6 +81,7 @@ WRONG: dict[str, Callable[[Int8, Int8], Int8]] = {
     "opposite noise": _opposite_noise,
     "the previous answer": lambda _, last: last.copy(),
     "a bit of 56 pixels": _flip((*INSIDE, 1)),
+    "a bit of 56 pixels, both channels": _flip((*INSIDE, 0), (*INSIDE, 1)),
     "a bit of 56 lone pixels, both channels": _flip(
         *[(np.s_[40:180:20], np.s_[40:184:18], channel) for channel in (0, 1)]
     ),
@@ -155,13 +156,17 @@ def test_answers_that_honestly_contradict_each_other_are_kept_without_a_word() -
     assert found == []
 
 
-def test_a_patch_that_fits_its_surroundings_is_found_only_if_every_tile_is_computed_twice() -> None:
+def test_a_patch_without_a_border_is_found_only_if_every_tile_is_computed_twice() -> None:
     numbers = _field(2, 700, 700)
     sound = _process(numbers, _Thresholding())
 
     def patch(right: Int8, _: Int8) -> Int8:
+        rise = np.hanning(100)
+        change = np.rint(90 * np.outer(rise, rise)).astype(np.int16)
         wrong = right.copy()
-        wrong[0, 60:160, 60:160] = -wrong[0, 60:160, 60:160]
+        inside = wrong[0, 60:160, 60:160]
+        inside[..., 1] = np.clip(inside[..., 1] + change, -127, 127)
+        inside[..., 0] = -inside[..., 1]
         return wrong
 
     wrong = {6: patch}
@@ -216,6 +221,32 @@ def test_a_known_tile_follows_each_doubted_one() -> None:
             check=check,
         )
     assert probe.judged == 2  # behind the first tile, which has no neighbour, and behind this one
+
+
+@given(
+    seed=st.integers(0, 999),
+    bit=st.integers(4, 7),
+    size=st.tuples(st.integers(5, 90), st.integers(5, 90)),
+    corner=st.tuples(st.integers(3, 130), st.integers(3, 130)),
+)
+def test_a_patch_has_borders_in_smooth_logits_which_have_none(
+    seed: int, bit: int, size: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    smooth = (_field(seed, 224, 224)[0] / 100).astype(np.int8) - np.int8(60)
+    assert borders(unsigned(smooth)) == 0
+    (rows, columns), (top, left) = size, corner
+    smooth[top : top + rows, left : left + columns] ^= np.array(1 << bit, np.uint8).view(np.int8)
+    assert borders(unsigned(smooth)) > MOST_BORDERS
+
+
+def test_the_answer_to_any_earlier_tile_of_the_scene_is_doubted() -> None:
+    fields = [_field(seed, 224, 224).transpose(1, 2, 0) // 100 - 60 for seed in range(60)]
+    tiles = [field.astype(np.int8) for field in fields]
+    logits = [np.stack([-tile[..., 0], tile[..., 0]], axis=-1) for tile in tiles]
+    check = AnswerCheck(Grid(224, 60 * 210 + 14), INFO, PAIRED)
+    doubts = [check.doubt((0, at), tiles[at], logits[at]) for at in range(59)]
+    assert not any("earlier" in doubt for doubt in doubts)
+    assert "earlier" in check.doubt((0, 59), tiles[59], logits[3])
 
 
 @given(seed=st.integers(0, 999))
