@@ -29,16 +29,17 @@ MASK = frozenset({"mask"})
 
 
 class _Chains(Protocol):
-    """Settings of chains with the model that ships."""
+    """Settings of chains with the model that ships; of the card alone, with one layer's."""
 
     def __call__(self, *engines: EngineName, faults: FaultSettings | None = None) -> Settings: ...
 
 
 @pytest.fixture(scope="session")
-def settings_of(light_package: Path) -> _Chains:
+def settings_of(light_package: Path, small_package: Path) -> _Chains:
     def made(*engines: EngineName, faults: FaultSettings | None = None) -> Settings:
+        model = small_package if engines == ("dimc",) else light_package
         dimc, pipeline = replace(CARD, faults=faults), PipelineSettings(golden_every=5)
-        return Settings(model=light_package, engines=engines, dimc=dimc, pipeline=pipeline)
+        return Settings(model=model, engines=engines, dimc=dimc, pipeline=pipeline)
 
     return made
 
@@ -65,12 +66,15 @@ class _Heard:
 def masks(
     settings_of: _Chains, simulated: Simulated, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, NDArray[np.uint8]]:
-    """The mask of each sound engine."""
-    found = {}
-    for name in ("dimc", "torch-cpu"):
-        out = tmp_path_factory.mktemp(name)
-        with open_chain(settings_of(name)) as chain:  # type: ignore[arg-type]
-            found[name] = _mask(chain.process(SceneRequest(simulated.scene, out, MASK)))
+    """The masks of sound engines: those of the model that ships, and of the card alone."""
+    found, scene, folder = {}, simulated.scene, tmp_path_factory.mktemp("masks")
+    with open_chain(settings_of("dimc", "torch-cpu")) as chain:
+        for name in ("dimc", "torch-cpu"):
+            found[name] = _mask(
+                chain.process(SceneRequest(scene, folder / name, MASK, engine=name))
+            )
+    with open_chain(settings_of("dimc")) as chain:
+        found["card alone"] = _mask(chain.process(SceneRequest(scene, folder / "alone", MASK)))
     return found
 
 
@@ -97,7 +101,7 @@ def test_a_card_that_is_lost_once_is_reopened_in_the_middle_of_a_scene(
     faults, heard = _faults(8, 1, connection_error=1.0), _Heard()
     with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
-    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    np.testing.assert_array_equal(_mask(processed), masks["card alone"])
     assert [type(one) for one in heard.recovered] == [InferenceFailed]
     assert heard.given_up == []
 
@@ -111,7 +115,7 @@ def test_a_card_that_goes_wrong_for_a_while_is_tested_and_the_scene_begins_again
     faults, heard = _faults(6, 1, inverted=1.0), _Heard()
     with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
-    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    np.testing.assert_array_equal(_mask(processed), masks["card alone"])
     assert "golden tile" in str(heard.recovered[0])
 
 
@@ -124,7 +128,7 @@ def test_a_wrong_answer_between_two_golden_tiles_is_computed_again_and_the_scene
     faults, heard = _faults(8, 1, inverted=1.0), _Heard()
     with open_chain(settings_of("dimc", faults=faults), heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path, MASK))
-    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+    np.testing.assert_array_equal(_mask(processed), masks["card alone"])
     assert [type(one) for one in heard.corrected] == [AnswerWrong]
     assert "tile row 1, column 1" in str(heard.corrected[0])
     assert heard.recovered == heard.given_up == []
@@ -142,14 +146,14 @@ def test_a_card_that_hangs_is_left_and_what_it_says_later_disturbs_nobody(
     monkeypatch.setattr(stages, "_JOIN_SECONDS", 0.2)
     faults, heard = _faults(8, 1, hang=1.0), _Heard()
     settings = settings_of("dimc", faults=faults)
-    settings = replace(settings, pipeline=PipelineSettings(stall_seconds=10.0))
+    settings = replace(settings, pipeline=PipelineSettings(stall_seconds=5.0))
     with open_chain(settings, heard.notices) as chain:
         processed = chain.process(SceneRequest(simulated.scene, tmp_path / "a", MASK))
         assert "nothing moved" in str(heard.recovered[0])
         release.set()
         again = chain.process(SceneRequest(simulated.scene, tmp_path / "b", MASK))
-    np.testing.assert_array_equal(_mask(processed), masks["dimc"])
-    np.testing.assert_array_equal(_mask(again), masks["dimc"])
+    np.testing.assert_array_equal(_mask(processed), masks["card alone"])
+    np.testing.assert_array_equal(_mask(again), masks["card alone"])
 
 
 @pytest.mark.parametrize("kind", ["connection_error", "lost_device", "inverted"])
@@ -174,7 +178,7 @@ def test_a_card_that_is_lost_for_good_hands_the_scene_to_the_next_engine(
 def test_a_named_engine_is_used_and_never_replaced(
     settings_of: _Chains, simulated: Simulated, tmp_path: Path, masks: dict[str, NDArray[np.uint8]]
 ) -> None:
-    with open_chain(settings_of("dimc")) as chain:
+    with open_chain(settings_of("dimc", "torch-cuda")) as chain:
         named = chain.process(SceneRequest(simulated.scene, tmp_path, MASK, engine="torch-cpu"))
         np.testing.assert_array_equal(_mask(named), masks["torch-cpu"])
         with pytest.raises(EngineUnavailable, match="CUDA"):
@@ -230,7 +234,7 @@ def test_scenes_begun_ahead_give_the_masks_of_scenes_run_alone(
         for request in requests:
             waiting.remove(request)
             processed = chain.process(request, upcoming=lambda: waiting[0] if waiting else None)
-            np.testing.assert_array_equal(_mask(processed), masks["dimc"])
+            np.testing.assert_array_equal(_mask(processed), masks["card alone"])
 
 
 def test_the_mask_alone_is_made_in_panels_and_the_same_as_with_products_that_draw_on_the_bands(
@@ -261,10 +265,12 @@ class _BandsSeen:
 
 
 def test_the_command_line_says_in_one_line_which_engine_is_absent(
-    simulated: Simulated, tmp_path: Path
+    simulated: Simulated, small_package: Path, tmp_path: Path
 ) -> None:
     settings = tmp_path / "settings.toml"
-    settings.write_text('engines = ["torch-cuda", "dimc"]\n[dimc]\ncard = "simulator"\n')
+    settings.write_text(
+        f'model = "{small_package}"\nengines = ["torch-cuda", "dimc"]\n[dimc]\ncard = "simulator"\n'
+    )
     common = ["process", str(simulated.scene), "--settings", str(settings), "--json"]
     done = run_command("flightsw", [*common, "-o", str(tmp_path / "a")])
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from flightsw.engines.fallback import EngineNotices
 from telecommands.dictionary import EngineName
 from tests.conftest import Simulated
 
-_STALL_SECONDS = 10.0  # also on a busy machine
+_STALL_SECONDS = 5.0  # also on a busy machine
 _UNNOTICED = ("spike", "over_temperature", "setup_slow")
 _CORRECTED = ("inverted", "zero", "noise", "stale")
 _NEXT_ENGINE = ("lost_device", "setup_in_use", "setup_mismatch")
@@ -65,8 +65,8 @@ def _mask(processed: ProcessedScene) -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def unit(light_package: Path) -> Iterator[_Unit]:
-    with _unit(light_package, FaultSettings(), "dimc") as unit:
+def unit(small_package: Path) -> Iterator[_Unit]:
+    with _unit(small_package, FaultSettings(), "dimc") as unit:
         yield unit
 
 
@@ -126,9 +126,9 @@ def test_a_card_that_is_lost_or_does_not_open_leaves_the_scene_to_the_next_engin
     assert (what, f"injected: {kind}" in why) == ("given up", True)
 
 
-def test_a_card_that_opens_slowly_is_waited_for(light_package: Path) -> None:
+def test_a_card_that_opens_slowly_is_waited_for(small_package: Path) -> None:
     faults = _one_fault("setup_slow")
-    with _unit(light_package, faults, "dimc") as unit:
+    with _unit(small_package, faults, "dimc") as unit:
         assert unit.chain.self_test().passed
     assert injector_of(faults).injected == {"setup_slow": 1}
 

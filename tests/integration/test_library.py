@@ -38,8 +38,8 @@ def numbers(simulated: Simulated) -> np.ndarray[Any, np.dtype[np.uint16]]:
 
 
 @pytest.fixture(scope="module")
-def settings(light_package: Path) -> flightsw.Settings:
-    return flightsw.Settings(model=light_package)
+def settings(small_package: Path) -> flightsw.Settings:
+    return flightsw.Settings(model=small_package)
 
 
 @pytest.fixture(scope="module")
@@ -140,12 +140,13 @@ def test_an_array_is_processed_to_the_same_products(
     assert {file.product for file in done.products.files} == {"mask", "quicklook", "fill"}
     (path,) = done.products.paths("mask")
     assert np.load(path).tobytes() == processed.tobytes()
-    assert path.name.startswith("dtacsnet_patch_")
+    assert path.name.startswith("one-layer_patch_")
 
 
 def test_the_engine_and_the_fusion_that_are_asked_for_serve(
-    numbers: np.ndarray[Any, np.dtype[np.uint16]], settings: flightsw.Settings, tmp_path: Path
+    numbers: np.ndarray[Any, np.dtype[np.uint16]], light_package: Path, tmp_path: Path
 ) -> None:
+    settings = flightsw.Settings(model=light_package)
     corner = numbers[:, :400, :400]
     scene = flightsw.ArrayScene.from_digital_numbers(corner, _BANDS, offset=_OFFSET)
     ask = partial(flightsw.mask, scene, engine="torch-cpu", settings=settings)

@@ -33,10 +33,11 @@ class _QueueThatIsOvertaken(JobQueue):
 
 
 def _processing(
-    jobs: JobQueue, runner: SimpleNamespace, modes: ModeMachine, event: ReportEvent
+    package: Path, jobs: JobQueue, runner: SimpleNamespace, modes: ModeMachine, event: ReportEvent
 ) -> Processing:
+    settings = Settings(model=package, dimc=DimcSettings(card="simulator"))
     return Processing(
-        ActiveChain(Settings(dimc=DimcSettings(card="simulator")), lambda: None),
+        ActiveChain(settings, lambda: None),
         jobs,
         runner,  # type: ignore[arg-type]
         modes,
@@ -45,7 +46,9 @@ def _processing(
 
 
 @pytest.mark.parametrize("what", ["cancelled", "mode"])
-def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: str) -> None:
+def test_what_overtakes_the_start_of_a_job_still_stops_it(
+    tmp_path: Path, small_package: Path, what: str
+) -> None:
     modes = ModeMachine()
     with StateFile(tmp_path) as state:
         jobs = _QueueThatIsOvertaken(state, "sat-a", lambda: 10)
@@ -67,7 +70,7 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
 
         outcomes = SimpleNamespace(waiting_for_room=False)
         runner = SimpleNamespace(outcomes=outcomes, carry_out=carry_out)
-        processing = _processing(jobs, runner, modes, lambda *_, **__: None)
+        processing = _processing(small_package, jobs, runner, modes, lambda *_, **__: None)
         processing.start()
         assert done.wait(60)
         assert processing.stop()
@@ -78,13 +81,14 @@ def test_what_overtakes_the_start_of_a_job_still_stops_it(tmp_path: Path, what: 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")])
 def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+    tmp_path: Path, small_package: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     reported: list[tuple[str, dict[str, Any]]] = []
     modes = ModeMachine()
     modes.ready()
     with StateFile(tmp_path) as state:
         processing = _processing(
+            small_package,
             JobQueue(state, "sat-a", lambda: 10),
             SimpleNamespace(),
             modes,
@@ -108,7 +112,7 @@ def test_memory_that_ends_while_the_engine_is_checked_leads_to_safe_mode(
 
 @pytest.mark.parametrize("fault", [ImportError("libonnx.so is absent"), ValueError("unforeseen")])
 def test_an_unforeseen_fault_of_the_self_test_leads_to_safe_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+    tmp_path: Path, small_package: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
     def fail(*_: object) -> None:
         raise fault
@@ -120,7 +124,11 @@ def test_an_unforeseen_fault_of_the_self_test_leads_to_safe_mode(
     with StateFile(tmp_path) as state:
         queue = JobQueue(state, "sat-a", lambda: 10)
         processing = _processing(
-            queue, SimpleNamespace(), modes, lambda name, *_, **__: reported.append(name)
+            small_package,
+            queue,
+            SimpleNamespace(),
+            modes,
+            lambda name, *_, **__: reported.append(name),
         )
         assert processing.check_engine() is None
         assert processing.device_state == "failed"

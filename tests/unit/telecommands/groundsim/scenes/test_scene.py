@@ -162,13 +162,13 @@ def test_clouds_are_bright_and_shadows_dark(simulated: SimulatedScene) -> None:
 
 
 def test_shadows_lie_away_from_the_sun(tmp_path: Path) -> None:
-    made = simulate_scene(SceneRequest(tmp_path, size=900, seed=5, cloud_cover=0.15, no_data=False))
+    made = simulate_scene(SceneRequest(tmp_path, size=600, seed=5, cloud_cover=0.15, no_data=False))
     truth = np.load(made.truth)
     cloud, shadow = (truth == 1).astype(float), (truth == 3).astype(float)
     spectrum = np.conj(np.fft.rfft2(cloud)) * np.fft.rfft2(shadow)
     likeness = np.fft.irfft2(spectrum, s=truth.shape)
     down, right = np.unravel_index(likeness.argmax(), likeness.shape)
-    south, east = (int(k) - 900 if k > 450 else int(k) for k in (down, right))
+    south, east = (int(k) - 600 if k > 300 else int(k) for k in (down, right))
     away = np.degrees(np.arctan2(-east, south)) % 360  # bearing from shadow to cloud
     difference = (away - made.sun_azimuth + 180) % 360 - 180
     assert abs(difference) < 20
@@ -178,11 +178,11 @@ def test_shadows_lie_away_from_the_sun(tmp_path: Path) -> None:
 
 
 def test_cover_and_rate_are_those_asked_for(tmp_path: Path) -> None:
-    request = SceneRequest(tmp_path, size=1024, seed=8, cloud_cover=0.3, no_data=False, bits=7)
+    request = SceneRequest(tmp_path, size=512, seed=8, cloud_cover=0.3, no_data=False, bits=7)
     made = simulate_scene(request)
     assert made.cloud_fraction == pytest.approx(0.3, abs=0.04)
     assert made.no_data_fraction == 0
-    coded = [path.stat().st_size * 8 / 1024**2 for path in made.scene.rglob("*.jp2")]
+    coded = [path.stat().st_size * 8 / 512**2 for path in made.scene.rglob("*.jp2")]
     assert np.mean(coded) == pytest.approx(7, abs=0.5)
     assert made.bits_per_pixel == pytest.approx(np.mean(coded))
 
