@@ -15,7 +15,7 @@ import { StalenessProvider } from './staleness.js';
 import { TelemetryProvider } from './telemetry_provider.js';
 import { installTheme } from './theme.js';
 import { tileMapViewProvider } from './tile_map_view.js';
-import { conductor } from './time_settings.js';
+import { conductor, tickEachSecond } from './time_settings.js';
 import { installTimeline } from './timeline.js';
 import { takeToken } from './token.js';
 import { Unit } from './unit.js';
@@ -46,6 +46,7 @@ function start(summaries, dictionaries) {
     plugins.Clock({ enableClockIndicator: true }),
   ];
   for (const plugin of installed) openmct.install(plugin);
+  tickEachSecond(openmct.time);
   openmct.install(plugins.Conductor(conductor(Date.now())));
 
   openmct.telemetry.addFormat(numberFormat);

@@ -1,7 +1,17 @@
-const MINUTE = 60_000;
+const SECOND = 1000;
+const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const AHEAD = 15_000;
+const AHEAD = 15 * SECOND;
+
+/**
+ * Move the plots once a second: Open MCT redraws them ten times, which takes half a processor core.
+ *
+ * @param {{ getAllClocks: () => { key: string, period?: number }[] }} time of Open MCT
+ */
+export function tickEachSecond(time) {
+  for (const clock of time.getAllClocks()) if (clock.key === 'local') clock.period = SECOND;
+}
 
 /** Presets: the time shown before now, in realtime and fixed mode. */
 const SPANS = [
