@@ -78,10 +78,10 @@ test: export PYTHONDONTWRITEBYTECODE =
 test: export OMP_NUM_THREADS = 1
 test: style browser
 	$(VENV)/bin/mypy & types=$$!; \
-	$(VENV)/bin/pytest -n 2 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
+	$(VENV)/bin/pytest -n 3 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
 		{ kill $$types; exit 1; }; \
 	wait $$types
-	$(VENV)/bin/pytest -n 4 $(PARALLEL) --ignore tests/unit tests
+	$(VENV)/bin/pytest -n 6 $(PARALLEL) --ignore tests/unit tests
 
 docs: $(READY)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

@@ -206,7 +206,7 @@ def test_what_was_missed_meanwhile_is_kept_as_a_gap(bridge: BridgeProcess) -> No
     assert all(gap > 0 for gap in gaps())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def link(chromium: Any, bridge: BridgeProcess) -> Iterator[tuple[Any, Callable[..., None]]]:
     """A separate page, and a function that injects messages into its WebSocket."""
     page = chromium.new_page(viewport={"width": 1600, "height": 900})

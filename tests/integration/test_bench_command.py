@@ -16,7 +16,7 @@ from deploy.rig.flight_unit import wait_until
 from flightsw.bench.results import BenchResult
 from tests.conftest import Simulated, run_command
 
-_SMALL = ("--tiles", "20", "--warm-up", "4")
+_SMALL = ("--tiles", "12", "--warm-up", "4")
 
 
 @pytest.fixture
