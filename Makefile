@@ -81,7 +81,7 @@ test: style browser
 	$(VENV)/bin/pytest -n 3 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
 		{ kill $$types; exit 1; }; \
 	wait $$types
-	$(VENV)/bin/pytest -n 6 $(PARALLEL) --ignore tests/unit tests
+	$(VENV)/bin/pytest -n 4 $(PARALLEL) --ignore tests/unit tests
 
 docs: $(READY)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"

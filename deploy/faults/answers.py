@@ -133,12 +133,11 @@ class AnswerLaboratory:
         self._scenes = [_answered(engine, scene) for scene in scenes]
 
     def trial(self, seed: int) -> Result:
-        """Give the wrong answer that the seed draws; the kinds take turns."""
-        return self.trial_of([*KINDS][seed % len(KINDS)], seed)
+        """Give the wrong answer that the seed draws, to any tile but the first two of a scene.
 
-    def trial_of(self, kind: str, seed: int) -> Result:
-        """Give a wrong answer of one kind, to any tile but the first two of a scene."""
-        draw = np.random.default_rng(seed)
+        The kinds take turns.
+        """
+        kind, draw = [*KINDS][seed % len(KINDS)], np.random.default_rng(seed)
         while True:
             scene = self._scenes[draw.integers(len(self._scenes))]
             places = [*scene.tiles]

@@ -11,7 +11,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -319,8 +319,8 @@ def _attack(name: str, target: Target, report: Any) -> None:
 
 def _try(link: zmq.Socket[bytes], *frames: bytes) -> None:
     """Nobody reads it: the queue of a link that does not open fills."""
-    if link.poll(0, zmq.POLLOUT):
-        link.send_multipart(frames)
+    with suppress(zmq.Again):
+        link.send_multipart(frames, zmq.NOBLOCK)
 
 
 def _secret(keys: GroundKeys) -> TelecommandKey:

@@ -179,11 +179,11 @@ def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
 
 
 def test_a_model_is_staged_activated_flown_and_rolled_back(
-    tmp_path: Path, simulated: Simulated, light_package: Path
+    tmp_path: Path, simulated: Simulated
 ) -> None:
-    with flight_unit(tmp_path / "unit", package=light_package) as unit:
+    with flight_unit(tmp_path / "unit") as unit:
         scene = unit.add_scene(simulated.scene)
-        digest = another_package(unit.state / "model_inbox" / "next", shipped=light_package)
+        digest = another_package(unit.state / "model_inbox" / "next")
         unit.start()
         before = unit.execute("PROCESS_SCENE", scene=scene).data["model"]
         outside = unit.execute("STAGE_MODEL", package="../keys", sha256=digest)
