@@ -138,6 +138,11 @@ def test_a_plot_moves_with_the_telemetry(page: Any, bridge: BridgeProcess) -> No
     wait_until_plot_rises(page)
 
 
+def test_plots_move_once_a_second(page: Any) -> None:
+    clock = "openmct.time.getAllClocks().find((clock) => clock.key === 'local')"
+    assert page.evaluate(f"{clock}.period") == 1000
+
+
 def test_a_reload_finds_the_history(page: Any, bridge: BridgeProcess) -> None:
     browse(page, bridge, UPTIME)
     oldest = bridge.ask("/api/history/hk.uptime_s")[0]["value"]
