@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.faults.judged_tiles import JudgedTile, judged_scenes
+from deploy.faults.judged_tiles import JudgedTile, judged_scenes, mask_of
 from flightsw.config import Settings
 from flightsw.engines.engine import CardReadings, Engine, EngineInfo, Logits, Tiles
 from flightsw.engines.fallback import open_engine
@@ -23,7 +23,6 @@ from flightsw.engines.golden import GoldenAnswers
 from flightsw.model.package import load_package
 from flightsw.pipeline.answer_check import AnswerCheck
 from flightsw.pipeline.consumer import EngineConsumer
-from flightsw.pipeline.fusion import contamination_margin
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.work import AnsweredBatch, TileBatch
 from flightsw.scene.tiling import Grid
@@ -147,7 +146,7 @@ class AnswerLaboratory:
             if not np.array_equal(wrong, right):  # the answer to another tile may be right
                 break
         found = self._consume(scene, places[: at + 1], wrong)
-        pixels = np.count_nonzero(_mask(found) != _mask(right))
+        pixels = np.count_nonzero(mask_of(found) != mask_of(right))
         return {
             "kind": kind,
             "where": "{}, row {}, column {}".format(scene.name, *places[at]),
@@ -250,8 +249,3 @@ def _answered(engine: Engine, scene: JudgedTile) -> _Answered:
     answers = [answer for answer in (*late, *engine.flush()) if answer is not None]
     sound = [np.asarray(answer[0], np.int8) for answer in answers]
     return _Answered(scene.name, grid, tiles, dict(zip(tiles, sound, strict=True)))
-
-
-def _mask(logits: Int8) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = contamination_margin(logits) > 0
-    return mask

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.model.package import ModelPackage
+from flightsw.pipeline.fusion import contamination_margin
 from flightsw.pipeline.quantisation import CpuQuantiser, quantisation_table
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import build_generator
@@ -75,6 +76,12 @@ def judged_scenes(package: ModelPackage, *, real: bool = True) -> Iterator[Judge
         if path.stem.startswith(_IMAGES):
             with np.load(path) as arrays:
                 yield JudgedTile(path.stem, arrays["bands"], _tables(package, 0))
+
+
+def mask_of(logits: NDArray[np.int8]) -> NDArray[np.bool_]:
+    """Contaminated pixels of INT8 logits ``(..., 2)``."""
+    mask: NDArray[np.bool_] = contamination_margin(logits) > 0
+    return mask
 
 
 def _tables(package: ModelPackage, offset: int) -> NDArray[np.int8]:

@@ -17,14 +17,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from deploy.faults.judged_tiles import JudgedTile, judged_tiles
+from deploy.faults.judged_tiles import JudgedTile, judged_tiles, mask_of
 from deploy.faults.parted_network import PartedNetwork, Trace
 from flightsw.engines.engine import EngineInfo
 from flightsw.engines.golden import GoldenAnswers
 from flightsw.errors import InferenceFailed, ProductError
 from flightsw.model.package import ModelPackage, load_package
 from flightsw.pipeline.answer_check import AnswerCheck
-from flightsw.pipeline.fusion import MaskFusion, contamination_margin
+from flightsw.pipeline.fusion import MaskFusion
 from flightsw.pipeline.quantisation import TableGuard
 from flightsw.pipeline.work import TileBatch
 from flightsw.products.array_file import MaskArray
@@ -114,7 +114,7 @@ class MemoryLaboratory:
         taken = tile.quantised()
         trace = self._network.trace(taken)
         logits = self._network.answer_of(trace)
-        return _Known(tile, taken, trace, logits, _mask_of(logits))
+        return _Known(tile, taken, trace, logits, mask_of(logits))
 
     def _kind_of(self, name: str) -> str:
         if "zero" in name:
@@ -246,7 +246,7 @@ def _result(
     answers: Sequence[NDArray[np.int8]] = (),
 ) -> Result:
     pixels = [
-        int(np.count_nonzero(_mask_of(answer) != one.mask))
+        int(np.count_nonzero(mask_of(answer) != one.mask))
         for one, answer in zip(known, answers, strict=True)
     ]
     return {
@@ -259,11 +259,6 @@ def _result(
         "pixels": sum(pixels),
         "most": max(pixels, default=0),
     }
-
-
-def _mask_of(logits: NDArray[np.int8]) -> NDArray[np.bool_]:
-    mask: NDArray[np.bool_] = contamination_margin(logits) > 0
-    return mask
 
 
 def _info(package: ModelPackage) -> EngineInfo:

@@ -1,6 +1,6 @@
 """Which answers of an engine are doubtful (docs/decisions/0030-doubtful-answers.md).
 
-Pure functions of a tile's logits, its neighbours' logits and the answers just before it.
+Pure functions of a tile's logits, its neighbours' logits and the scene's earlier answers.
 """
 
 from __future__ import annotations
