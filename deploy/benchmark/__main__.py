@@ -21,6 +21,7 @@ from deploy.benchmark.accuracy import measure_accuracy
 from deploy.benchmark.alone import LIMIT_SECONDS
 from deploy.benchmark.card import measure_card
 from deploy.benchmark.dashboard import measure_dashboard
+from deploy.benchmark.fast_masks import measure_fast_masks
 from deploy.benchmark.page import PAGE, render
 from deploy.benchmark.peers import measure_peers
 from deploy.benchmark.pipe import measure_pipe
@@ -106,6 +107,7 @@ def _scene(arguments: argparse.Namespace) -> Path:
 _PARTS: Final[dict[str, Callable[[argparse.Namespace], dict[str, Any]]]] = {
     "card": lambda _: measure_card(load_package()),
     "accuracy": lambda its: measure_accuracy(load_package(), its.weights, its.data),
+    "fast_masks": lambda its: measure_fast_masks(load_package(), its.data),
     "chain": lambda its: measure_chain(_scene(its), its.rounds),
     "service": lambda its: measure_service(_scene(its), its.rounds),
     "scaling": lambda its: measure_scaling(its.work / "scaling", its.base_size, its.in_a_row),

@@ -23,7 +23,7 @@ import numpy as np
 from glymur.lib import openjp2
 from tqdm import tqdm
 
-from flightsw.scene.bit_planes import planes_to_drop
+from flightsw.scene.bit_planes import passes_to_drop
 from flightsw.scene.block_coding import read_bodies, read_coding, wrap_tile
 from flightsw.scene.codestream import Codestream, inspect
 from flightsw.scene.jp2 import Area, decoded, open_memory
@@ -134,7 +134,7 @@ def mutated(tile: CodedTile, chance: random.Random) -> bytes:
 def _outcome(tile: CodedTile, content: bytes, *, decode: bool) -> str:
     started = time.thread_time()
     try:
-        dropped = planes_to_drop(_STEP, tile.coding.levels)
+        dropped = passes_to_drop(_STEP, tile.coding.levels)
         pieces = with_fewer_passes(content, tile.packets, tile.coding, dropped)
     except DamagedPackets:
         return "refused"

@@ -22,7 +22,8 @@ _LENIENCE: Final = 2
 class Verdict:
     """A network on one image: shares of pixels, NaN if the image has none of them.
 
-    ``f2`` and ``iou`` are of contaminated pixels.  What people leave open between clear and
+    ``f2`` and ``iou`` are of contaminated pixels; ``balanced_accuracy`` is (TPR + TNR) / 2.
+    What people leave open between clear and
     shadow counts as clear there, so that a shadow that is found is a false alarm;
     ``clear_kept`` has the same rule.  ``shadow_found`` is the share of the shadow that is
     contaminated in the mask.  ``lenient_f2`` leaves out two pixels along the edges of the labels,
@@ -30,6 +31,7 @@ class Verdict:
     """
 
     f2: float
+    balanced_accuracy: float
     lenient_f2: float
     iou: float
     clear_kept: float
@@ -49,6 +51,7 @@ def judge(found: NDArray[np.bool_], tile: Tile) -> Verdict:
     whole = bool(clear.any() and contaminated.any())
     return Verdict(
         f2=_known(counted.f2, whole),
+        balanced_accuracy=_known(counted.balanced_accuracy, whole),
         lenient_f2=_known(inner.f2, whole),
         iou=_known(counted.intersection_over_union, whole),
         clear_kept=_share(~found, clear),

@@ -1,6 +1,7 @@
-"""How many bit-planes of each sub-band the network does not see, and the error without them.
+"""How many coding passes of each sub-band the network does not see, and the error without them.
 
-A reversible 5/3 wavelet (ISO/IEC 15444-1, annex F) is assumed.
+A bit-plane of a code-block is coded in three passes (ISO/IEC 15444-1, annex D).  A reversible 5/3
+wavelet (annex F) is assumed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 
 from flightsw.scene.passes import sub_band
 
+_PASSES: Final = 3  # of a bit-plane
+_NOISE: Final = 2
+"""Variance that a sub-band's dropped passes may add, over that of the rounding of the network's
+input: masks of real images hardly differ from those of one (decision 71)."""
+
 _LOW: Final = np.array([1, 2, 1]) / 2
 _HIGH: Final = np.array([-1, -2, 6, -2, -1]) / 8
 _ROUNDING: Final = 15 / 4
@@ -21,35 +27,37 @@ _ROUNDING: Final = 15 / 4
 the first twice, since a sample of the second is made of two bands."""
 
 
-def planes_to_drop(step: float, levels: int) -> tuple[int, ...]:
-    """Bit-planes to drop in each sub-band of ``levels`` decompositions; ``step`` in DN.
+def passes_to_drop(step: float, levels: int) -> tuple[int, ...]:
+    """Coding passes to drop in each sub-band of ``levels`` decompositions; ``step`` in DN.
 
     ``step`` is that of the network's input.
 
-    The bands are numbered as in :func:`~flightsw.scene.passes.sub_band`.  Dropping k planes rounds
-    a coefficient to 2 ** k; that times the norm of the sub-band's synthesis function is at most
-    ``step``, so that dropped planes add about as much noise as the rounding of the network's
-    input, a variance of step ** 2 / 12.
+    The bands are numbered as in :func:`~flightsw.scene.passes.sub_band`.  Dropping k bit-planes,
+    3 k passes, rounds a coefficient to 2 ** k; that times the norm of the sub-band's synthesis
+    function is at most ``step`` times the root of :data:`_NOISE`.  A pass is a third of a plane.
     """
     dropped = [0] * (3 * (levels + 1))
     for resolution in range(levels + 1):
         low, high = _norms(levels - resolution + (resolution > 0))
         norms = (high * low, low * high, high * high) if resolution else (low * low,)
         for kind, norm in enumerate(norms):
-            dropped[sub_band(resolution, kind)] = max(0, math.floor(math.log2(step / norm)))
+            planes = math.log2(math.sqrt(_NOISE) * step / norm)
+            dropped[sub_band(resolution, kind)] = max(0, math.floor(_PASSES * planes))
     return tuple(dropped)
 
 
 def largest_error(dropped: Sequence[int]) -> int:
-    """Largest difference from the exact sample, DN, if these planes are dropped.
+    """Largest difference from the exact sample, DN, if these passes are dropped.
 
-    A coefficient differs by less than 2 ** k.  No sample is made of more than 1 x the largest
-    difference of each sub-band, since the weights of the 5/3 wavelet sum to at most 1.
+    A coefficient differs by less than 2 ** k if passes of k bit-planes are dropped, a plane that
+    keeps some of them included.  No sample is made of more than 1 x the largest difference of each
+    sub-band, since the weights of the 5/3 wavelet sum to at most 1.
     """
     if not any(dropped):
         return 0
     levels = len(dropped) // 3 - 1
-    return math.ceil(sum((1 << planes) - 1 for planes in dropped) + _ROUNDING * levels)
+    planes = (-(-passes // _PASSES) for passes in dropped)
+    return math.ceil(sum((1 << count) - 1 for count in planes) + _ROUNDING * levels)
 
 
 def _norms(level: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from glymur.lib import openjp2
 from numpy.typing import NDArray
 
 from flightsw.host.disk import open_plain
-from flightsw.scene.bit_planes import largest_error, planes_to_drop
+from flightsw.scene.bit_planes import largest_error, passes_to_drop
 from flightsw.scene.block_coding import Unfit, read_bodies, read_coding, wrap_tile
 from flightsw.scene.codestream import TilePart
 from flightsw.scene.exact_cells import ExactCells
@@ -100,7 +100,7 @@ class _Tile(NamedTuple):
 class FastBand:
     """A :class:`Jp2Band` read with fewer bit-planes, a :class:`~flightsw.scene.strips.StripPart`.
 
-    ``dropped`` are the planes by sub-band, see :func:`~flightsw.scene.passes.sub_band`; a sample
+    ``dropped`` are the passes by sub-band, see :func:`~flightsw.scene.passes.sub_band`; a sample
     differs by at most ``largest_error`` DN from the exact one.  ``bodies`` has the packets of each
     tile.  DN 0 and DN 65,535 are where the exact decode has them.
     """
@@ -116,7 +116,7 @@ class FastBand:
         """Raises :class:`Unfit` with the reason if the file is coded in an unusual way."""
         coding = read_coding(band.codestream)
         reduced = _halvings(band.step)
-        dropped = planes_to_drop(step, coding.levels - reduced)
+        dropped = passes_to_drop(step, coding.levels - reduced)
         if not any(dropped):
             raise Unfit(f"the network sees steps of {step:.3g} DN")
         bodies = read_bodies(band.path, band.codestream)

@@ -2,7 +2,7 @@
 
 A code-block of P bit-planes is coded in 3P - 2 passes, the most significant plane first.  If its
 packet header announces fewer passes, a decoder stops there and reconstructs the mid-point: the
-cost falls with the planes that are not decoded.  The bytes of the blocks stay as they are.  Packet
+cost falls with the passes that are not decoded.  The bytes of the blocks stay as they are.  Packet
 headers: ISO/IEC 15444-1, B.10; bands and precincts: B.5 to B.7.
 
 One component, one layer, one segment a block, packets in the order of resolutions.  The headers
@@ -179,14 +179,13 @@ def with_fewer_passes(
     dropped: Sequence[int],
     complete: Complete = all_truncated,
 ) -> list[bytes]:
-    """The first ``packets`` of a tile in pieces, ``dropped`` bit-planes fewer in each sub-band.
+    """The first ``packets`` of a tile in pieces, ``dropped`` passes fewer in each sub-band.
 
     Each block keeps at least one pass, and a ``complete`` one all of them.  Raises
     :class:`DamagedPackets`.
     """
     pieces = []
-    kept = [planes - fewer for planes, fewer in zip(coding.bit_planes, dropped, strict=True)]
-    new = _NewPasses(coding.bit_planes, kept, complete)
+    new = _NewPasses(coding.bit_planes, dropped, complete)
     position = 0
     for packet in packets:
         header, begin, end = _rewrite(data, position, packet, new)
@@ -198,10 +197,10 @@ def with_fewer_passes(
 
 
 class _NewPasses(NamedTuple):
-    """Bit-planes by sub-band: coded, and to be announced, unless the block stays complete."""
+    """By sub-band: bit-planes that are coded, and passes to drop unless the block is complete."""
 
     planes: Sequence[int]
-    kept: Sequence[int]
+    dropped: Sequence[int]
     complete: Complete
 
 
@@ -275,7 +274,7 @@ class _Header:
     def _read_band(self, band: Blocks, position: int) -> int:
         """Read from ``position`` to the end of the band; the loop over all blocks of a scene."""
         bits, find = self._bits, self._bits.index
-        planes, kept = self._passes.planes[band.sub_band], self._passes.kept[band.sub_band]
+        planes, dropped = self._passes.planes[band.sub_band], self._passes.dropped[band.sub_band]
         absent, empty_planes = [_UNKNOWN] * band.nodes, [_UNKNOWN] * band.nodes
         for leaf, complete in zip(band.leaves, self._passes.complete(band), strict=False):
             out = 0
@@ -300,7 +299,8 @@ class _Header:
             if not passes:
                 passes = 37 + int(bits[end : end + 7], 2)
                 end += 7
-            if empty >= planes or passes > 3 * (planes - empty) - 2:
+            most = 3 * (planes - empty) - 2
+            if passes > most:
                 raise DamagedPackets(f"a block of {planes - empty} bit-planes has {passes} passes")
             zero = find("0", end)  # B.10.7.1: Lblock is 3 and as many more as there are ones
             width = 3 + zero - end + _LOGARITHM[passes]
@@ -311,7 +311,7 @@ class _Header:
                 raise IndexError
             length = int(bits[zero + 1 : end], 2)
             self._body += length
-            fewer = max(1, 3 * (kept - empty) - 2)
+            fewer = max(1, most - dropped)
             if fewer < passes and not complete:
                 self._new += [bits[self._copied : position], _block_header(fewer, length)]
                 self._copied = end

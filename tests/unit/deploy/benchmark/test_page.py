@@ -44,3 +44,24 @@ def test_each_way_through_the_chain_is_compared_with_the_teacher() -> None:
     assert "at 10 m, simulator computing | ≥ 3.5 | 4.50 |" in page
     assert "at 10 m, twin's timing, fast decode | ≥ 12 | 15.00 |" in page
     assert "at 20 m, twin's timing, fast decode | ≥ 35 | 40.00 |" in page
+
+
+def test_masks_of_the_fast_decode_are_judged_by_sets_of_real_images() -> None:
+    sets = [
+        {"set": name, "images": 2, "pixels": 1000, "worst_image": 0.98, "agreement": agreement}
+        | {"contaminated": 0.5, "contaminated_fast": 0.5 + shift}
+        for name, agreement, shift in [
+            ("one", 0.998, 0.001),
+            ("other", 0.996, -0.0015),
+            ("simulated", 0.9, 0.1),
+        ]
+    ]
+    labelled = [
+        {"image": name, "exact_f2": 0.9, "f2": change, "balanced_accuracy": 0.0, "iou": 0.0}
+        for name, change in [("one", 0.001), ("other", -0.002)]
+    ]
+    page = render({"fast_masks": {"sets": sets, "labelled": labelled, **_RUN}})
+    assert "worst set | ≥ 99.5 %; ≥ 99.2 % | 99.70%; 99.60% |" in page
+    assert "largest | ± 0.2 % | -0.15% |" in page
+    assert "F2 of 2 labelled images, fast less exact, mean; largest" in page
+    assert "| -0.0005; -0.0020 |" in page

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightsw.scene.bit_planes import planes_to_drop
+from flightsw.scene.bit_planes import passes_to_drop
 from flightsw.scene.block_coding import read_bodies, read_coding
 from flightsw.scene.codestream import inspect
 from flightsw.scene.passes import (
@@ -55,7 +55,7 @@ def test_the_blocks_stay_as_they_are_and_headers_become_shorter(
     data, coding = coded
     packets = packets_of(_BOUNDS, coding, coding.levels + 1)
     old = with_fewer_passes(data, packets, coding, (0,) * len(coding.bit_planes))
-    new = with_fewer_passes(data, packets, coding, planes_to_drop(40, coding.levels))
+    new = with_fewer_passes(data, packets, coding, passes_to_drop(40, coding.levels))
     assert old[1::2] == new[1::2]
     assert old[::2] != new[::2]
     assert sum(map(len, new)) < len(data) + len(packets)
@@ -67,7 +67,7 @@ def test_mutated_packet_headers_give_packets_or_say_what_is_wrong(
     data, coding = coded
     chance, damaged = random.Random(7), 0
     packets = packets_of(_BOUNDS, coding, coding.levels + 1)
-    dropped = planes_to_drop(40, coding.levels)
+    dropped = passes_to_drop(40, coding.levels)
     sound = with_fewer_passes(data, packets, coding, (0,) * len(coding.bit_planes))
     starts = np.cumsum([0, *map(len, sound)])[:-1:2]
     for _ in range(_MUTATIONS):
