@@ -18,7 +18,9 @@ from flightsw.scene.passes import sub_band
 _PASSES: Final = 3  # of a bit-plane
 _NOISE: Final = 2
 """Variance that a sub-band's dropped passes may add, over that of the rounding of the network's
-input: masks of real images hardly differ from those of one (decision 71)."""
+input: masks of real images hardly differ from those of 1 (decision 71)."""
+_NOISE_OF_TEXTURE: Final = 1
+"""The same of the finest HL and LH: ground without its texture looks like cloud."""
 
 _LOW: Final = np.array([1, 2, 1]) / 2
 _HIGH: Final = np.array([-1, -2, 6, -2, -1]) / 8
@@ -34,15 +36,18 @@ def passes_to_drop(step: float, levels: int) -> tuple[int, ...]:
 
     The bands are numbered as in :func:`~flightsw.scene.passes.sub_band`.  Dropping k bit-planes,
     3 k passes, rounds a coefficient to 2 ** k; that times the norm of the sub-band's synthesis
-    function is at most ``step`` times the root of :data:`_NOISE`.  A pass is a third of a plane.
+    function is at most ``step`` times the root of :data:`_NOISE` (of :data:`_NOISE_OF_TEXTURE` in
+    HL and LH of the finest level).  A pass is a third of a plane.
     """
     dropped = [0] * (3 * (levels + 1))
     for resolution in range(levels + 1):
         low, high = _norms(levels - resolution + (resolution > 0))
         norms = (high * low, low * high, high * high) if resolution else (low * low,)
         for kind, norm in enumerate(norms):
-            planes = math.log2(math.sqrt(_NOISE) * step / norm)
-            dropped[sub_band(resolution, kind)] = max(0, math.floor(_PASSES * planes))
+            texture = resolution == levels and kind < 2
+            noise = _NOISE_OF_TEXTURE if texture else _NOISE
+            passes = math.floor(_PASSES * math.log2(math.sqrt(noise) * step / norm))
+            dropped[sub_band(resolution, kind)] = max(0, passes)
     return tuple(dropped)
 
 

@@ -17,11 +17,11 @@ _LEVELS = st.integers(1, 6)
 
 def test_the_schedule_of_the_shipped_package_at_four_levels() -> None:
     dropped = passes_to_drop(40, 4)
-    assert dropped[sub_band(4, 0)] == 17  # five bit-planes and two passes of the sixth
+    assert dropped[sub_band(4, 0)] == dropped[sub_band(3, 0)] == 15  # five bit-planes
     assert dropped[sub_band(4, 2)] == 18
-    assert dropped[sub_band(3, 0)] == 15
+    assert dropped[sub_band(3, 2)] == 17  # five planes, and two passes of the next one
     assert dropped[0] == 7
-    assert largest_error(dropped) == 426
+    assert largest_error(dropped) == 362
 
 
 def test_a_network_with_a_coarser_input_drops_a_bit_plane_more() -> None:
@@ -37,14 +37,15 @@ def test_a_network_that_sees_every_digital_number_drops_nothing(levels: int) -> 
 
 @given(_STEPS, _LEVELS)
 def test_no_sub_band_adds_more_than_twice_the_noise_of_a_step(step: float, levels: int) -> None:
-    """The norms of the 5/3 wavelet, as OpenJPEG has them, to three digits."""
+    """And the finest HL and LH not more than once; the norms are OpenJPEG's, to three digits."""
     norms_hl, norms_hh = (1.038, 1.592, 2.919, 5.703, 11.33), (0.7186, 0.9218, 1.586, 3.043, 6.019)
     dropped = passes_to_drop(step, levels)
     for level in range(1, min(levels, 5) + 1):
         resolution = levels - level + 1
         for kind, norms in enumerate((norms_hl, norms_hl, norms_hh)):
             planes = dropped[sub_band(resolution, kind)] / 3
-            expected = max(0.0, math.log2(step * 2**0.5 / norms[level - 1]))
+            noise = 1 if level == 1 and kind < 2 else 2
+            expected = max(0.0, math.log2(step * noise**0.5 / norms[level - 1]))
             assert expected - 0.35 < planes < expected + 0.01
 
 

@@ -1,0 +1,44 @@
+"""The release of six bands, beside the one that ships: intact, described, and it finds cloud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flightsw
+from flightsw.config import DimcSettings, Settings
+from flightsw.model.package import ModelPackage
+from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
+
+_MODELS = Path(__file__).resolve().parents[2] / "models"
+_CLOUD = 1, 2  # thick and thin in the truth
+_NO_DATA = 255
+
+
+@pytest.fixture(scope="module")
+def package() -> ModelPackage:
+    (folder,) = _MODELS.iterdir()
+    return flightsw.load_package(folder)
+
+
+def test_the_package_says_what_it_sees_and_was_trained_on(package: ModelPackage) -> None:
+    assert package.bands == ("B02", "B03", "B04", "B08", "B11", "B12")
+    assert package.levels == ("L1C",)
+    notice = (package.folder / "NOTICE").read_text()
+    assert "Apache-2.0" in notice
+    assert all(data.source in notice for data in package.training_data)
+
+
+def test_it_finds_the_cloud_of_a_scene_and_keeps_most_of_the_rest(
+    package: ModelPackage, tmp_path: Path
+) -> None:
+    request = SceneRequest(tmp_path / "scene", size=448, seed=5, level="L1C", bands="all")
+    made = simulate_scene(request)
+    settings = Settings(model=package.folder, dimc=DimcSettings(card="simulator"))
+    done = flightsw.process(made.scene, tmp_path / "out", products=("mask",), settings=settings)
+    mask, truth = np.load(done.products.paths("mask")[0]), np.load(made.truth)
+    cloud, clear = np.isin(truth, _CLOUD) & (mask != _NO_DATA), (truth == 0) & (mask != _NO_DATA)
+    assert (mask[cloud] == 1).mean() > 0.9
+    assert (mask[clear] == 0).mean() > 0.7
