@@ -32,7 +32,7 @@ from flightsw.pipeline.triage import FirstLook
 from flightsw.products.kinds import DEFAULT_PRODUCTS
 from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.area import area_within
-from flightsw.scene.bit_planes import largest_error, planes_to_drop
+from flightsw.scene.bit_planes import largest_error, passes_to_drop
 from flightsw.scene.scene import Cut, Scene
 from telecommands.dictionary import Decode
 from tests.unit.flightsw.overcast_scene import write_overcast
@@ -153,7 +153,7 @@ def test_a_fast_decode_is_recorded_and_a_product_of_the_bands_makes_it_exact(
     done = chain.process(request)
     assert done.scene.decode == "fast"
     step = load_package().input.scale * done.scene.quantification
-    assert done.scene.largest_error == largest_error(planes_to_drop(step, 3))
+    assert done.scene.largest_error == largest_error(passes_to_drop(step, 3))
     assert done.products.report.scene.decode == "fast"
     assert done.products.report.scene.largest_error == done.scene.largest_error
     (item,) = (tmp_path / "fast").glob("*stac.json")
