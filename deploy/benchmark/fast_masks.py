@@ -114,4 +114,4 @@ def _changes(image: str, exact: Verdict, fast: Verdict) -> Iterable[dict[str, An
         return ()
     figures = ("f2", "balanced_accuracy", "iou")
     change = {name: getattr(fast, name) - getattr(exact, name) for name in figures}
-    return ({"image": image, "exact_f2": exact.f2, **change},)
+    return ({"image": image, **change},)

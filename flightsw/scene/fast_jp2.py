@@ -1,4 +1,4 @@
-"""Bands in JPEG 2000 decoded without the bit-planes that the network does not see.
+"""Bands in JPEG 2000 decoded without the coding passes that the network does not see.
 
 Each JPEG 2000 tile is rewritten with fewer coding passes (:mod:`flightsw.scene.passes`), wrapped as
 a codestream and decoded.  The cells of a tile that may hold no data (DN 0) or saturated pixels, as
@@ -98,7 +98,7 @@ class _Tile(NamedTuple):
 
 @dataclass(frozen=True)
 class FastBand:
-    """A :class:`Jp2Band` read with fewer bit-planes, a :class:`~flightsw.scene.strips.StripPart`.
+    """A :class:`Jp2Band` read with fewer passes, a :class:`~flightsw.scene.strips.StripPart`.
 
     ``dropped`` are the passes by sub-band, see :func:`~flightsw.scene.passes.sub_band`; a sample
     differs by at most ``largest_error`` DN from the exact one.  ``bodies`` has the packets of each
@@ -241,7 +241,7 @@ class FastBand:
         dropped: Sequence[int],
         complete: Complete = all_truncated,
     ) -> Iterator[NDArray[np.int32]]:
-        """Decode a tile, ``reduced`` times half the full resolution, without planes.
+        """Decode a tile, ``reduced`` times half the full resolution, without passes.
 
         Raises :class:`DamagedPackets` for messages of the library, too.
         """
