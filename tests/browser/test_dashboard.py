@@ -360,6 +360,19 @@ def test_a_token_that_the_bridge_does_not_take_is_forgotten(
     assert _held(visitor)["signs"] is None
 
 
+def test_a_token_is_taken_though_open_mct_replaces_the_address_at_once(
+    visitor: Any, bridge: BridgeProcess
+) -> None:
+    visitor.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()
+    token = bridge.operators_address.partition("#")[2]
+    visitor.evaluate(
+        "(token) => { const own = location.hash; location.hash = token; location.hash = own; }",
+        token,
+    )
+    visitor.get_by_text("Telecommands are signed as operator").wait_for()
+    assert COMMANDING in visitor.url
+
+
 def test_a_telecommand_goes_from_the_form_to_completed(
     page: Any, bridge: BridgeProcess, screenshot: Screenshot
 ) -> None:

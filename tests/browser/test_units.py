@@ -160,6 +160,18 @@ def test_a_telecommand_from_the_page_of_a_unit_runs_on_this_unit(page: Any, flee
     _cell(page, A, "mode", "OPERATIONAL")
 
 
+def test_a_token_given_to_the_open_page_is_for_all_its_units(chromium: Any, fleet: Fleet) -> None:
+    context = chromium.new_context(viewport={"width": 1600, "height": 900})
+    page = context.new_page()
+    browse(page, fleet, _commanding(A))
+    page.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()
+    page.goto(fleet.operators_address)
+    for unit in (A, B):
+        browse(page, fleet, _commanding(unit))
+        page.locator(".commanding__who", has_text=f"to {unit} are signed").wait_for()
+    context.close()
+
+
 def test_one_service_down_shows_only_that(page: Any, fleet: Fleet) -> None:
     browse(page, fleet, "units:table")
     fleet.stop()

@@ -17,7 +17,7 @@ import { installTheme } from './theme.js';
 import { tileMapViewProvider } from './tile_map_view.js';
 import { conductor, tickEachSecond } from './time_settings.js';
 import { installTimeline } from './timeline.js';
-import { takeToken } from './token.js';
+import { takeToken, watchToken } from './token.js';
 import { Unit } from './unit.js';
 import { UNITS, installUnits } from './units_view.js';
 
@@ -113,5 +113,6 @@ async function open() {
   }
 }
 
+watchToken();
 await takeToken(); // before Open MCT reads the address
 open();

@@ -12,6 +12,8 @@ const STORE = 'token';
 const PLACE = 'operator';
 const ALGORITHM = { name: 'HMAC', hash: 'SHA-256' };
 const CHANGES = new BroadcastChannel('flightsw.token');
+/** @type {Set<() => void>} */
+const LISTENERS = new Set();
 
 /** Of this page, if the browser keeps nothing. @type {Token|null} */
 let held = null;
@@ -20,14 +22,15 @@ let held = null;
  * Keep the address's token, and replace the address first, so that the browser's address bar and
  * history do not keep it.
  *
+ * @param {string} [address] of the page; Open MCT may have replaced it already
  * @param {string} [instead]
  * @returns {Promise<boolean>} whether the address had a token
  */
-export async function takeToken(instead = window.location.pathname) {
+export async function takeToken(address = window.location.href, instead = window.location.pathname) {
   window.localStorage.removeItem('flightsw.token'); // of earlier releases
-  const { hash } = window.location;
+  const { hash } = new URL(address);
   if (!hash.startsWith(FRAGMENT)) return false;
-  window.history.replaceState(null, '', instead);
+  if (window.location.hash === hash) window.history.replaceState(null, '', instead);
   const [expires, secret = ''] = hash.slice(FRAGMENT.length).split('.');
   const bytes = Uint8Array.from(secret.match(/../g) ?? ['00'], (pair) => parseInt(pair, 16));
   const key = await crypto.subtle.importKey('raw', bytes, ALGORITHM, false, ['sign']);
@@ -67,19 +70,26 @@ export async function signatureHeader(run, method, path, body) {
 }
 
 /**
- * Call when a token is given or removed: in the address of this open page, or by another page of
- * this browser.
- *
- * @param {() => void} listener
+ * Take each token that is given in the address of this open page, and follow what other pages of
+ * this browser do.
  */
-export function onTokenChange(listener) {
-  window.addEventListener('hashchange', async ({ oldURL }) => {
-    if (await takeToken(oldURL)) listener();
+export function watchToken() {
+  window.addEventListener('hashchange', async ({ oldURL, newURL }) => {
+    if (await takeToken(newURL, oldURL)) announce();
   });
   CHANGES.addEventListener('message', ({ data }) => {
     if (data === 'removed') held = null;
-    listener();
+    announce();
   });
+}
+
+/** @param {() => void} listener called when a token is given, or removed by another page */
+export function onTokenChange(listener) {
+  LISTENERS.add(listener);
+}
+
+function announce() {
+  for (const listener of LISTENERS) listener();
 }
 
 /** The result of work on the browser's store; undefined if the browser keeps nothing. */
