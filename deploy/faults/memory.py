@@ -83,7 +83,7 @@ class MemoryLaboratory:
         for number, tile in enumerate(package.golden_tiles().tiles):
             self._golden.append(self._network.trace(tile))
             found = self._network.answer_of(self._golden[-1])
-            self._answers.changed_tile(found[None], slice(number, number + 1))
+            self._answers.changed_tile(found[None], range(number, number + 1))
         self._known = [self._know(tile) for tile in tiles]
         self._parameters = {
             kind: [name for name in self._network.parameters if self._kind_of(name) == kind]
@@ -133,7 +133,7 @@ class MemoryLaboratory:
         for number in self._order:
             tile = self._answers.tiles[number]
             found = answer(np.asarray(tile, np.int8), self._golden[number])
-            if golden := self._answers.changed_tile(found[None], slice(number, number + 1)):
+            if golden := self._answers.changed_tile(found[None], range(number, number + 1)):
                 return _result(where, f"golden tile {golden}")
         answers = [answer(known.taken, known.trace) for known in self._known]
         return _result(where, "", self._known, answers)

@@ -107,6 +107,36 @@ def test_a_weight_that_changes_a_little_is_found_by_the_next_scene(released: Pat
         _asked(engine, GoldenProbe(answers))
 
 
+def test_hardware_that_rounds_a_uniform_tile_otherwise_passes_in_a_scene_as_in_the_self_test(
+    released: Path,
+) -> None:
+    package = load_package(released)
+    engine, sound = GraphEngine(released, batch=1), GraphEngine(released, batch=1)
+    uniform = package.golden_tiles().tiles[package.golden_tiles().names.index("no data")]
+
+    def two_steps_off(tiles: NDArray[np.int8]) -> NDArray[np.int8]:
+        logits = sound.infer(tiles).astype(np.int16)
+        shift = np.array((-2, 2), np.int16) if np.array_equal(tiles[0], uniform) else np.int16(0)
+        return (logits + shift).clip(-128, 127).astype(np.int8)
+
+    engine.infer = two_steps_off  # type: ignore[method-assign]
+    assert check_golden_tiles(engine, package).passed
+    _asked(engine, GoldenProbe(GoldenAnswers(engine.info, package)))
+
+
+def test_a_single_tile_of_a_scene_that_is_answered_wrongly_is_found(released: Path) -> None:
+    package = load_package(released)
+    engine = GraphEngine(released, batch=1)
+    answers = GoldenAnswers(engine.info, package)
+    for number, name in enumerate(package.golden_tiles().names):
+        probe = GoldenProbe(answers)
+        for _ in range(number):
+            probe.judge(engine.infer(probe.tiles()))
+        inverted = engine.infer(probe.tiles())[..., ::-1]
+        with pytest.raises(AnswerWrong, match=name):
+            probe.judge(inverted)
+
+
 def test_a_floating_point_engine_may_round_otherwise_each_time(released: Path) -> None:
     engine = GraphEngine(released)
     package = load_package(released)
