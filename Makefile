@@ -79,7 +79,7 @@ test: export OMP_NUM_THREADS = 1
 test: style browser
 	$(VENV)/bin/mypy & types=$$!; \
 	$(VENV)/bin/pytest -n 3 $(PARALLEL) --cov --cov-report= --cov-fail-under=$(COVERED) tests/unit || \
-		{ kill $$types; exit 1; }; \
+		{ kill $$types 2>/dev/null; exit 1; }; \
 	wait $$types
 	$(VENV)/bin/pytest -n 4 $(PARALLEL) --ignore tests/unit tests
 

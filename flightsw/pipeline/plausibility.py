@@ -23,6 +23,9 @@ _IMPOSSIBLE_SHARE: Final = 0.01
 _NEGATIVE: Final = -0.01
 _NEGATIVE_SHARE: Final = 0.02
 """Share of pixels below ``_NEGATIVE``: 0.33 % at most if the offset is right."""
+_COARSE_NEGATIVE: Final = -0.05
+_COARSE_DISTANCE: Final = 40  # metres
+"""From here on, wavelets overshoot beside bright cloud: up to 5 % lie below ``_NEGATIVE``."""
 
 _DARK: Final = 0.1
 _DARK_SHARE: Final = 0.02
@@ -43,7 +46,9 @@ class Plausibility:
         self._largest = math.floor(_LARGEST_REFLECTANCE * scene.quantification)
         self._impossible = 0
         self._seen = 0
-        self._below = dict.fromkeys((_NEGATIVE, _DARK, _DIM), 0)
+        coarse = scene.ground_sample_distance >= _COARSE_DISTANCE
+        self._negative = _COARSE_NEGATIVE if coarse else _NEGATIVE
+        self._below = dict.fromkeys((self._negative, _DARK, _DIM), 0)
         self._bands_by_offset: dict[float, list[int]] = {}
         for number, band in enumerate(scene.bands):
             self._bands_by_offset.setdefault(scene.offsets[band], []).append(number)
@@ -110,7 +115,7 @@ class Plausibility:
         negative, dark, dim = (count / self._seen for count in self._below.values())
         if negative > _NEGATIVE_SHARE:
             return (
-                f"{negative:.1%} of the valid pixels have a reflectance below {_NEGATIVE}: "
+                f"{negative:.1%} of the valid pixels have a reflectance below {self._negative}: "
                 f"the offset ({self._offsets()}) was perhaps applied before, and is applied twice"
             )
         if self._scene.zero_is_measured and dark < _DARK_SHARE and dim - dark > _DIM_SHARE:

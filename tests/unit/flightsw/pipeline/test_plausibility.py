@@ -15,8 +15,9 @@ from flightsw.pipeline.plausibility import Plausibility
 from tests.unit.flightsw.small_parts import BANDS, ArithmeticEngine, ArrayScene, scene_metadata
 
 
-def scene_of(numbers: NDArray[np.uint16], offset: int) -> ArrayScene:
-    return ArrayScene(numbers, changes={"offsets": dict.fromkeys(BANDS, offset)})
+def scene_of(numbers: NDArray[np.uint16], offset: int, distance: int) -> ArrayScene:
+    offsets = dict.fromkeys(BANDS, offset)
+    return ArrayScene(numbers, changes={"offsets": offsets, "ground_sample_distance": distance})
 
 
 def land(offset: int) -> NDArray[np.uint16]:
@@ -30,9 +31,10 @@ def land(offset: int) -> NDArray[np.uint16]:
     return numbers.astype(np.uint16)
 
 
-def remarks_of(numbers: NDArray[np.uint16], offset: int) -> tuple[str, ...]:
+def remarks_of(numbers: NDArray[np.uint16], offset: int, distance: int = 10) -> tuple[str, ...]:
     settings = PipelineSettings(device="cpu")
-    return process_scene(scene_of(numbers, offset), ArithmeticEngine(), settings).remarks
+    scene = scene_of(numbers, offset, distance)
+    return process_scene(scene, ArithmeticEngine(), settings).remarks
 
 
 @pytest.mark.parametrize("offset", [0, -1000])
@@ -43,6 +45,18 @@ def test_a_right_offset_is_not_remarked_on(offset: int) -> None:
 def test_an_offset_that_is_applied_twice_is_remarked_on() -> None:
     (remark,) = remarks_of(land(0), -1000)
     assert "below -0.01: the offset (-1000) was perhaps applied before" in remark
+
+
+@pytest.mark.parametrize("distance", [40, 80])
+def test_what_wavelets_overshoot_beside_cloud_is_not_taken_for_a_wrong_offset(
+    distance: int,
+) -> None:
+    numbers = land(-1000)
+    numbers[:, 112:120, 20:] = 1000 - 300
+    assert any("below -0.01" in remark for remark in remarks_of(numbers, -1000, 20))
+    assert remarks_of(numbers, -1000, distance) == ()
+    (remark,) = remarks_of(land(0), -1000, distance)
+    assert "below -0.05: the offset (-1000) was perhaps applied before" in remark
 
 
 def test_an_offset_that_is_not_applied_is_remarked_on() -> None:
