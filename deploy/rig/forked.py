@@ -36,7 +36,7 @@ _LOADED: Final = (
     "flightsw.cli", "flightsw.commands.serve", "flightsw.service.daemon", "flightsw.chain",
     "flightsw.products.product_set", "flightsw.dimc.simulator.runtime",
     "flightsw.engines.dimc.engine", "telecommands.groundsim.cli",
-    "rasterio", "cv2", "glymur", "openvino",
+    "rasterio", "cv2", "glymur", "deploy.rig.loaded_openvino",
 )  # fmt: skip
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import tempfile
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
 import pytest
 
-from deploy.rig.forked import ForkedCommand, run_forked
+from deploy.rig.forked import ForkedCommand, fork_server, run_forked
+
+
+def _report_fork_server(reports: SimpleQueue[tuple[int, bool]]) -> None:
+    threads = list(Path(f"/proc/{os.getppid()}/task").iterdir())
+    reports.put((len(threads), "openvino" in sys.modules))
+
+
+def test_no_thread_could_hold_a_lock_when_a_process_is_forked() -> None:
+    forks = fork_server()
+    reports: SimpleQueue[tuple[int, bool]] = forks.SimpleQueue()
+    child = forks.Process(target=_report_fork_server, args=(reports,))
+    child.start()
+    child.join(120)
+    assert not reports.empty()
+    assert reports.get() == (1, True)
 
 
 @pytest.mark.parametrize("words", [["process", "--help"], ["compare", "a.npy", "b.npy"]])
