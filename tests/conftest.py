@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,9 +25,12 @@ _SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def pytest_configure() -> None:
-    """No example has a deadline: machines that run tests are shared."""
+    """No example has a deadline, as machines that run tests are shared; commands hear SIGINT."""
     hypothesis.settings.register_profile("flightsw", deadline=None)
     hypothesis.settings.load_profile("flightsw")
+    # A shell starts jobs in the background with SIGINT ignored, which child processes inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
