@@ -21,13 +21,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.command import one_line_errors
-from deploy.model.dataset import BANDS, Tile, coarser, read_tiles
+from deploy.model.dataset import SOURCES, Tile, coarser, read_tiles
 from deploy.model.judged import stride
 from deploy.model.networks import Network, package_network
 from deploy.model.packaging import checksum_lines
 from deploy.model.simulated import simulated_tiles
 from deploy.model.strange import FAULTS
-from flightsw.errors import UsageError
 from flightsw.model.description import PackageDescription
 from flightsw.model.package import CHECKSUMS, EXPERIENCE, load_package
 from flightsw.model.sound_scenes import (
@@ -62,9 +61,9 @@ def count(
     network: Network, package: PackageDescription, tile: Tile, *, colours: bool = True
 ) -> SceneHistograms:
     """The histograms of an image, as they are counted in flight."""
-    order = [BANDS.index(band) for band in package.bands]
+    order = [network.bands.index(band) for band in package.bands]
     histograms = SceneHistograms(len(order), package.input, colours=colours)
-    bands, (height, width), side = tile.four_bands, tile.valid.shape, network.tile_size
+    bands, (height, width), side = tile.of(network.bands), tile.valid.shape, network.tile_size
     grid = Grid(height, width, side, stride(side))
     for row, column in np.ndindex(grid.rows, grid.columns):
         rows, columns = grid.needed_rows(row), grid.columns_of(column)
@@ -92,15 +91,13 @@ def examples_of(
     """The images as they are, at twice their scale if they are large, and some with each fault.
 
     ``colours``: with the histogram of joint colours, which packages of older releases lack.
+    Raises :class:`UsageError` for a band of the atmosphere, B09 or B10.
     """
-    if {*package.bands} != {*BANDS}:
-        cause = f"has the bands {', '.join(package.bands)}"
-        cure = f"The faults are known for {', '.join(BANDS)} only"
-        raise UsageError(f"{package.name} {package.version}", cause, cure)
     roots, regions, kinds, seen = [], [], [], Counter[str]()
     for tile in tqdm(tiles, "images", mininterval=10, disable=None):
         seen[tile.region] += 1
-        for kind, shown in versions(tile, network.tile_size, seen[tile.region] <= _FAULTY):
+        own = replace(tile, names=network.bands, bands=tile.of(network.bands))
+        for kind, shown in versions(own, network.tile_size, seen[tile.region] <= _FAULTY):
             histograms = count(network, package, shown, colours=colours)
             if histograms.pixels >= LEAST_PIXELS:
                 roots.append(np.sqrt(histograms.shares()).astype(np.float32))
@@ -114,7 +111,7 @@ def examples_of(
 def versions(tile: Tile, side: int, faulty: bool) -> Iterator[tuple[str, Tile]]:
     """An image in whole windows of ``side`` pixels; one window of it with each fault."""
     # In flight a pixel with a band of DN 0 has no data.
-    tile = replace(tile, valid=tile.valid & (tile.four_bands != 0).all(axis=0))
+    tile = replace(tile, valid=tile.valid & (tile.bands != 0).all(axis=0))
     yield "", _whole_windows(tile, side)
     if min(tile.valid.shape) >= _COARSE_SIDE:
         yield "", _whole_windows(coarser(tile, 2), side)
@@ -123,17 +120,17 @@ def versions(tile: Tile, side: int, faulty: bool) -> Iterator[tuple[str, Tile]]:
     random = np.random.default_rng(zlib.crc32(tile.name.encode()))
     top, left = (int(random.integers(max(length - side, 0) + 1)) for length in tile.valid.shape)
     window = np.s_[..., top : top + side, left : left + side]
-    one = replace(tile, names=BANDS, bands=tile.four_bands[window], valid=tile.valid[window])
+    one = replace(tile, bands=tile.bands[window], valid=tile.valid[window])
     for kind, fault in FAULTS.items():
-        yield kind, replace(one, bands=fault(one.bands, random))
+        yield kind, replace(one, bands=fault(one.bands, one.names, random))
 
 
 def _whole_windows(tile: Tile, side: int) -> Tile:
     """Without the rows and columns that another window would have to overlap most of."""
     step = stride(side)
     height, width = (max(side, length - (length - side) % step) for length in tile.valid.shape)
-    bands, valid = tile.four_bands[:, :height, :width], tile.valid[:height, :width]
-    return replace(tile, names=BANDS, bands=bands, valid=valid)
+    bands, valid = tile.bands[:, :height, :width], tile.valid[:height, :width]
+    return replace(tile, bands=bands, valid=valid)
 
 
 def learn(examples: Examples) -> SoundScenes:
@@ -282,10 +279,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path, help="folder of the images")
     parser.add_argument("package", type=Path, help="package to write it into")
+    parser.add_argument("--sources", type=Path, default=SOURCES, help="table of the images")
     arguments = parser.parse_args()
     package = load_package(arguments.package)
-    tiles = chain(read_tiles(arguments.data), simulated_tiles(_SIMULATED, side=_COARSE_SIDE))
-    examples = examples_of(package_network(package), package, tiles)
+    network = package_network(package)
+    simulated = simulated_tiles(_SIMULATED, side=_COARSE_SIDE, bands=network.bands)
+    tiles = chain(read_tiles(arguments.data, arguments.sources), simulated)
+    examples = examples_of(network, package, tiles)
     write_experience(arguments.package, learn(examples), examples)
     print(load_package(arguments.package).model_id)
 

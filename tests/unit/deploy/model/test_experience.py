@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from deploy.model.dataset import BANDS, Tile
+from deploy.model.dataset import BANDS, Tile, in_order
 from deploy.model.experience import (
     count,
     examples_of,
@@ -74,6 +77,27 @@ def test_images_count_in_whole_windows_and_a_few_of_a_place_with_each_fault() ->
         *((kind, (224, 224)) for kind in FAULTS),
     ]
     assert [kind for kind, _ in versions(tile, 224, faulty=False)] == ["", ""]
+
+
+def test_a_package_of_six_bands_learns_in_its_own_order(
+    package: ModelPackage,
+) -> None:
+    six = msgspec.structs.replace(package, bands=("B12", "B11", "B08", "B04", "B03", "B02"))
+    names = in_order(six.bands)
+
+    def answers(windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        return _logits(np.ascontiguousarray(windows[:, :4]))
+
+    network = Network(answers, bands=names)
+    tile, _ = _tile(300)
+    further = np.stack([tile.bands[3] * np.float32(0.75), tile.bands[3] * np.float32(0.5)])
+    tile = replace(tile, names=names, bands=np.concatenate((tile.bands, further)))
+    shares = count(network, six, tile).shares()
+    own = sum(sizes_of(6)[:1])
+    four = count(Network(_logits), package, replace(tile, names=BANDS, bands=tile.bands[:4]))
+    first = four.shares()[: sizes_of(4)[0]]  # B02, which is the last of the six
+    np.testing.assert_array_equal(shares[5 * own : 6 * own], first)
+    assert set(examples_of(network, six, [tile]).kinds) == {"", *FAULTS}
 
 
 def test_what_is_learnt_finds_the_faults_of_the_same_places(package: ModelPackage) -> None:
