@@ -5,6 +5,7 @@ Pure functions of a tile's logits, its neighbours' logits and the scene's earlie
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,15 +21,17 @@ from flightsw.scene.tiling import Grid
 LEAST_SIMILARITY: Final = 0.35
 """Of two answers in their overlap; 4 % of real tiles are below, and all that are inverted."""
 MOST_SPECKLES: Final = 20
-"""Of a tile; the most in a real tile is 11."""
+"""Of a tile, without those that its bands show."""
 MOST_BORDERS: Final = 3
-"""Of a tile; 1.7 % of real tiles have more."""
+"""Of a tile, likewise."""
 
 TWICE: Final = "differs from the second answer"
 """The doubt of an answer that nothing else speaks against."""
 
 _SPECKLE: Final = 12  # INT8 steps
 _JUMP: Final = 9  # INT8 steps beyond twice the difference on either side
+_SEEN_SPECKLE: Final = 4  # INT8 steps of a band that explain a speckle of the answer
+_SEEN_JUMP: Final = 16  # INT8 steps of a band that explain a jump of the answer
 _SAMPLED: Final = 16  # every such row and column of a tile identifies it
 _ROUNDING: Final = 2  # steps by which another device may round the two logits of a pixel apart
 _SAME_LOGIT: Final = 0.25  # floating-point engines round differently in another batch
@@ -77,7 +80,7 @@ class AnswerCheck:
         """
         clear, contaminated = clear_and_contaminated(logits)
         doubts = (  # all three: two of them keep what later tiles are compared with
-            self._doubt_of_pixels(clear, contaminated),
+            self._doubt_of_pixels(tile, clear, contaminated),
             self._doubt_of_repetition(tile, logits),
             self._doubt_of_overlap(place, clear, contaminated),
         )
@@ -101,15 +104,15 @@ class AnswerCheck:
         """Drop the edges of tiles above grid row ``row``, all of which is answered."""
         self._edges = {place: edges for place, edges in self._edges.items() if place[0] >= row}
 
-    def _doubt_of_pixels(self, clear: Logits, contaminated: Logits) -> str:
+    def _doubt_of_pixels(self, tile: Tiles, clear: Logits, contaminated: Logits) -> str:
         if self._breaks_pairs(clear, contaminated):
             return "has pixels whose two logits are not opposite"
         if not self._exact:
             return ""
         levels = unsigned(clear)
-        if speckles(levels) > MOST_SPECKLES:
+        if speckles(levels) > MOST_SPECKLES and speckles(levels, tile) > MOST_SPECKLES:
             return "has single pixels that contradict those around them"
-        if borders(levels) > MOST_BORDERS:
+        if borders(levels) > MOST_BORDERS and borders(levels, tile) > MOST_BORDERS:
             return "has a patch with straight borders"
         return ""
 
@@ -187,27 +190,48 @@ def unsigned(logits: Logits) -> Levels:
     return logits.view(np.uint8) ^ np.uint8(0x80)
 
 
-def speckles(levels: Levels) -> int:
-    """Pixels ``(H, W)`` that are far from the median of 3 x 3 pixels."""
-    away = cv2.absdiff(levels, cv2.medianBlur(levels, 3))
-    return int(np.count_nonzero(away >= _SPECKLE))
+def speckles(levels: Levels, tile: Tiles | None = None) -> int:
+    """Pixels ``(H, W)`` that are far from the median of 3 x 3 pixels.
+
+    With the INT8 ``tile`` ``(H, W, bands)`` without those of which a band is, too.
+    """
+    away = _from_median(levels) >= _SPECKLE
+    for band in _bands(tile):
+        away &= _from_median(band) < _SEEN_SPECKLE
+    return int(np.count_nonzero(away))
 
 
-def borders(levels: Levels) -> int:
+def borders(levels: Levels, tile: Tiles | None = None) -> int:
     """Places on straight borders of patches ``(H, W)``.
 
-    At a border three neighbouring rows or columns jump, and hardly change beside it.
+    At a border three neighbouring rows or columns jump, and hardly change beside it.  With the
+    INT8 ``tile`` ``(H, W, bands)`` without those at which a band changes much, too.
     """
-    return sum(_borders_between_rows(turned) for turned in (levels, cv2.transpose(levels)))
+    bands = _bands(tile)
+    turned = [cv2.transpose(band) for band in bands]
+    return _borders_between_rows(levels, bands) + _borders_between_rows(
+        cv2.transpose(levels), turned
+    )
 
 
-def _borders_between_rows(levels: MatLike) -> int:
+def _bands(tile: Tiles | None) -> Sequence[MatLike]:
+    """None of a tile of a floating-point engine, whose answers are not examined."""
+    return () if tile is None or tile.dtype != np.int8 else cv2.split(unsigned(tile))
+
+
+def _from_median(levels: MatLike) -> MatLike:
+    return cv2.absdiff(levels, cv2.medianBlur(levels, 3))
+
+
+def _borders_between_rows(levels: MatLike, bands: Sequence[MatLike]) -> int:
     change = cv2.absdiff(levels[1:], levels[:-1])
     beside = cv2.max(change[:-2], change[2:])
     excess = cv2.subtract(cv2.subtract(change[1:-1], beside), beside)
     if cv2.minMaxLoc(excess)[1] < _JUMP:
         return 0  # most tiles, in less time
     jumps = excess >= _JUMP
+    for band in bands:
+        jumps &= cv2.absdiff(band[2:-1], band[1:-2]) < _SEEN_JUMP
     return int(np.count_nonzero(jumps[:, 2:] & jumps[:, 1:-1] & jumps[:, :-2]))
 
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from flightsw.config import PipelineSettings
 from flightsw.errors import AnswerWrong
 from flightsw.pipeline import process_scene
-from flightsw.pipeline.answer_check import MOST_BORDERS, AnswerCheck, borders, similarity, unsigned
+from flightsw.pipeline.answer_check import (
+    MOST_BORDERS,
+    AnswerCheck,
+    borders,
+    similarity,
+    speckles,
+    unsigned,
+)
 from flightsw.products.mask_rows import MaskRows
 from flightsw.scene.tiling import Grid
 from tests.unit.flightsw.small_parts import ArithmeticEngine, ArrayScene
@@ -237,6 +244,35 @@ def test_a_patch_has_borders_in_smooth_logits_which_have_none(
     (rows, columns), (top, left) = size, corner
     smooth[top : top + rows, left : left + columns] ^= np.array(1 << bit, np.uint8).view(np.int8)
     assert borders(unsigned(smooth)) > MOST_BORDERS
+
+
+def test_what_a_band_shows_too_is_no_fault_of_the_answer_and_what_it_does_not_show_is() -> None:
+    random = np.random.default_rng(1)
+    clear = np.zeros((224, 224), np.int8)
+    flat, shown = np.zeros((2, 224, 224, 4), np.int8)
+    places = random.permutation(73**2)[:60]
+    speckled = clear.copy()
+    speckled[3 * (places // 73) + 2, 3 * (places % 73) + 2] = 40
+    shown[..., 1] = speckled // 4
+    assert speckles(unsigned(speckled)) == 60
+    assert speckles(unsigned(speckled), flat) == 60
+    assert speckles(unsigned(speckled), shown) == 0
+    patch = clear.copy()
+    patch[30:80, 50:90] = 40
+    shown[..., 1] = patch // 2
+    assert borders(unsigned(patch)) == borders(unsigned(patch), flat) > 2 * (50 + 40 - 8)
+    assert borders(unsigned(patch), shown) == 0
+
+
+def test_texture_of_a_tile_is_no_doubt_of_its_answer() -> None:
+    random = np.random.default_rng(2)
+    tile = np.zeros((224, 224, 4), np.int8)
+    tile[random.random((224, 224)) < 0.01] = 60
+    logits = np.stack([-tile[..., 0], tile[..., 0]], axis=-1)
+    check = AnswerCheck(Grid(224, 224), INFO, PAIRED)
+    assert "no neighbour" in check.doubt((0, 0), tile, logits)
+    moved = np.roll(logits, 5, axis=0)
+    assert "single pixels" in check.doubt((0, 0), tile, moved)
 
 
 def test_the_answer_to_any_earlier_tile_of_the_scene_is_doubted() -> None:
