@@ -42,3 +42,20 @@ def test_it_finds_the_cloud_of_a_scene_and_keeps_most_of_the_rest(
     cloud, clear = np.isin(truth, _CLOUD) & (mask != _NO_DATA), (truth == 0) & (mask != _NO_DATA)
     assert (mask[cloud] == 1).mean() > 0.9
     assert (mask[clear] == 0).mean() > 0.7
+    known = done.summary.experience
+    assert known is not None
+    assert known.distance < 1
+
+
+def test_it_reports_a_scene_whose_offset_is_applied_twice(
+    package: ModelPackage, tmp_path: Path
+) -> None:
+    request = SceneRequest(tmp_path / "scene", size=448, seed=5, level="L1C", bands="all")
+    made = simulate_scene(request)
+    settings = Settings(model=package.folder, dimc=DimcSettings(card="simulator"))
+    out = tmp_path / "out"
+    done = flightsw.process(made.scene, out, products=("mask",), settings=settings, offset=-2000)
+    found = done.summary.experience
+    assert found is not None
+    assert found.distance > 1
+    assert found.towards == "offset applied twice"
