@@ -35,7 +35,7 @@ from flightsw.commands import (
 from flightsw.commands.options import Check
 from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
-from telecommands.command_line import CommandParser, answer_shell
+from telecommands.command_line import CommandParser, answer_shell, forget_interrupt
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
 _STDERR: Final = 2  # where the stacks go if a library crashes
@@ -81,6 +81,7 @@ def main_and_exit() -> NoReturn:
     # The command is over: a late interrupt would replace its exit status while Python ends.
     for one in _STOPS:
         signal.signal(one, signal.SIG_IGN)
+    forget_interrupt()
     if any(one.name.startswith(_READERS) for one in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -58,6 +58,16 @@ def answer_shell(parser: argparse.ArgumentParser) -> None:
             argcomplete.autocomplete(parser)
 
 
+def forget_interrupt() -> None:
+    """Let the process end with its exit status after an interrupt that it handled.
+
+    If KeyboardInterrupt passes through code that a library runs from a string, as dataclasses do,
+    CPython ends itself by SIGINT although it was caught, unless another string runs afterwards
+    (``run_eval_code_obj`` in CPython's ``pythonrun.c``).
+    """
+    exec("")  # noqa: S102 - nothing is executed
+
+
 def listed(names: Iterable[str]) -> Completer:
     """A completer of a comma-separated list of these names."""
     known = tuple(names)

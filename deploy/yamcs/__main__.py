@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deploy.yamcs.configuration import write_configuration
 from deploy.yamcs.server import YamcsUnavailable, running
+from telecommands.command_line import forget_interrupt
 
 
 def main() -> int:
@@ -38,6 +39,7 @@ def main() -> int:
         print(f"yamcs: {unavailable}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        forget_interrupt()
         return 130
 
 

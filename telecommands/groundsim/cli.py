@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from telecommands.command_line import CommandParser, answer_shell
+from telecommands.command_line import CommandParser, answer_shell, forget_interrupt
 from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has ended, as in `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        forget_interrupt()
     return status
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from telecommands.command_line import address, pages
 
+_ROOT = Path(__file__).parents[3]
 _MODULES = {"flightsw": "flightsw", "groundsim": "telecommands.groundsim"}
 
 
@@ -58,3 +59,18 @@ def test_an_address_is_a_host_and_a_port() -> None:
     for text in ("5710", ":5710", "host:", "host:65536", "host:9999999999", "host:\u00b2"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not an address and a port"):
             address(text)
+
+
+def test_a_handled_interrupt_in_code_from_a_string_leaves_the_exit_status(tmp_path: Path) -> None:
+    program = """import sys
+from telecommands.command_line import forget_interrupt
+try:
+    exec("raise KeyboardInterrupt")
+except KeyboardInterrupt:
+    forget_interrupt()
+"""
+    (tmp_path / "interrupted.py").write_text(program + "sys.exit(3)")
+    command = [sys.executable, "-m", "interrupted"]
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{_ROOT}"}
+    done = subprocess.run(command, env=environ, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 3
