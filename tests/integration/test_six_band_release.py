@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import flightsw
+from flightsw.chain import ProcessedScene
 from flightsw.config import DimcSettings, Settings
 from flightsw.model.package import ModelPackage
-from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
+from telecommands.groundsim.scenes.scene import SceneRequest, SimulatedScene, simulate_scene
 
 _MODELS = Path(__file__).resolve().parents[2] / "models"
 _CLOUD = 1, 2  # thick and thin in the truth
@@ -31,13 +32,23 @@ def test_the_package_says_what_it_sees_and_was_trained_on(package: ModelPackage)
     assert all(data.source in notice for data in package.training_data)
 
 
-def test_it_finds_the_cloud_of_a_scene_and_keeps_most_of_the_rest(
-    package: ModelPackage, tmp_path: Path
-) -> None:
-    request = SceneRequest(tmp_path / "scene", size=448, seed=5, level="L1C", bands="all")
-    made = simulate_scene(request)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> SimulatedScene:
+    folder = tmp_path_factory.mktemp("scene")
+    return simulate_scene(SceneRequest(folder, size=448, seed=5, level="L1C", bands="all"))
+
+
+def _processed(
+    package: ModelPackage, scene: Path, out: Path, offset: int | None = None
+) -> ProcessedScene:
     settings = Settings(model=package.folder, dimc=DimcSettings(card="simulator"))
-    done = flightsw.process(made.scene, tmp_path / "out", products=("mask",), settings=settings)
+    return flightsw.process(scene, out, products=("mask",), settings=settings, offset=offset)
+
+
+def test_it_finds_the_cloud_of_a_scene_and_keeps_most_of_the_rest(
+    package: ModelPackage, made: SimulatedScene, tmp_path: Path
+) -> None:
+    done = _processed(package, made.scene, tmp_path)
     mask, truth = np.load(done.products.paths("mask")[0]), np.load(made.truth)
     cloud, clear = np.isin(truth, _CLOUD) & (mask != _NO_DATA), (truth == 0) & (mask != _NO_DATA)
     assert (mask[cloud] == 1).mean() > 0.9
@@ -48,14 +59,9 @@ def test_it_finds_the_cloud_of_a_scene_and_keeps_most_of_the_rest(
 
 
 def test_it_reports_a_scene_whose_offset_is_applied_twice(
-    package: ModelPackage, tmp_path: Path
+    package: ModelPackage, made: SimulatedScene, tmp_path: Path
 ) -> None:
-    request = SceneRequest(tmp_path / "scene", size=448, seed=5, level="L1C", bands="all")
-    made = simulate_scene(request)
-    settings = Settings(model=package.folder, dimc=DimcSettings(card="simulator"))
-    out = tmp_path / "out"
-    done = flightsw.process(made.scene, out, products=("mask",), settings=settings, offset=-2000)
-    found = done.summary.experience
+    found = _processed(package, made.scene, tmp_path, offset=-2000).summary.experience
     assert found is not None
     assert found.distance > 1
     assert found.towards == "offset applied twice"
