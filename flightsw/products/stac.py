@@ -126,9 +126,7 @@ def _changed_mask(context: ProductContext) -> dict[str, Any]:
 
 
 def _decoding(scene: SceneMetadata) -> dict[str, Any]:
-    """How the bands were decoded, if not exactly; the largest error in DN."""
-    if scene.decode == "exact":
-        return {}
+    """How the bands were decoded; the largest error in DN."""
     return {"flightsw:decode": scene.decode, "flightsw:largest_error": scene.largest_error}
 
 

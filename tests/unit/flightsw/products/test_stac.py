@@ -90,6 +90,15 @@ def test_cloud_cover_is_of_valid_pixels_and_says_that_shadow_counts(publish_item
     assert "shadow counts" in item.common_metadata.description
 
 
+def test_item_says_how_the_bands_were_decoded_exactly_or_fast(simulate, tmp_path):
+    for decode, error in (("exact", 0), ("fast", 362)):
+        scene = simulate(40, 50).with_metadata(decode=decode, largest_error=error)
+        published = scene.publish(tmp_path / decode, "mask", "stac")
+        properties = pystac.Item.from_file(str(published.paths("stac")[0])).properties
+        assert properties["flightsw:decode"] == decode
+        assert properties["flightsw:largest_error"] == error
+
+
 def test_item_describes_grid_and_place(publish_item):
     item, scene = publish_item()
 
