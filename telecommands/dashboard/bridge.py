@@ -137,7 +137,7 @@ def find_openmct(folder: Path | None) -> Path:
     for place in places:
         if (place / "openmct.js").is_file():
             return place
-    cure = "Run npm ci in the checkout, or give the package's dist folder with --openmct"
+    cure = "Run deploy/openmct.sh in the checkout, or npm install openmct in the working directory"
     raise UsageError(places[0], "does not contain Open MCT", cure)
 
 

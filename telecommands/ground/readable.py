@@ -109,8 +109,9 @@ def _details(verification: Verification) -> Iterator[str]:
 
 
 def _data_lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
-    width = max((len(name) for name in data), default=0)
-    for name, value in data.items():
+    shown = {name: value for name, value in data.items() if value != ""}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
         if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
             yield f"{indent}{name}"
             yield from (f"{indent}  {line}" for line in table(value))

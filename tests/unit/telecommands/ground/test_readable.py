@@ -66,3 +66,15 @@ def test_the_list_in_an_answer_is_a_table_below_its_name() -> None:
     )
     _, *lines = stage_lines(verification)
     assert lines == ["  entries", "    entry  at", "    e-1    2", "  total    1"]
+
+
+def test_an_empty_text_of_an_answer_is_left_out() -> None:
+    verification = Verification(
+        id="a",
+        name="LIST_SCENES",
+        stage=Stage.COMPLETED,
+        at=1,
+        data={"scenes": [], "total": 0, "remark": ""},
+    )
+    _, *lines = stage_lines(verification)
+    assert lines == ["  scenes  -", "  total   0"]
