@@ -18,7 +18,7 @@ help:
 	@echo "make yamcs       the same mission under Yamcs; prints the address"
 	@echo "make test        ruff, mypy and the whole test suite"
 	@echo "make docs        the pages as a site with search, links checked; prints its address"
-	@echo "make foreign     fly the service from Yamcs and other foreign tools, as tests"
+	@echo "make foreign     control the service from Yamcs and other foreign tools, as tests"
 	@echo "make faults      damaged states, kills, power cuts, flipped bits in memory, wrong answers, attacks, packet headers; continues where it was stopped"
 	@echo "make fuzz        a million coverage-guided inputs for every decoder; continues where it was stopped"
 	@echo "make soak        an accelerated week with faults in 30 minutes; prints what grew"

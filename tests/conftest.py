@@ -67,8 +67,8 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
             done = run_command("telecommands.groundsim", options)
             assert done.returncode == 0, done.stderr
             record.write_text(done.stdout)
-    told = json.loads(record.read_text())
-    return Simulated(Path(told["scene"]), Path(told["truth"]))
+    paths = json.loads(record.read_text())
+    return Simulated(Path(paths["scene"]), Path(paths["truth"]))
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,7 @@ class Attack:
         self._context = opened.enter_context(zmq.Context())
 
     @property
-    def goes_on(self) -> bool:
+    def is_running(self) -> bool:
         """Whether there is time left."""
         return time.monotonic() < self._ends
 
@@ -121,11 +121,11 @@ def _fuzzed_frames(attack: Attack) -> None:
     frames = sign(key, attack.unit, 2**19, body)
     others = sign(key, attack.unit, 2**19 + 1, TelecommandBody(id="o", name="PING", sent_at=0))
     waiting = 0
-    while attack.goes_on:
+    while attack.is_running:
         sent = mutated(attack.choice, frames, others)
         if max(map(len, sent)) < 60_000 and attack.send(link, *sent):
             waiting += 1
-        while waiting > _WAITING and attack.goes_on:
+        while waiting > _WAITING and attack.is_running:
             link.poll(100)
             waiting -= attack.expect_rejected(link, "a changed frame")
 
@@ -134,9 +134,9 @@ def _replays(attack: Attack) -> None:
     """A telecommand of the operator, overheard, which set a parameter that he has set again."""
     link = attack.socket("telecommand", attack.keys(COMMANDER))
     waiting = 0
-    while attack.goes_on:
+    while attack.is_running:
         waiting += attack.send(link, *attack.target.replayed)
-        while waiting > _WAITING and attack.goes_on:
+        while waiting > _WAITING and attack.is_running:
             waiting -= len([*attack.answers(link)]) or (not link.poll(100))
 
 
@@ -145,7 +145,7 @@ def _flood(attack: Attack) -> None:
     keys = attack.keys(COMMANDER)
     link, key = attack.socket("telecommand", keys), _secret(keys)
     sequence = SequenceFile(attack.target.ground / f"{COMMANDER}.sequence")
-    while attack.goes_on:
+    while attack.is_running:
         number = sequence.next()
         body = TelecommandBody(id=f"flood{number}", name="PING", sent_at=0)
         attack.send(link, *sign(key, attack.unit, number, body))
@@ -156,7 +156,7 @@ def _flood(attack: Attack) -> None:
 def _deaf_receivers(attack: Attack) -> None:
     """Receivers that ask for all of a product and read one chunk."""
     keys = attack.keys(RECEIVER)
-    while attack.goes_on:
+    while attack.is_running:
         link = attack.socket("downlink", keys)
         link.rcvhwm = 1
         attack.send(link, encode(ChunkRequest(product=attack.target.product, offset=0, credit=256)))
@@ -170,7 +170,7 @@ def _deaf_listeners(attack: Attack) -> None:
     sequence = SequenceFile(attack.target.ground / f"{COMMANDER}.sequence")
     for _ in range(8):
         attack.socket("telemetry", attack.keys(WATCHER)).rcvhwm = 1
-    while attack.goes_on:
+    while attack.is_running:
         number = sequence.next()
         body = TelecommandBody(id=f"deaf{number}", name="GET_PARAMETER", args={}, sent_at=0)
         attack.send(link, *sign(key, attack.unit, number, body))
@@ -182,7 +182,7 @@ def _forged_keys(attack: Attack) -> None:
     strangers = attack.keys(WATCHER)
     link = attack.socket("telecommand", attack.keys(COMMANDER))
     waiting = 0
-    while attack.goes_on:
+    while attack.is_running:
         public, secret = zmq.curve_keypair()
         curve = msgspec.structs.replace(_curve(strangers), public=public, secret=secret)
         with ExitStack() as opened:
@@ -209,7 +209,7 @@ def _watch_only(attack: Attack) -> None:
     key, relay = _secret(keys), attack.socket("telecommand", attack.keys(COMMANDER))
     closed = {name: attack.socket(name, keys) for name in ("telecommand", "downlink")}
     number = 0
-    while attack.goes_on:
+    while attack.is_running:
         number += 1
         for name, args in _TRIED:
             body = TelecommandBody(id=f"watch{number}", name=name, args=args, sent_at=0)
@@ -234,7 +234,7 @@ def _connections(attack: Attack) -> None:
     addresses = [attack.target.endpoints[link].removeprefix("tcp://").split(":") for link in _LINKS]
     silent: list[socket.socket] = []
     try:
-        while attack.goes_on:
+        while attack.is_running:
             with ExitStack() as opened:
                 many = Attack(attack.target, opened)
                 for _ in range(20):

@@ -52,18 +52,18 @@ class EdgeDistances:
 
 
 def edge_distances(
-    a: MaskRows, b: MaskRows, *, rows_at_once: int = _ROWS, reach: int = _REACH
+    a: MaskRows, b: MaskRows, *, block_rows: int = _ROWS, reach: int = _REACH
 ) -> EdgeDistances | None:
     """Distances of the disagreeing pixels, valid in both, from the nearest cloud edge of ``a``.
 
     An edge is a valid pixel of ``a`` with a pixel of the other class to its left or right,
     above or below.  None if no pixel disagrees, or ``a`` has no edge.  Distances up to
     ``reach`` are exact; larger ones are measured on a grid reduced by 4, to 5 pixels.
-    ``rows_at_once``, the height of a block, is a multiple of 4.  Memory: one block, and
+    ``block_rows``, the height of a block, is a multiple of 4.  Memory: one block, and
     half a byte for each pixel of the scene.
     """
     height, width = a.shape
-    reduced = _reduced_edges(a, rows_at_once)
+    reduced = _reduced_edges(a, block_rows)
     if not reduced.any():
         return None
     far = _distance_to(reduced)
@@ -72,9 +72,9 @@ def edge_distances(
     counts = np.zeros(_BINS * ceil(hypot(height, width)) + 1, np.int64)
     maximum = 0.0
     around = reach + 1  # the outermost row shows whether the next row is an edge
-    for top, first, rows in _blocks(a, rows_at_once, around):
-        inner = slice(top - first, top - first + min(rows_at_once, height - top))
-        disagreeing = (rows[inner] ^ b[top : top + rows_at_once]) == 1
+    for top, first, rows in _blocks(a, block_rows, around):
+        inner = slice(top - first, top - first + min(block_rows, height - top))
+        disagreeing = (rows[inner] ^ b[top : top + block_rows]) == 1
         if not disagreeing.any():
             continue
         distance = _distance_to(_edges(rows))[inner]
@@ -88,12 +88,12 @@ def edge_distances(
 
 
 def _blocks(
-    mask: MaskRows, rows_at_once: int, around: int
+    mask: MaskRows, block_rows: int, around: int
 ) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     """First row of a block, first row of what is read around it, and the rows read."""
-    for top in range(0, mask.shape[0], rows_at_once):
+    for top in range(0, mask.shape[0], block_rows):
         first = max(0, top - around)
-        yield top, first, mask[first : top + rows_at_once + around]
+        yield top, first, mask[first : top + block_rows + around]
 
 
 def _edges(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -108,13 +108,13 @@ def _edges(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return edges
 
 
-def _reduced_edges(mask: MaskRows, rows_at_once: int) -> NDArray[np.bool_]:
+def _reduced_edges(mask: MaskRows, block_rows: int) -> NDArray[np.bool_]:
     """Blocks of 4 by 4 pixels that hold an edge."""
     height, width = mask.shape
     step = _REDUCTION
     reduced = np.zeros((ceil(height / step), ceil(width / step)), np.bool_)
-    for top, first, rows in _blocks(mask, rows_at_once, 1):
-        edges = _edges(rows)[top - first :][:rows_at_once]
+    for top, first, rows in _blocks(mask, block_rows, 1):
+        edges = _edges(rows)[top - first :][:block_rows]
         target = reduced[top // step : ceil((top + len(edges)) / step)]
         for row in range(step):
             for column in range(step):

@@ -57,8 +57,8 @@ class PreviewAccumulator:
             contaminated=np.zeros(shape, np.uint8),
             factor=self._factor,
         )
-        rows_at_once = self._factor * max(1, _ROWS_AT_ONCE // self._factor)
-        self._blocks = RowBlocks(scene.height, rows_at_once)
+        rows_per_decode = self._factor * max(1, _ROWS_AT_ONCE // self._factor)
+        self._blocks = RowBlocks(scene.height, rows_per_decode)
 
     def add(self, rows: FinishedRows) -> None:
         """Reduce the blocks that these rows complete."""

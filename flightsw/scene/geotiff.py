@@ -33,7 +33,7 @@ from flightsw.scene.stored_values import (
     described,
     rule_of,
 )
-from flightsw.scene.strips import StripPart, StripScene, aligned, panel_columns, rows_at_once
+from flightsw.scene.strips import StripPart, StripScene, aligned, panel_columns, rows_per_decode
 from flightsw.scene.tiff_file import WRITE_CURE, cure_for, open_tiff, open_tiff_checked
 
 _NATIVE_DISTANCES: Final = (10, 20, 60)  # of Sentinel-2
@@ -233,7 +233,7 @@ def _scene(
     return StripScene(
         metadata,
         tuple(_on_one_grid(facts, distances, _parts(facts, step, overview, rule), distance * step)),
-        rows=rows_at_once(heights, stored_step) // stored_step,
+        rows=rows_per_decode(heights, stored_step) // stored_step,
         columns=panel_columns(widths, stored_step, size[1]) if panels else size[1],
         fill=rule.fill,
     )
@@ -436,7 +436,7 @@ def _resampled(part: TiffBands, facts: _Facts, distance: int, pitch: int) -> Res
         pitch=distance * step,
         scene_pitch=pitch,
         cell=(
-            rows_at_once([stored.block[0]], stored_step) // stored_step,
+            rows_per_decode([stored.block[0]], stored_step) // stored_step,
             panel_columns([stored.block[1]], stored_step, width),
         ),
     )

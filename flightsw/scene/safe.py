@@ -43,7 +43,7 @@ from flightsw.scene.metadata import (
 )
 from flightsw.scene.resampled_band import ResampledBand
 from flightsw.scene.scene import DECODED_EXACTLY, GivenMetadata, SceneMetadata
-from flightsw.scene.strips import Check, StripPart, StripScene, panel_columns, rows_at_once
+from flightsw.scene.strips import Check, StripPart, StripScene, panel_columns, rows_per_decode
 from flightsw.scene.xml_document import Document
 
 _STEPS: Final = (1, 2, 4, 8)
@@ -173,7 +173,7 @@ def open_product(
     return StripScene(
         metadata,
         parts=_on_one_grid(decoding.parts, exact, files, files.distance * step),
-        rows=rows_at_once([image.tile_height for image in finest], step) // step,
+        rows=rows_per_decode([image.tile_height for image in finest], step) // step,
         columns=(
             panel_columns([image.tile_width for image in finest], step, metadata.width)
             if panels
@@ -208,7 +208,7 @@ def _resampled(part: StripPart, band: Jp2Band, distance: int, pitch: int) -> Res
         pitch=distance * step,
         scene_pitch=pitch,
         cell=(
-            rows_at_once([image.tile_height], step) // step,
+            rows_per_decode([image.tile_height], step) // step,
             panel_columns([image.tile_width], step, width),
         ),
     )

@@ -114,7 +114,7 @@ class StripScene:
         return _reading(self, workers)
 
 
-def rows_at_once(heights: Sequence[int], step: int) -> int:
+def rows_per_decode(heights: Sequence[int], step: int) -> int:
     """Rows of a decode at full resolution, for images stored in tiles of these heights.
 
     The largest multiple of tile heights and step up to 1,024, so that no tile is

@@ -38,7 +38,7 @@ def _state(attacked: Attacked) -> ProductState:
 
 
 def _show_speed(socket: zmq.Socket[bytes], product: str) -> None:
-    """Take some chunks at once: the service makes the next ones longer."""
+    """Take some chunks without a pause: the service makes the next ones longer."""
     offset = 0
     for _ in range(11):  # the length doubles, to 1 MiB
         socket.send(encode(ChunkRequest(product=product, offset=offset, credit=1)))

@@ -306,7 +306,7 @@ def _held(page: Any) -> Any:
     return page.evaluate(_HELD)
 
 
-def test_who_opens_the_page_without_the_token_only_looks_and_is_told_how_to_command(
+def test_a_page_without_the_token_is_read_only_and_says_how_to_command(
     visitor: Any,
 ) -> None:
     visitor.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()
@@ -360,7 +360,7 @@ def test_a_token_that_the_bridge_does_not_take_is_forgotten(
     assert _held(visitor)["signs"] is None
 
 
-def test_a_token_is_taken_though_open_mct_replaces_the_address_at_once(
+def test_a_token_is_taken_though_open_mct_replaces_the_address_immediately(
     visitor: Any, bridge: BridgeProcess
 ) -> None:
     visitor.locator(".is-obstacle", has_text="groundsim dashboard --address").wait_for()

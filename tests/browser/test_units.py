@@ -51,9 +51,9 @@ class Fleet:
 @contextmanager
 def _stand_ins(folder: Path) -> Iterator[Fleet]:
     key = TelecommandKey("operator", bytes(SECRET_BYTES))
-    with ExitStack() as flying, ExitStack() as second:
+    with ExitStack() as stand_ins, ExitStack() as second:
         flights = {
-            A: flying.enter_context(FlightStandIn(key, unit=A)),
+            A: stand_ins.enter_context(FlightStandIn(key, unit=A)),
             B: second.enter_context(FlightStandIn(key, unit=B)),
         }
         contact = ContactState(open=True, bytes_left=10**8, seconds_left=412.0)

@@ -243,7 +243,7 @@ def test_a_tampered_model_package_never_runs(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_that_is_no_model_package_is_refused(
+def test_a_folder_that_is_not_a_model_package_is_refused(
     good_scene: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert _process_with(tmp_path, good_scene, tmp_path / "out") == 4

@@ -1,4 +1,4 @@
-"""The service flown from Yamcs: a live unit, the gateway, a server of Yamcs and its own client.
+"""The service under control of Yamcs: a live unit, the gateway, a server of Yamcs and its client.
 
 ``make foreign`` installs Yamcs and runs this; without it the tests are skipped.
 """

@@ -53,7 +53,7 @@ def test_a_job_may_name_its_engine(unit: FlightUnit, simulated: Simulated) -> No
     assert "simulator" in _engine_of(unit, scene, "auto")
 
 
-def test_a_job_that_names_an_absent_engine_fails_and_the_service_goes_on(
+def test_a_job_that_names_an_absent_engine_fails_and_the_service_continues(
     unit: FlightUnit, simulated: Simulated
 ) -> None:
     refused = unit.execute("PROCESS_SCENE", scene=simulated.scene.name, engine="tensorrt")

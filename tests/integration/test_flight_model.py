@@ -74,8 +74,8 @@ def test_a_scene_goes_from_telecommand_to_confirmed_products(
     own = [product for product in received if product.job == result["job"]]
     assert [product.kind for product in own] == ["report", "geotiff"]  # summaries go first
     report = json.loads(own[0].path.read_text())
-    told = {file["name"]: file["sha256"] for file in report["files"]}
-    assert told[own[1].path.name] == hashlib.sha256(own[1].path.read_bytes()).hexdigest()
+    checksums = {file["name"]: file["sha256"] for file in report["files"]}
+    assert checksums[own[1].path.name] == hashlib.sha256(own[1].path.read_bytes()).hexdigest()
 
     alone = run_command(
         "flightsw",
@@ -178,7 +178,7 @@ def test_a_scene_that_is_surely_too_cloudy_ends_after_a_first_look(
     assert unit.execute("LIST_JOBS").data["jobs"][0]["code"] == "STOPPED_ABOVE"
 
 
-def test_a_model_is_staged_activated_flown_and_rolled_back(
+def test_a_model_is_staged_activated_used_and_rolled_back(
     tmp_path: Path, simulated: Simulated
 ) -> None:
     with flight_unit(tmp_path / "unit") as unit:

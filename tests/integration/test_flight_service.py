@@ -1,7 +1,7 @@
 """The whole daemon in a process of its own, driven by the real client over encrypted links.
 
-Its network has one layer, so that a start and a scene cost little; the model that ships flies in
-``test_flight_model.py``.
+Its network has one layer, so that a start and a scene cost little; ``test_flight_model.py`` has the
+shipped model.
 """
 
 from __future__ import annotations
@@ -336,8 +336,10 @@ def test_a_stranger_gets_no_answer(unit: FlightUnit, tmp_path: Path) -> None:
     ):
         client.execute("PING", {}, 3)
     as_stranger = ["--keys", str(tmp_path), "--as", "stranger"]
-    told = ["--endpoints", str(unit.state / "endpoints.json")]
-    watched = run_command("telecommands.groundsim", ["watch", "--for", "60", *as_stranger, *told])
+    endpoints = ["--endpoints", str(unit.state / "endpoints.json")]
+    watched = run_command(
+        "telecommands.groundsim", ["watch", "--for", "60", *as_stranger, *endpoints]
+    )
     assert watched.returncode == 1
     assert "the service rejects this client's key" in watched.stderr
     assert unit.execute("PING").stage is Stage.COMPLETED
@@ -403,14 +405,14 @@ def test_hostile_telecommands_are_rejected_with_a_code_and_a_cause(unit: FlightU
     with Connection(zmq.DEALER, unit.endpoints["telecommand"], unit.keys) as connection:
         for expected, frames in hostile:
             connection.send(*frames)
-            told: Verification | None = None
-            while told is None or not told.stage.closes:
+            latest: Verification | None = None
+            while latest is None or not latest.stage.closes:
                 answer = connection.receive(time.monotonic() + 20)
                 assert answer is not None, expected
-                told = decode_as(Verification, answer[0].bytes, "an answer")
-            assert told.code is expected, told
-            assert told.stage is (Stage.REJECTED if expected else Stage.COMPLETED)
-            assert expected is None or told.cause
+                latest = decode_as(Verification, answer[0].bytes, "an answer")
+            assert latest.code is expected, latest
+            assert latest.stage is (Stage.REJECTED if expected else Stage.COMPLETED)
+            assert expected is None or latest.cause
     assert unit.execute("PING").stage is Stage.COMPLETED
 
 
@@ -661,7 +663,7 @@ def test_systemd_hears_ready_status_watchdog_and_stopping(
         ("unit", 8, "flightsw keys generate --unit NAME"),
     ],
 )
-def test_what_prevents_a_start_is_told_with_its_cure(
+def test_what_prevents_a_start_is_reported_with_its_cure(
     tmp_path: Path, spoil: str, status: int, words: str, small_package: Path
 ) -> None:
     with flight_unit(tmp_path / "unit", package=small_package) as unit, socket.socket() as taken:
@@ -699,7 +701,7 @@ def test_a_second_daemon_on_the_same_state_is_refused(tmp_path: Path, small_pack
         assert unit.stop() == 0
 
 
-def test_a_shorter_housekeeping_period_counts_at_once(unit: FlightUnit) -> None:
+def test_a_shorter_housekeeping_period_takes_effect_immediately(unit: FlightUnit) -> None:
     with unit.telemetry("hk") as telemetry:
         unit.execute("SET_HOUSEKEEPING_RATE", period_s=0.2)
         packets = telemetry.packets(60)

@@ -200,7 +200,7 @@ def test_purging_leaves_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
-def test_what_is_no_virtual_environment_is_not_deleted(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_virtual_environment_is_not_deleted(tmp_path: Path) -> None:
     (tmp_path / "opt/flightsw").mkdir(parents=True)
     (tmp_path / "opt/flightsw/somebody's").write_text("file")
     done = run_script(UNINSTALL, "--root", tmp_path)

@@ -10,16 +10,16 @@ from flightsw.model.package import shipped_package
 from tests.conftest import run_command
 
 
-def test_the_package_that_would_fly_is_verified_and_described() -> None:
+def test_the_package_that_would_be_active_is_verified_and_described() -> None:
     done = run_command("flightsw", ["model", "--json"])
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["folder"] == str(shipped_package())
-    assert told["id"].startswith(f"{told['name']}-{told['version']}")
-    assert told["bands"] == ["B02", "B03", "B04", "B08"]
-    assert all(source["licence"] for source in told["training_data"])
+    described = json.loads(done.stdout)
+    assert described["folder"] == str(shipped_package())
+    assert described["id"].startswith(f"{described['name']}-{described['version']}")
+    assert described["bands"] == ["B02", "B03", "B04", "B08"]
+    assert all(source["licence"] for source in described["training_data"])
     said = run_command("flightsw", ["model", str(shipped_package())]).stdout
-    assert said.startswith(f"{told['id']}, intact in ")
+    assert said.startswith(f"{described['id']}, intact in ")
     assert "made for     L1C, L2A at 10, 20, 30, 40 m" in said
 
 

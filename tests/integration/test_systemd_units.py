@@ -78,7 +78,7 @@ def test_a_fault_starts_the_service_again_and_a_wrong_setting_does_not() -> None
         assert (kind.exit_status in stays_down) == (kind is errors.UsageError), kind
 
 
-def test_the_restart_telecommand_starts_the_service_again_and_is_no_failure() -> None:
+def test_the_restart_telecommand_starts_the_service_again_and_is_not_a_failure() -> None:
     assert statuses("RestartForceExitStatus") == statuses("SuccessExitStatus") == {RESTART}
     assert RESTART not in {kind.exit_status for kind in flight_errors()}
 

@@ -24,6 +24,7 @@ _BANNED: Final = {
     r"\b(?i:comes?|came|coming|brings?|brought|bringing) down\b": "is downlinked, downlinks",
     r"\b(?i:at once)\b": "immediately, at the same time",
     r"\b(?i:for ever)\b": "permanently",
+    r"\b(?i:fly|flies|flew|flown|flying)\b": "activate, run, serve",
     r"(?<=\s)Where [^,.;:|]+, ": "If, When",
     r", where (?:it|that|there|this|they|nothing|nobody|no|none)\b": "if, when",
     r"\b(?i:raises?|none|error|refused|absent|except|only|even|but|also) where\b": "if, when",
@@ -31,8 +32,13 @@ _BANNED: Final = {
 }
 """Patterns of what makes a text read like a translation, and what to write instead."""
 
+_HABITS: Final = [
+    (re.compile(pattern.replace(" ", r"\s+")), instead) for pattern, instead in _BANNED.items()
+]
+
 _GENERATED: Final = {"docs/benchmarks.md", "docs/interface.md", "docs/settings.md"}
-_ROOMS: Final = ("flightsw", "telecommands", "deploy", "docs")
+_THIS: Final = Path(__file__).relative_to(_ROOT).as_posix()  # it lists what it forbids
+_ROOMS: Final = ("flightsw", "telecommands", "deploy", "docs", "tests", "systemd")
 
 
 def _files(suffix: str) -> list[str]:
@@ -41,7 +47,7 @@ def _files(suffix: str) -> list[str]:
     for room in _ROOMS:
         paths += (_ROOT / room).rglob(f"*{suffix}")
     names = {path.relative_to(_ROOT).as_posix() for path in paths}
-    return sorted(names - {"deploy/documentation/interface_template.md"})
+    return sorted(names - {"deploy/documentation/interface_template.md", _THIS})
 
 
 _CODE: Final = re.compile(r"``.+?``|`[^`\n]*`|\]\([^)\s]*\)|<[^>\n]*>|https?://\S+", re.DOTALL)
@@ -54,8 +60,8 @@ _ENDS: Final = re.compile(r"[.!?:][)*\"_]*$")
 def _habits(text: str, line: int, path: str) -> Iterator[str]:
     """``file:line: words (write: others)`` of each pattern in a text that begins at ``line``."""
     text = _CODE.sub(lambda code: "`" + "\n" * code[0].count("\n"), text)
-    for pattern, instead in _BANNED.items():
-        for found in re.finditer(pattern.replace(" ", r"\s+"), text):
+    for pattern, instead in _HABITS:
+        for found in pattern.finditer(text):
             at = line + text.count("\n", 0, found.start())
             yield f"{path}:{at}: {' '.join(found[0].split())!r} (write: {instead})"
 
@@ -90,14 +96,24 @@ def test_a_page_has_one_sentence_a_line(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", _files(".py"))
-def test_what_a_source_says_is_plain_english(path: str) -> None:
+def test_what_a_source_and_its_names_say_is_plain_english(path: str) -> None:
     source = (_ROOT / path).read_text("utf-8")
-    texts = [
-        (node.value, node.lineno)
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]
+    texts = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.append((node.value, node.lineno))
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            texts.append((node.name.replace("_", " "), node.lineno))
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     texts += [(one.string, one.start[0]) for one in tokens if one.type == tokenize.COMMENT]
     found = [habit for text, line in texts for habit in _habits(text, line, path)]
+    assert not found, "\n".join(found)
+
+
+_SCRIPTS: Final = (".js", ".html", ".sh", ".toml", ".yaml", ".service")
+
+
+@pytest.mark.parametrize("path", ["Makefile", *(one for kind in _SCRIPTS for one in _files(kind))])
+def test_what_a_script_says_is_plain_english(path: str) -> None:
+    found = list(_habits((_ROOT / path).read_text("utf-8"), 1, path))
     assert not found, "\n".join(found)

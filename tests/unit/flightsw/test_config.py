@@ -19,7 +19,7 @@ def test_folders_are_read_from_the_settings_file(tmp_path: Path) -> None:
     assert settings.service.inbox == Path("/state/model_inbox")
 
 
-def test_what_is_no_folder_is_named_with_its_key(tmp_path: Path) -> None:
+def test_what_is_not_a_folder_is_named_with_its_key(tmp_path: Path) -> None:
     file = tmp_path / "flightsw.toml"
     file.write_text("[service]\nscene_root = 5\n")
     with pytest.raises(UsageError, match=r"scene_root = 5 in \[service\], .* path"):

@@ -16,7 +16,7 @@ def _tile() -> Tile:
     return dataclasses.replace(tile, bands=tile.bands[:, :, :390], valid=valid, allowed=None)
 
 
-def test_pixels_change_by_about_a_step_and_not_where_there_are_no_data() -> None:
+def test_pixels_change_by_about_a_step_and_those_without_data_do_not() -> None:
     tile = _tile()
     change = decoded_fast(tile, 40) - tile.bands
     assert 1e-3 < change[:, :, 200:].std() < 4e-3

@@ -55,7 +55,7 @@ def test_train_names_the_folder_without_tiles_and_begins_nothing(
 
 
 @pytest.mark.parametrize("content", [None, "not a network"])
-def test_evaluate_names_a_file_that_is_no_network(
+def test_evaluate_names_a_file_that_is_not_a_network(
     content: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

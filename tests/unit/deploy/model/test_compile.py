@@ -82,8 +82,8 @@ def test_what_rounding_takes_off_the_margin_is_given_back(float_graph: Path) -> 
     samples, original = sample_tensors(graph, tiles), onnx_network(graph)
 
     def shortfall(lowered: float) -> float:
-        flown = onnx_network(quantise(graph, samples, "extremes", lowered))
-        return margin_shortfall(original, flown, tiles)
+        quantised = onnx_network(quantise(graph, samples, "extremes", lowered))
+        return margin_shortfall(original, quantised, tiles)
 
     assert shortfall(0.5) == pytest.approx(shortfall(0) - 0.5, abs=0.02)
     asked: list[CardGraph] = []
@@ -238,7 +238,7 @@ def test_levels_that_are_none_are_refused_before_anything_is_written(
 
 
 @pytest.mark.parametrize("distances", ["", "10,", "10,0", "10,2.5", "ten"])
-def test_distances_that_are_no_metres_are_refused(
+def test_distances_that_are_not_metres_are_refused(
     float_graph: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -57,15 +57,15 @@ def test_an_image_is_counted_as_the_scene_in_flight(package: ModelPackage) -> No
     histograms = count(Network(_logits), package, tile)
     random = np.random.default_rng(1).uniform(0, 1, (3, _BINS))
     sound = SoundScenes(("a", "b", "c"), random, np.zeros(3), np.full(3, 100.0), 1)
-    flown = process_scene(
+    processed = process_scene(
         ArrayScene(numbers),
         _ENGINE,
         PipelineSettings(device="cpu"),
         experience=SceneExperience(_ENGINE.info, package.input, sound),
     ).experience
-    assert flown
-    assert flown.pixels == histograms.pixels
-    assert (flown.distance, flown.towards) == sound.distance(histograms.shares())
+    assert processed
+    assert processed.pixels == histograms.pixels
+    assert (processed.distance, processed.towards) == sound.distance(histograms.shares())
 
 
 def test_images_count_in_whole_windows_and_a_few_of_a_place_with_each_fault() -> None:

@@ -41,7 +41,7 @@ def test_the_worst_square_of_each_image_comes_in_the_order_of_its_faults() -> No
     assert (worst[1].missed, worst[1].false_alarms) == (0, 0.25)
 
 
-def test_pixels_that_people_leave_open_are_no_fault() -> None:
+def test_pixels_that_people_leave_open_are_not_faults() -> None:
     tile = _tile("open", 112, 0)
     assert tile.allowed is not None
     tile.allowed[0, SIDE - 80 :] = 1  # clear or cloud

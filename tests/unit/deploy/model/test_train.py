@@ -137,7 +137,7 @@ def test_the_plateau_schedule_stops_after_the_stalled_validations_it_was_given(
     assert [record["step"] for record in stalled] == [1, 2, 3, 4]
 
 
-def test_the_cosine_schedule_goes_on_to_its_last_step_however_stalled(
+def test_the_cosine_schedule_continues_to_its_last_step_however_stalled(
     stalling_tiles: list[TaughtTile], tmp_path: Path
 ) -> None:
     train(stalling_tiles, replace(STALLING, schedule="cosine", steps=5), tmp_path)

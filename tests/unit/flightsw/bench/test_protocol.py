@@ -114,12 +114,12 @@ def _scene(rows: int, height: int, width: int) -> ArrayScene:
 @pytest.mark.parametrize("batch", [1, 3])
 def test_tile_by_tile_runs_the_very_tiles_of_the_pipeline(batch: int) -> None:
     scene = _scene(500, 500, 700)
-    flown, stepped = _RecordingEngine(batch), _RecordingEngine(batch)
-    process_scene(scene, flown, PipelineSettings(device="cpu"))
+    streamed, stepped = _RecordingEngine(batch), _RecordingEngine(batch)
+    process_scene(scene, streamed, PipelineSettings(device="cpu"))
     loop = TileByTile(stepped, scene, PipelineSettings(device="cpu"))
     loop.run(loop.tiles)
-    assert stepped.seen == flown.seen
-    assert len(flown.seen) == loop.tiles == 12
+    assert stepped.seen == streamed.seen
+    assert len(streamed.seen) == loop.tiles == 12
 
 
 def test_more_tiles_than_the_scene_has_begin_again_with_the_first() -> None:

@@ -63,7 +63,7 @@ def test_what_is_not_computing_is_transfer() -> None:
 
 
 @given(_DURATIONS, st.integers(0, 10**8))
-def test_a_constant_transfer_is_no_jitter(drawn: list[int], transfer: int) -> None:
+def test_a_constant_transfer_is_not_jitter(drawn: list[int], transfer: int) -> None:
     latencies = np.array(drawn, np.int64)
     assert added_jitter_ms(latencies + transfer, latencies) == 0.0
 
@@ -81,7 +81,7 @@ def test_energy_is_given_by_tile_and_by_reference_scene() -> None:
     assert found["inference_power"] == pytest.approx(10.1, abs=0.01)
 
 
-def test_pauses_that_are_alike_are_no_jitter_of_the_cadence() -> None:
+def test_pauses_that_are_alike_are_not_jitter_of_the_cadence() -> None:
     assert cadence_jitter_ms([40_000] * 9, batch=1) == 0.0
 
 

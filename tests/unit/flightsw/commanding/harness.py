@@ -44,7 +44,7 @@ NOON = 1_800_000_000 * 10**9
 
 
 class Harness:
-    """Sends signed telecommands to a dispatcher and remembers what it told."""
+    """Sends signed telecommands to a dispatcher and remembers what it answered."""
 
     def __init__(self, folder: Path, handlers: Mapping[str, Handler] | None = None) -> None:
         self.folder = folder
@@ -143,7 +143,7 @@ class Harness:
             return int(db.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0])
 
     def _armed(self, name: str, args: Mapping[str, Any]) -> str | None:
-        """A hazardous telecommand is armed at once, unless its arguments are wrong."""
+        """A hazardous telecommand is armed before it is sent, unless its arguments are wrong."""
         if not self.arms:
             return None
         arm = f"armed-{self.sequence}"
@@ -166,6 +166,6 @@ class Harness:
         return Deferred({"job": "J1"})
 
 
-def told(stages: tuple[Verification, ...]) -> list[str]:
+def stage_texts(stages: tuple[Verification, ...]) -> list[str]:
     """Stages as words, with their codes."""
     return [one.stage.value + (f" {one.code.value}" if one.code else "") for one in stages]

@@ -10,7 +10,7 @@ from flightsw.commanding.arming import MOST_ARMED, ArmedTelecommands
 from telecommands.codec import convert_arguments
 from telecommands.dictionary import Arm, Code, Inner
 from telecommands.refusal import Refusal
-from tests.unit.flightsw.commanding.harness import KEY, NOON, Harness, told
+from tests.unit.flightsw.commanding.harness import KEY, NOON, Harness, stage_texts
 
 SAFE = {"mode": "SAFE"}
 STANDBY = {"mode": "STANDBY"}
@@ -129,13 +129,13 @@ def test_whatever_the_order_each_run_has_its_own_arm_of_the_same_key_and_argumen
 
 def test_arm_and_fire_through_the_dispatcher(harness: Harness) -> None:
     harness.arms = False
-    assert told(harness.send("SET_MODE", SAFE)) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(harness.send("SET_MODE", SAFE)) == ["REJECTED NOT_ARMED"]
     arming = harness.send("ARM", {"telecommand": {"name": "SET_MODE", "args": SAFE}})
-    assert told(arming) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(arming) == ["ACCEPTED", "STARTED", "COMPLETED"]
     arm = arming[-1].data["arm"]
-    assert told(harness.send("SET_MODE", STANDBY, arm=arm)) == ["REJECTED NOT_ARMED"]
-    assert told(harness.send("SET_MODE", SAFE, arm=arm))[-1] == "COMPLETED"
-    assert told(harness.send("SET_MODE", SAFE, arm=arm)) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(harness.send("SET_MODE", STANDBY, arm=arm)) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(harness.send("SET_MODE", SAFE, arm=arm))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("SET_MODE", SAFE, arm=arm)) == ["REJECTED NOT_ARMED"]
     assert len(harness.ran) == 1
 
 
@@ -144,7 +144,7 @@ def test_the_same_telecommand_once_more_is_answered_although_its_arm_is_used_up(
 ) -> None:
     frames = harness.frames("SET_MODE", SAFE, "fire")
     stages = harness.dispatcher.receive(frames, 0)
-    assert told(stages)[-1] == "COMPLETED"
+    assert stage_texts(stages)[-1] == "COMPLETED"
     assert harness.dispatcher.receive(frames, 0) == stages
     assert harness.ran == ["fire"]
 
@@ -153,8 +153,8 @@ def test_an_arm_whose_telecommand_was_rejected_is_used_up_too(harness: Harness) 
     harness.arms = False
     arming = harness.send("ARM", {"telecommand": {"name": "SHUT_DOWN", "args": {}}})
     arm = arming[-1].data["arm"]
-    assert told(harness.send("SHUT_DOWN", arm=arm)) == ["REJECTED UNKNOWN_TELECOMMAND"]
-    assert told(harness.send("SHUT_DOWN", arm=arm)) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(harness.send("SHUT_DOWN", arm=arm)) == ["REJECTED UNKNOWN_TELECOMMAND"]
+    assert stage_texts(harness.send("SHUT_DOWN", arm=arm)) == ["REJECTED NOT_ARMED"]
 
 
 def test_after_a_restart_nothing_is_armed(harness: Harness) -> None:
@@ -162,15 +162,15 @@ def test_after_a_restart_nothing_is_armed(harness: Harness) -> None:
     arming = harness.send("ARM", {"telecommand": {"name": "SET_MODE", "args": SAFE}})
     harness.power_cut()
     fired = harness.send("SET_MODE", SAFE, arm=arming[-1].data["arm"])
-    assert told(fired) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(fired) == ["REJECTED NOT_ARMED"]
 
 
 def test_what_was_armed_when_it_was_scheduled_runs_at_its_time(harness: Harness) -> None:
     at = NOON + 10**9
     args = {"at": at, "telecommand": {"name": "SET_MODE", "args": SAFE}}
     harness.arms = False
-    assert told(harness.send("SCHEDULE", args)) == ["REJECTED NOT_ARMED"]
+    assert stage_texts(harness.send("SCHEDULE", args)) == ["REJECTED NOT_ARMED"]
     harness.arms = True
-    assert told(harness.send("SCHEDULE", args))[-1] == "COMPLETED"
-    assert told(harness.dispatcher.run_due(at, at_boot=False))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("SCHEDULE", args))[-1] == "COMPLETED"
+    assert stage_texts(harness.dispatcher.run_due(at, at_boot=False))[-1] == "COMPLETED"
     assert {one.key_id for one in harness.published} == {KEY.key_id}

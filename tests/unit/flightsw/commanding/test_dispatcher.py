@@ -21,7 +21,7 @@ from flightsw.errors import DiskFull, FlightError, StateUnavailable
 from telecommands.auth import TelecommandKey, sign
 from telecommands.dictionary import Code, Mode, Record, Role, Stage, Telecommand, TelecommandBody
 from telecommands.refusal import Refusal
-from tests.unit.flightsw.commanding.harness import KEY, NOON, UNIT, Harness, told
+from tests.unit.flightsw.commanding.harness import KEY, NOON, UNIT, Harness, stage_texts
 
 SAFE = {"mode": "SAFE"}
 SCENE = {"scene": "a.SAFE"}
@@ -34,9 +34,11 @@ def _raises(error: Exception) -> Any:
     return handler
 
 
-def test_what_is_done_at_once_is_answered_and_published_in_three_stages(harness: Harness) -> None:
+def test_what_is_done_immediately_is_published_in_three_stages(
+    harness: Harness,
+) -> None:
     stages = harness.send("PING", id_="p")
-    assert told(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
     assert stages[-1].data == {"t": NOON, "mode": "OPERATIONAL", "uptime_s": 1.0}
     assert {(one.id, one.name, one.key_id) for one in stages} == {("p", "PING", "ground")}
     assert harness.published == list(stages)
@@ -56,7 +58,7 @@ def test_read_only_telecommands_leave_the_disk_alone(harness: Harness) -> None:
 def test_a_ping_is_answered_while_another_thread_holds_the_state_file(harness: Harness) -> None:
     answers: list[list[str]] = []
     with harness.state.transaction():
-        thread = threading.Thread(target=lambda: answers.append(told(harness.send("PING"))))
+        thread = threading.Thread(target=lambda: answers.append(stage_texts(harness.send("PING"))))
         thread.start()
         thread.join(20)
         assert answers == [["ACCEPTED", "STARTED", "COMPLETED"]]
@@ -67,14 +69,14 @@ def test_accepted_work_its_window_and_its_verification_survive_a_power_cut(
 ) -> None:
     frames = harness.frames("PROCESS_SCENE", SCENE, "job")
     stages = harness.dispatcher.receive(frames, 0)
-    assert told(stages) == ["ACCEPTED"]
+    assert stage_texts(stages) == ["ACCEPTED"]
     assert stages[0].data == {"job": "J1"}
     harness.power_cut()
     assert harness.known("job") == stages
     assert harness.state.fact("job") == b"job"
     assert harness.dispatcher.receive(frames, 0) == stages  # known, though the number is used up
     other = sign(KEY, UNIT, 1, TelecommandBody(id="other", name="PING", sent_at=0))
-    assert told(harness.dispatcher.receive(other, 0)) == ["REJECTED REPLAYED"]
+    assert stage_texts(harness.dispatcher.receive(other, 0)) == ["REJECTED REPLAYED"]
     assert harness.ran == ["job"]
 
 
@@ -94,23 +96,23 @@ def test_the_same_id_of_another_key_is_another_telecommand(harness: Harness) -> 
     harness.keys["other"] = (other,)
     frames = sign(other, UNIT, 1, TelecommandBody(id="same", name="PING", sent_at=0))
     answer = harness.dispatcher.receive(frames, 0)
-    assert told(answer) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(answer) == ["ACCEPTED", "STARTED", "COMPLETED"]
     assert {(one.name, one.key_id) for one in answer} == {("PING", "other")}
     assert harness.dispatcher.receive(frames, 0) == answer  # repeated frames, too
     assert harness.known("same") == first
     harness.report("same", Stage.COMPLETED)
     assert harness.dispatcher.receive(frames, 0) == answer
-    assert told(harness.send("PROCESS_SCENE", SCENE, "same")) == ["ACCEPTED", "COMPLETED"]
+    assert stage_texts(harness.send("PROCESS_SCENE", SCENE, "same")) == ["ACCEPTED", "COMPLETED"]
     assert harness.ran == ["same", "same"]
 
 
-def test_a_repeated_id_is_told_the_stages_that_came_since(harness: Harness) -> None:
+def test_a_repeated_id_gets_the_stages_that_came_since(harness: Harness) -> None:
     harness.send("PROCESS_SCENE", SCENE, "job")
     harness.report("job", Stage.STARTED)
     harness.report("job", Stage.PROGRESS, step=1, of=9)
     harness.report("job", Stage.PROGRESS, step=2, of=9)
     stages = harness.send("PROCESS_SCENE", SCENE, "job")
-    assert told(stages) == ["ACCEPTED", "STARTED", "PROGRESS"]
+    assert stage_texts(stages) == ["ACCEPTED", "STARTED", "PROGRESS"]
     assert stages[-1].step == 2
 
 
@@ -129,10 +131,10 @@ def test_a_handlers_refusal_rejects_and_undoes_what_it_wrote(harness: Harness) -
 def test_a_rejected_telecommand_cannot_be_replayed_after_a_power_cut(harness: Harness) -> None:
     harness.mode = Mode.SAFE
     frames = harness.frames("PROCESS_SCENE", SCENE, "job")
-    assert told(harness.dispatcher.receive(frames, 0)) == ["REJECTED NOT_IN_THIS_MODE"]
+    assert stage_texts(harness.dispatcher.receive(frames, 0)) == ["REJECTED NOT_IN_THIS_MODE"]
     harness.mode = Mode.OPERATIONAL
     harness.power_cut()
-    assert told(harness.dispatcher.receive(frames, 0)) == ["REJECTED NOT_IN_THIS_MODE"]
+    assert stage_texts(harness.dispatcher.receive(frames, 0)) == ["REJECTED NOT_IN_THIS_MODE"]
     assert harness.ran == []
 
 
@@ -161,11 +163,11 @@ def test_whatever_a_handler_raises_closes_the_telecommand_as_failed(
     harness.handle({name: _raises(error)})
     args = SAFE if name == "SET_MODE" else {}
     stages = harness.send(name, args, "x")
-    assert told(stages) == ["ACCEPTED", "STARTED", f"FAILED {code}"]
+    assert stage_texts(stages) == ["ACCEPTED", "STARTED", f"FAILED {code}"]
     assert "oops" not in stages[-1].cause
     assert harness.send(name, args, "x") == stages
     assert harness.ledger.unclosed() == []
-    assert told(harness.send("LIST_SCHEDULE"))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("LIST_SCHEDULE"))[-1] == "COMPLETED"
 
 
 def test_a_fault_of_the_services_own_is_logged_and_an_event_and_a_refusal_is_not(
@@ -186,8 +188,8 @@ def test_an_answer_that_cannot_be_encoded_closes_the_telecommand_too(harness: Ha
         return Completed(SceneRecord(scene="\udcff"))
 
     harness.handle({"PING": list_strange_names, "SET_MODE": list_strange_names})
-    assert told(harness.send("PING"))[-1] == "FAILED INTERNAL"
-    assert told(harness.send("SET_MODE", SAFE))[-1] == "FAILED INTERNAL"
+    assert stage_texts(harness.send("PING"))[-1] == "FAILED INTERNAL"
+    assert stage_texts(harness.send("SET_MODE", SAFE))[-1] == "FAILED INTERNAL"
 
 
 def test_a_cause_of_any_length_and_any_characters_can_be_answered(harness: Harness) -> None:
@@ -204,15 +206,15 @@ def test_a_locked_state_file_fails_what_would_change_it_but_not_a_ping(harness: 
     try:
         other.execute("BEGIN IMMEDIATE")
         failed = harness.send("SET_MODE", SAFE, "x")
-        assert told(failed) == ["ACCEPTED", "STARTED", "FAILED STATE_UNAVAILABLE"]
-        assert told(harness.send("PING"))[-1] == "COMPLETED"
+        assert stage_texts(failed) == ["ACCEPTED", "STARTED", "FAILED STATE_UNAVAILABLE"]
+        assert stage_texts(harness.send("PING"))[-1] == "COMPLETED"
         with pytest.raises(StateUnavailable):
             harness.dispatcher.flush()
         other.execute("ROLLBACK")
     finally:
         other.close()
     assert harness.send("SET_MODE", SAFE, "x") == failed
-    assert told(harness.send("SET_MODE", SAFE))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("SET_MODE", SAFE))[-1] == "COMPLETED"
     harness.dispatcher.flush()
 
 
@@ -231,9 +233,9 @@ def test_a_rejection_in_a_restricted_mode_says_what_helps_in_that_mode(
 @pytest.mark.parametrize("mode", [Mode.BOOT, Mode.SAFE])
 def test_restricted_modes_run_no_scene_but_every_diagnosis(harness: Harness, mode: Mode) -> None:
     harness.mode = mode
-    assert told(harness.send("PROCESS_SCENE", SCENE)) == ["REJECTED NOT_IN_THIS_MODE"]
-    assert told(harness.send("PING"))[-1] == "COMPLETED"
-    assert told(harness.send("SET_MODE", {"mode": "STANDBY"}))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("PROCESS_SCENE", SCENE)) == ["REJECTED NOT_IN_THIS_MODE"]
+    assert stage_texts(harness.send("PING"))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("SET_MODE", {"mode": "STANDBY"}))[-1] == "COMPLETED"
 
 
 @pytest.mark.parametrize(
@@ -245,11 +247,11 @@ def test_restricted_modes_run_no_scene_but_every_diagnosis(harness: Harness, mod
         ("SHUT_DOWN", {}, "UNKNOWN_TELECOMMAND"),  # this harness has no handler for it
     ],
 )
-def test_what_cannot_be_carried_out_is_rejected_counted_and_told(
+def test_what_cannot_be_carried_out_is_rejected_counted_and_reported(
     harness: Harness, name: str, args: dict[str, Any], code: str
 ) -> None:
     (stage,) = harness.send(name, args, "x")
-    assert told((stage,)) == [f"REJECTED {code}"]
+    assert stage_texts((stage,)) == [f"REJECTED {code}"]
     assert stage.cause
     assert harness.dispatcher.counts().rejected_by_code == {code: 1}
     assert [name for name, _ in harness.events] == ["TELECOMMAND_REJECTED"]
@@ -269,18 +271,18 @@ def test_what_nobody_authorised_sent_is_answered_and_counted_but_never_published
     assert stage.code is Code.UNKNOWN_KEY
     assert [name for name, _ in harness.events] == ["AUTHENTICATION_FAILED"] * 2
     assert harness.published == published
-    assert told(harness.known("job")) == ["ACCEPTED"]
+    assert stage_texts(harness.known("job")) == ["ACCEPTED"]
     counts = harness.dispatcher.counts()
     assert (counts.accepted, counts.rejected) == (1, 2)
 
 
 def test_too_many_are_rejected_with_their_id_and_may_be_sent_again(harness: Harness) -> None:
     harness.rate = 1
-    assert [told(harness.send("PING"))[-1] for _ in range(2)] == ["COMPLETED"] * 2
+    assert [stage_texts(harness.send("PING"))[-1] for _ in range(2)] == ["COMPLETED"] * 2
     frames = harness.frames("PING", {}, "late")
     (stage,) = harness.dispatcher.receive(frames, harness.monotonic)
     assert (stage.id, stage.code) == ("late", Code.RATE_LIMITED)
-    assert told(harness.dispatcher.receive(frames, harness.monotonic + 1))[-1] == "COMPLETED"
+    assert stage_texts(harness.dispatcher.receive(frames, harness.monotonic + 1))[-1] == "COMPLETED"
 
 
 @pytest.mark.parametrize("frames", [[], [b""], [b"", b""], [b"\xc1", b"\xc1"], [b"a"] * 3])
@@ -301,21 +303,21 @@ def test_after_a_closing_stage_nothing_is_reported_any_more(harness: Harness, en
     assert heard == [Stage.STARTED, end]
     assert [one.stage for one in harness.published] == [Stage.ACCEPTED, Stage.STARTED, end]
     harness.power_cut()
-    assert told(harness.send("PING", {}, "job")) == ["ACCEPTED", "STARTED", end.value]
+    assert stage_texts(harness.send("PING", {}, "job")) == ["ACCEPTED", "STARTED", end.value]
 
 
 def test_a_report_belongs_to_the_callers_transaction(harness: Harness) -> None:
     harness.send("PROCESS_SCENE", SCENE, "job")
 
-    def end_in_vain() -> None:
+    def fail_to_end() -> None:
         with harness.state.transaction():
             harness.report("job", Stage.COMPLETED)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        end_in_vain()
-    assert told(harness.known("job")) == ["ACCEPTED"]
-    assert told(harness.published) == ["ACCEPTED"]
+        fail_to_end()
+    assert stage_texts(harness.known("job")) == ["ACCEPTED"]
+    assert stage_texts(harness.published) == ["ACCEPTED"]
 
 
 def test_a_report_is_published_when_the_callers_transaction_is_on_the_disk(
@@ -324,8 +326,8 @@ def test_a_report_is_published_when_the_callers_transaction_is_on_the_disk(
     harness.send("PROCESS_SCENE", SCENE, "job")
     with harness.state.transaction():
         harness.report("job", Stage.COMPLETED)
-        assert told(harness.published) == ["ACCEPTED"]
-    assert told(harness.published) == ["ACCEPTED", "COMPLETED"]
+        assert stage_texts(harness.published) == ["ACCEPTED"]
+    assert stage_texts(harness.published) == ["ACCEPTED", "COMPLETED"]
 
 
 def test_nothing_can_be_reported_of_an_id_never_accepted(harness: Harness) -> None:
@@ -356,22 +358,22 @@ def test_stages_reported_while_the_handler_still_runs_come_after_acceptance(
     assert [one.stage for one in harness.published] == [Stage.ACCEPTED, Stage.STARTED]
 
 
-def test_orphans_are_closed_at_boot_and_work_that_goes_on_is_not(harness: Harness) -> None:
+def test_orphans_are_closed_at_boot_and_work_that_continues_is_not(harness: Harness) -> None:
     harness.send("PROCESS_SCENE", SCENE, "orphan")
     harness.send("PROCESS_SCENE", SCENE, "alive")
     harness.send("SET_MODE", SAFE, "done")
     harness.power_cut()
     harness.dispatcher.close_orphans(lambda one: one == reference_of(KEY.key_id, "alive"))
-    assert told(harness.known("orphan")) == ["ACCEPTED", "FAILED INTERRUPTED"]
-    assert told(harness.known("alive")) == ["ACCEPTED"]
-    assert told(harness.known("done"))[-1] == "COMPLETED"
+    assert stage_texts(harness.known("orphan")) == ["ACCEPTED", "FAILED INTERRUPTED"]
+    assert stage_texts(harness.known("alive")) == ["ACCEPTED"]
+    assert stage_texts(harness.known("done"))[-1] == "COMPLETED"
 
 
 def _schedule(harness: Harness, name: str = "SET_MODE", seconds: int = 10, **more: Any) -> str:
     args = {"SET_MODE": SAFE, "PROCESS_SCENE": SCENE}.get(name, {})
     inner = {"name": name, "args": args}
     stages = harness.send("SCHEDULE", {"at": NOON + seconds * 10**9, "telecommand": inner, **more})
-    assert told(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
     return str(stages[-1].data["entry"])
 
 
@@ -380,7 +382,7 @@ def test_a_scheduled_telecommand_runs_at_its_time_once_under_its_own_id(harness:
     harness.power_cut()
     assert harness.dispatcher.run_due(NOON + 10 * 10**9 - 1, at_boot=False) == ()
     stages = harness.dispatcher.run_due(NOON + 10 * 10**9, at_boot=False)
-    assert told(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(stages) == ["ACCEPTED", "STARTED", "COMPLETED"]
     assert {(one.id, one.name, one.key_id) for one in stages} == {(entry, "SET_MODE", "ground")}
     assert harness.published[-3:] == list(stages)
     harness.power_cut()
@@ -391,9 +393,9 @@ def test_a_scheduled_telecommand_runs_at_its_time_once_under_its_own_id(harness:
 
 def test_scheduled_work_that_takes_long_is_reported_under_the_entrys_id(harness: Harness) -> None:
     entry = _schedule(harness, "PROCESS_SCENE")
-    assert told(harness.dispatcher.run_due(NOON + 10**11, at_boot=False)) == ["ACCEPTED"]
+    assert stage_texts(harness.dispatcher.run_due(NOON + 10**11, at_boot=False)) == ["ACCEPTED"]
     harness.report(entry, Stage.COMPLETED)
-    assert told(harness.known(entry)) == ["ACCEPTED", "COMPLETED"]
+    assert stage_texts(harness.known(entry)) == ["ACCEPTED", "COMPLETED"]
 
 
 def test_what_was_missed_is_reported_or_run_as_it_was_asked(harness: Harness) -> None:
@@ -402,7 +404,7 @@ def test_what_was_missed_is_reported_or_run_as_it_was_asked(harness: Harness) ->
     future = _schedule(harness, seconds=3600)
     harness.power_cut()
     stages = harness.dispatcher.run_due(NOON + 60 * 10**9, at_boot=True)
-    assert [(one.id, told((one,))[0]) for one in stages] == [
+    assert [(one.id, stage_texts((one,))[0]) for one in stages] == [
         (missed, "FAILED MISSED"),
         (late, "ACCEPTED"),
         (late, "STARTED"),
@@ -413,7 +415,7 @@ def test_what_was_missed_is_reported_or_run_as_it_was_asked(harness: Harness) ->
     assert [one.entry for one in harness.schedule.entries()] == [future]
     harness.power_cut()
     assert harness.dispatcher.run_due(NOON + 61 * 10**9, at_boot=True) == ()
-    assert told(harness.known(missed)) == ["FAILED MISSED"]
+    assert stage_texts(harness.known(missed)) == ["FAILED MISSED"]
 
 
 def test_what_a_revoked_key_scheduled_is_not_run(harness: Harness) -> None:
@@ -422,7 +424,7 @@ def test_what_a_revoked_key_scheduled_is_not_run(harness: Harness) -> None:
     assert waiting.key_id == KEY.key_id
     harness.keys.clear()
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
-    assert [(one.id, told((one,))[0]) for one in stages] == [(entry, "FAILED UNKNOWN_KEY")]
+    assert [(one.id, stage_texts((one,))[0]) for one in stages] == [(entry, "FAILED UNKNOWN_KEY")]
     assert "may no longer command" in stages[0].cause
     assert harness.ran == []
     assert harness.schedule.entries() == ()
@@ -457,7 +459,7 @@ def test_a_scheduled_telecommand_obeys_the_mode_of_its_time(harness: Harness) ->
     _schedule(harness, "PROCESS_SCENE")
     harness.mode = Mode.SAFE
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
-    assert told(stages) == ["REJECTED NOT_IN_THIS_MODE"]
+    assert stage_texts(stages) == ["REJECTED NOT_IN_THIS_MODE"]
     assert harness.schedule.count() == 0
 
 
@@ -474,7 +476,7 @@ def test_an_entry_stays_on_the_schedule_while_the_state_file_is_locked(harness: 
     finally:
         other.close()
     assert harness.known(entry) == ()
-    assert told(harness.dispatcher.run_due(NOON + 10**11, at_boot=False))[-1] == "COMPLETED"
+    assert stage_texts(harness.dispatcher.run_due(NOON + 10**11, at_boot=False))[-1] == "COMPLETED"
     assert harness.ran == [entry]
 
 
@@ -482,7 +484,7 @@ def test_a_failing_scheduled_telecommand_closes_and_leaves_the_schedule(harness:
     _schedule(harness)
     harness.handle({"SET_MODE": _raises(ZeroDivisionError())})
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
-    assert told(stages)[-1] == "FAILED INTERNAL"
+    assert stage_texts(stages)[-1] == "FAILED INTERNAL"
     assert harness.schedule.count() == 0
 
 
@@ -490,15 +492,17 @@ def test_a_telecommand_that_took_an_entrys_id_does_not_stop_the_entry(harness: H
     entry = _schedule(harness)
     harness.send("SET_MODE", SAFE, entry)
     stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
-    assert told(stages)[-1] == "COMPLETED"
+    assert stage_texts(stages)[-1] == "COMPLETED"
     assert harness.known(entry) == stages
 
 
 def test_unscheduled_telecommands_never_run(harness: Harness) -> None:
     entry = _schedule(harness)
-    assert told(harness.send("UNSCHEDULE", {"entry": entry}))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("UNSCHEDULE", {"entry": entry}))[-1] == "COMPLETED"
     assert harness.dispatcher.run_due(NOON + 10**11, at_boot=False) == ()
-    assert told(harness.send("UNSCHEDULE", {"entry": entry})) == ["REJECTED UNKNOWN_SCHEDULE_ENTRY"]
+    assert stage_texts(harness.send("UNSCHEDULE", {"entry": entry})) == [
+        "REJECTED UNKNOWN_SCHEDULE_ENTRY"
+    ]
 
 
 def test_the_schedule_is_listed_soonest_first(harness: Harness) -> None:
@@ -532,7 +536,7 @@ def test_what_could_not_run_later_is_not_scheduled(
     harness: Harness, at: int, name: str, args: dict[str, Any], code: str
 ) -> None:
     stages = harness.send("SCHEDULE", {"at": at, "telecommand": {"name": name, "args": args}})
-    assert told(stages) == [f"REJECTED {code}"]
+    assert stage_texts(stages) == [f"REJECTED {code}"]
     assert harness.schedule.count() == 0
 
 
@@ -614,6 +618,6 @@ def test_what_is_hazardous_needs_its_role_when_it_runs(
         stages = harness.dispatcher.run_due(NOON + 10**11, at_boot=False)
     else:
         stages = harness.send("SET_MODE", SAFE)
-    assert told(stages) == ["REJECTED NOT_PERMITTED"]
+    assert stage_texts(stages) == ["REJECTED NOT_PERMITTED"]
     assert "does not have the role hazardous, which SET_MODE needs" in stages[0].cause
     assert harness.ran == []

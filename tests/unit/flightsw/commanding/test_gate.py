@@ -81,7 +81,7 @@ def test_an_authentic_body_that_is_none_uses_up_its_sequence_number(harness: Har
     assert _code(harness.gate, (header, body)) is Code.REPLAYED
 
 
-def test_twice_the_rate_passes_at_once_and_then_the_rate(tmp_path: Path) -> None:
+def test_twice_the_rate_passes_immediately_and_then_the_rate(tmp_path: Path) -> None:
     with StateFile(tmp_path) as state:
         gate = _gate(state, rate=10)
         codes = [_code(gate, _frames(n), 5.0) for n in range(1, 41)]

@@ -6,7 +6,7 @@ import pytest
 
 from flightsw.commanding import ledger as ledger_file
 from telecommands.dictionary import Stage, Verification
-from tests.unit.flightsw.commanding.harness import Harness, told
+from tests.unit.flightsw.commanding.harness import Harness, stage_texts
 
 
 def _stage(id_: str, stage: Stage, **more: Any) -> Verification:
@@ -22,7 +22,7 @@ def _add(harness: Harness, id_: str, *stages: Stage, durable: bool) -> None:
 @pytest.mark.parametrize("durable", [True, False])
 def test_stages_are_known_in_their_order(harness: Harness, durable: bool) -> None:
     _add(harness, "a", Stage.ACCEPTED, Stage.STARTED, Stage.COMPLETED, durable=durable)
-    assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "COMPLETED"]
     latest = harness.ledger.latest("a")
     assert latest is not None
     assert latest.stage is Stage.COMPLETED
@@ -34,7 +34,7 @@ def test_durable_stages_survive_and_passing_ones_do_not(harness: Harness) -> Non
     _add(harness, "kept", Stage.ACCEPTED, durable=True)
     _add(harness, "passing", Stage.ACCEPTED, durable=False)
     harness.power_cut()
-    assert told(harness.ledger.known("kept")) == ["ACCEPTED"]
+    assert stage_texts(harness.ledger.known("kept")) == ["ACCEPTED"]
     assert harness.ledger.known("passing") == ()
 
 
@@ -43,32 +43,32 @@ def test_progress_is_the_latest_only_and_never_written(harness: Harness) -> None
     rows = harness.rows("verifications")
     for step in range(100):
         harness.ledger.record("a", _stage("a", Stage.PROGRESS, step=step))
-    assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "PROGRESS"]
+    assert stage_texts(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "PROGRESS"]
     assert harness.ledger.known("a")[-1].step == 99
     assert harness.rows("verifications") == rows
     harness.ledger.record("a", _stage("a", Stage.COMPLETED))
-    assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "COMPLETED"]
+    assert stage_texts(harness.ledger.known("a")) == ["ACCEPTED", "STARTED", "COMPLETED"]
 
 
 def test_work_that_starts_over_and_over_takes_no_more_room(harness: Harness) -> None:
     _add(harness, "a", Stage.ACCEPTED, *[Stage.STARTED] * 50, durable=True)
-    assert told(harness.ledger.known("a")) == ["ACCEPTED", "STARTED"]
+    assert stage_texts(harness.ledger.known("a")) == ["ACCEPTED", "STARTED"]
 
 
 def test_an_opening_rolled_back_was_never_there(harness: Harness) -> None:
-    def open_in_vain() -> None:
+    def fail_to_open() -> None:
         with harness.state.transaction():
             _add(harness, "a", Stage.ACCEPTED, durable=True)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        open_in_vain()
+        fail_to_open()
     assert harness.ledger.known("a") == ()
     _add(harness, "a", Stage.REJECTED, durable=False)
-    assert told(harness.ledger.known("a")) == ["REJECTED"]
+    assert stage_texts(harness.ledger.known("a")) == ["REJECTED"]
 
 
-def test_unclosed_is_the_latest_stage_of_what_goes_on(harness: Harness) -> None:
+def test_unclosed_is_the_latest_stage_of_what_continues(harness: Harness) -> None:
     _add(harness, "a", Stage.ACCEPTED, Stage.STARTED, durable=True)
     _add(harness, "b", Stage.ACCEPTED, Stage.FAILED, durable=True)
     _add(harness, "c", Stage.ACCEPTED, durable=True)
@@ -88,8 +88,8 @@ def test_pruning_forgets_the_oldest_closed_ones_only(harness: Harness) -> None:
     assert harness.ledger.prune(5) == 15
     for _ in range(2):
         assert harness.ledger.known("t14") == ()
-        assert told(harness.ledger.known("t15")) == ["ACCEPTED", "COMPLETED"]
-        assert told(harness.ledger.known("open")) == ["ACCEPTED"]
+        assert stage_texts(harness.ledger.known("t15")) == ["ACCEPTED", "COMPLETED"]
+        assert stage_texts(harness.ledger.known("open")) == ["ACCEPTED"]
         assert harness.rows("verifications") == 11
         harness.power_cut()
 

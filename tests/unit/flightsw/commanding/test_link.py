@@ -13,7 +13,7 @@ from flightsw.commanding import link as link_file
 from flightsw.commanding.context import Completed, Outcome, TelecommandContext, reference_of
 from flightsw.commanding.link import TelecommandLink
 from telecommands.dictionary import MAX_BODY_BYTES, Code, Stage, Verification
-from tests.unit.flightsw.commanding.harness import Harness, told
+from tests.unit.flightsw.commanding.harness import Harness, stage_texts
 
 PATIENCE_S = 20.0
 SCENE = {"scene": "a.SAFE"}
@@ -61,7 +61,7 @@ def _next(peer: zmq.Socket[bytes]) -> Verification:
 
 
 def _stages(peer: zmq.Socket[bytes], count: int) -> list[str]:
-    return told(tuple(_next(peer) for _ in range(count)))
+    return stage_texts(tuple(_next(peer) for _ in range(count)))
 
 
 @pytest.fixture
@@ -80,7 +80,9 @@ def test_each_stage_is_answered_in_a_message_of_its_own(station: Station) -> Non
     assert _stages(peer, 3) == ["ACCEPTED", "STARTED", "COMPLETED"]
 
 
-def test_later_stages_reach_whoever_sent_or_repeated_the_telecommand(station: Station) -> None:
+def test_later_stages_reach_all_clients_that_sent_the_telecommand(
+    station: Station,
+) -> None:
     sender, other, silent = station.peer(), station.peer(), station.peer()
     sender.send_multipart(station.harness.frames("PROCESS_SCENE", SCENE, "job"))
     assert _stages(sender, 1) == ["ACCEPTED"]
@@ -122,7 +124,7 @@ def test_a_forged_telecommand_does_not_subscribe_to_anothers_stages(station: Sta
         ([b"h", b"b" * (MAX_BODY_BYTES + 1)], Code.OVERSIZED),
     ],
 )
-def test_hostile_messages_are_answered_and_the_link_goes_on(
+def test_hostile_messages_are_answered_and_the_link_continues(
     station: Station, frames: list[bytes], code: Code
 ) -> None:
     peer = station.peer()
@@ -132,7 +134,7 @@ def test_hostile_messages_are_answered_and_the_link_goes_on(
     assert _stages(peer, 3)[-1] == "COMPLETED"
 
 
-def test_bytes_that_are_no_zmq_leave_the_link_alone(station: Station) -> None:
+def test_bytes_that_are_not_zmq_leave_the_link_unaffected(station: Station) -> None:
     port = int(station.endpoint.rsplit(":", 1)[1])
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" * 100)
@@ -170,7 +172,7 @@ def test_a_peer_that_never_reads_changes_nothing_for_the_others(station: Station
             pass
 
 
-def test_a_peer_that_is_gone_is_no_hindrance(station: Station) -> None:
+def test_a_peer_that_is_gone_does_not_block_others(station: Station) -> None:
     gone, peer = station.peer(), station.peer()
     gone.send_multipart(station.harness.frames("PROCESS_SCENE", SCENE, "job"))
     assert _stages(gone, 1) == ["ACCEPTED"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from flightsw.commanding.parameters import ParameterStore, _checked, parameter_handlers
 from telecommands.dictionary import PARAMETERS, Code, Value
 from telecommands.refusal import Refusal
-from tests.unit.flightsw.commanding.harness import Harness, told
+from tests.unit.flightsw.commanding.harness import Harness, stage_texts
 
 FUSION, PERIOD, RATE = "processing.fusion", "housekeeping.period_s", "commanding.rate_per_second"
 SELF_TEST = "processing.self_test"
@@ -83,7 +83,7 @@ def test_a_whole_number_will_do_for_a_fraction(harness: Harness) -> None:
     assert (value, type(value)) == (2.0, float)
 
 
-def test_a_change_is_told_with_its_new_value_and_whose_it_is(harness: Harness) -> None:
+def test_a_change_is_reported_with_its_new_value_and_its_client(harness: Harness) -> None:
     told_changes: list[tuple[str, Value, str]] = []
     store = ParameterStore(harness.state, lambda *change: told_changes.append(change))
     store.set(PERIOD, 1.5, "alice")
@@ -92,14 +92,14 @@ def test_a_change_is_told_with_its_new_value_and_whose_it_is(harness: Harness) -
 
 
 def test_a_change_rolled_back_is_none(harness: Harness) -> None:
-    def set_in_vain() -> None:
+    def fail_to_set() -> None:
         with harness.state.transaction():
             store.set(PERIOD, 1.5)
             raise ZeroDivisionError
 
     store = ParameterStore(harness.state)
     with pytest.raises(ZeroDivisionError):
-        set_in_vain()
+        fail_to_set()
     assert store.number(PERIOD) == 10.0
 
 
@@ -135,12 +135,12 @@ def test_what_is_allowed_is_of_the_defaults_type_and_in_its_range(name: str, val
 def test_the_telecommands_read_and_write_parameters(harness: Harness) -> None:
     store = ParameterStore(harness.state)
     harness.handle(parameter_handlers(store))
-    assert told(harness.send("SET_HOUSEKEEPING_RATE", {"period_s": 2.5}))[-1] == "COMPLETED"
+    assert stage_texts(harness.send("SET_HOUSEKEEPING_RATE", {"period_s": 2.5}))[-1] == "COMPLETED"
     stages = harness.send("GET_PARAMETER", {"name": PERIOD})
     assert stages[-1].data["parameters"][0] == {"name": PERIOD, "value": 2.5, "default": 10.0}
     stages = harness.send("SET_PARAMETER", {"name": PERIOD, "value": None})
     assert stages[-1].data["parameters"][0]["value"] == 10.0
-    assert told(harness.send("SET_PARAMETER", {"name": PERIOD, "value": 0})) == [
+    assert stage_texts(harness.send("SET_PARAMETER", {"name": PERIOD, "value": 0})) == [
         "REJECTED BAD_ARGUMENTS"
     ]
     assert len(harness.send("GET_PARAMETER")[-1].data["parameters"]) == len(PARAMETERS)

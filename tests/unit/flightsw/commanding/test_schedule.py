@@ -45,7 +45,7 @@ def test_an_idle_schedule_is_looked_up_once(harness: Harness) -> None:
 
 
 def test_an_entry_whose_taking_was_rolled_back_is_due_again(harness: Harness) -> None:
-    def take_in_vain() -> None:
+    def fail_to_take() -> None:
         with harness.state.transaction():
             harness.schedule.take("S1")
             raise ZeroDivisionError
@@ -54,7 +54,7 @@ def test_an_entry_whose_taking_was_rolled_back_is_due_again(harness: Harness) ->
     for _ in range(2):
         assert [one.entry for one in harness.schedule.due(100)] == ["S1"]
         with pytest.raises(ZeroDivisionError):
-            take_in_vain()
+            fail_to_take()
 
 
 def test_a_clock_set_back_makes_entries_wait_again(harness: Harness) -> None:

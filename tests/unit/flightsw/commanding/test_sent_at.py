@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from flightsw.commanding.sent_at import SentAtWindow
 from telecommands.dictionary import Code
 from telecommands.refusal import Refusal
-from tests.unit.flightsw.commanding.harness import NOON, Harness, told
+from tests.unit.flightsw.commanding.harness import NOON, Harness, stage_texts
 
 HOUR = 3600 * 10**9
 
@@ -34,7 +34,7 @@ def test_what_was_held_back_is_rejected_and_the_answer_gives_the_unit_s_time(
     frames = harness.frames("PROCESS_SCENE", {"scene": "a.SAFE"}, "held")
     harness.now += HOUR
     (stage,) = harness.dispatcher.receive(frames, 0)
-    assert told((stage,)) == ["REJECTED WRONG_TIME"]
+    assert stage_texts((stage,)) == ["REJECTED WRONG_TIME"]
     assert stage.data == {"t": harness.now}
     assert "-3600.0 s" in stage.cause
     assert harness.ran == []
@@ -56,4 +56,4 @@ def test_without_a_window_or_a_trusted_clock_any_time_will_do(
     harness.window, harness.clock_trusted = window, trusted
     frames = harness.frames("PING", {})
     harness.now += HOUR
-    assert told(harness.dispatcher.receive(frames, 0))[-1] == "COMPLETED"
+    assert stage_texts(harness.dispatcher.receive(frames, 0))[-1] == "COMPLETED"

@@ -68,7 +68,7 @@ def test_roles_are_given_shown_and_changed(board: Board, capsys: Capture) -> Non
     assert " command" in capsys.readouterr().out
 
 
-def test_a_client_that_only_relays_is_told_so(board: Board, capsys: Capture) -> None:
+def test_the_message_says_that_a_client_only_relays(board: Board, capsys: Capture) -> None:
     assert board.authorise("--roles", "command", commands=False) == 0
     assert "relays telecommands that others have signed" in capsys.readouterr().out
 

@@ -122,13 +122,13 @@ def test_distances_are_those_to_the_nearest_edge_pixel(pair: tuple[Mask, Mask]) 
 
 @given(_pairs(largest=30), st.sampled_from([4, 8, 12]), st.integers(1, 5))
 def test_blocks_of_rows_change_no_distance_within_reach(
-    pair: tuple[Mask, Mask], rows_at_once: int, reach: int
+    pair: tuple[Mask, Mask], block_rows: int, reach: int
 ) -> None:
     a, b = pair
     assume(((a ^ b) == 1).any())
     assume(_edge_pixels(a))
     expected = _distances(a, b)
-    found = edge_distances(a, b, rows_at_once=rows_at_once, reach=reach)
+    found = edge_distances(a, b, block_rows=block_rows, reach=reach)
     assert found is not None
     assert found.pixels == len(expected)
     for near in (near for near in NEAR if near <= reach):
@@ -144,7 +144,7 @@ def test_blocks_of_rows_change_no_distance_within_reach(
     edge=st.tuples(st.integers(0, 149), st.integers(0, 79)),
     seed=st.integers(0, 99),
 )
-def test_distances_beyond_reach_are_told_within_five_pixels(
+def test_distances_beyond_reach_are_given_within_five_pixels(
     height: int, width: int, edge: tuple[int, int], seed: int
 ) -> None:
     a = np.zeros((height, width), np.uint8)
@@ -154,7 +154,7 @@ def test_distances_beyond_reach_are_told_within_five_pixels(
     b[y, x] = 1
     assume(a[y, x] == 0)
     b = b | a
-    found = edge_distances(a, b, rows_at_once=8, reach=4)
+    found = edge_distances(a, b, block_rows=8, reach=4)
     assert found is not None
     expected = _distances(a, b)[0]
     assert found.maximum == pytest.approx(expected, abs=1e-4 if expected <= 4 else 5)

@@ -125,7 +125,7 @@ def test_delivery_is_recorded_once(board: Board) -> None:
     assert not board.catalogue.delivered(record.product, record.sha256, 6)
 
 
-def test_another_sha256_than_ours_is_no_delivery(board: Board) -> None:
+def test_another_sha256_than_ours_is_not_a_delivery(board: Board) -> None:
     record = board.add()
     with pytest.raises(Refusal, match="BAD_ARGUMENTS"):
         board.catalogue.delivered(record.product, "0" * 64, 5)
@@ -188,7 +188,7 @@ def test_unknown_products_are_refused(board: Board) -> None:
     assert refused.value.code is Code.UNKNOWN_PRODUCT
 
 
-def test_counts_tell_each_state_and_the_bytes_that_wait(board: Board) -> None:
+def test_counts_give_each_state_and_the_bytes_that_wait(board: Board) -> None:
     waiting, held, delivered, deleted = (board.add(size=size) for size in (1000, 200, 30, 4))
     board.catalogue.hold(held.product)
     board.catalogue.delivered(delivered.product, delivered.sha256, 1)

@@ -34,7 +34,7 @@ def test_no_window_is_open_at_first(contact: ContactWindow) -> None:
     assert contact.restore(0.0, _UTC) is None
 
 
-def test_a_window_tells_what_is_left_of_it(contact: ContactWindow) -> None:
+def test_a_window_reports_what_is_left_of_it(contact: ContactWindow) -> None:
     _open(contact, 100, 10, 50.0)
     assert contact.take(30, 52.0) == 30
     assert contact.state(52.0) == ContactState(open=True, bytes_left=70, seconds_left=8.0)

@@ -120,7 +120,7 @@ def ground(board: Board) -> Iterator[Ground]:
     ground.close()
 
 
-def test_a_product_comes_down_and_is_delivered(ground: Ground) -> None:
+def test_a_product_is_downlinked_and_delivered(ground: Ground) -> None:
     record = ground.board.add(size=5 * _CHUNK + 7)
     receiver = ground.receiver()
     receiver.ask(NextProduct())
@@ -196,7 +196,7 @@ def test_a_receiver_that_goes_during_its_transfer_is_forgotten(ground: Ground) -
         [msgspec.msgpack.encode({"type": "chunks", "product": "x", "offset": 0, "credit": 257})],
     ],
 )
-def test_what_is_no_request_is_refused_and_counted(ground: Ground, frames: list[bytes]) -> None:
+def test_what_is_not_a_request_is_refused_and_counted(ground: Ground, frames: list[bytes]) -> None:
     receiver = ground.receiver()
     receiver.socket.send_multipart(frames)
     assert receiver.refusal() is Code.MALFORMED
@@ -218,7 +218,7 @@ def test_a_request_that_skips_a_thousand_products_is_not_oversized(ground: Groun
     assert receiver.reply()[0] == NothingNow(code="EMPTY")
 
 
-def test_more_requests_than_are_served_at_once_are_refused(ground: Ground) -> None:
+def test_more_requests_than_are_served_at_the_same_time_are_refused(ground: Ground) -> None:
     record = ground.board.add(size=200 * _CHUNK)
     receiver = ground.receiver()
     receiver.ask(ChunkRequest(product=record.product, offset=0, credit=256))
@@ -228,7 +228,7 @@ def test_more_requests_than_are_served_at_once_are_refused(ground: Ground) -> No
     _until(lambda: ground.link.refused > 0, ground)
 
 
-def test_a_fault_of_the_service_is_told_and_refused(ground: Ground, tmp_path: Path) -> None:
+def test_a_fault_of_the_service_is_reported_and_refused(ground: Ground, tmp_path: Path) -> None:
     record = ground.board.add()
     path = ground.board.path(record.product)
     path.unlink()

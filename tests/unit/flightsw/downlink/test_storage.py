@@ -12,7 +12,7 @@ from tests.unit.flightsw.downlink.conftest import Board
 _LARGE = 10**9
 
 
-def test_nothing_goes_where_there_is_room(board: Board) -> None:
+def test_nothing_is_removed_if_there_is_room(board: Board) -> None:
     board.add(size=50)
     assert make_room(board.catalogue, 50, quota_bytes=100, disk_bytes=_LARGE) == ()
 

@@ -32,7 +32,7 @@ _CHUNK = 100
 
 
 class Station:
-    """A transfer under test: an open contact, clocks to move, and what the service was told."""
+    """A transfer under test: an open contact, clocks to move, and the reports of the service."""
 
     def __init__(self, board: Board, chunk_bytes: int = _CHUNK) -> None:
         self.now = 1000.0
@@ -115,7 +115,7 @@ def station(board: Board) -> Station:
     return Station(board)
 
 
-def test_an_offer_tells_all_about_the_product(station: Station) -> None:
+def test_an_offer_states_all_about_the_product(station: Station) -> None:
     record = station.board.add("geotiff", size=250)
     assert station.next() == ProductOffer(
         unit="sat-a",
@@ -137,7 +137,7 @@ def test_skipped_products_are_not_offered(station: Station) -> None:
     assert station.next(first.product, second.product) == NothingNow(code="EMPTY")
 
 
-def test_a_product_comes_down_whole_in_chunks(station: Station) -> None:
+def test_a_product_is_downlinked_whole_in_chunks(station: Station) -> None:
     record = station.board.add(size=250)
     content = station.fetch(record.product)
     assert hashlib.sha256(content).hexdigest() == record.sha256
@@ -222,7 +222,7 @@ def test_a_contact_that_ends_stops_the_chunks(station: Station) -> None:
     assert _code(reply) is Code.NO_CONTACT
 
 
-def test_delivery_is_told_once_however_often_it_is_confirmed(station: Station) -> None:
+def test_delivery_is_reported_once_however_often_it_is_confirmed(station: Station) -> None:
     record = station.board.add()
     for _ in range(3):
         assert station.received(record) == ProductDelivered(product=record.product)
@@ -238,14 +238,16 @@ def test_a_second_receiver_may_finish_what_the_first_confirmed(station: Station)
     assert station.received(record) == ProductDelivered(product=record.product)
 
 
-def test_a_wrong_sha256_is_no_delivery(station: Station) -> None:
+def test_a_wrong_sha256_is_not_a_delivery(station: Station) -> None:
     record = station.board.add()
     assert station.received(record, "0" * 64) is Code.BAD_ARGUMENTS
     assert station.state(record) is ProductState.QUEUED
     assert station.delivered == station.lost == []
 
 
-def test_a_wrong_sha256_of_a_damaged_file_tells_that_the_product_is_lost(station: Station) -> None:
+def test_a_wrong_sha256_of_a_damaged_file_reports_the_product_as_lost(
+    station: Station,
+) -> None:
     record = station.board.add()
     station.board.path(record.product).write_bytes(b"damaged???"[: record.size])
     assert station.received(record, "0" * 64) is Code.PRODUCT_STATE
@@ -300,7 +302,7 @@ def test_what_a_receiver_has_stored_is_recorded_once_a_second(station: Station) 
         assert station.next().confirmed == recorded
 
 
-def test_a_receiver_that_begins_anew_is_believed(station: Station) -> None:
+def test_a_receiver_that_begins_again_is_believed(station: Station) -> None:
     record = station.board.add(size=1000)
     for offset in (500, 0):
         station.now += 2

@@ -31,7 +31,7 @@ from tests.unit.flightsw.downlink.test_transfer import Station
 class _ModelProduct:
     state: ProductState = ProductState.QUEUED
     deliveries: int = 0
-    told: int = 0
+    reports: int = 0
     file: bool = True
 
 
@@ -142,11 +142,11 @@ class TransferWalk(RuleBasedStateMachine):
 
     def _take_deliveries(self) -> None:
         for record in self._station.delivered:
-            self._model[record.product].told += 1
+            self._model[record.product].reports += 1
         self._station.delivered.clear()
 
     @invariant()
-    def the_record_tells_the_truth(self) -> None:
+    def the_record_is_true(self) -> None:
         listed = self._board.catalogue.list(ListProducts(states=(), limit=500)).products
         assert {one.product: one.state for one in listed} == {
             name: product.state for name, product in self._model.items()
@@ -154,7 +154,7 @@ class TransferWalk(RuleBasedStateMachine):
         self._take_deliveries()
         for name, product in self._model.items():
             assert self._board.path(name).exists() == product.file
-            assert product.told == product.deliveries
+            assert product.reports == product.deliveries
 
 
 TransferWalk.TestCase.settings = settings(max_examples=30, stateful_step_count=25)

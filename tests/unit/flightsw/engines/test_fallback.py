@@ -37,7 +37,7 @@ def _chain(
     )
 
 
-def test_an_absent_engine_says_so_in_one_line_and_the_chain_goes_on(small_package: Path) -> None:
+def test_an_absent_engine_says_so_in_one_line_and_the_chain_continues(small_package: Path) -> None:
     chain, given_up = _chain(("torch-cuda", "tensorrt", "dimc"), package=small_package)
     assert chain.engine().info.name == "dimc"
     assert [error.subject for error in given_up] == ["torch-cuda", "tensorrt"]
@@ -269,7 +269,7 @@ def test_a_chain_without_any_engine_says_why_the_first_is_absent(small_package: 
         chain.engine()
 
 
-def test_every_engine_tells_the_same_model_and_its_own_arithmetic(light_package: Path) -> None:
+def test_every_engine_gives_the_same_model_and_its_own_arithmetic(light_package: Path) -> None:
     package = load_package(light_package)
     with (
         open_engine("dimc", package, SETTINGS) as card,

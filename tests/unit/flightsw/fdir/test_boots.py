@@ -36,13 +36,13 @@ def test_the_first_boot_is_clean_and_has_number_one(boots: BootRecord) -> None:
     assert boots.begin(_START) == Boot(1, 0, True, FIRST_BOOT, loop=False)
 
 
-def test_an_end_in_order_is_told_at_the_next_boot(boots: BootRecord) -> None:
+def test_a_clean_end_is_reported_at_the_next_boot(boots: BootRecord) -> None:
     boots.begin(_START)
     boots.end_clean(_START + 1)
     assert boots.begin(_START + 2) == Boot(2, 0, True, CLEAN_SHUTDOWN, loop=False)
 
 
-def test_the_reason_of_an_end_is_told_once(boots: BootRecord) -> None:
+def test_the_reason_of_an_end_is_reported_once(boots: BootRecord) -> None:
     boots.begin(_START)
     boots.end_clean(_START + 1, RESTART_COMMANDED)
     assert boots.begin(_START + 2).reset_cause == RESTART_COMMANDED
@@ -53,7 +53,7 @@ def test_the_reason_of_an_end_is_told_once(boots: BootRecord) -> None:
     ("before", "now", "cause"),
     [("a", "a", KILLED), ("a", "b", POWER_CUT), ("", "b", UNCLEAN), ("a", "", UNCLEAN)],
 )
-def test_a_kill_is_told_from_a_power_cut_by_the_run_of_the_computer(
+def test_a_kill_is_distinguished_from_a_power_cut_by_the_run_of_the_computer(
     boots: BootRecord, before: str, now: str, cause: str
 ) -> None:
     boots.begin(_START, before)
@@ -81,7 +81,7 @@ def test_kills_with_the_same_job_at_work_count_once_until_systemd_would_give_up(
     assert loops == [False] * MOST_BOOTS + [True]
 
 
-def test_unclean_boots_further_apart_are_no_loop(boots: BootRecord) -> None:
+def test_unclean_boots_further_apart_are_not_a_loop(boots: BootRecord) -> None:
     assert not any(boots.begin(_START + n * 6 * _MINUTE).loop for n in range(10))
 
 
@@ -101,7 +101,7 @@ def test_a_clean_boot_is_never_a_loop_but_does_not_hide_one(boots: BootRecord) -
     assert boots.begin(_START).loop
 
 
-def test_a_clock_that_starts_anew_at_each_boot_hides_no_loop(boots: BootRecord) -> None:
+def test_a_clock_that_starts_again_at_each_boot_hides_no_loop(boots: BootRecord) -> None:
     boots.begin(_START)
     assert [boots.begin(n).loop for n in (7, 5, 3)] == [False, False, True]
 

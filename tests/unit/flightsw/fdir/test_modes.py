@@ -27,12 +27,12 @@ def _refused(machine: ModeMachine, mode: Mode) -> Refusal:
     return caught.value
 
 
-def test_the_service_boots_through_standby_into_operation_and_tells_each_step() -> None:
-    told: list[tuple[Mode, Mode]] = []
-    machine = ModeMachine(lambda before, after, why: told.append((before, after)))
+def test_the_service_boots_through_standby_into_operation_and_reports_each_step() -> None:
+    changes: list[tuple[Mode, Mode]] = []
+    machine = ModeMachine(lambda before, after, why: changes.append((before, after)))
     assert machine.mode is Mode.BOOT
     assert machine.ready() is Mode.OPERATIONAL
-    assert told == [(Mode.BOOT, Mode.STANDBY), (Mode.STANDBY, Mode.OPERATIONAL)]
+    assert changes == [(Mode.BOOT, Mode.STANDBY), (Mode.STANDBY, Mode.OPERATIONAL)]
 
 
 def test_standby_is_kept_when_asked_for() -> None:
@@ -44,14 +44,14 @@ def test_standby_is_kept_when_asked_for() -> None:
 
 @pytest.mark.parametrize("reason", list(SafeReason))
 def test_every_reason_leads_to_safe_and_says_why(reason: SafeReason) -> None:
-    told: list[str] = []
-    machine = ModeMachine(lambda before, after, why: told.append(why))
+    causes: list[str] = []
+    machine = ModeMachine(lambda before, after, why: causes.append(why))
     machine.ready()
     assert machine.unsafe(reason, "detail") is Mode.SAFE
-    assert told[-1] == f"{reason.value}: detail"
+    assert causes[-1] == f"{reason.value}: detail"
     assert machine.reasons == (reason,)
     machine.unsafe(reason, "again")
-    assert len(told) == 3
+    assert len(causes) == 3
 
 
 def test_a_boot_loop_keeps_the_service_safe_when_it_is_ready() -> None:
@@ -114,8 +114,8 @@ def test_cooling_leads_nowhere_where_another_reason_came_too(other: SafeReason) 
 
 
 def test_threads_see_every_change_once_and_in_order() -> None:
-    told: list[tuple[Mode, Mode]] = []
-    machine = ModeMachine(lambda before, after, why: told.append((before, after)))
+    changes: list[tuple[Mode, Mode]] = []
+    machine = ModeMachine(lambda before, after, why: changes.append((before, after)))
     machine.ready()
 
     def walk() -> None:
@@ -128,7 +128,7 @@ def test_threads_see_every_change_once_and_in_order() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(after is before for (_, after), (before, _) in pairwise(told))
+    assert all(after is before for (_, after), (before, _) in pairwise(changes))
 
 
 class ModeWalk(RuleBasedStateMachine):
@@ -136,8 +136,8 @@ class ModeWalk(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[tuple[Mode, Mode, str]] = []
-        self.machine = ModeMachine(lambda *change: self.told.append(change))
+        self.changes: list[tuple[Mode, Mode, str]] = []
+        self.machine = ModeMachine(lambda *change: self.changes.append(change))
         self.holding: set[SafeReason] = set()
         self.since_safe: set[SafeReason] = set()
         self.started = False
@@ -193,18 +193,18 @@ class ModeWalk(RuleBasedStateMachine):
             assert self.machine.mode is Mode.SAFE
 
     @invariant()
-    def reasons_are_told_in_safe_mode_alone(self) -> None:
+    def reasons_are_given_in_safe_mode_alone(self) -> None:
         assert set(self.machine.reasons) == self.since_safe
         assert bool(self.machine.reasons) == (self.machine.mode is Mode.SAFE)
 
     @invariant()
     def boot_never_comes_back(self) -> None:
-        assert all(after is not Mode.BOOT for _, after, _ in self.told)
+        assert all(after is not Mode.BOOT for _, after, _ in self.changes)
 
     @invariant()
     def changes_form_a_chain_that_ends_here(self) -> None:
         mode = Mode.BOOT
-        for before, after, why in self.told:
+        for before, after, why in self.changes:
             assert before is mode
             assert after is not before
             assert why

@@ -42,7 +42,7 @@ def test_a_disk_is_full_until_more_than_the_reserve_is_free() -> None:
     assert states == [_IN, _WARNING, _CRITICAL, _CRITICAL, _WARNING, _WARNING, _IN]
 
 
-def test_changes_are_told_with_the_state_before() -> None:
+def test_changes_are_reported_with_the_state_before() -> None:
     monitor = LimitMonitor("cpu")
     first = monitor.check(20, 0, _TEMPERATURE)
     assert (first.before, first.state, first.changed) == (_STALE, _IN, True)
@@ -69,7 +69,7 @@ def test_a_sensor_that_never_spoke_is_stale_without_a_change_or_an_action() -> N
     assert (look.state, look.changed, look.acts, look.value) == (_STALE, False, False, None)
 
 
-def test_new_limits_count_at_once_even_for_a_silent_sensor() -> None:
+def test_new_limits_take_effect_immediately_even_for_a_silent_sensor() -> None:
     monitor = LimitMonitor("cpu")
     monitor.check(90, 0, _TEMPERATURE)
     assert monitor.check(None, 1, temperature_limits(100, 110, 5)).state is _IN
@@ -128,7 +128,7 @@ def test_the_dictionarys_limits_of_housekeeping_are_found() -> None:
 
 
 @pytest.mark.parametrize("jump", [-3600.0, -1.5, 1.5, 1e9])
-def test_a_jump_of_the_clock_is_told_once_in_seconds(jump: float) -> None:
+def test_a_jump_of_the_clock_is_reported_once_in_seconds(jump: float) -> None:
     monitor = ClockMonitor()
     start = 1_800_000_000 * 10**9
     assert monitor.check(start, 50.0, 50.0) is None
@@ -138,12 +138,12 @@ def test_a_jump_of_the_clock_is_told_once_in_seconds(jump: float) -> None:
     assert monitor.check(moved + 10**9, 53.0, 53.0) is None
 
 
-def test_a_slow_drift_is_no_jump() -> None:
+def test_a_slow_drift_is_not_a_jump() -> None:
     monitor = ClockMonitor()
     assert all(monitor.check(int(n * 1.0005e9), float(n), n) is None for n in range(10_000))
 
 
-def test_a_wait_between_two_clocks_is_no_jump_and_hides_none() -> None:
+def test_a_wait_between_two_clocks_is_not_a_jump_and_hides_none() -> None:
     monitor = ClockMonitor()
     assert monitor.check(0, 0.0, 0.0) is None
     assert monitor.check(7 * 10**9, 1.0, 7.0) is None  # UTC was read late in six seconds

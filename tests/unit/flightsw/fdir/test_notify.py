@@ -13,7 +13,7 @@ from flightsw.fdir.notify import ServiceNotifier
 
 @pytest.fixture(params=["file", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """A service manager's socket, and its address as NOTIFY_SOCKET would tell it."""
+    """A service manager's socket, and its address as NOTIFY_SOCKET gives it."""
     if request.param == "file":
         name = str(tmp_path / "notify")
         address = name
@@ -27,7 +27,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
 
 
 @pytest.mark.parametrize(
-    ("tell", "message"),
+    ("notify", "message"),
     [
         (ServiceNotifier.ready, b"READY=1"),
         (ServiceNotifier.stopping, b"STOPPING=1"),
@@ -38,11 +38,11 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[so
     ],
 )
 def test_the_manager_hears_what_systemd_lays_down(
-    manager: tuple[socket.socket, str], tell: Callable[[ServiceNotifier], bool], message: bytes
+    manager: tuple[socket.socket, str], notify: Callable[[ServiceNotifier], bool], message: bytes
 ) -> None:
     listener, name = manager
     notifier = ServiceNotifier.from_environment({"NOTIFY_SOCKET": name}, process=1)
-    assert tell(notifier)
+    assert notify(notifier)
     assert listener.recv(4096) == message
 
 
@@ -52,7 +52,7 @@ def test_without_a_manager_nothing_is_sent() -> None:
     assert notifier.watchdog_period_s is None
 
 
-def test_a_manager_that_is_gone_is_no_fault(tmp_path: Path) -> None:
+def test_a_manager_that_is_gone_is_not_a_fault(tmp_path: Path) -> None:
     assert not ServiceNotifier(str(tmp_path / "gone")).watchdog()
     assert not ServiceNotifier("/" + "x" * 200).watchdog()
 

@@ -46,7 +46,7 @@ def test_expecting_again_changes_the_time_allowed() -> None:
     assert hearts.stalled(100) == []
 
 
-def test_a_beat_told_late_never_turns_time_back() -> None:
+def test_a_beat_reported_late_never_turns_time_back() -> None:
     hearts = Heartbeats()
     hearts.expect("a", 5, monotonic=0)
     hearts.beat("a", 10)

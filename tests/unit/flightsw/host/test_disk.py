@@ -23,7 +23,7 @@ from flightsw.host.disk import (
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_every_kind_of_a_full_disk_tells_what_is_free(tmp_path: Path, number: int) -> None:
+def test_every_kind_of_a_full_disk_reports_what_is_free(tmp_path: Path, number: int) -> None:
     with pytest.raises(DiskFull) as caught, disk_errors(tmp_path, 5_000_000):
         raise OSError(number, os.strerror(number))
     assert caught.value.fields["needed_bytes"] == 5_000_000

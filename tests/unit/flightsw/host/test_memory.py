@@ -18,7 +18,7 @@ _ENDS = [
 
 
 @pytest.mark.parametrize("error", _ENDS, ids=repr)
-def test_whoever_finds_no_memory_it_is_one_error_with_the_first_ones_words(
+def test_memory_missing_in_any_thread_is_one_error_with_the_words_of_the_first(
     error: Exception,
 ) -> None:
     with pytest.raises(MemoryExhausted, match="the scene") as caught, memory_errors("the scene"):

@@ -23,7 +23,7 @@ def _tracker(*, done: bool = False) -> Any:
         max_size=200,
     )
 )
-def test_what_waits_is_bounded_whoever_sends(sends: list[tuple[str, int]]) -> None:
+def test_what_waits_is_bounded_for_all_senders_together(sends: list[tuple[str, int]]) -> None:
     budget = SendBudget(_MOST)
     for client, size in sends:
         if budget.has_room(client, size):

@@ -19,7 +19,7 @@ from flightsw.jobs.queue import Job, JobQueue
 from flightsw.products.contents import Experience
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import CancelJob, CloudFraction, Code, JobState, ProcessScene
-from tests.unit.flightsw.commanding.harness import Harness, told
+from tests.unit.flightsw.commanding.harness import Harness, stage_texts
 
 _LOOKED_AT = 0.97
 _FRACTION = CloudFraction(
@@ -60,7 +60,7 @@ class _Desk:
         )
 
     def stages(self, telecommand: str) -> list[str]:
-        return told(self.harness.known(telecommand))
+        return stage_texts(self.harness.known(telecommand))
 
     def _process(self, request: ProcessScene, context: TelecommandContext) -> Outcome:
         return Deferred({"job": self.jobs.add(context.reference, request, 1).id})

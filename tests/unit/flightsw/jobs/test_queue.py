@@ -372,9 +372,9 @@ class JobWalk(RuleBasedStateMachine):
         working |= {self._ahead} & {*self._in(JobState.QUEUED)}
         assert {*recovered.suspects} == working
         self._ahead, self._alone, charged = "", self._alone | working, len(working) <= 1
-        told = {job.id: JobState.QUEUED for job in recovered.requeued}
-        told |= {job.id: JobState.FAILED for job in recovered.failed}
-        told |= {job.id: JobState.CANCELLED for job in recovered.cancelled}
+        states = {job.id: JobState.QUEUED for job in recovered.requeued}
+        states |= {job.id: JobState.FAILED for job in recovered.failed}
+        states |= {job.id: JobState.CANCELLED for job in recovered.cancelled}
         expected = {}
         for name in self._in(JobState.RUNNING):
             job = self._model[name]
@@ -387,7 +387,7 @@ class JobWalk(RuleBasedStateMachine):
             if job.state is not JobState.FAILED and not job.cancelled and not charged:
                 job.attempts -= 1
             expected[name] = job.state
-        assert told == expected
+        assert states == expected
 
     @invariant()
     def no_job_is_lost_and_every_end_has_its_reason(self) -> None:

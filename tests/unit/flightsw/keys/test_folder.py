@@ -181,7 +181,9 @@ def test_no_client_takes_the_services_name(keys: KeyFolder, ground: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["alice.key_secret", "alice.telecommand_key", "absent.key"])
-def test_what_is_no_public_key_is_not_authorised(keys: KeyFolder, ground: Path, name: str) -> None:
+def test_a_file_without_a_public_key_is_not_authorised(
+    keys: KeyFolder, ground: Path, name: str
+) -> None:
     with pytest.raises(LinkError):
         keys.authorise(ground / name)
     assert keys.names() == []
@@ -356,7 +358,7 @@ def test_a_record_of_a_rotation_that_the_service_did_not_make_locks_its_client_o
         record.write_text("{}")
     elif how == "changed":
         kept = json.loads(record.read_text())
-        kept["keys"][1]["secret"] = "e" * 64  # that of whoever writes into the state
+        kept["keys"][1]["secret"] = "e" * 64  # the secret of anyone who writes into the state
         record.write_text(json.dumps(kept))
     elif how == "of another client":
         record.write_bytes(_rotated(keys, ground, "bob").read_bytes())

@@ -60,7 +60,7 @@ class Station:
         assert staged is not None
         return staged
 
-    def fly(self, version: str) -> str:
+    def activate(self, version: str) -> str:
         model = self.stage(version)
         self.slots.activate(model, passed)
         return model
@@ -113,7 +113,7 @@ def shipped_id(released: Path) -> str:
     return load_package(released).model_id
 
 
-def test_the_shipped_package_flies_at_first(station: Station, shipped_id: str) -> None:
+def test_the_shipped_package_is_active_at_first(station: Station, shipped_id: str) -> None:
     assert station.slots.active() is None
     assert station.slots.state() == SlotState(active=shipped_id, staged=None, previous=None)
 
@@ -124,7 +124,7 @@ def test_without_another_the_package_of_the_software_is_the_shipped_one(tmp_path
         assert slots.state().active == load_package().model_id
 
 
-def test_a_staged_package_waits_while_the_active_one_goes_on(
+def test_a_staged_package_waits_while_the_active_one_serves(
     station: Station, shipped_id: str
 ) -> None:
     model = station.stage("2.0")
@@ -142,7 +142,7 @@ def test_what_is_on_board_does_not_need_the_inbox(station: Station) -> None:
     assert station.slots.active() == station.packages / model
 
 
-def test_the_self_test_runs_on_the_staged_package_before_it_flies(
+def test_the_self_test_runs_on_the_staged_package_before_it_is_activated(
     station: Station, shipped_id: str
 ) -> None:
     model = station.stage("2.0")
@@ -178,7 +178,7 @@ def test_a_self_test_that_raises_leaves_everything_as_it_was(station: Station) -
     assert station.slots.active() is None
 
 
-def test_a_staged_package_that_was_damaged_since_does_not_fly(station: Station) -> None:
+def test_a_staged_package_that_was_damaged_since_is_not_activated(station: Station) -> None:
     model = station.stage("2.0")
     (station.packages / model / "NOTICE").write_text("damaged")
     with pytest.raises(PackageTampered, match="NOTICE"):
@@ -195,32 +195,34 @@ def test_only_the_staged_package_is_activated(station: Station, shipped_id: str)
 
 
 def test_the_previous_package_is_kept_and_the_one_before_it_goes(station: Station) -> None:
-    models = [station.fly(version) for version in ("2.0", "3.0", "4.0")]
+    models = [station.activate(version) for version in ("2.0", "3.0", "4.0")]
     assert station.slots.state() == SlotState(active=models[2], staged=None, previous=models[1])
     assert station.on_board() == set(models[1:])
 
 
-def test_rolling_back_flies_the_previous_package(station: Station) -> None:
-    second, third = station.fly("2.0"), station.fly("3.0")
+def test_rolling_back_activates_the_previous_package(station: Station) -> None:
+    second, third = station.activate("2.0"), station.activate("3.0")
     state = station.slots.roll_back()
     assert state == SlotState(active=second, staged=third, previous=None)
     assert station.slots.active() == station.packages / second
 
 
 def test_rolling_back_to_the_shipped_package(station: Station, shipped_id: str) -> None:
-    second = station.fly("2.0")
+    second = station.activate("2.0")
     assert station.slots.roll_back() == SlotState(active=shipped_id, staged=second, previous=None)
     assert station.slots.active() is None
 
 
-def test_a_package_that_was_left_can_fly_again_without_another_upload(station: Station) -> None:
-    second = station.fly("2.0")
+def test_a_package_that_was_left_can_be_activated_without_another_upload(
+    station: Station,
+) -> None:
+    second = station.activate("2.0")
     station.slots.roll_back()
     assert station.slots.activate(second, passed).active == second
 
 
 def test_rolling_back_keeps_a_package_that_is_staged(station: Station, shipped_id: str) -> None:
-    station.fly("2.0")
+    station.activate("2.0")
     third = station.stage("3.0")
     assert station.slots.roll_back() == SlotState(active=shipped_id, staged=third, previous=None)
     assert station.on_board() == {third}
@@ -228,13 +230,13 @@ def test_rolling_back_keeps_a_package_that_is_staged(station: Station, shipped_i
 
 def test_there_is_one_step_back_and_none_at_first(station: Station) -> None:
     refused(Code.NO_MODEL, station.slots.roll_back)
-    station.fly("2.0")
+    station.activate("2.0")
     station.slots.roll_back()
     refused(Code.NO_MODEL, station.slots.roll_back)
 
 
 def test_a_previous_package_that_was_damaged_is_not_rolled_back_to(station: Station) -> None:
-    second, third = station.fly("2.0"), station.fly("3.0")
+    second, third = station.activate("2.0"), station.activate("3.0")
     (station.packages / second / "golden.npz").unlink()
     with pytest.raises(PackageInvalid, match="golden"):
         station.slots.roll_back()
@@ -242,7 +244,7 @@ def test_a_previous_package_that_was_damaged_is_not_rolled_back_to(station: Stat
 
 
 def test_the_shipped_package_can_be_staged_again(station: Station, shipped_id: str) -> None:
-    second = station.fly("2.0")
+    second = station.activate("2.0")
     shutil.copytree(station.shipped, station.inbox / "again")
     digest = sha256(station.shipped / "SHA256SUMS")
     assert station.slots.stage("again", digest).staged == shipped_id
@@ -265,8 +267,8 @@ def test_staging_the_same_package_twice_changes_nothing(station: Station) -> Non
 
 
 def test_staging_mends_a_package_that_was_damaged_on_board(station: Station) -> None:
-    second = station.fly("2.0")
-    station.fly("3.0")
+    second = station.activate("2.0")
+    station.activate("3.0")
     (station.packages / second / "NOTICE").unlink()
     station.stage("2.0")
     load_package(station.packages / second)
@@ -274,7 +276,7 @@ def test_staging_mends_a_package_that_was_damaged_on_board(station: Station) -> 
 
 
 def test_the_active_package_is_not_staged(station: Station) -> None:
-    model = station.fly("2.0")
+    model = station.activate("2.0")
     digest = station.upload("2.0")
     refusal = refused(Code.BAD_ARGUMENTS, lambda: station.slots.stage("2.0", digest))
     assert model in refusal.cause
@@ -413,8 +415,8 @@ def test_a_full_disk_is_reported_and_leaves_nothing(
 
 
 def test_slots_outlive_the_process(station: Station) -> None:
-    station.fly("2.0")
-    station.fly("3.0")
+    station.activate("2.0")
+    station.activate("3.0")
     station.stage("4.0")
     again = station.start()
     assert again.state() == station.slots.state()
@@ -422,7 +424,7 @@ def test_slots_outlive_the_process(station: Station) -> None:
 
 
 def test_a_start_clears_away_what_a_power_cut_left(station: Station) -> None:
-    model = station.fly("2.0")
+    model = station.activate("2.0")
     shutil.copytree(station.shipped, station.packages / ".incoming")
     shutil.copytree(station.shipped, station.packages / "never-decided")
     station.start()
@@ -436,7 +438,7 @@ def test_a_fact_that_is_not_ours_is_never_guessed_at(station: Station) -> None:
 
 
 class PowerCut(BaseException):
-    """Ends whatever runs, where no handler expects it."""
+    """Ends the run at a place at which no handler expects it."""
 
 
 class Failing:

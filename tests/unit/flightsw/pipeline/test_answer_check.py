@@ -246,7 +246,7 @@ def test_a_patch_has_borders_in_smooth_logits_which_have_none(
     assert borders(unsigned(smooth)) > MOST_BORDERS
 
 
-def test_what_a_band_shows_too_is_no_fault_of_the_answer_and_what_it_does_not_show_is() -> None:
+def test_what_a_band_shows_too_is_not_a_fault_of_the_answer_and_what_it_does_not_show_is() -> None:
     random = np.random.default_rng(1)
     clear = np.zeros((224, 224), np.int8)
     flat, shown = np.zeros((2, 224, 224, 4), np.int8)
@@ -264,7 +264,7 @@ def test_what_a_band_shows_too_is_no_fault_of_the_answer_and_what_it_does_not_sh
     assert borders(unsigned(patch), shown) == 0
 
 
-def test_texture_of_a_tile_is_no_doubt_of_its_answer() -> None:
+def test_texture_of_a_tile_does_not_make_its_answer_doubtful() -> None:
     random = np.random.default_rng(2)
     tile = np.zeros((224, 224, 4), np.int8)
     tile[random.random((224, 224)) < 0.01] = 60

@@ -34,7 +34,7 @@ THERMAL_S = 60.0
 
 
 class _Card:
-    """Draws and warms as it works or rests; its clock goes on only then."""
+    """Draws and warms as it works or rests; its clock advances only then."""
 
     def __init__(
         self,

@@ -153,7 +153,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[weakref.ref[_Faili
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_where_cuda_fails_in_the_middle_of_a_scene_the_cpu_goes_on_with_the_same_bytes(
+def test_if_cuda_fails_in_the_middle_of_a_scene_the_cpu_continues_with_the_same_bytes(
     device: Literal["auto", "cuda"], failing: list[weakref.ref[_FailingLater]]
 ) -> None:
     tables = np.random.default_rng(3).integers(-128, 128, (4, 65_536)).astype(np.int8)

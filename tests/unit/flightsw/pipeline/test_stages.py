@@ -12,7 +12,7 @@ from flightsw.pipeline.stages import Stages, StopSignal
 
 def test_a_stage_that_fails_before_the_next_one_is_built_still_surfaces() -> None:
     def broken() -> Iterator[int]:
-        raise OSError("gone at once")
+        raise OSError("gone immediately")
         yield 0
 
     def run_two_stages() -> None:
@@ -21,7 +21,7 @@ def test_a_stage_that_fails_before_the_next_one_is_built_still_surfaces() -> Non
             stages._threads[0].join(10)  # the failure is older than the second stage
             list(stages.run("second", first, depth=1))
 
-    with pytest.raises(OSError, match="gone at once"):
+    with pytest.raises(OSError, match="gone immediately"):
         run_two_stages()
 
 

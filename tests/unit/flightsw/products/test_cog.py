@@ -112,7 +112,7 @@ def test_probability_needs_rows_with_probabilities(simulate, tmp_path):
         products.write(rows)
 
 
-def test_threshold_and_buffer_are_told_in_every_geotiff(simulate, tmp_path):
+def test_threshold_and_buffer_are_stated_in_every_geotiff(simulate, tmp_path):
     scene = simulate(30, 20)
     context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
 

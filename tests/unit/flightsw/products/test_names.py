@@ -1,4 +1,4 @@
-"""Names that tell scene and time; what exists is not overwritten unless that is asked for."""
+"""Names that state scene and time; what exists is not overwritten unless that is asked for."""
 
 from __future__ import annotations
 

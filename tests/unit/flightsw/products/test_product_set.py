@@ -74,7 +74,7 @@ def test_names_stay_inside_the_folder_whatever_the_scene_is_called(simulate, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
-def test_report_tells_the_truth_of_every_file(simulate, all_products, tmp_path):
+def test_report_is_true_of_every_file(simulate, all_products, tmp_path):
     scene = simulate(40, 50)
 
     published = scene.publish(tmp_path, *all_products)
@@ -108,7 +108,7 @@ def test_report_holds_the_figures_of_the_scene(simulate, tmp_path):
     assert report.notes == ()
 
 
-def test_report_tells_threshold_and_buffer(simulate, tmp_path):
+def test_report_states_threshold_and_buffer(simulate, tmp_path):
     scene = simulate(40, 50)
     context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
 
@@ -130,7 +130,7 @@ def test_report_of_a_newer_format_is_refused(simulate, tmp_path):
         read_report(newer)
 
 
-def test_file_that_is_no_report_is_refused(tmp_path):
+def test_file_that_is_not_a_report_is_refused(tmp_path):
     (tmp_path / "report.json").write_text('{"format": "one"}')
 
     with pytest.raises(ProductError, match="not a readable report"):

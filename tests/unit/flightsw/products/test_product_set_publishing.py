@@ -205,7 +205,7 @@ def test_folder_left_before_it_could_be_locked_is_removed(simulate, out):
     assert (out / ".notes.partial").exists()  # not one of ours
 
 
-def test_two_writers_of_one_scene_in_one_process_are_told_apart(simulate, out):
+def test_two_writers_of_one_scene_in_one_process_are_distinguished(simulate, out):
     scene = simulate(8, 8)
 
     with (

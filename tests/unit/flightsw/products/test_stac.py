@@ -138,7 +138,7 @@ def test_assets_carry_multihash_size_and_media_type(publish_item, tmp_path):
     assert item.assets["visualization_jpg"].roles == ["thumbnail", "overview"]
 
 
-def test_threshold_and_buffer_are_told_if_the_mask_is_not_the_plain_answer(simulate, tmp_path):
+def test_threshold_and_buffer_are_stated_if_the_mask_is_not_the_plain_answer(simulate, tmp_path):
     scene = simulate(40, 50)
     context = replace(scene.context, threshold_percent=30, buffer_m=100.0)
     changed = replace(scene, context=context)
@@ -153,7 +153,7 @@ def test_threshold_and_buffer_are_told_if_the_mask_is_not_the_plain_answer(simul
     assert [given["properties"].get(name) for name in names] == [30, 100.0]
 
 
-def test_classes_are_told_for_mask_and_class_map(publish_item):
+def test_classes_are_stated_for_mask_and_class_map(publish_item):
     item, _ = publish_item()
 
     mask, classes = (
@@ -179,7 +179,7 @@ def test_item_without_georeference_has_null_geometry(publish_item):
     assert item.properties["proj:shape"] == [40, 50]
 
 
-def test_tile_that_is_no_mgrs_square_has_no_grid_code(publish_item):
+def test_tile_that_is_not_an_mgrs_square_has_no_grid_code(publish_item):
     item, _ = publish_item(tile_id="rooftops")
 
     assert "grid:code" not in item.properties

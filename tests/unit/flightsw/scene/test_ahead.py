@@ -46,7 +46,7 @@ def test_a_scene_begun_ahead_has_the_same_pixels_and_metadata(recipe: SceneRecip
     assert _decoding_threads() == []
 
 
-def test_another_scene_than_the_one_begun_is_opened_anew(recipe: SceneRecipe) -> None:
+def test_another_scene_than_the_one_begun_is_opened_again(recipe: SceneRecipe) -> None:
     ahead = SceneAhead()
     ahead.begin(lambda: recipe)
     other = replace(recipe, ground_sample_distance=20)

@@ -79,7 +79,7 @@ def _tiff(path: Path) -> None:
     ],
     ids=["empty", "text", "signature only", "renamed TIFF"],
 )
-def test_what_is_no_jpeg_2000_is_corrupt(image: Path, spoil: Callable[[Path], None]) -> None:
+def test_what_is_not_jpeg_2000_is_corrupt(image: Path, spoil: Callable[[Path], None]) -> None:
     spoil(image)
     with pytest.raises(CorruptImage, match=r"not a JPEG 2000 file|no codestream"):
         inspect(image)

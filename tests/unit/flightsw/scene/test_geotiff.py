@@ -234,7 +234,7 @@ def test_a_missing_or_doubled_band_is_named(tmp_path: Path) -> None:
         open_scene(path)
 
 
-def test_a_folder_tells_missing_doubled_and_unequal_bands(tmp_path: Path) -> None:
+def test_a_folder_reports_missing_doubled_and_unequal_bands(tmp_path: Path) -> None:
     for band, pixels in zip(BANDS[:3], PIXELS[:3], strict=True):
         write_tiff(tmp_path / f"{band}.tif", pixels[None], names=("",))
     with pytest.raises(MissingBand, match="B08"):
@@ -313,9 +313,9 @@ def test_what_is_assumed_serves_only_a_file_that_says_nothing(tmp_path: Path) ->
     assert scene.metadata.offsets == dict.fromkeys(BANDS, -1000)
     assert any("of the settings is assumed" in remark for remark in scene.metadata.remarks)
     np.testing.assert_array_equal(pixels_of(scene), PIXELS[::-1])
-    told = open_scene(write_tiff(tmp_path / "b.tif", offset=0), assumed=assumed)
-    assert told.metadata.offsets == dict.fromkeys(BANDS, 0)
-    np.testing.assert_array_equal(pixels_of(told), PIXELS)
+    stated = open_scene(write_tiff(tmp_path / "b.tif", offset=0), assumed=assumed)
+    assert stated.metadata.offsets == dict.fromkeys(BANDS, 0)
+    np.testing.assert_array_equal(pixels_of(stated), PIXELS)
 
 
 @pytest.mark.parametrize("name", ["scene.tif", "scene.tif.aux.xml", "scene.tif.ovr", "scene.tfw"])
@@ -358,7 +358,7 @@ def test_the_time_is_read_from_the_name(tmp_path: Path, time: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a_20220422_20220509_02", "a_2022112_115411", "a_1234"])
-def test_numbers_that_are_no_time_are_not_read_as_one(tmp_path: Path, name: str) -> None:
+def test_numbers_that_are_not_a_time_are_not_read_as_one(tmp_path: Path, name: str) -> None:
     assert open_scene(write_tiff(tmp_path / f"{name}.tif")).metadata.sensed_at is None
 
 

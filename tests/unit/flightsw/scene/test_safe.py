@@ -120,7 +120,7 @@ def test_a_bare_image_folder_without_any_metadata_needs_an_offset(tmp_path: Path
     assert any("no georeference" in remark for remark in known.remarks)
 
 
-def test_coarser_bands_are_used_where_there_are_no_finer_ones(tmp_path: Path) -> None:
+def test_coarser_bands_are_used_if_finer_ones_are_missing(tmp_path: Path) -> None:
     bands = ("B02", "B03", "B04", "B8A")
     root = SafeProduct(at={20: bands, 60: bands}).write(tmp_path)
     scene = open_scene(root, ("B08", "B02"))
@@ -176,7 +176,7 @@ def test_two_files_for_one_band_are_both_named(tmp_path: Path) -> None:
         open_scene(root)
 
 
-def test_hidden_files_are_no_bands(tmp_path: Path) -> None:
+def test_hidden_files_are_not_bands(tmp_path: Path) -> None:
     root = SafeProduct().write(tmp_path)
     path = band_file(root, "B03")
     path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
@@ -191,14 +191,14 @@ def test_bands_of_different_size_are_named_with_their_sizes(tmp_path: Path) -> N
     assert "B02_10m.jp2 is 203 x 157" in str(caught.value)
 
 
-def test_an_image_of_another_size_than_told_is_a_remark(tmp_path: Path) -> None:
+def test_an_image_of_another_size_than_stated_is_a_remark(tmp_path: Path) -> None:
     root = SafeProduct(checksum=None).write(tmp_path)
     for band in BANDS:
         write_jp2(band_file(root, band), band_pixels(band, 100, 90))
     assert any("MTD_TL.xml says 203 x 157" in one for one in open_scene(root).metadata.remarks)
 
 
-def test_too_few_resolutions_are_told(tmp_path: Path) -> None:
+def test_too_few_resolutions_are_reported(tmp_path: Path) -> None:
     root = SafeProduct(checksum=None).write(tmp_path)
     write_jp2(band_file(root, "B02"), band_pixels("B02", 157, 203), levels=0)
     with pytest.raises(SceneError, match="reduced resolutions"):
@@ -211,7 +211,7 @@ def test_a_path_that_is_not_there_is_not_found(tmp_path: Path, name: str) -> Non
         open_scene(tmp_path / name)
 
 
-def test_what_is_no_product_is_not_found(tmp_path: Path) -> None:
+def test_what_is_not_a_product_is_not_found(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing")
     for path in (tmp_path, tmp_path / "notes.txt"):
         with pytest.raises(SceneNotFound, match="is not a known kind of product"):
@@ -401,10 +401,12 @@ def test_each_band_has_its_own_offset(tmp_path: Path) -> None:
 def test_a_level_2a_product_says_that_it_has_no_b10(tmp_path: Path) -> None:
     at = {10: BANDS, 20: ALL_AT[20], 60: ("B01", "B09")}
     root = SafeProduct(at).write(tmp_path, pixels=as_measured)
-    with pytest.raises(MissingBand, match="lacks band B10, which Level-2A products do not") as told:
+    with pytest.raises(
+        MissingBand, match="lacks band B10, which Level-2A products do not"
+    ) as caught:
         open_scene(root, ALL_BANDS)
-    assert told.value.fields["band"] == "B10"
-    assert "Level-1C" in str(told.value)
+    assert caught.value.fields["band"] == "B10"
+    assert "Level-1C" in str(caught.value)
     without = tuple(band for band in ALL_BANDS if band != "B10")
     found = pixels_of(open_scene(root, without))
     np.testing.assert_array_equal(found[-1], repeated(as_measured("B01"), 6))

@@ -20,7 +20,7 @@ from flightsw.scene import open_scene
 from flightsw.scene.codestream import inspect
 from flightsw.scene.jp2 import Jp2Band
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
-from flightsw.scene.strips import StripScene, panel_columns, rows_at_once
+from flightsw.scene.strips import StripScene, panel_columns, rows_per_decode
 from tests.unit.flightsw.scene.safe_writer import (
     BANDS,
     SafeProduct,
@@ -108,7 +108,7 @@ def test_a_scene_can_be_read_twice(tall_product: Path) -> None:
     targets=st.integers(1, 4),
     at_once=st.sampled_from([1, 40, 100, 4096]),
 )
-def test_any_heights_and_columns_at_once_give_the_same_rows(
+def test_any_number_of_rows_and_columns_in_a_read_give_the_same_rows(
     tmp_path_factory: pytest.TempPathFactory,
     *,
     height: int,
@@ -139,7 +139,7 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
     (path,) = (shared_data / "jp2").glob("ref_*_sub.jp2")
     image = inspect(path)
     band = Jp2Band(path, image, slice(0, 1), step)
-    rows = rows_at_once([image.tile_height], step)
+    rows = rows_per_decode([image.tile_height], step)
     assert rows == 1024
     metadata = SceneMetadata(
         "crop", "", "", "", ("B02",), {"B02": 0}, 1e4, 3200 // step, 2400 // step, 10 * step
@@ -162,7 +162,7 @@ def test_real_crop_of_one_tile_twelve_layers_and_9_7_wavelet(shared_data: Path, 
     ],
 )
 def test_strips_follow_the_tiles_and_the_step(heights: list[int], step: int, rows: int) -> None:
-    assert rows_at_once(heights, step) == rows
+    assert rows_per_decode(heights, step) == rows
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_a_decode_is_begun_ahead_and_the_next_with_the_last_strip_before_it(
     assert len(reads.begun) == decodes
 
 
-def test_a_strip_tells_how_many_decodes_come_after_its_own(tall_product: Path) -> None:
+def test_a_strip_states_how_many_decodes_come_after_its_own(tall_product: Path) -> None:
     with replace(_safe_scene(tall_product), rows=192).strips(2) as strips:
         decodes = [(strip.top // 192, strip.decodes_after) for strip in strips]
     assert {decode + after for decode, after in decodes} == {2311 // 192}

@@ -156,7 +156,7 @@ def test_a_file_that_another_process_holds_is_unavailable_not_waited_for(tmp_pat
         assert state.fact("kept") == b"2"
 
 
-def test_a_file_that_another_process_holds_whole_is_told_at_the_start(tmp_path: Path) -> None:
+def test_a_file_that_another_process_holds_whole_is_reported_at_the_start(tmp_path: Path) -> None:
     StateFile(tmp_path).close()
     other = sqlite3.connect(tmp_path / "state.sqlite", isolation_level=None)
     other.execute("PRAGMA locking_mode = EXCLUSIVE")

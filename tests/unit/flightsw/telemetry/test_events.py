@@ -54,7 +54,7 @@ def test_an_event_has_the_dictionarys_severity_and_is_logged_at_its_level(
     assert call.kwargs["fields"] == {"job": "j1"}
 
 
-def test_a_flood_is_squelched_told_once_and_counted_in_the_next_that_passes() -> None:
+def test_a_flood_is_squelched_reported_once_and_counted_in_the_next_that_passes() -> None:
     reported = _Reported()
     for _ in range(BURST + 30):
         reported.reporter.report("TELECOMMAND_REJECTED", "x")

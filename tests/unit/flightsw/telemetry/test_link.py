@@ -282,7 +282,7 @@ def test_the_thread_answers_while_nothing_happens(ground: _Ground) -> None:
 
 
 @pytest.mark.parametrize("message", [b"", b"\x02evt", b"\x00evt", b"\xff" * 200, b"evt"])
-def test_what_is_no_subscription_is_passed_over(ground: _Ground, message: bytes) -> None:
+def test_what_is_not_a_subscription_is_passed_over(ground: _Ground, message: bytes) -> None:
     link = ground.link()
     rude = ground.subscriber(kind=zmq.XSUB)
     rude.send(message)

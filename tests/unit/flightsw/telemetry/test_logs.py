@@ -80,7 +80,7 @@ def test_warnings_are_logged(lines: _Lines) -> None:
     assert "old habit" in record["event"]
 
 
-def test_an_exception_is_told_with_its_stack_and_no_local_variables(lines: _Lines) -> None:
+def test_an_exception_is_logged_with_its_stack_and_no_local_variables(lines: _Lines) -> None:
     def fails() -> None:
         hidden = "".join(("s3", "cret"))
         raise ValueError(len(hidden))
@@ -96,7 +96,7 @@ def test_an_exception_is_told_with_its_stack_and_no_local_variables(lines: _Line
 
 def test_a_thread_that_ends_by_an_exception_is_logged(lines: _Lines) -> None:
     def fails() -> None:
-        raise ValueError("told")
+        raise ValueError("reported")
 
     thread = threading.Thread(target=fails, name="flightsw-test")
     thread.start()
@@ -104,7 +104,7 @@ def test_a_thread_that_ends_by_an_exception_is_logged(lines: _Lines) -> None:
     (record,) = lines.records()
     assert record["level"] == "critical"
     assert "flightsw-test" in record["event"]
-    assert "ValueError: told" in record["exception"]
+    assert "ValueError: reported" in record["exception"]
 
 
 def test_lines_of_many_threads_stay_whole(lines: _Lines) -> None:

@@ -44,9 +44,7 @@ def test_the_rail_can_be_chosen(tmp_path: Path) -> None:
     assert other.read().card_power_w is None
 
 
-def test_a_rail_whose_folder_is_numbered_anew_is_found_again(
-    tmp_path: Path, sensors: Sensors
-) -> None:
+def test_a_rail_whose_folder_is_renumbered_is_found_again(tmp_path: Path, sensors: Sensors) -> None:
     chip = tmp_path / "hwmon" / "hwmon1"
     _files(chip, name="ina3221", in1_label="VDD_IN", in1_input="5000", curr1_input="1000")
     assert sensors.card_power() == 5.0
@@ -67,9 +65,7 @@ def test_the_hottest_of_the_cpus_zones_counts_and_others_do_not(
     assert sensors.read().cpu_temperature_c == 54.25
 
 
-def test_a_chip_tells_the_temperature_where_there_is_no_zone(
-    tmp_path: Path, sensors: Sensors
-) -> None:
+def test_a_chip_gives_the_temperature_if_no_zone_does(tmp_path: Path, sensors: Sensors) -> None:
     _files(tmp_path / "hwmon" / "hwmon0", name="coretemp", temp1_input="61000", temp2_input="63000")
     assert sensors.read().cpu_temperature_c == 63.0
 
@@ -88,7 +84,7 @@ def test_what_is_absent_or_broken_is_none(tmp_path: Path, sensors: Sensors) -> N
     assert gone.read().disk_free_bytes is None
 
 
-def test_the_process_tells_its_memory_load_and_disk(tmp_path: Path, sensors: Sensors) -> None:
+def test_the_process_reports_its_memory_load_and_disk(tmp_path: Path, sensors: Sensors) -> None:
     readings = sensors.read()
     assert readings.memory_bytes is not None
     assert readings.memory_bytes > 1_000_000

@@ -30,7 +30,7 @@ A, B, MISPLACED, ABSENT = "sat-a", "sat-b", "sat-c", "sat-d"
 
 @dataclass(frozen=True)
 class Fleet:
-    """Two units that fly, one whose station is that of the first, one without a service."""
+    """Two units that run, one whose station is that of the first, one without a service."""
 
     folder: Path
     client: Client

@@ -39,7 +39,7 @@ def test_a_packet_that_is_not_whole_is_awaited() -> None:
         ("1864c000ffff", "has 65542 bytes, more than 16384"),
     ],
 )
-def test_bytes_that_are_no_telecommand_end_the_stream(header: str, cause: str) -> None:
+def test_bytes_that_are_not_a_telecommand_end_the_stream(header: str, cause: str) -> None:
     with pytest.raises(FramingError, match=cause):
         list(PacketSplitter().take(bytes.fromhex(header)))
 

@@ -76,7 +76,7 @@ def test_integers_are_signed_and_have_64_bits_and_choices_one_byte() -> None:
      ("buffer_m", None), ("buffer_m", 30.5), ("nodata", None), ("ground_sample_distance", 20),
      ("deadline", None), ("deadline", 0)],
 )  # fmt: skip
-def test_null_is_told_from_every_value_of_an_argument(field: str, value: Any) -> None:
+def test_null_is_distinguished_from_every_value_of_an_argument(field: str, value: Any) -> None:
     layout = layout_of(ProcessScene)
     telecommand = msgspec.convert({"scene": "X.SAFE", field: value}, ProcessScene)
     found, _ = layout.decode(layout.encode(telecommand))

@@ -164,7 +164,7 @@ def test_a_refusal_says_so_and_leaves_the_keys(ground: Path) -> None:
     assert _keys(ground) == old
 
 
-def test_a_client_that_cannot_sign_is_told_what_to_do(ground: Path) -> None:
+def test_a_client_that_cannot_sign_gets_a_message_with_the_cure(ground: Path) -> None:
     board = Board(read_ground_keys(ground, _NAME))
     (ground / f"{_NAME}.telecommand_key").unlink()
     with pytest.raises(UnusableKey, match="authorised on board"):

@@ -79,7 +79,7 @@ def push_all(engine: Engine, batches: Sequence[NDArray[np.int8]]) -> Iterator[Lo
     yield from engine.flush()
 
 
-def test_info_tells_the_package_and_the_device(package: Package) -> None:
+def test_info_gives_the_package_and_the_device(package: Package) -> None:
     with open_dimc_engine(package, simulated(arrangement="batch")) as engine:
         info = engine.info
     assert (info.name, info.tag, info.precision, info.batch) == ("dimc", "axelera", "int8", 4)

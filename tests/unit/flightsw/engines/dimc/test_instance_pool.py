@@ -109,7 +109,7 @@ class Mask:
 
 
 def test_scene_gets_the_same_mask_by_every_arrangement_and_buffering(package: Package) -> None:
-    # Around reflectance 0, where this network changes its mind.
+    # Near reflectance 0 this network changes its answer.
     numbers = np.random.default_rng(5).integers(1, 2000, (4, 45, 70)).astype(np.uint16)
     masks = set()
     for arrangement, double_buffer in product(ARRANGEMENTS, (False, True)):

@@ -53,7 +53,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(published: Path) -> TorchSettings:
-    """A network that answers at once."""
+    """A network that answers immediately."""
     return TorchSettings(threads=1, batch=4, torchscript=published)
 
 
@@ -97,7 +97,7 @@ def test_the_cpu_answers_as_the_plain_network(package: ModelPackage) -> None:
     np.testing.assert_allclose(found, plain_answer(open_network(package), tiles), atol=1e-4)
 
 
-def test_info_tells_the_package_and_the_device(package: ModelPackage) -> None:
+def test_info_gives_the_package_and_the_device(package: ModelPackage) -> None:
     with open_torch_engine(package, TorchSettings(threads=1), "cpu") as engine:
         info = engine.info
         assert engine.readings() is None

@@ -33,7 +33,7 @@ def test_each_span_keeps_its_own_extremes() -> None:
     assert [one.value for one in minmax(samples, 0, 7, 4)] == [1, 9, 8, 0]
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_what_is_not_a_number_is_left_out() -> None:
     samples = [Sample(0, None), Sample(1, math.nan), Sample(2, "text"), Sample(3, 1.0)]
     assert minmax(samples, 0, 3, 2) == [Sample(3, 1.0)]
 

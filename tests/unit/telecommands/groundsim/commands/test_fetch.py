@@ -81,7 +81,7 @@ def test_count_ends_early_and_wait_continues(
     assert statuses == [0]
 
 
-def test_a_damaged_product_is_told_and_the_others_still_come(
+def test_a_damaged_product_is_reported_and_the_others_still_arrive(
     flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     flight.contact_open = True
@@ -102,7 +102,7 @@ def test_a_product_that_fails_again_and_again_ends_the_waiting(
     assert capsys.readouterr().err.count("not a plain file name") == 2
 
 
-def test_a_service_that_offers_a_confirmed_product_for_ever_ends_it(
+def test_a_service_that_offers_a_confirmed_product_again_and_again_ends_the_fetch(
     flight: FlightStandIn, options: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     class Forgets(list[str]):

@@ -57,7 +57,7 @@ def test_failure_is_1_and_says_why(options: list[str], capsys: Capture) -> None:
     assert "FAILED      CORRUPT_IMAGE  B03 ends early" in capsys.readouterr().out
 
 
-def test_rejection_is_3_and_tells_cause_and_cure(options: list[str], capsys: Capture) -> None:
+def test_rejection_is_3_and_gives_cause_and_cure(options: list[str], capsys: Capture) -> None:
     assert main(["send", "PROCESS_SCENE", "scene=../a", *options]) == 3
     out = capsys.readouterr().out
     assert "OUTSIDE_SCENE_ROOT  the scene is outside the scene root. Give a scene below it" in out

@@ -104,7 +104,7 @@ def test_a_terminal_shows_a_live_table(
     assert "41 °C" in out
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(
+def test_a_reader_that_has_seen_enough_is_not_an_error(
     flight: FlightStandIn, options: list[str]
 ) -> None:
     command = [sys.executable, "-m", "telecommands.groundsim", "watch", "--for", "20", *options]

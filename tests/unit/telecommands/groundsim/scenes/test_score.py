@@ -143,7 +143,7 @@ def test_the_command_reads_files_and_prints_json(
     assert "agreement" in capsys.readouterr().out
 
 
-def test_what_is_no_mask_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_a_mask_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = tmp_path / "truth.npy"
     np.save(truth, TRUTH)
     text = tmp_path / "text.npy"
