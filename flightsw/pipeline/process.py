@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
@@ -17,15 +18,15 @@ from flightsw.pipeline.consumer import CorrectionCallback, EngineConsumer, Probe
 from flightsw.pipeline.dilation import RowDilation
 from flightsw.pipeline.experience import SAMPLE_EVERY, SceneExperience
 from flightsw.pipeline.fusion import Fusion, MaskFusion
-from flightsw.pipeline.governor import Governor
+from flightsw.pipeline.governor import Governor, ScenePacing
 from flightsw.pipeline.latency import LatencyRecord
 from flightsw.pipeline.plausibility import Plausibility
 from flightsw.pipeline.producer import TileProducer
 from flightsw.pipeline.quantisation import TableGuard, open_quantiser, scene_tables
-from flightsw.pipeline.row_finisher import RowFinisher, Tally
+from flightsw.pipeline.row_finisher import RowFinisher
 from flightsw.pipeline.stages import Stages, StopSignal
 from flightsw.pipeline.work import AnsweredBatch
-from flightsw.products.contents import Experience, RowSink, SceneSummary
+from flightsw.products.contents import RowSink, SceneSummary
 from flightsw.scene.scene import Scene, SceneMetadata, Strip
 from flightsw.scene.tiling import Grid
 
@@ -80,31 +81,7 @@ def process_scene(
     """
     _check_bands(scene.metadata, engine)
     started = perf_counter()
-    grid = grid or scene_grid(scene.metadata, engine.info)
-    tables = scene_tables(scene.metadata, engine.info)
-    guard = TableGuard(tables)
-    quantise = open_quantiser(tables, settings.device)
-    latencies = LatencyRecord()
-    plausibility = Plausibility(scene.metadata)
-    producer = TileProducer(
-        grid,
-        engine.info,
-        quantise,
-        latencies,
-        zero_is_measured=scene.metadata.zero_is_measured,
-        sample_every=SAMPLE_EVERY if experience else 0,
-    )
-    fusion = MaskFusion(
-        grid,
-        engine.info,
-        settings.fusion,
-        threshold=settings.threshold_percent,
-        probability=probability,
-    )
-    radius = settings.buffer_m / scene.metadata.ground_sample_distance
-    dilation = RowDilation(grid.height, radius) if radius else None
-    cut = AreaRows(scene.metadata) if scene.metadata.cut else None
-    finisher = RowFinisher(grid, fusion, engine.info, latencies, dilation, cut)
+    path = _path_through(scene.metadata, engine.info, settings, grid, probability, experience)
     before = engine.readings()
     stages = Stages(settings.stall_seconds, stop)
     governor = governor or Governor(settings.power_budget_w)
@@ -115,19 +92,11 @@ def process_scene(
         scene.strips(settings.decode_workers) as strips,
     ):
         consumer = EngineConsumer(
-            engine,
-            latencies,
-            probe,
-            settings.golden_every,
-            check,
-            corrected,
+            engine, path.latencies, probe, settings.golden_every, check, corrected,
             lambda: pacing.wait(stages.rested),
-        )
-        prepared = stages.run(
-            "producer",
-            producer.prepare(plausibility.watch(_announcing_end(strips, ending))),
-            settings.queue_depth,
-        )
+        )  # fmt: skip
+        watched = path.plausibility.watch(_announcing_end(strips, ending))
+        prepared = stages.run("producer", path.producer.prepare(watched), settings.queue_depth)
         for item in stages.run(
             "consumer",
             consumer.answer(prepared),
@@ -136,34 +105,80 @@ def process_scene(
             engine.info.thread_priority,
         ):
             if isinstance(item, AnsweredBatch):
-                finisher.take(item)
-                if experience:
-                    experience.take(item)
+                path.take(item)
                 continue
-            for rows in finisher.finish(item):
+            for rows in path.finisher.finish(item):
                 for sink in sinks:
                     sink.write(rows)
                 if progress:
                     with stages.resting():
                         progress(rows.top + len(rows.mask), scene.metadata.height)
-    guard.require_unchanged()
-    if not finisher.tally.valid_pixels:
-        raise _empty(scene.metadata)
+    path.require_sound(scene.metadata)
     return _summary(
-        finisher.tally,
-        grid,
+        path,
         settings.fusion,
-        latencies,
         seconds=perf_counter() - started,
         inference_ns=consumer.inference_ns,
         readings=(before, engine.readings()),
-        paused_seconds=pacing.paused_seconds,
-        remarks=(
-            *plausibility.remarks(finisher.valid_pixels_shown),
-            *pacing.remarks,
-        ),
-        experience=experience.found() if experience else None,
+        pacing=pacing,
     )
+
+
+@dataclass(frozen=True)
+class _ScenePath:
+    """What the pixels of one scene pass before and behind the engine."""
+
+    grid: Grid
+    producer: TileProducer
+    finisher: RowFinisher
+    latencies: LatencyRecord
+    plausibility: Plausibility
+    guard: TableGuard
+    experience: SceneExperience | None
+
+    def take(self, batch: AnsweredBatch) -> None:
+        self.finisher.take(batch)
+        if self.experience:
+            self.experience.take(batch)
+
+    def require_sound(self, scene: SceneMetadata) -> None:
+        self.guard.require_unchanged()
+        if not self.finisher.tally.valid_pixels:
+            raise _empty(scene)
+
+
+def _path_through(
+    scene: SceneMetadata,
+    engine: EngineInfo,
+    settings: PipelineSettings,
+    grid: Grid | None,
+    probability: bool,
+    experience: SceneExperience | None,
+) -> _ScenePath:
+    grid = grid or scene_grid(scene, engine)
+    tables = scene_tables(scene, engine)
+    guard = TableGuard(tables)
+    latencies = LatencyRecord()
+    producer = TileProducer(
+        grid,
+        engine,
+        open_quantiser(tables, settings.device),
+        latencies,
+        zero_is_measured=scene.zero_is_measured,
+        sample_every=SAMPLE_EVERY if experience else 0,
+    )
+    fusion = MaskFusion(
+        grid,
+        engine,
+        settings.fusion,
+        threshold=settings.threshold_percent,
+        probability=probability,
+    )
+    radius = settings.buffer_m / scene.ground_sample_distance
+    dilation = RowDilation(grid.height, radius) if radius else None
+    cut = AreaRows(scene) if scene.cut else None
+    finisher = RowFinisher(grid, fusion, engine, latencies, dilation, cut)
+    return _ScenePath(grid, producer, finisher, latencies, Plausibility(scene), guard, experience)
 
 
 def _announcing_end(strips: Iterator[Strip], ending: Callable[[], None]) -> Iterator[Strip]:
@@ -210,18 +225,15 @@ def _check_bands(scene: SceneMetadata, engine: Engine) -> None:
 
 
 def _summary(
-    tally: Tally,
-    grid: Grid,
+    path: _ScenePath,
     fusion: Fusion,
-    latencies: LatencyRecord,
     *,
     seconds: float,
     inference_ns: int,
     readings: tuple[CardReadings | None, CardReadings | None],
-    paused_seconds: float,
-    remarks: tuple[str, ...],
-    experience: Experience | None,
+    pacing: ScenePacing,
 ) -> SceneSummary:
+    tally = path.finisher.tally
     before, after = readings
     busy_share, energy, temperature = None, None, None
     if before and after:
@@ -234,16 +246,19 @@ def _summary(
         valid_pixels=tally.valid_pixels,
         no_data_pixels=tally.no_data_pixels,
         pixels_by_class=tally.pixels_by_class(),
-        tiles=grid.rows * grid.columns,
+        tiles=path.grid.rows * path.grid.columns,
         tiles_without_data=tally.tiles_without_data,
         fusion=fusion,
         seconds=seconds,
         inference_seconds=inference_ns / 1e9,
-        stages=latencies.timings(),
+        stages=path.latencies.timings(),
         card_busy_share=busy_share,
         energy_joules=energy,
         temperature_celsius=temperature,
-        paused_seconds=paused_seconds,
-        remarks=remarks,
-        experience=experience,
+        paused_seconds=pacing.paused_seconds,
+        remarks=(
+            *path.plausibility.remarks(path.finisher.valid_pixels_shown),
+            *pacing.remarks,
+        ),
+        experience=path.experience.found() if path.experience else None,
     )
