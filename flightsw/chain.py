@@ -45,7 +45,7 @@ from flightsw.scene.area import AreaOfInterest
 from flightsw.scene.array_scene import ArrayScene
 from flightsw.scene.cutting import WindowReach
 from flightsw.scene.integrity import require_integrity
-from flightsw.scene.scene import DECODED_EXACTLY, SceneMetadata
+from flightsw.scene.scene import DECODED_EXACTLY, Scene, SceneMetadata
 from flightsw.scene.tiling import Grid
 from telecommands.dictionary import Decode, EngineName, Integrity
 
@@ -109,6 +109,17 @@ class ProcessedScene:
     summary: SceneSummary
     products: PublishedProducts
     stopped_at: FirstLook | None = None
+
+
+@dataclass(frozen=True)
+class _Calls:
+    """What :meth:`SceneProcessor.process` calls while a scene runs, and what stops it."""
+
+    progress: ProgressCallback | None
+    begun: Begun
+    upcoming: Callable[[], SceneRequest | None]
+    looked: Callable[[FirstLook], None]
+    stop: StopSignal | None
 
 
 class SceneProcessor:
@@ -177,12 +188,10 @@ class SceneProcessor:
         if request.stop_above is not None and not 0 <= request.stop_above <= 1:  # not for NaN
             cause = f"must be a share from 0 to 1, got {request.stop_above:g}"
             raise UsageError("stop_above", cause, "Give 0.8 for 80 per cent")
+        calls = _Calls(progress, begun, upcoming, looked, stop)
         with memory_errors(shown(request.scene)):
             return self._engines.serve(
-                lambda engine: self._look_and_process(
-                    request, engine, progress, begun, upcoming, looked, stop
-                ),
-                request.engine,
+                lambda engine: self._look_and_process(request, engine, calls), request.engine
             )
 
     def self_test(self) -> GoldenReport:
@@ -205,34 +214,21 @@ class SceneProcessor:
         self._engines.close()
 
     def _look_and_process(
-        self,
-        request: SceneRequest,
-        engine: ReconnectingEngine,
-        progress: ProgressCallback | None,
-        begun: Begun,
-        upcoming: Callable[[], SceneRequest | None],
-        looked: Callable[[FirstLook], None],
-        stop: StopSignal | None,
+        self, request: SceneRequest, engine: ReconnectingEngine, calls: _Calls
     ) -> ProcessedScene:
         remarks: tuple[str, ...] = ()
         if request.stop_above is not None:
             try:
-                ended = self._look(request, engine, progress, begun, looked, stop)
+                ended = self._look(request, engine, calls)
                 if isinstance(ended, ProcessedScene):
                     return ended
                 remarks = ended
             except SceneError as error:  # the main decode says what is wrong with the files
                 remarks = (f"{_NO_LOOK} {error.sentence}",)
-        return self._process(request, engine, progress, begun, upcoming, stop, remarks)
+        return self._process(request, engine, calls, remarks)
 
     def _look(
-        self,
-        request: SceneRequest,
-        engine: ReconnectingEngine,
-        progress: ProgressCallback | None,
-        begun: Begun,
-        looked: Callable[[FirstLook], None],
-        stop: StopSignal | None,
+        self, request: SceneRequest, engine: ReconnectingEngine, calls: _Calls
     ) -> ProcessedScene | tuple[str, ...]:
         """End the scene after a first look, or give remarks for its main decode.
 
@@ -243,7 +239,7 @@ class SceneProcessor:
             return (f"{_NO_LOOK} {triage.obstacle}",)
         pipeline = _requested(self._settings.pipeline, request)
         usual = msgspec.structs.replace(pipeline, threshold_percent=None, buffer_m=0.0)
-        with self._ahead.scene(triage.recipe, _listen(stop)) as scene:
+        with self._ahead.scene(triage.recipe, _listen(calls.stop)) as scene:
             known = scene.metadata
             if known.ground_sample_distance != FIRST_LOOK_DISTANCE:
                 return (f"{_NO_LOOK} its files cannot be read at {FIRST_LOOK_DISTANCE} m",)
@@ -251,26 +247,14 @@ class SceneProcessor:
             product_set = self._product_set(request, LOOK_PRODUCTS, known, context)
             grid = scene_grid(known, engine.info)
             sure = BrightCloud(known, triage.test)
-            sinks = begun(grid, product_set.bytes_needed)
+            sinks = calls.begun(grid, product_set.bytes_needed)
             with product_set as products:
-                summary = process_scene(
-                    scene,
-                    engine,
-                    usual,
-                    [products, *sinks, sure],
-                    progress,
-                    grid=grid,
-                    probe=self._probe(engine.info),
-                    check=self._check(engine.info, grid),
-                    corrected=self._notices.corrected,
-                    stop=stop,
-                    governor=self._governor,
-                )
+                summary = self._stream(scene, engine, usual, [products, *sinks, sure], grid, calls)
                 look = FirstLook(summary.contaminated_share, sure.least)
-                looked(look)
+                calls.looked(look)
                 if request.stop_above is None or look.least <= request.stop_above:
                     return ()
-                triage.verify(_listen(stop))
+                triage.verify(_listen(calls.stop))
                 require_integrity(known, request.least_integrity or pipeline.least_integrity)
                 published = products.publish(summary)
         return ProcessedScene(known, engine.info, summary, published, look)
@@ -279,19 +263,16 @@ class SceneProcessor:
         self,
         request: SceneRequest,
         engine: ReconnectingEngine,
-        progress: ProgressCallback | None,
-        begun: Begun,
-        upcoming: Callable[[], SceneRequest | None],
-        stop: StopSignal | None,
+        calls: _Calls,
         remarks: tuple[str, ...],
     ) -> ProcessedScene:
         pipeline = _requested(self._settings.pipeline, request)
 
         def next_recipe() -> SceneRecipe | None:
-            following = upcoming()
+            following = calls.upcoming()
             return None if following is None else self._first_recipe(following, engine.info)
 
-        with self._ahead.scene(self._recipe(request, engine.info), _listen(stop)) as scene:
+        with self._ahead.scene(self._recipe(request, engine.info), _listen(calls.stop)) as scene:
             require_integrity(scene.metadata, request.least_integrity or pipeline.least_integrity)
             remarks = (
                 *scene.metadata.remarks,
@@ -304,26 +285,52 @@ class SceneProcessor:
             context = self._context(engine.info, pipeline, request)
             product_set = self._product_set(request, request.products, metadata, context)
             cells = Grid(metadata.height, metadata.width, grid.tile_size, grid.stride)
-            sinks = begun(cells, product_set.bytes_needed)
+            sinks = calls.begun(cells, product_set.bytes_needed)
             with product_set as products:
-                summary = process_scene(
+                summary = self._stream(
                     scene,
                     engine,
                     pipeline,
                     [products, *sinks],
-                    progress,
-                    grid=grid,
+                    grid,
+                    calls,
                     probability="probability" in request.products,
-                    probe=self._probe(engine.info),
-                    check=self._check(engine.info, grid),
-                    corrected=self._notices.corrected,
                     experience=self._experience(engine.info),
                     ending=lambda: self._ahead.begin(next_recipe),
-                    stop=stop,
-                    governor=self._governor,
                 )
                 published = products.publish(summary)
         return ProcessedScene(metadata, engine.info, summary, published)
+
+    def _stream(
+        self,
+        scene: Scene,
+        engine: ReconnectingEngine,
+        pipeline: PipelineSettings,
+        sinks: Sequence[RowSink],
+        grid: Grid,
+        calls: _Calls,
+        *,
+        probability: bool = False,
+        experience: SceneExperience | None = None,
+        ending: Callable[[], None] = lambda: None,
+    ) -> SceneSummary:
+        """The scene through the engine, watched as every scene of this chain is."""
+        return process_scene(
+            scene,
+            engine,
+            pipeline,
+            sinks,
+            calls.progress,
+            grid=grid,
+            probability=probability,
+            probe=self._probe(engine.info),
+            check=self._check(engine.info, grid),
+            corrected=self._notices.corrected,
+            experience=experience,
+            ending=ending,
+            stop=calls.stop,
+            governor=self._governor,
+        )
 
     def _triage(self, request: SceneRequest, engine: EngineInfo) -> Triage:
         threshold = _requested(self._settings.pipeline, request).threshold_percent

@@ -33,6 +33,7 @@ _CARDS: Final[tuple[tuple[float, _Arrangement], ...]] = (
 _CARD_ROUNDS: Final = 7
 _ROUNDS: Final = 9
 _TILES_A_ROUND: Final = 40
+_THREADS: Final = 2  # of the simulator
 
 
 def measure_card(package: ModelPackage) -> dict[str, Any]:
@@ -82,15 +83,15 @@ def _scene_in_memory(columns: int) -> ArrayScene:
     return replace(scene, metadata=replace(scene.metadata, height=_WIDTH), columns=columns)
 
 
-def _simulator_against_openvino(package: ModelPackage, threads: int = 2) -> dict[str, float]:
+def _simulator_against_openvino(package: ModelPackage) -> dict[str, float]:
     """The same INT8 graph with the same threads, bare and as a card, in alternating rounds.
 
     Milliseconds a tile, medians; ``ratio`` is simulator over OpenVINO.
     """
     tiles = package.golden_tiles().tiles
-    bare = bare_openvino(package, threads)
+    bare = bare_openvino(package, _THREADS)
     bare_rounds, card_rounds = [], []
-    settings = DimcSettings(card="simulator", double_buffer=False, threads=threads)
+    settings = DimcSettings(card="simulator", double_buffer=False, threads=_THREADS)
     with open_dimc_engine(package, settings) as engine:
         for _ in range(_ROUNDS):
             started = time.perf_counter()

@@ -30,12 +30,13 @@ from telecommands.groundsim.scenes.scene import SceneRequest, simulate_scene
 _IDLE_SECONDS: Final = 30.0
 _STARTS: Final = 20
 _FLOOD_RATE: Final = 1000
+_FLOOD_SECONDS: Final = 60.0
 _PING_PAUSE: Final = 0.02
 _RUN_LIMIT_SECONDS: Final = 1800
 _BULK_BYTES: Final = 512 << 20
 
 
-def measure_service(scene: Path, rounds: int, flood_seconds: float = 60.0) -> dict[str, Any]:
+def measure_service(scene: Path, rounds: int) -> dict[str, Any]:
     """Figures of one daemon: ms, MB, shares of one core, ratios; ``scene`` is a full one."""
     with _unit(scene.parent, scene) as (unit, small):
         memory, share = _idle(unit)
@@ -43,7 +44,7 @@ def measure_service(scene: Path, rounds: int, flood_seconds: float = 60.0) -> di
         idle = [ping for ping, _ in zip(_pings(unit), range(200), strict=False)]
         alone, inside = _against_the_command(unit, scene, rounds)
         loaded = _pings_during(unit, scene.name)
-        flood = _flood(unit, flood_seconds)
+        flood = _flood(unit)
         lost, packets = _beside_a_stuck_listener(unit)
         downlink, plain = _downlink(unit, scene.name)
     p50, p99 = np.percentile(loaded, (50, 99))
@@ -155,7 +156,7 @@ def _pings_during(unit: FlightUnit, scene: str) -> list[float]:
     return found
 
 
-def _flood(unit: FlightUnit, seconds: float) -> dict[str, Any]:
+def _flood(unit: FlightUnit) -> dict[str, Any]:
     """Valid, repeated, forged and malformed telecommands; PINGs of another client meanwhile."""
     process = _process(unit)
     stop, pings = threading.Event(), list[float]()
@@ -170,7 +171,7 @@ def _flood(unit: FlightUnit, seconds: float) -> dict[str, Any]:
     memory = process.memory_info().rss
     pinging = threading.Thread(target=ping)
     pinging.start()
-    offered, unanswered, answers = _send_flood(unit, seconds)
+    offered, unanswered, answers = _send_flood(unit, _FLOOD_SECONDS)
     stop.set()
     pinging.join(30)
     return {

@@ -29,8 +29,8 @@ _POLL_SECONDS: Final = 0.01
 class ForkedUnit(FlightUnit):
     """As :class:`FlightUnit`; :meth:`start` does not wait until the service is ready."""
 
-    def __init__(self, folder: Path, *, package: Path, lines: str = "") -> None:
-        super().__init__(folder, lines=lines, package=package)
+    def __init__(self, folder: Path, *, package: Path) -> None:
+        super().__init__(folder, package=package)
         self._forks = fork_server()
         self._child: BaseProcess | None = None
         self.clock: Path | None = None
@@ -63,14 +63,6 @@ class ForkedUnit(FlightUnit):
     def wait_until_ready(self) -> None:
         """Until the present run has reported SERVICE_STARTED."""
         self._wait_for("SERVICE_STARTED")
-
-    def wait_until_listening(self) -> None:
-        """Until the present run can be commanded."""
-        deadline = time.monotonic() + _START_SECONDS
-        while not (self.state / "endpoints.json").exists():
-            assert self.alive, self.lines[-5:]
-            assert time.monotonic() < deadline, self.lines[-5:]
-            time.sleep(_POLL_SECONDS)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -168,9 +160,9 @@ def _serve(
 
 
 @contextmanager
-def forked_unit(folder: Path, *, package: Path, lines: str = "") -> Iterator[ForkedUnit]:
+def forked_unit(folder: Path, *, package: Path) -> Iterator[ForkedUnit]:
     """A unit with this model package; no process is left running at the end."""
-    unit = ForkedUnit(folder, package=package, lines=lines)
+    unit = ForkedUnit(folder, package=package)
     try:
         yield unit
     finally:

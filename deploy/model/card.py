@@ -148,8 +148,3 @@ class Card(msgspec.Struct, frozen=True):
 def read_card(path: Path) -> Card:
     """Read the figures; :class:`msgspec.ValidationError` if the file holds others."""
     return msgspec.json.decode(path.read_bytes(), type=Card)
-
-
-def write_card(card: Card, path: Path) -> None:
-    """Write the figures for people and programs to read."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(card), indent=1) + b"\n")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from flightsw.errors import FlightError
 
@@ -25,3 +28,8 @@ def one_line_errors(command: str) -> Iterator[None]:
             raise
         print(f"{command}: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(_UNREADABLE)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write an indented JSON file, for people and programs to read."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")

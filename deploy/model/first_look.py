@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.model.command import one_line_errors
+from deploy.model.command import one_line_errors, write_json
 from deploy.model.dataset import Tile, read_tiles
 from deploy.model.judged import class_probabilities
 from deploy.model.networks import Network, open_network
@@ -121,7 +121,7 @@ def write_test(package: Path, test: FirstLookTest) -> None:
     content = json.loads(path.read_text(encoding="utf-8")) | {
         "first_look": msgspec.to_builtins(test)
     }
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+    write_json(path, content)
     (package / CHECKSUMS).write_text(checksum_lines(package), encoding="utf-8")
 
 

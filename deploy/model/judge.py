@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from deploy.model.card import Card, LabelledRow, OptionRow, write_card
-from deploy.model.command import one_line_errors
+from deploy.model.card import Card, LabelledRow, OptionRow
+from deploy.model.command import one_line_errors, write_json
 from deploy.model.confidence import Margins, margins_of
 from deploy.model.contender import TEACHER, Contender, contender, peer
 from deploy.model.dataset import Tile, read_split, read_tiles
@@ -160,7 +160,7 @@ def main() -> None:
     release, *others = map(load_package, (arguments.release, *arguments.others))
     peers = [peer(arguments.peer)] if arguments.peer else []
     card = make_card(arguments.data, arguments.taught, release, others, peers, arguments.pictures)
-    write_card(card, arguments.out)
+    write_json(arguments.out, card)
 
 
 if __name__ == "__main__":

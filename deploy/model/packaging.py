@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from deploy.model.command import write_json
 from flightsw.errors import OutputNotWritable
 from flightsw.host.disk import sha256, sync
 from flightsw.model.description import PackageDescription
@@ -89,10 +89,10 @@ def _write_files(
 ) -> None:
     for name, batch in COMPILED_FOLDERS.values():
         (folder / name).mkdir()
-        _write_json(folder / name / "model.json", _model(name, description))
-        _write_json(folder / name / "manifest.json", _manifest(name, batch, description))
+        write_json(folder / name / "model.json", _model(name, description))
+        write_json(folder / name / "manifest.json", _manifest(name, batch, description))
     onnx.save(graph, str(folder / GRAPH))
-    _write_json(folder / DESCRIPTION, description)
+    write_json(folder / DESCRIPTION, description)
     arrays = {"tiles": golden.tiles, "logits": golden.logits, "names": np.array(golden.names)}
     if golden.floating_logits is not None:
         arrays["floating_logits"] = golden.floating_logits
@@ -141,10 +141,6 @@ def _manifest(name: str, batch: int, description: PackageDescription) -> dict[st
         "n_padded_ch_outputs": [[*_NO_PADDING[:-1], _PADDED_CHANNELS - classes]],
         "dequantize_params": [description.output.as_pair()],
     }
-
-
-def _write_json(path: Path, content: object) -> None:
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 
 
 def golden_answers(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.card import Interval
-from deploy.model.command import one_line_errors
+from deploy.model.command import one_line_errors, write_json
 from deploy.model.crops import BRIGHT_BLUE
 from deploy.model.dataset import BANDS, TAUGHT_CLASSES
 from deploy.model.kept_out import AnsweredTile, answered_tiles, difference, interval
@@ -182,7 +182,7 @@ def main() -> None:
     paths = (arguments.first, arguments.second)
     rows = paired_rows(tiles, *(open_network(path, bands) for path in paths))
     if arguments.json:
-        arguments.json.write_bytes(msgspec.json.format(msgspec.json.encode(rows), indent=2) + b"\n")
+        write_json(arguments.json, rows)
     print(as_markdown(rows, (arguments.first.name, arguments.second.name)))
 
 

@@ -123,7 +123,6 @@ class Validation:
 
     loss: float
     agreement: float
-    worst_agreement: float
 
 
 @torch.no_grad()
@@ -139,7 +138,7 @@ def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Val
             right += float((same * weight).sum())
             total += float(weight.sum())
         agreements.append(right / max(total, 1))
-    return Validation(float(np.mean(losses)), float(np.mean(agreements)), min(agreements))
+    return Validation(float(np.mean(losses)), float(np.mean(agreements)))
 
 
 def train(

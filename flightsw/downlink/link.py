@@ -63,8 +63,8 @@ class DownlinkLink(SocketThread):
         transfer: Transfer,
         heartbeat: Callable[[], None],
         fault: Callable[[Exception], None],
+        client_of: Callable[[bytes], str | None],
         rebind: Rebind | None = None,
-        client_of: Callable[[bytes], str | None] = lambda _: "",
         too_many: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__("flightsw-downlink", socket, heartbeat, rebind, too_many)

@@ -16,7 +16,7 @@ from flightsw.model.description import Quantisation as Quantisation  # noqa: PLC
 Tiles: TypeAlias = NDArray[np.int8 | np.floating[Any]]
 """Tiles NHWC ``(n, tile_size, tile_size, bands)`` in the engine's ``tile_dtype``."""
 Logits: TypeAlias = NDArray[np.int8 | np.floating[Any]]
-"""Logits NHWC ``(n, tile_size, tile_size, classes)`` in the engine's ``logit_dtype``."""
+"""Logits NHWC ``(n, tile_size, tile_size, classes)`` of int8 (``EngineInfo.output``) or float32."""
 Precision: TypeAlias = Literal["int8", "fp16", "fp32"]
 
 
@@ -54,11 +54,6 @@ class EngineInfo:
     def tile_dtype(self) -> np.dtype[Any]:
         """The dtype of tiles: int8, float16 or float32."""
         return np.dtype({"int8": np.int8, "fp16": np.float16, "fp32": np.float32}[self.precision])
-
-    @property
-    def logit_dtype(self) -> np.dtype[Any]:
-        """The dtype of logits: int8, or float32 for both floating precisions."""
-        return np.dtype(np.int8 if self.output else np.float32)
 
     def require_fit(self, tiles: Tiles) -> None:
         """Raise :class:`~flightsw.errors.InferenceFailed` unless these are 1 to ``batch`` tiles."""

@@ -37,10 +37,9 @@ class ServiceNotifier:
             None if microseconds is None else _watchdog_seconds(microseconds),
         )
 
-    @property
-    def watchdog_period_s(self) -> float | None:
-        """Seconds between two feeds: half the time limit, as systemd advises; None without one."""
-        return None if self._watchdog_s is None else self._watchdog_s / 2
+    def feed_every(self, longest: float) -> float:
+        """Seconds between two feeds: at most half the time limit, as systemd advises."""
+        return longest if self._watchdog_s is None else min(longest, self._watchdog_s / 2)
 
     def ready(self) -> bool:
         """The service has started."""

@@ -169,7 +169,7 @@ def _program(*, filling: bool) -> list[_Instruction]:
         (_EQUAL, 1, 0, _ARCHITECTURES[machine]),
         (_RETURN, 0, 0, _KILL),
         _load(_NUMBER),
-        *_if_call(_CLONE[column], _only_with(0, _THREAD)),
+        *_if_call(_CLONE[column], _only_with(_THREAD)),
         *_if_call(_CLONE3[column], [(_RETURN, 0, 0, _FAIL | errno.ENOSYS)]),
         *_if_call(_FCNTL[column], _only_for(1, _OF_DESCRIPTORS)),
         *_if_call(_LIMITS[column], _only_for(0, [0])),  # of itself
@@ -193,8 +193,8 @@ def _only_for(argument: int, values: Sequence[int]) -> list[_Instruction]:
     return [_load(_ARGUMENTS + 8 * argument), *equal, _REFUSED, *_ALWAYS]
 
 
-def _only_with(argument: int, bits: int) -> list[_Instruction]:
-    return [_load(_ARGUMENTS + 8 * argument), (_ANY_BIT, 1, 0, bits), _REFUSED, *_ALWAYS]
+def _only_with(bits: int) -> list[_Instruction]:
+    return [_load(_ARGUMENTS), (_ANY_BIT, 1, 0, bits), _REFUSED, *_ALWAYS]
 
 
 def _only_without(argument: int, bits: int) -> list[_Instruction]:

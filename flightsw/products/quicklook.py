@@ -75,7 +75,7 @@ class QuickLook:
         )
         sheet.legend(3, (("contaminated", panels.OVERLAY_COLOUR),))
         sheet.note(4, "cloud and shadow take the mean of the clear pixels")
-        sheet.colour_bar(5, "0 %", "100 % contaminated")
+        sheet.colour_bar(5)
         return sheet
 
     def _bands(self, *bands: str) -> str:

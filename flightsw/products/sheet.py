@@ -87,8 +87,9 @@ class Sheet:
             self._write(name, (left, baseline), side, _REGULAR, _FAINT)
             left += self._width(name, side, _REGULAR) + side
 
-    def colour_bar(self, index: int, low: str, high: str) -> None:
-        """The scale of the heat map below a picture."""
+    def colour_bar(self, index: int) -> None:
+        """The scale of the heat map below a picture: 0 to 100 % contaminated."""
+        low, high = "0 %", "100 % contaminated"
         left, baseline = self._legend_origin(index)
         self._write(low, (left, baseline), self._text, _REGULAR, _FAINT)
         left += self._width(low, self._text, _REGULAR) + self._text // 2

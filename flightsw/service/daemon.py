@@ -354,8 +354,8 @@ class FlightService:
             self._transfer,
             self._beat("downlink"),
             self._report_fault,
-            sockets.downlink.rebind,
             self._keys.receiver if self._settings.curve else lambda _: "",
+            sockets.downlink.rebind,
             self._refuses_connections("downlink"),
         )
 
@@ -468,7 +468,7 @@ class FlightService:
         if not self._announced and self._processing.started.is_set():
             self._announce()
         if now >= self._check_at:
-            self._check_at = now + _CHECK_SECONDS
+            self._check_at = now + self._notifier.feed_every(_CHECK_SECONDS)
             self._check()
         period = self._parameters.number("housekeeping.period_s")  # it may have changed meanwhile
         if now >= self._packet_sent + period:

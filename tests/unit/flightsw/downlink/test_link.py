@@ -98,7 +98,9 @@ class Ground:
         socket.sndbuf = 4096
         port = socket.bind_to_random_port("tcp://127.0.0.1")
         self.endpoint = f"tcp://127.0.0.1:{port}"
-        self.link = DownlinkLink(socket, self.transfer, self.beats.release, self.faults.append)
+        self.link = DownlinkLink(
+            socket, self.transfer, self.beats.release, self.faults.append, lambda _: ""
+        )
         self._receivers: list[Receiver] = []
 
     def receiver(self) -> Receiver:

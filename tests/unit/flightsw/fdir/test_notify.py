@@ -49,7 +49,7 @@ def test_the_manager_hears_what_systemd_lays_down(
 def test_without_a_manager_nothing_is_sent() -> None:
     notifier = ServiceNotifier.from_environment({"WATCHDOG_USEC": "1000000"}, process=1)
     assert not notifier.ready()
-    assert notifier.watchdog_period_s is None
+    assert notifier.feed_every(20.0) == 20.0
 
 
 def test_a_manager_that_is_gone_is_not_a_fault(tmp_path: Path) -> None:
@@ -66,14 +66,16 @@ def test_a_manager_that_does_not_read_holds_nobody_up(
     assert not notifier.status("x")
 
 
-@pytest.mark.parametrize(("process", "period"), [("700", 15.0), ("701", None), (None, 15.0)])
+@pytest.mark.parametrize(("process", "period"), [("700", 15.0), ("701", 20.0), (None, 15.0)])
 def test_the_watchdog_is_fed_at_half_its_time_by_the_process_it_is_meant_for(
-    process: str | None, period: float | None
+    process: str | None, period: float
 ) -> None:
     environ = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "30000000"}
     if process is not None:
         environ["WATCHDOG_PID"] = process
-    assert ServiceNotifier.from_environment(environ, process=700).watchdog_period_s == period
+    notifier = ServiceNotifier.from_environment(environ, process=700)
+    assert notifier.feed_every(20.0) == period
+    assert notifier.feed_every(1.0) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,6 @@ def test_info_has_what_products_and_pipeline_need(
         info = engine.info
     assert (info.name, info.tag, info.device) == ("tensorrt", "trt", "Orin")
     assert (info.precision, info.tile_dtype) == ("fp16", np.dtype(np.float16))
-    assert info.logit_dtype == np.dtype(np.float32)
     assert (info.batch, info.tile_size, info.stride) == (4, SIZE, SIZE - 4)
     assert (info.bands, info.classes) == (package.bands, package.classes)
     assert (info.input, info.output, info.model_id) == (None, None, package.model_id)
