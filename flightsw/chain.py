@@ -277,7 +277,7 @@ class SceneProcessor:
             remarks = (
                 *scene.metadata.remarks,
                 *remarks,
-                *unfit(self._package, scene.metadata),
+                *model_mismatches(self._package, scene.metadata),
                 *_exact_for(request.products, pipeline.decode),
             )
             metadata = replace(scene.metadata, remarks=remarks)
@@ -459,7 +459,7 @@ def panels_help(products: Iterable[str], classes: Sequence[str]) -> bool:
     return not draws_on_bands(products) and len(classes) <= _MASK_CLASSES
 
 
-def unfit(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
+def model_mismatches(package: ModelPackage, scene: SceneMetadata) -> tuple[str, ...]:
     """In words, the properties of the scene that the model was not made for."""
     remarks = []
     if scene.level and scene.level not in package.levels:

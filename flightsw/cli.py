@@ -35,7 +35,7 @@ from flightsw.commands import (
 from flightsw.commands.options import Check
 from flightsw.errors import FlightError, Interrupted
 from flightsw.host.memory import memory_errors
-from telecommands.command_line import CommandParser, answer_shell, forget_interrupt
+from telecommands.command_line import CommandParser, forget_interrupt, run_completion
 
 _INTERRUPTED_CURE: Final = "Run it again: nothing is left half-written"
 _STDERR: Final = 2  # where the stacks go if a library crashes
@@ -47,7 +47,7 @@ _DEAF_SECONDS: Final = 2.0  # to further interrupts, while the first one cleans 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     parser = _parser()
-    answer_shell(parser)
+    run_completion(parser)
     arguments = parser.parse_args(argv)
     run: Callable[[argparse.Namespace, Check], int] = arguments.run
     try:

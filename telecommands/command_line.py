@@ -44,12 +44,12 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def complete_with(action: argparse.Action, completer: Completer) -> None:
+def set_completer(action: argparse.Action, completer: Completer) -> None:
     """Let the shell complete an argument with these words."""
     action.completer = completer  # type: ignore[attr-defined]  # argcomplete looks for it
 
 
-def answer_shell(parser: argparse.ArgumentParser) -> None:
+def run_completion(parser: argparse.ArgumentParser) -> None:
     """Print the words that fit and end, if it is the shell that asks (extra ``completion``)."""
     if "_ARGCOMPLETE" in os.environ:
         with suppress(ImportError):

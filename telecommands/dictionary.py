@@ -685,7 +685,7 @@ class SetHousekeepingRate(Telecommand, frozen=True, kw_only=True):
     period_s: Annotated[float, Meta(ge=0.1, le=3600, extra={"unit": "s"})]
 
 
-class Inner(Record, frozen=True, kw_only=True):
+class TelecommandCall(Record, frozen=True, kw_only=True):
     """The telecommand to run."""
 
     name: TelecommandName
@@ -697,7 +697,7 @@ class Schedule(Telecommand, frozen=True, kw_only=True):
 
     NAME = "SCHEDULE"
     at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
-    telecommand: Inner
+    telecommand: TelecommandCall
     if_missed: Annotated[
         Literal["report", "run"],
         Meta(description="what to do if the time passes while the service is down"),
@@ -709,21 +709,21 @@ class ScheduleEntry(Record, frozen=True, kw_only=True):
 
     entry: Identifier
     at: Annotated[UtcNanoseconds, Meta(description="time to run the telecommand")]
-    telecommand: Inner
+    telecommand: TelecommandCall
     if_missed: Literal["report", "run"]
     key_id: Annotated[str, Meta(description="key that scheduled it")] = ""
 
 
-class Scheduled(Record, frozen=True, kw_only=True):
+class ScheduleResult(Record, frozen=True, kw_only=True):
     """Answer to SCHEDULE: id of the entry, and of the telecommand when it runs."""
 
     entry: Identifier
 
 
-Schedule.RESULT = Scheduled
+Schedule.RESULT = ScheduleResult
 
 
-class Armed(Record, frozen=True, kw_only=True):
+class ArmResult(Record, frozen=True, kw_only=True):
     """Answer to ARM."""
 
     arm: Annotated[Identifier, Meta(description="what the armed telecommand gives as arm")]
@@ -739,8 +739,8 @@ class Arm(Telecommand, frozen=True, kw_only=True):
     """
 
     NAME = "ARM"
-    RESULT = Armed
-    telecommand: Inner
+    RESULT = ArmResult
+    telecommand: TelecommandCall
 
 
 class Unschedule(Telecommand, frozen=True, kw_only=True):

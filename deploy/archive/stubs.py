@@ -97,7 +97,7 @@ def stub_scene(number: int) -> str:
     return f"s3://stub/scene_{number:07d}.json"
 
 
-class Watched:
+class DriverMemoryWatch:
     """Counts answers, and notes what the driver holds in memory meanwhile."""
 
     def __init__(self) -> None:
@@ -143,7 +143,7 @@ def main() -> int:
     parser.add_argument("--slow", action="store_true", help="each scene takes 0.2 s")
     arguments = parser.parse_args()
     order = make_order(Settings(), arguments.out, ("stac",))
-    watched, began = Watched(), time.monotonic()
+    watched, began = DriverMemoryWatch(), time.monotonic()
     with empty_plan() as plan, watched.watching():
         plan.add(map(stub_scene, range(arguments.scenes)))
         totals = reprocess(
@@ -157,7 +157,7 @@ def main() -> int:
     return int(totals.scenes != arguments.scenes)
 
 
-def _result(totals: RunTotals, watched: Watched, seconds: float) -> dict[str, Any]:
+def _result(totals: RunTotals, watched: DriverMemoryWatch, seconds: float) -> dict[str, Any]:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     step = max(1, len(watched.course) // 10)
     return {

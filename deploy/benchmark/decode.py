@@ -65,7 +65,8 @@ def decode_strips(images: BandImages, times: int = 1) -> None:
 def decode_strips_fast(images: BandImages, input_step: float) -> None:
     """The same without the bit-planes that a network with input steps of ``input_step`` DN misses.
 
-    Raises :class:`~flightsw.scene.block_coding.Unfit` for files that are coded in an unusual way.
+    Raises :class:`~flightsw.scene.block_coding.UnsupportedCoding` for files that are coded in an
+    unusual way.
     """
     step = images.step
     files = {path: inspect(path) for path in images.paths}

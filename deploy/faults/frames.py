@@ -14,7 +14,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from flightsw.commanding.gate import Admitted, Gate
+from flightsw.commanding.gate import AdmittedTelecommand, Gate
 from flightsw.state import StateFile
 from telecommands.auth import TelecommandKey, sign
 from telecommands.codec import convert_arguments, encode
@@ -104,7 +104,7 @@ def _outcome(gate: Gate, chance: random.Random, number: int) -> str:
     return "the signed telecommand, written differently" if same else ESCAPE
 
 
-def _decoded(admitted: Admitted) -> str:
+def _decoded(admitted: AdmittedTelecommand) -> str:
     try:
         is_hazardous(convert_arguments(admitted.body.name, admitted.body.args))
     except Refusal:

@@ -19,11 +19,11 @@ from flightsw.state import StateFile
 from flightsw.state.file import LOSS_FACT
 from flightsw.state.schema import tables
 from telecommands.dictionary import (
-    Inner,
     JobState,
     ProcessScene,
     Schedule,
     Stage,
+    TelecommandCall,
     Verification,
 )
 
@@ -115,7 +115,7 @@ class _Life:
             self._carry_out()
         self._remember()
         if self._step % 3 == 0:
-            inner = Inner(name="SELF_TEST", args={})
+            inner = TelecommandCall(name="SELF_TEST", args={})
             schedule = Schedule(at=self._now + 10**12 * self._step, telecommand=inner)
             self._schedule.add(f"S{self._step:032x}", schedule, "operator", self._now)
         if self._step % 5 == 0:

@@ -39,7 +39,7 @@ _HALVINGS: Final = 3  # from 10 to 80 m
 _FINER: Final = 2  # masks at 10 and 20 m
 
 
-class Found(NamedTuple):
+class ContaminationShares(NamedTuple):
     """Shares of an image: surely contaminated at 80 m, in the network's mask there, and finer."""
 
     name: str
@@ -83,7 +83,7 @@ def main() -> None:
     print(msgspec.json.encode(test).decode())
 
 
-def measure(data: Path, network: Network) -> Iterator[Found]:
+def measure(data: Path, network: Network) -> Iterator[ContaminationShares]:
     """Look at every 10 m image that has the network's bands."""
     for tile in tqdm(read_tiles(data), mininterval=10):
         seen = {*network.bands} <= {*tile.names} and tile.valid.any()
@@ -91,7 +91,7 @@ def measure(data: Path, network: Network) -> Iterator[Found]:
             yield look_at(tile, network)
 
 
-def look_at(tile: Tile, network: Network) -> Found:
+def look_at(tile: Tile, network: Network) -> ContaminationShares:
     """The shares of one image."""
     bands, valid = tile.of(network.bands), tile.valid
     masks = []
@@ -102,7 +102,9 @@ def look_at(tile: Tile, network: Network) -> Found:
     coarse = _contaminated(network, bands)
     bright = bands[network.bands.index(_BAND)] > _LEAST_REFLECTANCE
     sure = _share(coarse & bright, valid)
-    return Found(tile.name, tile.region, sure, _share(coarse, valid), (masks[0], masks[1]))
+    return ContaminationShares(
+        tile.name, tile.region, sure, _share(coarse, valid), (masks[0], masks[1])
+    )
 
 
 def halved(lines: NDArray[np.float32]) -> NDArray[np.float32]:

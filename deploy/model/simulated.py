@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Tile, reflectance
+from telecommands.groundsim.scenes.atmosphere import CLEAR, CLOUD_SHADOW, THICK_CLOUD, THIN_CLOUD
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
 from telecommands.groundsim.scenes.product_names import BANDS as FINE_BANDS
 from telecommands.groundsim.scenes.product_names import COARSER_BANDS
-from telecommands.groundsim.scenes.sky import CLEAR, CLOUD_SHADOW, THICK_CLOUD, THIN_CLOUD
 
 SIMULATED: Final = "simulated"
 """The region of all simulated tiles."""

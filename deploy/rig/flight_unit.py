@@ -27,7 +27,7 @@ _START_SECONDS = 300.0
 _STOP_SECONDS = 30.0
 
 
-class Running(Protocol):
+class DaemonProcess(Protocol):
     """A daemon's process, as :class:`subprocess.Popen` is one."""
 
     @property
@@ -82,7 +82,7 @@ class FlightUnit:
         (self.ground / "service.key").write_bytes(public.read_bytes())
         self.launcher: Sequence[str] = ()
         """A command that runs the daemon's, such as ``strace``."""
-        self.process: Running | None = None
+        self.process: DaemonProcess | None = None
         self.log: list[dict[str, Any]] = []
         self.announced = threading.Event()
         self._reader: threading.Thread | None = None
@@ -192,7 +192,7 @@ class FlightUnit:
 
     # --- Inside ------------------------------------------------------------------------------
 
-    def _launch(self, words: Sequence[str], environ: Mapping[str, str]) -> Running:
+    def _launch(self, words: Sequence[str], environ: Mapping[str, str]) -> DaemonProcess:
         return subprocess.Popen(
             [*self.launcher, sys.executable, "-m", "flightsw", *words],
             stdout=subprocess.PIPE,
@@ -201,7 +201,7 @@ class FlightUnit:
             env={**os.environ, "OMP_NUM_THREADS": "1", **environ},
         )
 
-    def _read_log(self, process: Running) -> None:
+    def _read_log(self, process: DaemonProcess) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             try:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, Final, Literal
 
 from deploy.rig import flight_unit as rig
-from deploy.rig.flight_unit import FlightUnit, Running
+from deploy.rig.flight_unit import DaemonProcess, FlightUnit
 
 Module = Literal["flightsw", "telecommands.groundsim"]
 
@@ -138,7 +138,7 @@ def run_forked(
 class ForkedFlightUnit(FlightUnit):
     """Its daemon is forked, unless it has a launcher or an environment of its own."""
 
-    def _launch(self, words: Sequence[str], environ: Mapping[str, str]) -> Running:
+    def _launch(self, words: Sequence[str], environ: Mapping[str, str]) -> DaemonProcess:
         if self.launcher or environ:
             return super()._launch(words, environ)
         read, write = os.pipe()

@@ -79,8 +79,8 @@ def write_table(run: Path, plan: Plan) -> Path:
 
 
 def _outcomes(run: Path, plan: Plan) -> Iterator[Outcome]:
-    for described in plan.described():
-        yield read_outcome(record_of(run, described.key))
+    for scene in plan.recorded_scenes():
+        yield read_outcome(record_of(run, scene.key))
     for lost in plan.lost():
         yield msgspec.json.decode(lost, type=Outcome)
 
@@ -101,7 +101,7 @@ def write_catalogue(run: Path, plan: Plan, title: str) -> Path:
     below = run / "catalogue"
     tiles: list[str] = []
     with disk_errors(run):
-        for tile, of_tile in groupby(plan.described(), lambda one: one.tile or _UNKNOWN):
+        for tile, of_tile in groupby(plan.recorded_scenes(), lambda one: one.tile or _UNKNOWN):
             years: list[str] = []
             for year, of_year in groupby(of_tile, lambda one: one.sensed_at[:4] or _UNKNOWN):
                 items = list(_items(run, (one.key for one in of_year)))

@@ -88,7 +88,7 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
             cause = f"has no worker after {_WORKERS_SECONDS:.0f} s"
             raise LinkError(f"the scheduler at {address}", cause, _CURE) from error
         cluster = Cluster(client, str(client.dashboard_link))
-        _refuse_unfit(cluster)
+        _refuse_unfit_workers(cluster)
         yield cluster
 
 
@@ -102,7 +102,7 @@ def require_dask() -> Any:
     return distributed
 
 
-def _refuse_unfit(cluster: Cluster) -> None:
+def _refuse_unfit_workers(cluster: Cluster) -> None:
     """Raise :class:`UsageError` that names the workers with other threads, cards or software."""
     found = cluster.client.run(pkgutil.resolve_name, _VERSION, on_error="return")
     for address, worker in cluster.workers().items():
@@ -141,6 +141,6 @@ def end_workers(client: Any, addresses: list[str]) -> None:
         client.retire_workers(workers=addresses, close_workers=True)
 
 
-def usual_workers() -> int:
+def default_worker_count() -> int:
     """As many workers as this process may use cores."""
     return len(os.sched_getaffinity(0))

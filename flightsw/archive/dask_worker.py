@@ -52,7 +52,7 @@ class StationPlugin(WorkerPlugin):
                 order = decode_order(self._order)
                 self._station = SceneStation(order, self._open_chain, self._worker)
         except FlightError as error:
-            return _unfit(scene, error, self._worker)
+            return _unfit_answer(scene, error, self._worker)
         return self._station.answer(scene)
 
 
@@ -70,7 +70,7 @@ def answer_scenes(scenes: Sequence[str]) -> bytes:
     return msgspec.json.encode(answers)
 
 
-def _unfit(scene: str, error: FlightError, worker: str) -> Answer:
+def _unfit_answer(scene: str, error: FlightError, worker: str) -> Answer:
     outcome = Outcome(
         scene=shown(scene),
         name="",

@@ -39,7 +39,7 @@ CREATE TABLE scene (
 """
 
 
-class Described(NamedTuple):
+class RecordedScene(NamedTuple):
     """A scene whose outcome is recorded: the record's key, and what to sort it by."""
 
     key: str
@@ -77,12 +77,12 @@ class Plan:
             number, location = row
             yield location
 
-    def describe(self, location: str, described: Described, agreement: bytes | None = None) -> None:
+    def record(self, location: str, scene: RecordedScene, agreement: bytes | None = None) -> None:
         """Note where the scene's record is, and its agreement with another run."""
         self._database.execute(
             "UPDATE scene SET key = ?, tile = ?, sensed_at = ?, name = ?, agreement = ?"
             " WHERE location = ?",
-            (*described, agreement, location),
+            (*scene, agreement, location),
         )
 
     def lose(self, location: str, record: bytes) -> None:
@@ -91,21 +91,21 @@ class Plan:
             "UPDATE scene SET lost = ? WHERE location = ?", (record.decode(), location)
         )
 
-    def described(self) -> Iterator[Described]:
+    def recorded_scenes(self) -> Iterator[RecordedScene]:
         """The records of this run, each once, by tile, year and name."""
         rows = self._database.execute(
             "SELECT DISTINCT key, tile, sensed_at, name FROM scene WHERE key IS NOT NULL"
             " ORDER BY tile, substr(sensed_at, 1, 4), name, key"
         )
-        return (Described(*row) for row in rows)
+        return (RecordedScene(*row) for row in rows)
 
-    def agreements(self) -> Iterator[tuple[Described, bytes]]:
+    def agreements(self) -> Iterator[tuple[RecordedScene, bytes]]:
         """The records that were compared with another run, and what was found."""
         rows = self._database.execute(
             "SELECT DISTINCT key, tile, sensed_at, name, agreement FROM scene"
             " WHERE agreement IS NOT NULL ORDER BY name, key"
         )
-        return ((Described(*row[:4]), row[4]) for row in rows)
+        return ((RecordedScene(*row[:4]), row[4]) for row in rows)
 
     def lost(self) -> Iterator[bytes]:
         """What is shown of the scenes without a record."""

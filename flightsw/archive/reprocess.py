@@ -21,7 +21,7 @@ from flightsw.archive.dask_worker import StationPlugin
 from flightsw.archive.order import Order, encode_order
 from flightsw.archive.outcome import Outcome
 from flightsw.archive.page import write_page
-from flightsw.archive.plan import Described, Plan
+from flightsw.archive.plan import Plan, RecordedScene
 from flightsw.archive.submission import LOST, Submission
 from flightsw.archive.work import OpenChain, open_real_chain
 from flightsw.errors import OutputNotWritable
@@ -116,9 +116,9 @@ def _note(plan: Plan, scene: str, answer: Answer) -> None:
     if not outcome.folder:
         plan.lose(scene, msgspec.json.encode(outcome))
         return
-    described = Described(outcome.folder, outcome.tile, outcome.sensed_at, outcome.name)
+    recorded = RecordedScene(outcome.folder, outcome.tile, outcome.sensed_at, outcome.name)
     found = answer.agreement
-    plan.describe(scene, described, None if found is None else msgspec.json.encode(found))
+    plan.record(scene, recorded, None if found is None else msgspec.json.encode(found))
 
 
 def _compare(

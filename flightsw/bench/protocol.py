@@ -90,7 +90,7 @@ def measure(subject: Subject, bench: Bench) -> EngineResult:
     )
 
 
-def drawn_ns(twin: TwinSettings, batch: int, calls: int) -> list[int]:
+def draw_latencies_ns(twin: TwinSettings, batch: int, calls: int) -> list[int]:
     """Latencies that the twin draws for the first calls of an instance on all four cores."""
     draw = LatencyDraw(twin, batch, CORES)
     return [draw.next_ns() for _ in range(calls)]
@@ -180,7 +180,7 @@ def _tile_by_tile(engine: Engine, subject: Subject, bench: Bench) -> tuple[Sampl
     if subject.twin and not subject.computes and one_card:
         batch = engine.info.batch
         warm_calls = ceil(warm_up / batch)
-        calls = drawn_ns(subject.twin, batch, warm_calls + len(measured) // batch)
+        calls = draw_latencies_ns(subject.twin, batch, warm_calls + len(measured) // batch)
         drawn = np.repeat(np.array(calls[warm_calls:]) // batch, batch)
         figures["added_jitter"] = added_jitter_ms(measured, drawn)
     return samples, figures

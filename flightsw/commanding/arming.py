@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from flightsw.commanding.context import Completed, Handler, Outcome, TelecommandContext
 from telecommands.codec import convert_arguments
-from telecommands.dictionary import Arm, Armed, Code, Telecommand
+from telecommands.dictionary import Arm, ArmResult, Code, Telecommand
 from telecommands.hazard import digest, is_hazardous
 from telecommands.refusal import Refusal
 
@@ -34,7 +34,7 @@ class ArmedTelecommands:
         self._seconds = seconds
         self._armed: dict[str, dict[str, _Arming]] = {}  # by key, which are authorised ones; by arm
 
-    def arm(self, key_id: str, request: Arm, arm: str, now: float) -> Armed:
+    def arm(self, key_id: str, request: Arm, arm: str, now: float) -> ArmResult:
         """Arm a telecommand under the new name ``arm``.
 
         Raises :class:`Refusal`: BAD_ARGUMENTS for one that is not hazardous, or what is wrong with
@@ -50,7 +50,7 @@ class ArmedTelecommands:
         armed[arm] = _Arming(digest(telecommand), now + seconds)
         while len(armed) > MOST_ARMED:
             del armed[next(iter(armed))]
-        return Armed(arm=arm, seconds=seconds)
+        return ArmResult(arm=arm, seconds=seconds)
 
     def check(self, key_id: str, telecommand: Telecommand, arm: str | None, now: float) -> None:
         """:class:`Refusal` NOT_ARMED if the telecommand must be armed and is not."""

@@ -16,7 +16,7 @@ from flightsw.commanding.context import (
     TelecommandContext,
     reference_of,
 )
-from flightsw.commanding.gate import Admitted, Gate
+from flightsw.commanding.gate import AdmittedTelecommand, Gate
 from flightsw.commanding.ledger import VerificationLedger
 from flightsw.commanding.schedule import DueEntry, TelecommandSchedule, schedule_handlers
 from flightsw.commanding.sent_at import SentAtWindow
@@ -233,7 +233,7 @@ class Dispatcher:
         self._count(stages[0])
         return stages
 
-    def _begin(self, admitted: Admitted) -> tuple[Verification, ...]:
+    def _begin(self, admitted: AdmittedTelecommand) -> tuple[Verification, ...]:
         body, key_id = admitted.body, admitted.key_id
         context = TelecommandContext(body.id, key_id, self._clock(), body.name, admitted.key)
         try:

@@ -23,7 +23,7 @@ _WINDOW: Final = struct.Struct(f">Q{WINDOW // 8}s")  # highest, then which were 
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AdmittedTelecommand:
     """An authentic, fresh telecommand; its arguments are not checked yet."""
 
     key: TelecommandKey
@@ -78,7 +78,7 @@ class Gate:
             cure = f"Use another key, or on board: flightsw keys authorise {key_id}.key --roles"
             raise Refusal(Code.NOT_PERMITTED, cause, cure)
 
-    def admit(self, frames: Sequence[bytes], monotonic: float) -> Admitted:
+    def admit(self, frames: Sequence[bytes], monotonic: float) -> AdmittedTelecommand:
         """The telecommand in two received frames; its sequence number is used up.
 
         Raises :class:`Refusal`: MALFORMED, OVERSIZED, WRONG_VERSION, WRONG_UNIT, UNKNOWN_KEY,
@@ -99,7 +99,7 @@ class Gate:
             self._spend(header.key_id, monotonic)
             with self._lock:
                 self._windows[label] = after
-            return Admitted(key, header.sequence, decode_body(body_frame))
+            return AdmittedTelecommand(key, header.sequence, decode_body(body_frame))
         except Refusal as refusal:
             claimed["id"], claimed["name"] = read_label(body_frame)
             refusal.data.update(claimed)

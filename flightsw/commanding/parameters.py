@@ -138,16 +138,16 @@ def _checked(name: str, parameter: Parameter, value: Value) -> Value:
     if kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise _unfit(name, value, f"a {kind.__name__}")
+        raise _value_refusal(name, value, f"a {kind.__name__}")
     if parameter.choices and value not in parameter.choices:
-        raise _unfit(name, value, f"one of {', '.join(parameter.choices)}")
+        raise _value_refusal(name, value, f"one of {', '.join(parameter.choices)}")
     low, high = parameter.low, parameter.high
     if low is not None and high is not None and not low <= value <= high:  # type: ignore[operator]
         unit = f" {parameter.unit}" if parameter.unit else ""
-        raise _unfit(name, value, f"{low:g} to {high:g}{unit}")
+        raise _value_refusal(name, value, f"{low:g} to {high:g}{unit}")
     return value
 
 
-def _unfit(name: str, value: Value, expected: str) -> Refusal:
+def _value_refusal(name: str, value: Value, expected: str) -> Refusal:
     cause = f"{name} cannot be {value!r:.60}"
     return Refusal(Code.BAD_ARGUMENTS, cause, f"Give {expected}")

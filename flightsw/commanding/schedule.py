@@ -14,13 +14,13 @@ from flightsw.state import StateFile
 from telecommands.codec import convert_arguments, encode
 from telecommands.dictionary import (
     Code,
-    Inner,
     ListSchedule,
     RotateKey,
     Schedule,
-    Scheduled,
     ScheduleEntry,
     ScheduleList,
+    ScheduleResult,
+    TelecommandCall,
     Unschedule,
 )
 from telecommands.refusal import Refusal
@@ -116,7 +116,7 @@ class TelecommandSchedule:
             ScheduleEntry(
                 entry=entry,
                 at=at,
-                telecommand=Inner(name=name, args=msgspec.msgpack.decode(args)),
+                telecommand=TelecommandCall(name=name, args=msgspec.msgpack.decode(args)),
                 if_missed=if_missed,
                 key_id=key_id,
             )
@@ -162,7 +162,7 @@ def schedule_handlers(
     def add(telecommand: Schedule, context: TelecommandContext) -> Outcome:
         entry = f"S{uuid.uuid4().hex}"
         schedule.add(entry, telecommand, context.key_id, clock())
-        return Completed(Scheduled(entry=entry))
+        return Completed(ScheduleResult(entry=entry))
 
     def remove(telecommand: Unschedule, _context: TelecommandContext) -> Outcome:
         schedule.remove(telecommand.entry)

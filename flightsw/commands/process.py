@@ -26,7 +26,7 @@ from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
-from telecommands.command_line import complete_with, listed
+from telecommands.command_line import listed, set_completer
 from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def add_parser(commands: Any) -> None:
         default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
         help="comma-separated kinds (default: %(default)s)",
     )
-    complete_with(products, listed(kind.name for kind in PRODUCT_KINDS))
+    set_completer(products, listed(kind.name for kind in PRODUCT_KINDS))
     parser.add_argument(
         "--ground-sample-distance",
         type=int,

@@ -15,7 +15,7 @@ from flightsw.commands.scenes import SOME_FAILED
 from flightsw.errors import UsageError
 from flightsw.host.location import location_of
 from flightsw.products.kinds import PRODUCT_KINDS
-from telecommands.command_line import complete_with, listed
+from telecommands.command_line import listed, set_completer
 from telecommands.dictionary import Decode
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def add_parser(commands: Any) -> None:
         default=_PRODUCTS,
         help="comma-separated kinds, as of flightsw process (default: %(default)s)",
     )
-    complete_with(products, listed(kind.name for kind in PRODUCT_KINDS))
+    set_completer(products, listed(kind.name for kind in PRODUCT_KINDS))
     parser.add_argument(
         "--ground-sample-distance",
         type=int,
@@ -136,9 +136,9 @@ def _cluster(
     arguments: argparse.Namespace, progress: _Bar
 ) -> Callable[[], AbstractContextManager[Cluster]]:
     from flightsw.archive.cluster import (  # noqa: PLC0415
+        default_worker_count,
         existing_cluster,
         local_cluster,
-        usual_workers,
     )
 
     @contextmanager
@@ -146,7 +146,7 @@ def _cluster(
         opening = (
             existing_cluster(arguments.scheduler)
             if arguments.scheduler
-            else local_cluster(arguments.workers or usual_workers(), arguments.memory_limit)
+            else local_cluster(arguments.workers or default_worker_count(), arguments.memory_limit)
         )
         with opening as cluster:
             if cluster.dashboard:

@@ -24,11 +24,11 @@ class StreamBroken(Exception):  # noqa: N818 - caught by the caller, who knows t
     """Why no message came or went, as a clause."""
 
 
-class Ended(StreamBroken):
+class StreamEnd(StreamBroken):
     """The other process closed its end, or is dead."""
 
 
-class Late(StreamBroken):
+class StreamTimeout(StreamBroken):
     """The time is over."""
 
 
@@ -50,7 +50,7 @@ def send(stream: socket.socket, message: bytes, *descriptors: int, until: float)
                 continue
             data, descriptors = data[sent:], ()
     except OSError as error:
-        raise Ended(f"cannot be reached ({error.strerror})") from error
+        raise StreamEnd(f"cannot be reached ({error.strerror})") from error
 
 
 def receive(
@@ -75,7 +75,7 @@ def receive(
         for descriptor in found:
             os.close(descriptor)
         if isinstance(error, OSError):
-            raise Ended(f"cannot be reached ({error.strerror})") from error
+            raise StreamEnd(f"cannot be reached ({error.strerror})") from error
         raise
     return bytes(body), [*found]
 
@@ -91,7 +91,7 @@ def _receive_some(
             whole = len(content) - len(content) % found.itemsize
             found.frombytes(content[:whole])
     if not data:
-        raise Ended("has ended")
+        raise StreamEnd("has ended")
     return data
 
 
@@ -99,4 +99,4 @@ def _await(stream: socket.socket, event: int, until: float) -> None:
     poll = select.poll()
     poll.register(stream, event)
     if not poll.poll(max(0.0, until - monotonic()) * 1000):
-        raise Late("does not answer")
+        raise StreamTimeout("does not answer")

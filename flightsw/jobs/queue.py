@@ -42,7 +42,7 @@ class Job(msgspec.Struct, frozen=True):
     created_at: int
 
 
-class Recovered(msgspec.Struct, frozen=True):
+class JobRecovery(msgspec.Struct, frozen=True):
     """What became of the jobs that ran when the service died.
 
     ``suspects``: ids of these and of the job whose scene was decoded ahead; they run alone.
@@ -192,7 +192,7 @@ class JobQueue:
 
     def recover(
         self, attempts: int, now_ns: int, *, unclean: bool = True, crash: str = ""
-    ) -> Recovered:
+    ) -> JobRecovery:
         """At boot: jobs found RUNNING wait again, or fail after ``attempts`` starts.
 
         After a clean end, and an ``unclean`` one with several suspects, the start is not counted:
@@ -216,7 +216,9 @@ class JobQueue:
                     cancelled.append(job)
                 else:
                     requeued.append(job)
-        return Recovered(tuple(requeued), tuple(failed), tuple(cancelled), tuple(sorted(suspects)))
+        return JobRecovery(
+            tuple(requeued), tuple(failed), tuple(cancelled), tuple(sorted(suspects))
+        )
 
     def distrust(self, jobs: Collection[str] | None, now_ns: int) -> tuple[Job, ...]:
         """End those of the jobs that are open: their records are older versions.

@@ -24,7 +24,7 @@ import msgspec
 from flightsw.errors import LinkError
 from flightsw.host.clock import utc_ns
 from flightsw.keys.clients import Client, ClientKeys
-from flightsw.keys.grant import ALL_ROLES, Grant, before_roles, names, read_grant, utc_text
+from flightsw.keys.grant import ALL_ROLES, Grant, legacy_grant, names, read_grant, utc_text
 from flightsw.keys.rotation import ROTATED_SUFFIX, ClientKey, read_rotation, write_rotation
 from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Role
@@ -280,7 +280,7 @@ class KeyFolder:
         shared = self._usable_secret(name)
         keys = self._rotated_keys(name, public) or (ClientKey(public, shared),)
         given = read_grant(metadata, path)
-        grant = given or before_roles(commands=shared is not None)
+        grant = given or legacy_grant(commands=shared is not None)
         return Client(name, grant, keys, public, roles_given=given is not None)
 
     def _rotated_keys(self, name: str, public: bytes) -> tuple[ClientKey, ...]:

@@ -48,7 +48,7 @@ def read_grant(metadata: Mapping[str, str], path: Path) -> Grant | None:
     )
 
 
-def before_roles(*, commands: bool) -> Grant:
+def legacy_grant(*, commands: bool) -> Grant:
     """What a certificate without roles means: it was authorised before there were any.
 
     Anyone who has a telecommand key may do all but what is hazardous, others only watch: nobody

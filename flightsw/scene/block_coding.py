@@ -29,34 +29,34 @@ _MOST_PACKETS: Final = 4096  # in a tile
 _RPCL: Final = 2  # table A.16; up to it, a layer's packets are in the order of resolutions
 
 
-class Unfit(Exception):  # noqa: N818 - named after what was found
+class UnsupportedCoding(Exception):  # noqa: N818 - named after what was found
     """Why a file has to be decoded exactly, as a clause; caught in this room."""
 
 
 def read_coding(image: Codestream) -> BlockCoding:
-    """How the blocks are coded; raises :class:`Unfit`."""
+    """How the blocks are coded; raises :class:`UnsupportedCoding`."""
     listed = [*_segments(image.main_header)]
     segments = dict(listed)
     odd = [marker for marker, _ in listed if marker not in _MAIN_MARKERS]
     if odd or _QCD not in segments or [marker for marker, _ in listed].count(_COD) > 1:
-        raise Unfit("the main header has unusual markers")
+        raise UnsupportedCoding("the main header has unusual markers")
     style, quantisation = segments[_COD], segments[_QCD]
     if not image.reversible or (quantisation[:1] and quantisation[0] & 31):
-        raise Unfit("the wavelet is not the reversible one")
+        raise UnsupportedCoding("the wavelet is not the reversible one")
     if image.style_at is None:
-        raise Unfit("the code-blocks have a special style")
+        raise UnsupportedCoding("the code-blocks have a special style")
     if style[0] & ~1:
-        raise Unfit("packets have markers")
+        raise UnsupportedCoding("packets have markers")
     if style[1] > _RPCL:
-        raise Unfit("packets are not in the order of resolutions")
+        raise UnsupportedCoding("packets are not in the order of resolutions")
     if style[2:4] != b"\x00\x01":
-        raise Unfit("there are several quality layers")
+        raise UnsupportedCoding("there are several quality layers")
     levels = style[5]
     precincts = style[10 : 11 + levels] if style[0] & 1 else b"\xff" * (levels + 1)
     exponents = [each >> 3 for each in quantisation[1:]]
     block_width, block_height = style[6] + 2, style[7] + 2
     if len(exponents) < 3 * levels + 1 or block_width + block_height > _LARGEST_BLOCK:
-        raise Unfit("the main header has unusual contents")
+        raise UnsupportedCoding("the main header has unusual contents")
     planes = [0] * (3 * (levels + 1))
     guard = quantisation[0] >> 5
     for resolution in range(levels + 1):
@@ -69,30 +69,32 @@ def read_coding(image: Codestream) -> BlockCoding:
 
 
 def _check_size(image: Codestream, coding: BlockCoding) -> None:
-    """Raise :class:`Unfit` if the blocks are too small, or a tile too large."""
+    """Raise :class:`UnsupportedCoding` if the blocks are too small, or a tile too large."""
     if image.tile_width > _LARGEST_TILE[0] or image.tile_height > _LARGEST_TILE[1]:
-        raise Unfit(f"their tiles are larger than {_LARGEST_TILE[0]} x {_LARGEST_TILE[1]} pixels")
+        raise UnsupportedCoding(
+            f"their tiles are larger than {_LARGEST_TILE[0]} x {_LARGEST_TILE[1]} pixels"
+        )
     packets, blocks = 0, 0
     for resolution, exponents in enumerate(coding.precincts):
         width, height = exponents & 15, exponents >> 4
         smaller = 1 if resolution else 0  # a precinct of a high band has half the side
         if min(width, height) < smaller:
-            raise Unfit("the main header has unusual contents")
+            raise UnsupportedCoding("the main header has unusual contents")
         level = coding.levels - resolution
         across, down = image.tile_width >> level, image.tile_height >> level
         packets += ((across >> width) + 2) * ((down >> height) + 2)
         block = min(width - smaller, coding.block_width), min(height - smaller, coding.block_height)
         blocks += across * down >> sum(block)
     if blocks * _SMALLEST_BLOCK > image.tile_width * image.tile_height:
-        raise Unfit(f"code-blocks have fewer than {_SMALLEST_BLOCK} samples on average")
+        raise UnsupportedCoding(f"code-blocks have fewer than {_SMALLEST_BLOCK} samples on average")
     if packets > _MOST_PACKETS:
-        raise Unfit("their tiles have too many packets")
+        raise UnsupportedCoding("their tiles have too many packets")
 
 
 def read_bodies(path: Path, image: Codestream) -> dict[int, TilePart]:
-    """The packets of each tile; raises :class:`Unfit` for unusual headers of tiles."""
+    """The packets of each tile; raises :class:`UnsupportedCoding` for unusual headers of tiles."""
     if len(image.tile_parts) != image.tiles:
-        raise Unfit("their tiles are in several parts")
+        raise UnsupportedCoding("their tiles are in several parts")
     try:
         with open_plain(path) as file:
             return {
@@ -100,7 +102,7 @@ def read_bodies(path: Path, image: Codestream) -> dict[int, TilePart]:
                 for part in image.tile_parts
             }
     except OSError as error:
-        raise Unfit(f"it cannot be read ({error.strerror})") from error
+        raise UnsupportedCoding(f"it cannot be read ({error.strerror})") from error
 
 
 def _begin_of_packets(descriptor: int, part: TilePart) -> int:
@@ -113,7 +115,7 @@ def _begin_of_packets(descriptor: int, part: TilePart) -> int:
         if marker not in _TILE_MARKERS or length < 2 or position + 2 + length > part.end:
             break
         position += 2 + length
-    raise Unfit("their tiles have unusual markers")
+    raise UnsupportedCoding("their tiles have unusual markers")
 
 
 def wrap_tile(image: Codestream, bounds: Bounds, levels: int, pieces: Sequence[bytes]) -> bytes:

@@ -27,15 +27,15 @@ from flightsw.scene import zipped
 from flightsw.scene.ahead import OPEN_SECONDS, SceneRecipe
 from flightsw.scene.decoder_handle import DecoderHandle
 from flightsw.scene.decoder_messages import (
-    Done,
-    Opened,
-    Started,
+    Completion,
+    DecoderStart,
+    InvalidMessage,
+    OpenedScene,
     Task,
-    Unbelievable,
-    Unpack,
-    Unpacked,
-    Verify,
-    believed,
+    UnpackedProduct,
+    UnpackScene,
+    VerifyScene,
+    check_scene,
     decoded,
     encoded,
     order_of,
@@ -91,12 +91,12 @@ class ConfinedReaders:
         Raises what :meth:`SceneRecipe.verify` raises and :class:`~flightsw.errors.DecoderFailed`.
         """
         path, held = self._unpacked(recipe)
-        decoder = self._decoder(recipe, Verify(order_of(recipe, path)))
+        decoder = self._decoder(recipe, VerifyScene(order_of(recipe, path)))
         until = monotonic() + _VERIFY_SECONDS
         try:
             while not stop.is_set():
                 if decoder.has_answered(_STOP_SECONDS) or monotonic() > until:
-                    decoder.answer(Done, until)
+                    decoder.answer(Completion, until)
                     return
         finally:
             decoder.end()
@@ -121,10 +121,10 @@ class ConfinedReaders:
         path, held = self._unpacked(recipe)
         decoder = self._decoder(recipe, order_of(recipe, path))
         try:
-            opened = decoder.answer(Opened, monotonic() + OPEN_SECONDS)
+            opened = decoder.answer(OpenedScene, monotonic() + OPEN_SECONDS)
             try:
-                return _OpenDecoder(decoder, believed(opened, recipe), held)
-            except Unbelievable as error:
+                return _OpenDecoder(decoder, check_scene(opened, recipe), held)
+            except InvalidMessage as error:
                 decoder.fail(str(error))
         except BaseException:
             decoder.end()
@@ -136,9 +136,9 @@ class ConfinedReaders:
         if not (zipped.is_zipped(path) and path.is_file()):
             return path, None
         folder = zipped.temporary_folder()
-        decoder = self._decoder(recipe, Unpack(order_of(recipe, path), str(folder.root)))
+        decoder = self._decoder(recipe, UnpackScene(order_of(recipe, path), str(folder.root)))
         try:
-            name = decoder.answer(Unpacked, monotonic() + OPEN_SECONDS).name
+            name = decoder.answer(UnpackedProduct, monotonic() + OPEN_SECONDS).name
             place = folder.root / name
             if Path(name).name != name or not place.is_dir() or place.is_symlink():
                 decoder.fail("unpacked its archive to another place")
@@ -157,9 +157,9 @@ class ConfinedReaders:
         try:
             self._send(encoded(task), given, until)
             started, handles = receive(reports, until, most_descriptors=1)
-            decoded(started, Started)
+            decoded(started, DecoderStart)
             (handle,) = handles
-        except (StreamBroken, Unbelievable, OSError, ValueError) as error:
+        except (StreamBroken, InvalidMessage, OSError, ValueError) as error:
             for one in (ours, reports):
                 one.close()
             os.close(output)
@@ -233,7 +233,7 @@ class _OpenDecoder:
     """``held`` is what must live as long as the decoder reads: a temporary folder."""
 
     decoder: DecoderHandle
-    scene: Opened
+    scene: OpenedScene
     held: object
 
 

@@ -24,25 +24,25 @@ from numpy.typing import NDArray
 import flightsw
 import telecommands
 from flightsw.errors import SceneError
-from flightsw.host.descriptor_stream import Ended, receive, send
+from flightsw.host.descriptor_stream import StreamEnd, receive, send
 from flightsw.host.landlock import landlock_version, restrict_files
 from flightsw.host.memory import memory_errors
 from flightsw.host.seccomp import give_up_privileges, restrict_calls, seccomp_works
 from flightsw.scene import refuse_raster_values, unreadable, zipped
 from flightsw.scene.ahead import SceneRecipe
 from flightsw.scene.decoder_messages import (
-    Begin,
-    Done,
-    Opened,
-    Order,
+    BeginDecode,
+    Completion,
+    OpenedScene,
     Request,
+    SceneOrder,
     Task,
-    Unpack,
-    Unpacked,
+    UnpackedProduct,
+    UnpackScene,
     decoded,
     encoded,
-    failure_of,
     recipe_of,
+    report_of,
 )
 from flightsw.scene.scene import GivenMetadata, Strip
 from flightsw.scene.strips import StripScene
@@ -72,7 +72,7 @@ def decode(task: Task, stream: int, reports: int, errors: int) -> NoReturn:
         faulthandler.enable(2)
         _work(task, answers)
         status = 0
-    except Ended:
+    except StreamEnd:
         status = 0
     except BaseException as fault:  # noqa: BLE001 - nothing of the parent may run on in the child
         with suppress(OSError):
@@ -93,26 +93,26 @@ def _keep(stream: int, errors: int) -> int:
 
 
 def _work(task: Task, answers: socket.socket) -> None:
-    order = task if isinstance(task, Order) else task.order
+    order = task if isinstance(task, SceneOrder) else task.order
     recipe = recipe_of(order)
     try:
-        confine(recipe, Path(task.folder) if isinstance(task, Unpack) else None)
+        confine(recipe, Path(task.folder) if isinstance(task, UnpackScene) else None)
         with memory_errors(order.path):
             _do(task, recipe, answers)
-    except Ended:
+    except StreamEnd:
         raise
     except Exception as error:  # noqa: BLE001 - reported to the service, which decides
-        _answer(answers, failure_of(error))
+        _answer(answers, report_of(error))
 
 
 def _do(task: Task, recipe: SceneRecipe, answers: socket.socket) -> None:
-    if isinstance(task, Unpack):
+    if isinstance(task, UnpackScene):
         _answer(answers, _unpacked(recipe, Path(task.folder)))
-    elif isinstance(task, Order):
+    elif isinstance(task, SceneOrder):
         _serve(recipe, answers)
     else:
         recipe.verify(Event())
-        _answer(answers, Done())
+        _answer(answers, Completion())
 
 
 def confine(recipe: SceneRecipe, folder: Path | None = None) -> None:
@@ -152,12 +152,12 @@ def _files_of(recipe: SceneRecipe) -> Iterator[Path]:
         yield path.parent
 
 
-def _unpacked(recipe: SceneRecipe, folder: Path) -> Unpacked:
+def _unpacked(recipe: SceneRecipe, folder: Path) -> UnpackedProduct:
     path = Path(str(recipe.path))
     given = GivenMetadata(scale=recipe.scale, nodata=recipe.nodata, bands=recipe.file_bands)
     refuse_raster_values(path, given)
     try:
-        return Unpacked(zipped.unpack_into(folder, path, recipe.bands, recipe.tile).name)
+        return UnpackedProduct(zipped.unpack_into(folder, path, recipe.bands, recipe.tile).name)
     except OSError as error:
         raise unreadable(path, error) from error
 
@@ -168,19 +168,19 @@ def _serve(recipe: SceneRecipe, answers: socket.socket) -> None:
         raise SceneError(scene.metadata.name, "is not read from files")
     blocks: deque[int] = deque()
     scene = replace(scene, memory=lambda shape: _shared(shape, blocks))
-    _answer(answers, Opened(scene.metadata, scene.rows, scene.columns))
+    _answer(answers, OpenedScene(scene.metadata, scene.rows, scene.columns))
     strips: Iterator[Strip] = iter(())
     while True:
         request = decoded(receive(answers, monotonic() + _PATIENCE)[0], Request)
-        if isinstance(request, Begin):
+        if isinstance(request, BeginDecode):
             reading = scene.strips(request.workers)
             strips = reading.__enter__()  # never left: the process ends
-            _answer(answers, Done())
+            _answer(answers, Completion())
         elif next(strips, None) is None:
-            _answer(answers, Done())
+            _answer(answers, Completion())
         else:
             block = blocks.popleft()
-            _answer(answers, Done(), block)
+            _answer(answers, Completion(), block)
             os.close(block)
 
 

@@ -1,4 +1,4 @@
-"""The service's side of one decoder: what it is asked, what is believed, how it ended."""
+"""The service's side of one decoder: requests, checks of its answers, and how it ended."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ import structlog
 from numpy.typing import NDArray
 
 from flightsw.errors import DecoderFailed, Interrupted
-from flightsw.host.descriptor_stream import Ended, StreamBroken, receive, send
+from flightsw.host.descriptor_stream import StreamBroken, StreamEnd, receive, send
 from flightsw.scene.decoder_messages import (
     Answer,
-    Begin,
-    Done,
-    Exited,
-    Failed,
-    Next,
-    Opened,
-    Unbelievable,
+    BeginDecode,
+    Completion,
+    DecoderExit,
+    ErrorReport,
+    InvalidMessage,
+    NextStrip,
+    OpenedScene,
     decoded,
     encoded,
     error_of,
@@ -85,14 +85,14 @@ class DecoderHandle:
             os.close(block)
         return found
 
-    def strips(self, scene: Opened, workers: int) -> Iterator[Strip]:
+    def strips(self, scene: OpenedScene, workers: int) -> Iterator[Strip]:
         """Begin to decode, yield nothing, then the strips of the scene.
 
         Raises the error that the decoder reports, :class:`DecoderFailed` if it died or gives what
         cannot be, and :class:`Interrupted` after :meth:`end`.
         """
-        self._ask(Begin(workers))
-        self.answer(Done, monotonic() + _BEGIN_SECONDS)
+        self._ask(BeginDecode(workers))
+        self.answer(Completion, monotonic() + _BEGIN_SECONDS)
         yield Strip(0, np.empty((len(scene.metadata.bands), 0, 0), np.uint16))
         for _, _, places in decodes_of(scene.metadata, scene.rows, scene.columns):
             for place in places:
@@ -122,14 +122,14 @@ class DecoderHandle:
             os.close(block)
 
     def _next_block(self) -> int | None:
-        self._ask(Next())
-        _, blocks = self._answer(Done, monotonic() + _STRIP_SECONDS)
+        self._ask(NextStrip())
+        _, blocks = self._answer(Completion, monotonic() + _STRIP_SECONDS)
         return blocks[0] if blocks else None
 
-    def _ask(self, request: Begin | Next) -> None:
+    def _ask(self, request: BeginDecode | NextStrip) -> None:
         try:
             send(self._stream, encoded(request), until=monotonic() + _REPORT_SECONDS)
-        except Ended:
+        except StreamEnd:
             self._raise_end()
         except StreamBroken as error:
             self.fail(str(error))
@@ -139,15 +139,15 @@ class DecoderHandle:
         try:
             message, blocks = receive(self._stream, until, most_descriptors=1)
             found = decoded(message, Answer)
-            if isinstance(found, Failed):
+            if isinstance(found, ErrorReport):
                 raise error_of(found)
             if isinstance(found, kind):
                 kept, blocks = blocks, []
                 return found, kept
             self.fail(f"answered {type(found).__name__}, not {kind.__name__}")
-        except Ended:
+        except StreamEnd:
             self._raise_end()
-        except (StreamBroken, Unbelievable) as error:
+        except (StreamBroken, InvalidMessage) as error:
             self.fail(str(error))
         finally:
             for block in blocks:
@@ -166,8 +166,8 @@ class DecoderHandle:
     def _end_in_words(self) -> str:
         try:
             message, _ = receive(self._reports, monotonic() + _REPORT_SECONDS)
-            status = int(decoded(message, Exited).status)
-        except (StreamBroken, Unbelievable) as error:
+            status = int(decoded(message, DecoderExit).status)
+        except (StreamBroken, InvalidMessage) as error:
             return f"the process that makes decoders {error}"
         if os.WIFSIGNALED(status):
             return signal.strsignal(os.WTERMSIG(status)) or f"signal {os.WTERMSIG(status)}"

@@ -1,7 +1,7 @@
 """What the service and the process that reads a scene say to each other.
 
 The service believes nothing of what a decoder answers: each answer is of one of these types, and
-:func:`believed` states what a scene can be.
+:func:`check_scene` states what a scene can be.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REPORTED: Final = (SceneError, UsageError, MemoryExhausted)
 _OWN: Final = frozenset({"self", "subject", "cause", "cure"})
 
 
-class Order(msgspec.Struct, frozen=True, tag=True):
+class SceneOrder(msgspec.Struct, frozen=True, tag=True):
     """Open a scene: the fields of a :class:`SceneRecipe`."""
 
     path: str
@@ -58,35 +58,35 @@ class Order(msgspec.Struct, frozen=True, tag=True):
     unchecked: bool
 
 
-class Verify(msgspec.Struct, frozen=True, tag=True):
-    """Compare the files of the scene with their checksums; answered with :class:`Done`."""
+class VerifyScene(msgspec.Struct, frozen=True, tag=True):
+    """Compare the files of the scene with their checksums; answered with :class:`Completion`."""
 
-    order: Order
+    order: SceneOrder
 
 
-class Unpack(msgspec.Struct, frozen=True, tag=True):
-    """Unpack an archive into an empty folder; answered with :class:`Unpacked`."""
+class UnpackScene(msgspec.Struct, frozen=True, tag=True):
+    """Unpack an archive into an empty folder; answered with :class:`UnpackedProduct`."""
 
-    order: Order
+    order: SceneOrder
     folder: str
 
 
-class Begin(msgspec.Struct, frozen=True, tag=True):
-    """Begin to decode with this number of threads; answered with :class:`Done`."""
+class BeginDecode(msgspec.Struct, frozen=True, tag=True):
+    """Begin to decode with this number of threads; answered with :class:`Completion`."""
 
     workers: int
 
 
-class Next(msgspec.Struct, frozen=True, tag=True):
-    """The next strip: answered with :class:`Done`, and the memory that it lies in unless there is
-    none left."""
+class NextStrip(msgspec.Struct, frozen=True, tag=True):
+    """The next strip: answered with :class:`Completion`, and the memory that it lies in
+    unless there is none left."""
 
 
-Task: TypeAlias = Order | Verify | Unpack
-Request: TypeAlias = Begin | Next
+Task: TypeAlias = SceneOrder | VerifyScene | UnpackScene
+Request: TypeAlias = BeginDecode | NextStrip
 
 
-class Opened(msgspec.Struct, frozen=True, tag=True):
+class OpenedScene(msgspec.Struct, frozen=True, tag=True):
     """The scene, and the rows and columns of a decode."""
 
     metadata: SceneMetadata
@@ -94,17 +94,17 @@ class Opened(msgspec.Struct, frozen=True, tag=True):
     columns: int
 
 
-class Unpacked(msgspec.Struct, frozen=True, tag=True):
+class UnpackedProduct(msgspec.Struct, frozen=True, tag=True):
     """The name of the product's folder in the folder that was given."""
 
     name: str
 
 
-class Done(msgspec.Struct, frozen=True, tag=True):
-    """It is done."""
+class Completion(msgspec.Struct, frozen=True, tag=True):
+    """The request was carried out."""
 
 
-class Failed(msgspec.Struct, frozen=True, tag=True):
+class ErrorReport(msgspec.Struct, frozen=True, tag=True):
     """An error, by the name of its class."""
 
     name: str
@@ -114,29 +114,29 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     fields: dict[str, str | int | float | bool | None]
 
 
-Answer: TypeAlias = Opened | Unpacked | Done | Failed
+Answer: TypeAlias = OpenedScene | UnpackedProduct | Completion | ErrorReport
 
 
-class Started(msgspec.Struct, frozen=True, tag=True):
+class DecoderStart(msgspec.Struct, frozen=True, tag=True):
     """The decoder runs; its process descriptor comes along."""
 
 
-class Exited(msgspec.Struct, frozen=True, tag=True):
+class DecoderExit(msgspec.Struct, frozen=True, tag=True):
     """How the decoder ended, as of ``waitpid``."""
 
     status: int
 
 
-Report: TypeAlias = Started | Exited
+ProcessReport: TypeAlias = DecoderStart | DecoderExit
 
 
-class Unbelievable(Exception):  # noqa: N818 - caught by the caller, who knows the subject
-    """Why an answer is none, as a clause."""
+class InvalidMessage(Exception):  # noqa: N818 - caught by the caller, who knows the subject
+    """Why a message cannot be used, as a clause."""
 
 
-def order_of(recipe: SceneRecipe, path: Path) -> Order:
+def order_of(recipe: SceneRecipe, path: Path) -> SceneOrder:
     """The order to open ``path`` as the recipe says."""
-    return Order(
+    return SceneOrder(
         path=str(path),
         bands=recipe.bands,
         ground_sample_distance=recipe.ground_sample_distance,
@@ -156,7 +156,7 @@ def order_of(recipe: SceneRecipe, path: Path) -> Order:
     )
 
 
-def recipe_of(order: Order) -> SceneRecipe:
+def recipe_of(order: SceneOrder) -> SceneRecipe:
     """The recipe of an order; the CPU decodes, because a decoder has no access to the GPU."""
     fields = {name: getattr(order, name) for name in order.__struct_fields__}
     fields["path"] = Path(order.path)
@@ -164,51 +164,51 @@ def recipe_of(order: Order) -> SceneRecipe:
     return SceneRecipe(decoder="cpu", **fields)
 
 
-def failure_of(error: Exception) -> Failed:
+def report_of(error: Exception) -> ErrorReport:
     """How an error is reported."""
     if not isinstance(error, FlightError):
-        return Failed(type(error).__name__, "", repr(error)[:_LONGEST_TEXT], "", {})
+        return ErrorReport(type(error).__name__, "", repr(error)[:_LONGEST_TEXT], "", {})
     plain = {
         name: value
         for name, value in error.fields.items()
         if isinstance(value, str | int | float | bool | None)
     }
     subject, cause, cure = map(_sendable, (error.subject, error.cause, error.cure))
-    return Failed(type(error).__name__, subject, cause, cure, plain)
+    return ErrorReport(type(error).__name__, subject, cause, cure, plain)
 
 
-def error_of(failed: Failed) -> Exception:
+def error_of(report: ErrorReport) -> Exception:
     """The error that was reported, if it is of a scene; RuntimeError for all others."""
-    subject, cause, cure = map(_sendable, (failed.subject, failed.cause, failed.cure))
-    fields = {name: value for name, value in failed.fields.items() if name not in _OWN}
-    error = rebuilt(failed.name, subject, cause, cure, fields)
+    subject, cause, cure = map(_sendable, (report.subject, report.cause, report.cure))
+    fields = {name: value for name, value in report.fields.items() if name not in _OWN}
+    error = rebuilt(report.name, subject, cause, cure, fields)
     if isinstance(error, _REPORTED):
         return error
-    return RuntimeError(f"the decoder failed: {failed.name[:_LONGEST_TEXT]}: {cause}")
+    return RuntimeError(f"the decoder failed: {report.name[:_LONGEST_TEXT]}: {cause}")
 
 
-def encoded(message: Task | Request | Answer | Report) -> bytes:
+def encoded(message: Task | Request | Answer | ProcessReport) -> bytes:
     """A message as bytes."""
     return msgspec.msgpack.encode(message, enc_hook=_of_range)
 
 
 def decoded(data: bytes, kind: Any) -> Any:
-    """The message of one of the types ``kind``; raises :class:`Unbelievable`."""
+    """The message of one of the types ``kind``; raises :class:`InvalidMessage`."""
     try:
         return msgspec.msgpack.decode(data, type=kind, dec_hook=_to_range)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise Unbelievable(f"answers what nobody understands ({error})") from error
+        raise InvalidMessage(f"answers what nobody understands ({error})") from error
 
 
-def believed(opened: Opened, recipe: SceneRecipe) -> Opened:
-    """The same, if it can be the scene of the recipe; raises :class:`Unbelievable`."""
+def check_scene(opened: OpenedScene, recipe: SceneRecipe) -> OpenedScene:
+    """The same, if it can be the scene of the recipe; raises :class:`InvalidMessage`."""
     wrong = next((what for what, right in _claims(opened, recipe) if not right), None)
     if wrong:
-        raise Unbelievable(f"gives a scene whose {wrong} cannot be")
+        raise InvalidMessage(f"gives a scene whose {wrong} cannot be")
     return opened
 
 
-def _claims(opened: Opened, recipe: SceneRecipe) -> Iterator[tuple[str, bool]]:
+def _claims(opened: OpenedScene, recipe: SceneRecipe) -> Iterator[tuple[str, bool]]:
     """What must hold, one after the other: later ones rely on earlier ones."""
     known = opened.metadata
     texts = (known.name, known.tile_id, known.level, known.baseline, known.platform)

@@ -18,7 +18,7 @@ from typing import Final
 
 from flightsw.host.descriptor_stream import StreamBroken, receive, send
 from flightsw.scene.decoder import decode
-from flightsw.scene.decoder_messages import Exited, Started, Task, decoded, encoded
+from flightsw.scene.decoder_messages import DecoderExit, DecoderStart, Task, decoded, encoded
 
 _SEND_SECONDS: Final = 5.0
 _NICENESS: Final = 10  # as the service's processing thread
@@ -40,7 +40,7 @@ class _Decoder:
     def report(self) -> None:
         _, status = os.waitpid(self.process, 0)
         try:
-            send(self.reports, encoded(Exited(status)), until=monotonic() + _SEND_SECONDS)
+            send(self.reports, encoded(DecoderExit(status)), until=monotonic() + _SEND_SECONDS)
         except StreamBroken:
             pass  # nobody waits for it any more
         finally:
@@ -93,7 +93,7 @@ def _make(task: Task, stream: int, reports: int, errors: int) -> _Decoder | None
     decoder = _Decoder(process, os.pidfd_open(process), socket.socket(fileno=reports))
     try:
         until = monotonic() + _SEND_SECONDS
-        send(decoder.reports, encoded(Started()), decoder.handle, until=until)
+        send(decoder.reports, encoded(DecoderStart()), decoder.handle, until=until)
     except StreamBroken:
         pass  # its end is noticed like any other
     return decoder

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from flightsw.host.disk import open_plain
 from flightsw.scene.bit_planes import largest_error, passes_to_drop
-from flightsw.scene.block_coding import Unfit, read_bodies, read_coding, wrap_tile
+from flightsw.scene.block_coding import UnsupportedCoding, read_bodies, read_coding, wrap_tile
 from flightsw.scene.codestream import TilePart
 from flightsw.scene.exact_cells import ExactCells
 from flightsw.scene.jp2 import Area, Jp2Band, copy_rows, decoded, open_memory, stacked_shape
@@ -71,13 +71,13 @@ def reduce_bands(bands: Sequence[Jp2Band], step: float, *, checked: bool) -> Red
     for band in bands:
         try:
             if not checked:
-                raise Unfit("no checksum shows whether the files are intact")
+                raise UnsupportedCoding("no checksum shows whether the files are intact")
             fast = FastBand.of(band, step)
             parts.append(fast)
             errors.append(fast.largest_error)
-        except Unfit as unfit:
+        except UnsupportedCoding as error:
             parts.append(band)
-            reasons.setdefault(str(unfit), []).append(band.path.name)
+            reasons.setdefault(str(error), []).append(band.path.name)
     remarks = (_remark(reason, names, len(bands)) for reason, names in reasons.items())
     return ReducedBands(tuple(parts), tuple(remarks), max(errors))
 
@@ -113,12 +113,12 @@ class FastBand:
 
     @classmethod
     def of(cls, band: Jp2Band, step: float) -> FastBand:
-        """Raises :class:`Unfit` with the reason if the file is coded in an unusual way."""
+        """Raises :class:`UnsupportedCoding` with the reason if the coding is unusual."""
         coding = read_coding(band.codestream)
         reduced = _halvings(band.step)
         dropped = passes_to_drop(step, coding.levels - reduced)
         if not any(dropped):
-            raise Unfit(f"the network sees steps of {step:.3g} DN")
+            raise UnsupportedCoding(f"the network sees steps of {step:.3g} DN")
         bodies = read_bodies(band.path, band.codestream)
         return cls(band, coding, bodies, dropped + (0, 0, 0) * reduced, largest_error(dropped))
 

@@ -55,8 +55,8 @@ def choose_decoder(bands: tuple[Jp2Band, ...], decoder: Decoder, *, checked: boo
     """
     if decoder == "cpu" or (decoder == "auto" and not cuda_answers()):
         return ChosenDecoder(bands)
-    if unfit := _unfit(bands, checked=checked or decoder == "gpu"):
-        return _on_cpu(bands, unfit)
+    if reason := _reason_for_cpu(bands, checked=checked or decoder == "gpu"):
+        return _on_cpu(bands, reason)
     try:
         codec = _open_codec(bands)
     except GpuError as error:
@@ -79,7 +79,7 @@ def _on_cpu(bands: tuple[Jp2Band, ...], reason: str) -> ChosenDecoder:
     return ChosenDecoder(bands, (f"JPEG 2000 is decoded on the CPU because {reason}",))
 
 
-def _unfit(bands: Sequence[Jp2Band], *, checked: bool) -> str:
+def _reason_for_cpu(bands: Sequence[Jp2Band], *, checked: bool) -> str:
     """Why the GPU cannot decode the files; empty if it can."""
     if any(band.step > 1 for band in bands):
         return "nvImageCodec cannot decode reduced resolutions"

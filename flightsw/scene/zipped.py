@@ -28,11 +28,11 @@ _IMAGE: Final = re.compile(
 
 
 @dataclass(frozen=True)
-class Unpacked:
+class TemporaryFolder:
     """A product's folder, which exists as long as this object and what it is ``within``."""
 
     root: Path
-    within: Unpacked | None = None
+    within: TemporaryFolder | None = None
 
 
 def is_zipped(path: Path) -> bool:
@@ -40,16 +40,16 @@ def is_zipped(path: Path) -> bool:
     return path.suffix.lower() == ".zip"
 
 
-def unpack(path: Path, bands: Sequence[str], tile: str) -> Unpacked:
+def unpack(path: Path, bands: Sequence[str], tile: str) -> TemporaryFolder:
     """Unpack a product into a temporary folder; raises what :func:`unpack_into` raises."""
     folder = temporary_folder()
     root = unpack_into(folder.root, path, bands, tile)
-    return Unpacked(root, folder)
+    return TemporaryFolder(root, folder)
 
 
-def temporary_folder() -> Unpacked:
+def temporary_folder() -> TemporaryFolder:
     """An empty folder for :func:`unpack_into`."""
-    folder = Unpacked(Path(mkdtemp(prefix="flightsw-")))
+    folder = TemporaryFolder(Path(mkdtemp(prefix="flightsw-")))
     finalize(folder, shutil.rmtree, folder.root, ignore_errors=True)
     return folder
 

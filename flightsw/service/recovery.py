@@ -18,7 +18,7 @@ from flightsw.fdir.crash_report import Crash
 from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
 from flightsw.jobs.outcome import JobOutcomes
-from flightsw.jobs.queue import JobQueue, Recovered
+from flightsw.jobs.queue import JobQueue, JobRecovery
 from flightsw.service.state_care import StateCare
 from flightsw.telemetry.reporting import ServicePorts
 from telecommands.dictionary import Code, Stage
@@ -90,7 +90,7 @@ class Recovery:
             suspects=suspects,
         )
 
-    def _report_jobs(self, recovered: Recovered) -> None:
+    def _report_jobs(self, recovered: JobRecovery) -> None:
         for job in recovered.requeued:
             alone = ", alone" if job.id in recovered.suspects else ""
             message = f"{job.id} ran when the service ended, and waits to run again{alone}"

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from flightsw.errors import StateInUse, StateUnavailable, StateUnusable
 from flightsw.host.disk import has_room, sync
-from flightsw.state.mark import Mark, MarkFile
+from flightsw.state.mark import MarkFile, StateMark
 from flightsw.state.recovery import StateLoss, restored
 from flightsw.state.schema import TRANSACTIONS, connect, lay_out
 from flightsw.state.verification import digest_of, faults_of, is_busy, read_seal
@@ -111,7 +111,7 @@ class StateFile:
                 self._writer = None
             self._transactions += 1
             if self._mark is not None and not self._volatile:
-                self._mark.write(Mark(self._transactions, digest))
+                self._mark.write(StateMark(self._transactions, digest))
             actions, self._committed = self._committed, []
             for action in actions:
                 action()

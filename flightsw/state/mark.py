@@ -19,7 +19,7 @@ from flightsw.state.schema import row_checksum
 _CONTENT: Final = struct.Struct(">QQQ")  # the mark, then its checksum
 
 
-class Mark(NamedTuple):
+class StateMark(NamedTuple):
     """Transactions so far, and the sum of the checksums of all rows."""
 
     transactions: int
@@ -37,7 +37,7 @@ class MarkFile:
         self.found = self._read()
         """The mark when the file was opened; None if there was none, or it was damaged."""
 
-    def write(self, mark: Mark) -> None:
+    def write(self, mark: StateMark) -> None:
         """The state is on the disk as the mark says."""
         if self._descriptor >= 0:
             content = _CONTENT.pack(*mark, row_checksum("mark", *mark))
@@ -50,11 +50,11 @@ class MarkFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _read(self) -> Mark | None:
+    def _read(self) -> StateMark | None:
         if self._descriptor < 0:
             return None
         try:
             *numbers, checksum = _CONTENT.unpack(os.pread(self._descriptor, _CONTENT.size, 0))
         except (OSError, struct.error):
             return None
-        return Mark(*numbers) if checksum == row_checksum("mark", *numbers) else None
+        return StateMark(*numbers) if checksum == row_checksum("mark", *numbers) else None

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from flightsw.state.mark import Mark
+from flightsw.state.mark import StateMark
 from flightsw.state.schema import TRANSACTIONS, Table, connect, lay_out, tables
 from flightsw.state.sources import Source, opened
 from flightsw.state.verification import UNREADABLE, Seal, TableScan, digest_of, is_busy, read_seal
@@ -56,7 +56,7 @@ class StateLoss(msgspec.Struct, frozen=True):
 
 
 def restored(
-    path: Path, others: Sequence[Path], mark: Mark | None
+    path: Path, others: Sequence[Path], mark: StateMark | None
 ) -> tuple[sqlite3.Connection, StateLoss | None]:
     """The state in memory, from ``path`` and ``others``, and the loss; None: ``path`` was sound.
 
@@ -79,14 +79,14 @@ def restored(
         if main is not None and main.has_no_checksums:
             loss = _take_over(main, memory)
         else:
-            loss = _merge(main, copies, memory, mark or Mark(0, -1))
+            loss = _merge(main, copies, memory, mark or StateMark(0, -1))
         memory.execute("COMMIT")
         memory.execute("PRAGMA foreign_keys = ON")
     return memory, loss
 
 
 def _merge(
-    main: Source | None, copies: Sequence[Source], memory: sqlite3.Connection, mark: Mark
+    main: Source | None, copies: Sequence[Source], memory: sqlite3.Connection, mark: StateMark
 ) -> StateLoss:
     found = main.faults[0] if main is not None else "the file is missing"
     first, second = _newest_first(main, copies)

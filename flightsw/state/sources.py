@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from flightsw.errors import StateUnusable
-from flightsw.state.mark import Mark
+from flightsw.state.mark import StateMark
 from flightsw.state.schema import APPLICATION_ID, SCHEMA, TRANSACTIONS, VERSION, connect, tables
 from flightsw.state.verification import (
     UNREADABLE,
@@ -70,7 +70,7 @@ class Source:
 
 
 @contextmanager
-def opened(path: Path, mark: Mark | None) -> Iterator[Source | None]:
+def opened(path: Path, mark: StateMark | None) -> Iterator[Source | None]:
     """A file and what is wrong with it; None if there is no such file.
 
     Raises :class:`sqlite3.OperationalError` if another process holds the file.

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from flightsw.state.mark import Mark
+from flightsw.state.mark import StateMark
 from flightsw.state.schema import (
     APPLICATION_ID,
     MODULUS,
@@ -107,7 +107,7 @@ class TableScan:
         return last
 
 
-def faults_of(db: sqlite3.Connection, mark: Mark | None) -> list[str]:
+def faults_of(db: sqlite3.Connection, mark: StateMark | None) -> list[str]:
     """What is wrong with a state file; empty if it is sound.
 
     ``mark`` is what is known to have been written.  Raises :class:`sqlite3.OperationalError` if

@@ -37,7 +37,7 @@ _OF_EVENT: Final[Mapping[Severity, AlarmSeverity]] = {
 _OTHER: Final = "evt.other"  # of all events that a newer service may have
 
 
-class Mark(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorAction(msgspec.Struct, frozen=True, kw_only=True):
     """Who acknowledged or shelved an alarm, and when (UTC nanoseconds)."""
 
     by: str
@@ -45,7 +45,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     comment: str = ""
 
 
-class Shelf(Mark, frozen=True, kw_only=True):
+class Shelving(OperatorAction, frozen=True, kw_only=True):
     """``until`` is UTC nanoseconds; None: until it is taken from the shelf."""
 
     until: int | None
@@ -68,8 +68,8 @@ class Alarm(msgspec.Struct, frozen=True, kw_only=True):
     value: Scalar
     now: Scalar
     beyond: AlarmSeverity | None
-    acknowledged: Mark | None = None
-    shelved: Shelf | None = None
+    acknowledged: OperatorAction | None = None
+    shelved: Shelving | None = None
 
     @property
     def is_open(self) -> bool:
@@ -159,14 +159,14 @@ class AlarmBook:
         return alarm
 
 
-def acknowledged(mark: Mark) -> Callable[[Alarm], Alarm]:
+def acknowledged(action: OperatorAction) -> Callable[[Alarm], Alarm]:
     """The change that acknowledges an alarm."""
-    return lambda alarm: msgspec.structs.replace(alarm, acknowledged=mark)
+    return lambda alarm: msgspec.structs.replace(alarm, acknowledged=action)
 
 
-def shelved(shelf: Shelf | None) -> Callable[[Alarm], Alarm]:
+def shelved(shelving: Shelving | None) -> Callable[[Alarm], Alarm]:
     """The change that shelves an alarm, or takes it from the shelf."""
-    return lambda alarm: msgspec.structs.replace(alarm, shelved=shelf)
+    return lambda alarm: msgspec.structs.replace(alarm, shelved=shelving)
 
 
 def _side(limits: Mapping[str, Any], value: Scalar) -> Side:

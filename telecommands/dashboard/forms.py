@@ -14,9 +14,9 @@ from telecommands.ground.arguments import (
     choices_of,
     fields_of,
     is_time,
-    peeled,
     read_times,
     telecommand_named,
+    unwrap_type,
 )
 from telecommands.ground.commanding import check_arguments
 from telecommands.ground.errors import UsageError
@@ -96,7 +96,7 @@ def _form(kind: type[Telecommand]) -> Form:
 
 
 def _argument(field: inspect.Field) -> Argument:
-    bare, meta = peeled(field.type)
+    bare, meta = unwrap_type(field.type)
     kind, choices = _kind(bare)
     if is_time(field.type):
         kind = "time"
@@ -128,7 +128,7 @@ def _kind(bare: inspect.Type) -> tuple[ArgumentKind, tuple[Any, ...] | None]:
     if isinstance(bare, (inspect.LiteralType, inspect.EnumType)):
         return "choice", choices_of(bare)
     if isinstance(bare, inspect.VarTupleType):
-        item, _ = peeled(bare.item_type)
+        item, _ = unwrap_type(bare.item_type)
         if isinstance(item, (inspect.LiteralType, inspect.EnumType)):
             return "choices", choices_of(item)
     return _PLAIN.get(type(bare), "json"), None

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from telecommands.dashboard.archive.writer import Archive, Arrival, Stored
-from telecommands.dashboard.hub import Hub
+from telecommands.dashboard.archive.writer import Archive, ArchivedPacket, Arrival
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.data import NS_PER_MS, gap_datum, row_datum, value_datum
 from telecommands.dashboard.points.point import LINK_DROPPED, LINK_STATE, TABLES
 from telecommands.dashboard.points.reduction import Gap, Sample
+from telecommands.dashboard.publisher import Publisher
 from telecommands.dictionary import PACKETS, Housekeeping, Verification
 from telecommands.ground.errors import ArchiveError, GroundError, LinkError
 from telecommands.ground.handshake import SILENT
@@ -59,7 +59,7 @@ class TelemetryFeed:
         station: Callable[[], Station],
         archive: Archive,
         catalogue: PointCatalogue,
-        hub: Hub,
+        publisher: Publisher,
         stage: Callable[[Verification, int, int], None],
         seen: Callable[[Housekeeping, int], None],
         dropped: dict[str, int],
@@ -68,7 +68,7 @@ class TelemetryFeed:
         self._station = station
         self._archive = archive
         self._catalogue = catalogue
-        self._hub = hub
+        self._publisher = publisher
         self._stage = stage
         self._seen = seen
         self._dropped = Counter(dropped)
@@ -163,21 +163,21 @@ class TelemetryFeed:
         for one in stored:
             self._show(one)
         if self._archive.alarm_changes != alarms:
-            publish_alarms(self._hub, self._archive)
+            publish_alarms(self._publisher, self._archive)
 
     def _publish_growth(self) -> None:
         """Let pages request the new points."""
         if len(self._catalogue) != self._points:
             self._points = len(self._catalogue)
-            self._hub.publish_all([encoded({"points": self._points})])
+            self._publisher.publish_all([encoded({"points": self._points})])
 
     def _publish_limits(self) -> None:
         """Let pages request the limits that parameters changed."""
         if self._catalogue.limit_changes != self._limits:
             self._limits = self._catalogue.limit_changes
-            self._hub.publish_all([encoded({"limits": self._limits})])
+            self._publisher.publish_all([encoded({"limits": self._limits})])
 
-    def _show(self, stored: Stored) -> None:
+    def _show(self, stored: ArchivedPacket) -> None:
         (topic, packet, record), gap = stored
         if gap is not None:
             self._show_gap(topic, gap)
@@ -188,7 +188,7 @@ class TelemetryFeed:
         elif topic in TABLES:
             self._publish(topic, row_datum(packet.t, packet.seq, packet.boot, record))
         for point, value in self._catalogue.values(topic, record):
-            if self._hub.wants(point.key):
+            if self._publisher.wants(point.key):
                 if gap is not None:
                     self._publish(point.key, gap_datum(gap))
                 sample = Sample(packet.t, value, packet.seq, packet.boot)
@@ -198,7 +198,7 @@ class TelemetryFeed:
         self._dropped[topic] += gap.missing
         timestamp = gap_datum(gap)["timestamp"]
         loss = {"topic": topic, "count": gap.missing, "timestamp": timestamp}
-        self._hub.publish_all([encoded({"dropped": loss})])
+        self._publisher.publish_all([encoded({"dropped": loss})])
         if topic in TABLES:
             self._publish(topic, gap_datum(gap))
         self._publish_dropped(gap.before, topic)
@@ -224,7 +224,7 @@ class TelemetryFeed:
         if changed:
             self._record_link(up=state == "up")
         if changed or cause != before.cause or self._unreadable != before.unreadable:
-            self._hub.publish_all([encoded({"link": self.state})])
+            self._publisher.publish_all([encoded({"link": self.state})])
 
     def _record_link(self, *, up: bool) -> None:
         now = time.time_ns()
@@ -238,16 +238,16 @@ class TelemetryFeed:
         """Report a repeated error once: writing is retried ten times a second."""
         if str(error) != self._reported:
             self._reported = str(error)
-            self._hub.publish_all([error_message(error.code, error.sentence, error.cure)])
+            self._publisher.publish_all([error_message(error.code, error.sentence, error.cure)])
 
     def _publish(self, key: str, datum: dict[str, Any]) -> None:
-        if self._hub.wants(key):
-            self._hub.publish(key, encoded({"key": key, "datum": datum}))
+        if self._publisher.wants(key):
+            self._publisher.publish(key, encoded({"key": key, "datum": datum}))
 
 
-def publish_alarms(hub: Hub, archive: Archive) -> None:
+def publish_alarms(publisher: Publisher, archive: Archive) -> None:
     """Let pages request the alarms again."""
-    hub.publish_all([encoded({"alarms": archive.alarm_changes})])
+    publisher.publish_all([encoded({"alarms": archive.alarm_changes})])
 
 
 def encoded(message: Any) -> bytes:

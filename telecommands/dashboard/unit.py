@@ -12,13 +12,13 @@ from typing_extensions import Self
 
 from telecommands.dashboard.archive.reader import ReaderPool
 from telecommands.dashboard.archive.writer import Archive
-from telecommands.dashboard.asking import Questions
 from telecommands.dashboard.commanding import Commanding
-from telecommands.dashboard.hub import Hub
 from telecommands.dashboard.link import LinkState, TelemetryFeed, encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.products import ReceivedProducts
+from telecommands.dashboard.publisher import Publisher
 from telecommands.dashboard.reception import Reception
+from telecommands.dashboard.service_queries import ServiceQueries
 from telecommands.dashboard.stages import StageLog
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import PACKETS
@@ -41,7 +41,7 @@ class Unit:
         self.base = f"/units/{settings.name}" if settings.name else ""
         """Of the addresses of its interface; empty for the only unit."""
         self.operator = settings.operator
-        self.catalogue, self.hub = PointCatalogue(), Hub()
+        self.catalogue, self.publisher = PointCatalogue(), Publisher()
         self._parts = ExitStack()
         with ExitStack() as opened:
             self.archive = opened.enter_context(Archive(settings.archive, self.catalogue))
@@ -50,14 +50,14 @@ class Unit:
             key_id = settings.operator.key_id if settings.operator else None
             self.stages = StageLog(self._publish_stage, key_id)
             self.commanding = Commanding(settings.station, self.stages, self.archive.write_sent)
-            questions = Questions(self.commanding.submit if settings.operator else None)
+            queries = ServiceQueries(self.commanding.submit if settings.operator else None)
             self._feed = TelemetryFeed(
                 settings.station,
                 self.archive,
                 self.catalogue,
-                self.hub,
+                self.publisher,
                 self.stages.take,
-                questions.saw,
+                queries.take,
                 _dropped(self.readers),
                 settings.name,
             )
@@ -94,11 +94,11 @@ class Unit:
         return runs
 
     def _publish_stage(self, datum: dict[str, Any]) -> None:
-        if self.hub.wants("ver"):
-            self.hub.publish("ver", encoded({"key": "ver", "datum": datum}))
+        if self.publisher.wants("ver"):
+            self.publisher.publish("ver", encoded({"key": "ver", "datum": datum}))
 
     def _publish_error(self, error: GroundError) -> None:
-        self.hub.publish_all([error_message(error.code, error.sentence, error.cure)])
+        self.publisher.publish_all([error_message(error.code, error.sentence, error.cure)])
 
 
 def _dropped(readers: ReaderPool) -> dict[str, int]:

@@ -14,7 +14,7 @@ from msgspec import inspect
 from msgspec.structs import replace
 
 from telecommands.dictionary import MEANINGS
-from telecommands.ground.arguments import choices_of, fields_of, peeled
+from telecommands.ground.arguments import choices_of, fields_of, unwrap_type
 from telecommands.ground.limits import extra_of
 from telecommands.numbers import numbers_of
 
@@ -74,7 +74,7 @@ def _of_struct(kind: type[msgspec.Struct], before: tuple[str, ...]) -> Iterator[
 
 
 def _of_field(field: inspect.Field, path: tuple[str, ...]) -> Iterator[Leaf]:
-    bare, facts = peeled(field.type)
+    bare, facts = unwrap_type(field.type)
     extra = extra_of(field.type)
     optional = _includes_none(field.type)
     default = field.default
@@ -108,7 +108,7 @@ def _of_map(
     inner: inspect.Type = kind
     for _ in known:
         assert isinstance(inner, inspect.DictType)
-        inner, _facts = peeled(inner.value_type)
+        inner, _facts = unwrap_type(inner.value_type)
     counts = isinstance(inner, inspect.IntType)
     for keys in product(*known):
         one = replace(leaf, path=(*leaf.path, *keys), optional=not counts)

@@ -35,8 +35,8 @@ _TICK_S: Final = 0.5
 _READ_BYTES: Final = 64 * 1024
 _PACKETS_A_CALL: Final = 64
 
-Received = Callable[[bytes], None]
-Reported = Callable[[Fault, str], None]
+PacketHandler = Callable[[bytes], None]
+FaultHandler = Callable[[Fault, str], None]
 
 
 class Peers:
@@ -46,7 +46,9 @@ class Peers:
     that thread.  Raises :class:`UsageError` for an address that cannot be used.
     """
 
-    def __init__(self, address: tuple[str, int], received: Received, reported: Reported) -> None:
+    def __init__(
+        self, address: tuple[str, int], received: PacketHandler, reported: FaultHandler
+    ) -> None:
         self._received, self._reported = received, reported
         self._listener = _listener(address)
         self.address: tuple[str, int] = self._listener.getsockname()[:2]

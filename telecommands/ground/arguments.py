@@ -120,21 +120,21 @@ def choices_of(kind: inspect.LiteralType | inspect.EnumType) -> tuple[Any, ...]:
 
 def allowed_values(kind: inspect.Type) -> tuple[Any, ...]:
     """The values of a list of choices, also of one item of a list; none for other types."""
-    bare, _ = peeled(kind)
+    bare, _ = unwrap_type(kind)
     if isinstance(bare, inspect.VarTupleType):
-        bare, _ = peeled(bare.item_type)
+        bare, _ = unwrap_type(bare.item_type)
     return choices_of(bare) if isinstance(bare, (inspect.LiteralType, inspect.EnumType)) else ()
 
 
-def peeled(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
+def unwrap_type(kind: inspect.Type) -> tuple[inspect.Type, dict[str, Any]]:
     """The type without metadata and None, and its range, length and description."""
     if isinstance(kind, inspect.Metadata):
-        bare, meta = peeled(kind.type)
+        bare, meta = unwrap_type(kind.type)
         return bare, {**meta, **_facts(kind), **(kind.extra_json_schema or {})}
     if isinstance(kind, inspect.UnionType):
         others = [one for one in kind.types if not isinstance(one, inspect.NoneType)]
         if len(others) == 1:
-            return peeled(others[0])
+            return unwrap_type(others[0])
     facts = {} if isinstance(kind, inspect.UnionType) else _facts(kind)
     return kind, facts
 

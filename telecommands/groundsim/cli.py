@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from telecommands.command_line import CommandParser, answer_shell, forget_interrupt
+from telecommands.command_line import CommandParser, forget_interrupt, run_completion
 from telecommands.dictionary import VERSION
 from telecommands.ground.errors import GroundError, Interrupted
 from telecommands.groundsim.commands import (
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; errors become one line on stderr and an exit status."""
     try:
         parser = _parser()
-        answer_shell(parser)
+        run_completion(parser)
         status = _run(parser.parse_args(argv))
         sys.stdout.flush()
     except SystemExit as stopped:  # argparse has printed the reason

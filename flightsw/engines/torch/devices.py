@@ -19,7 +19,7 @@ Work = Callable[[], object]
 _WARM_UPS: Final = 3  # TorchScript specialises itself in its first two runs
 
 
-class Mark(Protocol):
+class QueueMark(Protocol):
     """A place in a queue."""
 
     def query(self) -> bool:
@@ -42,7 +42,7 @@ class Queue(Protocol):
         """Hold later work until everything that is in ``other`` now is done."""
         ...
 
-    def mark(self) -> Mark:
+    def mark(self) -> QueueMark:
         """The place after everything that is queued now."""
         ...
 

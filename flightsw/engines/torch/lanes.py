@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flightsw.engines.engine import Tiles
-from flightsw.engines.torch.devices import Device, Mark, Queue, QueueT
+from flightsw.engines.torch.devices import Device, Queue, QueueMark, QueueT
 from flightsw.model.network import cause_of
 
 _log: Final = structlog.get_logger(__name__)
@@ -60,7 +60,7 @@ class Lane:
         self._computing: Queue = computing
         self._weights = network  # a CUDA graph reads them, but does not keep them
         self._tiles = 0
-        self._done: Mark = self._copying.mark()
+        self._done: QueueMark = self._copying.mark()
 
         def work() -> None:
             # NHWC viewed as NCHW is what torch calls channels last: no copy.

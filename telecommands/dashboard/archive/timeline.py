@@ -9,8 +9,8 @@ import msgspec
 
 from telecommands.codec import decoder_of
 from telecommands.dashboard.archive.reader import ArchiveReader, StoredBody
-from telecommands.dashboard.asking import SCHEDULE_REQUEST
 from telecommands.dashboard.points.data import NS_PER_MS
+from telecommands.dashboard.service_queries import SCHEDULE_REQUEST
 from telecommands.dictionary import (
     Event,
     ListSchedule,

@@ -74,7 +74,7 @@ class Arrival(NamedTuple):
     record: Record
 
 
-class Stored(NamedTuple):
+class ArchivedPacket(NamedTuple):
     """An archived packet, and the gap right before it."""
 
     arrival: Arrival
@@ -117,14 +117,16 @@ class Archive:
             self.close()
             raise
 
-    def write(self, arrivals: Sequence[Arrival]) -> list[Stored]:
+    def write(self, arrivals: Sequence[Arrival]) -> list[ArchivedPacket]:
         """Add packets, all or none; return those that were new, in order.
 
         Raises :class:`ArchiveError` if the file cannot be written; the call may be repeated.
         """
         try:
             with self._transaction():
-                stored = [Stored(one, gap) for one in arrivals for gap in self._gap_before(one)]
+                stored = [
+                    ArchivedPacket(one, gap) for one in arrivals for gap in self._gap_before(one)
+                ]
                 self._add_packets(stored)
                 self._add_rollups(stored)
                 self._raise_alarms(stored)
@@ -185,7 +187,7 @@ class Archive:
             after = last.t if last is not None else arrival.packet.t
             yield Gap(after, arrival.packet.t, missing) if missing else None
 
-    def _add_packets(self, stored: Sequence[Stored]) -> None:
+    def _add_packets(self, stored: Sequence[ArchivedPacket]) -> None:
         execute = self._connection.execute
         for (topic, packet, _), gap in stored:
             number = self._number("topic", self._topics, topic)
@@ -200,7 +202,7 @@ class Archive:
             assert last is not None
             execute("UPDATE topic SET boot = ?, seq = ?, t = ? WHERE name = ?", (*last, topic))
 
-    def _add_rollups(self, stored: Sequence[Stored]) -> None:
+    def _add_rollups(self, stored: Sequence[ArchivedPacket]) -> None:
         spans: dict[tuple[int, int, int], Extremes] = {}
         for (topic, packet, record), _ in stored:
             t = packet.t
@@ -221,7 +223,7 @@ class Archive:
             [(*place, e.count, e.low, e.low_t, e.high, e.high_t) for place, e in spans.items()],
         )
 
-    def _raise_alarms(self, stored: Sequence[Stored]) -> None:
+    def _raise_alarms(self, stored: Sequence[ArchivedPacket]) -> None:
         for (topic, packet, record), _ in stored:
             self._follow(parameters_in(record))
             if isinstance(record, Event):

@@ -17,7 +17,7 @@ from telecommands.dashboard.points.declared import (
 )
 from telecommands.dashboard.points.point import TABLES, Point, Scalar
 from telecommands.dictionary import PACKETS, Record
-from telecommands.ground.arguments import fields_of, peeled
+from telecommands.ground.arguments import fields_of, unwrap_type
 from telecommands.ground.limits import FOLLOWED, limits_from
 
 MOST_DISCOVERED: Final = 500
@@ -147,7 +147,7 @@ class PointCatalogue:
 
     def _declare(self, topic: str, kind: type[msgspec.Struct], path: tuple[str, ...]) -> None:
         for field in fields_of(kind):
-            inner, _ = peeled(field.type)
+            inner, _ = unwrap_type(field.type)
             here = (*path, field.encode_name)
             if isinstance(inner, inspect.StructType):
                 self._declare(topic, inner.cls, here)

@@ -18,7 +18,7 @@ from telecommands.dashboard.points.point import (
     Point,
 )
 from telecommands.dictionary import PACKETS, Record
-from telecommands.ground.arguments import choices_of, fields_of, is_time, peeled
+from telecommands.ground.arguments import choices_of, fields_of, is_time, unwrap_type
 from telecommands.ground.limits import extra_of
 from telecommands.ground.telemetry_state import STALE_AFTER_S
 
@@ -49,7 +49,7 @@ def point_of(
     topic: str, path: tuple[str, ...], kind: inspect.Type, type_: Kind | None = None
 ) -> Point:
     """The point of a field at ``path`` in the packet's body."""
-    extra, (inner, facts) = extra_of(kind), peeled(kind)
+    extra, (inner, facts) = extra_of(kind), unwrap_type(kind)
     states = _states(inner)
     limits = {name: float(extra[name]) for name in LIMITS if extra.get(name) is not None}
     if type_ is None:
@@ -99,7 +99,7 @@ def link_points() -> Iterator[Point]:
 def _column_type(kind: inspect.Type) -> Kind:
     if is_time(kind):
         return "time"
-    inner, _ = peeled(kind)
+    inner, _ = unwrap_type(kind)
     return "number" if isinstance(inner, (inspect.IntType, inspect.FloatType)) else "text"
 
 

@@ -22,7 +22,14 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from telecommands.dashboard.alarms import MOST_COMMENT, Alarm, Mark, Shelf, acknowledged, shelved
+from telecommands.dashboard.alarms import (
+    MOST_COMMENT,
+    Alarm,
+    OperatorAction,
+    Shelving,
+    acknowledged,
+    shelved,
+)
 from telecommands.dashboard.archive.history import history, read_range
 from telecommands.dashboard.archive.log import MOST_OBJECT_BYTES, OperatorsLog
 from telecommands.dashboard.archive.reader import ArchiveReader
@@ -136,7 +143,7 @@ class _PageApi:
         key, content = request.path_params["key"], msgspec.json.encode(asked.object)
         written = await anyio.to_thread.run_sync(bridge.log.put, key, asked.revision, content)
         change = {"log": {"key": key, "revision": written}}
-        bridge.units[0].hub.publish_all([encoded(change)])
+        bridge.units[0].publisher.publish_all([encoded(change)])
         return json_response({"revision": written})
 
     async def _large_body(self, request: Request) -> bytes:
@@ -257,7 +264,7 @@ class _UnitApi:
         asked = _decoded(body, _AlarmRequest, 'Send {"alarm": ..., "action": ...}')
         change = asked.change(unit.operator.key_id, time.time_ns())
         await self._in_thread(lambda: unit.archive.change_alarm(asked.alarm, change))
-        publish_alarms(unit.hub, unit.archive)
+        publish_alarms(unit.publisher, unit.archive)
         return json_response(unit.archive.alarms.open())
 
     async def timeline(self, request: Request) -> Response:
@@ -289,7 +296,7 @@ class _UnitApi:
         peer = socket.client and (socket.client.host, socket.client.port)
         with self._sockets.counted(client_of(peer, self._port)) as allowed:
             if allowed:
-                await serve_page(socket, unit.hub, unit.catalogue, unit.link)
+                await serve_page(socket, unit.publisher, unit.catalogue, unit.link)
             else:
                 await refuse_page(socket, MOST_OF_ONE)
 
@@ -340,11 +347,11 @@ class _AlarmRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def change(self, by: str, at: int) -> Callable[[Alarm], Alarm]:
         if self.action == "acknowledge":
-            return acknowledged(Mark(by=by, at=at, comment=self.comment))
+            return acknowledged(OperatorAction(by=by, at=at, comment=self.comment))
         if self.action == "unshelve":
             return shelved(None)
         until = None if self.seconds is None else at + round(self.seconds * 10**9)
-        return shelved(Shelf(by=by, at=at, comment=self.comment, until=until))
+        return shelved(Shelving(by=by, at=at, comment=self.comment, until=until))
 
 
 def _decoded(body: bytes, kind: type[Result], cure: str) -> Result:

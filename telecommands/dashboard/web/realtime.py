@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from telecommands.dashboard.hub import MOST_KEYS, Hub, Mailbox
 from telecommands.dashboard.link import encoded, error_message
 from telecommands.dashboard.points.catalogue import PointCatalogue
+from telecommands.dashboard.publisher import MOST_KEYS, Mailbox, Publisher
 from telecommands.failure import UNDECODABLE
 
 SEND_S: Final = 20.0
@@ -33,14 +33,14 @@ class _Request(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def serve_page(
-    socket: WebSocket, hub: Hub, catalogue: PointCatalogue, link: Callable[[], Any]
+    socket: WebSocket, publisher: Publisher, catalogue: PointCatalogue, link: Callable[[], Any]
 ) -> None:
     """Serve a page until it disconnects, accepts no more data, or subscribes to nothing."""
     await socket.accept()
     loop, filled = asyncio.get_running_loop(), asyncio.Event()
     mailbox = Mailbox(lambda: _wake(loop, filled))
     mailbox.post(encoded({"link": link()}))
-    hub.add(mailbox)
+    publisher.add(mailbox)
     mailbox.post(encoded({"points": len(catalogue)}))
     if catalogue.limit_changes:
         mailbox.post(encoded({"limits": catalogue.limit_changes}))
@@ -52,7 +52,7 @@ async def serve_page(
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        hub.remove(mailbox)
+        publisher.remove(mailbox)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

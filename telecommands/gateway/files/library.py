@@ -79,7 +79,7 @@ class CheckTimers(CheckTimerProvider):  # type: ignore[misc] # cfdp-py has no ty
         return Countdown.from_seconds(1.0)
 
 
-class QuietUser(CfdpUserBase):  # type: ignore[misc]
+class DefaultCfdpUser(CfdpUserBase):  # type: ignore[misc]
     """Indications that need no action."""
 
     def transaction_indication(self, _: Any) -> None:  # noqa: D102

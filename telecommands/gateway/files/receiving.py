@@ -31,7 +31,7 @@ from telecommands.gateway.files.checksum import SUPPORTED
 from telecommands.gateway.files.filestore import ReceivedFile
 from telecommands.gateway.files.library import (
     CheckTimers,
-    QuietUser,
+    DefaultCfdpUser,
     local_config,
     remote_configs,
     transaction_of,
@@ -126,7 +126,7 @@ class FileReceiver:
             self._ended.popitem(last=False)
 
 
-class _Reception(QuietUser):
+class _Reception(DefaultCfdpUser):
     """One transaction."""
 
     def __init__(

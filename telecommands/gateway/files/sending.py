@@ -30,7 +30,7 @@ from spacepackets.util import ByteFieldU16
 from telecommands.gateway.files.filestore import SourceFile
 from telecommands.gateway.files.library import (
     CheckTimers,
-    QuietUser,
+    DefaultCfdpUser,
     local_config,
     remote_configs,
     transaction_of,
@@ -249,7 +249,7 @@ class FileSender:
             self._file = None
 
 
-class _User(QuietUser):
+class _User(DefaultCfdpUser):
     def __init__(self, sender: FileSender) -> None:
         super().__init__()
         self._sender = sender

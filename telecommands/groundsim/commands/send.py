@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from telecommands.command_line import complete_with
+from telecommands.command_line import set_completer
 from telecommands.dictionary import TELECOMMANDS, Arm, Stage, Verification
 from telecommands.ground.arguments import (
     allowed_values,
@@ -51,9 +51,9 @@ def add_parser(commands: Any) -> None:
     name = parser.add_argument(
         "telecommand", nargs="?", metavar="NAME", help="telecommand, see --list"
     )
-    complete_with(name, lambda **_: TELECOMMANDS)
+    set_completer(name, lambda **_: TELECOMMANDS)
     pairs = parser.add_argument("pairs", nargs="*", metavar="key=value", help="its arguments")
-    complete_with(pairs, _pair_words)
+    set_completer(pairs, _pair_words)
     parser.add_argument("--list", action="store_true", help="list all telecommands")
     parser.add_argument(
         "--help-arguments", action="store_true", help="describe this telecommand's arguments"

@@ -21,7 +21,7 @@ _FIRST_S: Final = 10.0
 _SETTLE_S: Final = 0.2
 
 
-class Received(msgspec.Struct, frozen=True):
+class RecordedPacket(msgspec.Struct, frozen=True):
     """A recorded packet.  Its number is its index among the packets of all topics."""
 
     topic: str
@@ -37,7 +37,7 @@ class Recorder:
 
     def __init__(self, station: Station) -> None:
         self._station = station
-        self._packets: list[Received] = []
+        self._packets: list[RecordedPacket] = []
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._failure: GroundError | None = None
@@ -127,10 +127,10 @@ class Recorder:
             if len(self._packets) >= _MOST:
                 cause = f"received more than {_MOST} packets"
                 raise GroundError("the scenario", cause, "Split the scenario")
-            self._packets.append(Received(topic, record))
+            self._packets.append(RecordedPacket(topic, record))
             self._changed.notify_all()
 
-    def _packets_since(self, number: int, deadline: float) -> list[Received]:
+    def _packets_since(self, number: int, deadline: float) -> list[RecordedPacket]:
         """Wait for packets from that number on; return none at the deadline."""
         with self._changed:
             self._changed.wait_for(

@@ -43,7 +43,7 @@ class StepResult(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class NotHeld(Exception):  # noqa: N818 - an outcome
+class ExpectationFailed(Exception):  # noqa: N818 - an outcome
     """A failed expectation, and why."""
 
 
@@ -99,7 +99,7 @@ class ScenarioRun:
             self._action = self._recorder.number
         try:
             return True, self._actions[type(step)](step)
-        except (NotHeld, GroundError) as error:
+        except (ExpectationFailed, GroundError) as error:
             return False, str(error)
 
     def _send(self, step: Send) -> str:
@@ -114,11 +114,11 @@ class ScenarioRun:
             link.send(*step.frames)
             frames = link.receive(time.monotonic() + step.within)
         if frames is None:
-            raise NotHeld(f"no answer was received within {step.within:g} s")
+            raise ExpectationFailed(f"no answer was received within {step.within:g} s")
         try:
             answer = decode_as(Verification, frames[-1].bytes, "the answer")
         except Refusal as refusal:
-            raise NotHeld(refusal.cause) from refusal
+            raise ExpectationFailed(refusal.cause) from refusal
         _expect(answer, step.expect, step.code)
         return _summary(answer)
 
@@ -133,7 +133,7 @@ class ScenarioRun:
         fields = recorder.first(step.wait_for, where, since, time.monotonic() + step.within)
         if fields is None:
             reason = recorder.last_unmet(step.wait_for, where, since)
-            raise NotHeld(f"{reason}; waited {step.within:g} s")
+            raise ExpectationFailed(f"{reason}; waited {step.within:g} s")
         self._keep(step.keep, fields)
         return ""
 
@@ -166,9 +166,9 @@ class ScenarioRun:
             ended = receiver.why_nothing
         received = f"{count} products, {total:,} bytes, then {ended}"
         if failures:
-            raise NotHeld(f"{received}; {failures[0]}")
+            raise ExpectationFailed(f"{received}; {failures[0]}")
         if count < at_least:
-            raise NotHeld(f"{received}; at least {at_least} products were expected")
+            raise ExpectationFailed(f"{received}; at least {at_least} products were expected")
         return received
 
     def _keep(self, keep: Mapping[str, str], fields: Mapping[str, Any]) -> None:
@@ -176,7 +176,9 @@ class ScenarioRun:
             try:
                 self._names[name] = value_at(fields, path)
             except KeyError:
-                raise NotHeld(f"{path}, to be kept as {name}, is not in {fields}") from None
+                raise ExpectationFailed(
+                    f"{path}, to be kept as {name}, is not in {fields}"
+                ) from None
 
 
 def _until(client: TelecommandClient, step: Send, args: Mapping[str, Any]) -> Verification:
@@ -195,9 +197,9 @@ def _until(client: TelecommandClient, step: Send, args: Mapping[str, Any]) -> Ve
 
 def _expect(found: Verification, stage: Stage, code: Code | None) -> None:
     if found.stage is not stage:
-        raise NotHeld(f"{_summary(found)}, not {stage.value}")
+        raise ExpectationFailed(f"{_summary(found)}, not {stage.value}")
     if code is not None and found.code is not code:
-        raise NotHeld(f"{_summary(found)}, not {code.value}")
+        raise ExpectationFailed(f"{_summary(found)}, not {code.value}")
 
 
 def _summary(verification: Verification) -> str:

@@ -1,4 +1,4 @@
-"""Renders any window of a scene from land, sky, swath and detector."""
+"""Renders any window of a scene from land, atmosphere, swath and detector."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from telecommands.groundsim.scenes.atmosphere import (
+    NO_DATA,
+    CloudLayers,
+    top_of_atmosphere_reflectance,
+)
 from telecommands.groundsim.scenes.fractal import Field, Window
 from telecommands.groundsim.scenes.landscape import Illumination, Landscape
 from telecommands.groundsim.scenes.product_names import Level
 from telecommands.groundsim.scenes.radiometry import Detector, gain_for
-from telecommands.groundsim.scenes.sky import NO_DATA, Sky, through_the_air
 from telecommands.groundsim.scenes.spectra import FINE, Columns, columns_of
 from telecommands.groundsim.scenes.swath import Swath
 
@@ -21,7 +25,7 @@ from telecommands.groundsim.scenes.swath import Swath
 # and the resampling to the map grid takes its share.
 _POINT_SPREAD: Final = 0.6
 _FINE_METRES: Final = 10
-_FRINGE: Final = 12  # pixels beyond a window that the blurs of the sky need
+_FRINGE: Final = 12  # pixels beyond a window that the blurs of the clouds need
 _SAMPLE: Final = 256  # side in pixels of the patches that set the noise
 _DETAIL: Final = (0.4, 1.4)  # limits that keep land recognisable with any noise
 _PLACES: Final = ((0.2, 0.15), (0.2, 0.6), (0.5, 0.4), (0.75, 0.1), (0.8, 0.65))
@@ -34,7 +38,7 @@ class SceneGenerator:
     seed: int
     level: Level
     landscape: Landscape
-    sky: Sky
+    clouds: CloudLayers
     swath: Swath
     detector: Detector
 
@@ -69,12 +73,12 @@ class SceneGenerator:
         detail = min(max(self.detector.gain**0.5, low), high)
         wide = window.grown(_FRINGE)
         ground = self.landscape.reflectance(wide, detail, columns)
-        reflectance, truth = self.sky.cover(ground, wide, columns)
+        reflectance, truth = self.clouds.cover(ground, wide, columns)
         inside = slice(_FRINGE, -_FRINGE)
         blurred = np.stack([cv2.GaussianBlur(band, (0, 0), _POINT_SPREAD) for band in reflectance])
         reflectance, truth = blurred[:, inside, inside], truth[inside, inside]
         if self.level == "L1C":
-            reflectance = through_the_air(reflectance, columns)
+            reflectance = top_of_atmosphere_reflectance(reflectance, columns)
         return reflectance, truth
 
 
@@ -96,7 +100,7 @@ def build_generator(
         seed,
         level,
         Landscape(seed, size, sun),
-        Sky(seed, size, sun, cloud_cover),
+        CloudLayers(seed, size, sun, cloud_cover),
         Swath(size, edge),
         Detector(offset),
     )

@@ -14,7 +14,7 @@ from telecommands.groundsim.scenes.parcels import (
     Parcels,
     blocks,
     coordinates,
-    mixed,
+    hash_of,
     parcels,
     unit,
 )
@@ -109,7 +109,7 @@ class Landscape:
         """Houses in the centre of some blocks, fewer towards their edges."""
         turn = unit(block.name, 3) * np.float32(np.pi)
         cosine, sine = np.cos(turn), np.sin(turn)
-        house = mixed(
+        house = hash_of(
             self._seed,
             np.floor((x * cosine + y * sine) / 2.6),
             np.floor((y * cosine - x * sine) / 3.4),

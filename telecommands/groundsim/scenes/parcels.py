@@ -35,7 +35,7 @@ class Parcels:
     along: Field
 
 
-def mixed(*parts: NDArray[np.integer] | int) -> Hashes:
+def hash_of(*parts: NDArray[np.integer] | int) -> Hashes:
     """One well-mixed uint32 of several integers (the 32-bit finaliser of MurmurHash3)."""
     value: Hashes = np.zeros(1, dtype=np.uint32)
     for part in parts:
@@ -59,7 +59,7 @@ def blocks(seed: int, x: Field, y: Field) -> Blocks:
     column = np.floor(x / _BLOCK).astype(np.int32)
     row = np.floor(y / _BLOCK).astype(np.int32)
     left, top = int(column.min()) - 1, int(row.min()) - 1
-    lattice = mixed(
+    lattice = hash_of(
         seed,
         np.arange(top, int(row.max()) + 2)[:, None],
         np.arange(left, int(column.max()) + 2)[None, :],
@@ -91,12 +91,12 @@ def parcels(within: Blocks, x: Field, y: Field) -> Parcels:
     across = (x * cosine + y * sine) / width
     along = (y * cosine - x * sine) / length
     column = np.floor(across)
-    along = along + unit(mixed(within.name, column), 6)
+    along = along + unit(hash_of(within.name, column), 6)
     row = np.floor(along)
     edge = np.minimum(
         (0.5 - np.abs(across - column - 0.5)) * width, (0.5 - np.abs(along - row - 0.5)) * length
     )
-    return Parcels(mixed(within.name, column, row), edge.astype(np.float32), across - column)
+    return Parcels(hash_of(within.name, column, row), edge.astype(np.float32), across - column)
 
 
 def coordinates(window: Window, warp_x: Field, warp_y: Field) -> tuple[Field, Field]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telecommands.ground.errors import DiskFull, UsageError
+from telecommands.groundsim.scenes.atmosphere import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
 from telecommands.groundsim.scenes.atomic_folder import hidden_folder, publish, refuse_existing
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
@@ -33,7 +34,6 @@ from telecommands.groundsim.scenes.product_names import (
     name_product,
 )
 from telecommands.groundsim.scenes.radiometry import OFFSET
-from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA, THICK_CLOUD, THIN_CLOUD
 
 ProgressCallback = Callable[[int, int], None]
 _Pixels = TypeVar("_Pixels")

@@ -15,7 +15,7 @@ import rasterio.errors
 from numpy.typing import NDArray
 
 from telecommands.ground.errors import NotAMask, ShapeMismatch
-from telecommands.groundsim.scenes.sky import CLOUD_SHADOW, NO_DATA
+from telecommands.groundsim.scenes.atmosphere import CLOUD_SHADOW, NO_DATA
 
 EDGE: Final = 3
 """Pixels around a boundary of the truth in which people disagree too."""

@@ -19,10 +19,10 @@ from flightsw import sentinel_2
 from flightsw.chain import (
     SceneProcessor,
     SceneRequest,
+    model_mismatches,
     open_chain,
     panels_help,
     tune_interpreter,
-    unfit,
 )
 from flightsw.config import DimcSettings, Settings, TwinSettings
 from flightsw.errors import CorruptImage, MemoryExhausted, MissingBand, UsageError
@@ -55,14 +55,16 @@ def test_a_scene_that_the_model_was_not_made_for_is_remarked_on(
 ) -> None:
     package = replace(load_package(), levels=("L1C", "L2A"), ground_sample_distances=(10, 20))
     scene = scene_metadata(900, 900, level=level, ground_sample_distance=distance)
-    assert unfit(package, scene) == tuple(f"the model was made for {one}" for one in remarks)
+    assert model_mismatches(package, scene) == tuple(
+        f"the model was made for {one}" for one in remarks
+    )
 
 
 @pytest.mark.parametrize(
     ("platform", "remarked"), [("", False), ("Sentinel-2A", False), ("landsat-8", True)]
 )
 def test_another_sensor_than_the_models_is_remarked_on(platform: str, remarked: bool) -> None:
-    remarks = unfit(load_package(), scene_metadata(900, 900, platform=platform))
+    remarks = model_mismatches(load_package(), scene_metadata(900, 900, platform=platform))
     expected = (
         "the model was made for Sentinel-2, this scene is from landsat-8: "
         "it is outside the model's training"
@@ -77,7 +79,7 @@ def test_another_sensor_than_the_models_is_remarked_on(platform: str, remarked: 
 def test_a_scene_too_small_for_a_trustworthy_mask_is_remarked_on(
     height: int, width: int, remarked: bool
 ) -> None:
-    remarks = unfit(load_package(), scene_metadata(height, width))
+    remarks = model_mismatches(load_package(), scene_metadata(height, width))
     expected = (
         f"the network sees {height} x {width} pixels of ground: "
         "with less than 128 on a side its mask is not trustworthy"
@@ -88,7 +90,7 @@ def test_a_scene_too_small_for_a_trustworthy_mask_is_remarked_on(
 def test_a_small_area_of_a_large_scene_has_the_ground_around_it() -> None:
     area = area_within((0.0, 0.0, 1.0, 1.0))
     cut = Cut(area, top=400, left=400, rows=range(300, 600), columns=range(300, 600))
-    assert unfit(load_package(), scene_metadata(32, 32, cut=cut)) == ()
+    assert model_mismatches(load_package(), scene_metadata(32, 32, cut=cut)) == ()
 
 
 @pytest.mark.parametrize(

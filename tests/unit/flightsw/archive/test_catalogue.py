@@ -7,7 +7,7 @@ import pystac
 
 from flightsw.archive.catalogue import TABLE, write_catalogue, write_table
 from flightsw.archive.order import Order
-from flightsw.archive.plan import Described, Plan, empty_plan
+from flightsw.archive.plan import Plan, RecordedScene, empty_plan
 from flightsw.archive.work import SceneStation
 from flightsw.errors import CorruptImage
 from tests.unit.flightsw.archive.conftest import CountingChain
@@ -18,8 +18,8 @@ def _answered(plan: Plan, station: SceneStation, *numbers: int) -> None:
         scene = f"s3://stub/scene_{number:07d}.json"
         plan.add([scene])
         outcome = station.answer(scene).outcome
-        described = Described(outcome.folder, outcome.tile, outcome.sensed_at, outcome.name)
-        plan.describe(scene, described)
+        recorded = RecordedScene(outcome.folder, outcome.tile, outcome.sensed_at, outcome.name)
+        plan.record(scene, recorded)
 
 
 def test_the_table_has_a_row_a_scene_with_figures_or_code(order: Order) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pystac
 import pytest
 
-from flightsw.archive.plan import Described, empty_plan, open_plan
+from flightsw.archive.plan import RecordedScene, empty_plan, open_plan
 from flightsw.errors import SceneNotFound, UsageError
 
 
@@ -85,11 +85,11 @@ def test_another_document_is_not_a_catalogue(tmp_path: Path, text: str) -> None:
 def test_a_plan_gives_each_record_once_and_names_scenes_that_are_the_same() -> None:
     with empty_plan() as plan:
         plan.add(["/a", "/b", "/c"])
-        same = Described("scenes/00/x", "T32TQM", "2022-05-04", "x")
+        same = RecordedScene("scenes/00/x", "T32TQM", "2022-05-04", "x")
         for location in ("/a", "/c"):
-            plan.describe(location, same)
+            plan.record(location, same)
         plan.lose("/b", b"{}")
-        assert list(plan.described()) == [same]
+        assert list(plan.recorded_scenes()) == [same]
         assert plan.same_scenes() == [("/a", "/c")]
         assert list(plan.lost()) == [b"{}"]
         assert len(plan) == 3

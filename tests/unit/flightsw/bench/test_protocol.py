@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from flightsw.bench.agreement import GoldenAgreement
-from flightsw.bench.protocol import Bench, drawn_ns, measure
+from flightsw.bench.protocol import Bench, draw_latencies_ns, measure
 from flightsw.bench.results import EngineResult, Protocol
 from flightsw.bench.scene import golden_numbers, golden_scenes, simulated_scene
 from flightsw.bench.subjects import Subject, subjects
@@ -66,7 +66,8 @@ def test_no_answer_of_the_twin_comes_before_the_latency_that_was_drawn_for_it(
         subject, row = rows[title]
         assert subject.twin
         warm = -(-_PROTOCOL.warm_up // row.batch)
-        drawn = drawn_ns(subject.twin, row.batch, warm + _PROTOCOL.tiles // row.batch)[warm:]
+        count = warm + _PROTOCOL.tiles // row.batch
+        drawn = draw_latencies_ns(subject.twin, row.batch, count)[warm:]
         calls = np.array(row.samples_ns["accelerator"][:: row.batch]) * row.batch
         assert (calls + row.batch >= np.array(drawn) + TO_CARD_NS + FROM_CARD_NS).all()
 

@@ -25,7 +25,6 @@ from flightsw.state import StateFile
 from telecommands.auth import SECRET_BYTES, TelecommandKey, sign
 from telecommands.dictionary import (
     Arm,
-    Inner,
     Mode,
     Ping,
     Pong,
@@ -34,6 +33,7 @@ from telecommands.dictionary import (
     SetMode,
     Stage,
     TelecommandBody,
+    TelecommandCall,
     Verification,
 )
 from telecommands.refusal import Refusal
@@ -148,7 +148,7 @@ class Harness:
             return None
         arm = f"armed-{self.sequence}"
         with suppress(Refusal):
-            request = Arm(telecommand=Inner(name=name, args=dict(args)))
+            request = Arm(telecommand=TelecommandCall(name=name, args=dict(args)))
             return self.armed.arm(KEY.key_id, request, arm, self.monotonic).arm
         return None
 

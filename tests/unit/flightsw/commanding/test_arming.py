@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from flightsw.commanding.arming import MOST_ARMED, ArmedTelecommands
 from telecommands.codec import convert_arguments
-from telecommands.dictionary import Arm, Code, Inner
+from telecommands.dictionary import Arm, Code, TelecommandCall
 from telecommands.refusal import Refusal
 from tests.unit.flightsw.commanding.harness import KEY, NOON, Harness, stage_texts
 
@@ -18,7 +18,7 @@ HOT = {"name": "fdir.hot_c", "value": 84.0}
 
 
 def _request(name: str, args: dict[str, Any]) -> Arm:
-    return Arm(telecommand=Inner(name=name, args=args))
+    return Arm(telecommand=TelecommandCall(name=name, args=args))
 
 
 def _refused(

@@ -5,15 +5,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flightsw.commanding import schedule as schedule_file
-from telecommands.dictionary import Code, Inner, Schedule
+from telecommands.dictionary import Code, Schedule, TelecommandCall
 from telecommands.refusal import Refusal
 from tests.unit.flightsw.commanding.harness import Harness
 
-PING = Inner(name="PING")
+PING = TelecommandCall(name="PING")
 
 
 def test_entries_outlive_a_restart_as_they_were(harness: Harness) -> None:
-    inner = Inner(name="PROCESS_SCENE", args={"scene": "a.SAFE", "products": ["report"]})
+    inner = TelecommandCall(name="PROCESS_SCENE", args={"scene": "a.SAFE", "products": ["report"]})
     harness.schedule.add("S1", Schedule(at=100, telecommand=inner, if_missed="run"), "ground", 0)
     before = harness.schedule.entries()
     harness.power_cut()

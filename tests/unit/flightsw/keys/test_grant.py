@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flightsw.keys.grant import Grant, before_roles, read_grant, roles_of
+from flightsw.keys.grant import Grant, legacy_grant, read_grant, roles_of
 from telecommands.dictionary import Role
 from telecommands.keys import KeyRefused, certificate, read_metadata
 
@@ -49,8 +49,8 @@ def test_a_grant_that_cannot_be_understood_is_refused(metadata: dict[str, str]) 
 
 def test_a_client_of_a_time_before_roles_does_nothing_hazardous() -> None:
     assert read_grant({}, _PATH) is None
-    assert before_roles(commands=True).roles == {Role.WATCH, Role.COMMAND, Role.RECEIVE}
-    assert before_roles(commands=False).roles == {Role.WATCH}
+    assert legacy_grant(commands=True).roles == {Role.WATCH, Role.COMMAND, Role.RECEIVE}
+    assert legacy_grant(commands=False).roles == {Role.WATCH}
 
 
 def test_an_unknown_role_is_named() -> None:

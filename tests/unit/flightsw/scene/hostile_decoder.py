@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from flightsw.errors import CorruptImage
 from flightsw.scene import decoder, jp2
-from flightsw.scene.decoder_messages import Begin, Done, Opened
+from flightsw.scene.decoder_messages import BeginDecode, Completion, OpenedScene
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 read_area, work, answer = jp2.Jp2Band.read_area, decoder._work, decoder._answer
@@ -91,17 +91,17 @@ def hostile_read(band, *arguments):
 
 def hostile_answer(stream, given, *blocks):
     changes = CHANGES.get(lie)
-    if isinstance(given, Opened) and changes:
+    if isinstance(given, OpenedScene) and changes:
         given = changes(given)
-    if isinstance(given, Opened) and lie == "length":
+    if isinstance(given, OpenedScene) and lie == "length":
         stream.sendall(b"\\xff" * 64)
         time.sleep(60)
-    if isinstance(given, Opened) and lie == "garbage":
+    if isinstance(given, OpenedScene) and lie == "garbage":
         stream.sendall(b"\\0\\0\\0\\4\\xc1\\xc1\\xc1\\xc1")
         time.sleep(60)
-    if isinstance(given, Opened) and lie == "silence":
+    if isinstance(given, OpenedScene) and lie == "silence":
         time.sleep(60)
-    if isinstance(given, Opened) and lie == "exit":
+    if isinstance(given, OpenedScene) and lie == "exit":
         os._exit(3)
     if blocks and lie == "early":
         blocks = ()
@@ -114,7 +114,7 @@ def hostile_answer(stream, given, *blocks):
         blocks = (found[0],)
     if blocks and lie == "file":
         blocks = (os.open(jp2.__file__, os.O_RDONLY),)
-    if not blocks and lie == "more" and not isinstance(given, Opened):
+    if not blocks and lie == "more" and not isinstance(given, OpenedScene):
         if (began := globals().setdefault("began", [])):
             decoder._shared((1, 1, 1), found := [])
             blocks = (found[0],)
@@ -125,7 +125,7 @@ def hostile_answer(stream, given, *blocks):
 def known(**changes):
     def change(opened):
         fields = {name: value for name, value in vars(opened.metadata).items()} | changes
-        return Opened(type(opened.metadata)(**fields), opened.rows, opened.columns)
+        return OpenedScene(type(opened.metadata)(**fields), opened.rows, opened.columns)
     return change
 
 
@@ -136,8 +136,8 @@ def placed(opened):
 
 CHANGES = {
     "height": known(height=1 << 40),
-    "decodes": lambda opened: Opened(known(height=1 << 20)(opened).metadata, 1, 1),
-    "rows": lambda opened: Opened(opened.metadata, 0, opened.columns),
+    "decodes": lambda opened: OpenedScene(known(height=1 << 20)(opened).metadata, 1, 1),
+    "rows": lambda opened: OpenedScene(opened.metadata, 0, opened.columns),
     "bands": known(bands=("B02",)),
     "offsets": known(offsets={}),
     "infinite": known(quantification=float("inf")),

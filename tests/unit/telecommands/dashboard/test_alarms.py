@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telecommands.dashboard.alarms import Alarm, AlarmBook, Mark, Shelf, acknowledged, shelved
+from telecommands.dashboard.alarms import (
+    Alarm,
+    AlarmBook,
+    OperatorAction,
+    Shelving,
+    acknowledged,
+    shelved,
+)
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dictionary import EVENTS, Event, Severity
 from telecommands.ground.errors import UsageError
@@ -14,7 +21,7 @@ from telecommands.ground.errors import UsageError
 _FOUND = PointCatalogue().get("hk.card_temperature_c")  # warning from 80, critical from 85
 assert _FOUND is not None
 POINT = _FOUND
-SEEN = acknowledged(Mark(by="me", at=5))
+SEEN = acknowledged(OperatorAction(by="me", at=5))
 
 
 def _raised(*values: float | None) -> AlarmBook:
@@ -55,7 +62,7 @@ def test_an_alarm_stays_until_it_is_acknowledged_and_the_value_is_back() -> None
     assert book.open() == ()
     book = _raised(82.0)
     book.change(POINT.key, SEEN)
-    assert _only(book).acknowledged == Mark(by="me", at=5)
+    assert _only(book).acknowledged == OperatorAction(by="me", at=5)
     book.take_value(POINT, 41.0, 9)
     assert book.open() == ()
 
@@ -78,12 +85,12 @@ def test_the_same_value_again_changes_nothing() -> None:
 
 
 def test_a_shelf_outlasts_a_new_occurrence() -> None:
-    shelf = Shelf(by="me", at=1, until=None)
+    shelving = Shelving(by="me", at=1, until=None)
     book = _raised(82.0)
-    book.change(POINT.key, shelved(shelf))
+    book.change(POINT.key, shelved(shelving))
     for value in (41.0, 86.0):
         book.take_value(POINT, value, 9)
-    assert _only(book).shelved == shelf
+    assert _only(book).shelved == shelving
     book.change(POINT.key, shelved(None))
     assert _only(book).shelved is None
 

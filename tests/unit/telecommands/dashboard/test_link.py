@@ -4,9 +4,9 @@ import json
 import threading
 
 from telecommands.dashboard.archive.writer import Archive
-from telecommands.dashboard.hub import Hub, Mailbox
 from telecommands.dashboard.link import TelemetryFeed
 from telecommands.dashboard.points.catalogue import PointCatalogue
+from telecommands.dashboard.publisher import Mailbox, Publisher
 from telecommands.ground.errors import UsageError
 from telecommands.ground.station import Station
 
@@ -18,13 +18,13 @@ def _nowhere() -> Station:
 def test_a_page_that_connects_first_gets_what_was_dropped_so_far(
     archive: Archive, catalogue: PointCatalogue
 ) -> None:
-    hub, page = Hub(), Mailbox(lambda: None)
+    publisher, page = Publisher(), Mailbox(lambda: None)
     page.keys = frozenset({"link.dropped", "link.dropped.hk", "link.dropped.evt"})
-    hub.add(page)
+    publisher.add(page)
     stop = threading.Event()
     stop.set()
     feed = TelemetryFeed(
-        _nowhere, archive, catalogue, hub, lambda *_: None, lambda *_: None, {"hk": 3}
+        _nowhere, archive, catalogue, publisher, lambda *_: None, lambda *_: None, {"hk": 3}
     )
     feed.run(stop)
     messages = [json.loads(message) for message in page.take()[1]]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
-from telecommands.dashboard.asking import SCHEDULE_REQUEST
 from telecommands.dashboard.bridge import DashboardSettings
+from telecommands.dashboard.service_queries import SCHEDULE_REQUEST
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dictionary import CloudFraction, ContactState, Stage, Verification
 from telecommands.ground.connection import GroundKeys

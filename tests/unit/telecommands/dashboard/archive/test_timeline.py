@@ -5,11 +5,11 @@ from typing import Any
 from telecommands.dashboard.archive.timeline import contacts, jobs, planned
 from telecommands.dictionary import (
     Event,
-    Inner,
     ScheduleEntry,
     ScheduleList,
     Severity,
     Stage,
+    TelecommandCall,
     Verification,
 )
 
@@ -26,7 +26,9 @@ def _events(*events: tuple[int, str, dict[str, Any]]) -> list[tuple[int, Event]]
 def _list(*entries: tuple[str, int]) -> ScheduleList:
     return ScheduleList(
         entries=tuple(
-            ScheduleEntry(entry=key, at=at * S, telecommand=Inner(name="PING"), if_missed="run")
+            ScheduleEntry(
+                entry=key, at=at * S, telecommand=TelecommandCall(name="PING"), if_missed="run"
+            )
             for key, at in entries
         )
     )

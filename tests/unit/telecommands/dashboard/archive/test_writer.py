@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from telecommands.codec import decode_packet, encode_packet
-from telecommands.dashboard.alarms import Mark, acknowledged
+from telecommands.dashboard.alarms import OperatorAction, acknowledged
 from telecommands.dashboard.archive.reader import ArchiveReader, ReaderPool
 from telecommands.dashboard.archive.writer import LEVELS_NS, Archive, Arrival
 from telecommands.dashboard.points.catalogue import PointCatalogue
@@ -166,7 +166,7 @@ def test_only_the_owner_may_read_the_archive(path: Path, mode: int | None) -> No
 def test_alarms_are_kept_with_the_packets_that_raised_them(path: Path) -> None:
     with Archive(path, PointCatalogue()) as archive:
         archive.write([arrival(1, card_temperature_c=90.0)])
-        archive.change_alarm("hk.card_temperature_c", acknowledged(Mark(by="me", at=1)))
+        archive.change_alarm("hk.card_temperature_c", acknowledged(OperatorAction(by="me", at=1)))
         kept = archive.alarms.open()
         identity = archive.bridge
     with Archive(path, PointCatalogue()) as archive:
@@ -201,7 +201,7 @@ def test_alarms_follow_a_parameter_that_is_a_limit_also_after_a_restart(path: Pa
     assert point.limits == {"warning_high": 60.0, "critical_high": 85.0}
     with Archive(path, PointCatalogue()) as archive:
         archive.write([arrival(3, card_temperature_c=59.0)])
-        archive.change_alarm("hk.card_temperature_c", acknowledged(Mark(by="me", at=1)))
+        archive.change_alarm("hk.card_temperature_c", acknowledged(OperatorAction(by="me", at=1)))
         assert archive.alarms.open() == ()
         archive.write([arrival(4, card_temperature_c=61.0)])
         assert [one.beyond for one in archive.alarms.open()] == ["WARNING"]

@@ -54,8 +54,8 @@ class Mailbox:
         return not self._waiting
 
 
-class Hub:
-    """All mailboxes."""
+class Publisher:
+    """Publishes messages to the mailboxes of the pages."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -35,7 +35,7 @@ _VEIL_RARITY: Final = 0.6  # standard deviations rarer than the heaped clouds
 _CUMULUS_BASE: Final = 140.0  # pixels of 10 m
 
 
-class Sky:
+class CloudLayers:
     """Clouds over a square scene; ``cover`` is 0..1 of the pixels, without shadows."""
 
     def __init__(self, seed: int, size: int, sun: Illumination, cover: float) -> None:
@@ -111,7 +111,7 @@ class Sky:
         return low if cover >= 1 else (low + high) / 2
 
 
-def through_the_air(surface: Field, columns: Columns = FINE) -> Field:
+def top_of_atmosphere_reflectance(surface: Field, columns: Columns = FINE) -> Field:
     """Top-of-atmosphere reflectance (L1C) of a surface ``(bands, ...)``, from L2A reflectance."""
     return np.asarray(planes(PATH, columns) + surface * planes(TRANSMITTANCE, columns))
 

@@ -14,23 +14,23 @@ SCHEDULE_REQUEST: Final[Mapping[str, Any]] = {"limit": 500}
 Submit: TypeAlias = Callable[[str, Mapping[str, Any]], str]
 
 
-class Questions:
+class ServiceQueries:
     """The schedule, if its length changes, and the parameters, at first and after each boot.
 
     ``submit`` sends a telecommand; None: this bridge cannot command, and asks nothing.
     """
 
     def __init__(self, submit: Submit | None) -> None:
-        self._schedule = _Question(submit, "LIST_SCHEDULE", SCHEDULE_REQUEST, 0)
-        self._parameters = _Question(submit, "GET_PARAMETER", {}, None)
+        self._schedule = _Query(submit, "LIST_SCHEDULE", SCHEDULE_REQUEST, 0)
+        self._parameters = _Query(submit, "GET_PARAMETER", {}, None)
 
-    def saw(self, housekeeping: Housekeeping, boot: int) -> None:
+    def take(self, housekeeping: Housekeeping, boot: int) -> None:
         """A packet of housekeeping was received from this boot."""
-        self._parameters.saw(boot)
-        self._schedule.saw(housekeeping.scheduled)
+        self._parameters.take(boot)
+        self._schedule.take(housekeeping.scheduled)
 
 
-class _Question:
+class _Query:
     """Asked when ``known`` differs."""
 
     def __init__(
@@ -41,7 +41,7 @@ class _Question:
         self._args = args
         self._known = known
 
-    def saw(self, now: int) -> None:
+    def take(self, now: int) -> None:
         if self._submit is None or now == self._known:
             return
         try:

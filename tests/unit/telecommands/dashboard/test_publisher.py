@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from telecommands.dashboard.hub import MOST_WAITING, Hub, Mailbox
+from telecommands.dashboard.publisher import MOST_WAITING, Mailbox, Publisher
 
 
 def _mailbox(*keys: str) -> tuple[Mailbox, list[None]]:
@@ -11,17 +11,17 @@ def _mailbox(*keys: str) -> tuple[Mailbox, list[None]]:
 
 
 def test_a_page_gets_what_it_subscribed_to() -> None:
-    hub = Hub()
+    publisher = Publisher()
     (one, _), (other, _) = _mailbox("a"), _mailbox("b")
-    hub.add(one)
-    hub.add(other)
-    hub.publish("a", b"1")
-    hub.publish_all([b"2"])
+    publisher.add(one)
+    publisher.add(other)
+    publisher.publish("a", b"1")
+    publisher.publish_all([b"2"])
     assert one.take() == (0, [b"1", b"2"])
     assert other.take() == (0, [b"2"])
-    assert hub.wants("a")
-    hub.remove(one)
-    assert not hub.wants("a")
+    assert publisher.wants("a")
+    publisher.remove(one)
+    assert not publisher.wants("a")
 
 
 def test_a_slow_page_loses_the_oldest_messages_and_gets_their_number() -> None:

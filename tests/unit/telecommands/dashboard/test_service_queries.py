@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from telecommands.dashboard.asking import SCHEDULE_REQUEST, Questions
+from telecommands.dashboard.service_queries import SCHEDULE_REQUEST, ServiceQueries
 from telecommands.ground.errors import LinkError
 from tests.unit.telecommands.flight_stand_in import housekeeping
 
@@ -15,9 +15,9 @@ def _asked(*seen: tuple[int, int], failing: int = 0) -> list[tuple[str, object]]
             raise LinkError(name, "cannot be sent")
         return "id"
 
-    questions = Questions(submit)
+    queries = ServiceQueries(submit)
     for scheduled, boot in seen:
-        questions.saw(housekeeping(scheduled=scheduled), boot)
+        queries.take(housekeeping(scheduled=scheduled), boot)
     return sent
 
 
@@ -30,9 +30,9 @@ def test_the_parameters_are_asked_for_at_first_and_after_each_boot() -> None:
     assert _asked((0, 7), (0, 7), (0, 8)) == [("GET_PARAMETER", {})] * 2
 
 
-def test_a_question_that_cannot_be_sent_is_asked_with_the_next_packet() -> None:
+def test_a_query_that_cannot_be_sent_is_asked_with_the_next_packet() -> None:
     assert _asked((0, 1), (0, 1), (0, 1), failing=1) == [("GET_PARAMETER", {})] * 2
 
 
 def test_a_bridge_that_cannot_command_asks_nothing() -> None:
-    Questions(None).saw(housekeeping(scheduled=5), 1)
+    ServiceQueries(None).take(housekeeping(scheduled=5), 1)
