@@ -197,14 +197,14 @@ def decoded(data: bytes, kind: Any) -> Any:
     try:
         return msgspec.msgpack.decode(data, type=kind, dec_hook=_to_range)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise Unbelievable(f"answers what nobody understands ({error})") from error
+        raise Unbelievable(f"sent an invalid message ({error})") from error
 
 
 def believed(opened: Opened, recipe: SceneRecipe) -> Opened:
     """The same, if it can be the scene of the recipe; raises :class:`Unbelievable`."""
     wrong = next((what for what, right in _claims(opened, recipe) if not right), None)
     if wrong:
-        raise Unbelievable(f"gives a scene whose {wrong} cannot be")
+        raise Unbelievable(f"reported a scene whose {wrong} cannot be right")
     return opened
 
 
