@@ -93,7 +93,7 @@ class Code(str, Enum):
     QUEUE_FULL = "QUEUE_FULL", "the queue of jobs, schedule entries or requests is full"
     NOT_TAKEN = (
         "NOT_TAKEN",
-        "the key has not received these bytes of the product, so that it cannot confirm them",
+        "this client has not received these bytes of the product and so cannot confirm them",
     )
     NO_CONTACT = "NO_CONTACT", "no contact window is open, or its byte budget is spent"
     NO_MODEL = "NO_MODEL", "the model is not staged, or there is no previous model"
@@ -105,7 +105,7 @@ class Code(str, Enum):
     )
     UPLINK_DAMAGED = (
         "UPLINK_DAMAGED",
-        "the uplinked file does not have its SHA-256, or is not an archive of plain files",
+        "the uplinked file does not match its SHA-256, or is not an archive of plain files",
     )
     STATE_UNAVAILABLE = "STATE_UNAVAILABLE", "the state file cannot be written at the moment"
     SHUTTING_DOWN = "SHUTTING_DOWN", "the service is shutting down"
@@ -116,11 +116,14 @@ class Code(str, Enum):
     )
     ATTEMPTS_EXHAUSTED = (
         "ATTEMPTS_EXHAUSTED",
-        "the service died during each attempt of the job",
+        "the service died during each attempt of the job, most recently by a kill or a power cut",
     )
     SERVICE_CRASHED = (
         "SERVICE_CRASHED",
-        "each attempt of the job, with nothing decoded beside it, ended with a crash by a signal",
+        (
+            "the service died during each attempt of the job while no other scene was being"
+            " decoded, most recently by a crash with a signal"
+        ),
     )
     DEADLINE_PASSED = "DEADLINE_PASSED", "the job did not finish before its deadline"
     CANCELLED = "CANCELLED", "a telecommand cancelled the job"
@@ -141,7 +144,7 @@ class Code(str, Enum):
     BAD_METADATA = "BAD_METADATA", "metadata is missing, unreadable, contradictory or implausible"
     INTEGRITY_TOO_LOW = (
         "INTEGRITY_TOO_LOW",
-        "too little shows that the scene's files are intact (parameter processing.least_integrity)",
+        "the integrity of the scene's files is below parameter processing.least_integrity",
     )
     AREA_OUTSIDE = "AREA_OUTSIDE", "the area of interest lies outside the scene"
     EMPTY_SCENE = "EMPTY_SCENE", "the scene has no valid pixel"
@@ -261,7 +264,7 @@ MEANINGS: Final[Mapping[str, str]] = MappingProxyType(
         "uptime_s": "time since the service started",
         "period_s": "period of housekeeping packets",
         "seconds": "processing time of the scene",
-        "inference_seconds": "part of it that the engine was busy",
+        "inference_seconds": "processing time from the engine's first tile to its last answer",
         "elapsed_s": "processing time so far",
         "seconds_left": "time until the window closes",
         "v": "version of this interface",
@@ -456,15 +459,16 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     threshold_percent: Annotated[
         Annotated[int, Meta(ge=1, le=100)] | None,
         Meta(
-            description="cloud probability from which a pixel is contaminated; null: the settings'",
+            description="cloud probability at or above which a pixel is contaminated; null: the"
+            " settings'",
             extra={"unit": "%"},
         ),
     ] = None
     buffer_m: Annotated[
         Annotated[float, Meta(ge=0, le=LARGEST_BUFFER_M)] | None,
         Meta(
-            description="distance around contaminated pixels that counts as contaminated;"
-            " null: the settings'",
+            description="distance around contaminated pixels that is also contaminated; null: the"
+            " settings'",
             extra={"unit": "m"},
         ),
     ] = None
@@ -482,34 +486,38 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
     stop_above: Annotated[
         Fraction | None,
         Meta(
-            description="contaminated fraction above which the mask is not wanted: if a first look"
-            " shows that the scene is surely above it, the job is COMPLETED with STOPPED_ABOVE,"
+            description="contaminated fraction above which processing stops: if a first look shows"
+            " that the scene is certainly above it, the job is COMPLETED with STOPPED_ABOVE,"
             " an estimated cloud fraction and a quick-look; null: each scene is processed"
         ),
     ] = None
     offset: Annotated[
         Annotated[float, Meta(ge=-10_000, le=0)] | None,
         Meta(
-            description="DN offset of all bands, in place of the product's own; with scale in"
-            " reflectance; null: its own"
+            description="DN offset of all bands, overrides the product's offset; in reflectance if"
+            " scale is given; null: use the product's offset"
         ),
     ] = None
     scale: Annotated[
         Annotated[float, Meta(gt=0, le=1)] | None,
         Meta(
-            description="of a GeoTIFF: reflectance = value x scale + offset, in place of its tags;"
-            " null: its own"
+            description="scale of a GeoTIFF (reflectance = value x scale + offset), overrides its"
+            " tags; null: use its tags"
         ),
     ] = None
     nodata: Annotated[
         Annotated[float, Meta(ge=-LARGEST_FLOAT32, le=LARGEST_FLOAT32)] | None,
-        Meta(description="value of a GeoTIFF that has no data; null: its own, and NaN"),
+        Meta(
+            description="pixel value that marks no data in a GeoTIFF; null: the value in its tags,"
+            " and NaN"
+        ),
     ] = None
     bands: Annotated[
         tuple[Annotated[str, Meta(max_length=32)], ...],
         Meta(
             max_length=64,
-            description="names of a GeoTIFF's bands in the file's order; empty: its descriptions",
+            description="names of a GeoTIFF's bands in the file's order; empty: use its"
+            " descriptions",
         ),
     ] = ()
     tile: Annotated[
@@ -519,15 +527,16 @@ class ProcessScene(Telecommand, frozen=True, kw_only=True):
         str,
         Meta(
             max_length=32_768,
-            description="GeoJSON polygons (RFC 7946): the scene is cut to them; empty: it is not",
+            description="GeoJSON polygons (RFC 7946): process only this area; empty: the whole"
+            " scene",
         ),
     ] = ""
     bounds: Annotated[
         tuple[Annotated[float, Meta(ge=-360, le=360)], ...],
         Meta(
             max_length=4,
-            description="west, south, east, north, in place of area: the scene is cut to the"
-            " rectangle of pixels around them; empty: it is not",
+            description="west, south, east, north, in place of area: process only the rectangle of"
+            " pixels around them; empty: the whole scene",
             extra={"unit": "deg"},
         ),
     ] = ()
@@ -726,16 +735,18 @@ Schedule.RESULT = ScheduleResult
 class ArmResult(Record, frozen=True, kw_only=True):
     """Answer to ARM."""
 
-    arm: Annotated[Identifier, Meta(description="what the armed telecommand gives as arm")]
+    arm: Annotated[
+        Identifier, Meta(description="id to send in the field arm of the armed telecommand")
+    ]
     seconds: Annotated[
         float, Meta(description="the telecommand must arrive within this time", extra={"unit": "s"})
     ]
 
 
 class Arm(Telecommand, frozen=True, kw_only=True):
-    """Prepare a hazardous telecommand, which then runs once, if its key sends it in time.
+    """Arm a hazardous telecommand: the same key may then send it once, within the time limit.
 
-    It names the telecommand with its arguments; these are checked now.
+    Give the name and the arguments of the telecommand; they are checked immediately.
     """
 
     NAME = "ARM"
@@ -922,7 +933,8 @@ class BeginUplink(Telecommand, frozen=True, kw_only=True):
 class UplinkChunk(Telecommand, frozen=True, kw_only=True):
     """Store the next bytes of an uplink.  Bytes that are stored already change nothing.
 
-    A chunk behind a gap is rejected with UPLINK_GAP, whose ``data`` gives ``received``.
+    A chunk that would leave a gap is rejected with UPLINK_GAP; ``received`` in its ``data`` is the
+    offset to continue at.
     """
 
     NAME = "UPLINK_CHUNK"
@@ -962,7 +974,7 @@ class UplinkList(Record, frozen=True, kw_only=True):
 
 
 class ListUplinks(Telecommand, frozen=True, kw_only=True):
-    """List what the model inbox holds, at most 100 packages, and how far uplinks are."""
+    """List packages in the model inbox and the progress of open uplinks, at most 100 in all."""
 
     NAME = "LIST_UPLINKS"
     READ_ONLY = True
@@ -1004,18 +1016,18 @@ class ReportLatest(Telecommand, frozen=True, kw_only=True):
 
 
 class RotatedKey(Record, frozen=True, kw_only=True):
-    """The key that counts from now on."""
+    """The key that is valid from now on."""
 
     fingerprint: Annotated[str, Meta(description="of the new public CURVE key")]
     old_until: Annotated[UtcNanoseconds, Meta(description="end of the key that signed")]
 
 
 class RotateKey(Telecommand, frozen=True, kw_only=True):
-    """Replace the key that signs this telecommand; both count until ``old_until``.
+    """Replace the key that signs this telecommand; both keys are valid until ``old_until``.
 
-    Roles and expiry stay.  The first sequence number of the new telecommand key may be 1.
-    The secret is enciphered with the key that signs: its exclusive or with HMAC-SHA256, under that
-    key, over the text "flightsw key transport" and the nonce.
+    Roles and expiry do not change.  The first sequence number of the new telecommand key may be 1.
+    The new secret is encrypted with the signing key: it is XORed with the HMAC-SHA256, keyed with
+    the signing key, of the text "flightsw key transport" followed by the nonce.
     """
 
     NAME = "ROTATE_KEY"
@@ -1034,11 +1046,11 @@ class RotateKey(Telecommand, frozen=True, kw_only=True):
         str,
         Meta(
             pattern=r"^[0-9a-f]{64}\Z",
-            description="new telecommand key of 32 bytes, enciphered, in hexadecimal",
+            description="new telecommand key of 32 bytes, encrypted, in hexadecimal",
         ),
     ]
     old_until: Annotated[
-        UtcNanoseconds, Meta(description="until then the key that signs counts too")
+        UtcNanoseconds, Meta(description="time until which the signing key stays valid")
     ]
 
 
@@ -1082,7 +1094,8 @@ class TelecommandBody(Record, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
     sent_at: UtcNanoseconds
     arm: Annotated[
-        Identifier | None, Meta(description="of a hazardous telecommand: what ARM answered")
+        Identifier | None,
+        Meta(description="for a hazardous telecommand: the id (arm) from the answer to ARM"),
     ] = None
 
 
@@ -1109,7 +1122,7 @@ class TelecommandHeader(msgspec.Struct, frozen=True, array_like=True, forbid_unk
 class Verification(Record, frozen=True, kw_only=True):
     """A stage of a telecommand: sent to its sender, and published under the topic ``ver``.
 
-    The published one leaves out data of more than 8 KiB, and says how many: ``bytes_left_out``.
+    The published record omits data of more than 8 KiB and gives its size in ``bytes_left_out``.
     """
 
     id: str
@@ -1216,8 +1229,8 @@ class Housekeeping(Record, frozen=True, kw_only=True):
     mean_power_w: Annotated[
         float | None,
         Meta(
-            description="mean over ten seconds of what the power budget limits; null: there is no"
-            " budget, or nothing measures power",
+            description="ten-second mean of the power that the budget limits; null: no budget is"
+            " set, no sensor measures power, or ten seconds have not passed",
             extra={"unit": "W"},
         ),
     ] = None
@@ -1225,8 +1238,8 @@ class Housekeeping(Record, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="time for which work was paused, for the power budget or because the card"
-            " was hot, since the service started",
+            description="total time that work was paused, to meet the power budget or to cool the"
+            " card, since the service started",
             extra={"unit": "s"},
         ),
     ] = 0.0
@@ -1281,8 +1294,9 @@ class CloudFraction(Record, frozen=True, kw_only=True):
     at_least: Annotated[
         Fraction | None,
         Meta(
-            description="STOPPED_ABOVE: contaminated is the estimate of the first look at 80 m, and"
-            " the mask would have at least this; null: contaminated is that of the mask"
+            description="for STOPPED_ABOVE: lower bound of the mask's contaminated fraction"
+            " (contaminated is then the estimate from the first look at 80 m); null: contaminated"
+            " was measured on the mask"
         ),
     ] = None
     model: str
@@ -1318,17 +1332,17 @@ class CloudFraction(Record, frozen=True, kw_only=True):
         float,
         Meta(
             ge=0,
-            description="time for which work was paused, for the power budget or because the card"
-            " was hot",
+            description="total time that work was paused, to meet the power budget or to cool the"
+            " card",
             extra={"unit": "s"},
         ),
     ] = 0.0
     experience_distance: Annotated[
         Annotated[float, Meta(ge=0)] | None,
         Meta(
-            description="of the scene's histograms from those of sound scenes in the model package;"
-            " above 1 is outside the model's experience; null: not known (the package has none, or"
-            " too few valid pixels)"
+            description="distance between the scene's histograms and those of normal scenes stored"
+            " in the model package; above 1: outside the model's experience; null: unknown (the"
+            " package has none, or too few valid pixels)"
         ),
     ] = None
     outside_experience: Annotated[
@@ -1453,26 +1467,29 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_DELIVERED": "the receiver confirmed a complete product",
         "LIMIT_CLEARED": "a value is back within its limits",
         "SENSOR_BACK": "a value that was not measured is measured again",
-        "PACING_BEGUN": "work is paused again and again, for the power budget or because the card"
-        " is hot",
-        "PACING_ENDED": "work was not paused for 30 s",
-        "KEY_ROTATED": "a client replaced its key; the former one counts until a given time",
+        "PACING_BEGUN": "work is being paused intermittently, to meet the power budget or to cool"
+        " the card",
+        "PACING_ENDED": "work has not been paused for 30 s",
+        "KEY_ROTATED": "a client replaced its key; the old key stays valid until old_until",
         "UPLINK_RECEIVED": "a model package was received into the model inbox",
         "MODEL_STAGED": "a model package was verified and staged",
         "MODEL_ACTIVATED": "another model is now active",
     },
     Severity.WARNING_LOW: {
         "ENGINE_RECONNECTED": "an engine failed, was reopened and resumed",
-        "ANSWER_CORRECTED": "an engine gave a tile a wrong answer; it was computed again",
+        "ANSWER_CORRECTED": "an engine computed a tile wrongly; the tile was computed again",
         "TELECOMMAND_REJECTED": "a telecommand was rejected",
         "JOB_REQUEUED": "a job was interrupted and put back into the queue",
-        "UPLINK_DAMAGED": "an uplinked file was not what was announced, and is deleted",
-        "INTEGRITY_UNKNOWN": "nothing shows whether a processed scene's files are intact",
+        "UPLINK_DAMAGED": "an uplinked file did not match its SHA-256, or was not an archive of"
+        " plain files, and was deleted",
+        "INTEGRITY_UNKNOWN": "the files of a processed scene could not all be verified against"
+        " checksums",
         "PRODUCT_REMOVED": "a product was deleted to free space",
         "CLOCK_JUMPED": "the UTC clock jumped relative to the monotonic clock",
         "PACKETS_DROPPED": "telemetry packets were dropped: the send queue was full",
         "EVENTS_SQUELCHED": "events of one name were suppressed: too many in a short time",
-        "CONNECTIONS_REFUSED": "a connection was closed: its client, or strangers, have too many",
+        "CONNECTIONS_REFUSED": "a connection was closed: its client, or unknown clients together,"
+        " have too many connections",
     },
     Severity.WARNING_HIGH: {
         "UNCLEAN_RESTART": "the previous run ended uncleanly (crash, kill or power cut)",
@@ -1483,13 +1500,15 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "PRODUCT_LOST": "the file of a product is missing or damaged",
         "QUOTA_REACHED": "the products fill the storage quota; jobs wait",
         "LIMIT_EXCEEDED": "a value is outside its limits",
-        "SENSOR_SILENT": "a value with limits is not measured: its last state counts",
+        "SENSOR_SILENT": "a monitored value is not measured; its last limit state stays in force",
         "SCENE_DOUBTFUL": "the digital numbers of a scene contradict its metadata",
         "OUTSIDE_EXPERIENCE": "a scene is unlike those that the model was measured on",
         "STATE_RESTORED": "the state file was damaged and is restored, without loss",
         "KEYS_REFUSED": "a key file cannot be used",
-        "FAULTS_INJECTED": "faults are injected on purpose (settings dimc.faults): a laboratory",
-        "DECODERS_UNCONFINED": "scenes are read with more rights than needed; the message says why",
+        "FAULTS_INJECTED": "card faults are being injected (settings dimc.faults): laboratory use"
+        " only",
+        "DECODERS_UNCONFINED": "scene decoders are not fully confined; the message gives the"
+        " reason",
     },
     Severity.CRITICAL: {
         "BOOT_LOOP": "three unclean boots within ten minutes: the service enters SAFE",
@@ -1498,7 +1517,8 @@ _EVENTS: Final[Mapping[Severity, Mapping[EventName, str]]] = {
         "DISK_FULL": "the disk is full: the service enters SAFE",
         "TOO_HOT": "a temperature is critical: the service enters SAFE",
         "THREAD_STALLED": "a thread stopped responding",
-        "THREAD_ENDED": "a thread ended by a fault: the service ends, and systemd restarts it",
+        "THREAD_ENDED": "a thread ended because of a fault; the service exits, and systemd restarts"
+        " it",
         "STATE_DAMAGED": "the state file is damaged: the service restarts and restores it",
         "STATE_LOST": "a part of the state could not be restored: the service enters SAFE",
         "INTERNAL_FAULT": "an internal error occurred; see the service log",
@@ -1548,15 +1568,15 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
         ),
         "commanding.sent_at_window_s": Parameter(
             300.0,
-            "difference of sent_at from the unit's clock, at most; checked only while the clock is"
-            " trusted; 0: never", "s", 0, 86_400, hazardous=True,
+            "largest accepted difference between sent_at and the unit's clock; checked only while"
+            " the clock is trusted; 0: no check", "s", 0, 86_400, hazardous=True,
         ),
         "processing.fusion": Parameter(
             "or", "how overlapping tiles are combined, unless the telecommand sets it",
             choices=("or", "blend"),
         ),
         "processing.least_integrity": Parameter(
-            "unknown", "scenes whose files are known less well to be intact are not processed",
+            "unknown", "lowest integrity of a scene's files at which the scene is processed",
             choices=INTEGRITIES,
         ),
         "processing.attempts": Parameter(2, "attempts before a job fails", "", 1, 10),
@@ -1578,8 +1598,9 @@ PARAMETERS: Final[Mapping[str, Parameter]] = MappingProxyType(
             " unpacked", "byte", 10**6, 10**9, hazardous=True,
         ),
         "fdir.slow_c": Parameter(
-            75.0, "temperature from which on the card rests, the more the closer it is to"
-            " fdir.warm_c; at or above fdir.warm_c: never", "°C", 0, 120, hazardous=True
+            75.0, "temperature above which the card pauses between batches, longer as it"
+            " approaches fdir.warm_c; a value at or above fdir.warm_c disables these pauses",
+            "°C", 0, 120, hazardous=True,
         ),
         "fdir.warm_c": Parameter(
             80.0, "temperature that pauses processing", "°C", 0, 120, hazardous=True

@@ -193,7 +193,7 @@ def _forged_keys(attack: Attack) -> None:
                 if name != "telemetry":
                     stranger.send(one, encode(NextProduct()))
                 if one.poll(20):
-                    attack.escapes.append(f"a stranger received something on {name}")
+                    attack.escapes.append(f"an unknown client received something on {name}")
         for name in ("operator", COMMANDER, "nobody"):
             key = TelecommandKey(name, attack.choice.randbytes(32))
             body = TelecommandBody(id="forged", name="SHUT_DOWN", sent_at=0)

@@ -1,4 +1,4 @@
-"""Print telemetry, one JSON object a packet, and report lost packets.
+"""Print telemetry, one JSON object per packet, and report lost packets.
 
 python telemetry_subscriber.py ENDPOINT KEYS NAME [TOPIC ...]
 

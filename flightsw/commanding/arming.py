@@ -59,9 +59,10 @@ class ArmedTelecommands:
         name = telecommand.NAME
         arming = self._armed.get(key_id, {}).get(arm) if arm else None
         if not arm:
-            cause = f"{name} with these arguments is hazardous and gives no arm"
+            cause = f"{name} with these arguments is hazardous, and the field arm is missing"
         elif arming is None:
-            cause = f"{arm} is not armed: {key_id} did not arm it, used it or armed too many others"
+            why = "did not arm it, has already used it, or has armed too many others since"
+            cause = f"{arm} is not armed: {key_id} {why}"
         elif now > arming.until:
             cause = f"{arm} was armed too long ago"
         elif digest(telecommand) != arming.digest:

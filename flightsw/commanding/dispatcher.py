@@ -314,7 +314,7 @@ class Dispatcher:
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, _RESTRICTED[mode])
         lasts = not telecommand.READ_ONLY and context.name not in _WITHOUT_RECORD
         if lasts and self._state.volatile:
-            cause = f"{context.name} cannot be kept, because the disk is full"
+            cause = f"{context.name} cannot be recorded because the disk is full"
             raise Refusal(Code.STATE_UNAVAILABLE, cause, "Delete products, or free the disk")
         handler = self._handlers.get(context.name)
         if handler is None:

@@ -156,7 +156,7 @@ class Gate:
         # At most one for each authorised key.
         bucket = self._buckets.setdefault(key_id, TokenBucket(burst, monotonic))
         if not bucket.take(rate, burst, monotonic):
-            cause = f"{key_id} sent more than {rate:g} telecommands a second"
+            cause = f"{key_id} sent more than {rate:g} telecommands per second"
             raise Refusal(Code.RATE_LIMITED, cause, "Send the same telecommand again, later")
 
     def _unwritten(self) -> dict[str, SequenceWindow]:

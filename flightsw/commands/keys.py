@@ -25,7 +25,7 @@ _SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 def add_parser(commands: Any) -> None:
     """Add the command, its actions and their options."""
-    parser = commands.add_parser("keys", help="who may listen and who may command")
+    parser = commands.add_parser("keys", help="manage the keys of the service and its clients")
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     generate = actions.add_parser("generate", help="make the service's key pair")
     generate.set_defaults(run=run, action=_generate)
@@ -44,12 +44,14 @@ def add_parser(commands: Any) -> None:
         f" {Role.WATCH.value}; a known client keeps its roles)",
     )
     authorise.add_argument(
-        "--expires", metavar="TIME", help="end of its rights, ISO 8601 or +90d; never"
+        "--expires",
+        metavar="TIME",
+        help="time at which its rights end: ISO 8601, +90d, or never",
     )
     authorise.add_argument(
         "--old-until",
         metavar="TIME",
-        help="rotation: the client's present key counts beside the new one until then",
+        help="for a rotation: keep the client's current key valid until this time",
     )
     revoke = actions.add_parser("revoke", help="stop accepting a client")
     revoke.set_defaults(run=run, action=_revoke)
@@ -145,7 +147,7 @@ def _list(folder: KeyFolder, arguments: argparse.Namespace) -> None:
         rights = ", ".join(name.roles) + _ends(name) if name.fingerprint else "is not used"
         print(f"{name.name:24} {name.fingerprint or '-':32}  {rights}")
         if name.retiring:
-            print(f"{'':24} {name.retiring:32}  counts too until {name.retires}")
+            print(f"{'':24} {name.retiring:32}  old key, valid until {name.retires}")
         if name.fingerprint and not name.roles_given:
             print("  its file names no roles; give them with flightsw keys authorise --roles")
         for problem in name.problems:

@@ -69,20 +69,23 @@ def add_parser(commands: Any) -> None:
         "--ground-sample-distance",
         type=int,
         choices=(10, 20, 40),
-        help="metres a pixel (default: that of the settings, 10)",
+        help="metres per pixel (default: that of the settings, 10)",
     )
-    parser.add_argument("--fusion", choices=("or", "blend"), help="of overlapping tiles")
+    parser.add_argument(
+        "--fusion", choices=("or", "blend"), help="how overlapping tiles are combined"
+    )
     parser.add_argument(
         "--threshold",
         type=_number_of(int, 1, 100, "per cent"),
         metavar="PERCENT",
-        help="cloud probability from which a pixel is contaminated (default: the larger logit)",
+        help="cloud probability at or above which a pixel is contaminated (default: the larger"
+        " logit decides)",
     )
     parser.add_argument(
         "--buffer",
         type=_number_of(float, 0, LARGEST_BUFFER_M, "metres"),
         metavar="METRES",
-        help="distance around contaminated pixels that counts as contaminated (default: none)",
+        help="distance around contaminated pixels that is also contaminated (default: none)",
     )
     parser.add_argument(
         "--decode",
@@ -93,27 +96,30 @@ def add_parser(commands: Any) -> None:
         "--stop-above",
         type=_number_of(float, 0, 100, "per cent"),
         metavar="PERCENT",
-        help="end a scene after a first look, with a quick-look, if it is surely more contaminated",
+        help="stop after a first look, with only a quick-look, if the scene is certainly more"
+        " contaminated than this",
     )
     parser.add_argument(
         "--offset",
         type=float,
-        help="DN offset of all bands, against the metadata; with --scale in reflectance",
+        help="DN offset of all bands, overrides the metadata; in reflectance with --scale",
     )
     parser.add_argument(
         "--scale",
         type=float,
-        help="of a GeoTIFF: reflectance = value x scale + offset, against its tags",
+        help="scale of a GeoTIFF (reflectance = value x scale + offset), overrides its tags",
     )
     parser.add_argument(
-        "--nodata", type=float, help="value of a GeoTIFF that has no data, against its tag"
+        "--nodata",
+        type=float,
+        help="pixel value that marks no data in a GeoTIFF, overrides its tag",
     )
     parser.add_argument(
         "--bands",
         type=lambda text: tuple(text.split(",")),
         default=(),
         metavar="B02,B03,…",
-        help="names of a GeoTIFF's bands in its order (- skips one), against its descriptions",
+        help="names of a GeoTIFF's bands in its order (- skips one), overrides its descriptions",
     )
     parser.add_argument("--tile", default="", help="tile of a product with several, such as T32TQM")
     _add_area_options(parser)

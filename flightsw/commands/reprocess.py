@@ -39,23 +39,23 @@ def add_parser(commands: Any) -> None:
         "scenes",
         type=location_of,
         metavar="SCENES",
-        help="folder of scenes, quoted pattern, text file with a scene a line, or STAC catalogue",
+        help="folder of scenes, quoted pattern, text file of one scene per line, or STAC catalogue",
     )
     parser.add_argument(
         "out", type=Path, metavar="OUT", help="folder of the runs: one for each model and settings"
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=_count, metavar="N", help="on this machine (default: one a core)"
+        "--workers", type=_count, metavar="N", help="on this machine (default: one per core)"
     )
     where.add_argument(
-        "--scheduler", metavar="ADDRESS", help="of a Dask cluster, such as tcp://HOST:8786"
+        "--scheduler", metavar="ADDRESS", help="address of a Dask scheduler: tcp://HOST:8786"
     )
     parser.add_argument(
         "--memory-limit",
         default="2GiB",
         metavar="SIZE",
-        help="of a worker on this machine, above which it is restarted (%(default)s)",
+        help="memory at which a worker on this machine is restarted (%(default)s)",
     )
     products = parser.add_argument(
         "--products",
@@ -67,7 +67,7 @@ def add_parser(commands: Any) -> None:
         "--ground-sample-distance",
         type=int,
         choices=(10, 20, 40),
-        help="metres a pixel (default: that of the settings, 10)",
+        help="metres per pixel (default: that of the settings, 10)",
     )
     parser.add_argument("--decode", choices=get_args(Decode), help="exact, or fast")
     parser.add_argument(

@@ -179,7 +179,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       see.  Digital numbers then differ by at most an error that the report states; DN 0 and DN
       65,535 do not differ.  Files without checksums, unusual files, and bands that are products
       themselves are decoded exactly, and a remark says so.
-    - ``least_integrity``: scenes whose files are known less well to be intact are not processed.
+    - ``least_integrity``: lowest integrity of a scene's files at which the scene is processed.
       ``verified``: every file has its checksum; ``unknown``: there are no checksums; ``doubtful``:
       the list of checksums is damaged or incomplete.
     - ``golden_every``: number of tiles between two golden tiles (known input, known output); 0
@@ -188,7 +188,7 @@ class PipelineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       whose answer does not fit its neighbours or itself; ``all``; or none (``off``).
     - ``stall_seconds``: seconds without progress after which the scene fails.
     - ``power_budget_w``: mean power over any ten seconds, W: the card's, or that of the board if
-      the card has no meter of its own.  Batches wait so that it is kept; if waiting does not help,
+      the card has no meter of its own.  Batches wait so that it is met; if waiting does not help,
       the engine works a tenth of the time.  Without a budget, none wait for it.
     """
 
@@ -216,7 +216,7 @@ class SceneSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     - ``nodata``: value of GeoTIFFs of integers that has no data, if the file does not mark it.
     - ``bands``: names of the bands of a GeoTIFF without descriptions, in the file's order; a name
       that is not a band, such as ``-``, skips one.
-    - ``ground_sample_distance``: metres a pixel of the mask.
+    - ``ground_sample_distance``: metres per pixel of the mask.
     """
 
     offset: Annotated[float, msgspec.Meta(ge=-10_000, le=0)] | None = None

@@ -85,8 +85,8 @@ class GoldenProbe:
         if report.passed and (tile := self._answers.changed_tile(logits, chosen)):
             raise AnswerWrong(
                 report.engine,
-                f"answered golden tile {tile} in the middle of a scene otherwise than the time "
-                "before: its weights may have changed in memory",
+                f"answered golden tile {tile} differently from the first time, in the middle of a "
+                "scene: the model's weights may have changed in memory",
                 "Run the self-test; the mask was not written",
                 worst_tile=tile,
             )

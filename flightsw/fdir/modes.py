@@ -33,7 +33,7 @@ ModeListener: TypeAlias = Callable[[Mode, Mode, str], None]
 _CURES: Final = {
     SafeReason.SELF_TEST: "Send SELF_TEST, or activate another model",
     SafeReason.TEMPERATURE: "Wait until it has cooled",
-    SafeReason.DISK_FULL: "Delete products, or receive them",
+    SafeReason.DISK_FULL: "Downlink or delete products",
 }
 
 
@@ -119,7 +119,8 @@ class ModeMachine:
     def _refuse_while_unsafe(self, mode: Mode) -> None:
         reasons = [reason for reason in SafeReason if reason in self._holding]
         if reasons:
-            cause = f"{mode.value} is not safe: {', '.join(reason.value for reason in reasons)}"
+            holding = ", ".join(reason.value for reason in reasons)
+            cause = f"{mode.value} is not allowed while a cause of SAFE holds: {holding}"
             cure = "; ".join(_CURES[reason] for reason in reasons)
             raise Refusal(Code.NOT_IN_THIS_MODE, cause, cure)
 

@@ -21,7 +21,7 @@ class ServiceThread(threading.Thread):
         """What ended the thread; None while it runs, and before it has started."""
         if self.ident is None or self.is_alive():
             return None
-        return "nothing that is known" if self._fault is None else repr(self._fault)
+        return "an unknown cause" if self._fault is None else repr(self._fault)
 
     def run(self) -> None:
         """Called by :meth:`start`, in the thread."""

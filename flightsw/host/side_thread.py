@@ -28,7 +28,7 @@ class SideThread(Generic[Result]):
 
     def __init__(self, name: str, work: Callable[[], Result]) -> None:
         if not _free.acquire(blocking=False):
-            raise NoOutcome(f"waits behind {_MOST} earlier ones that have not ended")
+            raise NoOutcome(f"cannot begin: {_MOST} earlier reads have not finished")
         self._outcome: Future[Result] = Future()
         self._thread = threading.Thread(target=self._run, args=(work,), name=name, daemon=True)
         try:

@@ -300,10 +300,10 @@ def _job(row: tuple[Any, ...]) -> Job:
 
 
 def _killing(job: Job, crash: str) -> tuple[Code, str]:
-    cause = f"the service died during the job, {job.attempts} times"
+    cause = f"the service died {job.attempts} times while the job was running"
     if not crash:
         return Code.ATTEMPTS_EXHAUSTED, cause
-    return Code.SERVICE_CRASHED, f"{cause}; the last time by {crash}"
+    return Code.SERVICE_CRASHED, f"{cause}, most recently with {crash}"
 
 
 def _records(found: sqlite3.Cursor) -> tuple[JobRecord, ...]:

@@ -185,8 +185,8 @@ class JobRunner:
 
     def _looked(self, job: Job, look: FirstLook) -> None:
         message = (
-            f"{job.request.scene} of {job.id} is about {look.estimate:.1%} contaminated, surely"
-            f" {look.least:.1%}; stop_above is {job.request.stop_above:.1%}"
+            f"the first look at {job.request.scene} of {job.id} estimates {look.estimate:.1%}"
+            f" contaminated (at least {look.least:.1%}); stop_above is {job.request.stop_above:.1%}"
         )
         shares = {"estimate": look.estimate, "at_least": look.least}
         self.ports.event("CLOUD_ESTIMATED", message, job=job.id, **shares)

@@ -84,7 +84,7 @@ def read_rotation(path: Path, replaces: bytes, secret: bytes | None) -> tuple[Cl
         cause = f"is not a record that this service made for {path.stem}"
         raise KeyRefused(path, cause, f"Remove it, or revoke {path.stem}")
     if rotation.replaces.encode() != replaces:
-        cause = f"replaces another key than that of {path.stem}"
+        cause = f"does not replace the current key of {path.stem}"
         raise KeyRefused(path, cause, "Remove it")
     return tuple(
         ClientKey(

@@ -49,7 +49,7 @@ def signer(folder: Path, trusted: Path) -> str:
             unusable.append(name)
         elif _made(key, signature, signed):
             return name
-    cause = f"is signed by none of the release keys in {trusted}"
+    cause = f"is not signed by any release key in {trusted}"
     if unusable:
         wrong = "not an Ed25519 public key in PEM that only its owner may write"
         cause += f" ({', '.join(unusable)}: {wrong})"

@@ -110,7 +110,8 @@ class ModelUplink:
         with disk_errors(self._inbox), self._part(uplink, os.O_WRONLY) as part:
             received = os.fstat(part.fileno()).st_size
             if offset > received:
-                cause = f"the chunk begins at {offset}, and {name} is stored up to {received}"
+                stored = f"only {received} bytes of {name} are stored"
+                cause = f"the chunk begins at byte {offset}, but {stored}"
                 cure = f"Continue at {received}"
                 raise Refusal(Code.UPLINK_GAP, cause, cure, received=received)
             after = _append(part.fileno(), received, memoryview(data)[received - offset :])
@@ -127,7 +128,7 @@ class ModelUplink:
         with disk_errors(self._inbox), self._part(uplink, os.O_RDONLY) as part:
             received = os.fstat(part.fileno()).st_size
             if received < uplink.size:
-                cause = f"{name} is stored up to {received} of {uplink.size} bytes"
+                cause = f"only {received} of the {uplink.size} bytes of {name} are stored"
                 raise Refusal(Code.UPLINK_GAP, cause, "Send the rest", received=received)
             try:
                 self._publish(uplink, part)

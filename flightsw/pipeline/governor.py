@@ -24,13 +24,13 @@ LONGEST_PAUSE_S: Final = 10.0
 
 _LONGEST_WORK_S: Final = 1.0  # a longer time between two batches was a wait for the decoder
 
-NO_METER: Final = "the power budget was not kept: nothing measures power here"
+NO_METER: Final = "the power budget was not enforced: no sensor measures power"
 SILENT_METER: Final = (
-    "the power meter fell silent: the highest power that it had measured counted from then on"
+    "the power meter stopped answering; from then on its highest reading was assumed"
 )
 NOT_KEPT: Final = (
-    "the power budget was not kept: as much was drawn while the card rested, which then worked a"
-    " tenth of the time"
+    "the power budget was exceeded even while the card was paused; the card then worked a tenth of"
+    " the time"
 )
 
 Readings: TypeAlias = Callable[[], CardReadings | None]
@@ -166,11 +166,11 @@ class Governor:
         """In words, with the figures of now, what the governor does for the budget or the heat."""
         if cause == "power":
             mean = self.mean_power_w
-            known = "is not known" if mean is None else f"is {mean:.1f} W"
-            return f"the power budget is {self.budget_w:g} W, and the mean of ten seconds {known}"
+            known = "is unknown" if mean is None else f"is {mean:.1f} W"
+            return f"the power budget is {self.budget_w:g} W, and the ten-second mean {known}"
         celsius = "not measured" if self._celsius is None else f"{self._celsius:.1f} °C"
         slow, warm = self.thermal_limits or (math.nan, math.nan)
-        limits = f"it rests above {slow:g} °C, and work stops at {warm:g} °C"
+        limits = f"it is paused between batches above {slow:g} °C, and work stops at {warm:g} °C"
         return f"the card is at {celsius}; {limits}"
 
     def remarks(self) -> Iterator[str]:

@@ -61,19 +61,19 @@ class Triage:
         """In words, why the scene gets no first look; empty if it gets one."""
         main, threshold = self.main, self.threshold_percent or 0
         found = (
-            ("nobody measured it for this model", self.test is None),
+            ("it has not been validated for this model", self.test is None),
             (
-                f"it was not measured for thresholds above {_LARGER_LOGIT} per cent",
+                f"it has not been validated for thresholds above {_LARGER_LOGIT} per cent",
                 threshold > _LARGER_LOGIT,
             ),
             (
-                f"it was measured against masks at 10 and {_LARGEST_DISTANCE} m",
+                f"it has not been validated for masks coarser than {_LARGEST_DISTANCE} m",
                 main.ground_sample_distance > _LARGEST_DISTANCE,
             ),
             ("the scene is cut to an area", main.area is not None),
             ("the scene is in memory", isinstance(main.path, ArrayScene)),
             (
-                "the model has not the bands of the quick-look",
+                "the model does not use all bands of the quick-look",
                 not set(PREVIEW_BANDS) <= {*main.bands},
             ),
         )

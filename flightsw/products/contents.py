@@ -79,9 +79,9 @@ class Experience(msgspec.Struct, frozen=True):
         if not self.outside:
             return ""
         return (
-            "the scene is outside the model's experience, so its mask may be wrong: reflectance and"
-            f" answers are {self.distance:.2f} times as far from sound scenes as the limit, in the"
-            f" direction of: {self.towards}"
+            "the scene is outside the model's experience, so its mask may be wrong: its distance"
+            f" from normal scenes is {self.distance:.2f} times the limit; it most resembles:"
+            f" {self.towards}"
         )
 
 

@@ -163,7 +163,7 @@ class ConfinedReaders:
             for one in (ours, reports):
                 one.close()
             os.close(output)
-            cause = f"is not read: the process that makes decoders {error}"
+            cause = f"cannot be read: the decoder parent process {error}"
             raise DecoderFailed(subject, cause, _UNIT_CURE) from error
         finally:
             for end in (theirs, reporting):

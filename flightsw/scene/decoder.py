@@ -165,7 +165,7 @@ def _unpacked(recipe: SceneRecipe, folder: Path) -> UnpackedProduct:
 def _serve(recipe: SceneRecipe, answers: socket.socket) -> None:
     scene = recipe.open()
     if not isinstance(scene, StripScene):
-        raise SceneError(scene.metadata.name, "is not read from files")
+        raise SceneError(scene.metadata.name, "cannot be read from files")
     blocks: deque[int] = deque()
     scene = replace(scene, memory=lambda shape: _shared(shape, blocks))
     _answer(answers, OpenedScene(scene.metadata, scene.rows, scene.columns))

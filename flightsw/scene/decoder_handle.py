@@ -104,8 +104,8 @@ class DecoderHandle:
     def fail(self, cause: str) -> NoReturn:
         """End it, because what it did cannot be right."""
         self.end()
-        _log.error("a decoder is not believed", scene=self._subject, cause=cause)
-        raise DecoderFailed(self._subject, f"is not read: its decoder {cause}", _CURE)
+        _log.error("a decoder failed and is killed", scene=self._subject, cause=cause)
+        raise DecoderFailed(self._subject, f"cannot be read: its decoder {cause}", _CURE)
 
     def _pixels(self, shape: tuple[int, int, int]) -> NDArray[np.uint16]:
         block = self._next_block()
@@ -168,7 +168,7 @@ class DecoderHandle:
             message, _ = receive(self._reports, monotonic() + _REPORT_SECONDS)
             status = int(decoded(message, DecoderExit).status)
         except (StreamBroken, InvalidMessage) as error:
-            return f"the process that makes decoders {error}"
+            return f"the decoder parent process {error}"
         if os.WIFSIGNALED(status):
             return signal.strsignal(os.WTERMSIG(status)) or f"signal {os.WTERMSIG(status)}"
         return f"exit status {os.waitstatus_to_exitcode(status)}"

@@ -197,14 +197,14 @@ def decoded(data: bytes, kind: Any) -> Any:
     try:
         return msgspec.msgpack.decode(data, type=kind, dec_hook=_to_range)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise InvalidMessage(f"answers what nobody understands ({error})") from error
+        raise InvalidMessage(f"sent an invalid message ({error})") from error
 
 
 def check_scene(opened: OpenedScene, recipe: SceneRecipe) -> OpenedScene:
     """The same, if it can be the scene of the recipe; raises :class:`InvalidMessage`."""
     wrong = next((what for what, right in _claims(opened, recipe) if not right), None)
     if wrong:
-        raise InvalidMessage(f"gives a scene whose {wrong} cannot be")
+        raise InvalidMessage(f"reported a scene whose {wrong} cannot be right")
     return opened
 
 

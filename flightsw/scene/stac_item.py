@@ -308,7 +308,7 @@ def _no_data(*values: float | str | None) -> float | None:
 def _usual_offset(properties: _Properties, platform: str) -> tuple[int | None, tuple[str, ...]]:
     """The DN offset if neither item nor file has a scale, and remarks."""
     if properties.offset_applied:
-        remark = "the item says that its offset was applied before, so an offset of 0 is used"
+        remark = "the item states that the offset has already been applied, so offset 0 is used"
         return 0, (remark,)
     if properties.baseline and platform.startswith("Sentinel-2"):
         known = is_known_baseline(properties.baseline)

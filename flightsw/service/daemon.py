@@ -502,7 +502,7 @@ class FlightService:
             ("telemetry", self._telemetry.ended_by),
             ("downlink", self._downlink.ended_by),
             ("processing", self._processing.ended_by),
-            ("authentication", None if self._authenticating() else "nothing that is known"),
+            ("authentication", None if self._authenticating() else "an unknown cause"),
         ):
             if ended_by is not None:
                 self._end_by_fault(name, ended_by)
@@ -588,7 +588,7 @@ class FlightService:
         self._events.report("PARAMETER_CHANGED", message, name=name, value=value, key_id=by)
 
     def _renew_links(self) -> None:
-        self._log.warning("a client was revoked: all links are closed, and open again")
+        self._log.warning("a client was revoked: all links are being closed and reopened")
         for link in (self._telemetry, self._commanding, self._downlink):
             link.renew()
 
@@ -604,7 +604,7 @@ class FlightService:
             if now < reported.get(name, -inf) + _REFUSED_SECONDS:
                 return
             reported[name] = now
-            message = f"{name or 'a stranger'} has too many connections to the {link} link"
+            message = f"{name or 'an unknown client'} has too many connections to the {link} link"
             self._events.report("CONNECTIONS_REFUSED", message, link=link, key_id=name)
 
         return report

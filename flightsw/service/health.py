@@ -186,7 +186,7 @@ class Health:
                 "PACING_BEGUN" if change.begun else "PACING_ENDED",
                 f"work is paused: {why}"
                 if change.begun
-                else f"work was paused for {change.seconds:.1f} s, and is not any more: {why}",
+                else f"work is no longer paused, after {change.seconds:.1f} s of pauses: {why}",
                 cause=change.cause,
                 seconds=change.seconds,
                 budget_w=governor.budget_w,

@@ -13,7 +13,7 @@ import structlog
 from flightsw.commanding.dispatcher import Dispatcher
 from flightsw.downlink.contact import ContactWindow
 from flightsw.errors import StateUnavailable
-from flightsw.fdir.boots import Boot
+from flightsw.fdir.boots import UNCLEAN_PREFIX, Boot
 from flightsw.fdir.crash_report import Crash
 from flightsw.fdir.lasting_safe import LastingSafe
 from flightsw.fdir.modes import ModeMachine, SafeReason
@@ -76,12 +76,13 @@ class Recovery:
         self._report_jobs(recovered)
 
     def _report_unclean_end(self, suspects: tuple[str, ...]) -> None:
-        message = f"the previous run ended {self.boot.reset_cause}"
+        why = self.boot.reset_cause.removeprefix(UNCLEAN_PREFIX)
         if self.crash.signal:
-            message += f" ({self.crash.signal})"
+            why += f", {self.crash.signal}"
             _log.error("the previous run crashed", stacks=self.crash.stacks)
+        message = f"the previous run did not shut down cleanly ({why})"
         if suspects:
-            message += f"; at work were {', '.join(suspects)}"
+            message += f"; jobs in progress: {', '.join(suspects)}"
         self.ports.event(
             "UNCLEAN_RESTART",
             message,
@@ -92,8 +93,8 @@ class Recovery:
 
     def _report_jobs(self, recovered: JobRecovery) -> None:
         for job in recovered.requeued:
-            alone = ", alone" if job.id in recovered.suspects else ""
-            message = f"{job.id} ran when the service ended, and waits to run again{alone}"
+            alone = ", to run alone" if job.id in recovered.suspects else ""
+            message = f"{job.id} was running when the service ended and was requeued{alone}"
             self.ports.event("JOB_REQUEUED", message, job=job.id)
         for job in recovered.failed:
             record = self.jobs.record(job.id)

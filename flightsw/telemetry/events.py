@@ -70,7 +70,7 @@ class EventReporter:
         if passes:
             self._emit(event, message, fields, left_out)
         elif left_out == 1 and event != _SQUELCHED:
-            message = f"{event} occurs too often: some are left out"
+            message = f"{event} occurs too often; some {event} events are suppressed"
             self.report_now(_SQUELCHED, message, source=event)
 
     def _admit(self, event: EventName) -> tuple[bool, int]:

@@ -11,7 +11,9 @@ import msgspec
 from telecommands.ground.errors import SequenceUnusable
 from telecommands.ground.part_file import write_whole
 
-_CURE: Final = "Remove it: stages of telecommands that are scheduled now are then not reported"
+_CURE: Final = (
+    "Remove it; stages of telecommands that are already scheduled will then not be reported"
+)
 
 
 class ScheduledRequest(msgspec.Struct, frozen=True):
@@ -58,4 +60,5 @@ class ScheduleFile:
 
     def _unusable(self, error: OSError) -> SequenceUnusable:
         cause = f"cannot be used ({(error.strerror or str(error)).lower()})"
-        return SequenceUnusable(self._path, cause, "Give a --counts file beside which is room")
+        cure = "Give a --counts file in a writable folder with free space"
+        return SequenceUnusable(self._path, cause, cure)

@@ -133,7 +133,7 @@ class DownlinkReceiver(LinkClient):
 
     def _receive(self, offer: ProductOffer, timeout_s: float, stall_s: float) -> ReceivedProduct:
         if self._unit not in ("", offer.unit):
-            cause = f"is offered as one of {offer.unit}, by {self._unit}"
+            cause = f"belongs to unit {offer.unit}, but {self._unit} was expected"
             raise TransferFailed(offer.product, cause, "Check the address of the unit")
         place = place_of(offer, self._folder)
         transferred = 0
@@ -188,7 +188,7 @@ class DownlinkReceiver(LinkClient):
             wrong = part.sha256
             part.restart()
         part.remove()
-        cause = "arrived twice with a SHA-256 other than the offered one"
+        cause = "was received twice, each time with a wrong SHA-256"
         # The service compares this SHA-256 with its own file.
         with suppress(TransferFailed, _ContactEnded):
             self._confirm(offer.product, wrong, timeout_s)

@@ -87,7 +87,7 @@ class WatchedUnit:
         """Note what the link knows of the service; close it if it cannot be established."""
         finding = client.finding
         if self._stranger:
-            self.trouble = f"the station is that of {self._stranger}"
+            self.trouble = f"this endpoint belongs to unit {self._stranger}"
         elif finding is SILENT:
             self.trouble = ""
         else:

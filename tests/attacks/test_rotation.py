@@ -22,7 +22,7 @@ from telecommands.keys import fingerprint, generate_curve_pair, generate_telecom
 from tests.attacks.conftest import Attacked
 
 _NAME = "commander"
-_LINKS_CLOSED = "a client was revoked: all links are closed, and open again"
+_LINKS_CLOSED = "a client was revoked: all links are being closed and reopened"
 
 
 class Rotating:

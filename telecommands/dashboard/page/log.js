@@ -99,7 +99,7 @@ function installEarlierLog(openmct) {
   const pages = Object.values(stored?.configuration?.entries ?? {}).flatMap(Object.values);
   if (!pages.some((entries) => entries.length)) return;
   const identifier = { namespace, key: KEY };
-  const log = { ...stored, identifier, name: 'Log of this browser, of an earlier release' };
+  const log = { ...stored, identifier, name: 'Log from an earlier release (this browser only)' };
   openmct.objects.addProvider(namespace, { get: () => Promise.resolve(log) });
   openmct.objects.addRoot(identifier);
 }

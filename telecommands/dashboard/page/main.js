@@ -96,7 +96,8 @@ async function refresh({ bridge, tree }) {
   try {
     tree.grow(await bridge.getDictionary());
   } catch (error) {
-    console.warn('New points and limits are shown with the next ones, or after a reload', error);
+    const cure = 'reload the page, or wait for the next update';
+    console.warn(`New values and limits could not be loaded; ${cure}`, error);
   }
 }
 

@@ -120,7 +120,7 @@ function linkCell({ link, error }) {
 
 function limitsCell({ beyond, worst }) {
   const colour = { CRITICAL: 'is-limit--red', WARNING: 'is-limit--yellow' }[worst] ?? '';
-  return cell('limits', beyond ? `${beyond} beyond` : 'within', colour);
+  return cell('limits', beyond ? `${beyond} out of limits` : 'within limits', colour);
 }
 
 function contactOf({ link, contact_seconds, next_contact }) {

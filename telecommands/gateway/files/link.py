@@ -20,7 +20,7 @@ _BUFFER_BYTES: Final = 4 << 20  # the system may grant less
 class UdpLink:
     """A datagram socket that one thread uses; nothing blocks but :meth:`receive`, for a while.
 
-    ``counts`` counts datagrams of strangers and those that the system did not take.
+    ``counts`` counts datagrams of unknown hosts and those that the system did not take.
     Raises :class:`LinkError` for an address that cannot be used.
     """
 
@@ -66,7 +66,7 @@ class UdpLink:
         except OSError:
             return None
         if host != self._host:
-            self._counts["of a stranger"] += 1
+            self._counts["from an unknown host"] += 1
             return None
         return pdu
 

@@ -106,13 +106,13 @@ class FileReceiver:
     def _begin(self, pdu: Any, transaction: tuple[int, int]) -> _Reception | None:
         source, number = transaction
         if source != self._settings.peer or pdu.dest_entity_id.value != self._settings.local:
-            self._counts["of another entity"] += 1
+            self._counts["of a different entity"] += 1
             return None
         if not (pdu.pdu_type == PduType.FILE_DATA or pdu.directive_type in _BEGINS):
             self._counts["of an unknown transaction"] += 1
             return None
         if len(self._open) >= _MOST_OPEN:
-            self._counts["while too many files arrive"] += 1
+            self._counts["beyond the limit of open files"] += 1
             return None
         label = f"{source}-{number}"
         part = ReceivedFile(self._folder / f".{label}{PART}", self._settings.largest_file)

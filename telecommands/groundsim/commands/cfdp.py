@@ -62,10 +62,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--checksum", default="modular", choices=("modular", "crc32", "crc32c"),
-        help="of products (%(default)s, which every CFDP entity knows)",
+        help="checksum of sent products (%(default)s, which every CFDP entity supports)",
     )  # fmt: skip
     parser.add_argument(
-        "--rate", type=float, default=20e6, metavar="BYTES", help="bytes a second (%(default)g)"
+        "--rate", type=float, default=20e6, metavar="BYTES", help="bytes per second (%(default)g)"
     )
     parser.add_argument(
         "--silence", type=float, default=30.0, metavar="SECONDS",

@@ -115,8 +115,8 @@ def _bridge_of(path: Path) -> str:
     with ArchiveReader(path) as archive:
         bridge = archive.bridge()
     if not bridge:
-        cure = "Start groundsim dashboard with it first"
-        raise UsageError(path, "was not written by this release yet", cure)
+        cure = "Start groundsim dashboard with this archive first"
+        raise UsageError(path, "has not been used by a dashboard of this release yet", cure)
     return bridge
 
 

@@ -60,15 +60,15 @@ def add_parser(commands: Any) -> None:
     rotate = actions.add_parser(
         "rotate",
         help="replace the keys of a user by new ones, here and on board",
-        description="Make new keys, let the service accept them by a telecommand that the present"
-        " ones sign, try them, and put them in place.  Repeat it if it is interrupted.",
+        description="Generate new keys, send them to the service in a telecommand signed with the"
+        " current keys, test them, and install them.  Repeat it if it is interrupted.",
     )
     rotate.set_defaults(command=_rotate)
     rotate.add_argument(
         "--old-until",
         default="+10min",
         metavar="TIME",
-        help="until then the present keys count too (%(default)s)",
+        help="time until which the current keys stay valid (%(default)s)",
     )
     add_station_options(rotate)
     for action in (generate, trust, listing):

@@ -19,7 +19,7 @@ _LEAST_S: Final = 1.0  # for an answer, also at the deadline
 _ANSWER_S: Final = 5.0  # then everything is read again: a restart may have changed the ports
 _CURES: Final[Mapping[Mode, str]] = MappingProxyType(
     {
-        Mode.BOOT: "Wait longer (--timeout): it still starts",
+        Mode.BOOT: "Wait longer (--timeout): the service is still starting",
         Mode.STANDBY: "Send SET_MODE with the mode",
         Mode.OPERATIONAL: "Send SET_MODE with the mode",
         Mode.SAFE: "See its events for the reason, then send SET_MODE with the mode",

@@ -224,7 +224,7 @@ def test_a_scene_without_a_first_look_is_processed_and_a_remark_says_why(
     request = dataclasses.replace(_triaged(scene, tmp_path / "out", 0.0), threshold_percent=80)
     done = chain.process(request)
     assert done.stopped_at is None
-    assert any("not measured for thresholds above 50" in one for one in done.scene.remarks)
+    assert any("not been validated for thresholds above 50" in one for one in done.scene.remarks)
 
 
 @pytest.mark.parametrize("above", [-0.1, 80, float("nan")])

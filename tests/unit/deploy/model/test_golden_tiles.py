@@ -103,7 +103,7 @@ def test_a_weight_that_changes_a_little_is_found_by_the_next_scene(released: Pat
         return logits
 
     engine.infer = one_step_off  # type: ignore[method-assign]
-    with pytest.raises(AnswerWrong, match="otherwise than the time before"):
+    with pytest.raises(AnswerWrong, match="differently from the first time"):
         _asked(engine, GoldenProbe(answers))
 
 

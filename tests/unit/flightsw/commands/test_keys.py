@@ -128,7 +128,7 @@ def test_another_key_of_a_known_name_needs_a_time_until_which_both_count(
     assert board.alice.grant.roles == {Role.WATCH, Role.COMMAND}
     capsys.readouterr()
     assert board.run("list") == 0
-    assert "counts too until" in capsys.readouterr().out
+    assert "old key, valid until" in capsys.readouterr().out
     assert board.run("list", "--json") == 0
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["retiring"] != listed["fingerprint"]

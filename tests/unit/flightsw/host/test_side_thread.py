@@ -61,7 +61,7 @@ def test_threads_that_hang_are_bounded_and_room_returns_with_their_end(
     disk: threading.Event,
 ) -> None:
     hung = [SideThread("test", disk.wait) for _ in range(side_thread._MOST)]
-    with pytest.raises(NoOutcome, match="earlier ones"):
+    with pytest.raises(NoOutcome, match="earlier reads have not finished"):
         SideThread("test", lambda: 7)
     disk.set()
     for one in hung:

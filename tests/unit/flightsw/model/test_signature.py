@@ -52,7 +52,7 @@ def test_a_signature_by_an_unknown_key_is_refused(
     new_key(tmp_path, trusted, "releases")
     generate(tmp_path / "stranger")
     sign(package, tmp_path / "stranger.release_key_secret")
-    with pytest.raises(PackageUnsigned, match="none of the release keys"):
+    with pytest.raises(PackageUnsigned, match="is not signed by any release key"):
         signer(package, trusted)
 
 

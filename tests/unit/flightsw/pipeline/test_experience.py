@@ -169,7 +169,7 @@ def test_a_scene_beyond_the_limit_is_outside_and_one_with_few_pixels_is_not_know
     assert outside
     assert outside.outside
     assert outside.distance == pytest.approx(2)  # root of a share of 1, in units of 0.5
-    assert "2.00 times as far from sound scenes as the limit" in outside.remark
+    assert "its distance from normal scenes is 2.00 times the limit" in outside.remark
     assert outside.remark.endswith(": bright")
     assert _found(ArrayScene(bright), _sound(saturated, outside.pixels + 1)) is None
 

@@ -48,11 +48,11 @@ def test_surely_contaminated_is_what_is_bright_and_contaminated_less_the_largest
     [
         ({}, ""),
         ({"threshold_percent": 50}, ""),
-        ({"threshold_percent": 51}, "not measured for thresholds above 50 per cent"),
-        ({"test": None}, "nobody measured it for this model"),
+        ({"threshold_percent": 51}, "not been validated for thresholds above 50 per cent"),
+        ({"test": None}, "it has not been validated for this model"),
         ({"main": replace(_MAIN, ground_sample_distance=20)}, ""),
-        ({"main": replace(_MAIN, ground_sample_distance=40)}, "masks at 10 and 20 m"),
-        ({"main": replace(_MAIN, bands=("B02", "B03"))}, "not the bands of the quick-look"),
+        ({"main": replace(_MAIN, ground_sample_distance=40)}, "masks coarser than 20 m"),
+        ({"main": replace(_MAIN, bands=("B02", "B03"))}, "not use all bands of the quick-look"),
         ({"main": replace(_MAIN, area=area_within((9, 47, 10, 48)))}, "cut to an area"),
     ],
 )

@@ -203,7 +203,7 @@ def test_an_answer_that_cannot_be_right_is_a_named_error(
     if lie == "silence":
         monkeypatch.setattr(confined, "OPEN_SECONDS", 0.5)
     scene = SafeProduct().write(tmp_path / f"evil-{lie}")
-    with pytest.raises(DecoderFailed, match=r"SAFE is not read: its decoder "):
+    with pytest.raises(DecoderFailed, match=r"SAFE cannot be read: its decoder "):
         strips_of(replace(recipe_of(scene), readers=readers).open())
 
 

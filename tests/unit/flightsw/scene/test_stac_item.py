@@ -87,7 +87,7 @@ def test_an_offset_that_the_catalogue_applied_is_not_applied_again(tmp_path: Pat
     item = write_item(tmp_path, earth_search(), **{"earthsearch:boa_offset_applied": True})
     known = open_scene(item).metadata
     assert known.offsets == dict.fromkeys(BANDS, 0)
-    assert any("offset was applied before" in remark for remark in known.remarks)
+    assert any("offset has already been applied" in remark for remark in known.remarks)
     assert open_scene(item, offset=-1000).metadata.offsets["B02"] == -1000
 
 

@@ -164,9 +164,7 @@ def test_pauses_have_an_event_with_the_figures_and_one_when_they_have_ceased(
     unit.governor.pauses.add("power", 12.0, 12.4)
     assert unit.passes(1) == ["PACING_BEGUN"]
     _, message, fields = unit.events[-1]
-    assert message == (
-        "work is paused: the power budget is 10 W, and the mean of ten seconds is 9.5 W"
-    )
+    assert message == ("work is paused: the power budget is 10 W, and the ten-second mean is 9.5 W")
     assert (fields["cause"], fields["budget_w"]) == ("power", 10.0)
     assert fields["mean_power_w"] == pytest.approx(9.5)
     packet = unit.health.packet()
@@ -188,4 +186,6 @@ def test_the_governor_follows_the_parameters_that_are_thermal_limits(
     unit.health.sources.parameters.set("fdir.slow_c", 70.0)
     unit.passes(1)
     assert unit.governor.thermal_limits == (70.0, 80.0)
-    assert "rests above 70 °C, and work stops at 80 °C" in unit.governor.reason("temperature")
+    assert "is paused between batches above 70 °C, and work stops at 80 °C" in unit.governor.reason(
+        "temperature"
+    )

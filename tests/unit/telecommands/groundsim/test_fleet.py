@@ -54,5 +54,5 @@ def test_packets_of_another_unit_are_left_out_and_named(tmp_path: Path) -> None:
     with FlightStandIn(_KEY, unit="sat-b") as flight:
         place = _station(flight, tmp_path)
         with WatchedUnit("sat-a", lambda: place) as unit:
-            _follow(unit, lambda: unit.trouble == "the station is that of sat-b")
+            _follow(unit, lambda: unit.trouble == "this endpoint belongs to unit sat-b")
             assert unit.state.packets.total() == 0

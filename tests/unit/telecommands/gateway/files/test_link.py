@@ -24,7 +24,7 @@ def test_pdus_of_the_peer_arrive_and_those_of_strangers_are_counted() -> None:
         peer.sendto(b"pdu", link.address)
         assert link.receive(5) == b"pdu"
         assert link.receive(0) is None
-        assert counts == {"of a stranger": 1}
+        assert counts == {"from an unknown host": 1}
 
 
 def test_what_the_system_does_not_take_is_counted_as_lost() -> None:
