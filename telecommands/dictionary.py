@@ -374,7 +374,7 @@ EngineName: TypeAlias = Literal["dimc", "tensorrt", "torch-cuda", "torch-cpu"]
 Integrity: TypeAlias = Literal["doubtful", "unknown", "verified"]
 INTEGRITIES: Final[tuple[Integrity, ...]] = get_args(Integrity)
 """How far a scene's files are known to be intact, from the least to the most."""
-EngineChoice: TypeAlias = Literal["auto", "dimc", "tensorrt", "torch-cuda", "torch-cpu"]
+EngineChoice: TypeAlias = Literal["auto", EngineName]
 Fusion: TypeAlias = Literal["or", "blend"]
 PauseCause: TypeAlias = Literal["power", "temperature"]
 Decode: TypeAlias = Literal["exact", "fast"]

@@ -29,7 +29,7 @@ SCAN_S: Final = 1.0
 _CLEAR: Final = (139, 64, 0)
 _CONTAMINATED: Final = (255, 255, 255)
 _BLOCK: Final = 1 << 20
-_KINDS: Final = {
+KIND_OF_ENDING: Final = {
     "cloud_mask.tif": "geotiff",
     "cloud_mask_cog.tif": "cog",
     "cloud_classes.tif": "classes",
@@ -182,7 +182,7 @@ def _product(seen: _Seen, stop: threading.Event) -> Product | None:
 
 def _kind(name: str) -> tuple[str, str]:
     """Kind and scene, from the suffix and the prefix of a product's name."""
-    for suffix, kind in _KINDS.items():
+    for suffix, kind in KIND_OF_ENDING.items():
         if name.endswith(suffix):
             return kind, name.removesuffix(suffix).rstrip("_")
     return ("fill", name.partition("_rgb_")[0]) if "_rgb_" in name else ("file", "")

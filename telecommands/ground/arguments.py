@@ -35,10 +35,10 @@ def read_arguments(name: str, pairs: Sequence[str], now_ns: int) -> dict[str, An
         key, equals, text = pair.partition("=")
         if not equals:
             cause = f"got {pair!r}, which is not key=value"
-            raise UsageError(name, cause, f"Its arguments are {_names(fields)}")
+            raise UsageError(name, cause, _arguments_of(fields))
         if key not in fields:
             cause = f"has no argument {key!r}{_nearest(key, fields)}"
-            raise UsageError(name, cause, f"Its arguments are {_names(fields)}")
+            raise UsageError(name, cause, _arguments_of(fields))
         if key in args:
             raise UsageError(name, f"got the argument {key} twice", "Give it once")
         if not text.strip():
@@ -235,5 +235,5 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"; the nearest are {', '.join(close)}" if close else ""
 
 
-def _names(fields: Mapping[str, object]) -> str:
-    return ", ".join(fields) or "none"
+def _arguments_of(fields: Mapping[str, object]) -> str:
+    return f"Its arguments are {', '.join(fields)}" if fields else "Give it no arguments"

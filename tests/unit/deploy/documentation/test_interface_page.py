@@ -5,7 +5,7 @@ import hmac
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -23,6 +23,7 @@ from telecommands.dictionary import (
     Code,
     DownlinkReply,
     DownlinkRequest,
+    EngineName,
 )
 
 
@@ -49,8 +50,8 @@ def test_every_setting_is_on_the_page() -> None:
 
 def test_a_setting_is_described_by_its_type() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \| .* \|$", settings_page.render(), re.MULTILINE))
-    engines = "list of `dimc`, `tensorrt`, `torch-cuda`, `torch-cpu`; at least one"
-    assert rows["engines"] == engines
+    names = ", ".join(f"`{name}`" for name in get_args(EngineName))
+    assert rows["engines"] == f"list of {names}; at least one"
     assert rows["tile_size"] == "integer, ≥ 32, ≤ 8,192, a multiple of 32"
     assert rows["log_level"] == '`"debug"` or `"info"` or `"warning"` or `"error"`'
     assert rows["curve"] == "true or false"

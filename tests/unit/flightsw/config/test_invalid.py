@@ -2,12 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
 from flightsw.config import Settings, read_settings
 from flightsw.errors import UsageError
+from telecommands.dictionary import EngineName
+
+_ENGINES = ", ".join(f'"{name}"' for name in sorted(get_args(EngineName)))
 
 
 def _message(folder: Path, text: str) -> str:
@@ -36,7 +40,7 @@ def _message(folder: Path, text: str) -> str:
         ("[service]\nkeys = 5", "keys = 5 in [service], which is not a path", ""),
         (
             'engines = ["gpu"]',
-            'not a list of at least one of "dimc", "tensorrt", "torch-cpu", "torch-cuda"',
+            f"not a list of at least one of {_ENGINES}",
             "",
         ),
         (

@@ -29,10 +29,16 @@ def _contents(folder):
 def test_dates_of_one_tile_lie_side_by_side(simulate, all_products, tmp_path):
     scene = simulate(40, 50)
 
-    for name in _DATES:
-        scene.with_metadata(name=name).publish(tmp_path, *all_products, overwrite=False)
+    files = [
+        file.name
+        for name in _DATES
+        for file in scene.with_metadata(name=name)
+        .publish(tmp_path, *all_products, overwrite=False)
+        .files
+    ]
 
-    assert len(_contents(tmp_path)) == 4 * 11
+    assert sorted(_contents(tmp_path)) == sorted(set(files))
+    assert len(files) == len(set(files))
     assert all(any(name in path.name for path in tmp_path.iterdir()) for name in _DATES)
 
 

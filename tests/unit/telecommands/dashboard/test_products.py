@@ -4,6 +4,7 @@ import hashlib
 import os
 import threading
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -11,10 +12,20 @@ import pytest
 import rasterio
 from affine import Affine
 
-from telecommands.dashboard.products import MOST_PIXELS, ReceivedProducts, picture
+from telecommands.dashboard.products import (
+    KIND_OF_ENDING,
+    MOST_PIXELS,
+    ReceivedProducts,
+    picture,
+)
+from telecommands.dictionary import ProductKind
 from telecommands.ground.errors import GroundError, UsageError
 
 _SCENE = "S2A_MSIL1C_20260504"
+
+
+def test_every_kind_of_product_is_recognised_by_its_file() -> None:
+    assert {*KIND_OF_ENDING.values(), "fill"} == {*get_args(ProductKind)}
 
 
 def _scanned(folder: Path) -> ReceivedProducts:
