@@ -101,7 +101,6 @@ judge: $(READY)
 
 faults: $(READY)
 	nice -n 10 $(VENV)/bin/python -m deploy.faults $(CAMPAIGNS)
-	nice -n 10 $(VENV)/bin/python -m deploy.faults.packets
 
 # DECODERS="jp2 manifest" chooses some; without, all.
 fuzz: $(READY)

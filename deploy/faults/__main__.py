@@ -14,9 +14,9 @@ from typing import Any, Final, TypeAlias
 
 from tqdm import tqdm
 
+from deploy.faults import frames, packets
 from deploy.faults.answers import answer_trials, is_missed, text_of_answers
 from deploy.faults.attacks import attack_trials, text_of_attacks
-from deploy.faults.frames import BATCH, SOUND, batches
 from deploy.faults.history import ENDINGS, make_history
 from deploy.faults.kills import kill_often
 from deploy.faults.laboratory import Laboratory
@@ -48,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("campaigns", nargs="*", metavar="CAMPAIGN", help=", ".join(_CAMPAIGNS))
     parser.add_argument(
-        "--count", type=int, help="damages, kills, cuts, flips, answers, frames or attacks"
+        "--count", type=int, help="damages, kills, cuts, flips, answers, frames, packets, attacks"
     )
     parser.add_argument("--seed", type=int, default=1, help="same seed, same draws")
     parser.add_argument("--results", type=Path, default=_ROOT / "faults", help="folder of results")
@@ -112,12 +112,7 @@ def _cuts(folder: Path, seed: int, first: int) -> Iterator[Result]:
         first += 1
 
 
-def _frames(folder: Path, seed: int, first: int) -> Iterator[Result]:
-    for counts in batches(folder, seed, first):
-        yield dict(counts)
-
-
-def _text_of_frames(results: list[Result]) -> str:
+def _text_of_outcomes(results: list[Result]) -> str:
     total = Counter[str]()
     for one in results:
         total.update(one)
@@ -163,7 +158,18 @@ _CAMPAIGNS: Final = {
     "kills": _Campaign(1000, _EPISODE, _kills, _text_of_kills, _has_findings),
     "power-cuts": _Campaign(10_000, 1, _cuts, _text_of_cuts, _has_findings),
     "frames": _Campaign(
-        1_000_000, BATCH, _frames, _text_of_frames, lambda one: not set(SOUND) >= set(one)
+        1_000_000,
+        frames.BATCH,
+        frames.batches,
+        _text_of_outcomes,
+        lambda one: not {*frames.SOUND} >= {*one},
+    ),
+    "packets": _Campaign(
+        1_000_000,
+        packets.BATCH,
+        packets.packet_trials,
+        _text_of_outcomes,
+        lambda one: not {*packets.SOUND} >= {*one},
     ),
     "memory": _Campaign(10_000, 1, memory_trials, text_of_memory, is_beyond_bounds),
     "answers": _Campaign(10_000, 1, answer_trials, text_of_answers, is_missed),

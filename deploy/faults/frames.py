@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -58,11 +58,11 @@ def frame_outcomes(folder: Path, seed: int, count: int) -> Iterator[str]:
             yield _outcome(gate, random.Random(number), number - seed)
 
 
-def batches(folder: Path, seed: int, first: int) -> Iterator[Mapping[str, int]]:
+def batches(folder: Path, seed: int, first: int) -> Iterator[dict[str, int]]:
     """Counts of outcomes, :data:`BATCH` at a time, from the batch ``first`` on."""
     while True:
         state = folder / f"state-{first}"
-        yield Counter(frame_outcomes(state, (seed << 40) + first * BATCH, BATCH))
+        yield dict(Counter(frame_outcomes(state, (seed << 40) + first * BATCH, BATCH)))
         first += 1
 
 

@@ -1,16 +1,13 @@
-"""``python -m deploy.faults.packets``: mutate packet headers of JPEG 2000 tiles, or continue.
+"""Mutated packet headers of JPEG 2000 tiles.
 
 The rewriter of the fast decode must give packets no longer than its input, or say what is wrong,
-in a time in proportion; OpenJPEG must survive what it gives.  Prints the totals.
+in a time in proportion; OpenJPEG must survive what it gives.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
+import itertools
 import random
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,7 +18,6 @@ from typing import Any, Final
 import glymur
 import numpy as np
 from glymur.lib import openjp2
-from tqdm import tqdm
 
 from flightsw.scene.bit_planes import passes_to_drop
 from flightsw.scene.block_coding import read_bodies, read_coding, wrap_tile
@@ -39,7 +35,6 @@ from flightsw.scene.passes import (
 BATCH: Final = 1000
 """Mutations between two lines of the results."""
 
-_ROOT: Final = Path(__file__).resolve().parents[2]
 _STEP: Final = 40.0  # DN, of the network's input
 _SIDE: Final = 130
 _LAYOUTS: Final[tuple[dict[str, Any], ...]] = (
@@ -50,7 +45,8 @@ _LAYOUTS: Final[tuple[dict[str, Any], ...]] = (
 _DECODED_EVERY: Final = 50
 _REACH: Final = 30  # bytes from the start of a packet: its header, for most
 _LONGEST_SECONDS: Final = 0.5  # CPU; one takes 2 ms
-_SOUND: Final = ("rewritten", "refused", "decoded", "refused by OpenJPEG")
+SOUND: Final = ("rewritten", "refused", "decoded", "refused by OpenJPEG")
+"""Outcomes that may be."""
 
 
 @dataclass(frozen=True)
@@ -65,30 +61,11 @@ class CodedTile:
     starts: tuple[int, ...]
 
 
-def main() -> int:
-    """Run what is missing in the results; 1 if anything unexpected happened."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="mutated headers")
-    parser.add_argument("--seed", type=int, default=1, help="same seed, same mutations")
-    parser.add_argument(
-        "--results", type=Path, help="JSON lines (default: faults/packets-SEED.jsonl)"
-    )
-    arguments = parser.parse_args()
-    path = arguments.results or _ROOT / "faults" / f"packets-{arguments.seed}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    batches = path.read_text().splitlines() if path.exists() else []
-    total = Counter[str]()
-    for line in batches:
-        total.update(json.loads(line))
-    with tempfile.TemporaryDirectory() as folder, path.open("a") as file:
-        tiles = coded_tiles(Path(folder))
-        for number in tqdm(range(len(batches), arguments.count // BATCH), mininterval=10):
-            found = Counter(outcomes(tiles, (arguments.seed << 40) + number * BATCH, BATCH))
-            total.update(found)
-            file.write(json.dumps(found) + "\n")
-            file.flush()
-    print("\n".join(f"{count:>9} {outcome}" for outcome, count in total.most_common()))
-    return any(outcome not in _SOUND for outcome in total)
+def packet_trials(folder: Path, seed: int, first: int) -> Iterator[dict[str, int]]:
+    """The outcomes of batches of mutations, by their number from ``first`` on, without end."""
+    tiles = coded_tiles(folder)
+    for number in itertools.count(first):
+        yield dict(Counter(outcomes(tiles, (seed << 40) + number * BATCH, BATCH)))
 
 
 def coded_tiles(folder: Path) -> list[CodedTile]:
@@ -113,7 +90,7 @@ def _read(path: Path) -> CodedTile:
 
 
 def outcomes(tiles: Sequence[CodedTile], seed: int, count: int) -> Iterator[str]:
-    """What became of each of ``count`` mutations: one of ``_SOUND``, or what is wrong."""
+    """What became of each of ``count`` mutations: one of :data:`SOUND`, or what is wrong."""
     for number in range(seed, seed + count):
         tile = tiles[number % len(tiles)]
         chance = random.Random(number)
@@ -158,7 +135,3 @@ def _decoded(tile: CodedTile, pieces: Sequence[bytes]) -> str:
             return "refused by OpenJPEG" if messages or not pixels.size else "decoded"
     except openjp2.OpenJPEGLibraryError:
         return "refused by OpenJPEG"
-
-
-if __name__ == "__main__":
-    sys.exit(main())
