@@ -23,9 +23,9 @@ import psutil
 
 from flightsw.archive.answer import Answer
 from flightsw.archive.cluster import local_cluster
-from flightsw.archive.order import Order, make_order
 from flightsw.archive.plan import empty_plan
 from flightsw.archive.reprocess import RunTotals, reprocess
+from flightsw.archive.run_order import RunOrder, make_order
 from flightsw.archive.work import Chain
 from flightsw.chain import ProcessedScene, SceneRequest
 from flightsw.config import Settings
@@ -80,13 +80,13 @@ class StubChain:
         )
 
 
-def open_stub(order: Order, held: ExitStack) -> Chain:
+def open_stub(order: RunOrder, held: ExitStack) -> Chain:
     """Opens the chain of a worker that computes stub scenes."""
     del order, held
     return StubChain()
 
 
-def open_slow_stub(order: Order, held: ExitStack) -> Chain:
+def open_slow_stub(order: RunOrder, held: ExitStack) -> Chain:
     """Likewise, each scene takes a while, so that a process can be killed within one."""
     del order, held
     return StubChain(seconds=0.2)

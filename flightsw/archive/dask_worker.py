@@ -12,8 +12,8 @@ import msgspec
 from distributed import WorkerPlugin, get_worker
 
 from flightsw.archive.answer import Answer
-from flightsw.archive.order import decode_order
 from flightsw.archive.outcome import Outcome
+from flightsw.archive.run_order import decode_order
 from flightsw.archive.work import OpenChain, SceneStation, open_real_chain
 from flightsw.errors import FlightError
 from flightsw.host.location import shown

@@ -18,10 +18,10 @@ from flightsw.archive.catalogue import require_parquet, write_catalogue, write_t
 from flightsw.archive.cluster import Cluster
 from flightsw.archive.comparison import ComparedScene, compare_runs
 from flightsw.archive.dask_worker import StationPlugin
-from flightsw.archive.order import Order, encode_order
 from flightsw.archive.outcome import Outcome
 from flightsw.archive.page import write_page
 from flightsw.archive.plan import Plan, RecordedScene
+from flightsw.archive.run_order import RunOrder, encode_order
 from flightsw.archive.submission import LOST, Submission
 from flightsw.archive.work import OpenChain, open_real_chain
 from flightsw.errors import OutputNotWritable
@@ -34,7 +34,7 @@ _LOCK: Final = ".lock"
 _FAILURES_KEPT: Final = 1_000
 
 
-class Progress(Protocol):
+class RunProgress(Protocol):
     """What is shown of a run."""
 
     def done(self, answer: Answer) -> None:
@@ -76,9 +76,9 @@ class RunTotals:
 
 def reprocess(
     plan: Plan,
-    order: Order,
+    order: RunOrder,
     connect: Callable[[], AbstractContextManager[Cluster]],
-    progress: Progress,
+    progress: RunProgress,
     check: Callable[[], None] = lambda: None,
     open_chain: OpenChain = open_real_chain,
     surfaces: Mapping[str, str] = _NO_SURFACES,
@@ -122,7 +122,7 @@ def _note(plan: Plan, scene: str, answer: Answer) -> None:
 
 
 def _compare(
-    plan: Plan, order: Order, scenes: int, other: Path, surfaces: Mapping[str, str]
+    plan: Plan, order: RunOrder, scenes: int, other: Path, surfaces: Mapping[str, str]
 ) -> Path:
     compared = (
         ComparedScene(
@@ -136,7 +136,7 @@ def _compare(
 
 
 @contextmanager
-def _run_folder(order: Order) -> Iterator[None]:
+def _run_folder(order: RunOrder) -> Iterator[None]:
     """The run's folder, made if absent, locked against other drivers, with its order in it."""
     folder = order.out
     with disk_errors(folder):

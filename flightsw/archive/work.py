@@ -17,7 +17,6 @@ from flightsw import __version__
 from flightsw.archive.agreement import compare_outcomes
 from flightsw.archive.answer import Answer
 from flightsw.archive.checksum import address_checksum, scene_checksum
-from flightsw.archive.order import Order
 from flightsw.archive.outcome import (
     Outcome,
     completed,
@@ -26,6 +25,7 @@ from flightsw.archive.outcome import (
     folder_of,
     write_outcome,
 )
+from flightsw.archive.run_order import RunOrder
 from flightsw.config import Settings
 from flightsw.errors import (
     DiskFull,
@@ -63,14 +63,14 @@ class Chain(Protocol):
         ...
 
 
-OpenChain = Callable[[Order, ExitStack], Chain]
+OpenChain = Callable[[RunOrder, ExitStack], Chain]
 """Opens the chain of a worker, which the stack closes."""
 
 
 class SceneStation:
     """What one worker does for a run; used by one thread."""
 
-    def __init__(self, order: Order, open_chain: OpenChain, worker: str = "") -> None:
+    def __init__(self, order: RunOrder, open_chain: OpenChain, worker: str = "") -> None:
         self._order = order
         self._open_chain = open_chain
         self._worker = f"{worker or socket.gethostname()} (process {os.getpid()})"
@@ -170,7 +170,7 @@ class SceneStation:
         )
 
 
-def open_real_chain(order: Order, held: ExitStack) -> Chain:
+def open_real_chain(order: RunOrder, held: ExitStack) -> Chain:
     """The chain of the order's settings, with one thread for each part.
 
     Raises what :func:`~flightsw.chain.open_chain` raises, and :class:`UsageError` if the worker's
@@ -186,7 +186,7 @@ def open_real_chain(order: Order, held: ExitStack) -> Chain:
     return held.enter_context(open_chain(one_thread(order)))
 
 
-def one_thread(order: Order) -> Settings:
+def one_thread(order: RunOrder) -> Settings:
     """The order's settings for one processing thread a worker, on the order's model."""
     replace = msgspec.structs.replace
     settings = order.settings

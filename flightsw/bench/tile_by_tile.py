@@ -23,7 +23,7 @@ from flightsw.scene.tiling import Grid
 Samples: TypeAlias = dict[str, list[int]]
 """Nanoseconds a tile by stage; a call's time is shared equally by its tiles."""
 
-Progress: TypeAlias = Callable[[int, int], None]
+ProgressCallback: TypeAlias = Callable[[int, int], None]
 """Called with how many tiles are done, and of how many."""
 
 _Place: TypeAlias = tuple[int, int]
@@ -42,7 +42,7 @@ class TileByTile:
         shape = (info.batch, info.tile_size, info.tile_size, len(info.bands))
         self._tiles: Tiles = np.empty(shape, info.tile_dtype)
 
-    def run(self, count: int, progress: Progress = lambda _done, _of: None) -> Samples:
+    def run(self, count: int, progress: ProgressCallback = lambda _done, _of: None) -> Samples:
         """Nanoseconds of ``count`` tiles, or a few more: every batch is filled.
 
         The first tile follows the last one of the scene.

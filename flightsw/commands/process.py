@@ -15,7 +15,7 @@ import msgspec
 from flightsw.commands.options import Check, add_engine_options, engine_notices, engine_settings
 from flightsw.commands.scenes import (
     Outcome,
-    Progress,
+    ScenesProgress,
     exit_status,
     find_scenes,
     folders_of,
@@ -229,7 +229,7 @@ def _each(
     chain: SceneProcessor,
     scenes: Sequence[Location],
     requests: Sequence[SceneRequest],
-    progress: Progress,
+    progress: ScenesProgress,
 ) -> Iterator[Outcome]:
     """Process one scene after the other; the next one is begun while one is computed."""
     for number, (scene, request) in enumerate(zip(scenes, requests, strict=True)):
@@ -243,7 +243,7 @@ def _outcome(
     scene: Location,
     request: SceneRequest,
     following: SceneRequest | None,
-    progress: Progress,
+    progress: ScenesProgress,
 ) -> Outcome:
     try:
         processed = chain.process(

@@ -101,9 +101,9 @@ def run(arguments: argparse.Namespace, check: Check) -> int:
 
     require_dask()
     from flightsw.archive.comparison import read_surfaces  # noqa: PLC0415
-    from flightsw.archive.order import make_order, with_decode  # noqa: PLC0415
     from flightsw.archive.plan import open_plan  # noqa: PLC0415
     from flightsw.archive.reprocess import reprocess  # noqa: PLC0415
+    from flightsw.archive.run_order import make_order, with_decode  # noqa: PLC0415
 
     check()
     order = make_order(

@@ -82,7 +82,7 @@ def _name_of(scene: Location) -> str:
     return name_of(scene.absolute() if isinstance(scene, Path) else scene)
 
 
-class Progress:
+class ScenesProgress:
     """One bar for all scenes: which one, tiles done of all its tiles, rate and time left.
 
     The clock of rate and time left starts with each scene's first step, not with the model.
@@ -123,13 +123,13 @@ class Progress:
 @contextmanager
 def progress_of(
     scenes: Sequence[Location], check: Callable[[], None], *, quiet: bool
-) -> Iterator[Progress]:
+) -> Iterator[ScenesProgress]:
     """The progress, shown if standard error is a terminal."""
     from tqdm import tqdm  # noqa: PLC0415 - takes long to load
 
     hidden = quiet or not sys.stderr.isatty()
     with tqdm(total=None, unit="tile", disable=hidden, leave=False, dynamic_ncols=True) as bar:
-        yield Progress(bar, scenes, check)
+        yield ScenesProgress(bar, scenes, check)
 
 
 def exit_status(outcomes: Sequence[Outcome]) -> int:

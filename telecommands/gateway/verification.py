@@ -32,7 +32,7 @@ _WANTED: Final = {
 }
 
 
-class _Open(msgspec.Struct):
+class _OpenTelecommand(msgspec.Struct):
     request: Request
     until: float
     accepted: bool = False
@@ -52,7 +52,7 @@ class Verifications:
         keep: Callable[[Iterable[ScheduledRequest]], None] = lambda _scheduled: None,
     ) -> None:
         self._unit, self._keep = unit, keep
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, _OpenTelecommand] = OrderedDict()
         self._entries = OrderedDict((one.entry, one) for one in scheduled)
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ class Verifications:
 
     def open(self, telecommand: str, request: Request, now: float) -> None:
         """Follow a telecommand that was sent under this id."""
-        self._open[telecommand] = _Open(request, now + ANSWER_S)
+        self._open[telecommand] = _OpenTelecommand(request, now + ANSWER_S)
         if len(self._open) > MOST_OPEN:
             self._open.popitem(last=False)
 
@@ -124,7 +124,7 @@ class Verifications:
             yield telecommand, self._last(one, cause, cure, at)
         self._open.clear()
 
-    def _last(self, one: _Open, cause: str, cure: str, at: int) -> list[Report]:
+    def _last(self, one: _OpenTelecommand, cause: str, cure: str, at: int) -> list[Report]:
         return list(self.failed(one.request, cause, cure, at, accepted=one.accepted))
 
     def _completed(self, request: Request, stage: Verification) -> Iterator[Report]:

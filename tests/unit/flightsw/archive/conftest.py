@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.archive.stubs import StubChain
-from flightsw.archive.order import Order, make_order
+from flightsw.archive.run_order import RunOrder, make_order
 from flightsw.archive.work import Chain, SceneStation
 from flightsw.chain import ProcessedScene, SceneRequest
 from flightsw.config import Settings
@@ -29,15 +29,15 @@ class CountingChain:
             raise self.error
         return StubChain().process(request)
 
-    def station(self, order: Order) -> SceneStation:
-        def opened(_order: Order, _held: ExitStack) -> Chain:
+    def station(self, order: RunOrder) -> SceneStation:
+        def opened(_order: RunOrder, _held: ExitStack) -> Chain:
             return self
 
         return SceneStation(order, opened, "tcp://here:1")
 
 
 @pytest.fixture
-def order(tmp_path: Path) -> Order:
+def order(tmp_path: Path) -> RunOrder:
     return make_order(Settings(), tmp_path / "out", ("stac",))
 
 

@@ -6,8 +6,8 @@ import pyarrow.parquet
 import pystac
 
 from flightsw.archive.catalogue import TABLE, write_catalogue, write_table
-from flightsw.archive.order import Order
 from flightsw.archive.plan import Plan, RecordedScene, empty_plan
+from flightsw.archive.run_order import RunOrder
 from flightsw.archive.work import SceneStation
 from flightsw.errors import CorruptImage
 from tests.unit.flightsw.archive.conftest import CountingChain
@@ -22,7 +22,7 @@ def _answered(plan: Plan, station: SceneStation, *numbers: int) -> None:
         plan.record(scene, recorded)
 
 
-def test_the_table_has_a_row_a_scene_with_figures_or_code(order: Order) -> None:
+def test_the_table_has_a_row_a_scene_with_figures_or_code(order: RunOrder) -> None:
     with empty_plan() as plan:
         chain = CountingChain()
         _answered(plan, chain.station(order), 3, 1)
@@ -39,7 +39,9 @@ def test_the_table_has_a_row_a_scene_with_figures_or_code(order: Order) -> None:
     assert [path.name for path in order.out.glob(".*.partial")] == []
 
 
-def test_the_catalogue_leads_by_tile_and_year_to_the_items_beside_the_masks(order: Order) -> None:
+def test_the_catalogue_leads_by_tile_and_year_to_items_beside_the_masks(
+    order: RunOrder,
+) -> None:
     with empty_plan() as plan:
         chain = CountingChain()
         _answered(plan, chain.station(order), 0, 20, 400 * 400)

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from flightsw.archive.agreement import Agreement, compare_outcomes
 from flightsw.archive.comparison import ComparedScene, compare_runs
-from flightsw.archive.order import Order
 from flightsw.archive.outcome import Outcome, write_outcome
 from flightsw.archive.page import write_page
+from flightsw.archive.run_order import RunOrder
 from tests.unit.flightsw.archive.conftest import CountingChain
 
 pytest.importorskip("jinja2", reason="needs the extra archive")
@@ -25,7 +25,7 @@ def _run(folder: Path, outcome: Outcome, mask: np.ndarray) -> None:
 
 
 @pytest.fixture
-def outcome(order: Order, chain: CountingChain) -> Outcome:
+def outcome(order: RunOrder, chain: CountingChain) -> Outcome:
     return chain.station(order).answer("s3://stub/scene_0000001.json").outcome
 
 

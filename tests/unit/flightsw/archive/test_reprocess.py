@@ -16,9 +16,9 @@ from deploy.archive.stubs import StubChain, open_stub, stub_scene
 from flightsw.archive.answer import Answer
 from flightsw.archive.cluster import Cluster, existing_cluster
 from flightsw.archive.dask_worker import StationPlugin
-from flightsw.archive.order import Order, encode_order
 from flightsw.archive.plan import empty_plan
 from flightsw.archive.reprocess import RunTotals, reprocess
+from flightsw.archive.run_order import RunOrder, encode_order
 from flightsw.archive.submission import Submission
 from flightsw.archive.work import Chain, OpenChain
 from flightsw.errors import CorruptImage, DiskFull, LinkError, OutputNotWritable, UsageError
@@ -60,7 +60,7 @@ class _Shown:
 
 
 def _run(
-    order: Order, scenes: int, open_chain: OpenChain = open_stub, workers: int = 1
+    order: RunOrder, scenes: int, open_chain: OpenChain = open_stub, workers: int = 1
 ) -> tuple[RunTotals, _Shown]:
     shown = _Shown()
     with empty_plan() as plan:
@@ -71,17 +71,17 @@ def _run(
         )
 
 
-def _open_corrupt(order: Order, held: ExitStack) -> Chain:
+def _open_corrupt(order: RunOrder, held: ExitStack) -> Chain:
     del order, held
     return CountingChain(CorruptImage("B02.jp2", "is damaged", "Fetch it again"))
 
 
-def _open_full(order: Order, held: ExitStack) -> Chain:
+def _open_full(order: RunOrder, held: ExitStack) -> Chain:
     del order, held
     return CountingChain(DiskFull("/out", "is full", "Free some space"))
 
 
-def _open_one_full(order: Order, held: ExitStack) -> Chain:
+def _open_one_full(order: RunOrder, held: ExitStack) -> Chain:
     """The disk of the first worker that opens its chain is full."""
     try:
         (order.out / "full").touch(exist_ok=False)
@@ -90,7 +90,7 @@ def _open_one_full(order: Order, held: ExitStack) -> Chain:
     return _open_full(order, held)
 
 
-def test_a_second_run_computes_only_what_is_missing(order: Order) -> None:
+def test_a_second_run_computes_only_what_is_missing(order: RunOrder) -> None:
     first, _ = _run(order, 20)
     second, _ = _run(order, 25)
     assert (first.computed, first.recorded, first.failed) == (20, 0, 0)
@@ -99,14 +99,14 @@ def test_a_second_run_computes_only_what_is_missing(order: Order) -> None:
     assert second.table.exists()
 
 
-def test_failures_are_counted_and_named(order: Order) -> None:
+def test_failures_are_counted_and_named(order: RunOrder) -> None:
     totals, shown = _run(order, 3, _open_corrupt)
     assert (totals.failed, totals.lost) == (3, 0)
     assert {one.cause for one in totals.failures} == {"B02.jp2 is damaged"}
     assert len(shown.answers) == 3
 
 
-def test_a_worker_whose_disk_is_full_gets_no_more_scenes(order: Order) -> None:
+def test_a_worker_whose_disk_is_full_gets_no_more_scenes(order: RunOrder) -> None:
     totals, shown = _run(order, 12, _open_one_full, workers=2)
     assert (totals.scenes, totals.failed) == (12, 0)
     (line,) = set(shown.lines)
@@ -114,12 +114,12 @@ def test_a_worker_whose_disk_is_full_gets_no_more_scenes(order: Order) -> None:
     assert "gets no more scenes" in line
 
 
-def test_the_run_ends_with_the_error_of_the_last_worker(order: Order) -> None:
+def test_the_run_ends_with_the_error_of_the_last_worker(order: RunOrder) -> None:
     with pytest.raises(DiskFull, match=r"/out is full\. Free some space"):
         _run(order, 12, _open_full)
 
 
-def test_a_run_that_another_driver_uses_is_refused(order: Order) -> None:
+def test_a_run_that_another_driver_uses_is_refused(order: RunOrder) -> None:
     order.out.mkdir(parents=True)
     with (order.out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -127,7 +127,7 @@ def test_a_run_that_another_driver_uses_is_refused(order: Order) -> None:
             _run(order, 1)
 
 
-def test_a_folder_that_cannot_be_written_is_refused(order: Order, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(order: RunOrder, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputNotWritable, match="file"):
         _run(replace(order, out=tmp_path / "file" / "run"), 1)
@@ -156,7 +156,7 @@ def test_a_scheduler_that_is_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -
         pass
 
 
-def test_few_scenes_are_under_way_however_long_the_list(order: Order) -> None:
+def test_few_scenes_are_under_way_however_long_the_list(order: RunOrder) -> None:
     taken = 0
 
     def counted() -> Iterator[str]:

@@ -29,7 +29,7 @@ _FRACTION = CloudFraction(
 )  # fmt: skip
 
 
-class _Desk:
+class _RunningJob:
     """A job that runs, and CANCEL_JOB as the service answers it."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,8 +71,8 @@ class _Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[_Desk]:
-    one = _Desk(tmp_path)
+def running(tmp_path: Path) -> Iterator[_RunningJob]:
+    one = _RunningJob(tmp_path)
     yield one
     one.harness.state.close()
 
@@ -118,66 +118,68 @@ def _completed(
     ],
 )
 def test_cancelling_closes_when_the_job_has_ended_and_says_whether_it_was_stopped(
-    desk: _Desk, end: Callable[[JobOutcomes, Job], None], stages: list[str]
+    running: _RunningJob, end: Callable[[JobOutcomes, Job], None], stages: list[str]
 ) -> None:
     for cancellation in ("first", "second"):
-        desk.harness.send("CANCEL_JOB", {"job": desk.job.id}, cancellation)
-        assert desk.stages(cancellation) == ["ACCEPTED"]
-    end(desk.outcomes, desk.job)
-    assert desk.stages("first") == desk.stages("second") == stages
-    assert desk.harness.ledger.unclosed() == []
+        running.harness.send("CANCEL_JOB", {"job": running.job.id}, cancellation)
+        assert running.stages(cancellation) == ["ACCEPTED"]
+    end(running.outcomes, running.job)
+    assert running.stages("first") == running.stages("second") == stages
+    assert running.harness.ledger.unclosed() == []
 
 
-def test_the_end_of_a_job_closes_no_cancellation_of_another(desk: _Desk) -> None:
-    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE"}, "other")
-    other = desk.jobs.next(1)
+def test_the_end_of_a_job_closes_no_cancellation_of_another(running: _RunningJob) -> None:
+    running.harness.send("PROCESS_SCENE", {"scene": "b.SAFE"}, "other")
+    other = running.jobs.next(1)
     assert other
-    desk.harness.send("CANCEL_JOB", {"job": other.id}, "cancel-other")
-    _failed(desk.outcomes, desk.job)
-    assert desk.stages("cancel-other") == ["ACCEPTED"]
+    running.harness.send("CANCEL_JOB", {"job": other.id}, "cancel-other")
+    _failed(running.outcomes, running.job)
+    assert running.stages("cancel-other") == ["ACCEPTED"]
 
 
-def test_a_cancellation_survives_a_power_cut_and_closes_at_the_next_boot(desk: _Desk) -> None:
-    desk.harness.send("CANCEL_JOB", {"job": desk.job.id}, "cancel")
-    recovered = desk.jobs.recover(3, 2)
-    assert [job.id for job in recovered.cancelled] == [desk.job.id]
-    desk.outcomes.close_cancellations(desk.job.id)
-    assert desk.stages("cancel") == ["ACCEPTED", "STARTED", "COMPLETED"]
+def test_a_cancellation_survives_a_power_cut_and_closes_at_boot(
+    running: _RunningJob,
+) -> None:
+    running.harness.send("CANCEL_JOB", {"job": running.job.id}, "cancel")
+    recovered = running.jobs.recover(3, 2)
+    assert [job.id for job in recovered.cancelled] == [running.job.id]
+    running.outcomes.close_cancellations(running.job.id)
+    assert running.stages("cancel") == ["ACCEPTED", "STARTED", "COMPLETED"]
 
 
 def test_a_scene_that_ended_after_a_first_look_completes_its_job_with_a_code_and_once(
-    desk: _Desk,
+    running: _RunningJob,
 ) -> None:
     stopped = msgspec.structs.replace(_FRACTION, contaminated=0.99, at_least=_LOOKED_AT)
-    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
-    job = desk.jobs.next(1)
+    running.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
+    job = running.jobs.next(1)
     assert job
     assert job.request.stop_above == 0.9
-    _completed(desk.outcomes, job, stopped)
-    record = desk.jobs.record(job.id)
+    _completed(running.outcomes, job, stopped)
+    record = running.jobs.record(job.id)
     assert (record.state, record.code) == (JobState.COMPLETED, Code.STOPPED_ABOVE)
     assert record.cause.endswith("at least 97.0% contaminated, and stop_above is 90.0%")
-    assert desk.stages("triage")[-1] == "COMPLETED STOPPED_ABOVE"
-    desk.jobs.recover(3, 2)
-    assert desk.jobs.record(job.id) == record
-    assert desk.jobs.waiting(3) != job
+    assert running.stages("triage")[-1] == "COMPLETED STOPPED_ABOVE"
+    running.jobs.recover(3, 2)
+    assert running.jobs.record(job.id) == record
+    assert running.jobs.waiting(3) != job
 
 
-def test_a_job_with_stop_above_waits_again_with_it_after_a_power_cut(desk: _Desk) -> None:
-    desk.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
-    job = desk.jobs.next(1)
+def test_a_job_with_stop_above_waits_again_with_it_after_a_power_cut(running: _RunningJob) -> None:
+    running.harness.send("PROCESS_SCENE", {"scene": "b.SAFE", "stop_above": 0.9}, "triage")
+    job = running.jobs.next(1)
     assert job
-    (_, again) = desk.jobs.recover(3, 2).requeued
+    (_, again) = running.jobs.recover(3, 2).requeued
     assert (again.id, again.request.stop_above) == (job.id, 0.9)
 
 
 @pytest.mark.parametrize(("distance", "reported"), [(1.25, True), (0.75, False), (None, False)])
 def test_only_a_scene_outside_the_experience_is_an_event(
-    desk: _Desk, distance: float | None, reported: bool
+    running: _RunningJob, distance: float | None, reported: bool
 ) -> None:
     found = None
     if distance is not None:
         found = Experience(distance, distance > 1, towards="sea ice", pixels=9000)
-    _completed(desk.outcomes, desk.job, experience=found)
-    events = [fields for name, fields in desk.events if name == "OUTSIDE_EXPERIENCE"]
-    assert events == ([{"job": desk.job.id, "distance": 1.25}] if reported else [])
+    _completed(running.outcomes, running.job, experience=found)
+    events = [fields for name, fields in running.events if name == "OUTSIDE_EXPERIENCE"]
+    assert events == ([{"job": running.job.id, "distance": 1.25}] if reported else [])

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from flightsw.archive.order import Order, decode_order, encode_order, make_order
+from flightsw.archive.run_order import RunOrder, decode_order, encode_order, make_order
 from flightsw.config import DimcSettings, PipelineSettings, SceneSettings, ServiceSettings, Settings
 from flightsw.errors import UsageError
 from flightsw.model.package import shipped_package
 
 
-def _order(out: Path, settings: Settings = Settings(), **changes: object) -> Order:  # noqa: B008
+def _order(out: Path, settings: Settings = Settings(), **changes: object) -> RunOrder:  # noqa: B008
     arguments = {"products": ("stac",), **changes}
     return make_order(settings, out, **arguments)  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ _ONLY_PACE: Final = {
 run.  The model has its own place in a record's key."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class RunOrder(msgspec.Struct, frozen=True, kw_only=True):
     """The same for all scenes of a run; sent to the workers as JSON.
 
     ``model`` is the package's folder, which every worker must see, and ``model_id`` what must be in
@@ -70,7 +70,7 @@ def make_order(
     copies: Path | None = None,
     compared_with: Path | None = None,
     retry_failed: bool = False,
-) -> Order:
+) -> RunOrder:
     """The order for a folder of archives, ``out``: each model and each digest has its own folder.
 
     Raises :class:`UsageError` for products that cannot be made, for copies of a fast decode, and
@@ -86,7 +86,7 @@ def make_order(
     distance = ground_sample_distance or settings.scene.ground_sample_distance
     chosen = tuple(sorted(products))
     digest = _digest(__version__, settings, chosen, (distance,))
-    return Order(
+    return RunOrder(
         software_version=__version__,
         model=package.folder.resolve(),
         model_id=package.model_id,
@@ -108,15 +108,15 @@ def with_decode(settings: Settings, decode: Decode | None) -> Settings:
     return msgspec.structs.replace(settings, pipeline=pipeline)
 
 
-def encode_order(order: Order) -> bytes:
+def encode_order(order: RunOrder) -> bytes:
     """The order as JSON."""
     return msgspec.json.encode(order, enc_hook=str)
 
 
-def decode_order(content: bytes) -> Order:
+def decode_order(content: bytes) -> RunOrder:
     """The order that :func:`encode_order` encoded; :class:`UsageError` for another version's."""
     try:
-        return msgspec.json.decode(content, type=Order, dec_hook=lambda kind, value: kind(value))
+        return msgspec.json.decode(content, type=RunOrder, dec_hook=lambda kind, value: kind(value))
     except UNDECODABLE as error:
         cause = f"runs flightsw {__version__}, which cannot read the driver's order ({error})"
         raise UsageError("the worker", cause, "Install one version on all machines") from error
