@@ -11,6 +11,16 @@ UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 too deep have errors of their own."""
 
 
+def reason_of(error: BaseException) -> str:
+    """Why something failed, for a sentence that names the file already.
+
+    The text of an :class:`OSError` has the system's number and the path in it.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error)
+
+
 class Failure(Exception):  # noqa: N818 - subclasses are named for what failed
     """A failure with a code, the thing it is about, its cause and its cure.
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from flightsw.archive.agreement import Agreement
 from flightsw.errors import UsageError
+from telecommands.failure import reason_of
 
 UNKNOWN: Final = "unknown"
 SEASONS: Final = ("winter", "spring", "summer", "autumn")
@@ -138,7 +139,7 @@ def read_surfaces(path: Path) -> dict[str, str]:
                     raise ValueError(f"{line!r} is not TILE,SURFACE")
                 surfaces[f"T{tile.strip().upper().removeprefix('T')}"] = surface.strip()
     except (OSError, ValueError) as error:
-        cause = f"cannot be read as a list of surfaces ({error})"
+        cause = f"cannot be read as a list of surfaces ({reason_of(error)})"
         raise UsageError(path, cause, "Give lines such as T32TQM,forest") from error
     return surfaces
 

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, cast
 from flightsw.errors import SceneNotFound, UsageError
 from flightsw.host.disk import read_plain
 from flightsw.host.location import Location, location_of, shown
+from telecommands.failure import reason_of
 
 _RASTERS: Final = (".tif", ".tiff")
 _JSON: Final = (".json", ".geojson")
@@ -205,7 +206,7 @@ def _listed(path: Path) -> Iterator[str]:
                     network = isinstance(location, str)
                     yield text if network else str((path.parent / location).resolve())
     except (OSError, UnicodeDecodeError) as error:
-        cause = f"cannot be read as a list of scenes ({error})"
+        cause = f"cannot be read as a list of scenes ({reason_of(error)})"
         raise UsageError(path, cause, _EXPECTED) from error
 
 
@@ -214,7 +215,7 @@ def _items_of_file(path: Path) -> Iterator[str]:
         kind = json.loads(read_plain(path, _LARGEST_JSON)).get("type")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(
-            path, f"cannot be read as a STAC catalogue ({error})", _EXPECTED
+            path, f"cannot be read as a STAC catalogue ({reason_of(error)})", _EXPECTED
         ) from error
     if kind == "Feature":
         yield str(path.resolve())

@@ -29,6 +29,7 @@ from telecommands.dictionary import (
     ProductRecord,
     ProductState,
 )
+from telecommands.failure import reason_of
 from telecommands.refusal import Refusal
 
 CLASS_OF: Final[Mapping[ProductKind, DownlinkClass]] = MappingProxyType(
@@ -306,7 +307,9 @@ def _remove(stored: StoredProduct) -> None:
             sync(folder)  # else a power cut could bring the file back, uncounted
     except OSError as error:
         cure = "Give the service the right to write the folder"
-        raise OutputNotWritable(stored.path, f"cannot be removed ({error})", cure) from error
+        raise OutputNotWritable(
+            stored.path, f"cannot be removed ({reason_of(error)})", cure
+        ) from error
     if folder.name == stored.record.job:
         with suppress(OSError):  # gone, or not empty yet
             folder.rmdir()

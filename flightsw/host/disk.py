@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from flightsw.errors import DiskFull, OutputNotWritable
+from telecommands.failure import reason_of
 from telecommands.units import size
 
 _CHUNK: Final = 4 << 20
@@ -31,10 +32,10 @@ def disk_errors(folder: Path, needed: int | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            raise _disk_full(folder, f"cannot be written ({_reason(error)})", needed) from error
+            raise _disk_full(folder, f"cannot be written ({reason_of(error)})", needed) from error
         cure = "Give a folder on a disk that can be written"
         raise OutputNotWritable(
-            error.filename or folder, f"cannot be written ({_reason(error)})", cure
+            error.filename or folder, f"cannot be written ({reason_of(error)})", cure
         ) from error
 
 
@@ -167,10 +168,6 @@ def _require_plain(found: os.stat_result, path: Path) -> None:
 def _free(folder: Path) -> int:
     status = os.statvfs(folder if folder.exists() else folder.parent)
     return status.f_bavail * status.f_frsize
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
 
 
 def _disk_full(folder: Path, reason: str, needed: int | None) -> DiskFull:

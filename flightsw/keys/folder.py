@@ -28,6 +28,7 @@ from flightsw.keys.grant import ALL_ROLES, Grant, legacy_grant, names, read_gran
 from flightsw.keys.rotation import ROTATED_SUFFIX, ClientKey, read_rotation, write_rotation
 from telecommands.auth import TelecommandKey
 from telecommands.dictionary import Role
+from telecommands.failure import reason_of
 from telecommands.keys import (
     PUBLIC_SUFFIX,
     SECRET_SUFFIX,
@@ -443,7 +444,7 @@ def _link_errors() -> Iterator[None]:
     except KeyRefused as refused:
         raise LinkError(refused.path, refused.cause, refused.cure) from refused
     except OSError as error:
-        cause = f"cannot be used: {(error.strerror or str(error)).lower()}"
+        cause = f"cannot be used: {reason_of(error)}"
         raise LinkError(
             error.filename, cause, "Give the service's user the right to use the folder"
         ) from error

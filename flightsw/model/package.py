@@ -17,6 +17,7 @@ from flightsw.errors import PackageInvalid, PackageTampered
 from flightsw.host.disk import read_plain, sha256
 from flightsw.model.description import PackageDescription, read_description
 from flightsw.model.sound_scenes import SoundScenes, read_sound_scenes
+from telecommands.failure import reason_of
 
 CHECKSUMS: Final = "SHA256SUMS"
 SIGNATURE: Final = "SHA256SUMS.sig"
@@ -114,7 +115,9 @@ class ModelPackage(PackageDescription, frozen=True, kw_only=True):
                     largest_mean_deviation=float(arrays["largest_mean_deviation"]),
                 )
         except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-            raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+            raise PackageInvalid(
+                path, f"cannot be read ({reason_of(error)})", _REINSTALL
+            ) from error
         pixels = (len(golden.names), self.tile_size, self.tile_size)
         for key, array, channels in (
             ("tiles", golden.tiles, len(self.bands)),
@@ -190,7 +193,7 @@ def _read_checksums(path: Path) -> dict[str, str]:
     try:
         lines = read_plain(path, _LONGEST_LIST).decode("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+        raise PackageInvalid(path, f"cannot be read ({reason_of(error)})", _REINSTALL) from error
     released = {}
     for line in lines:
         digest, separator, name = line.partition("  ")

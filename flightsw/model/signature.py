@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from flightsw.errors import PackageUnsigned
 from flightsw.host.disk import read_plain
 from flightsw.model.package import CHECKSUMS, SIGNATURE
+from telecommands.failure import reason_of
 
 KEY_SUFFIX: Final = ".release_key"
 
@@ -42,7 +43,9 @@ def signer(folder: Path, trusted: Path) -> str:
     except FileNotFoundError as error:
         raise PackageUnsigned(folder, "is not signed", _SIGN) from error
     except OSError as error:
-        raise PackageUnsigned(folder, f"has no readable signature ({error})", _SIGN) from error
+        raise PackageUnsigned(
+            folder, f"has no readable signature ({reason_of(error)})", _SIGN
+        ) from error
     unusable = []
     for name, key in _keys(trusted):
         if key is None:

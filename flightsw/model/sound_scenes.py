@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flightsw.errors import PackageInvalid
+from telecommands.failure import reason_of
 
 FIRST_STEPS: Final = (0, 2, 8, 14, 20, 28, 36, 46, 58, 72, 88, 106, 128, 154, 186, 224, 255)
 """First INT8 step, from 0, of each bin of a band; no light and saturation have their own."""
@@ -99,7 +100,7 @@ def read_sound_scenes(path: Path, bands: int) -> SoundScenes:
                 colours=version > 1,
             )
     except _UNREADABLE as error:
-        raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+        raise PackageInvalid(path, f"cannot be read ({reason_of(error)})", _REINSTALL) from error
     bins, strange = sum(sizes_of(bands, colours=sound.colours)), len(sound.strange)
     shapes = (
         ("directions", sound.directions, (max(strange, 1), bins)),
@@ -131,7 +132,7 @@ def read_examples(path: Path) -> Examples:
                 kinds=tuple(str(one) for one in arrays["kinds"]),
             )
     except _UNREADABLE as error:
-        raise PackageInvalid(path, f"cannot be read ({error})", _REINSTALL) from error
+        raise PackageInvalid(path, f"cannot be read ({reason_of(error)})", _REINSTALL) from error
 
 
 def write_sound_scenes(path: Path, sound: SoundScenes, examples: Examples) -> None:

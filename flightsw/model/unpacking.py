@@ -16,6 +16,7 @@ from typing import Final
 
 from flightsw.host.disk import sync
 from telecommands.dictionary import Code
+from telecommands.failure import reason_of
 from telecommands.refusal import Refusal
 
 _BLOCK: Final = tarfile.BLOCKSIZE
@@ -58,7 +59,7 @@ def _entry(block: bytes) -> tarfile.TarInfo:
     try:
         entry = tarfile.TarInfo.frombuf(block, "ascii", "strict")
     except (tarfile.HeaderError, ValueError) as error:
-        raise _damaged(f"it cannot be read ({error})") from error
+        raise _damaged(f"it cannot be read ({reason_of(error)})") from error
     if entry.type not in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE):
         raise _damaged(f"{entry.name!r:.80} is neither a plain file nor a folder")
     return entry

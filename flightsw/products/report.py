@@ -13,7 +13,7 @@ from flightsw.products.contents import SceneSummary
 from flightsw.products.kinds import ProductContext
 from flightsw.scene.scene import Cut, SceneMetadata
 from telecommands.dictionary import Decode, Integrity
-from telecommands.failure import UNDECODABLE
+from telecommands.failure import UNDECODABLE, reason_of
 
 REPORT_FORMAT: Final = 1
 """Increases when a field is removed or changes its meaning, not for new fields."""
@@ -153,7 +153,7 @@ def read_report(path: Path) -> SceneReport:
     try:
         report = msgspec.json.decode(path.read_bytes(), type=SceneReport)
     except (OSError, *UNDECODABLE) as error:
-        raise ProductError(path, f"is not a readable report ({error})") from error
+        raise ProductError(path, f"is not a readable report ({reason_of(error)})") from error
     if report.format > REPORT_FORMAT:
         raise ProductError(
             path, f"has format {report.format}, newer than {REPORT_FORMAT}", "Update the software"

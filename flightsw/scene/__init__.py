@@ -17,6 +17,7 @@ from flightsw.scene.gpu_jp2 import Decoder
 from flightsw.scene.scene import GivenMetadata
 from flightsw.scene.stored_values import checked_offset
 from flightsw.scene.strips import StripScene
+from telecommands.failure import reason_of
 
 GROUND_SAMPLE_DISTANCES: Final = (10, 20, 40)
 """Metres a pixel that can be processed."""
@@ -91,7 +92,7 @@ def open_scene(
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError, RuntimeError) as error:
         raise SceneNotFound(
-            ascii(str(path)), f"is not a usable path ({error})", _EXPECTED
+            ascii(str(path)), f"is not a usable path ({reason_of(error)})", _EXPECTED
         ) from error
     try:
         if is_folder and (root := safe.find_product(path)):

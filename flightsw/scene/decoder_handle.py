@@ -37,6 +37,7 @@ from flightsw.scene.decoder_messages import (
 )
 from flightsw.scene.scene import Strip
 from flightsw.scene.strips import decodes_of
+from telecommands.failure import reason_of
 
 _log: Final = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class DecoderHandle:
                 self.fail("gave a strip of another size")
             return np.frombuffer(mmap.mmap(block, size), np.uint16).reshape(shape)
         except (OSError, ValueError) as error:
-            self.fail(f"gave a strip that cannot be mapped ({error})")
+            self.fail(f"gave a strip that cannot be mapped ({reason_of(error)})")
         finally:
             os.close(block)
 

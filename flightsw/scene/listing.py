@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from telecommands.dictionary import ListScenes, SceneList, SceneRecord
+from telecommands.failure import reason_of
 
 MOST_SEARCHED: Final = 5000
 """Files and folders that are looked at to find the scenes, about 20 ms."""
@@ -116,7 +117,7 @@ class _Search:
         try:
             return [e for e in self._budget.entries(folder) if not e.name.startswith(".")]
         except OSError as error:
-            cause = (error.strerror or str(error)).lower()
+            cause = reason_of(error)
             self._problems.append(f"the folder {folder} cannot be read ({cause})")
             return []
 

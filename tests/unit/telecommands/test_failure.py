@@ -1,15 +1,17 @@
-"""Every error of either side survives pickling: archives and process pools pass errors on."""
+"""Every error of either side survives pickling, and says why in words without paths."""
 
 from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from flightsw.errors import FlightError
+from flightsw.errors import FlightError, PackageInvalid
+from flightsw.model.package import load_package
 from telecommands.dictionary import Code
-from telecommands.failure import Failure
+from telecommands.failure import Failure, reason_of
 from telecommands.ground.errors import GroundError
 from telecommands.refusal import Refusal
 
@@ -34,3 +36,18 @@ def test_a_refusal_survives_pickling_with_all_its_fields() -> None:
     copy = pickle.loads(pickle.dumps(refusal))
     assert vars(copy) == vars(refusal)
     assert str(copy) == str(refusal)
+
+
+def test_the_reason_of_an_error_of_the_system_has_no_number_and_no_path(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Errno 2") as missing:
+        (tmp_path / "a.toml").read_text()
+    assert reason_of(missing.value) == "no such file or directory"
+    assert reason_of(OSError("without a number")) == "without a number"
+    assert reason_of(ValueError("not a date")) == "not a date"
+
+
+def test_a_package_that_does_not_exist_is_named_once(tmp_path: Path) -> None:
+    with pytest.raises(PackageInvalid) as raised:
+        load_package(tmp_path)
+    path = tmp_path / "SHA256SUMS"
+    assert raised.value.sentence == f"{path} cannot be read (no such file or directory)"
