@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from telecommands.command_line import port_number
 from telecommands.dashboard.address import LIFETIME_S, PORT, PageToken, address_of, issuer_of
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.ground.errors import UsageError
@@ -45,7 +46,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(command=_run)
     parser.add_argument(
-        "--port", type=_port, default=PORT, help="TCP port; 0: any free port (%(default)s)"
+        "--port", type=port_number, default=PORT, help="TCP port; 0: any free port (%(default)s)"
     )
     parser.add_argument("--address", action="store_true", help="print address and token, and exit")
     parser.add_argument(
@@ -165,9 +166,3 @@ def _signals(dashboard: Dashboard) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a port from 0 to 65535")
-    return int(text)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from telecommands.command_line import address
+from telecommands.command_line import address, whole_number
 from telecommands.ground.errors import UsageError, product_error
 from telecommands.ground.station import add_station_options, station_of
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _APID: Final = 100
 _LISTEN: Final = "127.0.0.1:5710"
-_IDLE_APID: Final = 2047
+_LAST_APID: Final = 2046  # 2047 is that of idle packets
 _EPILOG: Final = (
     "Speaks CCSDS space packets with PUS-C services 1, 3, 5, 8, 11, 17 and 20.  Anyone who can "
     "connect to it sends telecommands with the telecommand key of --as: listen on the loopback "
@@ -55,7 +55,10 @@ def add_parser(commands: Any) -> None:
         help="where mission control connects; port 0: any free port (%(default)s)",
     )
     parser.add_argument(
-        "--apid", type=_apid, default=_APID, help="application process of the unit (%(default)s)"
+        "--apid",
+        type=whole_number(1, _LAST_APID, "an APID"),
+        default=_APID,
+        help="application process of the unit (%(default)s)",
     )
     parser.add_argument(
         "--counts",
@@ -132,9 +135,3 @@ def _signals(gateway: Gateway) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _apid(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text[:5]) < _IDLE_APID:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an APID from 1 to 2046")
-    return int(text)

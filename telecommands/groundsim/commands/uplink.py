@@ -13,6 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from telecommands.command_line import whole_number
 from telecommands.dictionary import LONGEST_UPLINK_CHUNK
 from telecommands.ground.package_archive import PackageArchive, open_package
 from telecommands.ground.station import add_station_options, station_of
@@ -41,7 +42,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--chunk-bytes",
-        type=_chunk_bytes,
+        type=whole_number(1, LONGEST_UPLINK_CHUNK, "a number of bytes"),
         default=LONGEST_UPLINK_CHUNK,
         metavar="N",
         help="bytes of a telecommand; fewer for a slow link (%(default)d)",
@@ -89,9 +90,3 @@ def _bar(name: str) -> Iterator[UplinkProgress | None]:
     with Progress(*columns, TransferSpeedColumn(), console=console, transient=True) as progress:
         task = progress.add_task(name)
         yield lambda stored, total: progress.update(task, completed=stored, total=total)
-
-
-def _chunk_bytes(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= LONGEST_UPLINK_CHUNK:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {LONGEST_UPLINK_CHUNK}")
-    return int(text)
