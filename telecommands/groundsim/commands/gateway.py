@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from telecommands.command_line import address, whole_number
 from telecommands.ground.errors import UsageError, product_error
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.whole_file import write_whole
 
 if TYPE_CHECKING:
     from telecommands.gateway.gateway import Gateway
@@ -111,12 +112,9 @@ def _write_database(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise product_error(path, error) from error
 
