@@ -17,8 +17,8 @@ from telecommands.dashboard.archive.reader import ArchiveReader
 from telecommands.dashboard.archive.table import ExportRow, rows_of
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.point import Point
-from telecommands.ground.arguments import read_time
 from telecommands.ground.errors import UsageError, product_error
+from telecommands.times import read_time
 
 _COLUMNS: Final = ExportRow._fields
 _BATCH: Final = 50_000
