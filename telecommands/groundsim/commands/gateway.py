@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from telecommands.command_line import address, whole_number
 from telecommands.ground.errors import UsageError, product_error
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.groundsim.signals import stopped_by_signals
 from telecommands.whole_file import write_whole
-
-if TYPE_CHECKING:
-    from telecommands.gateway.gateway import Gateway
 
 _APID: Final = 100
 _LISTEN: Final = "127.0.0.1:5710"
@@ -90,7 +85,10 @@ def _run(arguments: argparse.Namespace) -> int:
         counts=counts,
         hazardous=arguments.hazardous,
     )
-    with Gateway(settings, lambda: station_of(arguments), _log) as gateway, _signals(gateway):
+    with (
+        Gateway(settings, lambda: station_of(arguments), _log) as gateway,
+        stopped_by_signals(gateway.stop),
+    ):
         host, port = gateway.address
         print(f"{host}:{port}  (APID {arguments.apid}, as {arguments.key_name})", flush=True)
         gateway.run()
@@ -121,15 +119,3 @@ def _write(path: Path, content: bytes) -> None:
 
 def _log(sentence: str) -> None:
     print(f"groundsim gateway: {sentence}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _signals(gateway: Gateway) -> Iterator[None]:
-    """Ctrl-C and systemd's SIGTERM end it cleanly."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: gateway.stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
