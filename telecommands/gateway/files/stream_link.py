@@ -10,6 +10,7 @@ from typing import Final
 from telecommands.gateway.files.link import Address
 from telecommands.ground.closable import Closable
 from telecommands.ground.errors import LinkError
+from telecommands.ground.listening import listening_socket
 
 _FIXED_HEADER: Final = 4  # bytes; the second and third are the length of what follows the header
 _VERSION: Final = 1  # of CFDP, in the first three bits
@@ -30,7 +31,7 @@ class StreamLink(Closable):
         self._peer: socket.socket | None = None
         self._received, self._waiting = bytearray(), bytearray()
         try:
-            self._server = socket.create_server(listen, backlog=1)
+            self._server = listening_socket(listen)
         except OSError as error:
             cause = f"cannot be used for CFDP ({error.strerror or error})"
             cure = "Give another address, as in --listen 127.0.0.1:7001"

@@ -47,11 +47,14 @@ def test_a_wrong_option_is_refused_before_anything_is_opened(
 def test_an_address_in_use_is_named_with_its_cure(
     station: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert main(["cfdp", str(tmp_path / "received"), "--listen", address, *station]) == 1
-    assert f"groundsim: {address} cannot be used for CFDP" in capsys.readouterr().err
+    for kind, options in ((socket.SOCK_DGRAM, []), (socket.SOCK_STREAM, ["--tcp"])):
+        with socket.socket(type=kind) as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            words = ["cfdp", str(tmp_path / "received"), "--listen", address, *options]
+            assert main([*words, *station]) == 1
+        said = f"groundsim: {address} cannot be used for CFDP (Address already in use). "
+        assert said in capsys.readouterr().err
 
 
 @contextmanager
