@@ -1,9 +1,10 @@
-"""What both commands do alike: help that names the pages, and completion of words in the shell."""
+"""What both commands do alike: help that names the pages, types of arguments, completion."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ Completer = Callable[..., Iterable[str]]
 
 _PAGES: Final = "share/doc/flightsw"
 _LAST_PORT: Final = 65_535
+_DIGITS: Final = re.compile(r"[0-9]{1,20}\Z")
 _CHECKOUT: Final = Path(__file__).resolve().parents[1] / "docs"
 
 
@@ -36,12 +38,33 @@ def pages() -> Path:
     return _CHECKOUT
 
 
+def whole_number(lowest: int, highest: int, what: str) -> Callable[[str], int]:
+    """The type of an argument that is a whole number in a range, in ASCII digits.
+
+    ``what`` names it in the error, as in ``an APID``.
+    """
+
+    def read(text: str) -> int:
+        number = _in_range(text, lowest, highest)
+        if number is None:
+            cause = f"is not {what} from {lowest} to {highest}"
+            raise argparse.ArgumentTypeError(f"{text!r:.40} {cause}")
+        return number
+
+    return read
+
+
+port_number: Final = whole_number(0, _LAST_PORT, "a port")
+"""The type of an argument that is a port to listen on; 0 is any free port."""
+
+
 def address(text: str) -> tuple[str, int]:
     """A host and a port from ``HOST:PORT``, as the type of an argument."""
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port[:6]) > _LAST_PORT:
+    number = _in_range(port, 0, _LAST_PORT)
+    if not host or number is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not an address and a port (0 to 65535)")
-    return host, int(port)
+    return host, number
 
 
 def set_completer(action: argparse.Action, completer: Completer) -> None:
@@ -77,3 +100,10 @@ def listed(names: Iterable[str]) -> Completer:
         return [f"{head}{comma}{name}" for name in known]
 
     return words
+
+
+def _in_range(text: str, lowest: int, highest: int) -> int | None:
+    """The whole number; None if the text is not one of the range."""
+    if _DIGITS.match(text) is None or not lowest <= int(text) <= highest:
+        return None
+    return int(text)

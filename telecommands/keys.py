@@ -24,6 +24,7 @@ import zmq.auth
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dictionary import UnitName
+from telecommands.whole_file import sync_folder
 
 PUBLIC_SUFFIX: Final = ".key"
 SECRET_SUFFIX: Final = ".key_secret"  # noqa: S105 - a file name
@@ -241,7 +242,7 @@ def publish_key_file(path: Path, content: bytes, *, replace: bool = False) -> No
                 os.link(hidden, path)  # unlike a rename it never replaces a key
         finally:
             Path(hidden).unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         _refuse_existing(path)
     except OSError as error:
@@ -262,14 +263,6 @@ def _give_to_the_owner(path: Path) -> None:
     if os.geteuid() == 0:
         owner = path.parent.stat()
         os.chown(path, owner.st_uid, owner.st_gid)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _refuse_existing(path: Path) -> None:

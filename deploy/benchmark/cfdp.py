@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from deploy.rig.cfdp_peer import free_ports
+from deploy.rig.ports import free_udp_ports
 from telecommands.gateway.files.entity import CfdpEntity
 from telecommands.gateway.files.link import UdpLink
 from telecommands.gateway.files.receiving import FileReceiver
@@ -32,7 +32,7 @@ def measure(size: int, pdu_bytes: int, folder: Path) -> tuple[list[float], Count
     """Seconds of each run, and what was counted; the file of ``size`` bytes is random."""
     path = folder / "file"
     path.write_bytes(os.urandom(size))
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     counts: Counter[str] = Counter()
     settings = CfdpSettings(pdu_bytes=pdu_bytes, resend_s=0.5)
     receiver = FileReceiver(settings, folder, lambda *_: False, lambda *_: None, counts)

@@ -23,8 +23,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from deploy.faults.small_package import write_small_package
-from deploy.rig.cfdp_peer import CfdpPeer, cfdp_peer, free_ports
+from deploy.rig.cfdp_peer import CfdpPeer, cfdp_peer
 from deploy.rig.flight_unit import FlightUnit, flight_unit, wait_until
+from deploy.rig.ports import free_udp_ports
 
 _SIDE: Final = 600  # pixels of the scene: a mask of 360,000 bytes
 
@@ -144,7 +145,7 @@ def _product(unit: FlightUnit) -> dict[str, Any]:
 def main() -> int:
     """Run the campaign; exit status 1 if anything was found."""
     kills = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with flight_unit(folder / "unit") as unit:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.rig.flight_unit import FlightUnit, wait_until
+from deploy.rig.ports import free_tcp_ports
 
 _START_S = 30.0
 
@@ -34,7 +34,7 @@ class BridgeProcess:
         archive: Path | None = None,
         options: Sequence[str] = (),
     ) -> None:
-        self.port = free_port()
+        (self.port,) = free_tcp_ports(1)
         self.address = f"http://127.0.0.1:{self.port}"
         self.archive = archive or folder / "telemetry.sqlite"
         self._log = folder / "bridge.log"
@@ -108,11 +108,3 @@ class BridgeProcess:
 def _table(unit: FlightUnit) -> str:
     endpoints = unit.state / "endpoints.json"
     return f'[{unit.unit}]\nendpoints = "{endpoints}"\nkeys = "{unit.ground}"\n'
-
-
-def free_port() -> int:
-    """A free TCP port of the loopback."""
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port: int = asked.getsockname()[1]
-        return port

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import queue
 import random
-import socket
 import subprocess
 import sys
 import threading
@@ -104,18 +103,6 @@ def cfdp_peer(
             yield one
         finally:
             process.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """UDP ports that nobody uses now."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind((_HOST, 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 class _LossyUdp(UdpTransport):  # type: ignore[misc] # cfdp has no types

@@ -17,7 +17,8 @@ import msgspec
 from flightsw.archive.outcome import Outcome, read_outcome, record_of
 from flightsw.archive.plan import Plan
 from flightsw.errors import UsageError
-from flightsw.host.disk import disk_errors, sync, write_whole
+from flightsw.host.disk import disk_errors, sync
+from telecommands.whole_file import write_whole
 
 TABLE: Final = "table.parquet"
 CATALOGUE: Final = "catalog.json"

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from flightsw.errors import FlightError, StateUnusable
-from flightsw.host.disk import disk_errors, read_plain, write_whole
+from flightsw.host.disk import disk_errors, read_plain
 from flightsw.host.location import Location, name_of, shown
 from flightsw.products.names import file_name_of
 from flightsw.products.report import FileRecord
 from telecommands.failure import UNDECODABLE
+from telecommands.whole_file import write_whole
 
 if TYPE_CHECKING:
     from flightsw.chain import ProcessedScene

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from flightsw.archive.comparison import SEASONS, UNKNOWN, Group, RunComparison
 from flightsw.archive.outcome import RECORD, read_outcome
 from flightsw.errors import FlightError, UsageError
-from flightsw.host.disk import disk_errors, write_whole
+from flightsw.host.disk import disk_errors
 from flightsw.products.contents import CONTAMINATED, NO_DATA
 from flightsw.products.mask_file import open_mask
 from flightsw.products.panels import CLEAR_COLOUR, CONTAMINATED_COLOUR, NO_DATA_COLOUR, bgr
+from telecommands.whole_file import write_whole
 
 _TEMPLATE: Final = Path(__file__).with_name("page.html")
 _TILES_SHOWN: Final = 50

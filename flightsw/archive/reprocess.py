@@ -25,7 +25,8 @@ from flightsw.archive.run_order import RunOrder, encode_order
 from flightsw.archive.submission import LOST, Submission
 from flightsw.archive.work import OpenChain, open_real_chain
 from flightsw.errors import OutputNotWritable
-from flightsw.host.disk import disk_errors, write_whole
+from flightsw.host.disk import disk_errors
+from telecommands.whole_file import write_whole
 
 _NO_SURFACES: Final[Mapping[str, str]] = {}
 

@@ -10,7 +10,8 @@ from flightsw.bench.plot import draw_latencies
 from flightsw.bench.report import as_json, as_markdown
 from flightsw.bench.results import BenchResult
 from flightsw.errors import UsageError
-from flightsw.host.disk import disk_errors, write_whole
+from flightsw.host.disk import disk_errors
+from telecommands.whole_file import write_whole
 
 
 def write_results(folder: Path, result: BenchResult) -> BenchResult:

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from flightsw.commands.options import Check, add_json_option, file_settings
 from flightsw.errors import UsageError
 from telecommands.dictionary import Role
+from telecommands.times import read_moment
 
 if TYPE_CHECKING:
     from flightsw.keys import AuthorisedKey, KeyFolder
-
-_AFTER: Final = re.compile(r"\+(\d+(?:\.\d+)?)(s|min|h|d)")
-_SECONDS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
 def add_parser(commands: Any) -> None:
@@ -120,17 +116,11 @@ def _expiry(text: str) -> int | None:
 
 
 def _time(option: str, text: str) -> int:
-    """UTC nanoseconds of ISO 8601 (UTC without an offset), or of +90d, +2h, +10min, +30s."""
-    if found := _AFTER.fullmatch(text):
-        return time.time_ns() + int(float(found[1]) * _SECONDS[found[2]] * 1e9)
     try:
-        moment = datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", text))
+        return read_moment(text, time.time_ns())
     except ValueError as error:
         cause = f"cannot be {text!r}, which is not a time"
         raise UsageError(option, cause, "Give ISO 8601 in UTC, or +90d, +2h, +10min") from error
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return int(moment.timestamp() * 1e9)
 
 
 def _revoke(folder: KeyFolder, arguments: argparse.Namespace) -> None:

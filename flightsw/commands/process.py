@@ -26,7 +26,7 @@ from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
-from telecommands.command_line import listed, set_completer
+from telecommands.command_line import listed, set_completer, whole_number
 from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
@@ -76,14 +76,14 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--threshold",
-        type=_number_of(int, 1, 100, "per cent"),
+        type=whole_number(1, 100, "a whole number of per cent"),
         metavar="PERCENT",
         help="cloud probability at or above which a pixel is contaminated (default: the larger"
         " logit decides)",
     )
     parser.add_argument(
         "--buffer",
-        type=_number_of(float, 0, LARGEST_BUFFER_M, "metres"),
+        type=_number(0, LARGEST_BUFFER_M, "metres"),
         metavar="METRES",
         help="distance around contaminated pixels that is also contaminated (default: none)",
     )
@@ -94,7 +94,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--stop-above",
-        type=_number_of(float, 0, 100, "per cent"),
+        type=_number(0, 100, "per cent"),
         metavar="PERCENT",
         help="stop after a first look, with only a quick-look, if the scene is certainly more"
         " contaminated than this",
@@ -264,20 +264,17 @@ def _shown(outcome: Outcome, *, json_only: bool) -> str:
     return json.dumps(_as_json(result)) if json_only else _as_text(result)
 
 
-def _number_of(
-    kind: type[int] | type[float], lowest: int, highest: int, unit: str
-) -> Callable[[str], float]:
+def _number(lowest: int, highest: int, unit: str) -> Callable[[str], float]:
     """An option's type: a number in a range; other text is a usage error that names the range."""
 
     def parse(text: str) -> float:
         try:
-            value = kind(text)
+            value = float(text)
         except ValueError:
             value = highest + 1
         if not lowest <= value <= highest:
-            whole = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(
-                f"{text!r} is not {whole} of {unit} from {lowest} to {highest}"
+                f"{text!r} is not a number of {unit} from {lowest} to {highest}"
             )
         return value
 

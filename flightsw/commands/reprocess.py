@@ -15,7 +15,7 @@ from flightsw.commands.scenes import SOME_FAILED
 from flightsw.errors import UsageError
 from flightsw.host.location import location_of
 from flightsw.products.kinds import PRODUCT_KINDS
-from telecommands.command_line import listed, set_completer
+from telecommands.command_line import listed, set_completer, whole_number
 from telecommands.dictionary import Decode
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from flightsw.archive.reprocess import RunTotals
 
 _PRODUCTS: Final = "cog,stac,report"
+_MOST_WORKERS: Final = 4096
 _MOST_COUNTED: Final = 99
 _FAILURES_SHOWN: Final = 20
 
@@ -46,7 +47,10 @@ def add_parser(commands: Any) -> None:
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
-        "--workers", type=_count, metavar="N", help="on this machine (default: one per core)"
+        "--workers",
+        type=whole_number(1, _MOST_WORKERS, "a number of workers"),
+        metavar="N",
+        help="on this machine (default: one per core)",
     )
     where.add_argument(
         "--scheduler", metavar="ADDRESS", help="address of a Dask scheduler: tcp://HOST:8786"
@@ -222,9 +226,3 @@ def _as_text(totals: RunTotals) -> str:
         *([f"comparison {totals.comparison}"] if totals.comparison else []),
     ]
     return "\n".join(lines)
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 4096:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 1 to 4096")
-    return int(text)

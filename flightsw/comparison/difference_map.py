@@ -17,10 +17,11 @@ from rasterio.windows import Window
 from flightsw.comparison.edge_distance import MaskRows
 from flightsw.comparison.figures import OF_VALID, Finding, check_comparable, findings
 from flightsw.errors import OutputNotWritable, UsageError
-from flightsw.host.disk import disk_errors, write_whole
+from flightsw.host.disk import disk_errors
 from flightsw.products.geotiff import grid_options
 from flightsw.products.panels import CLEAR_COLOUR, CONTAMINATED_COLOUR, NO_DATA_COLOUR, bgr
 from flightsw.scene.scene import Georeference
+from telecommands.whole_file import write_whole
 
 LARGEST_SIDE: Final = 2196
 """Longest side of a picture, pixels: a full tile of 10,980 is reduced by 5."""

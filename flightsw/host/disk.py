@@ -112,7 +112,7 @@ def make_folder(folder: Path, mode: int = 0o777) -> None:
 
 
 def remove_remains(folder: Path) -> None:
-    """Remove what a crash left of :func:`write_whole` and :func:`has_room` in the folder.
+    """Remove what a crash left of ``write_whole`` and :func:`has_room` in the folder.
 
     Only for a folder that nobody else writes into.  What cannot be removed stays.
     """
@@ -129,26 +129,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write or replace a file: after a crash it holds the old content or the new, whole.
-
-    It is on the disk when this returns.  ``mode`` is that of the file, less the umask.  Raises
-    :class:`OSError`, which leaves the old file and no other; a crash may leave ``*.partial``.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def sha256(path: Path) -> str:

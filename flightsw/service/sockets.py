@@ -19,13 +19,13 @@ from zmq.auth.thread import ThreadAuthenticator
 from flightsw.config import ServiceSettings
 from flightsw.downlink.link import prepare_socket
 from flightsw.errors import LinkError
-from flightsw.host.disk import write_whole
 from flightsw.host.send_budget import COUNTED_BYTES
 from flightsw.host.socket_thread import BoundSocket, Rebind
 from flightsw.keys import KeyFolder
 from flightsw.telemetry.link import configure_publisher
 from telecommands.dictionary import MAX_BODY_BYTES, Role
 from telecommands.keys import CurvePair
+from telecommands.whole_file import write_whole
 
 ENDPOINTS_FILE: Final = "endpoints.json"
 

@@ -20,6 +20,7 @@ from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web.access import PageAccess
 from telecommands.dashboard.web.app import Bridge, application
 from telecommands.ground.errors import UsageError
+from telecommands.ground.listening import listening_socket
 
 PAGE: Final = Path(__file__).parent / "page"
 
@@ -56,7 +57,7 @@ class Dashboard:
         self._fault: BaseException | None = None
         self._parts = ExitStack()
         with ExitStack() as opened:
-            self._socket = opened.enter_context(_bound(settings.port))
+            self._socket = opened.enter_context(_listener(settings.port))
             self.port: int = self._socket.getsockname()[1]
             self._units = [
                 opened.enter_context(Unit(unit, settings.received, fetch=settings.fetch))
@@ -163,15 +164,10 @@ def _config(bridge: Bridge) -> uvicorn.Config:
     )
 
 
-@contextmanager
-def _bound(port: int) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((HOST, port))
-            listener.listen()  # early clients wait until the server is ready
-        except OSError as error:
-            cause = f"cannot be opened ({(error.strerror or str(error)).lower()})"
-            cure = "Stop the process that listens there, or give another --port (0: any free port)"
-            raise UsageError(f"{HOST}:{port}", cause, cure) from error
-        yield listener
+def _listener(port: int) -> socket.socket:
+    try:
+        return listening_socket((HOST, port))  # early clients wait until the server is ready
+    except OSError as error:
+        cause = f"cannot be opened ({(error.strerror or str(error)).lower()})"
+        cure = "Stop the process that listens there, or give another --port (0: any free port)"
+        raise UsageError(f"{HOST}:{port}", cause, cure) from error

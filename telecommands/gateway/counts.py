@@ -12,6 +12,7 @@ import msgspec
 from typing_extensions import Self
 
 from telecommands.ground.errors import SequenceUnusable
+from telecommands.whole_file import sync_folder
 
 SEQUENCE_MODULUS: Final = 1 << 14
 MESSAGE_MODULUS: Final = 1 << 16
@@ -64,7 +65,7 @@ class CountFile:
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self.counts = Counts(self._read(apid))
-            self._keep_name()
+            sync_folder(self._path.parent)
         except BlockingIOError as error:
             os.close(self._handle)
             cure = "End that gateway, or give another --counts file"
@@ -115,14 +116,6 @@ class CountFile:
             cure = f"Give --apid {state.apid}, or another --counts file"
             raise SequenceUnusable(self._path, f"holds the counts of APID {state.apid}", cure)
         return state
-
-    def _keep_name(self) -> None:
-        """A power cut may take away a new file whose folder is not synchronised."""
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _unusable(self, error: OSError) -> SequenceUnusable:
         cause = f"cannot be used ({(error.strerror or str(error)).lower()})"

@@ -20,6 +20,7 @@ from typing_extensions import Self
 from telecommands.gateway.framing import FramingError, PacketSplitter
 from telecommands.gateway.status import Fault
 from telecommands.ground.errors import UsageError
+from telecommands.ground.listening import listening_socket
 
 MOST_PEERS: Final = 8
 MOST_WAITING_BYTES: Final = 8 << 20
@@ -219,14 +220,9 @@ class _Peer:
 
 
 def _listener(address: tuple[str, int]) -> socket.socket:
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(address)
-        listener.listen()
+        return listening_socket(address)
     except OSError as error:
-        listener.close()
         cause = f"cannot be listened on ({(error.strerror or str(error)).lower()})"
         cure = "Choose another address with --listen (port 0: any free port)"
         raise UsageError("{}:{}".format(*address), cause, cure) from error
-    return listener

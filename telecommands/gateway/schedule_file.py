@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from telecommands.ground.errors import SequenceUnusable
-from telecommands.ground.part_file import write_whole
+from telecommands.whole_file import write_whole
 
 _CURE: Final = (
     "Remove it; stages of telecommands that are already scheduled will then not be reported"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +14,9 @@ from telecommands.dictionary import TELECOMMANDS, Telecommand
 from telecommands.failure import UNDECODABLE
 from telecommands.ground.commanding import check_arguments
 from telecommands.ground.errors import UsageError
+from telecommands.times import read_time
 
 _TRUTH: Final = {"true": True, "yes": True, "false": False, "no": False}
-_SPAN: Final = re.compile(r"^\+\s*(?P<number>\d+(\.\d+)?)\s*(?P<unit>ms|s|min|h|d)?\Z")
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def read_arguments(name: str, pairs: Sequence[str], now_ns: int) -> dict[str, Any]:
@@ -65,34 +62,6 @@ def read_times(name: str, args: Mapping[str, Any], now_ns: int) -> dict[str, Any
         else value
         for key, value in args.items()
     }
-
-
-def read_time(text: str, now_ns: int) -> int:
-    """UTC nanoseconds of ``+30s``, of ISO 8601 (UTC without an offset) or of digits.
-
-    :class:`ValueError` for anything else.
-    """
-    if text.isdigit():
-        return int(text)
-    if text.startswith("+"):
-        return now_ns + round(read_span(text) * 1e9)
-    try:
-        moment = datetime.fromisoformat(re.sub(r"[zZ]\Z", "+00:00", text))
-    except ValueError as error:
-        raise ValueError(
-            f"{text!r} is not a time: give +30s, ISO 8601 in UTC, or nanoseconds"
-        ) from error
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    since = moment - datetime(1970, 1, 1, tzinfo=timezone.utc)
-    return (since.days * 86_400 + since.seconds) * 10**9 + since.microseconds * 1000
-
-
-def read_span(text: str) -> float:
-    """Seconds of ``+30s``, ``+250ms``, ``+5min``, ``+2h``, ``+1d``; else :class:`ValueError`."""
-    found = _SPAN.match(text)
-    if not found:
-        raise ValueError(f"{text!r} is not a duration: give +30s, +250ms, +5min, +2h, +1d")
-    return float(found["number"]) * _SECONDS[found["unit"] or "s"]
 
 
 def telecommand_named(name: str) -> type[Telecommand]:

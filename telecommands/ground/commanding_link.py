@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Final
 
-from typing_extensions import Self
-
 from telecommands.dictionary import Verification
+from telecommands.ground.closable import Closable
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.station import Station
 
@@ -19,7 +18,7 @@ FOLLOW_S: Final = 86_400.0
 """An accepted telecommand is followed for this long: a job may wait in the queue."""
 
 
-class CommandingLink:
+class CommandingLink(Closable):
     """Connects when it is used, and again when endpoints or keys change.  A context manager.
 
     For one thread.  ``station`` may raise a :class:`~telecommands.ground.errors.GroundError`.
@@ -58,9 +57,3 @@ class CommandingLink:
         """Close the link."""
         self._client = None
         self._clients.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -11,11 +11,11 @@ from typing import Final, TypeVar
 
 import msgspec
 import zmq
-from typing_extensions import Self
 
 from telecommands.auth import TelecommandKey
 from telecommands.codec import decode_as
 from telecommands.dictionary import Role
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import LinkError, NoAnswer, UnusableKey
 from telecommands.ground.handshake import MISMATCH, Finding, HandshakeMonitor, with_role
 from telecommands.keys import (
@@ -107,7 +107,7 @@ def _command(action: str, argument: str, folder: Path) -> str:
     return f"groundsim keys {action} {argument}{option} (docs/operations.md, Keys)"
 
 
-class Connection:
+class Connection(Closable):
     """A socket that one thread uses; every wait has a deadline.
 
     ``kind`` is zmq.DEALER or zmq.SUB, ``role`` what the link needs of its client.
@@ -191,14 +191,8 @@ class Connection:
         """Close it, after at most a second for sent messages to leave."""
         self._context.destroy(linger=_LINGER_MS)
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class LinkClient:
+class LinkClient(Closable):
     """One end of a link; owns its connection and closes it at the end of a ``with``."""
 
     def __init__(self, connection: Connection) -> None:
@@ -216,12 +210,6 @@ class LinkClient:
             cure = "Use a client of the service's version"
             cause = f"sent an unreadable answer: {refusal.cause}"
             raise LinkError(self._connection.endpoint, cause, cure) from refusal
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 def _socket(

@@ -18,9 +18,8 @@
     ├── ArchiveError          1  the dashboard's archive cannot be used
     ├── LogConflict           1  another page wrote the operators' log meanwhile
     ├── LogFull               1  the operators' log has no room
-    ├── ScoreError            1
-    │   ├── NotAMask             not a ``.npy`` of uint8 classes
-    │   └── ShapeMismatch        mask and truth do not cover the same pixels
+    ├── NotAMask              1  a file is not a mask of uint8 classes
+    ├── ShapeMismatch         1  mask and truth do not cover the same pixels
     └── Interrupted         130  the operator asked to stop
 """
 
@@ -104,15 +103,11 @@ class LogFull(GroundError):
     code = "LOG_FULL"
 
 
-class ScoreError(GroundError):
-    code = "SCORE"
-
-
-class NotAMask(ScoreError):
+class NotAMask(GroundError):
     code = "NOT_A_MASK"
 
 
-class ShapeMismatch(ScoreError):
+class ShapeMismatch(GroundError):
     code = "SHAPE_MISMATCH"
 
 

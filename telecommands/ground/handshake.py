@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import zmq
-from zmq.utils.monitor import recv_monitor_message
 
 from telecommands.dictionary import Role
 from telecommands.keys import PUBLIC_SUFFIX, SERVICE_KEY
@@ -79,6 +78,9 @@ class HandshakeMonitor:
 
     def poll(self, timeout_ms: int) -> None:
         """Read the events so far; if there are none, wait up to ``timeout_ms`` for one."""
+        # Loads asyncio, which takes 60 ms: a telecommand that is answered must not wait for it.
+        from zmq.utils.monitor import recv_monitor_message  # noqa: PLC0415
+
         while self._events.poll(timeout_ms):
             timeout_ms = 0
             event = recv_monitor_message(self._events)["event"]

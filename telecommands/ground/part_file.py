@@ -15,6 +15,7 @@ from typing_extensions import Self
 
 from telecommands.dictionary import ProductOffer
 from telecommands.ground.errors import TransferFailed, product_error
+from telecommands.whole_file import sync_folder
 
 _READ_BYTES: Final = 1 << 20
 _FLUSH_BYTES: Final = 16 << 20
@@ -170,26 +171,3 @@ def _digest(handle: int, size: int) -> hashlib._Hash:
         digest.update(data)
         size -= len(data)
     return digest
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file that appears whole or not at all, and is on the disk then.
-
-    Raises :class:`OSError`.
-    """
-    part = path.with_name(f".{path.name}")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

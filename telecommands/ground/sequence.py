@@ -12,6 +12,7 @@ from typing import Final
 
 from telecommands.auth import AHEAD
 from telecommands.ground.errors import SequenceUnusable
+from telecommands.whole_file import sync_folder
 
 _BLOCK: Final = 32
 _DIGITS: Final = 20
@@ -78,21 +79,13 @@ class SequenceFile:
             raise self._unusable(error) from error
         try:
             if new:
-                self._keep_name()
+                sync_folder(self._path.parent)
             self._lock(handle)
             yield handle
         except OSError as error:
             raise self._unusable(error) from error
         finally:
             os.close(handle)
-
-    def _keep_name(self) -> None:
-        """A power cut may take away a new file whose folder is not synchronised."""
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
     def _lock(self, handle: int) -> None:
         deadline = time.monotonic() + _LOCK_S

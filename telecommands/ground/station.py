@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 import zmq
 
+from telecommands.command_line import whole_number
 from telecommands.dictionary import DOWNLINK_PORT, TELECOMMAND_PORT, TELEMETRY_PORT
 from telecommands.failure import UNDECODABLE
 from telecommands.ground.commanding import TelecommandClient
@@ -27,6 +28,7 @@ from telecommands.ground.stations_file import StationEntry, read_stations
 from telecommands.ground.telemetry import TelemetryClient
 from telecommands.keys import TELECOMMAND_SUFFIX, KeyRefused, check_unit
 
+_PORT: Final = whole_number(1, 65_535, "a port")
 _PORTS: Final = (TELECOMMAND_PORT, TELEMETRY_PORT, DOWNLINK_PORT)
 
 
@@ -182,7 +184,7 @@ def _unit(text: str) -> str:
 
 
 def _ports(text: str) -> tuple[int, ...]:
-    ports = tuple(int(word) for word in text.split(",") if word.isdigit())
-    if len(ports) != 3 or not all(0 < port <= 65_535 for port in ports):
+    words = text.split(",")
+    if len(words) != 3:
         raise argparse.ArgumentTypeError(f"{text!r} is not three ports, as in 5701,5702,5703")
-    return ports
+    return tuple(map(_PORT, words))

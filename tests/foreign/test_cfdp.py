@@ -16,8 +16,9 @@ pytest.importorskip("cfdp", reason="the foreign CFDP entity is not installed (ex
 pytest.importorskip("cfdppy", reason="cfdp-py is not installed (extra gateway)")
 
 from deploy.faults.gateway_kills import OfferedFile, file_gateway, kill_in_mid_file
-from deploy.rig.cfdp_peer import cfdp_peer, free_ports
+from deploy.rig.cfdp_peer import cfdp_peer
 from deploy.rig.flight_unit import wait_until
+from deploy.rig.ports import free_udp_ports
 from telecommands.dictionary import DownlinkClass, ProductOffer
 from telecommands.gateway.files.entity import CfdpEntity
 from telecommands.gateway.files.link import UdpLink
@@ -31,7 +32,7 @@ _SHA256 = hashlib.sha256(_CONTENT).hexdigest()
 
 @pytest.fixture
 def ports() -> tuple[int, int]:
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     return own, other
 
 

@@ -12,9 +12,10 @@ pytest.importorskip("cfdppy", reason="cfdp-py is not installed (extra gateway)")
 
 from deploy.faults.gateway_kills import file_gateway, station_options
 from deploy.faults.small_package import write_small_package
-from deploy.rig.cfdp_peer import cfdp_peer, free_ports
+from deploy.rig.cfdp_peer import cfdp_peer
 from deploy.rig.flight_unit import wait_until
 from deploy.rig.forked import flight_unit
+from deploy.rig.ports import free_udp_ports
 from telecommands.dictionary import LONGEST_UPLINK_CHUNK, Stage
 from telecommands.ground.package_archive import open_package
 
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 def test_a_package_from_mission_control_is_staged_although_the_service_was_killed(
     tmp_path: Path,
 ) -> None:
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     folder = write_small_package(tmp_path / "one-layer-1.1", version="1.1")
     bucket = tmp_path / "bucket"
     with (

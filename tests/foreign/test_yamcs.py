@@ -9,7 +9,6 @@ import base64
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -26,6 +25,7 @@ import pytest
 from deploy.faults.small_package import write_small_package
 from deploy.rig.flight_unit import FlightUnit, wait_until
 from deploy.rig.forked import flight_unit
+from deploy.rig.ports import free_tcp_ports
 from deploy.yamcs.configuration import write_configuration
 from deploy.yamcs.server import YamcsUnavailable, command, python, running
 from telecommands.dictionary import PACKETS, TELECOMMANDS, Topic
@@ -111,7 +111,7 @@ class _Mission:
 @pytest.fixture(scope="module")
 def mission(tmp_path_factory: pytest.TempPathFactory, simulated: Simulated) -> Iterator[_Mission]:
     folder = tmp_path_factory.mktemp("yamcs")
-    port, page = _free_port(), _free_port()
+    port, page = free_tcp_ports(2)
     with ExitStack() as parts:
         unit = parts.enter_context(flight_unit(folder / "unit"))
         unit.use_package(write_small_package(folder / "package"))
@@ -305,10 +305,3 @@ def _received(mission: _Mission) -> dict[tuple[str, int, int], dict[str, Any]]:
             if f"{prefix}seq" in values:
                 found[topic, values[f"{prefix}boot"], values[f"{prefix}seq"]] = values
     return found
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import socket
 import subprocess
 import time
 import urllib.error
@@ -19,8 +18,8 @@ from typing import Any
 import pytest
 from spacepackets.cfdp.pdu import FileDataPdu, FinishedPdu
 
-from deploy.rig.cfdp_peer import free_ports
 from deploy.rig.flight_unit import wait_until
+from deploy.rig.ports import free_tcp_ports, free_udp_ports
 from deploy.yamcs.server import INSTALLED, command
 from telecommands.gateway.files.entity import CfdpEntity
 from telecommands.gateway.files.library import read_pdu
@@ -155,9 +154,7 @@ class Yamcs:
 def yamcs(folder: Path, listen: int, peer: int) -> Iterator[Yamcs]:
     """A server with a CFDP service whose links lead to us."""
     (folder / "etc").mkdir(parents=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    (port,) = free_tcp_ports(1)
     for name, text in (
         ("yamcs.yaml", _SERVER.format(port=port)),
         ("yamcs.test.yaml", _INSTANCE.format(listen=listen, peer=peer)),
@@ -180,7 +177,7 @@ def yamcs(folder: Path, listen: int, peer: int) -> Iterator[Yamcs]:
 def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_are_lost(
     tmp_path: Path,
 ) -> None:
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     counts: Counter[str] = Counter()
     arrived: list[Path | None] = []
     settings = CfdpSettings(pdu_bytes=4096, resend_s=0.5, bytes_per_second=5e6)
@@ -217,7 +214,7 @@ def test_files_are_equal_in_a_bucket_and_from_it_while_five_percent_of_the_pdus_
 def test_a_product_is_in_the_bucket_once_after_kills_in_mid_file_and_before_the_report(
     tmp_path: Path,
 ) -> None:
-    own, other = free_ports(2)
+    own, other = free_udp_ports(2)
     counts: Counter[str] = Counter()
     settings = CfdpSettings(pdu_bytes=4096, resend_s=0.5)
     path, name = tmp_path / "file", "unit_job_mask.npy"

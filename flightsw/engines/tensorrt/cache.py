@@ -16,8 +16,8 @@ from typing import Annotated, Final
 import msgspec
 import structlog
 
-from flightsw.host.disk import write_whole
 from telecommands.failure import UNDECODABLE
+from telecommands.whole_file import write_whole
 
 _log: Final = structlog.get_logger(__name__)
 

@@ -9,9 +9,8 @@ import threading
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from typing_extensions import Self
-
 from telecommands.dashboard.archive.writer import connect, guarded, make_private
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import LogConflict, LogFull, UsageError
 
 MOST_OBJECT_BYTES: Final = 4 << 20
@@ -35,7 +34,7 @@ class LogObject(NamedTuple):
     body: bytes
 
 
-class OperatorsLog:
+class OperatorsLog(Closable):
     """Only its owner may read the file.  For any thread; a context manager.
 
     Raises :class:`~telecommands.ground.errors.ArchiveError` if the file cannot be used.
@@ -89,12 +88,6 @@ class OperatorsLog:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _check(self, key: str, revision: int, size: int) -> None:
         sql = "SELECT revision FROM object WHERE key = ?"

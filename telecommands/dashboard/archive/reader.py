@@ -10,10 +10,9 @@ from pathlib import Path
 from queue import Empty, LifoQueue
 from typing import Final, NamedTuple
 
-from typing_extensions import Self
-
 from telecommands.dashboard.archive.writer import check_version, connect
 from telecommands.dashboard.points.reduction import Gap, Sample
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import ArchiveError
 
 QUERY_S: Final = 5.0
@@ -36,7 +35,7 @@ class StoredBody(NamedTuple):
     body: bytes
 
 
-class ArchiveReader:
+class ArchiveReader(Closable):
     """Read-only.  One thread at a time; a context manager.  Times are UTC nanoseconds.
 
     Raises :class:`ArchiveError` if the file is not an archive, or a query takes more than 5 s.
@@ -165,12 +164,6 @@ class ArchiveReader:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _one(self, sql: str, *values: object) -> tuple[int, ...]:
         return self._all(sql, *values)[0]

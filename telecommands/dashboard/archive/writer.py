@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
-from typing_extensions import Self
 
 from telecommands.dashboard.alarms import Alarm, AlarmBook
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.reduction import Extremes, Gap, is_number
 from telecommands.dictionary import Event, Packet, Record
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import ArchiveError
 from telecommands.ground.limits import parameters_in
 from telecommands.ground.telemetry import PacketOrder, Place
@@ -81,7 +81,7 @@ class ArchivedPacket(NamedTuple):
     gap: Gap | None
 
 
-class Archive:
+class Archive(Closable):
     """The archive's writer, and the alarms that its packets raise; a context manager.
 
     One thread at a time, except ``write_sent``, ``change_alarm`` and ``alarms``.
@@ -159,12 +159,6 @@ class Archive:
         """Close the file, and release it for another bridge."""
         self._connection.close()
         os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _resume(self) -> None:
         """Load topics, keys and the last packets from the file."""

@@ -37,7 +37,7 @@ import { signatureHeader } from './token.js';
  */
 
 /** A failed request: its cause and its cure. */
-export class BridgeError extends Error {
+class BridgeError extends Error {
   /**
    * @param {string} code
    * @param {string} cause

@@ -41,7 +41,7 @@ export class LimitProvider {
  * @param {Limits} limits
  * @param {number|undefined} value
  */
-export function evaluateValue(limits, value) {
+function evaluateValue(limits, value) {
   if (typeof value !== 'number') return undefined;
   const above = (limit) => typeof limit === 'number' && value >= limit;
   const below = (limit) => typeof limit === 'number' && value <= limit;

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
 from cfdppy.handler.common import PacketDestination, get_packet_destination
-from typing_extensions import Self
 
 from telecommands.gateway.files.library import read_pdu
 from telecommands.gateway.files.receiving import FileReceiver
 from telecommands.gateway.files.sending import FileSender
 from telecommands.gateway.files.settings import LONGEST_PDU, CfdpSettings
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import GroundError, LinkError, TransferFailed
 
 _TURN_S: Final = 0.05
@@ -39,7 +39,7 @@ class PduLink(Protocol):
     def receive(self, timeout_s: float) -> bytes | None: ...  # noqa: D102
 
 
-class CfdpEntity:
+class CfdpEntity(Closable):
     """Sends files one after the other and receives files, until it is closed.
 
     ``completed`` is that of :class:`FileSender`, called on the entity's thread.  ``counts`` counts
@@ -97,12 +97,6 @@ class CfdpEntity:
         """End the thread; a transaction that is not finished is given up."""
         self._stop.set()
         self._thread.join(_ENDING_S)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     # --- The thread --------------------------------------------------------------------------
 

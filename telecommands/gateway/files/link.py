@@ -7,9 +7,8 @@ import socket
 from collections import Counter
 from typing import Final, TypeAlias
 
-from typing_extensions import Self
-
 from telecommands.gateway.files.settings import LONGEST_PDU
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import LinkError
 
 Address: TypeAlias = tuple[str, int]
@@ -17,7 +16,7 @@ Address: TypeAlias = tuple[str, int]
 _BUFFER_BYTES: Final = 4 << 20  # the system may grant less
 
 
-class UdpLink:
+class UdpLink(Closable):
     """A datagram socket that one thread uses; nothing blocks but :meth:`receive`, for a while.
 
     ``counts`` counts datagrams of unknown hosts and those that the system did not take.
@@ -73,9 +72,3 @@ class UdpLink:
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

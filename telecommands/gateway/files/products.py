@@ -11,8 +11,8 @@ from typing import Final, Protocol
 from telecommands.dictionary import ProductOffer
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import GroundError, NoAnswer, TransferFailed, product_error
-from telecommands.ground.part_file import write_whole
 from telecommands.ground.station import Station
+from telecommands.whole_file import write_whole
 
 ASK_S: Final = 0.5
 """Pause between two requests for the next product."""

@@ -37,7 +37,7 @@ from telecommands.gateway.files.library import (
     transaction_of,
 )
 from telecommands.gateway.files.settings import CfdpSettings
-from telecommands.ground.part_file import sync_folder
+from telecommands.whole_file import sync_folder
 
 PART: Final = ".part"
 

@@ -7,10 +7,10 @@ import socket
 from collections import Counter
 from typing import Final
 
-from typing_extensions import Self
-
 from telecommands.gateway.files.link import Address
+from telecommands.ground.closable import Closable
 from telecommands.ground.errors import LinkError
+from telecommands.ground.listening import listening_socket
 
 _FIXED_HEADER: Final = 4  # bytes; the second and third are the length of what follows the header
 _VERSION: Final = 1  # of CFDP, in the first three bits
@@ -19,7 +19,7 @@ _ENOUGH_WAITING: Final = 1 << 18  # bytes from which it has enough to do
 _READ_BYTES: Final = 1 << 16
 
 
-class StreamLink:
+class StreamLink(Closable):
     """Serves one connection, the newest; the peer's end of it loses what was on its way.
 
     A peer that does not read loses PDUs, and nothing waits for it.  ``counts`` counts those, and
@@ -31,7 +31,7 @@ class StreamLink:
         self._peer: socket.socket | None = None
         self._received, self._waiting = bytearray(), bytearray()
         try:
-            self._server = socket.create_server(listen, backlog=1)
+            self._server = listening_socket(listen)
         except OSError as error:
             cause = f"cannot be used for CFDP ({error.strerror or error})"
             cure = "Give another address, as in --listen 127.0.0.1:7001"
@@ -76,12 +76,6 @@ class StreamLink:
         """Close the connection and the address."""
         self._drop()
         self._server.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _next(self) -> bytes | None:
         """Cut the next PDU off what was received."""

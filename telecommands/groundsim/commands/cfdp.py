@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from telecommands.command_line import address
 from telecommands.ground.arguments import fields_of
 from telecommands.ground.errors import LinkError, UsageError
 from telecommands.ground.station import add_station_options, station_of
+from telecommands.groundsim.signals import stopped_by_signals
 from telecommands.value_types import valid_values
 
 if TYPE_CHECKING:
@@ -84,7 +86,6 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UsageError("groundsim cfdp", "needs cfdp-py", cure) from error
     settings = _settings(arguments)
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
     gateway = FileGateway(
         station_of(arguments),
         arguments.folder,
@@ -96,17 +97,13 @@ def _run(arguments: argparse.Namespace) -> int:
         down=arguments.only != "up",
         up=arguments.only != "down",
     )
-    host, port = gateway.address
-    print(f"cfdp  entity {settings.local} at {host}:{port}", flush=True)
-    try:
-        while gateway.alive and not ended.wait(_TICK_S):
-            pass
+    with stopped_by_signals(ended.set), closing(gateway):
+        host, port = gateway.address
+        print(f"cfdp  entity {settings.local} at {host}:{port}", flush=True)
+        while gateway.alive and not ended.is_set():
+            time.sleep(_TICK_S)  # a handler must not set what is waited for in the same thread
         if not gateway.alive:
             raise LinkError("the CFDP entity", "ended by an internal error", "Start it again")
-    except KeyboardInterrupt:  # the usual way to end it
-        pass
-    finally:
-        gateway.close()
     for what, count in sorted(gateway.counts.items()):
         print(f"groundsim: {count} PDUs {what}", file=sys.stderr)
     return 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from telecommands.command_line import port_number
 from telecommands.dashboard.address import LIFETIME_S, PORT, PageToken, address_of, issuer_of
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.ground.errors import UsageError
@@ -21,9 +20,7 @@ from telecommands.ground.station import (
     station_of,
     unit_options,
 )
-
-if TYPE_CHECKING:
-    from telecommands.dashboard.bridge import Dashboard
+from telecommands.groundsim.signals import stopped_by_signals
 
 _NEEDED: Final = ("starlette", "uvicorn", "websockets")
 _EPILOG: Final = (
@@ -45,7 +42,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.set_defaults(command=_run)
     parser.add_argument(
-        "--port", type=_port, default=PORT, help="TCP port; 0: any free port (%(default)s)"
+        "--port", type=port_number, default=PORT, help="TCP port; 0: any free port (%(default)s)"
     )
     parser.add_argument("--address", action="store_true", help="print address and token, and exit")
     parser.add_argument(
@@ -139,7 +136,7 @@ def _serve(arguments: argparse.Namespace, units: Sequence[UnitSettings]) -> int:
         received=arguments.received,
         fetch=arguments.fetch,
     )
-    with Dashboard(settings, *units) as dashboard, _signals(dashboard):
+    with Dashboard(settings, *units) as dashboard, stopped_by_signals(dashboard.stop):
         token = dashboard.token(time.time())
         print(_greeting(dashboard.port, token, arguments.key_name), flush=True)
         dashboard.serve()
@@ -153,21 +150,3 @@ def _greeting(port: int, token: PageToken | None, name: str) -> str:
     if sys.stdout.isatty():
         return f"{address_of(port, token)}  (can send telecommands as {name})"
     return f"{address_of(port, None)}  (read-only; --address prints the one for {name})"
-
-
-@contextmanager
-def _signals(dashboard: Dashboard) -> Iterator[None]:
-    """Ctrl-C and systemd's SIGTERM shut it down cleanly."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: dashboard.stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text[:6]) <= 65_535):
-        raise argparse.ArgumentTypeError(f"{text!r:.40} is not a port from 0 to 65535")
-    return int(text)

@@ -11,16 +11,16 @@ from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 
-from telecommands.dashboard.archive.reader import ArchiveReader
-from telecommands.dashboard.archive.table import ExportRow, rows_of
 from telecommands.dashboard.points.catalogue import PointCatalogue
 from telecommands.dashboard.points.point import Point
-from telecommands.ground.arguments import read_time
 from telecommands.ground.errors import UsageError, product_error
+from telecommands.times import read_time
 
-_COLUMNS: Final = ExportRow._fields
+if TYPE_CHECKING:
+    from telecommands.dashboard.archive.table import ExportRow
+
 _BATCH: Final = 50_000
 _LATEST_NS: Final = 2**63 - 1
 _EPILOG: Final = (
@@ -61,6 +61,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # SQLite loads slowly: a telecommand must not wait for it.
+    from telecommands.dashboard.archive.reader import ArchiveReader  # noqa: PLC0415
+    from telecommands.dashboard.archive.table import rows_of  # noqa: PLC0415
+
     start, end = _time(arguments.start, 0), _time(arguments.end, _LATEST_NS)
     if start > end:
         raise UsageError("--start", "is later than --end", "Swap the two times")
@@ -115,7 +119,7 @@ def _write_file(path: Path, rows: Iterable[ExportRow]) -> int:
 
 def _write_csv(file: IO[str], rows: Iterable[ExportRow]) -> int:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    writer.writerow(_columns())
     count = 0
     for row in rows:
         writer.writerow(row)
@@ -132,7 +136,7 @@ def _write_parquet(path: Path, rows: Iterable[ExportRow]) -> int:
 
     whole, text = pyarrow.int64(), pyarrow.string()
     types = (text, whole, text, whole, whole, pyarrow.float64(), text, whole)
-    schema = pyarrow.schema(list(zip(_COLUMNS, types, strict=True)))
+    schema = pyarrow.schema(list(zip(_columns(), types, strict=True)))
     count = 0
     with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         for batch in _batches(rows):
@@ -140,6 +144,12 @@ def _write_parquet(path: Path, rows: Iterable[ExportRow]) -> int:
             writer.write_table(pyarrow.table(columns, schema=schema))
             count += len(batch)
     return count
+
+
+def _columns() -> tuple[str, ...]:
+    from telecommands.dashboard.archive.table import ExportRow  # noqa: PLC0415 - as above
+
+    return ExportRow._fields
 
 
 def _batches(rows: Iterable[ExportRow]) -> Iterator[list[ExportRow]]:

@@ -5,23 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from telecommands.dictionary import ProductOffer, Stage
-from telecommands.ground import downlink
+from telecommands.dictionary import Stage
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import TransferFailed
 from telecommands.ground.readable import stage_lines
 from telecommands.ground.station import Station, add_station_options, station_of
 from telecommands.groundsim.commands.send import exit_status
 from telecommands.groundsim.reception import receive_products
+from telecommands.groundsim.transfer_bar import transfer_bar
 from telecommands.units import size
 
 _CONTACT_ANSWER_S: Final = 30.0
@@ -73,7 +69,12 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"groundsim: {error}", file=sys.stderr)
 
     count = 0
-    with _bar() as progress, station.downlink(arguments.folder, progress) as receiver:
+    with (
+        transfer_bar() as show,
+        station.downlink(
+            arguments.folder, lambda offer, stored: show(offer.name, stored, offer.size)
+        ) as receiver,
+    ):
         started = time.monotonic()
         for product in receive_products(
             receiver, lambda _, idle: idle < arguments.wait, failed, most=arguments.count
@@ -112,28 +113,6 @@ def _ended(complete: bool, what: str) -> int:
     if not complete and what:
         print(f"groundsim: {what}", file=sys.stderr)
     return 0 if complete else 1
-
-
-@contextmanager
-def _bar() -> Iterator[downlink.ProgressCallback | None]:
-    """A progress bar for the current product, on a terminal only."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task("", visible=False)
-        shown = ""
-
-        def show(offer: ProductOffer, stored: int) -> None:
-            nonlocal shown
-            if offer.product != shown:
-                shown = offer.product
-                progress.reset(task, description=offer.name, total=offer.size, visible=True)
-            progress.update(task, completed=stored)
-
-        yield show
 
 
 def _contact(text: str) -> tuple[int, float]:

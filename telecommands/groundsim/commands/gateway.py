@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from telecommands.command_line import address
+from telecommands.command_line import address, whole_number
 from telecommands.ground.errors import UsageError, product_error
 from telecommands.ground.station import add_station_options, station_of
-
-if TYPE_CHECKING:
-    from telecommands.gateway.gateway import Gateway
+from telecommands.groundsim.signals import stopped_by_signals
+from telecommands.whole_file import write_whole
 
 _APID: Final = 100
 _LISTEN: Final = "127.0.0.1:5710"
-_IDLE_APID: Final = 2047
+_LAST_APID: Final = 2046  # 2047 is that of idle packets
 _EPILOG: Final = (
     "Speaks CCSDS space packets with PUS-C services 1, 3, 5, 8, 11, 17 and 20.  Anyone who can "
     "connect to it sends telecommands with the telecommand key of --as: listen on the loopback "
@@ -55,7 +51,10 @@ def add_parser(commands: Any) -> None:
         help="where mission control connects; port 0: any free port (%(default)s)",
     )
     parser.add_argument(
-        "--apid", type=_apid, default=_APID, help="application process of the unit (%(default)s)"
+        "--apid",
+        type=whole_number(1, _LAST_APID, "an APID"),
+        default=_APID,
+        help="application process of the unit (%(default)s)",
     )
     parser.add_argument(
         "--counts",
@@ -86,7 +85,10 @@ def _run(arguments: argparse.Namespace) -> int:
         counts=counts,
         hazardous=arguments.hazardous,
     )
-    with Gateway(settings, lambda: station_of(arguments), _log) as gateway, _signals(gateway):
+    with (
+        Gateway(settings, lambda: station_of(arguments), _log) as gateway,
+        stopped_by_signals(gateway.stop),
+    ):
         host, port = gateway.address
         print(f"{host}:{port}  (APID {arguments.apid}, as {arguments.key_name})", flush=True)
         gateway.run()
@@ -108,33 +110,12 @@ def _write_database(arguments: argparse.Namespace) -> int:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
+        write_whole(path, content)
     except OSError as error:
         raise product_error(path, error) from error
 
 
 def _log(sentence: str) -> None:
     print(f"groundsim gateway: {sentence}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _signals(gateway: Gateway) -> Iterator[None]:
-    """Ctrl-C and systemd's SIGTERM end it cleanly."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: gateway.stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _apid(text: str) -> int:
-    if not text.isdigit() or not 0 < int(text[:5]) < _IDLE_APID:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an APID from 1 to 2046")
-    return int(text)

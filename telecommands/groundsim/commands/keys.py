@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from telecommands.dictionary import Role
-from telecommands.ground.arguments import read_time
 from telecommands.ground.commanding import TelecommandClient
 from telecommands.ground.connection import GroundKeys
 from telecommands.ground.errors import UnusableKey, UsageError
@@ -31,6 +30,7 @@ from telecommands.keys import (
     read_unit,
     unit_metadata,
 )
+from telecommands.times import read_time
 
 
 def add_parser(commands: Any) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import yaml
 
 from telecommands.ground.station import add_station_options, station_of
 from telecommands.groundsim.commands.send import AFTER_INTERRUPT
-from telecommands.groundsim.scenarios.file import read_scenario
-from telecommands.groundsim.scenarios.run import ScenarioRun, StepResult
+
+if TYPE_CHECKING:
+    from telecommands.groundsim.scenarios.run import StepResult
 
 _EPILOG: Final = (
     "docs/scenarios/README.md describes the file.  Exit status: 0 if all steps passed, 1 if a "
@@ -48,6 +48,10 @@ def add_parser(commands: Any) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    # YAML loads slowly: a telecommand must not wait for it.
+    from telecommands.groundsim.scenarios.file import read_scenario  # noqa: PLC0415
+    from telecommands.groundsim.scenarios.run import ScenarioRun  # noqa: PLC0415
+
     scenario = read_scenario(arguments.scenario, dict(arguments.replaced))
     results: list[StepResult] = []
     with ScenarioRun(station_of(arguments), arguments.folder) as run:
@@ -76,6 +80,8 @@ def _report(result: StepResult, *, json: bool) -> None:
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:
+    import yaml  # noqa: PLC0415 - as above
+
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not name=value")

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
 if TYPE_CHECKING:
     from telecommands.groundsim.scenes.scene import ProgressCallback
 
@@ -90,6 +88,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _progress_bar() -> Iterator[ProgressCallback]:
+    from tqdm import tqdm  # noqa: PLC0415 - as the image libraries
+
     with (
         tqdm(unit="tile", leave=False, disable=not sys.stderr.isatty()) as bar,
         _lasting_interrupts() as check,

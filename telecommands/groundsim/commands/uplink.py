@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from telecommands.command_line import whole_number
 from telecommands.dictionary import LONGEST_UPLINK_CHUNK
 from telecommands.ground.package_archive import PackageArchive, open_package
 from telecommands.ground.station import add_station_options, station_of
-from telecommands.ground.uplink import UplinkProgress, uplink
+from telecommands.ground.uplink import uplink
+from telecommands.groundsim.transfer_bar import transfer_bar
 from telecommands.units import size
 
 _EPILOG: Final = (
@@ -41,7 +39,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--chunk-bytes",
-        type=_chunk_bytes,
+        type=whole_number(1, LONGEST_UPLINK_CHUNK, "a number of bytes"),
         default=LONGEST_UPLINK_CHUNK,
         metavar="N",
         help="bytes of a telecommand; fewer for a slow link (%(default)d)",
@@ -55,9 +53,14 @@ def _run(arguments: argparse.Namespace) -> int:
     with (
         open_package(arguments.package, arguments.name) as package,
         station.commanding() as client,
-        _bar(package.name) as progress,
+        transfer_bar() as show,
     ):
-        sent = uplink(client, package, progress, chunk_bytes=arguments.chunk_bytes)
+        sent = uplink(
+            client,
+            package,
+            lambda stored, total: show(package.name, stored, total),
+            chunk_bytes=arguments.chunk_bytes,
+        )
     _report(package, sent=sent, json=arguments.json)
     return 0
 
@@ -76,22 +79,3 @@ def _report(package: PackageArchive, *, sent: bool, json: bool) -> None:
     print(f"{package.name}  {how}")
     stage = f"groundsim send STAGE_MODEL package={package.name} sha256={package.checksums}"
     print(f"Next: {stage}", file=sys.stderr)
-
-
-@contextmanager
-def _bar(name: str) -> Iterator[UplinkProgress | None]:
-    """A progress bar, on a terminal only."""
-    console = Console(stderr=True, highlight=False, markup=False)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), console=console, transient=True) as progress:
-        task = progress.add_task(name)
-        yield lambda stored, total: progress.update(task, completed=stored, total=total)
-
-
-def _chunk_bytes(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= LONGEST_UPLINK_CHUNK:
-        raise argparse.ArgumentTypeError(f"{text!r} is not 1 to {LONGEST_UPLINK_CHUNK}")
-    return int(text)

@@ -14,8 +14,8 @@ from msgspec import Meta
 from typing_extensions import override
 
 from telecommands.dictionary import Code, Stage, Topic
-from telecommands.ground.arguments import read_span
 from telecommands.ground.readable import pairs
+from telecommands.times import read_span
 
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86_400)]
 Name: TypeAlias = Annotated[str, Meta(pattern=r"^\w+\Z")]

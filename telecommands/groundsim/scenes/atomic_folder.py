@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from telecommands.ground.errors import ProductExists, product_error
-from telecommands.ground.part_file import sync_folder
+from telecommands.whole_file import sync_folder
 
 
 @contextmanager

@@ -6,11 +6,14 @@ import argparse
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from telecommands.command_line import address, pages
+from flightsw.cli import main as flightsw_main
+from telecommands.command_line import address, pages, whole_number
+from telecommands.groundsim.cli import main as groundsim_main
 
 _ROOT = Path(__file__).parents[3]
 _MODULES = {"flightsw": "flightsw", "groundsim": "telecommands.groundsim"}
@@ -56,9 +59,43 @@ def test_the_pages_of_a_checkout_are_its_own() -> None:
 def test_an_address_is_a_host_and_a_port() -> None:
     assert address("127.0.0.1:0") == ("127.0.0.1", 0)
     assert address("host:65535") == ("host", 65_535)
-    for text in ("5710", ":5710", "host:", "host:65536", "host:9999999999", "host:\u00b2"):
+    wrong = ("5710", ":5710", "host:", "host:65536", "host:000065536", "host:9999999999")
+    for text in (*wrong, "host:\u00b2"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not an address and a port"):
             address(text)
+
+
+def test_a_whole_number_is_in_its_range_and_in_ascii_digits() -> None:
+    read = whole_number(1, 2046, "an APID")
+    assert [read(text) for text in ("1", "2046", "0002046")] == [1, 2046, 2046]
+    for text in ("", "0", "2047", "000065536", "-1", "+1", " 1", "1_0", "1.0", "\u00b2", "\u0661"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not an APID from 1 to 2046"):
+            read(text)
+    with pytest.raises(argparse.ArgumentTypeError, match=r"\A'1{39} is not an APID"):
+        read("1" * 5000)  # more digits than Python converts
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("groundsim gateway --apid 000020470", "'000020470' is not an APID from 1 to 2046"),
+        ("groundsim gateway --listen host:000065536", "is not an address and a port (0 to 65535)"),
+        ("groundsim dashboard --port 000000065536", "is not a port from 0 to 65535"),
+        ("groundsim uplink x --chunk-bytes \u00b2", "is not a number of bytes from 1 to 49152"),
+        ("groundsim wait --ports 1,2,3,x", "is not three ports"),
+        ("groundsim wait --ports 1,2,\u00b2", "'\u00b2' is not a port from 1 to 65535"),
+        ("flightsw reprocess a b --workers 4097", "is not a number of workers from 1 to 4096"),
+        ("flightsw process a -o b --threshold 0", "'0' is not a whole number of per cent"),
+        ("flightsw process a -o b --buffer nan", "'nan' is not a number of metres from 0 to"),
+    ],
+)
+def test_a_number_out_of_range_is_named_with_its_range(
+    line: str, cause: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command, *words = line.split()
+    with suppress(SystemExit):  # flightsw.cli leaves it to the process
+        assert {"flightsw": flightsw_main, "groundsim": groundsim_main}[command](words) == 2
+    assert cause in capsys.readouterr().err
 
 
 def test_a_handled_interrupt_in_code_from_a_string_leaves_the_exit_status(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_the_message_says_that_a_client_only_relays(board: Board, capsys: Captur
         (("--roles", ""), "--roles has no role"),
         (("--expires", "soon"), "--expires cannot be 'soon', which is not a time"),
         (("--expires", "+1y"), "--expires cannot be '+1y'"),
+        (("--expires", "+9999999d"), "--expires cannot be '+9999999d'"),  # after the year 9999
         (("--old-until", "later"), "--old-until cannot be 'later'"),
     ],
 )
@@ -133,6 +134,13 @@ def test_another_key_of_a_known_name_needs_a_time_until_which_both_count(
     (listed,) = json.loads(capsys.readouterr().out)
     assert listed["retiring"] != listed["fingerprint"]
     assert listed["roles"] == ["watch", "command"]
+
+
+def test_the_end_of_a_key_is_kept_to_the_microsecond(board: Board) -> None:
+    assert board.authorise() == 0
+    board.replace("alice")
+    assert board.authorise("--old-until", "2100-01-31T12:00:00.123457Z") == 0
+    assert board.alice.keys[0].until == 4_105_080_000_123_457_000
 
 
 def test_a_revoked_client_is_gone_with_its_rotated_keys(board: Board, capsys: Capture) -> None:

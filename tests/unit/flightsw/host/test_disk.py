@@ -18,8 +18,8 @@ from flightsw.host.disk import (
     read_plain,
     remove_remains,
     sha256,
-    write_whole,
 )
+from telecommands.whole_file import write_whole
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
@@ -49,31 +49,6 @@ def test_too_little_room_is_found_before_anything_is_written(tmp_path: Path) -> 
     check_space(tmp_path / "not there yet", 1)
     with pytest.raises(DiskFull, match="too little room"):
         check_space(tmp_path, 1 << 60)
-
-
-def test_a_whole_file_replaces_the_old_one_and_has_its_mode(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    write_whole(path, b"old", 0o600)
-    assert path.stat().st_mode & 0o777 == 0o600
-    write_whole(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_write_leaves_the_old_file_and_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    path = tmp_path / "file"
-    write_whole(path, b"old")
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            write_whole(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def _socket(path: Path) -> None:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from telecommands.dictionary import TELECOMMANDS
-from telecommands.ground.arguments import read_arguments, read_span, read_time, read_times
+from telecommands.ground.arguments import read_arguments, read_times
 from telecommands.ground.errors import UsageError
 from telecommands.groundsim.listing import all_telecommands, one_telecommand
 
@@ -81,23 +79,6 @@ def test_what_does_not_fit_is_named(name: str, pairs: list[str], said: str) -> N
     with pytest.raises(UsageError) as error:
         read_arguments(name, pairs, NOW)
     assert said in str(error.value)
-
-
-@given(st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1)))  # noqa: DTZ001 - UTC without saying
-def test_a_time_without_a_zone_is_utc_to_the_microsecond(moment: datetime) -> None:
-    t = read_time(moment.isoformat(), NOW)
-    assert t == read_time(moment.isoformat() + "Z", NOW)
-    whole = int(moment.replace(microsecond=0, tzinfo=timezone.utc).timestamp())
-    assert t == whole * 10**9 + moment.microsecond * 1000
-
-
-def test_spans_of_time_have_units() -> None:
-    assert [read_span(f"+{text}") for text in ("250ms", "10", "1.5s", "2min", "1h", "1d")] == [
-        0.25, 10, 1.5, 120, 3600, 86_400,
-    ]  # fmt: skip
-    for text in ("10s", "+10 fortnights", "+-1s", "+"):
-        with pytest.raises(ValueError, match="not a duration"):
-            read_span(text)
 
 
 def test_only_times_of_a_scenario_are_resolved_and_wrong_arguments_stay_wrong() -> None:

@@ -1,7 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -42,8 +47,46 @@ def test_a_wrong_option_is_refused_before_anything_is_opened(
 def test_an_address_in_use_is_named_with_its_cure(
     station: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-        assert main(["cfdp", str(tmp_path / "received"), "--listen", address, *station]) == 1
-    assert f"groundsim: {address} cannot be used for CFDP" in capsys.readouterr().err
+    for kind, options in ((socket.SOCK_DGRAM, []), (socket.SOCK_STREAM, ["--tcp"])):
+        with socket.socket(type=kind) as taken:
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            words = ["cfdp", str(tmp_path / "received"), "--listen", address, *options]
+            assert main([*words, *station]) == 1
+        said = f"groundsim: {address} cannot be used for CFDP (Address already in use). "
+        assert said in capsys.readouterr().err
+
+
+@contextmanager
+def _signals_to_this_process(number: int) -> Iterator[None]:
+    """Send it five times a second."""
+    enough = threading.Event()
+
+    def send() -> None:
+        while not enough.wait(0.2):
+            os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        sender.join()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_it_well_and_its_handler_is_then_what_it_was(
+    number: int, station: list[str], tmp_path: Path
+) -> None:
+    def ours(*_: object) -> None:
+        """A signal that arrives before or after the command."""
+
+    before = signal.signal(number, ours)
+    try:
+        with _signals_to_this_process(number):
+            words = ["--listen", "127.0.0.1:0", "--only", "up", *station]
+            assert main(["cfdp", str(tmp_path / "received"), *words]) == 0
+        assert signal.getsignal(number) is ours
+    finally:
+        signal.signal(number, before)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -52,6 +54,18 @@ def test_the_target_for_cosmos_has_every_telecommand(tmp_path: Path) -> None:
     assert all(f"COMMAND FLIGHTSW {name} BIG_ENDIAN" in commands for name in TELECOMMANDS)
     assert "APPEND_ID_ITEM CCSDS_APID 11 UINT 9" in (definitions / "tlm.txt").read_text()
     assert "TARGET FLIGHTSW" in (tmp_path / "plugin.txt").read_text()
+
+
+def test_a_database_that_cannot_be_put_on_the_disk_leaves_no_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["gateway", "--xtce", str(tmp_path / "flightsw.xml")]) == 1
+    assert "has no space left" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
