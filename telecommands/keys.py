@@ -24,6 +24,7 @@ import zmq.auth
 
 from telecommands.auth import SECRET_BYTES, TelecommandKey
 from telecommands.dictionary import UnitName
+from telecommands.failure import reason_of
 from telecommands.whole_file import sync_folder
 
 PUBLIC_SUFFIX: Final = ".key"
@@ -196,7 +197,7 @@ def read_key_file(path: Path, *, secret: bool) -> bytes:
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        cause = "is a link" if path.is_symlink() else f"cannot be read: {_reason(error)}"
+        cause = "is a link" if path.is_symlink() else f"cannot be read: {reason_of(error)}"
         raise KeyRefused(path, cause, "Give a key file that exists and is yours") from error
     try:
         mode = os.fstat(handle).st_mode
@@ -221,7 +222,7 @@ def make_key_folder(folder: Path) -> None:
             _give_to_the_owner(folder)
         mode = folder.stat().st_mode
     except OSError as error:
-        raise KeyRefused(folder, f"cannot be used: {_reason(error)}", _WRITABLE) from error
+        raise KeyRefused(folder, f"cannot be used: {reason_of(error)}", _WRITABLE) from error
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise KeyRefused(folder, "is writable by other users", f"Run: chmod 700 {folder}")
 
@@ -246,7 +247,7 @@ def publish_key_file(path: Path, content: bytes, *, replace: bool = False) -> No
     except FileExistsError:
         _refuse_existing(path)
     except OSError as error:
-        raise KeyRefused(path, _reason(error), _WRITABLE) from error
+        raise KeyRefused(path, reason_of(error), _WRITABLE) from error
 
 
 def _metadata(content: bytes) -> dict[str, str]:
@@ -280,7 +281,3 @@ def _certificate(path: Path) -> tuple[bytes, bytes | None]:
         if key is not None and _Z85.match(key) is None:
             raise KeyRefused(path, "holds a key that is not 40 characters of Z85", "Copy it again")
     return public, secret
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

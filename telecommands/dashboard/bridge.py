@@ -19,6 +19,7 @@ from telecommands.dashboard.unit import Unit
 from telecommands.dashboard.unit_settings import UnitSettings
 from telecommands.dashboard.web.access import PageAccess
 from telecommands.dashboard.web.app import Bridge, application
+from telecommands.failure import reason_of
 from telecommands.ground.errors import UsageError
 from telecommands.ground.listening import listening_socket
 
@@ -168,6 +169,6 @@ def _listener(port: int) -> socket.socket:
     try:
         return listening_socket((HOST, port))  # early clients wait until the server is ready
     except OSError as error:
-        cause = f"cannot be opened ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be opened ({reason_of(error)})"
         cure = "Stop the process that listens there, or give another --port (0: any free port)"
         raise UsageError(f"{HOST}:{port}", cause, cure) from error

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from typing_extensions import Self
 
+from telecommands.failure import reason_of
 from telecommands.ground.errors import SequenceUnusable
 from telecommands.whole_file import sync_folder
 
@@ -118,5 +119,5 @@ class CountFile:
         return state
 
     def _unusable(self, error: OSError) -> SequenceUnusable:
-        cause = f"cannot be used ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be used ({reason_of(error)})"
         return SequenceUnusable(self._path, cause, "Give a file that can be written (--counts)")

@@ -17,6 +17,7 @@ from typing import Final
 
 from typing_extensions import Self
 
+from telecommands.failure import reason_of
 from telecommands.gateway.framing import FramingError, PacketSplitter
 from telecommands.gateway.status import Fault
 from telecommands.ground.errors import UsageError
@@ -122,7 +123,7 @@ class Peers:
         except FramingError as error:
             self._drop(peer, "FRAMING", str(error))
         except OSError as error:
-            self._drop(peer, "PEER_LOST", (error.strerror or str(error)).lower())
+            self._drop(peer, "PEER_LOST", reason_of(error))
 
     def _read(self, peer: _Peer) -> None:
         content = peer.connection.recv(_READ_BYTES)
@@ -223,6 +224,6 @@ def _listener(address: tuple[str, int]) -> socket.socket:
     try:
         return listening_socket(address)
     except OSError as error:
-        cause = f"cannot be listened on ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be listened on ({reason_of(error)})"
         cure = "Choose another address with --listen (port 0: any free port)"
         raise UsageError("{}:{}".format(*address), cause, cure) from error

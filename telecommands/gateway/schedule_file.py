@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from telecommands.failure import reason_of
 from telecommands.ground.errors import SequenceUnusable
 from telecommands.whole_file import write_whole
 
@@ -59,6 +60,6 @@ class ScheduleFile:
             raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> SequenceUnusable:
-        cause = f"cannot be used ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be used ({reason_of(error)})"
         cure = "Give a --counts file in a writable folder with free space"
         return SequenceUnusable(self._path, cause, cure)

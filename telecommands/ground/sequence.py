@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from telecommands.auth import AHEAD
+from telecommands.failure import reason_of
 from telecommands.ground.errors import SequenceUnusable
 from telecommands.whole_file import sync_folder
 
@@ -99,5 +100,5 @@ class SequenceFile:
             time.sleep(0.01)
 
     def _unusable(self, error: OSError) -> SequenceUnusable:
-        cause = f"cannot be used ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be used ({reason_of(error)})"
         return SequenceUnusable(self._path, cause, "Give a file that can be written")

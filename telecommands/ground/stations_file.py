@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from telecommands.dictionary import UnitName
+from telecommands.failure import reason_of
 from telecommands.ground.errors import UsageError
 
 MOST_UNITS: Final = 50
@@ -45,7 +46,7 @@ def read_stations(path: Path) -> dict[str, StationEntry]:
             dec_hook=lambda kind, value: kind(value),  # a Path
         )
     except OSError as error:
-        cause = f"cannot be read ({(error.strerror or str(error)).lower()})"
+        cause = f"cannot be read ({reason_of(error)})"
         raise UsageError(path, cause, cure) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UsageError(path, f"is not a stations file: {error!s:.200}", cure) from error
