@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,36 +55,15 @@ def test_an_address_in_use_is_named_with_its_cure(
         assert said in capsys.readouterr().err
 
 
-@contextmanager
-def _signals_to_this_process(number: int) -> Iterator[None]:
-    """Send it five times a second."""
-    enough = threading.Event()
-
-    def send() -> None:
-        while not enough.wait(0.2):
-            os.kill(os.getpid(), number)
-
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        yield
-    finally:
-        enough.set()
-        sender.join()
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_a_signal_ends_it_well_and_its_handler_is_then_what_it_was(
-    number: int, station: list[str], tmp_path: Path
-) -> None:
-    def ours(*_: object) -> None:
-        """A signal that arrives before or after the command."""
-
-    before = signal.signal(number, ours)
-    try:
-        with _signals_to_this_process(number):
-            words = ["--listen", "127.0.0.1:0", "--only", "up", *station]
-            assert main(["cfdp", str(tmp_path / "received"), *words]) == 0
-        assert signal.getsignal(number) is ours
-    finally:
-        signal.signal(number, before)
+def test_a_signal_ends_it_well(number: int, station: list[str], tmp_path: Path) -> None:
+    words = ["cfdp", str(tmp_path / "received"), "--listen", "127.0.0.1:0", "--only", "up"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "telecommands.groundsim", *words, *station],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline().startswith("cfdp  entity")
+        command.send_signal(number)
+        assert command.wait(60) == 0
