@@ -7,7 +7,8 @@ VENV := .venv
 READY := $(VENV)/.ready
 YAMCS := .yamcs/.ready
 OPENMCT := node_modules/.ready
-PARALLEL := --dist loadfile --no-loadscope-reorder
+# A worker that crashes ends the run: its replacement would wait without end for tests of the other.
+PARALLEL := --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 COVERED := 92
 
 .PHONY: help setup demo dashboard yamcs foreign test lint style browser docs bench judge faults fuzz soak archive-demo archive-kills archive-stubs sbom clean
