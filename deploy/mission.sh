@@ -20,7 +20,8 @@ trap 'exit 130' INT TERM
 
 start() { # name of the log, text in the log when it is ready, command
     local log=demo/$1.log ready=$2
-    "${@:3}" >"$log" 2>&1 &
+    : >"$log" # the child makes it later than the first look
+    "${@:3}" >>"$log" 2>&1 &
     started=($! "${started[@]}")
     for _ in $(seq 120); do
         kill -0 "${started[0]}" 2>/dev/null || exit 1
