@@ -62,7 +62,7 @@ def add_parser(commands: Any) -> None:
     products = parser.add_argument(
         "--products",
         default=",".join(kind.name for kind in PRODUCT_KINDS if kind.name in DEFAULT_PRODUCTS),
-        help="comma-separated kinds (default: %(default)s)",
+        help="comma-separated kinds of those below (default: %(default)s)",
     )
     set_completer(products, listed(kind.name for kind in PRODUCT_KINDS))
     parser.add_argument(
