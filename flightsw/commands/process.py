@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """Add the command and its options."""
-    kinds = "\n".join(f"  {kind.name:<10} {kind.description}" for kind in PRODUCT_KINDS)
+    kinds = "\n".join(f"  {kind.name:<12} {kind.description}" for kind in PRODUCT_KINDS)
     parser = commands.add_parser(
         "process",
         help="turn scenes on disk into cloud masks and their products",
