@@ -10,16 +10,15 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
-
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from typing import TYPE_CHECKING, Final
 
 from flightsw.errors import PackageUnsigned
 from flightsw.host.disk import read_plain
 from flightsw.model.package import CHECKSUMS, SIGNATURE
 from telecommands.failure import reason_of
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 KEY_SUFFIX: Final = ".release_key"
 
@@ -65,6 +64,13 @@ def _keys(trusted: Path) -> Iterator[tuple[str, Ed25519PublicKey | None]]:
 
 
 def _key(path: Path) -> Ed25519PublicKey | None:
+    # Loaded only if there is something to verify: it takes 6 MB, which a unit has for scenes.
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PublicKey,
+    )
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415
+
     try:
         if path.stat().st_mode & _OTHERS_WRITE:
             return None
@@ -75,6 +81,8 @@ def _key(path: Path) -> Ed25519PublicKey | None:
 
 
 def _made(key: Ed25519PublicKey, signature: bytes, signed: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+
     try:
         key.verify(signature, signed)
     except InvalidSignature:
