@@ -87,6 +87,7 @@ class StateFile:
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Changes that happen together or not at all; transactions may be nested.
 
+        One that changes no row writes nothing.
         Raises :class:`StateUnavailable` if the disk is full, or the file is locked or damaged.
         """
         with self._lock:
@@ -96,8 +97,11 @@ class StateFile:
             self._writer = threading.get_ident()
             try:
                 self._db.execute("BEGIN IMMEDIATE")
+                before = self._db.total_changes
                 yield self._db
-                self._db.execute(_COUNT, (self._transactions + 1, TRANSACTIONS))
+                changed = self._db.total_changes != before
+                if changed:  # else the disk would be written for the count alone
+                    self._db.execute(_COUNT, (self._transactions + 1, TRANSACTIONS))
                 digest = digest_of(self._db)
                 self._db.execute("COMMIT")
             except sqlite3.DatabaseError as error:
@@ -109,9 +113,10 @@ class StateFile:
                 raise
             finally:
                 self._writer = None
-            self._transactions += 1
-            if self._mark is not None and not self._volatile:
-                self._mark.write(StateMark(self._transactions, digest))
+            if changed:
+                self._transactions += 1
+                if self._mark is not None and not self._volatile:
+                    self._mark.write(StateMark(self._transactions, digest))
             actions, self._committed = self._committed, []
             for action in actions:
                 action()

@@ -41,6 +41,23 @@ def test_a_transaction_is_whole_or_not_at_all(tmp_path: Path) -> None:
     assert _facts(tmp_path) == {"kept": b"1", "inner": b"4"}
 
 
+def test_a_transaction_that_changes_nothing_writes_nothing(tmp_path: Path) -> None:
+    def on_the_disk() -> dict[str, bytes]:
+        files = [path for path in tmp_path.iterdir() if not path.name.endswith("-shm")]
+        return {path.name: path.read_bytes() for path in files}
+
+    with StateFile(tmp_path) as state:
+        state.set_fact("kept", b"1")
+        before, done = on_the_disk(), list[str]()
+        with state.transaction() as db:
+            db.execute("DELETE FROM facts WHERE name = 'absent'")
+            state.after_commit(lambda: done.append("asked for"))
+        assert on_the_disk() == before
+        assert done == ["asked for"]
+        state.set_fact("kept", b"2")
+        assert on_the_disk() != before
+
+
 def _fail_after_asking_for(state: StateFile, action: Callable[[], None]) -> None:
     with state.transaction():
         state.after_commit(action)
