@@ -30,8 +30,13 @@ class Cluster:
     dashboard: str
 
     def workers(self) -> Mapping[str, Any]:
-        """What the scheduler knows of each worker, by address."""
-        found: Mapping[str, Any] = self.client.scheduler_info()["workers"]
+        """What the scheduler knows of each worker, by address.
+
+        The client's own copy of it has no worker after each of its regular updates.
+        Raises :class:`OSError` if the scheduler does not answer.
+        """
+        identity = self.client.sync(self.client.scheduler.identity, n_workers=-1)
+        found: Mapping[str, Any] = identity["workers"]
         return found
 
 

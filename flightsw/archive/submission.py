@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError
 from itertools import islice
 from queue import Empty, Queue
@@ -136,7 +136,7 @@ class Submission:
         address = answer.worker.partition(" ")[0]
         end_workers(self._cluster.client, [address])
         self._tries[scene] = self._tries.get(scene, 0) + 1
-        left = [one for one in self._cluster.workers() if one != address]
+        left = [one for one in self._known_workers() if one != address]
         if not left or self._tries[scene] >= _MOST_TRIES:
             raise _of(outcome)
         self._again.append(scene)
@@ -146,15 +146,18 @@ class Submission:
         if now < self._counted_at + _LOOK_SECONDS:
             return
         self._counted_at = now
-        try:
-            self._workers = len(self._cluster.workers())
-        except OSError as error:
-            raise self._scheduler_lost() from error
+        self._workers = len(self._known_workers())
         if self._workers:
             self._worker_seen_at = now
         elif now > self._worker_seen_at + _PATIENCE_SECONDS:
             cause = f"has had no worker for {_PATIENCE_SECONDS:.0f} s"
             raise LinkError("the scheduler", cause, "Start workers, then run the command again")
+
+    def _known_workers(self) -> Mapping[str, Any]:
+        try:
+            return self._cluster.workers()
+        except OSError as error:
+            raise self._scheduler_lost() from error
 
     def _scheduler_lost(self) -> LinkError:
         cause = "no longer answers"

@@ -114,6 +114,15 @@ def test_a_worker_whose_disk_is_full_gets_no_more_scenes(order: RunOrder) -> Non
     assert "gets no more scenes" in line
 
 
+def test_workers_are_those_of_the_scheduler_and_not_of_the_clients_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The client empties its copy every two seconds, when it renews the rest of it."""
+    with _connected(2) as cluster:
+        monkeypatch.setattr(cluster.client, "scheduler_info", lambda **_: {"workers": {}})
+        assert len(cluster.workers()) == 2
+
+
 def test_the_run_ends_with_the_error_of_the_last_worker(order: RunOrder) -> None:
     with pytest.raises(DiskFull, match=r"/out is full\. Free some space"):
         _run(order, 12, _open_full)
