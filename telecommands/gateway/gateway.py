@@ -133,7 +133,8 @@ class Gateway:
         ]
         for thread in threads:
             thread.start()
-        self._stop.wait()
+        while not self._stop.is_set():
+            time.sleep(_TURN_S)  # a handler must not set what is waited for in the same thread
         for thread in threads:
             thread.join(_JOIN_S)
 
