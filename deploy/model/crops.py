@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from deploy.model.card_input import WINDOW, as_card_input
+from deploy.model.clouded import CLOUDED
 from deploy.model.dataset import BANDS
 from deploy.model.label import TaughtTile
+from deploy.model.sea import SEA
 from deploy.model.simulated import SIMULATED
 from telecommands.groundsim.scenes.spectra import path_reflectance
 
@@ -21,12 +23,19 @@ _SCALE_SHARES: Final = {10: 0.35, 20: 0.2, 30: 0.25, 40: 0.08, 60: 0.12}
 PEOPLE_SHARE: Final = 0.3
 """Of the windows of a scale, from images that people labelled."""
 
-_SIMULATED_SHARE: Final = 0.12  # with their truth; the teacher has the rest
+_SIMULATED_SHARE: Final = 0.08  # with their truth; the teacher has the rest
+_CLOUDED_SHARE: Final = 0.2  # real images and simulated sea under simulated clouds
+_PEOPLE: Final = "people"
+_TEACHER: Final = "teacher"
 
 BRIGHT_BLUE: Final = 0.30
 """Reflectance of B02 that separates thick from thin cloud."""
 
 _BLUE_SOFTNESS: Final = 0.04
+
+_VISIBLE: Final = ("B02", "B03", "B04")
+_BRIGHT: Final = 0.2  # mean reflectance of the visible bands
+_SURE: Final = 0.8  # probability of clear
 
 
 @dataclass(frozen=True)
@@ -114,27 +123,42 @@ def thick_share(reflectance: torch.Tensor, bands: tuple[str, ...] = BANDS) -> to
     return torch.sigmoid((reflectance[:, bands.index("B02")] - BRIGHT_BLUE) / _BLUE_SOFTNESS)
 
 
+def bright_clear(
+    reflectance: torch.Tensor, targets: torch.Tensor, bands: tuple[str, ...] = BANDS
+) -> torch.Tensor:
+    """Bright ground (sand, salt, roofs) that is surely clear, bool ``(N, H, W)``.
+
+    ``reflectance`` ``(N, C, H, W)`` of ``bands``; ``targets`` ``(N, 3 or 4, H, W)``, clear first.
+    """
+    visible = [bands.index(band) for band in _VISIBLE if band in bands]
+    return (reflectance[:, visible].mean(dim=1) > _BRIGHT) & (targets[:, 0] > _SURE)
+
+
 def _chances(tiles: list[TaughtTile], people_share: float) -> NDArray[np.float64]:
-    """The chance of each tile: shares of scales, within them of kinds, then area."""
-    shares = {
-        "people": people_share,
-        "simulated": _SIMULATED_SHARE,
-        "teacher": 1 - people_share - _SIMULATED_SHARE,
-    }
+    """The chance of each tile: shares of scales, within them of kinds, then area.
+
+    The teacher's tiles have the share of a kind that a scale lacks.
+    """
+    shares = {_PEOPLE: people_share, SIMULATED: _SIMULATED_SHARE, CLOUDED: _CLOUDED_SHARE}
     scales = np.array([tile.ground_sample_distance for tile in tiles])
     kinds = np.array([_kind(tile) for tile in tiles])
     chances = np.array([tile.valid.size for tile in tiles], dtype=np.float64)
-    for scale, kind in set(zip(scales.tolist(), kinds.tolist(), strict=True)):
-        group = (scales == scale) & (kinds == kind)
-        share = _SCALE_SHARES.get(scale, 0.1) * shares[kind]
-        chances[group] *= share / chances[group].sum()
+    for scale in np.unique(scales):
+        present = {*kinds[scales == scale].tolist()}
+        rest = 1 - sum(share for kind, share in shares.items() if kind in present)
+        for kind in present:
+            group = (scales == scale) & (kinds == kind)
+            share = _SCALE_SHARES.get(int(scale), 0.1) * shares.get(kind, rest)
+            chances[group] *= share / chances[group].sum()
     return np.asarray(chances / chances.sum())
 
 
 def _kind(tile: TaughtTile) -> str:
     if tile.region == SIMULATED:
-        return "simulated"
-    return "people" if tile.labelled else "teacher"
+        return SIMULATED
+    if tile.region in {CLOUDED, SEA}:
+        return CLOUDED
+    return _PEOPLE if tile.labelled else _TEACHER
 
 
 def _start(length: int, side: int, random: np.random.Generator) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from deploy.model.arrays import read_arrays
+from deploy.model.clouded import clouded_copies
 from deploy.model.command import one_line_errors
 from deploy.model.dataset import (
     BANDS,
@@ -31,7 +33,8 @@ from deploy.model.dataset import (
     read_split,
     read_tiles,
 )
-from deploy.model.simulated import simulated_tiles
+from deploy.model.sea import sea_tiles
+from deploy.model.simulated import SIMULATED, simulated_tiles
 from deploy.model.teacher import teacher_probabilities
 from flightsw.errors import UsageError
 
@@ -131,6 +134,16 @@ def main() -> None:
         help="further simulated tiles for validation, and as many to judge",
     )
     parser.add_argument(
+        "--sea", type=int, default=0, help="simulated tiles of clear sea to add, some with sunglint"
+    )
+    parser.add_argument(
+        "--clouded",
+        type=int,
+        default=0,
+        metavar="COPIES",
+        help="of each nearly clear image that teaches, at every scale, under simulated cloud",
+    )
+    parser.add_argument(
         "--bands",
         default=",".join(BANDS),
         help="bands to keep, as in B02,B03,B04,B08,B11,B12; images without them are left out "
@@ -146,6 +159,7 @@ def _label(arguments: argparse.Namespace) -> None:
     images = [
         *([] if str(arguments.data) == "-" else read_tiles(arguments.data, arguments.sources)),
         *simulated_tiles(arguments.simulated, bands=bands),
+        *sea_tiles(arguments.sea, bands=bands),
         *_kept_tiles(arguments.simulated_kept, bands),
     ]
     tiles = [tile for tile in images if {*bands} <= {*tile.names}]
@@ -155,20 +169,27 @@ def _label(arguments: argparse.Namespace) -> None:
     if len(tiles) < len(images):
         print(f"{len(images) - len(tiles)} of {len(images)} images lack a band and are left out")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    number = 0
+    numbers, clouds = count(), count()
     for tile in tqdm(tiles):
-        scaled = list(scales_of(tile))
-        answers = [teacher_probabilities(one) for one in scaled]
-        for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
-            path = arguments.out / f"{number:04d}.npz"
-            part = _KEPT.get(one.region) or split.part_of(one.region)
-            _write(path, one, bands, part, targets(one, answer, coarse))
-            number += 1
+        part = _KEPT.get(tile.region) or split.part_of(tile.region)
+        copies = arguments.clouded if part == "training" and tile.region != SIMULATED else 0
+        for one, found in _answered(tile):
+            covered = clouded_copies(one, found.argmax(axis=0) == 0, islice(clouds, copies))
+            for image, truth in ((one, found), *covered):
+                _write(arguments.out / f"{next(numbers):04d}.npz", image, bands, part, truth)
 
 
-def _kept_tiles(count: int, bands: tuple[str, ...]) -> Iterator[Tile]:
-    """Simulated tiles that do not teach, ``count`` of each kind."""
-    for number, tile in enumerate(simulated_tiles(2 * count, _KEPT_SEED, bands=bands)):
+def _answered(tile: Tile) -> Iterator[tuple[Tile, Answer]]:
+    """The tile at each of its scales, with the targets there."""
+    scaled = list(scales_of(tile))
+    answers = [teacher_probabilities(one) for one in scaled]
+    for one, answer, coarse in zip(scaled, answers, [*answers[1:], None], strict=True):
+        yield one, targets(one, answer, coarse)
+
+
+def _kept_tiles(number_of_each: int, bands: tuple[str, ...]) -> Iterator[Tile]:
+    """Simulated tiles that do not teach, as many for validation as to judge."""
+    for number, tile in enumerate(simulated_tiles(2 * number_of_each, _KEPT_SEED, bands=bands)):
         region = [*_KEPT][number % 2]
         yield replace(tile, name=f"{region}_{number:03d}", region=region)
 

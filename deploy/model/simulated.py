@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Tile, reflectance
-from telecommands.groundsim.scenes.atmosphere import CLEAR, CLOUD_SHADOW, THICK_CLOUD, THIN_CLOUD
+from deploy.model.clouded import truth_of
+from deploy.model.dataset import BANDS, Tile, reflectance
 from telecommands.groundsim.scenes.fractal import Window
 from telecommands.groundsim.scenes.generator import SceneGenerator, build_generator
 from telecommands.groundsim.scenes.product_names import BANDS as FINE_BANDS
@@ -22,7 +22,6 @@ SIDE: Final = 896
 """Pixels a side of a simulated tile."""
 
 _COVERS: Final = (0.1, 0.25, 0.4, 0.6)
-_CLASSES: Final = {"clear": (CLEAR,), "cloud": (THICK_CLOUD, THIN_CLOUD), "shadow": (CLOUD_SHADOW,)}
 
 
 def simulated_tiles(
@@ -58,9 +57,7 @@ def simulated_tiles(
             names=names,
             bands=reflectance(numbers, 0),
             valid=(numbers != 0).all(axis=0),
-            allowed=np.stack([np.isin(truth, _CLASSES[name]) for name in TAUGHT_CLASSES]).astype(
-                np.float32
-            ),
+            allowed=truth_of(truth),
         )
 
 

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from deploy.model.card_input import WINDOW, as_card_input
 from deploy.model.command import one_line_errors
-from deploy.model.crops import PEOPLE_SHARE, CropStream, mirrored, thick_share
+from deploy.model.crops import PEOPLE_SHARE, CropStream, bright_clear, mirrored, thick_share
 from deploy.model.dataset import BANDS, in_order
 from deploy.model.export import FIRST_WEIGHT
 from deploy.model.label import TaughtTile, read_taught_tiles
@@ -45,7 +45,8 @@ class Recipe:
     ``side`` is that of the windows in pixels; ``keep_statistics`` leaves batch normalisation as the
     initial weights have it, which small batches would disturb.
     ``class_weights`` are for clear, cloud and shadow; ``people_share`` is the share of the windows
-    from images that people labelled; ``minutes`` and ``steps``
+    from images that people labelled; ``bright_weight`` is what bright ground that is surely
+    clear weighs more than other pixels; ``minutes`` and ``steps``
     end the training, whichever comes first; ``patience`` counts validations.
     """
 
@@ -60,6 +61,7 @@ class Recipe:
     bands: tuple[str, ...] = BANDS
     class_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     thick_thin_weight: float = 0.1
+    bright_weight: float = 0.0
     people_share: float = PEOPLE_SHARE
     average_decay: float = 0.998
     validate_every: int = 200
@@ -249,6 +251,7 @@ def _learn(
     fast = device.type != "cpu" or multiplies_bfloat16()
     with torch.autocast(device.type, torch.bfloat16, enabled=fast):
         logits = network(reflectance)
+    weight = weight * (1 + recipe.bright_weight * bright_clear(reflectance, targets, recipe.bands))
     loss = distillation_loss(logits.float(), targets, weight, reflectance, recipe)
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
@@ -308,6 +311,12 @@ def main() -> None:
         help="of the windows, from images that people labelled (%(default)s)",
     )
     parser.add_argument(
+        "--bright-weight",
+        type=float,
+        default=Recipe.bright_weight,
+        help="of bright ground that is surely clear, beyond that of other pixels (%(default)s)",
+    )
+    parser.add_argument(
         "--bands",
         default=",".join(BANDS),
         help="channels of the network, of those that label kept (default: %(default)s)",
@@ -349,6 +358,7 @@ def _train(arguments: argparse.Namespace) -> None:
         learning_rate=arguments.learning_rate,
         class_weights=tuple(arguments.class_weights),
         people_share=arguments.people_share,
+        bright_weight=arguments.bright_weight,
         bands=in_order(arguments.bands.split(",")),
         batch=arguments.batch,
         side=arguments.side,

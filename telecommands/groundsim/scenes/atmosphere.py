@@ -66,7 +66,7 @@ class CloudLayers:
     ) -> tuple[Field, NDArray[np.uint8]]:
         """Reflectance ``(bands, height, width)`` seen through the clouds, and the truth uint8.
 
-        The truth is that of the fine bands.
+        The truth is that of these bands: shadow is what they see darkened.
         """
         opacity, white = self._clouds(window)
         shadow = self._shadow(window)
@@ -114,6 +114,11 @@ class CloudLayers:
 def top_of_atmosphere_reflectance(surface: Field, columns: Columns = FINE) -> Field:
     """Top-of-atmosphere reflectance (L1C) of a surface ``(bands, ...)``, from L2A reflectance."""
     return np.asarray(planes(PATH, columns) + surface * planes(TRANSMITTANCE, columns))
+
+
+def surface_reflectance(seen: Field, columns: Columns = FINE) -> Field:
+    """Surface reflectance (L2A) of what is seen at the top of the atmosphere (L1C), at least 0."""
+    return np.asarray(((seen - planes(PATH, columns)) / planes(TRANSMITTANCE, columns)).clip(0))
 
 
 def _labels(opacity: Field, shadow: Field, darkening: Field) -> NDArray[np.uint8]:

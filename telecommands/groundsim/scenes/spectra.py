@@ -7,7 +7,7 @@ spectral libraries.  B10 sees high cloud alone: its ground is lost in the air ab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from telecommands.groundsim.scenes.product_names import BANDS, COARSER_BANDS
 
-Columns = slice
-"""The bands of one distance in a table of this module."""
+Columns = slice | list[int]
+"""Bands in a table of this module: those of one distance, or any."""
 
 FINE: Final[Columns] = slice(0, len(BANDS))
 
@@ -111,11 +111,16 @@ def columns_of(distance: int) -> Columns:
     return slice(first, first + len(bands[distance]))
 
 
+def columns_of_bands(bands: Iterable[str]) -> Columns:
+    """The columns of the tables with these bands, in their order."""
+    return [_ORDER.index(band) for band in bands]
+
+
 def path_reflectance(bands: tuple[str, ...]) -> NDArray[np.float32]:
     """Path reflectance of clean air, float32 ``(bands, 1, 1)``."""
-    return np.array([PATH[_ORDER.index(band)] for band in bands], np.float32)[:, None, None]
+    return planes(PATH, columns_of_bands(bands))
 
 
 def planes(spectrum: tuple[float, ...], columns: Columns) -> NDArray[np.float32]:
     """The bands of a spectrum, float32 ``(bands, 1, 1)``."""
-    return np.array(spectrum[columns], dtype=np.float32)[:, None, None]
+    return np.array(spectrum, dtype=np.float32)[columns, None, None]

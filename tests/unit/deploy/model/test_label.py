@@ -11,8 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from deploy.model import label
+from deploy.model.clouded import CLOUDED
 from deploy.model.dataset import BANDS, Tile, coarser
 from deploy.model.label import read_taught_tiles, scales_of, targets
+from deploy.model.sea import SEA
 from deploy.model.simulated import SIMULATED
 from flightsw.errors import UsageError
 
@@ -114,6 +116,42 @@ def test_simulated_tiles_alone_give_every_part(
     assert [tile.part for tile in tiles] == ["training", "validation", "held_out"]
     assert {tile.names for tile in tiles} == {("B02", "B10", "B11")}
     assert len({tile.bands.shape for tile in tiles}) == 3
+
+
+def test_nearly_clear_images_that_teach_are_taught_under_simulated_clouds_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for region in ("teaching", "judging"):
+        write_image(tmp_path / f"{region}.npz", BANDS)
+    (tmp_path / "split.toml").write_text('validation = []\nheld_out = ["judging"]\n')
+    split = ("--split", str(tmp_path / "split.toml"))
+    labelled(tmp_path, tmp_path / "out", monkeypatch, "--clouded", "2", *split)
+    tiles = read_taught_tiles(tmp_path / "out")
+    assert [(one.region == CLOUDED, one.part, one.labelled) for one in tiles] == [
+        (False, "held_out", False),
+        (False, "training", False),
+        (True, "training", True),
+        (True, "training", True),
+    ]
+    assert (tiles[2].bands != tiles[1].bands).any()
+    assert {*np.unique(tiles[2].probabilities).tolist()} == {0, 1}
+
+
+def test_simulated_sea_is_taught_as_clear_and_under_simulated_clouds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(count: int, bands: tuple[str, ...]) -> Iterator[Tile]:
+        for _ in range(count):
+            allowed = np.zeros((3, 8, 8), np.float32)
+            allowed[CLEAR] = 1
+            yield replace(_tile(8, 10, allowed), region=SEA, names=bands)
+
+    monkeypatch.setattr(label, "sea_tiles", small)
+    write_image(tmp_path / "four.npz", BANDS)
+    labelled(tmp_path, tmp_path / "out", monkeypatch, "--sea", "1", "--clouded", "1")
+    tiles = read_taught_tiles(tmp_path / "out")
+    assert [one.region for one in tiles][-2:] == [SEA, CLOUDED]
+    np.testing.assert_allclose(tiles[-2].probabilities.mean(axis=(1, 2)), (1, 0, 0), atol=1e-6)
 
 
 def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,6 +75,32 @@ def test_a_few_steps_lower_the_loss_and_leave_weights_and_history(tmp_path: Path
     assert "segmentation_head.0.weight" in torch.load(tmp_path / "weights.pt", weights_only=True)
 
 
+def test_bright_ground_that_is_clear_weighs_as_much_more_as_was_asked_for(
+    stalling_tiles: list[TaughtTile], tmp_path: Path
+) -> None:
+    """In training, not in validation: runs of different weights can be compared."""
+    side = STALLING.side
+    reflectance = np.full((4, side, side), 0.3, np.float32)
+    reflectance[:, side // 2 :] = 0.05
+    cloud = np.zeros((side, side), np.float32)
+    cloud[side // 2 :] = 1
+    tile = replace(
+        stalling_tiles[0],
+        bands=reflectance,
+        probabilities=np.stack((1 - cloud, cloud, 0 * cloud)),
+        valid=np.ones_like(stalling_tiles[0].valid),
+    )
+    tiles = [tile, replace(tile, part="validation")]
+    recipe = replace(STALLING, steps=1, average_decay=0.0, learning_rate=0.0, schedule="cosine")
+    found = []
+    for weight in (0.0, 1e6):
+        train(tiles, replace(recipe, bright_weight=weight), tmp_path)
+        found += history_of(tmp_path)
+    assert found[0]["loss"] == found[1]["loss"]
+    bright = found[1]["training_loss"]
+    assert found[0]["training_loss"] != pytest.approx(bright, rel=1e-3)
+
+
 def test_class_weights_scale_the_share_of_their_class_in_the_loss() -> None:
     weights, shares = (1.0, 3.0, 0.5), (0.2, 0.3, 0.5)
     taught = [tuple(float(index == kind) for index in range(3)) for kind in range(3)]
