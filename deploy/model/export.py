@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,7 +16,7 @@ from torch import nn
 from deploy.model.card_input import INPUT_LIMIT, WINDOW
 from deploy.model.command import one_line_errors
 from deploy.model.dataset import BANDS
-from flightsw.errors import PackageInvalid
+from flightsw.errors import PackageInvalid, UsageError
 from flightsw.model.dtacsnet import CLASSES, ContaminationHead
 from flightsw.model.network import (
     UNFIT,
@@ -89,6 +90,24 @@ def with_clear_lowered(weights: dict[str, torch.Tensor], by: float) -> dict[str,
     return {**weights, _HEAD_BIAS: bias}
 
 
+def mean_of(runs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """The mean of the weights of several training runs from the same initial weights.
+
+    It is often better than each of them (Wortsman and others 2022, "Model soups").  Counts are
+    those of the first run.  Raises :class:`UsageError` unless all are of one network.
+    """
+    first = runs[0]
+    shapes = [{name: value.shape for name, value in run.items()} for run in runs]
+    if any(shape != shapes[0] for shape in shapes):
+        raise UsageError("the weights", "are of different networks", "Give those of one network")
+    return {
+        name: torch.stack([run[name].float() for run in runs]).mean(dim=0)
+        if value.is_floating_point()
+        else value
+        for name, value in first.items()
+    }
+
+
 def with_head(network: nn.Module, head: Head, bands: int = len(BANDS)) -> nn.Module:
     """Put the two-class head on a four-class network; refuse networks of another shape."""
     classes = trial_answer(network, bands, _CLASS_COUNTS, "network").shape[1]
@@ -141,15 +160,21 @@ def main() -> None:
         "--keep", type=Path, help="write the weights here in float16, and export those"
     )
     parser.add_argument(
+        "--average", type=Path, nargs="+", default=[], metavar="WEIGHTS",
+        help="with --keep: the mean of these weights and the first, of runs from the same start",
+    )  # fmt: skip
+    parser.add_argument(
         "--lower-clear", type=float, default=0.0, metavar="LOGIT",
         help="with --keep: lower the clear logit by this much, for F2 (default: %(default)s)",
     )  # fmt: skip
     arguments = parser.parse_args()
     weights = arguments.weights
     if arguments.keep:
-        lowered = with_clear_lowered(read_weights(weights), arguments.lower_clear)
-        keep_weights(lowered, arguments.keep)
+        mean = mean_of([read_weights(path) for path in (weights, *arguments.average)])
+        keep_weights(with_clear_lowered(mean, arguments.lower_clear), arguments.keep)
         weights = arguments.keep
+    elif arguments.average or arguments.lower_clear:
+        raise UsageError("the weights", "are changed by --average and --lower-clear", "Give --keep")
     network = read_network(weights, arguments.torchscript)
     bands = arguments.channels if arguments.torchscript else channels_of(network)
     export(network, arguments.out, arguments.head, bands=bands)

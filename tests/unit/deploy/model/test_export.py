@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from deploy.model.export import export, keep_weights, read_network
+from deploy.model.export import export, keep_weights, main, mean_of, read_network
 from deploy.model.networks import onnx_network
-from flightsw.errors import PackageInvalid
+from flightsw.errors import PackageInvalid, UsageError
 from flightsw.model.dtacsnet import ContaminationHead, DtacsNet
 
 
@@ -40,6 +40,38 @@ def test_kept_weights_are_the_network_in_half_precision(tmp_path: Path) -> None:
         torch.equal(found[name], value.half().float() if value.is_floating_point() else value)
         for name, value in network.state_dict().items()
     )
+
+
+def test_the_mean_of_runs_is_that_of_each_weight_and_counts_are_those_of_the_first() -> None:
+    runs = [
+        {"weight": torch.full((2, 2), weight), "batches": torch.tensor(batches)}
+        for weight, batches in ((1.0, 7), (2.0, 9), (6.0, 11))
+    ]
+    mean = mean_of(runs)
+    assert torch.equal(mean["weight"], torch.full((2, 2), 3.0))
+    assert mean["batches"] == 7
+    with pytest.raises(UsageError, match="different networks"):
+        mean_of([runs[0], {"weight": torch.ones(2, 2)}])
+
+
+def test_kept_weights_are_the_mean_of_the_runs_with_the_clear_logit_lowered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [DtacsNet().state_dict() for _ in range(2)]
+    paths = [tmp_path / f"{number}.pt" for number in range(2)]
+    for run, path in zip(runs, paths, strict=True):
+        torch.save(run, path)
+    kept = tmp_path / "kept.npz"
+    asked = [str(paths[0]), str(tmp_path / "out.onnx"), "--average", str(paths[1])]
+    monkeypatch.setattr("sys.argv", ["export", *asked, "--lower-clear", "0.5"])
+    with pytest.raises(UsageError, match="--keep"):
+        main()
+    monkeypatch.setattr("sys.argv", ["export", *asked, "--lower-clear", "0.5", "--keep", str(kept)])
+    main()
+    found = read_network(kept).state_dict()["segmentation_head.0.bias"]
+    bias = torch.stack([run["segmentation_head.0.bias"] for run in runs]).mean(dim=0)
+    expected = bias - torch.tensor([0.5, 0, 0, 0])
+    assert torch.allclose(found, expected, atol=1e-3)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
