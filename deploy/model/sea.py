@@ -18,6 +18,7 @@ from deploy.model.dataset import BANDS, TAUGHT_CLASSES, Level, Tile
 from telecommands.groundsim.scenes.atmosphere import top_of_atmosphere_reflectance
 from telecommands.groundsim.scenes.fractal import FractalField, Spectrum, Window
 from telecommands.groundsim.scenes.spectra import (
+    CLEAR_OCEAN,
     DEEP_WATER,
     TURBID_WATER,
     columns_of_bands,
@@ -30,7 +31,7 @@ SEA: Final = "simulated_sea"
 SIDE: Final = 480
 """Pixels a side of a tile of sea."""
 
-_MOST_TURBID: Final = 0.5
+_WATERS: Final = ((CLEAR_OCEAN, DEEP_WATER), (DEEP_WATER, TURBID_WATER))
 _DARKNESS: Final = (0.4, 1.3)  # times the water's own reflectance
 _MOST_GLINT: Final = 0.08
 _MOST_WHITECAPS: Final = 4e-4  # of the pixels
@@ -43,9 +44,8 @@ def sea_tiles(count: int, seed: int = 1, bands: tuple[str, ...] = BANDS) -> Iter
     columns = columns_of_bands(bands)
     for number in range(count):
         level = levels[number % len(levels)]
-        surface = _sea(
-            1000 * seed + number, planes(DEEP_WATER, columns), planes(TURBID_WATER, columns)
-        )
+        waters = [planes(water, columns) for water in _WATERS[number // 2 % len(_WATERS)]]
+        surface = _sea(1000 * seed + number, *waters)
         allowed = np.zeros((len(TAUGHT_CLASSES), SIDE, SIDE), np.float32)
         allowed[TAUGHT_CLASSES.index("clear")] = 1
         yield Tile(
@@ -60,7 +60,9 @@ def sea_tiles(count: int, seed: int = 1, bands: tuple[str, ...] = BANDS) -> Iter
         )
 
 
-def _sea(seed: int, deep: NDArray[np.float32], turbid: NDArray[np.float32]) -> NDArray[np.float32]:
+def _sea(
+    seed: int, clearer: NDArray[np.float32], more_turbid: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Surface reflectance ``(bands, SIDE, SIDE)`` of one sea."""
     draw = np.random.default_rng(seed)
     area = Window(0, 0, SIDE, SIDE)
@@ -74,10 +76,10 @@ def _sea(seed: int, deep: NDArray[np.float32], turbid: NDArray[np.float32]) -> N
             )
         )
     )
-    share = draw.uniform(0, _MOST_TURBID)
-    water = ((1 - share) * deep + share * turbid) * draw.uniform(*_DARKNESS)
+    share = draw.uniform(0, 0.5)
+    water = ((1 - share) * clearer + share * more_turbid) * draw.uniform(*_DARKNESS)
     glint = _MOST_GLINT * draw.random() ** 2 * np.exp(0.35 * patches + draw.uniform(0, 0.4) * waves)
     caps = (draw.random((SIDE, SIDE)) < _MOST_WHITECAPS * draw.random() ** 2).astype(np.float32)
     foam = cv2.GaussianBlur(caps * draw.uniform(0.5, 3), (0, 0), 0.7)
-    noise = draw.normal(0, _NOISE, (len(deep), SIDE, SIDE))
+    noise = draw.normal(0, _NOISE, (len(water), SIDE, SIDE))
     return np.asarray((water + glint + foam + noise).clip(0), np.float32)
