@@ -48,7 +48,7 @@ ALLOWED: Final = 0.015
 """Share of sound scenes that the limit leaves outside; not more than 0.02 is the aim."""
 
 _RIDGE: Final = 0.001  # of the total variance
-_COLOURS_WEIGHT: Final = 2.0  # of the variance of joint colours, beside the other histograms
+_COLOURS_WEIGHT: Final = 4.0  # of the variance of joint colours, beside the other histograms
 _USUAL: Final = 0.97  # share of the sound scenes that are less far towards a kind than usual
 _LEAST_USUAL: Final = 0.4  # of the way to a kind, for kinds that lie far from all sound scenes
 _FOLDS: Final = 8

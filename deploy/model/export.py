@@ -83,10 +83,17 @@ def keep_weights(weights: dict[str, torch.Tensor], path: Path) -> None:
     np.savez_compressed(path, **halves)  # type: ignore[arg-type]
 
 
-def with_clear_lowered(weights: dict[str, torch.Tensor], by: float) -> dict[str, torch.Tensor]:
-    """Lower the clear logit: F2 weighs missed cloud more than false alarms, the loss does not."""
+def with_lowered(
+    weights: dict[str, torch.Tensor], clear: float = 0.0, shadow: float = 0.0
+) -> dict[str, torch.Tensor]:
+    """Lower the logits of clear and of cloud shadow.
+
+    F2 weighs missed cloud more than false alarms, and the loss does not, so clear is lowered.
+    Shadow is lowered if it then is found where there is none, and cloud is not.
+    """
     bias = weights[_HEAD_BIAS].clone()
-    bias[CLASSES.index("clear")] -= by
+    bias[CLASSES.index("clear")] -= clear
+    bias[CLASSES.index("cloud shadow")] -= shadow
     return {**weights, _HEAD_BIAS: bias}
 
 
@@ -167,14 +174,20 @@ def main() -> None:
         "--lower-clear", type=float, default=0.0, metavar="LOGIT",
         help="with --keep: lower the clear logit by this much, for F2 (default: %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--lower-shadow", type=float, default=0.0, metavar="LOGIT",
+        help="with --keep: lower the shadow logit by this much (default: %(default)s)",
+    )  # fmt: skip
     arguments = parser.parse_args()
     weights = arguments.weights
     if arguments.keep:
         mean = mean_of([read_weights(path) for path in (weights, *arguments.average)])
-        keep_weights(with_clear_lowered(mean, arguments.lower_clear), arguments.keep)
+        lowered = with_lowered(mean, arguments.lower_clear, arguments.lower_shadow)
+        keep_weights(lowered, arguments.keep)
         weights = arguments.keep
-    elif arguments.average or arguments.lower_clear:
-        raise UsageError("the weights", "are changed by --average and --lower-clear", "Give --keep")
+    elif arguments.average or arguments.lower_clear or arguments.lower_shadow:
+        cause = "are changed by --average, --lower-clear and --lower-shadow"
+        raise UsageError("the weights", cause, "Give --keep")
     network = read_network(weights, arguments.torchscript)
     bands = arguments.channels if arguments.torchscript else channels_of(network)
     export(network, arguments.out, arguments.head, bands=bands)

@@ -54,7 +54,7 @@ def test_the_mean_of_runs_is_that_of_each_weight_and_counts_are_those_of_the_fir
         mean_of([runs[0], {"weight": torch.ones(2, 2)}])
 
 
-def test_kept_weights_are_the_mean_of_the_runs_with_the_clear_logit_lowered(
+def test_kept_weights_are_the_mean_of_the_runs_with_two_logits_lowered(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [DtacsNet().state_dict() for _ in range(2)]
@@ -63,14 +63,20 @@ def test_kept_weights_are_the_mean_of_the_runs_with_the_clear_logit_lowered(
         torch.save(run, path)
     kept = tmp_path / "kept.npz"
     asked = [str(paths[0]), str(tmp_path / "out.onnx"), "--average", str(paths[1])]
-    monkeypatch.setattr("sys.argv", ["export", *asked, "--lower-clear", "0.5"])
-    with pytest.raises(UsageError, match="--keep"):
-        main()
-    monkeypatch.setattr("sys.argv", ["export", *asked, "--lower-clear", "0.5", "--keep", str(kept)])
+    for changed in (
+        asked,
+        [*asked[:2], "--lower-clear", "0.5"],
+        [*asked[:2], "--lower-shadow", "1"],
+    ):
+        monkeypatch.setattr("sys.argv", ["export", *changed])
+        with pytest.raises(UsageError, match="--keep"):
+            main()
+    asked += ["--lower-clear", "0.5", "--lower-shadow", "0.25", "--keep", str(kept)]
+    monkeypatch.setattr("sys.argv", ["export", *asked])
     main()
     found = read_network(kept).state_dict()["segmentation_head.0.bias"]
     bias = torch.stack([run["segmentation_head.0.bias"] for run in runs]).mean(dim=0)
-    expected = bias - torch.tensor([0.5, 0, 0, 0])
+    expected = bias - torch.tensor([0.5, 0, 0, 0.25])
     assert torch.allclose(found, expected, atol=1e-3)
 
 
