@@ -89,7 +89,7 @@ def with_lowered(
     """Lower the logits of clear and of cloud shadow.
 
     F2 weighs missed cloud more than false alarms, and the loss does not, so clear is lowered.
-    Shadow is lowered if it then is found where there is none, and cloud is not.
+    Shadow is lowered as far as false alarms of shadow cost more than the shadow that is found.
     """
     bias = weights[_HEAD_BIAS].clone()
     bias[CLASSES.index("clear")] -= clear
