@@ -31,13 +31,11 @@ from telecommands.groundsim.scenes.spectra import columns_of_bands
 CLOUDED: Final = "clouded"
 """The region of all real images under simulated clouds."""
 
-CLASSES: Final = {
+_CLASSES: Final = {
     "clear": (CLEAR,),
     "cloud": (THICK_CLOUD, THIN_CLOUD),
     "shadow": (CLOUD_SHADOW,),
 }
-"""The simulated classes of each taught class."""
-
 _CLEAR_SHARE: Final = 0.8  # of an image, at least, for clouds to be put over it
 _GUARD: Final = 3  # pixels around what is not clear that are left out, too
 _COVERS: Final = (0.03, 0.1, 0.2, 0.4)
@@ -47,7 +45,9 @@ _FINE_METRES: Final = 10  # a pixel of the simulated clouds
 
 def truth_of(classes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The taught classes ``(3, H, W)``, 0 or 1, of simulated classes ``(H, W)``."""
-    return np.stack([np.isin(classes, CLASSES[name]) for name in TAUGHT_CLASSES]).astype(np.float32)
+    return np.stack([np.isin(classes, _CLASSES[name]) for name in TAUGHT_CLASSES]).astype(
+        np.float32
+    )
 
 
 def clouded_copies(

@@ -25,6 +25,9 @@ PEOPLE_SHARE: Final = 0.3
 
 _SIMULATED_SHARE: Final = 0.08  # with their truth; the teacher has the rest
 _CLOUDED_SHARE: Final = 0.2  # real images and simulated sea under simulated clouds
+MOST_PEOPLE: Final = 0.7
+"""The largest share that leaves windows to the teacher."""
+
 _PEOPLE: Final = "people"
 _TEACHER: Final = "teacher"
 

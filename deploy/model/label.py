@@ -37,6 +37,7 @@ from deploy.model.sea import sea_tiles
 from deploy.model.simulated import SIMULATED, simulated_tiles
 from deploy.model.teacher import teacher_probabilities
 from flightsw.errors import UsageError
+from telecommands.command_line import whole_number
 
 Answer = NDArray[np.float32]
 
@@ -55,6 +56,7 @@ _KEPT: Final[Mapping[str, Part]] = {
     "simulated_held_out": "held_out",
 }
 _KEPT_SEED: Final = 2  # other scenes than those that teach
+_NUMBER: Final = whole_number(0, 10_000, "a number of tiles")
 _DOUBT: Final = 1e-3  # probability left to each class that people allow
 
 
@@ -125,20 +127,23 @@ def main() -> None:
         "--split", type=Path, default=SPLIT, help="regions kept out of training (%(default)s)"
     )
     parser.add_argument(
-        "--simulated", type=int, default=0, help="simulated tiles to add, with their truth"
+        "--simulated", type=_NUMBER, default=0, help="simulated tiles to add, with their truth"
     )
     parser.add_argument(
         "--simulated-kept",
-        type=int,
+        type=_NUMBER,
         default=0,
         help="further simulated tiles for validation, and as many to judge",
     )
     parser.add_argument(
-        "--sea", type=int, default=0, help="simulated tiles of clear sea to add, some with sunglint"
+        "--sea",
+        type=_NUMBER,
+        default=0,
+        help="simulated tiles of clear sea to add, some with sunglint",
     )
     parser.add_argument(
         "--clouded",
-        type=int,
+        type=_NUMBER,
         default=0,
         metavar="COPIES",
         help="of each nearly clear image that teaches, at every scale, under simulated cloud",

@@ -14,6 +14,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +26,14 @@ from torch.utils.data import DataLoader
 
 from deploy.model.card_input import WINDOW, as_card_input
 from deploy.model.command import one_line_errors
-from deploy.model.crops import PEOPLE_SHARE, CropStream, bright_clear, mirrored, thick_share
+from deploy.model.crops import (
+    MOST_PEOPLE,
+    PEOPLE_SHARE,
+    CropStream,
+    bright_clear,
+    mirrored,
+    thick_share,
+)
 from deploy.model.dataset import BANDS, in_order
 from deploy.model.export import FIRST_WEIGHT
 from deploy.model.label import TaughtTile, read_taught_tiles
@@ -35,6 +43,17 @@ from flightsw.model.dtacsnet import DtacsNet
 from flightsw.model.network import read_weights
 
 _MULTIPLE: Final = 32  # of pixels a side, that the network takes
+_RANGES: Final = {
+    "minutes": (0, inf),
+    "steps": (1, inf),
+    "batch": (1, 4096),
+    "learning_rate": (0, 1),
+    "people_share": (0, MOST_PEOPLE),
+    "bright_weight": (0, 1e6),
+    "validate_every": (1, inf),
+    "threads": (1, 1024),
+}
+"""Least and most of parameters of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -146,21 +165,14 @@ def validate(network: nn.Module, tiles: list[TaughtTile], recipe: Recipe) -> Val
 def train(
     tiles: list[TaughtTile], recipe: Recipe, out: Path, initial: Path | None = None
 ) -> nn.Module:
-    """Train a network; ``out`` receives ``weights.pt`` (best so far) and ``history.jsonl``.
+    """Train a network; ``out`` receives recipe, ``weights.pt`` (best so far) and ``history.jsonl``.
 
     ``initial`` is a ``state_dict`` to start from, of the recipe's bands or of those of the shipped
     release.  Raises :class:`UsageError`.
     """
-    if "B02" not in recipe.bands:
-        cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
-        raise UsageError("the bands", cause, "Add B02")
-    if recipe.side < _MULTIPLE or recipe.side % _MULTIPLE:
-        cause = f"must be a multiple of {_MULTIPLE} pixels, got {recipe.side}"
-        raise UsageError("the side of a window", cause, f"Give {WINDOW}, or 128 to save time")
-    for part in ("training", "validation"):
-        if not any(tile.part == part for tile in tiles):
-            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
-            raise UsageError("the taught tiles", f"have none for {part}", cure)
+    _refuse_unfit(tiles, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,6 +227,26 @@ def train(
     network.load_state_dict(torch.load(out / "weights.pt", map_location=device, weights_only=True))
     trained: nn.Module = network.eval()
     return trained
+
+
+def _refuse_unfit(tiles: list[TaughtTile], recipe: Recipe) -> None:
+    """Raise :class:`UsageError` before the work, with what is wrong."""
+    for name, (least, most) in _RANGES.items():
+        value = getattr(recipe, name)
+        if not least <= value <= most:
+            cause = f"must be a number from {least} to {most}, got {value}"
+            cure = f"Leave it out for {getattr(Recipe, name)}"
+            raise UsageError(f"--{name.replace('_', '-')}", cause, cure)
+    if "B02" not in recipe.bands:
+        cause = f"({', '.join(recipe.bands)}) lack B02, which separates thick cloud from thin"
+        raise UsageError("the bands", cause, "Add B02")
+    if recipe.side < _MULTIPLE or recipe.side % _MULTIPLE:
+        cause = f"must be a multiple of {_MULTIPLE} pixels, got {recipe.side}"
+        raise UsageError("the side of a window", cause, f"Give {WINDOW}, or 128 to save time")
+    for part in ("training", "validation"):
+        if not any(tile.part == part for tile in tiles):
+            cure = "Label images of such regions, or simulated ones (label --simulated-kept)"
+            raise UsageError("the taught tiles", f"have none for {part}", cure)
 
 
 def widened(weights: dict[str, Tensor], bands: tuple[str, ...]) -> dict[str, Tensor]:
@@ -366,8 +398,6 @@ def _train(arguments: argparse.Namespace) -> None:
         validate_every=arguments.validate_every,
         threads=arguments.threads,
     )
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     train(tiles, recipe, arguments.out, arguments.initial)
 
 

@@ -154,6 +154,20 @@ def test_simulated_sea_is_taught_as_clear_and_under_simulated_clouds(
     np.testing.assert_allclose(tiles[-2].probabilities.mean(axis=(1, 2)), (1, 0, 0), atol=1e-6)
 
 
+@pytest.mark.parametrize("option", ["--simulated", "--simulated-kept", "--sea", "--clouded"])
+def test_a_number_of_tiles_is_not_negative(
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_image(tmp_path / "four.npz", BANDS)
+    with pytest.raises(SystemExit):
+        labelled(tmp_path, tmp_path / "out", monkeypatch, option, "-1")
+    assert f"argument {option}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_bands_that_no_image_has_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "four.npz", BANDS)
     with pytest.raises(UsageError, match="holds no image with all of B02, B10"):

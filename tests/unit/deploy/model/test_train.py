@@ -101,6 +101,19 @@ def test_bright_ground_that_is_clear_weighs_as_much_more_as_was_asked_for(
     assert found[0]["training_loss"] != pytest.approx(bright, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [("people_share", 0.9), ("bright_weight", -1.0), ("learning_rate", float("nan")), ("steps", 0)],
+)
+def test_a_parameter_out_of_range_is_refused_before_the_work(
+    parameter: str, value: float, stalling_tiles: list[TaughtTile], tmp_path: Path
+) -> None:
+    option = f"--{parameter.replace('_', '-')}"
+    with pytest.raises(UsageError, match=f"{option}.* must be a number from .*, got {value}"):
+        train(stalling_tiles, replace(STALLING, **{parameter: value}), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_class_weights_scale_the_share_of_their_class_in_the_loss() -> None:
     weights, shares = (1.0, 3.0, 0.5), (0.2, 0.3, 0.5)
     taught = [tuple(float(index == kind) for index in range(3)) for kind in range(3)]
