@@ -66,6 +66,7 @@ def test_jumps_of_hours_in_mid_work_run_what_is_due_once_and_close_nothing_early
             unit.move_clock(3 * _HOUR)  # beyond its deadline: running work counts its own seconds
             assert [*stages][-1].stage is Stage.COMPLETED
             wait_until(lambda: len(unit.events("JOB_COMPLETED")) == 2)  # what was scheduled
+            wait_until(lambda: unit.events("CLOCK_JUMPED"))  # it is looked for once a second
             unit.move_clock(-6 * _HOUR)
             wait_until(lambda: len(unit.events("CLOCK_JUMPED")) == 2)
             heard = {body.event for _, _, body in telemetry.packets(1)}  # type: ignore[attr-defined]
