@@ -17,6 +17,7 @@ from deploy.model.dataset import BANDS
 from deploy.model.label import TaughtTile
 from deploy.model.sea import SEA
 from deploy.model.simulated import SIMULATED
+from deploy.model.surfaces import BRIGHT
 from telecommands.groundsim.scenes.spectra import path_reflectance
 
 _SCALE_SHARES: Final = {10: 0.35, 20: 0.2, 30: 0.25, 40: 0.08, 60: 0.12}
@@ -37,7 +38,6 @@ BRIGHT_BLUE: Final = 0.30
 _BLUE_SOFTNESS: Final = 0.04
 
 _VISIBLE: Final = ("B02", "B03", "B04")
-_BRIGHT: Final = 0.2  # mean reflectance of the visible bands
 _SURE: Final = 0.8  # probability of clear
 
 
@@ -134,7 +134,7 @@ def bright_clear(
     ``reflectance`` ``(N, C, H, W)`` of ``bands``; ``targets`` ``(N, 3 or 4, H, W)``, clear first.
     """
     visible = [bands.index(band) for band in _VISIBLE if band in bands]
-    return (reflectance[:, visible].mean(dim=1) > _BRIGHT) & (targets[:, 0] > _SURE)
+    return (reflectance[:, visible].mean(dim=1) > BRIGHT) & (targets[:, 0] > _SURE)
 
 
 def _chances(tiles: list[TaughtTile], people_share: float) -> NDArray[np.float64]:

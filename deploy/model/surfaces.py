@@ -31,7 +31,7 @@ _LIT_SNOW: Final = 0.2
 """Least green of snow: water in shade has a large NDSI too."""
 _VEGETATION: Final = 0.4
 """Least NDVI, (nir - red) / (nir + red), of closed vegetation (Tucker 1979)."""
-_BRIGHT: Final = 0.2
+BRIGHT: Final = 0.2
 """Least mean of blue, green, red of sand, salt, pale roofs and pale soil."""
 
 
@@ -58,7 +58,7 @@ def surfaces_of(tile: Tile | TaughtTile) -> NDArray[np.uint8]:
         (_index(green, infrared) > _WATER) & (infrared < _DARK),
         _snow(tile, green),
         _index(infrared, red) > _VEGETATION,
-        (blue + green + red) / 3 > _BRIGHT,
+        (blue + green + red) / 3 > BRIGHT,
     ]
     return np.select(tests, range(len(tests)), len(tests)).astype(np.uint8)
 
