@@ -36,10 +36,24 @@ _CUMULUS_BASE: Final = 140.0  # pixels of 10 m
 
 
 class CloudLayers:
-    """Clouds over a square scene; ``cover`` is 0..1 of the pixels, without shadows."""
+    """Clouds over a square scene.
 
-    def __init__(self, seed: int, size: int, sun: Illumination, cover: float) -> None:
+    ``cover`` is 0..1 of the pixels, without shadows; ``base`` is the height of the heaped clouds
+    in pixels of 10 m; ``diffuse`` scales the light of the sky, which is all that lights a shadow.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        size: int,
+        sun: Illumination,
+        cover: float,
+        base: float = _CUMULUS_BASE,
+        diffuse: float = 1.0,
+    ) -> None:
         self._sun = sun
+        self._base = base
+        self._diffuse = diffuse
         wind = float(np.random.default_rng(seed).uniform(0, np.pi))
         spectra = (
             Spectrum(slope=3.3, shortest=4, longest=1000, elongation=1.3, direction=wind),
@@ -70,7 +84,9 @@ class CloudLayers:
         """
         opacity, white = self._clouds(window)
         shadow = self._shadow(window)
-        shaded = ground * (1 - planes(DIRECT, columns) * shadow)
+        direct = planes(DIRECT, columns)
+        direct = direct + (1 - self._diffuse) * (1 - direct)
+        shaded = ground * (1 - direct * shadow)
         darkening = (ground - shaded).max(axis=0)
         colour = planes(CLOUD_COLOUR, columns)
         seen = shaded + opacity * (white * colour - shaded)
@@ -78,7 +94,7 @@ class CloudLayers:
 
     def _shadow(self, window: Window) -> Field:
         """Fraction of the direct light that clouds towards the sun block."""
-        reach = _CUMULUS_BASE * np.tan(np.radians(self._sun.zenith))
+        reach = self._base * np.tan(np.radians(self._sun.zenith))
         azimuth = np.radians(self._sun.azimuth)
         east, south = reach * np.sin(azimuth), -reach * np.cos(azimuth)
         towards_sun = window.moved(round(south), round(east))
