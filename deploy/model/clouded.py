@@ -47,7 +47,7 @@ _BASES: Final = (50.0, 300.0)  # pixels, of the clouds' height
 _DIFFUSE: Final = {"l1c": (0.6, 1.2), "l2a": (0.25, 1.2)}
 """Light of the sky, as a share of that over the simulator's landscapes, by level.
 
-Shadow that people traced in L2A has 0.12 to 0.45 of the near infrared of the ground around it
+Shadow that people traced in L2A has 0.11 to 0.44 of the near infrared of the ground around it
 (``layton``), which is darker than physics allows: its correction removes light of the sky, too.
 At the top of the atmosphere it has 0.3 to 0.6 (Landsat).
 """

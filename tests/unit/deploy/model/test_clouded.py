@@ -72,6 +72,11 @@ def test_half_of_the_copies_of_l1c_are_corrected_to_l2a() -> None:
     assert {copy.level for copy, _ in _seen(_tile("l2a"), *range(8))} == {"l2a"}
 
 
+def test_copies_with_b10_stay_l1c_because_l2a_has_no_b10() -> None:
+    tile = _tile("l1c", names=(*BANDS, "B10"))
+    assert {copy.level for copy, _ in _seen(tile, *range(8))} == {"l1c"}
+
+
 def test_a_corrected_copy_has_the_surface_reflectance_of_its_ground() -> None:
     tile = _tile("l1c")
     surface = surface_reflectance(tile.bands)[:, 0, 0]
