@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ Completer = Callable[..., Iterable[str]]
 
 _PAGES: Final = "share/doc/flightsw"
 _LAST_PORT: Final = 65_535
+_LONGEST_S: Final = 10**9  # 32 years
 _DIGITS: Final = re.compile(r"[0-9]{1,20}\Z")
 _CHECKOUT: Final = Path(__file__).resolve().parents[1] / "docs"
 
@@ -53,6 +55,27 @@ def whole_number(lowest: int, highest: int, what: str) -> Callable[[str], int]:
 
     return read
 
+
+def real_number(lowest: float, highest: float, what: str) -> Callable[[str], float]:
+    """The type of an argument that is a number in a range; NaN is in none.
+
+    ``what`` names it in the error, as in ``a number of seconds``.
+    """
+
+    def read(text: str) -> float:
+        value = math.nan
+        with suppress(ValueError):
+            value = float(text)
+        if not lowest <= value <= highest:
+            cause = f"is not {what} from {lowest} to {highest}"
+            raise argparse.ArgumentTypeError(f"{text!r:.40} {cause}")
+        return value
+
+    return read
+
+
+waiting_time: Final = real_number(0, _LONGEST_S, "a number of seconds")
+"""The type of an argument that is a time to wait, in seconds."""
 
 port_number: Final = whole_number(0, _LAST_PORT, "a port")
 """The type of an argument that is a port to listen on; 0 is any free port."""

@@ -26,6 +26,7 @@ from flightsw.model.network import (
     trial_answer,
 )
 from flightsw.model.onnx_export import export_onnx
+from telecommands.command_line import real_number
 
 Head = Literal["contamination", "classes"]
 
@@ -34,6 +35,7 @@ FIRST_WEIGHT: Final = "encoder.features.0.0.weight"
 
 _CLASS_COUNTS: Final = (2, len(CLASSES))
 _HEAD_BIAS: Final = "segmentation_head.0.bias"
+_CHANGE: Final = real_number(-20, 20, "a change of a logit")
 _TOLERANCE: Final = 2e-3  # of a logit, between torch and ONNX Runtime
 
 
@@ -48,12 +50,17 @@ def export(
 
     Batch normalisation is folded into the convolutions.  The answer is compared
     with the network's own on random tiles; raises :class:`PackageInvalid` if
-    they differ, or unless ``network`` has that many ``bands`` and 2 or 4 classes.
+    they differ, or unless ``network`` has that many ``bands`` and 2 or 4 classes; no file is left
+    then.
     """
     deployed = with_head(network.eval(), head, bands)
     export_onnx(deployed, out, tile_size, bands)
-    onnx.checker.check_model(str(out), full_check=True)
-    _compare(deployed, out, tile_size, bands)
+    try:
+        onnx.checker.check_model(str(out), full_check=True)
+        _compare(deployed, out, tile_size, bands)
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
 
 
 def read_network(path: Path, torchscript: bool = False) -> nn.Module:
@@ -117,7 +124,7 @@ def mean_of(runs: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
 
 def with_head(network: nn.Module, head: Head, bands: int = len(BANDS)) -> nn.Module:
     """Put the two-class head on a four-class network; refuse networks of another shape."""
-    classes = trial_answer(network, bands, _CLASS_COUNTS, "network").shape[1]
+    classes = trial_answer(network, bands, _CLASS_COUNTS, "the network").shape[1]
     if head == "classes" or classes == 2:
         return network
     return ContaminationHead(network).eval()
@@ -171,11 +178,11 @@ def main() -> None:
         help="with --keep: the mean of these weights and the first, of runs from the same start",
     )  # fmt: skip
     parser.add_argument(
-        "--lower-clear", type=float, default=0.0, metavar="LOGIT",
+        "--lower-clear", type=_CHANGE, default=0.0, metavar="LOGIT",
         help="with --keep: lower the clear logit by this much, for F2 (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
-        "--lower-shadow", type=float, default=0.0, metavar="LOGIT",
+        "--lower-shadow", type=_CHANGE, default=0.0, metavar="LOGIT",
         help="with --keep: lower the shadow logit by this much (default: %(default)s)",
     )  # fmt: skip
     arguments = parser.parse_args()

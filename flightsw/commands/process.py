@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -26,7 +26,7 @@ from flightsw.config import NameStyle, Settings
 from flightsw.errors import FlightError, UsageError
 from flightsw.host.location import Location, location_of, shown
 from flightsw.products.kinds import DEFAULT_PRODUCTS, PRODUCT_KINDS
-from telecommands.command_line import listed, set_completer, whole_number
+from telecommands.command_line import listed, real_number, set_completer, whole_number
 from telecommands.dictionary import LARGEST_BUFFER_M, Decode
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--buffer",
-        type=_number(0, LARGEST_BUFFER_M, "metres"),
+        type=real_number(0, LARGEST_BUFFER_M, "a number of metres"),
         metavar="METRES",
         help="distance around contaminated pixels that is also contaminated (default: none)",
     )
@@ -94,7 +94,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--stop-above",
-        type=_number(0, 100, "per cent"),
+        type=real_number(0, 100, "a number of per cent"),
         metavar="PERCENT",
         help="stop after a first look, with only a quick-look, if the scene is certainly more"
         " contaminated than this",
@@ -262,23 +262,6 @@ def _shown(outcome: Outcome, *, json_only: bool) -> str:
     if isinstance(result, FlightError):
         return json.dumps({"scene": shown(outcome.path), "error": result.as_record()})
     return json.dumps(_as_json(result)) if json_only else _as_text(result)
-
-
-def _number(lowest: int, highest: int, unit: str) -> Callable[[str], float]:
-    """An option's type: a number in a range; other text is a usage error that names the range."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = highest + 1
-        if not lowest <= value <= highest:
-            raise argparse.ArgumentTypeError(
-                f"{text!r} is not a number of {unit} from {lowest} to {highest}"
-            )
-        return value
-
-    return parse
 
 
 def _as_json(processed: ProcessedScene) -> dict[str, Any]:

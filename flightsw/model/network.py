@@ -128,7 +128,7 @@ def trial_answer(
     """The network's answer ``(1, classes, 32, 32)`` to a tile of noise.
 
     Raises :class:`PackageInvalid` about ``subject`` unless the network takes ``bands`` channels
-    and answers with one of ``class_counts``.
+    and answers with finite numbers for one of ``class_counts``.
     """
     expected = f"{bands} bands in, {' or '.join(map(str, class_counts))} classes out"
     cure = f"Give a network with {expected}"
@@ -148,6 +148,9 @@ def trial_answer(
         raise PackageInvalid(
             subject, f"answers with shape {found}", cure, expected=expected, found=found
         )
+    if not answer.isfinite().all():
+        cause = "answers with values that are not finite numbers"
+        raise PackageInvalid(subject, cause, "Give weights of a training that converged")
     return answer
 
 

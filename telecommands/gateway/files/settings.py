@@ -24,8 +24,8 @@ class CfdpSettings(msgspec.Struct, frozen=True):
     peer: Annotated[int, Meta(ge=0, le=2**16 - 1)] = 2
     pdu_bytes: Annotated[int, Meta(ge=64, le=LONGEST_PDU)] = 8192
     checksum: ChecksumName = "modular"
-    resend_s: Annotated[float, Meta(gt=0)] = 2.0
-    silence_s: Annotated[float, Meta(gt=0)] = 30.0
-    bytes_per_second: Annotated[float, Meta(gt=0)] = 20e6
+    resend_s: Annotated[float, Meta(gt=0, le=10**9)] = 2.0
+    silence_s: Annotated[float, Meta(gt=0, le=10**9)] = 30.0
+    bytes_per_second: Annotated[float, Meta(gt=0, le=10**12)] = 20e6
     largest_file: int = 200 * 10**6
     """Bytes of a file that is received."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from telecommands.command_line import waiting_time, whole_number
 from telecommands.dictionary import Stage
 from telecommands.ground.downlink import ReceivedProduct
 from telecommands.ground.errors import TransferFailed
@@ -21,6 +22,7 @@ from telecommands.groundsim.transfer_bar import transfer_bar
 from telecommands.units import size
 
 _CONTACT_ANSWER_S: Final = 30.0
+_COUNT: Final = whole_number(1, 10**9, "a number of products")
 _EPILOG: Final = (
     "Exit status: 0 if --count products were received or the queue on board is empty, 1 if "
     "products may be left (no contact, budget used up) or one could not be received, 3 if the "
@@ -44,10 +46,10 @@ def add_parser(commands: Any) -> None:
         metavar="BYTES,SECONDS",
         help="open a contact window first, as in 200e6,600",
     )
-    parser.add_argument("--count", type=int, metavar="N", help="end after N products")
+    parser.add_argument("--count", type=_COUNT, metavar="N", help="end after N products")
     parser.add_argument(
         "--wait",
-        type=float,
+        type=waiting_time,
         default=0.0,
         metavar="SECONDS",
         help="end when no product was received for this long (%(default)g)",

@@ -13,7 +13,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from telecommands.command_line import set_completer
+from telecommands.command_line import real_number, set_completer, waiting_time
 from telecommands.dictionary import TELECOMMANDS, Arm, Stage, Verification
 from telecommands.ground.arguments import (
     allowed_values,
@@ -29,6 +29,7 @@ from telecommands.groundsim.listing import all_telecommands, one_telecommand
 
 Show: TypeAlias = Callable[[Verification], None]
 
+_CLOCK_OFFSET: Final = real_number(-(10**10), 10**10, "a number of seconds")
 _FAILED: Final = 1
 _REJECTED: Final = 3
 _EPILOG: Final = (
@@ -59,13 +60,17 @@ def add_parser(commands: Any) -> None:
         "--help-arguments", action="store_true", help="describe this telecommand's arguments"
     )
     parser.add_argument(
-        "--timeout", type=float, default=600.0, metavar="SECONDS", help="longest wait (%(default)g)"
+        "--timeout",
+        type=waiting_time,
+        default=600.0,
+        metavar="SECONDS",
+        help="longest wait (%(default)g)",
     )
     parser.add_argument("--no-wait", action="store_true", help="wait for ACCEPTED or REJECTED only")
     parser.add_argument("--id", help="telecommand id; a repeated id returns its stages only")
     parser.add_argument(
         "--clock-offset",
-        type=float,
+        type=_CLOCK_OFFSET,
         default=0.0,
         metavar="SECONDS",
         help="add to the time of sending, if the unit's clock is wrong (WRONG_TIME)",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from telecommands.command_line import waiting_time
 from telecommands.dictionary import Code, Mode, Stage, Verification
 from telecommands.ground.errors import NoAnswer, UsageError, WrongMode
 from telecommands.ground.readable import stage_lines
@@ -49,7 +50,11 @@ def add_parser(commands: Any) -> None:
         help="BOOT, STANDBY, OPERATIONAL or SAFE (OPERATIONAL)",
     )
     parser.add_argument(
-        "--timeout", type=float, default=300.0, metavar="SECONDS", help="longest wait (%(default)g)"
+        "--timeout",
+        type=waiting_time,
+        default=300.0,
+        metavar="SECONDS",
+        help="longest wait (%(default)g)",
     )
     add_station_options(parser)
 

@@ -14,6 +14,7 @@ import msgspec
 from rich.console import Console
 from rich.live import Live
 
+from telecommands.command_line import waiting_time, whole_number
 from telecommands.dictionary import PACKETS, Packet, Record
 from telecommands.ground.errors import LinkError
 from telecommands.ground.handshake import GONE
@@ -29,6 +30,7 @@ Refresh: TypeAlias = Callable[[], None]
 Packets: TypeAlias = Iterator[tuple[str, Packet, Record]]
 
 _TICK_S: Final = 0.25
+_COUNT: Final = whole_number(1, 10**9, "a number of packets")
 _NO_ANSWER: Final = 4
 _EPILOG: Final = (
     "Reconnects when the service restarts, and ends if the service refuses this key.  Exit status: "
@@ -52,8 +54,10 @@ def add_parser(commands: Any) -> None:
         default=("",),
         help=f"comma-separated prefixes of {', '.join(PACKETS)} (all)",
     )
-    parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="duration")
-    parser.add_argument("--count", type=int, metavar="N", help="end after N packets")
+    parser.add_argument(
+        "--for", dest="seconds", type=waiting_time, metavar="SECONDS", help="duration"
+    )
+    parser.add_argument("--count", type=_COUNT, metavar="N", help="end after N packets")
     parser.add_argument("--json", action="store_true", help="print JSON lines on a terminal too")
     add_station_options(parser, several=True)
 

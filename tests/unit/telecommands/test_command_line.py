@@ -87,6 +87,14 @@ def test_a_whole_number_is_in_its_range_and_in_ascii_digits() -> None:
         ("flightsw reprocess a b --workers 4097", "is not a number of workers from 1 to 4096"),
         ("flightsw process a -o b --threshold 0", "'0' is not a whole number of per cent"),
         ("flightsw process a -o b --buffer nan", "'nan' is not a number of metres from 0 to"),
+        ("groundsim watch --for nan", "'nan' is not a number of seconds from 0 to"),
+        ("groundsim watch --count 0", "'0' is not a number of packets from 1 to"),
+        ("groundsim fetch x --wait inf", "'inf' is not a number of seconds from 0 to"),
+        ("groundsim fetch x --count -1", "'-1' is not a number of products from 1 to"),
+        ("groundsim wait --timeout nan", "'nan' is not a number of seconds from 0 to"),
+        ("groundsim send PING --timeout -1", "'-1' is not a number of seconds from 0 to"),
+        ("groundsim send PING --clock-offset nan", "'nan' is not a number of seconds from -"),
+        ("groundsim cfdp x --no-curve --rate inf", "--rate must be a number above 0 to"),
     ],
 )
 def test_a_number_out_of_range_is_named_with_its_range(

@@ -80,6 +80,24 @@ def test_kept_weights_are_the_mean_of_the_runs_with_two_logits_lowered(
     assert torch.allclose(found, expected, atol=1e-3)
 
 
+def test_weights_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
+    network = DtacsNet()
+    with torch.no_grad():
+        network.segmentation_head[0].bias[0] = torch.nan
+    with pytest.raises(PackageInvalid, match="the network answers with values that are not finite"):
+        export(network, tmp_path / "out.onnx", "contamination", 32)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_graph_that_answers_otherwise_is_not_left(
+    tiny_network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.model.export._TOLERANCE", -1.0)
+    with pytest.raises(PackageInvalid, match="gives answers that differ from the network's"):
+        export(tiny_network, tmp_path / "out.onnx", "classes", 32)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_published_torchscript_file_exports(tiny_network: nn.Module, tmp_path: Path) -> None:
     tiles = torch.rand(1, 4, 32, 32)
